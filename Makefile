@@ -1,0 +1,39 @@
+# One command each. `make help` lists them.
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "needs Python 3.11 or newer: try make PYTHON=python3"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -c constraints.txt torch
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $(STAMP)
+
+setup: $(STAMP)  ## make .venv with everything in it
+
+demo: $(STAMP)  ## train, score and look at a small attention model (about three minutes)
+	$(BIN)/regard demo
+
+test: $(STAMP)  ## the tests
+	$(BIN)/pytest -n 2
+
+check: $(STAMP)  ## lint, types, import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)  ## the speed claims, as ratios
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove what the other commands made
+	rm -rf .venv build dist demo-run .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+.PHONY: help setup demo test check bench clean

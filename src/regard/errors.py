@@ -1,0 +1,115 @@
+"""What can go wrong, as one family.
+
+Every error a user can meet says what came, what was expected and what to try::
+
+    RegardError
+    ├── InputError           an argument does not fit (also a ValueError)
+    │   ├── ShapeError       array shapes that do not go together
+    │   ├── MaskError        a mask of the wrong type or shape
+    │   └── SettingsError    an unknown or impossible setting; names the nearest
+    ├── DataError            a line of a file that cannot be used: file, line, value, remedy
+    ├── ModelFolderError     a folder that holds no model, or a damaged or newer one
+    ├── TrainingError        training cannot go on (a loss that is NaN, a full disk)
+    └── MissingExtraError    an optional package is absent (also an ImportError)
+
+`assert` is kept for our own invariants and never for what a user passed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from os import PathLike
+
+__all__ = [
+    "DataError",
+    "InputError",
+    "MaskError",
+    "MissingExtraError",
+    "ModelFolderError",
+    "RegardError",
+    "SettingsError",
+    "ShapeError",
+    "TrainingError",
+    "nearest",
+]
+
+
+class RegardError(Exception):
+    """The root: everything `regard` raises on purpose."""
+
+
+class InputError(RegardError, ValueError):
+    """An argument has a value that cannot be used."""
+
+
+class ShapeError(InputError):
+    """Arrays whose shapes do not go together."""
+
+
+class MaskError(InputError):
+    """A mask of the wrong type or shape."""
+
+
+class SettingsError(InputError):
+    """A setting that does not exist or cannot have this value."""
+
+
+class DataError(RegardError):
+    """A place in a file that cannot be used.
+
+    Reads `reviews.tsv:4217: 3 columns, expected 2; try removing the tab in the text`.
+
+    Args:
+        problem: what came and what was expected.
+        path: the file; `None` for standard input.
+        line: its line, counted from 1 as editors do.
+        remedy: what to try.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        path: str | PathLike[str] | None = None,
+        line: int | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.problem, self.path, self.line, self.remedy = problem, path, line, remedy
+        place = "standard input" if path is None else str(path)
+        if line is not None:
+            place += f":{line}"
+        super().__init__(f"{place}: {problem}" + (f"; {remedy}" if remedy else ""))
+
+
+class ModelFolderError(RegardError):
+    """A folder that holds no model, a damaged model or one from a newer version."""
+
+
+class TrainingError(RegardError):
+    """Training cannot go on."""
+
+
+class MissingExtraError(RegardError, ImportError):
+    """An optional package is not installed.
+
+    Args:
+        feature: what the user asked for, e.g. `"regard serve"`.
+        extra: the extra that brings it, e.g. `"serve"`.
+    """
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs an optional part; try: pip install 'regard[{extra}]'")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of an error message that names the closest known name, or all of them.
+
+    >>> nearest("droput", ["dropout", "layers"])
+    "did you mean 'dropout'?"
+    >>> nearest("zzz", ["dropout", "layers"])
+    'known: dropout, layers'
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
