@@ -1,0 +1,67 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from regard.errors import RegardError
+
+__all__ = ["remove_leftovers", "written_whole"]
+
+_SUFFIX = ".unfinished"
+
+
+@contextmanager
+def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its name once everything is on disk.
+
+    >>> with written_whole("model.safetensors") as unfinished:
+    ...     save_file(tensors, unfinished)
+
+    Whatever ends the block early (an exception, a kill, a full disk) leaves a former file as it was.
+
+    Raises:
+        RegardError: the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}{_SUFFIX}")
+    try:
+        yield unfinished
+        with open(unfinished, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+        _sync_folder(path.parent)
+    except BaseException as error:
+        unfinished.unlink(missing_ok=True)
+        if _is_full(error):
+            raise RegardError(
+                f"{path}: the disk is full; the file before it is untouched: "
+                "free some space and go on"
+            ) from error
+        raise
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Delete what a killed process left half-written in `folder`."""
+    for file in Path(folder).glob(f".*{_SUFFIX}"):
+        file.unlink(missing_ok=True)
+
+
+def _is_full(error: BaseException) -> bool:
+    # safetensors reports the operating system's error as text.
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or "No space left on device" in str(error)
+
+
+def _sync_folder(folder: Path) -> None:
+    # A rename is durable once the folder that holds the name is; Windows has no such call.
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
