@@ -1,0 +1,140 @@
+"""A record as one file: an `.npz` of plain arrays with its names and texts as JSON.
+
+Nothing in it is pickled, and nothing pickled is read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from regard.errors import DataError, InputError, SettingsError, nearest
+from regard.viewing.record import AttentionRecord, Track
+from regard.viewing.summary import Summary
+from regard.viewing.tokens import Tokens
+
+__all__ = ["load", "save"]
+
+FORMAT = 1
+_PICTURES = (".png", ".svg", ".pdf")
+_SUMMARY = tuple(field.name for field in fields(Summary))
+
+
+def save(record: AttentionRecord, path: Path, options: Mapping[str, Any]) -> Path:
+    """Write a record in the format its suffix names."""
+    suffix = path.suffix.lower()
+    known = (".npz", ".html", *_PICTURES)
+    if suffix not in known:
+        raise InputError(f"cannot save to {path.name!r}: {nearest(suffix, known)}")
+    if suffix in _PICTURES:
+        from regard.viewing import figure
+
+        picture = figure.draw(record, **options)
+        return _whole(path, lambda file: figure.write(picture, file, suffix[1:]))
+    if options:
+        raise SettingsError(f"{suffix} takes no options, got {', '.join(options)}")
+    if suffix == ".html":
+        from regard.viewing import page
+
+        return _whole(path, lambda file: file.write(page.html(record).encode()))
+    return _whole(path, lambda file: np.savez_compressed(file, **_pack(record)))
+
+
+def load(path: Path) -> AttentionRecord:
+    """Read a record saved as `.npz`."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            about = json.loads(bytes(arrays["record"]))
+            if about["format"] > FORMAT:
+                raise DataError(
+                    f"a record of format {about['format']}, this version reads up to {FORMAT}",
+                    path=path,
+                    remedy="try a newer regard",
+                )
+            return _unpack(about, arrays)
+    except (KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
+        raise DataError(
+            f"not a saved record ({error})",
+            path=path,
+            remedy="give a file that record.save('x.npz') wrote",
+        ) from error
+
+
+def _pack(record: AttentionRecord) -> dict[str, Any]:
+    """Arrays by name; everything that is not an array goes into one JSON text."""
+    arrays: dict[str, Any] = {}
+    for number, track in enumerate(record.tracks):
+        if isinstance(track.weights, Summary):
+            for name in _SUMMARY:
+                arrays[f"{number}.{name}"] = getattr(track.weights, name)
+        else:
+            arrays[f"{number}.weights"] = track.weights
+    about = {
+        "format": FORMAT,
+        "title": record.title,
+        "reading": record.reading,
+        "notes": record.notes,
+        "verdict": record.verdict,
+        "tokens": {name: vars(tokens) for name, tokens in record.tokens.items()},
+        "tracks": [
+            {k: v for k, v in vars(track).items() if k != "weights"} for track in record.tracks
+        ],
+    }
+    # Escapes keep even lone surrogates, which UTF-8 cannot hold.
+    arrays["record"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
+    return arrays
+
+
+def _unpack(about: dict[str, Any], arrays: Mapping[str, Any]) -> AttentionRecord:
+    tokens = {
+        name: Tokens(
+            tuple(side["pieces"]),
+            side["text"],
+            tuple((int(a), int(b)) for a, b in side["offsets"]),
+            tuple(side["special"]),
+        )
+        for name, side in about["tokens"].items()
+    }
+    tracks = []
+    for number, track in enumerate(about["tracks"]):
+        if f"{number}.weights" in arrays:
+            weights = arrays[f"{number}.weights"]
+        else:
+            weights = Summary(*(arrays[f"{number}.{name}"] for name in _SUMMARY))
+        tracks.append(Track(**track, weights=weights))
+    return AttentionRecord(
+        tokens,
+        tuple(tracks),
+        about["title"],
+        about["reading"],
+        tuple(about["notes"]),
+        about["verdict"],
+    )
+
+
+def _whole(path: Path, write: Callable[[BinaryIO], Any]) -> Path:
+    """Write a file whole or not at all: a temporary name, flush, rename."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)  # mkstemp makes files that only their owner can read
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+    return path

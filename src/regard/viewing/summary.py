@@ -1,0 +1,107 @@
+"""What to keep of a map that is too large to hold, and the sums that views are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regard.errors import ShapeError
+
+__all__ = ["FloatArray", "IntArray", "Summary", "block_edges", "entropy", "merge", "pool", "top"]
+
+FloatArray: TypeAlias = NDArray[np.float32]
+IntArray: TypeAlias = NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """A large map at honest resolution: block means and maxima, exact facts of rows and columns.
+
+    Attributes:
+        mean: `(heads, row blocks, column blocks)`, the mean weight in each block. Block `i` of `b`
+            over `n` positions holds those from `i * n // b` up to `(i + 1) * n // b`.
+        max: the same shape; the largest weight, so that a spike is not averaged away.
+        top_values: `(heads, queries, k)`, the largest weights of each row, descending; exact.
+        top_keys: the same shape; their keys.
+        entropy: `(heads, queries)`, nats; exact.
+        received: `(heads, keys)`, the column sums; exact.
+    """
+
+    mean: FloatArray
+    max: FloatArray
+    top_values: FloatArray
+    top_keys: IntArray
+    entropy: FloatArray
+    received: FloatArray
+
+    def __post_init__(self) -> None:
+        heads, queries = self.entropy.shape
+        keys = self.received.shape[1]
+        fits = (
+            self.mean.shape == self.max.shape
+            and self.mean.shape[0] == self.received.shape[0] == heads
+            and self.mean.shape[1] <= queries
+            and self.mean.shape[2] <= keys
+            and self.top_values.shape == self.top_keys.shape
+            and self.top_values.shape[:2] == (heads, queries)
+        )
+        if not fits:
+            raise ShapeError(
+                f"a summary of {heads} heads, {queries} queries and {keys} keys (from entropy and "
+                f"received) does not go with mean {self.mean.shape}, max {self.max.shape}, top "
+                f"values {self.top_values.shape} and keys {self.top_keys.shape}"
+            )
+        for name in ("mean", "max", "top_values", "entropy", "received"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float32))
+        object.__setattr__(self, "top_keys", np.asarray(self.top_keys, dtype=np.int32))
+
+    @classmethod
+    def of(cls, weights: FloatArray, *, blocks: int = 512, k: int = 32) -> Summary:
+        """The summary of `(heads, queries, keys)` weights, with at most `blocks` blocks a side."""
+        mean, peak = pool(weights, blocks, blocks)
+        values, keys = top(weights, k)
+        return cls(mean, peak, values, keys, entropy(weights), weights.sum(axis=1))
+
+
+def block_edges(length: int, blocks: int) -> NDArray[np.int64]:
+    """The first position of each of at most `blocks` near-equal blocks."""
+    blocks = max(1, min(blocks, length))
+    return np.arange(blocks) * length // blocks
+
+
+def pool(weights: FloatArray, rows: int, columns: int) -> tuple[FloatArray, FloatArray]:
+    """Mean and maximum of each block of `(heads, queries, keys)` weights."""
+    _, queries, keys = weights.shape
+    down, across = block_edges(queries, rows), block_edges(keys, columns)
+    total = np.add.reduceat(np.add.reduceat(weights, across, axis=2), down, axis=1)
+    peak = np.maximum.reduceat(np.maximum.reduceat(weights, across, axis=2), down, axis=1)
+    cells = np.outer(np.diff(down, append=queries), np.diff(across, append=keys))
+    return (total / cells).astype(np.float32), peak
+
+
+def top(weights: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
+    """The `k` largest of every row, descending, and where; ties go to the earlier key."""
+    k = min(k, weights.shape[-1])
+    order = np.argsort(-weights, axis=-1, kind="stable")[..., :k]
+    return np.take_along_axis(weights, order, axis=-1), order.astype(np.int32)
+
+
+def entropy(weights: FloatArray) -> FloatArray:
+    """`-sum p log p` over the last axis, in nats; 0 log 0 is 0."""
+    logs = np.log(weights, where=weights > 0, out=np.zeros_like(weights))
+    return -(weights * logs).sum(axis=-1) + np.float32(0)  # + 0 turns -0 into 0
+
+
+def merge(weights: FloatArray, rows: Sequence[int], columns: Sequence[int]) -> FloatArray:
+    """Pieces to words, given where each word starts: mean over queries, sum over keys.
+
+    >>> merge(np.array([[[0.5, 0.25, 0.25], [0.1, 0.6, 0.3]]]), [0], [0, 1])
+    array([[[0.3, 0.7]]])
+    """
+    summed = np.add.reduceat(np.add.reduceat(weights, columns, axis=2), rows, axis=1)
+    sizes = np.diff(np.asarray(rows), append=weights.shape[1])
+    return summed / sizes[:, None].astype(weights.dtype)

@@ -1,0 +1,173 @@
+"""Tokens with their places in the original text, and the words they belong to.
+
+A tokenizer cuts text into pieces; a person reads words. `Tokens` keeps, for every piece, the span
+of characters it came from, so that a view can show the person's words and point back into the text.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from regard.errors import InputError
+
+__all__ = ["Tokens", "word_units"]
+
+_JOINERS = frozenset("'’-\u2010\u2011·\u00ad\u200c\u200d")
+# Scripts written without spaces: one character is the smallest thing a reader would call a word.
+_UNSPACED = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x1000, 0x109F),  # Burmese
+    (0x1780, 0x17FF),  # Khmer
+    (0x2E80, 0x31FF),  # CJK radicals, kana, bopomofo
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x323AF),
+)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens along one axis of a map.
+
+    Attributes:
+        pieces: what to print, one string per position.
+        text: the original text the offsets point into.
+        offsets: `(start, end)` in characters of `text`, one per piece; empty spans for
+            tokens that stand for no text, such as `<s>`.
+        special: `True` where the token belongs to the model and not to the text. By
+            default every piece with an empty span.
+    """
+
+    pieces: tuple[str, ...]
+    text: str
+    offsets: tuple[tuple[int, int], ...]
+    special: tuple[bool, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not self.special:
+            object.__setattr__(self, "special", tuple(a == b for a, b in self.offsets))
+        if not len(self.pieces) == len(self.offsets) == len(self.special):
+            raise InputError(
+                f"{len(self.pieces)} pieces, {len(self.offsets)} offsets and {len(self.special)} "
+                "special marks do not go together; give one of each per token"
+            )
+        for piece, (start, end) in zip(self.pieces, self.offsets, strict=True):
+            if not 0 <= start <= end <= len(self.text):
+                raise InputError(
+                    f"token {piece!r} has the span {(start, end)}, outside its text of "
+                    f"{len(self.text)} characters; offsets count characters, not bytes"
+                )
+
+    @classmethod
+    def of(
+        cls, pieces: Sequence[str], text: str | None = None, *, special: Sequence[str] = ()
+    ) -> Tokens:
+        """Tokens from plain strings; pieces named in `special` get no place in the text.
+
+        Without `text`, the text is the ordinary pieces joined by spaces. With it, each piece is
+        looked for after the one before; a piece that is not there (a normalised or marked one)
+        gets an empty span at that place, and counts as ordinary all the same.
+
+        >>> Tokens.of(["<s>", "the", "cat"], special=["<s>"]).offsets
+        ((0, 0), (0, 3), (4, 7))
+        """
+        marks = tuple(piece in special for piece in pieces)
+        if text is None:
+            text = " ".join(p for p, mark in zip(pieces, marks, strict=True) if not mark)
+        offsets, at = [], 0
+        for piece, mark in zip(pieces, marks, strict=True):
+            found = -1 if mark else text.find(piece, at)
+            offsets.append((at, at) if found < 0 else (found, found + len(piece)))
+            at = offsets[-1][1]
+        return cls(tuple(pieces), text, tuple(offsets), marks)
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def take(self, keep: Sequence[int]) -> Tokens:
+        """Only the positions in `keep`, in that order."""
+        return Tokens(
+            tuple(self.pieces[i] for i in keep),
+            self.text,
+            tuple(self.offsets[i] for i in keep),
+            tuple(self.special[i] for i in keep),
+        )
+
+    def word_starts(self) -> list[int]:
+        """The position of the first piece of every word.
+
+        Neighbouring pieces are one word when the first visible character of both lies in the same
+        word of the text. Special tokens and pieces without a place in the text stand alone.
+
+        >>> Tokens(("un", "likely", "!"), "unlikely!", ((0, 2), (2, 8), (8, 9))).word_starts()
+        [0, 2]
+        """
+        units = word_units(self.text)
+        starts: list[int] = []
+        before = None
+        for position, (start, end) in enumerate(self.offsets):
+            visible = (units[i] for i in range(start, end) if units[i] >= 0)
+            unit = None if self.special[position] else next(visible, None)
+            if unit is None or unit != before:
+                starts.append(position)
+            before = unit
+        return starts
+
+    def words(self) -> Tokens:
+        """Pieces merged to the words of the text, shown as they are written there."""
+        starts = self.word_starts()
+        pieces, offsets, special = [], [], []
+        for start, end in zip(starts, [*starts[1:], len(self)], strict=True):
+            span = (self.offsets[start][0], max(b for _, b in self.offsets[start:end]))
+            written = self.text[span[0] : span[1]].strip()
+            pieces.append(written if end - start > 1 and written else self.pieces[start])
+            offsets.append(span)
+            special.append(self.special[start])
+        return Tokens(tuple(pieces), self.text, tuple(offsets), tuple(special))
+
+
+def word_units(text: str) -> list[int]:
+    """For every character, the number of the word it belongs to; -1 for white space.
+
+    A word is a run of letters, marks, digits and underscores (with inner apostrophes and hyphens),
+    one character of a script written without spaces, or a run of other signs.
+
+    >>> word_units("don't go, 北京")
+    [0, 0, 0, 0, 0, -1, 1, 1, 2, -1, 3, 4]
+    """
+    units: list[int] = []
+    unit, before = -1, ""
+    for place, character in enumerate(text):
+        kind = _kind(character)
+        if kind == "joiner":  # belongs to the word it stands in, else it is a sign
+            after = _kind(text[place + 1]) if place + 1 < len(text) else ""
+            kind = "word" if before == "word" == after else "sign"
+        elif kind == "mark":  # a combining mark goes with whatever it combines with
+            kind = before or "sign"
+            units.append(-1 if kind == "space" else max(unit, 0))
+            unit = max(unit, 0)
+            before = kind
+            continue
+        if kind != "space" and (kind != before or kind == "unspaced"):
+            unit += 1
+        units.append(-1 if kind == "space" else unit)
+        before = kind
+    return units
+
+
+def _kind(character: str) -> str:
+    """What a character is to a reader: part of a word, a sign, space, or a mark on another."""
+    if character.isspace():
+        return "space"
+    if character in _JOINERS:
+        return "joiner"
+    category = unicodedata.category(character)
+    if category[0] == "M":
+        return "mark"
+    code = ord(character)
+    if any(low <= code <= high for low, high in _UNSPACED):
+        return "unspaced"
+    return "word" if category[0] in "LN" or character == "_" else "sign"
