@@ -1,0 +1,18 @@
+"""Strings to ids and back, with offsets into the original text."""
+
+from regard.text.normalize import Normalizer
+from regard.text.tokenizer import BOS, EOS, PAD, SPECIALS, UNK, Encoding, Tokenizer
+from regard.text.words import word_ids, word_spans
+
+__all__ = [
+    "BOS",
+    "EOS",
+    "PAD",
+    "SPECIALS",
+    "UNK",
+    "Encoding",
+    "Normalizer",
+    "Tokenizer",
+    "word_ids",
+    "word_spans",
+]

@@ -1,0 +1,80 @@
+"""Words in a text, so that views can merge the pieces of a tokenizer."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from tokenizers import Regex
+from tokenizers.pre_tokenizers import Split
+
+from regard.text.normalize import Span
+
+__all__ = ["WORDS", "detokenize", "word_ids", "word_spans"]
+
+_LETTER = r"[\p{L}\p{M}\p{N}_]"
+WORDS = Split(
+    Regex(rf"{_LETTER}+(?:(?:[-'’]|(?<=\p{{N}})[.,:](?=\p{{N}})){_LETTER}+)*|\S"),
+    behavior="removed",
+    invert=True,
+)
+"""Finds words: runs of letters and digits with inner hyphens and apostrophes (`T-Shirt`, `don't`), numbers
+with their inner marks (`3.5`, `12:30`), and every other sign by itself."""
+
+
+def word_spans(text: str) -> list[Span]:
+    """Where the words of `text` are.
+
+    >>> [text[a:b] for a, b in word_spans(text := "Don't pay $3.50 (really)!")]
+    ["Don't", 'pay', '$', '3.50', '(', 'really', ')', '!']
+    """
+    return [span for _, span in WORDS.pre_tokenize_str(text)]
+
+
+def word_ids(offsets: Sequence[Span], words: Sequence[Span]) -> list[int]:
+    """For each piece, the word it begins in; a piece between words belongs to the word after it.
+
+    Args:
+        offsets: the pieces' spans, in order.
+        words: the words' spans, in order, from `word_spans` of the same text.
+
+    >>> word_ids([(0, 3), (3, 5), (6, 9)], [(0, 5), (6, 9)])
+    [0, 0, 1]
+    """
+    starts = [start for start, _ in words]
+    ids = []
+    for start, end in offsets:
+        word = max(bisect_right(starts, start) - 1, 0)
+        between = start >= words[word][1] and word + 1 < len(words)
+        ids.append(word + 1 if between else word)
+    return ids
+
+
+_CLOSING = frozenset(".,!?;:%)]}…»”’、。，！？；：）」』")
+_OPENING = frozenset("([{«“„‘¿¡（「『")
+_STRAIGHT = frozenset("\"'")
+
+
+def detokenize(words: Sequence[str]) -> str:
+    """Put words together as people write them.
+
+    No space before closing signs or after opening ones; straight quotes open and close in turn, and an
+    apostrophe between letters (`dog`, `'`, `s`) joins them.
+
+    >>> detokenize(["\"", "Hello", ",", "\"", "said", "she", "(", "a", "cook", ")", "."])
+    '"Hello," said she (a cook).'
+    """
+    text = ""
+    glue = True  # whether the next word is joined to the text so far
+    open_quotes: set[str] = set()
+    for word in words:
+        if word in _STRAIGHT and word in open_quotes:
+            open_quotes.remove(word)
+            text, glue = text + word, False
+        elif word in _STRAIGHT:
+            open_quotes.add(word)
+            text, glue = text + (word if glue else " " + word), True
+        else:
+            text += word if glue or word in _CLOSING else " " + word
+            glue = word in _OPENING
+    return text
