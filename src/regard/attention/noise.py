@@ -1,0 +1,109 @@
+"""Dropout noise that is a function of where it falls, not of when it is drawn.
+
+Whether the weight of (head, row, column) is dropped is a hash of these three numbers and a seed.
+So the same mask comes out whatever the tiling, the number of threads, the order of the tiles or the
+array library, and a backward pass makes it again rather than store it.
+
+The hash: every row and every column has a 32-bit key, and an element is a mix of their xor::
+
+    row_key    = mix(mix(mix(mix(seed_low) + seed_high) + head) + row)
+    column_key = mix(mix(seed_low ^ GOLDEN) + column)
+    kept       = mix(row_key ^ column_key) >= rate * 2**32
+
+`mix` is Wellons' `lowbias32` (https://nullprogram.com/blog/2018/07/31/), whose output bits each flip
+with a probability near one half when an input bit flips. Keys are joined by xor rather than by a
+sum: with a sum, the mask of one row would be a shifted copy of another's wherever two row keys lie
+close together.
+
+`head` counts over batch and heads: `batch_index * heads + head_index`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat as compat
+import numpy as np
+import numpy.typing as npt
+
+from regard.shapes import Array
+
+__all__ = ["column_keys", "keep", "mix", "row_keys", "threshold"]
+
+GOLDEN = 0x9E3779B9
+WORD = 0xFFFFFFFF
+
+Keys = npt.NDArray[np.uint32]
+
+
+def mix(x: Any, word: Callable[[int], Any] = np.uint32) -> Any:
+    """`lowbias32`: a bijection of 32-bit words.
+
+    Args:
+        x: `uint32`, or 64-bit signed integers that hold a word (torch has no unsigned arithmetic).
+        word: makes the constants: `np.uint32`, or `int` for 64-bit integers.
+
+    >>> [hex(int(word)) for word in mix(np.arange(3, dtype=np.uint32))]
+    ['0x0', '0x688990c0', '0xd1132181']
+    """
+    x = x ^ (x >> 16)
+    x = (x * word(0x7FEB352D)) & word(WORD)
+    x = x ^ (x >> 15)
+    x = (x * word(0x846CA68B)) & word(WORD)
+    return x ^ (x >> 16)
+
+
+def row_keys(seed: int, heads: npt.ArrayLike, rows: npt.ArrayLike) -> Keys:
+    """The keys of rows: `(len(heads), len(rows))`."""
+    low, high = np.array([seed & WORD]), np.array([seed >> 32 & WORD])
+    base = mix(_wrap(mix(low.astype(np.uint32)), high))
+    return np.asarray(mix(_wrap(mix(_wrap(base, heads))[:, None], rows)))
+
+
+def column_keys(seed: int, columns: npt.ArrayLike) -> Keys:
+    """The keys of columns: `(len(columns),)`."""
+    base = mix(np.array([(seed & WORD) ^ GOLDEN], dtype=np.uint32))
+    return np.asarray(mix(_wrap(base, columns)))
+
+
+def _wrap(base: Keys, offset: npt.ArrayLike) -> Keys:
+    return base + np.asarray(offset).astype(np.uint32)  # unsigned sums wrap, without a warning
+
+
+def threshold(rate: float) -> int:
+    """The word below which a weight is dropped."""
+    return min(math.floor(rate * 2.0**32), WORD)
+
+
+def keep(
+    seed: int,
+    heads: npt.ArrayLike,
+    rows: npt.ArrayLike,
+    columns: npt.ArrayLike,
+    *,
+    rate: float,
+    like: Array,
+) -> Array:
+    """Which weights of a tile dropout keeps, as a Boolean array of the library of `like`.
+
+    Args:
+        seed: any integer of up to 64 bits.
+        heads: indices counted over batch and heads.
+        rows: query positions.
+        columns: key positions.
+        rate: the share that is dropped, in [0, 1).
+        like: an array that says which library and device the answer lives in.
+
+    Returns:
+        `(len(heads), len(rows), len(columns))`, `True` where the weight is kept.
+    """
+    xp = compat.array_namespace(like)
+    by_row, by_column = row_keys(seed, heads, rows), column_keys(seed, columns)
+    if compat.is_torch_namespace(xp):
+        place = {"dtype": xp.int64, "device": compat.device(like)}
+        row, column = xp.asarray(by_row, **place), xp.asarray(by_column, **place)
+        return mix(row[:, :, None] ^ column, int) >= threshold(rate)
+    row, column = xp.asarray(by_row), xp.asarray(by_column)
+    return mix(row[:, :, None] ^ column) >= np.uint32(threshold(rate))
