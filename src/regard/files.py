@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from regard.errors import RegardError
@@ -22,7 +23,8 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     >>> with written_whole("model.safetensors") as unfinished:
     ...     save_file(tensors, unfinished)
 
-    Whatever ends the block early (an exception, a kill, a full disk) leaves a former file as it was.
+    Whatever ends the block early (an exception, a kill, a full disk) leaves a former file as it
+    was.
 
     Raises:
         RegardError: the disk is full or the folder cannot be written.
@@ -31,6 +33,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}{_SUFFIX}")
     try:
         yield unfinished
+        os.chmod(unfinished, _plain_mode())  # safetensors would make it readable by its owner alone
         with open(unfinished, "rb") as file:
             os.fsync(file.fileno())
         os.replace(unfinished, path)
@@ -49,6 +52,13 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
     """Delete what a killed process left half-written in `folder`."""
     for file in Path(folder).glob(f".*{_SUFFIX}"):
         file.unlink(missing_ok=True)
+
+
+@cache
+def _plain_mode() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def _is_full(error: BaseException) -> bool:

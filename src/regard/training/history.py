@@ -1,0 +1,70 @@
+"""What happened, update by update, as lines of JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from regard.files import written_whole
+
+__all__ = ["History", "better"]
+
+Record = dict[str, Any]
+
+_LOWER = ("loss", "perplexity", "error")
+
+
+def better(metric: str, new: float, old: float | None) -> bool:
+    """Whether `new` beats `old`: losses, perplexities and errors fall, all else rises."""
+    if old is None:
+        return True
+    return new < old if metric.endswith(_LOWER) else new > old
+
+
+class History:
+    """The records of a run, in order.
+
+    A training record sums up a stretch of updates: `{"split": "train", "step", "epoch", "loss", "rate",
+    "gradient", "seconds"}`; a validation record holds the numbers of one: `{"split": "valid", "step",
+    "epoch", "seconds", ...}`. `seconds` are of training, added up over interruptions.
+    """
+
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        self.records: list[Record] = list(records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    def add(self, record: Record) -> None:
+        """Append one record."""
+        self.records.append(record)
+
+    def split(self, name: str) -> list[Record]:
+        """The records of `"train"` or of `"valid"`."""
+        return [record for record in self.records if record["split"] == name]
+
+    def best(self, metric: str) -> Record | None:
+        """The validation record with the best `metric`; the earliest of equals."""
+        chosen: Record | None = None
+        for record in self.split("valid"):
+            if better(metric, record[metric], chosen and chosen[metric]):
+                chosen = record
+        return chosen
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write one JSON object per line."""
+        with written_whole(path) as unfinished:
+            text = "".join(json.dumps(record) + "\n" for record in self.records)
+            unfinished.write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> History:
+        """Read what `save` wrote."""
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        return cls(json.loads(line) for line in lines)
