@@ -1,4 +1,4 @@
-"""Weights and the state of a run on disk: safetensors with their facts in the header, nothing pickled."""
+"""Weights and the state of a run on disk: safetensors, facts in their header, nothing pickled."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def load_weights(model: nn.Module, path: str | PathLike[str]) -> None:
     """Read what `save_weights` wrote into a model of the same settings.
 
     Raises:
-        ModelFolderError: no such file, a damaged one, or one of another model: names the first difference.
+        ModelFolderError: no such file, a damaged one, or one of another model; names the first
+            difference.
     """
     tensors, _ = _read(path)
     wanted = model.state_dict()

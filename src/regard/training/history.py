@@ -27,9 +27,9 @@ def better(metric: str, new: float, old: float | None) -> bool:
 class History:
     """The records of a run, in order.
 
-    A training record sums up a stretch of updates: `{"split": "train", "step", "epoch", "loss", "rate",
-    "gradient", "seconds"}`; a validation record holds the numbers of one: `{"split": "valid", "step",
-    "epoch", "seconds", ...}`. `seconds` are of training, added up over interruptions.
+    A training record sums up a stretch of updates: `{"split": "train", "step", "epoch", "loss",
+    "rate", "gradient", "seconds"}`; a validation record holds the numbers of one: `{"split":
+    "valid", "step", "epoch", "seconds", ...}`. `seconds` are of training, over all interruptions.
     """
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
@@ -53,7 +53,7 @@ class History:
         """The validation record with the best `metric`; the earliest of equals."""
         chosen: Record | None = None
         for record in self.split("valid"):
-            if better(metric, record[metric], chosen and chosen[metric]):
+            if better(metric, record[metric], chosen[metric] if chosen else None):
                 chosen = record
         return chosen
 

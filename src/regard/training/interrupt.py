@@ -13,7 +13,7 @@ from typing import Any, Self
 __all__ = ["Interrupted", "Interruption"]
 
 
-class Interrupted(KeyboardInterrupt):  # noqa: N818 - like the exception it refines
+class Interrupted(KeyboardInterrupt):
     """Training was asked to stop, and stopped with everything saved.
 
     Args:

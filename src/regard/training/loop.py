@@ -46,9 +46,10 @@ def fit(
     """Train `model`, leaving the best weights in `out`.
 
     Args:
-        model: changed in place; ends with the last weights (the best are in `out/model.safetensors`).
+        model: changed in place; ends with the last weights (`out/model.safetensors` has the best).
         loss: the summed loss of a batch.
-        batches: the batches of an epoch (from 0), the same whenever asked, so that a run can go on inside one.
+        batches: the batches of an epoch (from 0), the same whenever asked, so that a run can go on
+            inside one.
         settings: how.
         validate: numbers of the model as it is now, without dropout; one must be `settings.metric`.
         out: where best weights, history and state go; `None` writes nothing.
@@ -57,7 +58,8 @@ def fit(
         processes: those that train together.
 
     Raises:
-        TrainingError: the loss is no longer finite; names epoch and step. `out` keeps the last good state.
+        TrainingError: the loss is no longer finite; names epoch and step. `out` keeps the last
+            good state.
         Interrupted: SIGINT or SIGTERM came; everything is saved.
     """
     processes = processes or Processes()

@@ -1,8 +1,9 @@
 """One process or many: the same batch, the same gradient, the same losses.
 
-Every process holds the whole model and takes every n-th row of each batch. Gradients of the *summed* loss
-are added up over the processes together with the number of targets, in one buffer, so the mean is exact
-however unevenly the rows fall. `accelerate launch` starts the processes; nothing else changes.
+Every process holds the whole model and takes every n-th row of each batch. Gradients of the
+*summed* loss are added up over the processes together with the number of targets, in one buffer, so
+the mean is exact however unevenly the rows fall. `accelerate launch` starts the processes; nothing
+else changes.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class Processes:
         if self.count == 1:
             return numbers
         # float64 would be exact for counts but doubles the traffic; float32 counts to 2**24.
-        buffer = torch.cat([tensor.flatten().float() for tensor in tensors] + [numbers.float()])
-        buffer = self._accelerator.reduce(buffer, reduction="sum")
+        parts = torch.cat([tensor.flatten().float() for tensor in tensors] + [numbers.float()])
+        buffer: Tensor = self._accelerator.reduce(parts, reduction="sum")
         start = 0
         for tensor in tensors:
             tensor.copy_(buffer[start : start + tensor.numel()].view_as(tensor))

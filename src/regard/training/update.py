@@ -34,8 +34,9 @@ B = TypeVar("B", bound=Batch)
 class Updater:
     """A model with its optimizer and, if asked for, the moving average of its weights.
 
-    AdamW (Loshchilov and Hutter 2019) with `beta1 = 0.9`. The moving average (Polyak and Juditsky 1992)
-    starts with a short memory, `min(ema, (1 + t) / (10 + t))`, so that it soon forgets the first weights.
+    AdamW (Loshchilov and Hutter 2019) with `beta1 = 0.9`. The moving average (Polyak and Juditsky
+    1992) starts with a short memory, `min(ema, (1 + t) / (10 + t))`, so that it soon forgets the
+    first weights.
     """
 
     def __init__(
@@ -57,8 +58,8 @@ class Updater:
     ) -> Tensor:
         """Make update `step` (from 1) from `batches`.
 
-        Returns the summed loss, the number of targets and the norm of the mean's gradient, on the device: reading
-        them there would make it wait.
+        Returns the summed loss, the number of targets and the norm of the mean's gradient, still on
+        the device: reading them would make it wait.
         """
         self._seed(step)
         numbers = torch.zeros(2, device=self.processes.device)
@@ -98,7 +99,7 @@ class Updater:
         return [p.grad for p in self.parameters if p.grad is not None]
 
     def _scale(self, gradients: list[Tensor], count: Tensor) -> Tensor:
-        """Turn the gradient of the sum into that of the mean, clipped; return its norm before clipping."""
+        """Turn the gradient of the sum into that of the mean, clipped; return the norm it had."""
         norm = torch.nn.utils.get_total_norm(gradients) / count
         factor = 1 / count
         if self.settings.clip:
@@ -155,7 +156,7 @@ def lower_precision(settings: TrainingSettings, device: torch.device) -> bool:
     if settings.precision != "auto":
         return settings.precision == "bfloat16"
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
