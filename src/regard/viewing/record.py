@@ -17,16 +17,24 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from regard.errors import InputError, ShapeError, nearest
-from regard.viewing.summary import FloatArray, IntArray, Summary, entropy, merge, top
+from regard.viewing.summary import (
+    FloatArray,
+    Heads,
+    IntArray,
+    Summary,
+    entropy,
+    merge,
+    over_heads,
+    pool,
+    top,
+)
 from regard.viewing.tokens import Tokens
 
-__all__ = ["AttentionRecord", "Heads", "Kind", "Track"]
+__all__ = ["AttentionRecord", "Kind", "Track"]
 
 Kind: TypeAlias = Literal["self", "cross", "pooling"]
-Heads: TypeAlias = int | Literal["mean", "max"]
 _TOLERANCE = 1e-3  # weights saved from half precision may pass 1 by this much
 
 
@@ -102,7 +110,7 @@ class Track:
                 f"track {self.label!r} is kept as a summary of {self.shape[0]} x {self.shape[1]} "
                 "weights, so not every weight is there; use entropy, received, topk or blocks"
             )
-        return _over_heads(self.weights, heads)
+        return over_heads(self.weights, heads)
 
     def blocks(
         self, rows: int, columns: int, *, heads: Heads = "mean"
@@ -111,10 +119,12 @@ class Track:
 
         A summary answers at the resolution it holds, or coarser.
         """
-        summary = self.summary(max(rows, columns))
-        mean = _over_heads(summary.mean, heads)
-        peak = _over_heads(summary.max, "max" if heads == "mean" else heads)
-        return mean, peak
+        weights = self.weights
+        if isinstance(weights, Summary):
+            mean, peak = weights.coarser(rows, columns)
+        else:
+            mean, peak = pool(weights, rows, columns)
+        return over_heads(mean, heads), over_heads(peak, "max" if heads == "mean" else heads)
 
     def summary(self, blocks: int = 512, *, k: int = 32) -> Summary:
         """What is worth keeping of the maps when all of them is too much."""
@@ -133,7 +143,7 @@ class Track:
         return weights.received if isinstance(weights, Summary) else weights.sum(axis=1)
 
     def topk(self, k: int) -> tuple[FloatArray, IntArray]:
-        """The `k` largest weights of every row, descending, and their keys: `(heads, queries, k)`."""
+        """The `k` largest weights of every row, descending, and their keys."""
         weights = self.weights
         if isinstance(weights, Summary):
             return weights.top_values[..., :k], weights.top_keys[..., :k]
@@ -310,14 +320,3 @@ class AttentionRecord:
         from regard.viewing import page
 
         return page.frame(self)
-
-
-def _over_heads(maps: NDArray[np.float32], heads: Heads) -> FloatArray:
-    """One map out of `(heads, ...)`."""
-    if heads == "mean":
-        return maps.mean(axis=0)
-    if heads == "max":
-        return maps.max(axis=0)
-    if not 0 <= heads < len(maps):
-        raise InputError(f"head {heads} of {len(maps)}; heads count from 0, or say 'mean' or 'max'")
-    return maps[heads]

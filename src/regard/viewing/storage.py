@@ -6,17 +6,16 @@ Nothing in it is pickled, and nothing pickled is read.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from regard.errors import DataError, InputError, SettingsError, nearest
+from regard.files import written_whole
 from regard.viewing.record import AttentionRecord, Track
 from regard.viewing.summary import Summary
 from regard.viewing.tokens import Tokens
@@ -37,15 +36,18 @@ def save(record: AttentionRecord, path: Path, options: Mapping[str, Any]) -> Pat
     if suffix in _PICTURES:
         from regard.viewing import figure
 
-        picture = figure.draw(record, **options)
-        return _whole(path, lambda file: figure.write(picture, file, suffix[1:]))
+        return figure.write(figure.draw(record, **options), path)
     if options:
         raise SettingsError(f"{suffix} takes no options, got {', '.join(options)}")
-    if suffix == ".html":
-        from regard.viewing import page
+    with written_whole(path) as unfinished:
+        if suffix == ".html":
+            from regard.viewing import page
 
-        return _whole(path, lambda file: file.write(page.html(record).encode()))
-    return _whole(path, lambda file: np.savez_compressed(file, **_pack(record)))
+            unfinished.write_text(page.html(record), encoding="utf-8")
+        else:
+            with open(unfinished, "wb") as file:
+                np.savez_compressed(file, **_pack(record))
+    return path
 
 
 def load(path: Path) -> AttentionRecord:
@@ -120,21 +122,3 @@ def _unpack(about: dict[str, Any], arrays: Mapping[str, Any]) -> AttentionRecord
         tuple(about["notes"]),
         about["verdict"],
     )
-
-
-def _whole(path: Path, write: Callable[[BinaryIO], Any]) -> Path:
-    """Write a file whole or not at all: a temporary name, flush, rename."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)  # mkstemp makes files that only their owner can read
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-    return path

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regard.errors import ShapeError
+from regard.errors import InputError, ShapeError
 
-__all__ = ["FloatArray", "IntArray", "Summary", "block_edges", "entropy", "merge", "pool", "top"]
+__all__ = [
+    "FloatArray",
+    "Heads",
+    "IntArray",
+    "Summary",
+    "block_edges",
+    "entropy",
+    "merge",
+    "over_heads",
+    "pool",
+    "top",
+]
 
 FloatArray: TypeAlias = NDArray[np.float32]
 IntArray: TypeAlias = NDArray[np.int32]
+Heads: TypeAlias = int | Literal["mean", "max"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +78,28 @@ class Summary:
         values, keys = top(weights, k)
         return cls(mean, peak, values, keys, entropy(weights), weights.sum(axis=1))
 
+    def coarser(self, rows: int, columns: int) -> tuple[FloatArray, FloatArray]:
+        """Mean and maximum over blocks of the blocks held, at most `(rows, columns)` of them."""
+        _, down, across = self.mean.shape
+        tall = np.diff(block_edges(self.entropy.shape[1], down), append=self.entropy.shape[1])
+        wide = np.diff(block_edges(self.received.shape[1], across), append=self.received.shape[1])
+        cells = np.outer(tall, wide)[None].astype(np.float32)  # blocks differ by one position
+        mean = pool(self.mean * cells, rows, columns)[0] / pool(cells, rows, columns)[0]
+        return mean, pool(self.max, rows, columns)[1]
+
+
+def over_heads(maps: FloatArray, heads: Heads) -> FloatArray:
+    """One map out of `(heads, ...)`: the mean, the maximum or a single head from 0."""
+    if heads == "mean":
+        return np.asarray(maps.mean(axis=0))
+    if heads == "max":
+        return np.asarray(maps.max(axis=0))
+    if not (isinstance(heads, int) and 0 <= heads < len(maps)):
+        raise InputError(
+            f"no head {heads!r} of {len(maps)}; heads count from 0, or say 'mean' or 'max'"
+        )
+    return np.asarray(maps[heads])
+
 
 def block_edges(length: int, blocks: int) -> NDArray[np.int64]:
     """The first position of each of at most `blocks` near-equal blocks."""
@@ -80,7 +114,7 @@ def pool(weights: FloatArray, rows: int, columns: int) -> tuple[FloatArray, Floa
     total = np.add.reduceat(np.add.reduceat(weights, across, axis=2), down, axis=1)
     peak = np.maximum.reduceat(np.maximum.reduceat(weights, across, axis=2), down, axis=1)
     cells = np.outer(np.diff(down, append=queries), np.diff(across, append=keys))
-    return (total / cells).astype(np.float32), peak
+    return np.asarray(total / cells, dtype=np.float32), np.asarray(peak)
 
 
 def top(weights: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
@@ -93,7 +127,7 @@ def top(weights: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
 def entropy(weights: FloatArray) -> FloatArray:
     """`-sum p log p` over the last axis, in nats; 0 log 0 is 0."""
     logs = np.log(weights, where=weights > 0, out=np.zeros_like(weights))
-    return -(weights * logs).sum(axis=-1) + np.float32(0)  # + 0 turns -0 into 0
+    return np.asarray(np.abs((weights * logs).sum(axis=-1)))  # every term is 0 or below
 
 
 def merge(weights: FloatArray, rows: Sequence[int], columns: Sequence[int]) -> FloatArray:
@@ -104,4 +138,4 @@ def merge(weights: FloatArray, rows: Sequence[int], columns: Sequence[int]) -> F
     """
     summed = np.add.reduceat(np.add.reduceat(weights, columns, axis=2), rows, axis=1)
     sizes = np.diff(np.asarray(rows), append=weights.shape[1])
-    return summed / sizes[:, None].astype(weights.dtype)
+    return np.asarray(summed / sizes[:, None].astype(weights.dtype))

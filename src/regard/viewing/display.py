@@ -1,0 +1,61 @@
+"""Tokens as they can be printed, and numbers as they should be."""
+
+from __future__ import annotations
+
+import unicodedata
+
+__all__ = ["headline", "is_right_to_left", "percent", "printable"]
+
+_NAMED = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽", "\x7f": "␡"}
+
+
+def printable(piece: str) -> str:
+    r"""A token with nothing invisible in it: a control character could rewrite the whole screen.
+
+    Control characters become their pictures; direction overrides and other invisible characters
+    their code point; a token of only spaces shows each of them.
+
+    >>> printable("\x1b[2J"), printable("  "), printable("a\u202eb"), printable("")
+    ('␛[2J', '␣␣', 'a<202e>b', '∅')
+    """
+    if not piece:
+        return "∅"
+    if piece.isspace():
+        return "".join(_NAMED.get(c, "␣") for c in piece)
+    joined = any(unicodedata.category(c) in ("So", "Lo", "Mn", "Mc") for c in piece)
+    return "".join(_visible(c, joined) for c in piece)
+
+
+def _visible(character: str, joined: bool) -> str:
+    if character == " " or (joined and character in "\u200c\u200d"):  # emoji, Persian, Indic
+        return character
+    if character in _NAMED:
+        return _NAMED[character]
+    code = ord(character)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        return f"<{code:04x}>"
+    return character
+
+
+def is_right_to_left(text: str) -> bool:
+    """Whether any character is written right to left."""
+    return any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in text)
+
+
+def percent(weight: float) -> str:
+    """A weight in at most three characters.
+
+    >>> [percent(w) for w in (1.0, 0.996, 0.5, 0.014, 0.0049, 0.0)]
+    ['100', '100', '50', '1', '·', '']
+    """
+    if weight < 0.0005:
+        return ""
+    rounded = round(100 * weight)
+    return str(rounded) if rounded else "·"
+
+
+def headline(parts: list[str]) -> str:
+    """Facts about a map on one line."""
+    return " · ".join(part for part in parts if part)
