@@ -1,0 +1,403 @@
+"""Where to look: masks that are never built as a whole matrix when they need not be.
+
+`True` means "may attend", everywhere. A mask answers for any tile of the matrix, and, when it can,
+gives for each query the half-open range of keys it may see: causal, window, padding and contiguous
+documents are all such intervals, and so is any `&` of them, so a kernel needs just two integers a row.
+
+>>> mask = causal() & window(128) & padding(lengths)
+>>> mask = padding(lengths) | anchors          # a Boolean array joins in with `&` and `|`
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat as compat
+import numpy as np
+
+from regard.attention.arrays import stop_gradient, to_numpy
+from regard.attention.grid import Grid
+from regard.errors import MaskError, ShapeError
+from regard.shapes import Array, Bool, Int
+
+__all__ = ["Intervals", "Mask", "causal", "documents", "local", "padding", "window"]
+
+Intervals = tuple[Int[Array, "batch heads queries"], Int[Array, "batch heads queries"]]
+"""For each query the first key it may see and the one after the last; each axis may be 1."""
+
+
+class Mask(ABC):
+    """What a query may attend to."""
+
+    @abstractmethod
+    def tile(
+        self, grid: Grid, rows: slice, columns: slice
+    ) -> Bool[Array, "batch heads rows columns"]:
+        """The mask of some query rows and key columns; leading axes may be 1."""
+
+    def intervals(self, grid: Grid) -> Intervals | None:
+        """The range of keys of each query, or `None` if a query's keys are not one range."""
+        return None
+
+    def check(self, grid: Grid) -> None:
+        """Raises a `MaskError` if this mask cannot belong to a matrix of these sizes."""
+
+    def __and__(self, other: Mask | Array) -> Mask:
+        return _Both(self, as_mask(other))
+
+    def __or__(self, other: Mask | Array) -> Mask:
+        return _Either(self, as_mask(other))
+
+    __rand__ = __and__
+    __ror__ = __or__
+    __array_ufunc__ = None  # `array & mask` asks the mask, not NumPy element by element
+
+
+class IntervalMask(Mask):
+    """A mask in which each query sees one range of keys."""
+
+    @abstractmethod
+    def intervals(self, grid: Grid) -> Intervals:
+        """The range of keys of each query."""
+
+    def tile(
+        self, grid: Grid, rows: slice, columns: slice
+    ) -> Bool[Array, "batch heads rows columns"]:
+        """The ranges compared with the columns."""
+        low, high = self.intervals(grid)
+        place = grid.places(columns)
+        low, high = (end if end.shape[2] == 1 else end[:, :, rows] for end in (low, high))
+        return (place >= low[..., None]) & (place < high[..., None])
+
+
+def causal() -> Mask:
+    """No query sees a key after its own place; the last query sits at the last key.
+
+    So a query of a cached decoder, alone with all keys so far, sees them all.
+    """
+    return _Band(before=None, after=0)
+
+
+def window(before: int, after: int | None = None) -> Mask:
+    """A query sees `before` keys before its own place, its own, and `after` keys after it.
+
+    Args:
+        before: how far back, in keys (Longformer, Beltagy 2020, has a window of `2 * before + 1`).
+        after: how far ahead; as far as back when not given. `window(n, 0)` is a causal window.
+
+    Raises:
+        MaskError: if a width is negative.
+    """
+    after = before if after is None else after
+    for width in (before, after):
+        if width < 0:
+            raise MaskError(f"window got a width of {width}; expected 0 or more keys")
+    return _Band(before, after)
+
+
+def padding(keys: Any, *, queries: Any = None) -> Mask:
+    """Only the real keys of each example can be seen.
+
+    Args:
+        keys: `(batch,)` integers, how many keys of each example are real (the rest is padding at the
+            end), or `(batch, keys)` Booleans that say which.
+        queries: likewise for the queries; padding queries then attend to nothing and give zeros.
+
+    Raises:
+        MaskError: for any other type or shape.
+    """
+    mask = _per_key(keys)
+    return mask if queries is None else mask & _Rows(_per_key(queries))
+
+
+def documents(queries: Any, keys: Any = None) -> Mask:
+    """Sequences packed into one row see only themselves.
+
+    Args:
+        queries: `(length,)` or `(batch, length)` integers, the document each position belongs to.
+        keys: likewise for the keys, when they are not the same positions.
+    """
+    query_ids = _document_ids(queries)
+    key_ids = query_ids if keys is None else _document_ids(keys)
+    return _Documents(query_ids, key_ids, _key_ranges(query_ids, key_ids))
+
+
+def local(centres: Array, width: int) -> Mask:
+    """A window around a place of its own for each query (local attention, Luong 2015).
+
+    With `centres = t` this is local-m; local-p predicts the centres and adds `positions.Gaussian`.
+
+    Args:
+        centres: `(..., queries)` key positions, whole or not.
+        width: `D`; keys in `[centre - D, centre + D]` are seen.
+    """
+    if width < 0:
+        raise MaskError(f"local got a width of {width}; expected 0 or more keys")
+    return _Local(centres, width)
+
+
+def as_mask(mask: Any) -> Mask:
+    """A mask object, from one or from a Boolean array.
+
+    Raises:
+        MaskError: for anything else; a float array is told to be passed as `bias=`.
+    """
+    if isinstance(mask, Mask):
+        return mask
+    if not compat.is_array_api_obj(mask):
+        raise MaskError(
+            f"mask is a {type(mask).__name__}; expected a Boolean array (True = may attend) or a mask "
+            "such as regard.causal()"
+        )
+    xp = compat.array_namespace(mask)
+    if mask.dtype != xp.bool:
+        remedy = (
+            "pass an additive mask as bias="
+            if xp.isdtype(mask.dtype, "real floating")
+            else "compare it first, as in mask == 1"
+        )
+        raise MaskError(f"mask holds {mask.dtype}; expected Booleans, True = may attend ({remedy})")
+    if mask.ndim < 2:
+        raise MaskError(f"mask has shape {tuple(mask.shape)}; expected (..., queries, keys)")
+    return _Array(mask)
+
+
+@dataclass(frozen=True)
+class _Band(IntervalMask):
+    """Keys from `before` behind to `after` ahead of the query's place."""
+
+    before: int | None
+    after: int
+
+    def intervals(self, grid: Grid) -> Intervals:
+        place = grid.places(slice(0, grid.queries))[None, None] + grid.offset
+        low = place * 0 if self.before is None else place - self.before
+        xp = grid.xp
+        return xp.clip(low, 0, grid.keys), xp.clip(place + self.after + 1, 0, grid.keys)
+
+
+@dataclass(frozen=True)
+class _Lengths(IntervalMask):
+    """The first `lengths` keys of each example."""
+
+    lengths: Any
+
+    def check(self, grid: Grid) -> None:
+        if self.lengths.shape[0] not in (1, grid.batch):
+            raise MaskError(
+                f"padding got {self.lengths.shape[0]} lengths for a batch of {grid.batch}; expected "
+                "one for each example"
+            )
+
+    def intervals(self, grid: Grid) -> Intervals:
+        high = grid.xp.clip(grid.asarray(self.lengths), 0, grid.keys)[:, None, None]
+        return high * 0, high
+
+
+@dataclass(frozen=True)
+class _KeyArray(Mask):
+    """The keys of each example that a `(batch, keys)` Boolean array names."""
+
+    real: Any
+
+    def check(self, grid: Grid) -> None:
+        shape = tuple(self.real.shape)
+        if shape[0] not in (1, grid.batch) or shape[1] != grid.keys:
+            raise MaskError(f"padding got shape {shape}; expected ({grid.batch}, {grid.keys})")
+
+    def tile(
+        self, grid: Grid, rows: slice, columns: slice
+    ) -> Bool[Array, "batch heads rows columns"]:
+        return grid.asarray(self.real)[:, None, None, columns]
+
+
+@dataclass(frozen=True)
+class _Rows(IntervalMask):
+    """Everything for the queries that `which`, a mask over positions, says are real; else nothing."""
+
+    which: Mask
+
+    def check(self, grid: Grid) -> None:
+        self.which.check(self._turned(grid))
+
+    def intervals(self, grid: Grid) -> Intervals:
+        turned = self._turned(grid)
+        real = self.which.tile(turned, slice(0, 1), slice(0, grid.queries))[..., 0, :]
+        high = grid.xp.where(real, grid.keys, 0)
+        return high * 0, high
+
+    @staticmethod
+    def _turned(grid: Grid) -> Grid:
+        return Grid(
+            grid.batch, grid.heads, 1, grid.queries, grid.rank, grid.xp, grid.device, grid.dtype
+        )
+
+
+@dataclass(frozen=True)
+class _Array(Mask):
+    """A Boolean array that broadcasts to the matrix."""
+
+    array: Any
+
+    def check(self, grid: Grid) -> None:
+        try:
+            grid.align(self.array, "mask")
+        except ShapeError as error:
+            raise MaskError(str(error)) from None
+
+    def tile(
+        self, grid: Grid, rows: slice, columns: slice
+    ) -> Bool[Array, "batch heads rows columns"]:
+        array = grid.align(grid.asarray(self.array), "mask")
+        if array.shape[2] != 1:
+            array = array[:, :, rows]
+        return array if array.shape[3] == 1 else array[..., columns]
+
+
+@dataclass(frozen=True)
+class _Documents(Mask):
+    """Positions that carry the same number see each other; ranges where documents are unbroken."""
+
+    queries: np.ndarray[Any, Any]
+    keys: np.ndarray[Any, Any]
+    ranges: tuple[Any, Any] | None
+
+    def check(self, grid: Grid) -> None:
+        for name, ids, length in (
+            ("queries", self.queries, grid.queries),
+            ("keys", self.keys, grid.keys),
+        ):
+            if ids.shape[0] not in (1, grid.batch) or ids.shape[1] != length:
+                raise MaskError(
+                    f"documents got {name} of shape {ids.shape}; expected ({grid.batch}, {length})"
+                )
+
+    def tile(
+        self, grid: Grid, rows: slice, columns: slice
+    ) -> Bool[Array, "batch heads rows columns"]:
+        same = self.queries[:, None, rows, None] == self.keys[:, None, None, columns]
+        return grid.asarray(same)
+
+    def intervals(self, grid: Grid) -> Intervals | None:
+        if self.ranges is None:
+            return None
+        low, high = self.ranges
+        return grid.asarray(low)[:, None], grid.asarray(high)[:, None]
+
+
+@dataclass(frozen=True)
+class _Local(IntervalMask):
+    """Keys within `width` of each query's own centre."""
+
+    centres: Any
+    width: int
+
+    def check(self, grid: Grid) -> None:
+        shape = tuple(self.centres.shape)
+        full = (grid.batch, grid.heads)[: max(0, grid.rank - 2)] + (grid.queries,)
+        if len(shape) > len(full) or any(
+            n not in (1, m) for n, m in zip(shape[::-1], full[::-1], strict=False)
+        ):
+            raise MaskError(f"local got centres of shape {shape}; expected {full}")
+
+    def intervals(self, grid: Grid) -> Intervals:
+        xp = grid.xp
+        centres = per_query(grid, stop_gradient(self.centres))
+        low, high = xp.ceil(centres - self.width), xp.floor(centres + self.width) + 1
+        whole = grid.places(slice(0, 0)).dtype
+        return (
+            xp.astype(xp.clip(low, 0, grid.keys), whole),
+            xp.astype(xp.clip(high, 0, grid.keys), whole),
+        )
+
+
+@dataclass(frozen=True)
+class _Both(Mask):
+    """What both masks allow."""
+
+    first: Mask
+    second: Mask
+
+    def check(self, grid: Grid) -> None:
+        self.first.check(grid)
+        self.second.check(grid)
+
+    def tile(
+        self, grid: Grid, rows: slice, columns: slice
+    ) -> Bool[Array, "batch heads rows columns"]:
+        return self.first.tile(grid, rows, columns) & self.second.tile(grid, rows, columns)
+
+    def intervals(self, grid: Grid) -> Intervals | None:
+        first, second = self.first.intervals(grid), self.second.intervals(grid)
+        if first is None or second is None:
+            return None
+        xp = grid.xp
+        return xp.maximum(first[0], second[0]), xp.minimum(first[1], second[1])
+
+
+@dataclass(frozen=True)
+class _Either(Mask):
+    """What either mask allows."""
+
+    first: Mask
+    second: Mask
+
+    def check(self, grid: Grid) -> None:
+        self.first.check(grid)
+        self.second.check(grid)
+
+    def tile(
+        self, grid: Grid, rows: slice, columns: slice
+    ) -> Bool[Array, "batch heads rows columns"]:
+        return self.first.tile(grid, rows, columns) | self.second.tile(grid, rows, columns)
+
+
+def per_query(grid: Grid, values: Array) -> Array:
+    """A user's `(..., queries)` values as `(batch, heads, queries)`, axes of 1 left so."""
+    values = grid.asarray(values)
+    if grid.rank == 3 and values.ndim == 2:
+        values = values[:, None]
+    return grid.xp.reshape(values, (1,) * (3 - values.ndim) + tuple(values.shape))
+
+
+def _per_key(which: Any) -> Mask:
+    """The mask of `(batch,)` lengths or `(batch, length)` Booleans."""
+    array = which if compat.is_array_api_obj(which) else np.asarray(which)
+    xp = compat.array_namespace(array)
+    if array.ndim == 1 and xp.isdtype(array.dtype, "integral"):
+        return _Lengths(array)
+    if array.ndim == 2 and array.dtype == xp.bool:
+        return _KeyArray(array)
+    raise MaskError(
+        f"padding got {array.dtype} of shape {tuple(array.shape)}; expected lengths, (batch,) integers, "
+        "or which positions are real, (batch, length) Booleans"
+    )
+
+
+def _document_ids(ids: Any) -> np.ndarray[Any, Any]:
+    array = to_numpy(ids)
+    if array.ndim not in (1, 2) or array.dtype.kind not in "iu":
+        raise MaskError(
+            f"documents got {array.dtype} of shape {array.shape}; expected (batch, length) integers"
+        )
+    return array if array.ndim == 2 else array[None]
+
+
+def _key_ranges(queries: Any, keys: Any) -> tuple[Any, Any] | None:
+    """For each query the range of keys of its document, or `None` if a document is broken."""
+    batch = max(queries.shape[0], keys.shape[0])
+    low = np.zeros((batch, queries.shape[1]), np.int64)
+    high = np.zeros_like(low)
+    for example in range(batch):
+        asked, row = queries[example % len(queries)], keys[example % len(keys)]
+        known, first, count = np.unique(row, return_index=True, return_counts=True)
+        last = len(row) - np.unique(row[::-1], return_index=True)[1]
+        if np.any(last - first != count):
+            return None
+        place = np.minimum(np.searchsorted(known, asked), max(0, len(known) - 1))
+        if len(known):
+            found = known[place] == asked
+            low[example], high[example] = first[place] * found, last[place] * found
+    return low, high

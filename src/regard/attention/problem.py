@@ -1,0 +1,256 @@
+"""One attention problem, checked and projected, that can give any rows of its matrix.
+
+`Problem.weights(rows)` is the slow, readable twin that defines what is right: score, mask, normalise, for
+a few query rows and all their keys. Every fast path in `kernels/` is tested against it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from regard.attention import noise
+from regard.attention.arrays import (
+    concrete,
+    device_of,
+    grouped_matmul,
+    namespace,
+    split_rows,
+    wide_dtype,
+)
+from regard.attention.grid import Grid
+from regard.attention.masks import Mask, as_mask
+from regard.attention.normalizers import Normalizer
+from regard.attention.positions import Bias, as_bias
+from regard.attention.scores import Score
+from regard.errors import InputError, ShapeError
+from regard.shapes import Array, Bool, Float
+
+__all__ = ["Dense", "Problem", "Source", "make_problem"]
+
+
+class Source(Protocol):
+    """Anything that can give rows of an attention matrix."""
+
+    @property
+    def grid(self) -> Grid:
+        """The sizes of the matrix."""
+        ...
+
+    def weights(self, rows: slice) -> Float[Array, "batch heads rows keys"]:
+        """Some rows, in `grid.dtype`, masked places 0."""
+        ...
+
+    def tiles(self) -> list[slice]:
+        """All rows, in slices small enough to have at once."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """A matrix that exists."""
+
+    grid: Grid
+    matrix: Float[Array, "batch heads queries keys"]
+
+    def weights(self, rows: slice) -> Float[Array, "batch heads rows keys"]:
+        """Rows of the matrix."""
+        return self.grid.xp.astype(self.matrix[:, :, rows], self.grid.dtype)
+
+    def tiles(self) -> list[slice]:
+        """The matrix is there already: few tiles."""
+        return split_rows(self.grid.queries, _row_bytes(self.grid))
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Everything `attend` was given, ready to answer for any rows.
+
+    Attributes:
+        query: projected, `(batch, heads, queries, dim)`; so are `key` and `value`, whose heads may be
+            fewer.
+        poison: which queries, keys and values held NaN or infinity, when something is masked. They are
+            zeros in the arrays above, so that a masked one cannot leak, and come back in the places that
+            are allowed to see them.
+    """
+
+    grid: Grid
+    query: Array
+    key: Array
+    value: Array
+    score: Score
+    normalizer: Normalizer
+    mask: Mask | None
+    bias: Bias | None
+    poison: Poison | None
+
+    def allowed(self, rows: slice) -> Bool[Array, "batch heads rows keys"] | None:
+        """What the mask says of some rows."""
+        everything = slice(0, self.grid.keys)
+        return None if self.mask is None else self.mask.tile(self.grid, rows, everything)
+
+    def scores(self, rows: slice) -> Float[Array, "batch heads rows keys"]:
+        """Scores of some rows, with bias, -inf where masked."""
+        xp, grid = self.grid.xp, self.grid
+        scores = self.score.pair(
+            xp.astype(self.query[:, :, rows], grid.dtype), xp.astype(self.key, grid.dtype)
+        )
+        if self.poison is not None:
+            scores = xp.where(self.poison.pairs(rows), math.nan, scores)
+        if self.bias is not None:
+            bias = self.bias.tile(grid, rows, slice(0, grid.keys))
+            # The largest number in place of infinity: it takes all the weight, and inf - inf is no more.
+            scores = xp.where(bias == -math.inf, -math.inf, scores + xp.astype(bias, grid.dtype))
+            scores = xp.where(scores == math.inf, xp.finfo(grid.dtype).max, scores)
+        allowed = self.allowed(rows)
+        return scores if allowed is None else xp.where(allowed, scores, -math.inf)
+
+    def weights(self, rows: slice) -> Float[Array, "batch heads rows keys"]:
+        """The attention weights of some rows."""
+        return self.normalizer(self.scores(rows), first_row=rows.start)
+
+    def output(self, rows: slice, dropout: float, seed: int) -> Float[Array, "batch heads rows dv"]:
+        """Weights, thinned by dropout, times values."""
+        xp, grid = self.grid.xp, self.grid
+        weights = self.weights(rows)
+        mixed = weights
+        if dropout:
+            kept = noise.keep(weights, dropout, seed=seed, first_row=rows.start)
+            mixed = xp.where(kept, weights / (1 - dropout), 0.0)
+        output = grouped_matmul(mixed, xp.astype(self.value, grid.dtype))
+        if self.poison is not None:
+            output = xp.where(self.poison.reached(weights, self.allowed(rows)), math.nan, output)
+        return xp.astype(output, self.value.dtype)
+
+    def tiles(self) -> list[slice]:
+        """Row slices whose scores take a few megabytes."""
+        return split_rows(self.grid.queries, _row_bytes(self.grid))
+
+
+@dataclass(frozen=True, eq=False)
+class Poison:
+    """Positions that held NaN or infinity: `(batch, heads, length, 1)` each."""
+
+    query: Array
+    key: Array
+    value: Array
+    heads: int
+
+    def pairs(self, rows: slice) -> Bool[Array, "batch heads rows keys"]:
+        """Pairs whose score would be NaN."""
+        xp = namespace(key=self.key)
+        key = xp.repeat(self.key, self.heads // self.key.shape[1], axis=1)
+        return self.query[:, :, rows] | xp.matrix_transpose(key)
+
+    def reached(self, weights: Array, allowed: Array | None) -> Bool[Array, "batch heads rows 1"]:
+        """Rows that are allowed to see a value that held NaN."""
+        xp = namespace(weights=weights)
+        seen = xp.astype(weights != 0, weights.dtype) if allowed is None else allowed
+        seen = xp.astype(xp.broadcast_to(seen, weights.shape), weights.dtype)
+        return grouped_matmul(seen, xp.astype(self.value, weights.dtype)) > 0
+
+
+def make_problem(
+    query: Array,
+    key: Array,
+    value: Array,
+    *,
+    score: Score,
+    normalizer: Normalizer,
+    mask: Any,
+    bias: Any,
+) -> Problem:
+    """Checks everything `attend` was given and projects it once.
+
+    Raises:
+        InputError: whatever does not fit; see `attend`.
+    """
+    grid, (query, key, value) = _lay_out(query, key, value)
+    if not isinstance(score, Score):
+        raise InputError(f"score is {score!r}; expected one such as regard.scores.ScaledDot()")
+    if not isinstance(normalizer, Normalizer):
+        raise InputError(
+            f"normalizer is {normalizer!r}; expected one such as regard.normalizers.Softmax()"
+        )
+    mask = None if mask is None else as_mask(mask)
+    bias = None if bias is None else as_bias(bias)
+    for part in (mask, bias):
+        if part is not None:
+            part.check(grid)
+    poison = None
+    if mask is not None or bias is not None:
+        query, key, value, poison = _take_out(query, key, value)
+    query, key = score.project(query, key)
+    return Problem(grid, query, key, value, score, normalizer, mask, bias, poison)
+
+
+def _lay_out(query: Array, key: Array, value: Array) -> tuple[Grid, tuple[Array, Array, Array]]:
+    """Four axes for everything, and the sizes of the matrix."""
+    arrays = {"query": query, "key": key, "value": value}
+    xp = namespace(**arrays)
+    for name, array in arrays.items():
+        if not xp.isdtype(array.dtype, "real floating"):
+            raise InputError(f"{name} holds {array.dtype}; expected floats (convert it first)")
+        if not 2 <= array.ndim <= 4:
+            raise ShapeError(
+                f"{name} has shape {tuple(array.shape)}; expected (..., length, features) with 2 to 4 "
+                "axes: (batch, heads, length, features)"
+            )
+    rank = max(array.ndim for array in arrays.values())
+    query, key, value = (_four_axes(xp, array, rank) for array in arrays.values())
+    _check_sizes(query, key, value)
+    grid = Grid(
+        batch=max(query.shape[0], key.shape[0]),
+        heads=query.shape[1],
+        queries=query.shape[2],
+        keys=key.shape[2],
+        rank=rank,
+        xp=xp,
+        device=device_of(query),
+        dtype=wide_dtype(xp, query, key, value),
+    )
+    return grid, (query, key, value)
+
+
+def _four_axes(xp: Any, array: Array, rank: int) -> Array:
+    if rank == 3 and array.ndim == 3:
+        return array[:, None]
+    return xp.reshape(array, (1,) * (4 - array.ndim) + tuple(array.shape))
+
+
+def _check_sizes(query: Array, key: Array, value: Array) -> None:
+    shapes = f"query {tuple(query.shape)}, key {tuple(key.shape)}, value {tuple(value.shape)}"
+    if key.shape[2] != value.shape[2]:
+        raise ShapeError(
+            f"key has {key.shape[2]} positions, value has {value.shape[2]}; each key needs its value"
+        )
+    if key.shape[:2] != value.shape[:2]:
+        raise ShapeError(f"key and value differ in batch or heads: {shapes}")
+    if query.shape[0] != key.shape[0] and 1 not in (query.shape[0], key.shape[0]):
+        raise ShapeError(f"query has a batch of {query.shape[0]}, key of {key.shape[0]}: {shapes}")
+    if key.shape[1] == 0 or query.shape[1] % key.shape[1]:
+        raise ShapeError(
+            f"query has {query.shape[1]} heads, key has {key.shape[1]}; the query's must be a multiple "
+            "of the key's (grouped heads)"
+        )
+
+
+def _take_out(query: Array, key: Array, value: Array) -> tuple[Array, Array, Array, Poison | None]:
+    """The arrays with NaN and infinity replaced by 0, and where those were; nothing if all is finite.
+
+    A product with a masked NaN is NaN, forward (0 * NaN) and backward, whatever the mask. Looking first
+    costs one pass over the inputs and none over the matrix.
+    """
+    xp = namespace(query=query)
+    if concrete(query):
+        total = xp.sum(query) + xp.sum(key) + xp.sum(value)
+        if bool(xp.isfinite(total)):
+            return query, key, value, None
+    bad = [~xp.all(xp.isfinite(x), axis=-1, keepdims=True) for x in (query, key, value)]
+    clean = [xp.where(b, 0.0, x) for b, x in zip(bad, (query, key, value), strict=True)]
+    return clean[0], clean[1], clean[2], Poison(bad[0], bad[1], bad[2], query.shape[1])
+
+
+def _row_bytes(grid: Grid) -> int:
+    return int(grid.batch * grid.heads * grid.keys * (8 if grid.dtype == grid.xp.float64 else 4))
