@@ -1,5 +1,6 @@
 """Batches to a trained model: one readable loop, its loss, schedule, checkpoints and history."""
 
+from regard.training.batches import Batch, Epoch, Ragged
 from regard.training.checkpoint import load_weights, save_weights
 from regard.training.history import History
 from regard.training.interrupt import Interrupted
@@ -11,11 +12,14 @@ from regard.training.settings import TrainingSettings
 from regard.training.watching import Progress, Watcher
 
 __all__ = [
+    "Batch",
+    "Epoch",
     "History",
     "Interrupted",
     "Loss",
     "Processes",
     "Progress",
+    "Ragged",
     "TrainingSettings",
     "Watcher",
     "fit",

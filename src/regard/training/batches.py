@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Self, overload
+from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Batch", "Epoch", "Ragged", "labelled_batches", "pair_batches", "text_batches"]
+__all__ = ["Batch", "Epoch", "Ragged", "labelled_batch", "pair_batch", "text_batch"]
 
 PAD = 0
 
@@ -53,31 +53,44 @@ class Batch:
         source_lengths: `(batch,)`.
         target: `(batch, length)` ids from BOS to EOS; `(batch,)` class numbers; `(batch, labels)`
             zeros and ones when there may be several; `None` when the source is the target.
+        target_lengths: `(batch,)`, always on the CPU: how much each row counts in the mean loss.
         indices: which examples these are.
     """
 
     source: Tensor
     source_lengths: Tensor
     target: Tensor | None
+    target_lengths: Tensor
     indices: tuple[int, ...] = ()
 
-    def part(self, rank: int, count: int) -> Self | None:
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def part(self, rank: int, count: int) -> Batch | None:
         """Every `count`-th row from `rank` on; `None` if there is none."""
         if count == 1:
             return self
-        if rank >= len(self.source):
+        if rank >= len(self):
             return None
-        target = None if self.target is None else self.target[rank::count]
-        rows = (self.source[rank::count], self.source_lengths[rank::count], target)
-        return type(self)(*rows, self.indices[rank::count])
+        rows = slice(rank, None, count)
+        return Batch(
+            source=self.source[rows],
+            source_lengths=self.source_lengths[rows],
+            target=None if self.target is None else self.target[rows],
+            target_lengths=self.target_lengths[rows],
+            indices=self.indices[rows],
+        )
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device) -> Batch:
         """The same on a device."""
         if device.type == "cpu":
             return self
-        target = None if self.target is None else self.target.to(device, non_blocking=True)
-        source = self.source.to(device, non_blocking=True)
-        return type(self)(source, self.source_lengths.to(device), target, self.indices)
+        return replace(
+            self,
+            source=self.source.to(device, non_blocking=True),
+            source_lengths=self.source_lengths.to(device, non_blocking=True),
+            target=None if self.target is None else self.target.to(device, non_blocking=True),
+        )
 
 
 class Epoch(Sequence[Batch]):
@@ -104,18 +117,21 @@ class Epoch(Sequence[Batch]):
         return map(self.make, self.groups)
 
 
-def pair_batches(source: Ragged, target: Ragged, indices: Sequence[int]) -> Batch:
-    """Source and target sequences."""
+def pair_batch(source: Ragged, target: Ragged, indices: Sequence[int]) -> Batch:
+    """Source and target sequences; a target counts one less than its tokens, as BOS is given."""
     ids, lengths = source.pad(indices)
-    return Batch(ids, lengths, target.pad(indices)[0], tuple(indices))
+    targets, target_lengths = target.pad(indices)
+    return Batch(ids, lengths, targets, target_lengths - 1, tuple(indices))
 
 
-def labelled_batches(source: Ragged, labels: Tensor, indices: Sequence[int]) -> Batch:
+def labelled_batch(source: Ragged, labels: Tensor, indices: Sequence[int]) -> Batch:
     """Sequences with their labels, one row of `labels` per example."""
     ids, lengths = source.pad(indices)
-    return Batch(ids, lengths, labels[torch.as_tensor(indices)], tuple(indices))
+    ones = torch.ones(len(indices), dtype=torch.int64)
+    return Batch(ids, lengths, labels[torch.as_tensor(indices)], ones, tuple(indices))
 
 
-def text_batches(source: Ragged, indices: Sequence[int]) -> Batch:
-    """Sequences that are their own target."""
-    return Batch(*source.pad(indices), None, tuple(indices))
+def text_batch(source: Ragged, indices: Sequence[int]) -> Batch:
+    """Sequences from BOS on that are their own target."""
+    ids, lengths = source.pad(indices)
+    return Batch(ids, lengths, None, lengths - 1, tuple(indices))

@@ -27,9 +27,10 @@ def better(metric: str, new: float, old: float | None) -> bool:
 class History:
     """The records of a run, in order.
 
-    A training record sums up a stretch of updates: `{"split": "train", "step", "epoch", "loss",
-    "rate", "gradient", "seconds"}`; a validation record holds the numbers of one: `{"split":
-    "valid", "step", "epoch", "seconds", ...}`. `seconds` are of training, over all interruptions.
+    A training record sums up a stretch of updates: `{"step", "epoch", "train_loss",
+    "learning_rate", "gradient_norm", "seconds"}`; a validation record holds the numbers of one:
+    `{"step", "epoch", "seconds", "valid_loss", "valid_bleu", ...}`. `seconds` are of training, over
+    all interruptions.
     """
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
@@ -45,15 +46,17 @@ class History:
         """Append one record."""
         self.records.append(record)
 
-    def split(self, name: str) -> list[Record]:
-        """The records of `"train"` or of `"valid"`."""
-        return [record for record in self.records if record["split"] == name]
+    @property
+    def losses(self) -> list[float]:
+        """Training losses in order, one per stretch."""
+        return [record["train_loss"] for record in self.records if "train_loss" in record]
 
     def best(self, metric: str) -> Record | None:
         """The validation record with the best `metric`; the earliest of equals."""
+        name = f"valid_{metric}"
         chosen: Record | None = None
-        for record in self.split("valid"):
-            if better(metric, record[metric], chosen[metric] if chosen else None):
+        for record in self.records:
+            if name in record and better(metric, record[name], chosen[name] if chosen else None):
                 chosen = record
         return chosen
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from regard.errors import TrainingError
 from regard.files import remove_leftovers
+from regard.training.batches import Batch
 from regard.training.checkpoint import WEIGHTS, RunState, read_run, save_run, save_weights
 from regard.training.history import History, better
 from regard.training.interrupt import Interrupted, Interruption
@@ -23,18 +23,16 @@ from regard.training.loss import Loss
 from regard.training.processes import Processes
 from regard.training.schedule import rate
 from regard.training.settings import TrainingSettings
-from regard.training.update import Batch, Updater
+from regard.training.update import Updater
 from regard.training.watching import Progress, Watcher
 
 __all__ = ["fit"]
 
-B = TypeVar("B", bound=Batch)
-
 
 def fit(
     model: nn.Module,
-    loss: Callable[[nn.Module, B], Loss],
-    batches: Callable[[int], Sequence[B]],
+    loss: Callable[[nn.Module, Batch], Loss],
+    batches: Callable[[int], Sequence[Batch]],
     *,
     settings: TrainingSettings,
     validate: Callable[[nn.Module], dict[str, float]],
@@ -164,12 +162,11 @@ class _Run:
         self.loss = total / targets
         self.history.add(
             {
-                "split": "train",
                 "step": step,
                 "epoch": self.state.epoch + 1,
-                "loss": self.loss,
-                "rate": rate(step, self.total, self.settings),
-                "gradient": norms / updates,
+                "train_loss": self.loss,
+                "learning_rate": rate(step, self.total, self.settings),
+                "gradient_norm": norms / updates,
                 "seconds": round(self.state.seconds, 3),
             }
         )
@@ -222,8 +219,9 @@ class _Run:
                 self.state.best = value
                 if self.out is not None:
                     save_weights(model, self.out / WEIGHTS)
-        facts = {"split": "valid", "step": self.state.step, "epoch": self.state.epoch}
-        self.history.add({**facts, "seconds": round(self.state.seconds, 3), **numbers})
+        facts = {"step": self.state.step, "epoch": self.state.epoch}
+        named = {f"valid_{name}": number for name, number in numbers.items()}
+        self.history.add({**facts, "seconds": round(self.state.seconds, 3), **named})
         self.watcher.validated(numbers, best=best)
         return best
 

@@ -5,30 +5,17 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from regard.training.batches import Batch
 from regard.training.loss import Loss
 from regard.training.processes import Processes
 from regard.training.schedule import rate
 from regard.training.settings import TrainingSettings
 
-__all__ = ["Batch", "Updater", "lower_precision"]
-
-
-class Batch(Protocol):
-    """What `fit` needs of a batch; the loss knows the rest."""
-
-    def part(self, rank: int, count: int) -> Self | None:
-        """Every `count`-th row from `rank` on; `None` if there is none."""
-
-    def to(self, device: torch.device) -> Self:
-        """The same on a device."""
-
-
-B = TypeVar("B", bound=Batch)
+__all__ = ["Updater", "lower_precision"]
 
 
 class Updater:
@@ -54,7 +41,7 @@ class Updater:
         self._autocast = lower_precision(settings, processes.device)
 
     def __call__(
-        self, loss: Callable[[nn.Module, B], Loss], batches: Sequence[B], step: int
+        self, loss: Callable[[nn.Module, Batch], Loss], batches: Sequence[Batch], step: int
     ) -> Tensor:
         """Make update `step` (from 1) from `batches`.
 
@@ -81,7 +68,7 @@ class Updater:
         name = f"{self.settings.seed} {step} {self.processes.rank}"
         torch.manual_seed(zlib.crc32(name.encode()))
 
-    def _backward(self, loss: Callable[[nn.Module, B], Loss], batch: B) -> Tensor:
+    def _backward(self, loss: Callable[[nn.Module, Batch], Loss], batch: Batch) -> Tensor:
         device = self.processes.device
         part = batch.part(self.processes.rank, self.processes.count)
         if part is None:
