@@ -1,0 +1,108 @@
+"""Beam search: the best few sequences at once, for every example of a batch at once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from regard.decoding.hypothesis import Trail
+from regard.decoding.rules import Rules
+from regard.decoding.walk import Walk
+from regard.text import BOS, EOS
+
+__all__ = ["beam_search", "length_penalty"]
+
+
+def length_penalty(length: int, alpha: float) -> float:
+    r"""What a summed log-probability is divided by (Wu et al. 2016, equation 14).
+
+    .. math:: \left(\frac{5 + |y|}{6}\right)^\alpha
+
+    Args:
+        length: tokens, EOS included.
+        alpha: 0 leaves the sum as it is; larger favours longer sequences.
+    """
+    return ((5 + length) / 6) ** alpha
+
+
+def beam_search(
+    walk: Walk, rules: Rules, trail: Trail, *, width: int
+) -> list[tuple[Tensor, Trail]]:
+    """Keep the `width` best unfinished sequences per example until `width` have finished.
+
+    At each step the candidates of an example are ranked together. Those among the best `width` that
+    end in EOS are finished; the best `width` that do not end live on. An example with `width`
+    finished sequences leaves the batch. Nothing in the loop touches a single sequence in Python.
+
+    Args:
+        walk: `width` rows of state per row of memory.
+        rules: one row per row of state.
+        trail: empty, one row per row of state.
+        width: of the beam.
+
+    Returns:
+        `(scores, trail)` of the sequences that finished together.
+    """
+    alpha = rules.settings.length_penalty
+    device = trail.example.device
+    examples = len(trail.example) // width
+    token = torch.full_like(trail.example, BOS)
+    total = torch.full((examples, width), -torch.inf, device=device)
+    total[:, 0] = 0.0  # all rows of an example are equal at first: one of them is enough
+    count = torch.zeros(examples, dtype=torch.int64, device=device)
+    done: list[tuple[Tensor, Trail]] = []
+    while examples:
+        log_probs, weights, walk = walk.step(token)
+        score, choice, parent = _candidates(rules.apply(log_probs, trail.ids), total)
+        parent = parent + torch.arange(0, examples * width, width, device=device)[:, None]
+        ends = (choice == EOS) & score.isfinite()
+        ends[:, width:] = False
+        if ends.any():
+            over = parent[ends]
+            ended = trail.select(over).extend(
+                choice[ends], score[ends] - total.view(-1)[over], weights[over]
+            )
+            done.append((score[ends] / length_penalty(ended.ids.shape[1], alpha), ended))
+            count = count + ends.sum(1)
+
+        live = _first(choice != EOS, width)
+        alive = ((count < width) & score.gather(1, live).isfinite().any(1)).nonzero()[:, 0]
+        live, score, choice, parent = live[alive], score[alive], choice[alive], parent[alive]
+        rows = parent.gather(1, live).view(-1)
+        token = choice.gather(1, live).view(-1)
+        gained = score.gather(1, live)
+        log_prob = gained.view(-1) - total.view(-1)[rows]
+        trail = trail.select(rows).extend(token, log_prob, weights[rows])
+        rules = rules.select(rows)
+        walk = walk.select(rows, alive if len(alive) < examples else None)
+        total, count, examples = gained, count[alive], len(alive)
+    return done
+
+
+def _candidates(scores: Tensor, total: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The best `2 * width` continuations of each example, EOS competing with all others.
+
+    A sequence has at most `width` useful continuations besides EOS, so no more are looked at.
+
+    Args:
+        scores: `(examples * width, vocab)`, overwritten.
+        total: `(examples, width)`, log-probability so far.
+
+    Returns:
+        Summed log-probability, token, and which of the `width` rows it continues, each
+        `(examples, candidates)`, best first.
+    """
+    examples, width = total.shape
+    ending = scores[:, EOS, None].clone()
+    scores[:, EOS] = -torch.inf
+    best, token = scores.topk(min(width, scores.shape[1]))
+    token = torch.cat([torch.full_like(token[:, :1], EOS), token], 1).view(examples, -1)
+    score = torch.cat([ending, best], 1).view(examples, width, -1) + total[..., None]
+    score, place = score.view(examples, -1).topk(min(2 * width, token.shape[1]))
+    return score, token.gather(1, place), place // (token.shape[1] // width)
+
+
+def _first(wanted: Tensor, count: int) -> Tensor:
+    """Places of the first `count` wanted entries of each row, in order; others follow if too few."""
+    rank = torch.arange(wanted.shape[1], device=wanted.device)
+    return torch.where(wanted, rank, rank + wanted.shape[1]).topk(count, largest=False).indices

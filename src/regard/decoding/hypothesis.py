@@ -1,0 +1,106 @@
+"""A decoded sequence, with what it looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from regard.models import Rows
+
+__all__ = ["Hypothesis", "Trail"]
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One way to finish a sequence.
+
+    Attributes:
+        ids: its tokens, without BOS and EOS.
+        score: what ranked it: the summed log-probability over the length penalty, in nats.
+        log_probs: of each token and of EOS, under the model itself, in nats: `len(ids) + 1` of them.
+        attention: `(len(ids) + 1, source length)`, row `t` the step that read token `t - 1` (BOS
+            at 0) and predicted token `t` (EOS at the end), along the beam's own ancestry.
+        reading: the step at which attention is read as alignment.
+    """
+
+    ids: list[int]
+    score: float
+    log_probs: list[float]
+    attention: Float[np.ndarray, "steps source"]
+    reading: Literal["enters", "leaves"] = "enters"
+
+    @property
+    def alignment(self) -> Float[np.ndarray, "target source"]:
+        """Per token, where the decoder looked when the token *entered* it (or left it: `reading`)."""
+        return self.attention[1:] if self.reading == "enters" else self.attention[:-1]
+
+    def read(self, reading: Literal["enters", "leaves"]) -> Hypothesis:
+        """The same hypothesis with `alignment` read at the step where tokens enter, or leave."""
+        return replace(self, reading=reading)
+
+
+@dataclass(frozen=True)
+class Trail(Rows):
+    """What unfinished sequences have behind them, one row each.
+
+    Attributes:
+        example: `(rows)`, which example a row belongs to.
+        ids: `(rows, steps)`.
+        log_probs: `(rows, steps)`.
+        attention: `(rows, steps, keys)`, `keys` = 0 for a model without a source.
+    """
+
+    example: Tensor
+    ids: Tensor
+    log_probs: Tensor
+    attention: Tensor
+
+    @classmethod
+    def empty(cls, example: Tensor, keys: int) -> Self:
+        """Nothing behind, one row per entry of `example`."""
+        rows, device = len(example), example.device
+        return cls(
+            example,
+            torch.empty(rows, 0, dtype=torch.int64, device=device),
+            torch.empty(rows, 0, device=device),
+            torch.empty(rows, 0, keys, device=device),
+        )
+
+    def extend(self, token: Tensor, log_prob: Tensor, weights: Tensor) -> Self:
+        """One token further: `token` and `log_prob` `(rows)`, `weights` `(rows, keys)`."""
+        return replace(
+            self,
+            ids=torch.cat([self.ids, token[:, None]], 1),
+            log_probs=torch.cat([self.log_probs, log_prob[:, None]], 1),
+            attention=torch.cat([self.attention, weights[:, None]], 1),
+        )
+
+    def finish(
+        self, scores: Tensor, lengths: Tensor, reading: Literal["enters", "leaves"]
+    ) -> list[tuple[int, Hypothesis]]:
+        """Each row, whose last token is EOS, as `(example, hypothesis)`.
+
+        Args:
+            scores: `(rows)`.
+            lengths: source length of every example, to drop the padding.
+            reading: passed on to the hypotheses.
+        """
+        attention = self.attention.cpu().numpy()
+        columns = zip(
+            self.example.tolist(),
+            lengths[self.example].tolist(),
+            self.ids.tolist(),
+            self.log_probs.tolist(),
+            scores.tolist(),
+            attention,
+            strict=True,
+        )
+        return [
+            (example, Hypothesis(ids[:-1], score, logs, looked[:, :length], reading))
+            for example, length, ids, logs, score, looked in columns
+        ]

@@ -1,0 +1,82 @@
+"""One token after another: the likeliest, or one drawn at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from regard.decoding.hypothesis import Trail
+from regard.decoding.rules import Rules
+from regard.decoding.settings import DecodingSettings
+from regard.decoding.walk import Walk
+from regard.text import BOS, EOS
+
+__all__ = ["follow", "likeliest", "sampler", "truncated"]
+
+Pick = Callable[[Tensor], Tensor]
+
+
+def likeliest(scores: Tensor) -> Tensor:
+    """The best token of each row of `scores` `(rows, vocab)`."""
+    return scores.argmax(-1)
+
+
+def sampler(settings: DecodingSettings, device: torch.device) -> Pick:
+    """A pick that draws from the truncated, tempered distribution; the same for the same seed."""
+    generator = torch.Generator(device).manual_seed(settings.seed)
+
+    def pick(scores: Tensor) -> Tensor:
+        kept = truncated(scores / settings.temperature, settings.top_k, settings.top_p)
+        return torch.multinomial(kept.softmax(-1), 1, generator=generator)[:, 0]
+
+    return pick
+
+
+def truncated(scores: Tensor, top_k: int, top_p: float) -> Tensor:
+    """`scores` `(rows, vocab)` with -inf outside the `top_k` best and the nucleus of mass `top_p`.
+
+    The nucleus (Holtzman et al. 2020) is the smallest set of likeliest tokens whose probability
+    reaches `top_p`; it is never empty. `top_k=0` and `top_p=1` truncate nothing.
+    """
+    if 0 < top_k < scores.shape[-1]:
+        worst = scores.topk(top_k).values[..., -1:]
+        scores = scores.masked_fill(scores < worst, -torch.inf)
+    if top_p < 1:
+        ranked, order = scores.sort(-1, descending=True)
+        mass = ranked.softmax(-1)
+        outside = mass.cumsum(-1) - mass >= top_p
+        scores = scores.masked_fill(outside.scatter(-1, order, outside), -torch.inf)
+    return scores
+
+
+def follow(walk: Walk, rules: Rules, trail: Trail, pick: Pick) -> list[tuple[Tensor, Trail]]:
+    """Extend every row by `pick` until EOS; rows that finish leave the batch.
+
+    Args:
+        walk: one row of memory per row of state.
+        rules: likewise.
+        trail: empty, likewise.
+        pick: chooses a token per row from what the rules leave.
+
+    Returns:
+        `(scores, trail)` of the rows that finished together, in the order they did. A score is the
+        mean log-probability.
+    """
+    done: list[tuple[Tensor, Trail]] = []
+    token = torch.full_like(trail.example, BOS)
+    while len(token):
+        log_probs, weights, walk = walk.step(token)
+        scores = rules.apply(log_probs.clone(), trail.ids)
+        token = pick(scores)
+        chosen = log_probs.gather(1, token[:, None])[:, 0]
+        trail = trail.extend(token, chosen, weights)
+        finished = token == EOS
+        if finished.any():
+            over = trail.select(finished.nonzero()[:, 0])
+            done.append((over.log_probs.mean(1), over))
+            alive = (~finished).nonzero()[:, 0]
+            token, trail, rules = token[alive], trail.select(alive), rules.select(alive)
+            walk = walk.select(alive, alive)
+    return done

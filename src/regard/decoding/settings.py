@@ -1,0 +1,64 @@
+"""How to decode, as one frozen object."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from regard.errors import SettingsError, nearest
+
+__all__ = ["DecodingSettings"]
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class DecodingSettings(BaseModel):
+    """What `decode` and `generate` may be told. Lengths count tokens before EOS."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Literal["greedy", "beam", "sample"] = "beam"
+    beam: Count = 5
+    n_best: Count = 1  # hypotheses returned per example; samples drawn when sampling
+    length_penalty: Annotated[float, Field(ge=0.0)] = 1.0  # alpha of Wu et al. 2016
+    min_length: Annotated[int, Field(ge=0)] = 0
+    max_length: Count | None = None  # None: twice the source's length and 20 more
+    block_ngrams: Annotated[int, Field(ge=0)] = 0  # no n-gram of this size twice; 0 = allowed
+    block_unknown: bool = False  # never produce UNK
+    temperature: Annotated[float, Field(gt=0.0)] = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0  # sample from the k likeliest; 0 = all
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # from the smallest set of this mass
+    seed: int = 0
+    rows: Count = 512  # hypotheses advanced together; more is faster until memory says no
+
+    def __init__(self, **values: object) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _told(error) from None
+
+    @model_validator(mode="after")
+    def _fits(self) -> DecodingSettings:
+        if self.method == "beam" and self.n_best > self.beam:
+            raise SettingsError(f"n_best={self.n_best} of beam={self.beam}; try beam={self.n_best}")
+        if self.method == "greedy" and self.n_best > 1:
+            raise SettingsError(
+                f"greedy decoding has one answer, n_best={self.n_best}; try method='beam'"
+            )
+        if self.max_length is not None and self.min_length > self.max_length:
+            raise SettingsError(
+                f"min_length={self.min_length} exceeds max_length={self.max_length}"
+            )
+        return self
+
+
+def _told(error: ValidationError) -> SettingsError:
+    first = error.errors()[0]
+    name = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        hint = nearest(name, DecodingSettings.model_fields)
+        return SettingsError(f"decoding has no setting {name!r}; {hint}")
+    if first["type"] == "value_error":
+        return SettingsError(f"decoding: {first['ctx']['error']}")
+    return SettingsError(f"decoding setting {name}={first['input']!r}: {first['msg']}")

@@ -1,0 +1,55 @@
+"""Layers to logits: every model, built from frozen settings.
+
+>>> model = build(configure("rnn", preset="tiny", source_size=8000, target_size=8000))
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from torch import nn
+
+from regard.models.contracts import (
+    Classifier,
+    EncoderDecoder,
+    LanguageModel,
+    Memory,
+    Output,
+    Rows,
+    State,
+    Step,
+)
+from regard.models.settings import KINDS, ModelSettings, configure, from_config, register
+
+__all__ = [
+    "KINDS",
+    "Classifier",
+    "EncoderDecoder",
+    "LanguageModel",
+    "Memory",
+    "ModelSettings",
+    "Output",
+    "Rows",
+    "State",
+    "Step",
+    "build",
+    "configure",
+    "from_config",
+    "register",
+]
+
+
+def build(settings: ModelSettings) -> Any:
+    """The freshly initialised model that `settings.kind` names.
+
+    Args:
+        settings: from `configure` or `from_config`.
+
+    Returns:
+        An `EncoderDecoder`, `Classifier` or `LanguageModel`, in training mode.
+    """
+    module, _, name = KINDS[settings.kind][1].partition(":")
+    model = getattr(importlib.import_module(module), name)(settings)
+    assert isinstance(model, nn.Module)
+    return model

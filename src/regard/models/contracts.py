@@ -1,0 +1,166 @@
+"""What every model answers, so that training, decoding and viewing need to know no model by name.
+
+Whatever a decoder must remember is passed in and handed back (`Memory`, `State`); nothing is left on
+the module. Both are `Rows`: one row per example, which `select` reorders, repeats or drops.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, NamedTuple, Self
+
+from torch import Tensor, nn
+
+from regard.attention import AttentionMap
+from regard.models.settings import ModelSettings
+
+__all__ = [
+    "Classifier",
+    "EncoderDecoder",
+    "LanguageModel",
+    "Memory",
+    "Output",
+    "Rows",
+    "State",
+    "Step",
+]
+
+Maps = Mapping[str, Sequence[AttentionMap]]
+
+
+class Output(NamedTuple):
+    """What a forward pass returns.
+
+    Attributes:
+        logits: scores before the softmax. Encoder-decoders and language models: `(batch, targets,
+            vocab)`; classifiers: `(batch, labels)`.
+        maps: attention per place, one map a layer, under `"encoder"`, `"decoder"`, `"cross"`,
+            `"pooling"`, `"words"` or `"sentences"`. Asking a map nothing costs nothing.
+        penalty: what the model adds to its loss, a scalar per target token (coverage), or `None`.
+    """
+
+    logits: Tensor
+    maps: Maps
+    penalty: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Tensors with one row per example in the first dimension, in any nesting of tuples."""
+
+    def select(self, indices: Tensor) -> Self:
+        """The rows at `indices` (int64), in that order: reorders, repeats or drops examples."""
+        return replace(
+            self, **{f.name: _select(getattr(self, f.name), indices) for f in fields(self)}
+        )
+
+
+def _select(value: Any, indices: Tensor) -> Any:
+    if isinstance(value, Tensor):
+        return value.index_select(0, indices)
+    if isinstance(value, tuple):
+        return tuple(_select(item, indices) for item in value)
+    if hasattr(value, "select"):
+        return value.select(indices)
+    return value
+
+
+@dataclass(frozen=True)
+class Memory(Rows):
+    """What the encoder hands to the decoder; read-only while decoding.
+
+    Attributes:
+        mask: `(batch, keys)` Boolean, `True` where the decoder may look. Clearing a place knocks a
+            source word out.
+    """
+
+    mask: Tensor
+
+    @property
+    def batch(self) -> int:
+        """How many examples it holds."""
+        return self.mask.shape[0]
+
+    def forbid(self, positions: Tensor) -> Self:
+        """The same memory with attention to `positions` (Boolean `(batch, keys)`) knocked out."""
+        return replace(self, mask=self.mask & ~positions)
+
+
+@dataclass(frozen=True)
+class State(Rows):
+    """Where a decoder stands between two tokens."""
+
+
+class Step(NamedTuple):
+    """One decoding step.
+
+    Attributes:
+        logits: `(batch, vocab)`, for the next token.
+        state: pass it to the next step.
+        weights: `(batch, keys)`, where the decoder looked in this step, averaged over heads.
+    """
+
+    logits: Tensor
+    state: State
+    weights: Tensor
+
+
+class EncoderDecoder(nn.Module, ABC):
+    """Source ids to target ids: `rnn`, `transformer`, `pointer`.
+
+    Sources are padded on the right, targets start with BOS; both are int64.
+    """
+
+    settings: ModelSettings
+    #: At which step attention reads as word alignment: where the target token `enters` the decoder.
+    reading: Literal["enters", "leaves"] = "enters"
+
+    @abstractmethod
+    def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Output:
+        """Teacher forcing: `logits[:, t]` are for the token after `target[:, t]`."""
+
+    @abstractmethod
+    def encode(self, source: Tensor, source_lengths: Tensor) -> Memory:
+        """Read the source `(batch, keys)` once."""
+
+    @abstractmethod
+    def start(self, memory: Memory) -> State:
+        """The state before the first token (BOS), one row per row of `memory`."""
+
+    @abstractmethod
+    def step(self, token: Tensor, state: State, memory: Memory) -> Step:
+        """Feed one token `(batch,)` per row.
+
+        `state` may have `n` times the rows of `memory` (a beam of `n`): rows `i * n ... i * n + n - 1`
+        then share row `i` of the memory, which is neither copied nor projected again.
+        """
+
+
+class LanguageModel(nn.Module, ABC):
+    """Ids to the next id: `lm`."""
+
+    settings: ModelSettings
+
+    @abstractmethod
+    def forward(self, ids: Tensor, lengths: Tensor) -> Output:
+        """`logits[:, t]` are for the token after `ids[:, t]`."""
+
+    @abstractmethod
+    def start(self, batch: int) -> State:
+        """The state before the first token."""
+
+    @abstractmethod
+    def step(self, token: Tensor, state: State) -> Step:
+        """Feed one token `(batch,)` per row; `weights` are over the tokens so far."""
+
+
+class Classifier(nn.Module, ABC):
+    """Ids to one score per label: `bigru`, `cnn`, `transformer-classifier`, `hierarchical`."""
+
+    settings: ModelSettings
+
+    @abstractmethod
+    def forward(self, ids: Tensor, lengths: Tensor) -> Output:
+        """`logits` are `(batch, labels)`."""

@@ -1,0 +1,51 @@
+"""What several models are made of."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regard.text import PAD, UNK
+
+__all__ = ["Embedding", "FeedForward", "padding_mask"]
+
+
+def padding_mask(lengths: Tensor, size: int) -> Tensor:
+    """`(batch, size)` Boolean, `True` at the first `lengths[i]` places of row `i`."""
+    return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+class Embedding(nn.Embedding):
+    """Token vectors; the vector of padding is zero, and so is its gradient.
+
+    Args:
+        size: rows; ids from `size` on are read as UNK.
+        width: of a vector.
+        scaled: multiply by `sqrt(width)`, so that vectors small enough to be a softmax layer are large
+            enough to be an input (Vaswani et al. 2017, section 3.4).
+    """
+
+    def __init__(self, size: int, width: int, *, scaled: bool = False) -> None:
+        super().__init__(size, width, padding_idx=PAD)
+        self.factor = math.sqrt(width) if scaled else 1.0
+        nn.init.normal_(self.weight, std=width**-0.5 if scaled else 0.1)
+        with torch.no_grad():
+            self.weight[PAD] = 0.0
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """`(...)` ids to `(..., width)`."""
+        return super().forward(ids) * self.factor
+
+
+class FeedForward(nn.Sequential):
+    """Two layers applied to each position on its own."""
+
+    def __init__(self, width: int, inner: int, *, activation: str, dropout: float) -> None:
+        act = nn.ReLU() if activation == "relu" else nn.GELU()
+        super().__init__(nn.Linear(width, inner), act, nn.Dropout(dropout), nn.Linear(inner, width))
+        for linear in (self[0], self[3]):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)

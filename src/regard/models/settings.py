@@ -1,0 +1,237 @@
+"""The settings of every kind of model: frozen, validated where they are made, presets of size.
+
+>>> configure("transformer", preset="tiny", source_size=8000, target_size=8000).width
+128
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from regard.errors import SettingsError, nearest
+
+__all__ = [
+    "KINDS",
+    "LmSettings",
+    "ModelSettings",
+    "PointerSettings",
+    "RnnSettings",
+    "TransformerSettings",
+    "configure",
+    "from_config",
+    "register",
+]
+
+Size = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+Values = Mapping[str, Any]
+
+
+class ModelSettings(BaseModel):
+    """What `config.json` says about a model; `kind` names it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    presets: ClassVar[Mapping[str, Values]] = {}
+
+    kind: str
+
+
+class TransformerSettings(ModelSettings):
+    """Transformer encoder-decoder (Vaswani et al. 2017)."""
+
+    kind: Literal["transformer"] = "transformer"
+    source_size: Size  # rows of the source vocabulary
+    target_size: Size
+    joint: bool = False  # one embedding for both languages; the vocabularies are the same
+    tied: bool = True  # the output projection is the target embedding (Press and Wolf 2017)
+    width: Size = 256
+    heads: Size = 4
+    feedforward: Size = 1024
+    encoder_layers: Size = 4
+    decoder_layers: Size = 4
+    norm: Literal["pre", "post"] = "pre"
+    activation: Literal["relu", "gelu"] = "relu"
+    positions: Literal["sinusoidal", "learned", "rotary", "alibi", "relative"] = "sinusoidal"
+    max_length: Size = 1024  # of learned positions only; the others have no limit
+    dropout: Rate = 0.1  # embeddings, feed-forward and residual branches
+    attention_dropout: Rate = 0.0  # of attention weights
+
+    presets: ClassVar[Mapping[str, Values]] = {
+        "tiny": {"width": 128, "feedforward": 256, "encoder_layers": 2, "decoder_layers": 2},
+        "small": {"width": 256, "feedforward": 512, "encoder_layers": 3, "decoder_layers": 3},
+        "base": {
+            "width": 512,
+            "heads": 8,
+            "feedforward": 2048,
+            "encoder_layers": 6,
+            "decoder_layers": 6,
+        },
+    }
+
+    @model_validator(mode="after")
+    def _fits(self) -> TransformerSettings:
+        _divides(self.width, self.heads)
+        _same_vocabulary(self.joint, self.source_size, self.target_size)
+        return self
+
+
+class RnnSettings(ModelSettings):
+    """Recurrent encoder-decoder with attention (Bahdanau et al. 2015; Luong et al. 2015)."""
+
+    kind: Literal["rnn"] = "rnn"
+    source_size: Size
+    target_size: Size
+    joint: bool = False
+    tied: bool = True
+    cell: Literal["gru", "lstm"] = "gru"
+    score: Literal["additive", "dot", "general", "concat"] = "additive"
+    input_feeding: bool = True  # the attentional vector enters the cell with the next token
+    embedding: Size = 256
+    width: Size = 256  # of the decoder and of each direction of the encoder
+    encoder_layers: Size = 1
+    decoder_layers: Size = 1
+    dropout: Rate = 0.3
+    word_dropout: Rate = 0.0  # whole embeddings (Gal and Ghahramani 2016)
+
+    presets: ClassVar[Mapping[str, Values]] = {
+        "tiny": {"embedding": 64, "width": 128, "dropout": 0.1},
+        "small": {},
+        "base": {"embedding": 512, "width": 512, "encoder_layers": 2, "decoder_layers": 2},
+    }
+
+    @model_validator(mode="after")
+    def _fits(self) -> RnnSettings:
+        _same_vocabulary(self.joint, self.source_size, self.target_size)
+        return self
+
+
+class PointerSettings(ModelSettings):
+    """Pointer-generator with coverage (See et al. 2017); source and target share one vocabulary."""
+
+    kind: Literal["pointer"] = "pointer"
+    size: Size  # rows of the vocabulary; ids from `size` on are words only this source holds
+    tied: bool = True
+    cell: Literal["gru", "lstm"] = "lstm"
+    embedding: Size = 128
+    width: Size = 256
+    coverage: Annotated[float, Field(ge=0.0)] = 1.0  # weight of the coverage loss; 0 = no coverage
+    dropout: Rate = 0.2
+
+    presets: ClassVar[Mapping[str, Values]] = {
+        "tiny": {"embedding": 64, "width": 128},
+        "small": {},
+        "base": {"embedding": 256, "width": 512},
+    }
+
+
+class LmSettings(ModelSettings):
+    """Decoder-only language model with rotary positions."""
+
+    kind: Literal["lm"] = "lm"
+    size: Size
+    tied: bool = True
+    width: Size = 256
+    heads: Size = 4
+    key_heads: Size | None = None  # fewer than `heads`: grouped or multi-query attention
+    feedforward: Size = 1024
+    layers: Size = 4
+    dropout: Rate = 0.1
+    attention_dropout: Rate = 0.0
+
+    presets: ClassVar[Mapping[str, Values]] = {
+        "tiny": {"width": 128, "feedforward": 256, "layers": 2},
+        "small": {},
+        "base": {"width": 512, "heads": 8, "feedforward": 2048, "layers": 8},
+    }
+
+    @model_validator(mode="after")
+    def _fits(self) -> LmSettings:
+        _divides(self.width, self.heads)
+        _divides(self.heads, self.key_heads or self.heads, what="heads", by="key_heads")
+        return self
+
+
+def _divides(whole: int, parts: int, *, what: str = "width", by: str = "heads") -> None:
+    if whole % parts:
+        raise SettingsError(
+            f"{what}={whole} does not divide by {by}={parts}; "
+            f"try {what}={-(-whole // parts) * parts} or another {by}"
+        )
+
+
+def _same_vocabulary(joint: bool, source: int, target: int) -> None:
+    if joint and source != target:
+        raise SettingsError(
+            f"joint=true shares one embedding, but the source vocabulary has {source} rows and the "
+            f"target's {target}; learn one tokenizer from both sides or set joint=false"
+        )
+
+
+KINDS: dict[str, tuple[type[ModelSettings], str]] = {}
+"""Every kind of model: its settings and where its module is, as `"package.module:Class"`."""
+
+
+def register(settings: type[ModelSettings], module: str) -> None:
+    """Make a kind known to `configure`, `from_config` and `build`.
+
+    Args:
+        settings: its settings; the default of their `kind` is its name.
+        module: where the `nn.Module` is that takes those settings, `"package.module:Class"`;
+            loaded on first use.
+    """
+    KINDS[settings.model_fields["kind"].default] = (settings, module)
+
+
+register(TransformerSettings, "regard.models.transformer:Transformer")
+register(RnnSettings, "regard.models.rnn:Rnn")
+register(PointerSettings, "regard.models.pointer:Pointer")
+register(LmSettings, "regard.models.lm:Lm")
+
+
+def configure(kind: str, preset: str = "small", **values: Any) -> ModelSettings:
+    """Settings of a kind: those of the preset, then `values` over them.
+
+    Args:
+        kind: `"transformer"`, `"rnn"`, ... (the keys of `KINDS`).
+        preset: `"tiny"`, `"small"` or `"base"`.
+        **values: single settings by name; text from a command line is converted.
+
+    Raises:
+        SettingsError: an unknown kind, preset or name (with the nearest one), or a value that
+            cannot be.
+    """
+    settings = _settings_of(kind)
+    if preset not in settings.presets:
+        raise SettingsError(f"no preset {preset!r} for {kind}; {nearest(preset, settings.presets)}")
+    return _validated(settings, {**settings.presets[preset], **values})
+
+
+def from_config(config: Values) -> ModelSettings:
+    """Settings back from `settings.model_dump()`, as `config.json` holds them."""
+    return _validated(_settings_of(str(config.get("kind"))), config)
+
+
+def _settings_of(kind: str) -> type[ModelSettings]:
+    if kind not in KINDS:
+        raise SettingsError(f"no model kind {kind!r}; {nearest(kind, KINDS)}")
+    return KINDS[kind][0]
+
+
+def _validated(settings: type[ModelSettings], values: Values) -> ModelSettings:
+    try:
+        return settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        kind = settings.model_fields["kind"].default
+        if first["type"] == "extra_forbidden":
+            hint = nearest(name, settings.model_fields)
+            raise SettingsError(f"{kind} has no setting {name!r}; {hint}") from None
+        if first["type"] == "missing":
+            raise SettingsError(f"{kind} needs the setting {name!r}") from None
+        if first["type"] == "value_error":
+            raise SettingsError(f"{kind}: {first['ctx']['error']}") from None
+        raise SettingsError(f"{kind} setting {name}={first['input']!r}: {first['msg']}") from None

@@ -1,0 +1,241 @@
+"""Transformer encoder-decoder (Vaswani et al. 2017), with pre- or post-normalisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from regard.attention import AttentionMap, causal, padding
+from regard.attention.masks import Mask
+from regard.layers import (
+    ALiBiPositions,
+    Cache,
+    LearnedPositions,
+    MultiHeadAttention,
+    Positions,
+    RelativePositions,
+    RotaryPositions,
+    SinusoidalPositions,
+)
+from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
+from regard.models.parts import Embedding, FeedForward, padding_mask
+from regard.models.settings import TransformerSettings
+
+__all__ = ["Transformer"]
+
+
+@dataclass(frozen=True)
+class TransformerMemory(Memory):
+    """Keys and values of each decoder layer's cross-attention, projected once."""
+
+    caches: tuple[Cache, ...]
+
+
+@dataclass(frozen=True)
+class TransformerState(State):
+    """Keys and values of each decoder layer's self-attention; `None` before the first token."""
+
+    caches: tuple[Cache | None, ...]
+    position: int
+
+
+class Branch(nn.Module):
+    """What surrounds a sublayer: `x + f(norm(x))` (pre) or `norm(x + f(x))` (post).
+
+    Pre-normalisation trains without warm-up and deeper (Xiong et al. 2020).
+    """
+
+    def __init__(self, settings: TransformerSettings) -> None:
+        super().__init__()
+        self.pre = settings.norm == "pre"
+        self.norm = nn.LayerNorm(settings.width)
+        self.dropout = nn.Dropout(settings.dropout)
+
+    def enter(self, x: Tensor) -> Tensor:
+        """What the sublayer reads."""
+        normed: Tensor = self.norm(x) if self.pre else x
+        return normed
+
+    def leave(self, x: Tensor, y: Tensor) -> Tensor:
+        """The sublayer's answer `y` joined to `x`."""
+        x = x + self.dropout(y)
+        return x if self.pre else self.norm(x)
+
+
+def _feedforward(settings: TransformerSettings) -> FeedForward:
+    return FeedForward(
+        settings.width,
+        settings.feedforward,
+        activation=settings.activation,
+        dropout=settings.dropout,
+    )
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention, then feed-forward."""
+
+    def __init__(self, settings: TransformerSettings, positions: Positions) -> None:
+        super().__init__()
+        self.attention = MultiHeadAttention(
+            settings.width,
+            settings.heads,
+            positions=positions,
+            dropout=settings.attention_dropout,
+        )
+        self.feedforward = _feedforward(settings)
+        self.around = nn.ModuleList(Branch(settings) for _ in range(2))
+
+    def forward(self, x: Tensor, mask: Mask | None) -> tuple[Tensor, AttentionMap]:
+        """`(batch, length, width)` to the same, and the map."""
+        first, second = self.around
+        y, weights = self.attention(first.enter(x), mask=mask)
+        x = first.leave(x, y)
+        return second.leave(x, self.feedforward(second.enter(x))), weights
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, attention to the source, then feed-forward."""
+
+    def __init__(self, settings: TransformerSettings, positions: Positions) -> None:
+        super().__init__()
+        self.attention, self.cross = (
+            MultiHeadAttention(
+                settings.width, settings.heads, positions=p, dropout=settings.attention_dropout
+            )
+            for p in (positions, None)
+        )
+        self.feedforward = _feedforward(settings)
+        self.around = nn.ModuleList(Branch(settings) for _ in range(3))
+
+    def forward(
+        self, x: Tensor, memory: Cache, mask: Mask | None, *, cache: Cache | None
+    ) -> tuple[Tensor, AttentionMap, AttentionMap, Cache]:
+        """New target positions `x` after those in `cache`.
+
+        `x` may have `n` times the rows of `memory`: each of its rows then serves `n` rows of `x`.
+
+        Returns:
+            `(batch, length, width)`, the maps of both attentions, and the cache with the new positions.
+        """
+        first, second, third = self.around
+        y, own, cache = self.attention.step(first.enter(x), cache)
+        x = first.leave(x, y)
+        asking = second.enter(x)
+        asking = asking.reshape(memory.key.shape[0], -1, asking.shape[-1])
+        y, cross = self.cross.look(asking, memory, mask=mask)
+        x = second.leave(x, y.view_as(x))
+        return third.leave(x, self.feedforward(third.enter(x))), own, cross, cache
+
+
+class Transformer(EncoderDecoder):
+    """Attention all the way: encoder and decoder layers between embeddings and a softmax.
+
+    The decoder's cross-attention is read in its last but one layer, averaged over heads (Garg et al.
+    2019: the layer that aligns best without being told to).
+    """
+
+    def __init__(self, settings: TransformerSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        width = settings.width
+        self.target = Embedding(settings.target_size, width, scaled=True)
+        self.source = (
+            self.target if settings.joint else Embedding(settings.source_size, width, scaled=True)
+        )
+        self.places = _absolute(settings)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.encoder = nn.ModuleList(
+            EncoderLayer(settings, _inside(settings, both_ways=True))
+            for _ in range(settings.encoder_layers)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderLayer(settings, _inside(settings, both_ways=False))
+            for _ in range(settings.decoder_layers)
+        )
+        last = settings.norm == "pre"  # post-normalised layers end in a norm already
+        self.encoder_norm = nn.LayerNorm(width) if last else nn.Identity()
+        self.decoder_norm = nn.LayerNorm(width) if last else nn.Identity()
+        self.output = nn.Linear(width, settings.target_size, bias=False)
+        if settings.tied:
+            self.output.weight = self.target.weight
+        else:
+            nn.init.xavier_uniform_(self.output.weight)
+
+    def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Output:
+        """Teacher forcing; maps under `"encoder"`, `"decoder"` and `"cross"`."""
+        memory, encoder = self._read(source, source_lengths)
+        states, own, cross, _ = self._decode(target, self.start(memory), memory)
+        logits = self.output(states)
+        return Output(logits, {"encoder": encoder, "decoder": own, "cross": cross})
+
+    def encode(self, source: Tensor, source_lengths: Tensor) -> TransformerMemory:
+        """Read the source and project it for every decoder layer."""
+        return self._read(source, source_lengths)[0]
+
+    def start(self, memory: Memory) -> TransformerState:
+        """Nothing cached yet."""
+        return TransformerState((None,) * len(self.decoder), 0)
+
+    def step(self, token: Tensor, state: State, memory: Memory) -> Step:
+        """One token per row, with everything before it in the cache."""
+        assert isinstance(state, TransformerState)
+        assert isinstance(memory, TransformerMemory)
+        states, _, cross, state = self._decode(token[:, None], state, memory)
+        weights = cross[-2:][0].dense().mean(1).reshape(len(token), -1)
+        return Step(self.output(states[:, 0]), state, weights)
+
+    def _read(
+        self, source: Tensor, lengths: Tensor
+    ) -> tuple[TransformerMemory, list[AttentionMap]]:
+        real = padding_mask(lengths, source.shape[1])
+        mask = None if bool(real.all()) else padding(lengths)
+        x = self._embed(self.source, source, first=0)
+        maps = []
+        for layer in self.encoder:
+            x, weights = layer(x, mask)
+            maps.append(weights)
+        x = self.encoder_norm(x)
+        caches = tuple(layer.cross.remember(x) for layer in self.decoder)
+        return TransformerMemory(real, caches), maps
+
+    def _decode(
+        self, target: Tensor, state: TransformerState, memory: TransformerMemory
+    ) -> tuple[Tensor, list[AttentionMap], list[AttentionMap], TransformerState]:
+        mask = None if bool(memory.mask.all()) else padding(memory.mask)
+        x = self._embed(self.target, target, first=state.position)
+        own, cross, caches = [], [], []
+        for layer, remembered, cache in zip(self.decoder, memory.caches, state.caches, strict=True):
+            x, inner, outer, cache = layer(x, remembered, mask, cache=cache)
+            own.append(inner)
+            cross.append(outer)
+            caches.append(cache)
+        state = TransformerState(tuple(caches), state.position + target.shape[1])
+        return self.decoder_norm(x), own, cross, state
+
+    def _embed(self, embedding: nn.Module, ids: Tensor, *, first: int) -> Tensor:
+        x = embedding(ids)
+        if self.places is not None:
+            x = x + self.places(ids.shape[1], first=first)
+        embedded: Tensor = self.dropout(x)
+        return embedded
+
+
+def _absolute(settings: TransformerSettings) -> nn.Module | None:
+    """What is added to embeddings."""
+    if settings.positions == "sinusoidal":
+        return SinusoidalPositions(settings.width)
+    if settings.positions == "learned":
+        return LearnedPositions(settings.max_length, settings.width)
+    return None
+
+
+def _inside(settings: TransformerSettings, *, both_ways: bool) -> Positions:
+    """What acts inside self-attention."""
+    if settings.positions == "rotary":
+        return RotaryPositions()
+    if settings.positions == "alibi":
+        return ALiBiPositions()
+    if settings.positions == "relative":
+        return RelativePositions(settings.heads, both_ways=both_ways)
+    return Positions()
