@@ -1,94 +1,128 @@
-"""Random numbers that belong to a place in the matrix.
+"""Noise that is a function of where it falls, not of when it is drawn.
 
-Dropout and Gumbel noise for query `i` and key `j` of head `h` come from a hash of (seed, h, i, j), not
-from a generator with state. So they are the same whatever the tiling, the number of threads or the array
-library, and a backward pass makes them again instead of keeping a matrix of them.
+Whether the weight of (head, row, column) is dropped is a hash of these three numbers and a seed.
+So the same mask comes out whatever the tiling, the number of threads, the order of the tiles or the
+array library, and a backward pass makes it again rather than store it. Gumbel noise is drawn the
+same way.
 
-All arithmetic is on 32-bit integers that wrap around, which NumPy, torch, JAX and a compiled kernel do
-alike, bit for bit::
+The hash: every row and every column has a 32-bit key, and an element is a mix of their xor::
 
-    mix(x):  x ^= x >> 16;  x *= 0x7feb352d;  x ^= x >> 15;  x *= 0x846ca68b;  x ^= x >> 16
-    s = mix(mix(low word of seed) + high word of seed)
-    r = mix(mix(s + head * 0x9e3779b1) + row * 0x85ebca77)
-    u = mix(r + column * 0xc2b2ae3d)                 # head counts batch * heads + head
-    uniform = (u >> 8) * 2**-24                       # in [0, 1)
+    row_key    = mix(mix(mix(mix(seed_low) + seed_high) + head) + row)
+    column_key = mix(mix(seed_low ^ GOLDEN) + column)
+    kept       = mix(row_key ^ column_key) >= rate * 2**32
 
-`mix` is the finaliser "lowbias32" (Wellons 2018); every `>>` shifts in zeros.
+`mix` is Wellons' `lowbias32` (https://nullprogram.com/blog/2018/07/31/), whose output bits each flip
+with a probability near one half when an input bit flips. Keys are joined by xor rather than by a
+sum: with a sum, the mask of one row would be a shifted copy of another's wherever two row keys lie
+close together.
+
+`head` counts over batch and heads: `batch_index * heads + head_index`.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
-from regard.attention.arrays import device_of, namespace
-from regard.shapes import Array, Bool, Float
+import array_api_compat as compat
+import numpy as np
+import numpy.typing as npt
 
-__all__ = ["gumbel", "keep", "seed_word", "uniform"]
+from regard.shapes import Array
 
-_HEAD, _ROW, _COLUMN = 0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D
-_MULTIPLY = (0x7FEB352D, 0x846CA68B)
+__all__ = ["column_keys", "gumbel", "keep", "mix", "row_keys", "threshold"]
+
+GOLDEN = 0x9E3779B9
+WORD = 0xFFFFFFFF
+
+Keys = npt.NDArray[np.uint32]
 
 
-def seed_word(seed: int) -> int:
-    """The 32-bit word `s` that stands for a seed of up to 64 bits."""
-    return _mix_int(_mix_int(seed & 0xFFFFFFFF) + (seed >> 32))
-
-
-def uniform(like: Array, *, seed: int, first_row: int = 0) -> Float[Array, "batch heads rows keys"]:
-    """Numbers in [0, 1), one for each place of some rows of the matrix.
+def mix(x: Any, word: Callable[[int], Any] = np.uint32) -> Any:
+    """`lowbias32`: a bijection of 32-bit words.
 
     Args:
-        like: `(batch, heads, rows, keys)`; its shape, type and device are taken.
-        seed: an integer; two seeds give unrelated numbers.
-        first_row: the query that the first row belongs to.
+        x: `uint32`, or 64-bit signed integers that hold a word (torch has no unsigned arithmetic).
+        word: makes the constants: `np.uint32`, or `int` for 64-bit integers.
+
+    >>> [hex(int(word)) for word in mix(np.arange(3, dtype=np.uint32))]
+    ['0x0', '0x688990c0', '0xd1132181']
     """
-    xp, device = namespace(like=like), device_of(like)
-    batch, heads, rows, keys = like.shape
-
-    def count(start: int, length: int) -> Array:
-        return xp.astype(xp.arange(start, start + length, device=device), xp.int32)
-
-    def times(x: Array, factor: int) -> Array:
-        return x * xp.asarray(_signed(factor), dtype=xp.int32, device=device)
-
-    head = xp.reshape(count(0, batch * heads), (batch, heads, 1, 1))
-    row, column = count(first_row, rows)[:, None], count(0, keys)
-    word = xp.asarray(_signed(seed_word(seed)), dtype=xp.int32, device=device)
-    bits = _mix(xp, times, times(head, _HEAD) + word)
-    bits = _mix(xp, times, bits + times(row, _ROW))
-    bits = _mix(xp, times, bits + times(column, _COLUMN))
-    return xp.astype(_shift(bits, 8), like.dtype) * 2.0**-24
-
-
-def keep(like: Array, probability: float, *, seed: int, first_row: int = 0) -> Bool[Array, "..."]:
-    """Which weights survive dropout: each with probability `1 - probability`."""
-    return uniform(like, seed=seed, first_row=first_row) >= probability
-
-
-def gumbel(like: Array, *, seed: int, first_row: int = 0) -> Float[Array, "batch heads rows keys"]:
-    """Gumbel noise, `-log(-log(u))`; adding it to log-probabilities and taking the best samples."""
-    xp = namespace(like=like)
-    u = uniform(like, seed=seed, first_row=first_row)
-    return -xp.log(-xp.log(xp.clip(u, 2.0**-25, None)))
-
-
-def _mix(xp: Any, times: Any, x: Array) -> Array:
-    x = times(x ^ _shift(x, 16), _MULTIPLY[0])
-    x = times(x ^ _shift(x, 15), _MULTIPLY[1])
-    return x ^ _shift(x, 16)
-
-
-def _shift(x: Array, by: int) -> Array:
-    """`x >> by` with zeros shifted in, though the type is signed."""
-    return (x >> by) & ((1 << (32 - by)) - 1)
-
-
-def _mix_int(x: int) -> int:
-    x &= 0xFFFFFFFF
-    x = ((x ^ (x >> 16)) * _MULTIPLY[0]) & 0xFFFFFFFF
-    x = ((x ^ (x >> 15)) * _MULTIPLY[1]) & 0xFFFFFFFF
+    x = x ^ (x >> 16)
+    x = (x * word(0x7FEB352D)) & word(WORD)
+    x = x ^ (x >> 15)
+    x = (x * word(0x846CA68B)) & word(WORD)
     return x ^ (x >> 16)
 
 
-def _signed(word: int) -> int:
-    return word - (1 << 32) if word >= 1 << 31 else word
+def row_keys(seed: int, heads: npt.ArrayLike, rows: npt.ArrayLike) -> Keys:
+    """The keys of rows: `(len(heads), len(rows))`."""
+    low, high = np.array([seed & WORD]), np.array([seed >> 32 & WORD])
+    base = mix(_wrap(mix(low.astype(np.uint32)), high))
+    return np.asarray(mix(_wrap(mix(_wrap(base, heads))[:, None], rows)))
+
+
+def column_keys(seed: int, columns: npt.ArrayLike) -> Keys:
+    """The keys of columns: `(len(columns),)`."""
+    base = mix(np.array([(seed & WORD) ^ GOLDEN], dtype=np.uint32))
+    return np.asarray(mix(_wrap(base, columns)))
+
+
+def _wrap(base: Keys, offset: npt.ArrayLike) -> Keys:
+    return base + np.asarray(offset).astype(np.uint32)  # unsigned sums wrap, without a warning
+
+
+def threshold(rate: float) -> int:
+    """The word below which a weight is dropped."""
+    return min(math.floor(rate * 2.0**32), WORD)
+
+
+def keep(
+    seed: int,
+    heads: npt.ArrayLike,
+    rows: npt.ArrayLike,
+    columns: npt.ArrayLike,
+    *,
+    rate: float,
+    like: Array,
+) -> Array:
+    """Which weights of a tile dropout keeps, as a Boolean array of the library of `like`.
+
+    Args:
+        seed: any integer of up to 64 bits.
+        heads: indices counted over batch and heads.
+        rows: query positions.
+        columns: key positions.
+        rate: the share that is dropped, in [0, 1).
+        like: an array that says which library and device the answer lives in.
+
+    Returns:
+        `(len(heads), len(rows), len(columns))`, `True` where the weight is kept.
+    """
+    return _words(seed, heads, rows, columns, like) >= threshold(rate)
+
+
+def gumbel(
+    seed: int, heads: npt.ArrayLike, rows: npt.ArrayLike, columns: npt.ArrayLike, *, like: Array
+) -> Array:
+    """Gumbel noise of a tile, `-log(-log(u))`: adding it to log-probabilities and taking the best
+    samples from them. Arguments and shape as for `keep`; the type of `like`.
+    """
+    xp = compat.array_namespace(like)
+    u = xp.astype(_words(seed, heads, rows, columns, like) >> 8, like.dtype) * 2.0**-24
+    return -xp.log(-xp.log(xp.clip(u, 2.0**-25, None)))  # u = 0 would be infinite
+
+
+def _words(
+    seed: int, heads: npt.ArrayLike, rows: npt.ArrayLike, columns: npt.ArrayLike, like: Array
+) -> Array:
+    """The hash of every place of a tile: `uint32`, or `int64` in torch, which lacks unsigned sums."""
+    xp = compat.array_namespace(like)
+    by_row, by_column = row_keys(seed, heads, rows), column_keys(seed, columns)
+    if compat.is_torch_namespace(xp):
+        place = {"dtype": xp.int64, "device": compat.device(like)}
+        row, column = xp.asarray(by_row, **place), xp.asarray(by_column, **place)
+        return mix(row[:, :, None] ^ column, int)
+    row, column = xp.asarray(by_row), xp.asarray(by_column)
+    return mix(row[:, :, None] ^ column)

@@ -154,7 +154,7 @@ class GumbelHard(Normalizer):
 
     def __call__(self, scores: Float[Array, "... keys"], *, first_row: int = 0) -> Array:
         """One-hot rows that carry the gradient of a softmax."""
-        noisy = scores + noise.gumbel(scores, seed=self.seed, first_row=first_row)
+        noisy = scores + _gumbel(scores, self.seed, first_row)
         soft = Softmax()(noisy / self.temperature)
         return _one_hot_of_best(stop_gradient(noisy)) + (soft - stop_gradient(soft))
 
@@ -180,9 +180,7 @@ def sample(weights: Float[Array, "... keys"], *, seed: int) -> Sampled:
     tiny = xp.finfo(weights.dtype).smallest_normal
     log = xp.log(xp.clip(weights, tiny, None))
     noisy = xp.where(weights > 0, stop_gradient(log), -math.inf)
-    rows = xp.reshape(noisy, (1, 1, -1, noisy.shape[-1]))
-    noisy = noisy + xp.reshape(noise.gumbel(rows, seed=seed), noisy.shape)
-    position = xp.argmax(noisy, axis=-1)
+    position = xp.argmax(noisy + _gumbel(noisy, seed, 0), axis=-1)
     return Sampled(position, xp.take_along_axis(log, position[..., None], axis=-1)[..., 0])
 
 
@@ -214,6 +212,15 @@ class MovingBaseline:
     def update(self, reward: float) -> MovingBaseline:
         """The average after one more reward."""
         return MovingBaseline(self.decay * self.value + (1 - self.decay) * reward, self.decay)
+
+
+def _gumbel(rows: Array, seed: int, first_row: int) -> Array:
+    """Gumbel noise for `(..., rows, keys)`, the same for a row wherever its tile starts."""
+    xp = namespace(rows=rows)
+    *lead, count, keys = (1, *rows.shape) if rows.ndim == 1 else rows.shape
+    at = range(first_row, first_row + count)
+    drawn = noise.gumbel(seed, range(math.prod(lead)), at, range(keys), like=rows)
+    return xp.reshape(drawn, rows.shape)
 
 
 def _row_maximum(scores: Array) -> Array:

@@ -116,12 +116,17 @@ class Problem:
         weights = self.weights(rows)
         mixed = weights
         if dropout:
-            kept = noise.keep(weights, dropout, seed=seed, first_row=rows.start)
-            mixed = xp.where(kept, weights / (1 - dropout), 0.0)
+            mixed = xp.where(self._kept(rows, dropout, seed), weights / (1 - dropout), 0.0)
         output = grouped_matmul(mixed, xp.astype(self.value, grid.dtype))
         if self.poison is not None:
             output = xp.where(self.poison.reached(weights, self.allowed(rows)), math.nan, output)
         return xp.astype(output, self.value.dtype)
+
+    def _kept(self, rows: slice, dropout: float, seed: int) -> Bool[Array, "batch heads rows keys"]:
+        grid = self.grid
+        heads, at = range(grid.batch * grid.heads), range(rows.start, rows.stop)
+        kept = noise.keep(seed, heads, at, range(grid.keys), rate=dropout, like=self.query)
+        return grid.xp.reshape(kept, (grid.batch, grid.heads, -1, grid.keys))
 
     def tiles(self) -> list[slice]:
         """Row slices whose scores take a few megabytes."""
