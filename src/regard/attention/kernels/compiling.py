@@ -1,0 +1,200 @@
+"""Compiling the kernels: Numba's settings, its cache on disk, and a word to whoever waits.
+
+No compiler is needed on the user's machine: Numba carries LLVM. The first call on a machine compiles for
+some seconds and stores the result beside the source (or in the user's cache folder where that is read-only);
+later processes load it in well under a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core.imputils import impl_ret_borrowed
+from numba.extending import intrinsic
+
+__all__ = [
+    "above",
+    "bits_as_float",
+    "compiled",
+    "contiguous",
+    "count_trailing_zeros",
+    "float_as_bits",
+    "inlined",
+    "kernel_type",
+    "larger",
+    "next_index",
+    "round_to_even",
+]
+
+PATIENCE = 2.0
+"""Seconds after which a waiting user is told why."""
+
+FAST = {"contract", "reassoc", "nsz", "arcp"}
+"""What LLVM may do to float arithmetic: fuse, reorder sums, forget the sign of zero. Infinities and
+NaN keep their meaning: -inf is a masked score, and a NaN must come out where it went in."""
+
+inlined = numba.njit(forceinline=True, fastmath=FAST, error_model="numpy")
+"""For functions that are part of a kernel's loop; a cache of their own would be of no use."""
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """A function compiled without the GIL and cached on disk."""
+    options = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
+    dispatcher = numba.njit(**options)(function)
+    try:
+        dispatcher.enable_caching()
+    except RuntimeError:  # nowhere to write: every process compiles
+        return dispatcher
+    with suppress(AttributeError, TypeError):
+        # Numba looks only at the file of the function; a helper in another file may have changed.
+        index = dispatcher._cache._cache_file
+        index._source_stamp = (*index._source_stamp, _sources())
+    return dispatcher
+
+
+@cache
+def _sources() -> str:
+    """One hash of all files of this room."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def patience(dispatcher: Any) -> Iterator[None]:
+    """Tells a user on a terminal, after `PATIENCE` seconds, that this is a compilation."""
+    if dispatcher.signatures or not sys.stderr.isatty():
+        yield
+        return
+    started = time.perf_counter()
+    notice = "regard: compiling the attention kernel for this machine, once ..."
+    timer = threading.Timer(PATIENCE, lambda: print(notice, end="", file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        took = time.perf_counter() - started
+        if took > PATIENCE:
+            print(f" done in {took:.0f} s", file=sys.stderr, flush=True)
+
+
+def kernel_type(argument: Any) -> Any:
+    """The Numba type a kernel is compiled for: arrays of any stride, tuples of such."""
+    if isinstance(argument, np.ndarray):
+        return numba.types.Array(numba.from_dtype(argument.dtype), argument.ndim, "A")
+    if isinstance(argument, tuple):
+        return numba.types.NamedTuple([kernel_type(part) for part in argument], type(argument))
+    return numba.typeof(argument)
+
+
+_float = ir.FloatType()
+_word = ir.IntType(32)
+
+
+@intrinsic  # type: ignore[misc]
+def larger(typing: Any, a: Any, b: Any) -> Any:
+    """`max(a, b)` of floats that are no NaN; unlike Python's `max` it reduces in vector lanes."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(_float, [_float, _float])
+        function = builder.module.declare_intrinsic("llvm.maxnum", [_float], kind)
+        return builder.call(function, arguments, fastmath=("nnan", "nsz"))
+
+    return numba.float32(numba.float32, numba.float32), emit
+
+
+@intrinsic  # type: ignore[misc]
+def round_to_even(typing: Any, x: Any) -> Any:
+    """The nearest whole float; `round` and `math.floor` give an int64, four times as wide."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(_float, [_float])
+        return builder.call(
+            builder.module.declare_intrinsic("llvm.rint", [_float], kind), arguments
+        )
+
+    return numba.float32(numba.float32), emit
+
+
+@intrinsic  # type: ignore[misc]
+def float_as_bits(typing: Any, x: Any) -> Any:
+    """The 32 bits of a float."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], _word)
+
+    return numba.int32(numba.float32), emit
+
+
+@intrinsic  # type: ignore[misc]
+def bits_as_float(typing: Any, x: Any) -> Any:
+    """The float of 32 bits."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], _float)
+
+    return numba.float32(numba.int32), emit
+
+
+@intrinsic  # type: ignore[misc]
+def above(typing: Any, row: Any, start: Any, threshold: Any) -> Any:
+    """A word whose bit `i` says whether `row[start + i] > threshold`, for 64 floats in a row."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        vector = ir.VectorType(_float, 64)
+        place = builder.gep(array.data, [arguments[1]])
+        scores = builder.load(builder.bitcast(place, vector.as_pointer()), align=4)
+        lanes = ir.Constant(ir.VectorType(_word, 64), [0] * 64)
+        single = builder.insert_element(
+            ir.Constant(vector, ir.Undefined), arguments[2], ir.Constant(_word, 0)
+        )
+        limit = builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), lanes)
+        return builder.bitcast(builder.fcmp_ordered(">", scores, limit), ir.IntType(64))
+
+    return numba.uint64(row, numba.intp, numba.float32), emit
+
+
+@intrinsic  # type: ignore[misc]
+def contiguous(typing: Any, row: Any) -> Any:
+    """Promises that a vector of unknown stride has stride 1, so that loops over it vectorise."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return impl_ret_borrowed(context, builder, signature.return_type, arguments[0])
+
+    return row.copy(layout="C")(row), emit
+
+
+@intrinsic  # type: ignore[misc]
+def count_trailing_zeros(typing: Any, word: Any) -> Any:
+    """The place of the lowest bit that is set."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return numba.int64(numba.uint64), emit
+
+
+@intrinsic  # type: ignore[misc]
+def next_index(typing: Any, counter: Any) -> Any:
+    """Takes the next number from a counter that threads share, an `int64` array of one element."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        return builder.atomic_rmw("add", array.data, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return numba.int64(counter), emit

@@ -1,0 +1,177 @@
+"""What happens to one row of a tile: the elementwise work between two matrix products.
+
+Scores are in bits (scaled by log2 e), so that `2**x` takes the place of `exp`. Every loop runs over contiguous
+float32 with nothing that LLVM cannot vectorise; the numbers in docs/kernel.md say what that is worth.
+"""
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import numpy as np
+
+from regard.attention.kernels.compiling import (
+    above,
+    bits_as_float,
+    contiguous,
+    count_trailing_zeros,
+    float_as_bits,
+    inlined,
+    larger,
+    round_to_even,
+)
+
+WINDOW = 64
+"""Scores that `above` looks at together; rows of a tile are allocated in multiples of it."""
+
+NOTHING = np.float32(-np.inf)
+LOWEST = np.float32(-127)
+ONE = np.float32(1)
+
+# 2**f = 1 + f (C1 + f (C2 + ...)) on [-1/2, 1/2], least squares at Chebyshev nodes: relative error 2e-9.
+C1, C2, C3 = np.float32(0.693147206), np.float32(0.240226485), np.float32(0.0555032904)
+C4, C5, C6 = np.float32(0.00961837325), np.float32(0.00133998483), np.float32(0.000153707048)
+
+
+@inlined
+def floor_at_lowest(x):
+    """`max(x, -127)`, which keeps a NaN."""
+    return x if not (x < LOWEST) else LOWEST
+
+
+@inlined
+def exp2(x):
+    """`2**x` for x in [-127, 0]; exactly 0 at -127, exactly 1 at 0.
+
+    The whole part goes into the exponent's bits and the rest through a polynomial.
+    """
+    whole = round_to_even(x)
+    f = x - whole
+    p = ONE + f * (C1 + f * (C2 + f * (C3 + f * (C4 + f * (C5 + f * C6)))))
+    return bits_as_float(float_as_bits(p) + (np.int32(whole) << np.int32(23)))
+
+
+@inlined
+def load(source, first, count, out):
+    """Copies `count` rows of float32 or bfloat16, both seen as 16-bit words, to float32.
+
+    A bfloat16 is the upper half of a float32.
+    """
+    words = out.view(np.uint16)
+    width = words.shape[1]
+    for i in range(count):
+        row = contiguous(source[first + i])
+        if row.size == width:
+            for d in range(width):
+                words[i, d] = row[d]
+        else:
+            for d in range(row.size):
+                words[i, 2 * d] = 0
+                words[i, 2 * d + 1] = row[d]
+
+
+@inlined
+def store(rows, i, factor, out):
+    """Writes `factor * rows[i]` to `out`, a row of float32 or bfloat16 seen as 16-bit words."""
+    target = contiguous(out)
+    scaled = rows[i]
+    for d in range(scaled.size):
+        scaled[d] *= factor
+    words = scaled.view(np.uint16)
+    if target.size == words.size:
+        for d in range(words.size):
+            target[d] = words[d]
+        return
+    bits = scaled.view(np.uint32)
+    for d in range(scaled.size):
+        if scaled[d] != scaled[d]:
+            target[d] = 0x7FC0
+        else:  # to the nearest, ties to even
+            nearest = bits[d] + np.uint32(0x7FFF) + ((bits[d] >> np.uint32(16)) & np.uint32(1))
+            target[d] = nearest >> np.uint32(16)
+
+
+@inlined
+def forbid(scores, low, high, width, padded):
+    """Sets everything outside of `[low, high)` to -inf, and the padding after `width`."""
+    for j in range(min(max(low, 0), width)):
+        scores[j] = NOTHING
+    for j in range(max(min(high, width), 0), padded):
+        scores[j] = NOTHING
+
+
+@inlined
+def maximum_of_chunks(scores, chunk, chunks, out):
+    """The largest score of each chunk, and of the row."""
+    most = NOTHING
+    for c in range(chunks):
+        part = scores[c * chunk : (c + 1) * chunk]
+        largest = NOTHING
+        for j in range(chunk):
+            largest = larger(largest, part[j])
+        out[c] = largest
+        most = larger(most, largest)
+    return most
+
+
+@inlined
+def exponentials(scores, chunk, chunks, reference, out):
+    """Replaces scores by `2**(score - reference)`.
+
+    Returns their sum and the sum of each times its logarithm; `out` gets the sum of each chunk.
+    """
+    total, moment = 0.0, 0.0
+    for c in range(chunks):
+        part = scores[c * chunk : (c + 1) * chunk]
+        mass, times_log = np.float32(0), np.float32(0)
+        for j in range(chunk):
+            x = floor_at_lowest(part[j] - reference)
+            e = exp2(x)
+            part[j] = e
+            mass += e
+            times_log += e * x
+        out[c] = mass
+        total += mass
+        moment += times_log
+    return total, moment
+
+
+@inlined
+def keep_largest(scores, padded, first, values, places):
+    """Enters the scores of a tile into a row's list of largest, which is in descending order.
+
+    `above` finds the few that beat the list's last, 64 at a time. Equal scores stay in the order of their
+    places.
+    """
+    last = values.size - 1
+    for start in range(0, padded, WINDOW):
+        candidates = above(scores, start, values[last])
+        while candidates != 0:
+            j = start + count_trailing_zeros(candidates)
+            candidates &= candidates - np.uint64(1)
+            score = scores[j]
+            if score > values[last]:
+                slot = last
+                while slot > 0 and values[slot - 1] < score:
+                    values[slot] = values[slot - 1]
+                    places[slot] = places[slot - 1]
+                    slot -= 1
+                values[slot] = score
+                places[slot] = first + j
+
+
+@inlined
+def mix(x):
+    """The hash of `regard.attention.noise`, on one word."""
+    x = x ^ (x >> np.uint32(16))
+    x = x * np.uint32(0x7FEB352D)
+    x = x ^ (x >> np.uint32(15))
+    x = x * np.uint32(0x846CA68B)
+    return x ^ (x >> np.uint32(16))
+
+
+@inlined
+def drop(weights, count, row_key, column_keys, threshold, survivor):
+    """Dropout: zeroes the weights whose hash is below `threshold`, scales the others."""
+    for j in range(count):
+        kept = mix(row_key ^ column_keys[j]) >= threshold
+        weights[j] = weights[j] * survivor if kept else np.float32(0)

@@ -1,0 +1,74 @@
+"""Workers for the tiles of one call.
+
+Threads are made for each call (some 50 microseconds) and gone after it. So there is no pool to break at a fork, none
+to share between Python threads, and none beside torch's own that could disagree with it. Each runs one compiled
+function without the GIL, which takes tiles from a shared counter until none is left; every tile writes
+to places of its own, so the result does not depend on who took it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from regard.attention.kernels.blas import Gemm
+from regard.attention.kernels.compiling import kernel_type, patience
+
+__all__ = ["run", "thread_count"]
+
+SMALL = 2_000_000
+"""Multiplications below which a second thread costs more than it saves."""
+
+
+def thread_count() -> int:
+    """torch's number of threads (`torch.set_num_threads`) where torch is in use, else Numba's."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return int(torch.get_num_threads())
+    import numba
+
+    return int(numba.get_num_threads())
+
+
+def run(
+    kernel: Callable[..., None],
+    arguments: tuple[object, ...],
+    gemm: Gemm,
+    *,
+    tasks: int,
+    work: float,
+) -> None:
+    """Runs `kernel(counter, sgemm, *arguments)` on as many threads as there is work for.
+
+    Args:
+        kernel: a `compiled` function that takes task numbers from `counter` up to `tasks`.
+        arguments: arrays and named tuples of arrays and numbers.
+        gemm: the matrix product.
+        tasks: how many there are to take.
+        work: multiplications in all.
+    """
+    counter = np.zeros(1, np.int64)
+    call = (counter, gemm.address, *arguments)
+    with patience(kernel):
+        kernel.compile(tuple(kernel_type(argument) for argument in call))  # type: ignore[attr-defined]
+    failures: list[BaseException] = []
+
+    def work_off() -> None:
+        try:
+            with gemm.on_one_thread():
+                kernel(*call)
+        except BaseException as failure:
+            failures.append(failure)
+
+    count = 1 if work < SMALL else min(thread_count(), tasks)
+    helpers = [threading.Thread(target=work_off, name="regard-kernel") for _ in range(count - 1)]
+    for helper in helpers:
+        helper.start()
+    work_off()
+    for helper in helpers:
+        helper.join()
+    if failures:
+        raise failures[0]
