@@ -1,9 +1,10 @@
 """One spelling for each text, and the way back to the characters it came from.
 
-Unicode writes the same text in several ways ("é" is one character or two), and files are full of double and
-exotic spaces. A tokenizer should not learn each of them, but whoever looks at attention wants to see it on the
-text as it was given. So a `Normalizer` answers two questions: what is the normal form of this text, and which
-characters of the original does each of its characters stand for.
+Unicode writes the same text in several ways ("é" is one character or two), and files are full of
+double and exotic spaces. A tokenizer should not learn each of them, but whoever looks at attention
+wants to see it on the text as it was given. So a `Normalizer` answers two questions: what is the
+normal form of this text, and which characters of the original does each of its characters stand
+for.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ _FORMS = ("NFC", "NFKC")
 class Normalizer:
     """Unicode normal form, one space between words and none around them, optionally lower case.
 
-    `normalizer(normalizer(text)) == normalizer(text)`. Lower-casing goes character by character, without
-    the Greek rule for a final sigma, so that a piece of a text normalises as it does inside the text.
+    `normalizer(normalizer(text)) == normalizer(text)`. Lower-casing goes character by character,
+    without the Greek rule for a final sigma, so that a piece of a text normalises as it does
+    inside the text.
 
     Args:
-        form: `"NFC"` joins what looks the same ("e" + accent -> "é"); `"NFKC"` also what means the same
-            ("ﬁ" -> "fi", "①" -> "1", full-width letters).
+        form: `"NFC"` joins what looks the same ("e" + accent -> "é"); `"NFKC"` also what means the
+            same ("ﬁ" -> "fi", "①" -> "1", full-width letters).
         lowercase: whether case is dropped.
     """
 
@@ -57,8 +59,8 @@ class Normalizer:
     def align(self, text: str) -> list[Span]:
         """For each character of the normal form, the span of `text` it stands for.
 
-        Characters that were joined (or taken apart) together all point to the whole they came from; a run of
-        spaces is one span.
+        Characters that were joined (or taken apart) together all point to the whole they came from;
+        a run of spaces is one span.
         """
         spans: list[Span] = []
         normal: list[str] = []
@@ -87,8 +89,8 @@ class Normalizer:
 def _segments(text: str, normal: Callable[[str], str]) -> Iterator[Span]:
     """Cut `text` where normalising the parts gives the same as normalising the whole.
 
-    A new part begins at a character that neither is a combining mark (or decomposes to one) nor joins with what
-    stands before it, as Hangul vowels do.
+    A new part begins at a character that neither is a combining mark (or decomposes to one) nor
+    joins with what stands before it, as Hangul vowels do.
     """
     start = 0
     for end in range(1, len(text)):

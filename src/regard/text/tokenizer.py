@@ -1,8 +1,8 @@
 """Text to ids and back: whole words, characters, or pieces of words learned by byte-pair encoding.
 
-The learning and splitting is done by the `tokenizers` library. What is added here: the same four special ids
-everywhere, offsets that point into the text as it was given, a text that spells out `</s>` stays text, and
-one JSON file.
+The learning and splitting is done by the `tokenizers` library. What is added here: the same four
+special ids everywhere, offsets that point into the text as it was given, a text that spells out
+`</s>` stays text, and one JSON file.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tokenizers import Regex, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
 from regard.errors import InputError, ModelFolderError, SettingsError, nearest
+from regard.files import written_whole
 from regard.text.normalize import META, Normalizer, Span
 from regard.text.words import WORDS, detokenize, word_ids, word_spans
 
@@ -29,7 +30,8 @@ PAD, UNK, BOS, EOS = 0, 1, 2, 3
 SPECIALS = ("<pad>", "<unk>", "<s>", "</s>")
 
 _VERSION = 1
-# Pieces never cross a space or mix letters with punctuation; the space before a piece is part of it.
+# Pieces never cross a space or mix letters with punctuation; the space before a piece is part of
+# it.
 _PIECES = rf"{META}?[\p{{L}}\p{{M}}\p{{N}}]+|{META}?[^\p{{L}}\p{{M}}\p{{N}}{META}]|{META}"
 
 
@@ -41,8 +43,8 @@ class Encoding:
         text: as it was given, before normalising.
         ids: one per token; no BOS or EOS.
         tokens: the entries of the vocabulary, as strings.
-        offsets: for each token the half-open range of characters in `text` it stands for. Spaces before a
-            token are not part of it.
+        offsets: for each token the half-open range of characters in `text` it stands for. Spaces
+            before a token are not part of it.
     """
 
     text: str
@@ -78,7 +80,7 @@ class Tokenizer:
         self.normalizer = normalizer
         self._backend = backend
         backend.encode_special_tokens = True  # "</s>" in a text is four characters, not an end
-        self._pieces = [backend.id_to_token(index) for index in range(backend.get_vocab_size())]
+        self._pieces = [str(backend.id_to_token(i)) for i in range(backend.get_vocab_size())]
 
     @classmethod
     def train(
@@ -96,7 +98,8 @@ class Tokenizer:
         Args:
             texts: what to learn from.
             kind: `"bpe"` pieces of words (Sennrich et al. 2016), `"word"` or `"char"`.
-            size: entries at most, the four special ones included; a BPE vocabulary holds all characters first.
+            size: entries at most, the four special ones included; a BPE vocabulary holds all
+                characters first.
             lowercase: whether case is dropped.
             min_count: how often a word (or a pair to be merged) must be seen.
             form: Unicode normal form, see `Normalizer`.
@@ -150,10 +153,10 @@ class Tokenizer:
         ]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of `ids`; padding, BOS and EOS are left out, an unknown word reads `<unk>`.
+        """Return the text of `ids`, without padding, BOS and EOS; an unknown word reads `<unk>`.
 
-        With pieces or characters this is the normal form of what was encoded; words are put together as
-        people write them, without a space before a full stop or inside brackets.
+        With pieces or characters this is the normal form of what was encoded; words are put
+        together as people write them, without a space before a full stop or inside brackets.
         """
         return self.join([self._pieces[index] for index in ids if index not in (PAD, BOS, EOS)])
 
@@ -173,17 +176,18 @@ class Tokenizer:
             "lowercase": self.normalizer.lowercase,
             "backend": json.loads(self._backend.to_str()),
         }
-        path = Path(path)
-        partial = path.with_name(path.name + ".part")
-        partial.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-        partial.replace(path)
+        with written_whole(path) as unfinished:
+            unfinished.write_text(
+                json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8"
+            )
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Tokenizer:
         """Read what `save` wrote.
 
         Raises:
-            ModelFolderError: no such file, not a tokenizer of ours, damaged, or from a newer version.
+            ModelFolderError: no such file, not a tokenizer of ours, damaged, or from a newer
+                version.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -195,7 +199,7 @@ class Tokenizer:
             raise ModelFolderError(f"{path}: not a tokenizer written by regard")
         if content.get("version") != _VERSION:
             raise ModelFolderError(
-                f"{path}: tokenizer version {content.get('version')!r}, this regard reads {_VERSION}; "
+                f"{path}: tokenizer version {content.get('version')!r}, expected {_VERSION}; "
                 "try a newer regard"
             )
         try:

@@ -18,8 +18,8 @@ WORDS = Split(
     behavior="removed",
     invert=True,
 )
-"""Finds words: runs of letters and digits with inner hyphens and apostrophes (`T-Shirt`, `don't`), numbers
-with their inner marks (`3.5`, `12:30`), and every other sign by itself."""
+"""Finds words: runs of letters and digits with inner hyphens and apostrophes (`T-Shirt`, `don't`),
+numbers with their inner marks (`3.5`, `12:30`), and every other sign by itself."""
 
 
 def word_spans(text: str) -> list[Span]:
@@ -43,7 +43,7 @@ def word_ids(offsets: Sequence[Span], words: Sequence[Span]) -> list[int]:
     """
     starts = [start for start, _ in words]
     ids = []
-    for start, end in offsets:
+    for start, _ in offsets:
         word = max(bisect_right(starts, start) - 1, 0)
         between = start >= words[word][1] and word + 1 < len(words)
         ids.append(word + 1 if between else word)
@@ -56,10 +56,10 @@ _STRAIGHT = frozenset("\"'")
 
 
 def detokenize(words: Sequence[str]) -> str:
-    """Put words together as people write them.
+    r"""Put words together as people write them.
 
-    No space before closing signs or after opening ones; straight quotes open and close in turn, and an
-    apostrophe between letters (`dog`, `'`, `s`) joins them.
+    No space before closing signs or after opening ones; straight quotes open and close in turn, and
+    an apostrophe between letters (`dog`, `'`, `s`) joins them.
 
     >>> detokenize(["\"", "Hello", ",", "\"", "said", "she", "(", "a", "cook", ")", "."])
     '"Hello," said she (a cook).'

@@ -1,0 +1,25 @@
+"""Files to checked examples, and examples to batches."""
+
+from regard.data import dates
+from regard.data.batches import pad, token_batches
+from regard.data.columns import Labelled, Pairs
+from regard.data.corpus import Corpus, Example, Reading, Report
+from regard.data.lines import read_lines
+from regard.data.parallel import read_parallel, read_text
+from regard.data.table import read_table
+
+__all__ = [
+    "Corpus",
+    "Example",
+    "Labelled",
+    "Pairs",
+    "Reading",
+    "Report",
+    "dates",
+    "pad",
+    "read_lines",
+    "read_parallel",
+    "read_table",
+    "read_text",
+    "token_batches",
+]

@@ -1,0 +1,204 @@
+"""Which column holds what: as told, by its usual name, or by its values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from regard.errors import DataError, nearest
+
+__all__ = ["Column", "Labelled", "Layout", "Pairs", "choose_cells", "choose_fields"]
+
+Column = str | int
+"""A column by its name, or by its number counted from 1."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A table with a column of texts and a column of labels.
+
+    Args:
+        text: the texts; `None` looks for a usual name (`text`, `sentence`, `review`, ...), and in a
+            table of two columns without names takes the one that is not the labels.
+        label: the labels; `None` likewise (`label`, `class`, ...), or the column with fewer
+            different values.
+        separator: what stands between several labels of one text, for instance `"|"`; a JSON list
+            needs none.
+    """
+
+    text: Column | None = None
+    label: Column | None = None
+    separator: str | None = None
+
+    @property
+    def wanted(self) -> dict[str, Column | None]:
+        """What is looked for, the text first."""
+        return {"text": self.text, "label": self.label}
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A table with a column of texts and a column of what should come out for them.
+
+    Args:
+        source: the texts, or lists of sentences; `None` looks for a usual name (`source`,
+            `document`, ...), and in a table of two columns without names takes the first.
+        target: one right text, or a list of them; `None` likewise (`target`, `summary`, ...), or
+            the second column.
+    """
+
+    source: Column | None = None
+    target: Column | None = None
+
+    @property
+    def wanted(self) -> dict[str, Column | None]:
+        """What is looked for, the text first."""
+        return {"source": self.source, "target": self.target}
+
+
+USUAL = {
+    "text": [
+        "text",
+        "sentence",
+        "review",
+        "document",
+        "content",
+        "body",
+        "question",
+        "source",
+        "src",
+    ],
+    "label": [
+        "label",
+        "labels",
+        "class",
+        "category",
+        "sentiment",
+        "topic",
+        "intent",
+        "rating",
+        "stars",
+    ],
+    "source": ["source", "src", "document", "article", "text", "content", "body"],
+    "target": ["target", "tgt", "summary", "highlights", "translation"],
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where in a row the text and the other column are, counted from 0.
+
+    Args:
+        keys: of the text and of the other.
+        header: whether the first row holds names.
+        guessed: whether the values had to decide.
+    """
+
+    keys: tuple[int, int]
+    header: bool
+    guessed: bool = False
+
+
+def choose_cells(columns: Labelled | Pairs, head: Sequence[list[str]], path: str) -> Layout:
+    """Find the columns in a table without fixed names.
+
+    Args:
+        columns: what is wanted.
+        head: the first rows, none of them blank.
+        path: for the error.
+
+    Raises:
+        DataError: a column is missing (names those present), or cannot be told from the others.
+    """
+    first = [cell.strip() for cell in head[0]]
+    found = {role: _place(role, column, first, path) for role, column in columns.wanted.items()}
+    named = [
+        role
+        for role, place in found.items()
+        if place is not None
+        and (first[place] == columns.wanted[role] or first[place].lower() in USUAL[role])
+    ]
+    given = [role for role, column in columns.wanted.items() if column is not None]
+    # A number says nothing about names; then both cells must look like names to be taken for a
+    # header.
+    header = len(named) == 2 or any(isinstance(columns.wanted[r], str) for r in named)
+    header = header or (bool(named) and not given)
+    missing = [role for role, place in found.items() if place is None]
+    if missing and len(first) != 2:
+        raise _unclear(columns, first, path)
+    if len(missing) == 2:
+        order = (0, 1)
+        if isinstance(columns, Labelled):
+            different = [len({row[i] for row in head if len(row) == 2}) for i in (0, 1)]
+            order = (0, 1) if different[1] <= different[0] else (1, 0)
+        return Layout(order, header=False, guessed=True)
+    if missing:
+        (known,) = (place for place in found.values() if place is not None)
+        found[missing[0]] = 1 - known
+    text, other = (place for place in found.values() if place is not None)
+    if text == other:
+        raise _unclear(columns, first, path)
+    return Layout((text, other), header=header)
+
+
+def choose_fields(columns: Labelled | Pairs, names: Sequence[str], path: str) -> tuple[str, str]:
+    """Find the columns among the names of a record."""
+    chosen = []
+    for role, column in columns.wanted.items():
+        if column is None:
+            usual = [name for name in names if name.lower() in USUAL[role]]
+            usual.sort(key=lambda name: USUAL[role].index(name.lower()))
+            column = usual[0] if usual else None
+        elif column not in names:
+            raise _missing(column, names, path)
+        if column is None:
+            raise _unclear(columns, names, path)
+        chosen.append(str(column))
+    return chosen[0], chosen[1]
+
+
+def _place(role: str, column: Column | None, first: Sequence[str], path: str) -> int | None:
+    """Return which cell holds `role`, or `None` if nothing says so."""
+    if column is None:
+        lower = [name.lower() for name in first]
+        return next((lower.index(name) for name in USUAL[role] if name in lower), None)
+    if column in first:
+        return list(first).index(str(column))
+    if isinstance(column, str) and not column.isdecimal():
+        raise _missing(column, first, path)
+    if not 1 <= int(column) <= len(first):
+        raise DataError(
+            f"no column {column}: there are {len(first)}, counted from 1", path=path, line=1
+        )
+    return int(column) - 1
+
+
+def _missing(column: Column, names: Sequence[str], path: str) -> DataError:
+    return DataError(
+        f"no column {column!r}; there are {_shown(names)}",
+        path=path,
+        line=1,
+        remedy=nearest(str(column), names),
+    )
+
+
+def _unclear(columns: Labelled | Pairs, names: Sequence[str], path: str) -> DataError:
+    roles = list(columns.wanted)
+    if len(names) == 1:
+        return DataError(
+            f"one column ({_shown(names)}), expected two: {' and '.join(roles)}",
+            path=path,
+            line=1,
+            remedy="what separates them? Try separator=' ' for lines like 'label the text'",
+        )
+    return DataError(
+        f"which column is the {roles[0]}, which the {roles[1]}? There are {_shown(names)}",
+        path=path,
+        line=1,
+        remedy=f"say {roles[0]}= and {roles[1]}=, by name or by number counted from 1",
+    )
+
+
+def _shown(names: Sequence[str]) -> str:
+    """Return column names for a message, long ones shortened: the first row may be text."""
+    return ", ".join(repr(name if len(name) <= 30 else name[:27] + "...") for name in names[:20])

@@ -1,0 +1,123 @@
+"""The demo's task: dates as people write them, in many languages, to ISO dates.
+
+>>> [example.source for example in generate(3, seed=1)]  # doctest: +SKIP
+['jeudi 3 mai 2018', '3. Mai 2018', '5/3/18 [en-US]']
+
+Names, orders and signs come from the Unicode CLDR by way of Babel. A model has to read a month's
+name in some thirty languages, pick the day from the year, drop the weekday, and see from the
+language in brackets whether a numeric date begins with the month: small enough to learn in minutes,
+and attention can be read off it, since each output digit depends on a known part of the input.
+There is no end of examples, and nothing to download.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from functools import cache
+from typing import Literal, get_args
+
+import numpy as np
+from babel import Locale
+from babel.dates import DateTimePattern, match_skeleton, parse_pattern
+
+from regard.data.corpus import Example
+from regard.errors import SettingsError, nearest
+
+__all__ = ["FIRST", "FORMATS", "HELD_OUT_FORMAT", "LAST", "LOCALES", "Part", "generate"]
+
+Part = Literal["train", "valid", "test", "unseen-format"]
+
+LOCALES = (
+    *("en_US", "en_GB", "de", "fr", "es", "it", "pt", "nl", "sv", "da", "nb", "fi", "is", "et"),
+    *("lv", "lt", "pl", "cs", "sk", "sl", "hr", "hu", "ro", "bg", "el", "ru", "uk", "tr", "id"),
+    *("ms", "vi", "sw", "ja", "zh", "ko", "he", "ar", "hi", "ca", "eu"),
+)
+"""The languages, American and British English apart: they order numeric dates differently."""
+
+FORMATS = ("full", "long", "medium", "short", "yMMMMd", "yMMMd", "yMd", "yMEd")
+"""Written lengths and skeletons of the CLDR that training sees."""
+
+HELD_OUT_FORMAT = "yMMMEd"
+"""The skeleton that only the part `"unseen-format"` uses: `Thu, May 3, 2018`."""
+
+FIRST, LAST = date(1950, 1, 1), date(2049, 12, 31)
+"""A hundred years, so that a year of two digits means one year."""
+
+_SHARE = {"valid": 0.05, "test": 0.05}
+
+
+def generate(count: int, *, seed: int = 0, part: Part = "train") -> list[Example]:
+    """Draw examples: `source` a written date, `target` its ISO form, `labels` language and format.
+
+    The parts never share a date, whatever the seeds: which part a date belongs to is fixed. So
+    `"valid"` and `"test"` hold dates that training has never seen; `"unseen-format"` holds dates of
+    the test part in a format that no training example has.
+
+    Args:
+        count: how many; there is no limit, though dates repeat in other words.
+        seed: same seed, same examples.
+        part: `"train"`, `"valid"`, `"test"` or `"unseen-format"`.
+    """
+    if part not in get_args(Part):
+        raise SettingsError(f"unknown part {part!r}; {nearest(part, get_args(Part))}")
+    rng = np.random.default_rng([seed, get_args(Part).index(part)])
+    days = _days("test" if part == "unseen-format" else part)
+    unseen = part == "unseen-format"
+    formats = (HELD_OUT_FORMAT,) if unseen else FORMATS
+    locales = _unseen_locales() if unseen else LOCALES
+    picks = zip(
+        rng.integers(len(days), size=count).tolist(),
+        rng.integers(len(locales), size=count).tolist(),
+        rng.integers(len(formats), size=count).tolist(),
+        strict=True,
+    )
+    return [
+        _example(FIRST + timedelta(int(days[day])), locales[locale], formats[form], number)
+        for number, (day, locale, form) in enumerate(picks, 1)
+    ]
+
+
+@cache
+def _days(part: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Return the days, counted from `FIRST`, that belong to a part."""
+    total = (LAST - FIRST).days + 1
+    shuffled = np.random.default_rng(1582).permutation(total)
+    valid, test = (int(total * _SHARE[name]) for name in ("valid", "test"))
+    if part == "valid":
+        return shuffled[:valid]
+    return shuffled[valid : valid + test] if part == "test" else shuffled[valid + test :]
+
+
+def _example(day: date, name: str, form: str, number: int) -> Example:
+    """Write one date."""
+    locale, pattern = _pattern(name, form)
+    written = pattern.apply(day, locale)
+    if not _names_month(pattern):
+        written = f"{written} [{name.replace('_', '-')}]"
+    return Example(written, day.isoformat(), (name, form), ("dates", number), (day.isoformat(),))
+
+
+@cache
+def _pattern(name: str, form: str) -> tuple[Locale, DateTimePattern]:
+    """Return the pattern of a format in a language."""
+    locale = Locale.parse(name)
+    if form in locale.date_formats:
+        return locale, locale.date_formats[form]
+    skeletons = locale.datetime_skeletons
+    return locale, parse_pattern(skeletons[match_skeleton(form, skeletons)])
+
+
+@cache
+def _unseen_locales() -> tuple[str, ...]:
+    """Return the languages in which the held-out format is unlike all that training sees."""
+    return tuple(
+        name
+        for name in LOCALES
+        if _pattern(name, HELD_OUT_FORMAT)[1].pattern
+        not in {_pattern(name, form)[1].pattern for form in FORMATS}
+    )
+
+
+def _names_month(pattern: DateTimePattern) -> bool:
+    """Whether the month is written as a word, so that day and month cannot be mixed up."""
+    return "MMM" in pattern.pattern or "LLL" in pattern.pattern

@@ -1,0 +1,123 @@
+"""Rows of tables, format by format; nothing here knows what a column means."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from regard.data.corpus import Reading
+from regard.data.lines import opened, read_lines
+from regard.errors import DataError
+
+__all__ = ["Cells", "Record", "delimited", "format_of", "records"]
+
+Cells = tuple[int, list[str]]
+Record = tuple[int, dict[str, Any]]
+
+_ENDINGS = {
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".txt": "tsv",
+    "": "tsv",
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+
+
+def format_of(path: str, reading: Reading) -> str:
+    """Return the format of a file: as told, or by its ending (`.gz` aside)."""
+    if reading.format is not None:
+        return reading.format
+    ending = Path(path.removesuffix(".gz")).suffix.lower()
+    if ending not in _ENDINGS and reading.separator is None:
+        raise DataError(
+            f"unknown kind of file {ending!r}",
+            path=path,
+            remedy="known are .tsv, .csv, .jsonl and .parquet; or say format='tsv'",
+        )
+    return _ENDINGS.get(ending, "tsv")
+
+
+def delimited(path: str, kind: str, reading: Reading) -> Iterator[Cells]:
+    """Yield `(line, cells)` of a TSV or CSV file; blank lines have no cells."""
+    return _csv(path, reading) if kind == "csv" else _split(path, reading)
+
+
+def records(path: str, kind: str, reading: Reading) -> Iterator[Record]:
+    """Yield `(line, {name: value})` of a JSONL or Parquet file; blank lines are empty."""
+    return _parquet(path) if kind == "parquet" else _jsonl(path, reading)
+
+
+def _split(path: str, reading: Reading) -> Iterator[Cells]:
+    """Lines cut at the separator; a quote is a character like any other."""
+    separator = reading.separator or "\t"
+    most = 1 if separator == " " else -1
+    for number, line in read_lines(path, encoding=reading.encoding):
+        yield number, line.split(separator, most) if line else []
+
+
+def _csv(path: str, reading: Reading) -> Iterator[Cells]:
+    """CSV as in RFC 4180: a quoted cell may hold separators, doubled quotes and line ends."""
+    csv.field_size_limit(2**31 - 1)  # the default refuses documents beyond 131,072 characters
+    lines = (line + "\n" for _, line in read_lines(path, encoding=reading.encoding))
+    rows = csv.reader(lines, delimiter=reading.separator or ",", strict=True)
+    start = 1
+    try:
+        for cells in rows:
+            yield start, cells
+            start = rows.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"not CSV: {error}",
+            path=path,
+            line=start,
+            remedy="is a quote left open? If quotes are plain characters here, say format='tsv'",
+        ) from error
+
+
+def _jsonl(path: str, reading: Reading) -> Iterator[Record]:
+    """One JSON object per line."""
+    for number, line in read_lines(path, encoding=reading.encoding):
+        if not line.strip():
+            yield number, {}
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"not JSON: {error}",
+                path=path,
+                line=number,
+                remedy='expected one object per line, as in {"text": "..."}',
+            ) from error
+        if not isinstance(record, dict):
+            raise DataError(
+                f"a JSON {type(record).__name__}, expected an object",
+                path=path,
+                line=number,
+                remedy='write one object per line, as in {"text": "..."}',
+            )
+        yield number, record
+
+
+def _parquet(path: str) -> Iterator[Record]:
+    """Rows of a Parquet file, counted from 1."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with opened(path) as stream:
+        try:
+            number = 0
+            for batch in pq.ParquetFile(stream).iter_batches(batch_size=4096):
+                for record in batch.to_pylist():
+                    number += 1
+                    yield number, record
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise DataError(f"not a Parquet file: {error}", path=path) from error

@@ -1,0 +1,132 @@
+"""Lines of text files, plain or gzipped, each with its number.
+
+A line ends at a line feed and nowhere else: U+0085, U+2028 and their like are characters inside a
+line, which `str.splitlines` (and Python's text files in part) would break at, so that the rest of
+the file shifts silently.
+"""
+
+from __future__ import annotations
+
+import codecs
+import difflib
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import BinaryIO, TypeAlias, cast
+
+from regard.errors import DataError, SettingsError
+
+__all__ = ["FilePath", "opened", "read_lines"]
+
+FilePath: TypeAlias = str | PathLike[str]
+
+_GZIP = b"\x1f\x8b"
+_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+
+def read_lines(path: FilePath | BinaryIO, *, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
+    r"""Yield `(number, line)` for every line, numbers counted from 1, without the line's end.
+
+    A carriage return before the line feed is taken off, and so is a byte order mark at the
+    beginning.
+
+    Args:
+        path: a file (gzip is recognised by its first bytes), or an open binary stream such as
+            `sys.stdin.buffer`.
+        encoding: of the characters.
+
+    Raises:
+        DataError: the file cannot be opened or unpacked, or holds bytes that are not text in this
+            encoding: says which file, line and byte.
+        SettingsError: an encoding Python does not know.
+    """
+    wide = _is_wide(encoding)
+    with opened(path) as stream:
+        name = _name(path)
+        first = stream.peek(2)[:2] if hasattr(stream, "peek") else b""
+        if first in _MARKS and not wide:
+            raise DataError(
+                f"begins with the byte order mark of {_MARKS[first].upper()}, not {encoding}",
+                path=name,
+                line=1,
+                remedy=f"try encoding={_MARKS[first]!r}",
+            )
+        if wide:
+            text = _decode(stream.read(), encoding, name, 1, 0)
+            lines = text.removesuffix("\n").split("\n") if text else []
+            for number, line in enumerate(lines, 1):
+                yield number, line.removeprefix("\ufeff").removesuffix("\r")
+            return
+        offset = 0
+        for number, raw in enumerate(stream, 1):
+            line = _decode(raw, encoding, name, number, offset)
+            offset += len(raw)
+            if number == 1:
+                line = line.removeprefix("\ufeff")
+            yield number, line.removesuffix("\n").removesuffix("\r")
+
+
+@contextmanager
+def opened(path: FilePath | BinaryIO) -> Iterator[BinaryIO]:
+    """Open a file for reading bytes, unpacked if gzipped; any failure becomes a `DataError`."""
+    name = _name(path)
+    try:
+        if not isinstance(path, str | PathLike):
+            yield path
+            return
+        with open(path, "rb") as raw:
+            if raw.peek(2)[:2] != _GZIP:
+                yield raw
+                return
+            with gzip.open(raw) as unpacked:
+                yield cast(BinaryIO, unpacked)
+    except FileNotFoundError as error:
+        raise DataError("no such file", path=name, remedy=_similar(Path(name or ""))) from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(
+            f"damaged gzip file ({error})", path=name, remedy="fetch or pack it again"
+        ) from error
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror or error})", path=name) from error
+
+
+def _name(path: FilePath | BinaryIO) -> str | None:
+    """Return what errors call this file; `None` stands for standard input."""
+    return str(path) if isinstance(path, str | PathLike) else None
+
+
+def _similar(path: Path) -> str | None:
+    """Return a remedy that names a file like the one that is missing."""
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent} either"
+    names = [entry.name for entry in path.parent.iterdir()]
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return f"did you mean {str(path.parent / close[0])!r}?" if close else None
+
+
+def _is_wide(encoding: str) -> bool:
+    """Whether a line feed is more than one byte, so that lines are found after decoding."""
+    try:
+        return len("\n".encode(encoding)) > 1
+    except (LookupError, UnicodeError) as error:
+        raise SettingsError(
+            f"unknown text encoding {encoding!r}; known are for instance utf-8, latin-1, cp1252"
+        ) from error
+
+
+def _decode(raw: bytes, encoding: str, name: str | None, line: int, offset: int) -> str:
+    """Decode bytes that begin at `offset` of a file, in line `line`."""
+    try:
+        return codecs.decode(raw, encoding)
+    except UnicodeDecodeError as error:
+        line += raw.count(b"\n", 0, error.start)
+        raise DataError(
+            f"byte 0x{raw[error.start]:02x} at offset {offset + error.start} is not {encoding}",
+            path=name,
+            line=line,
+            remedy="if this is the right file, try encoding='latin-1', which would read "
+            f"{raw[max(0, error.start - 12) : error.start + 12].decode('latin-1')!r}",
+        ) from error

@@ -1,0 +1,175 @@
+"""Tables: TSV, CSV, JSONL, Parquet, and lines like `label the text`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from typing import Any
+
+from regard.data.columns import Labelled, Pairs, choose_cells, choose_fields
+from regard.data.corpus import Corpus, Reading, Row, Text, collect
+from regard.data.formats import Cells, Record, delimited, format_of, records
+from regard.data.parallel import Files, listed
+from regard.errors import DataError
+
+__all__ = ["read_table", "rows_of_records"]
+
+_HEAD = 1000
+"""Rows looked at to tell the column of labels from the column of texts."""
+
+
+def read_table(
+    paths: Files, columns: Labelled | Pairs | None = None, *, reading: Reading | None = None
+) -> Corpus:
+    """Read one table or several alike.
+
+    The format goes by the file's ending (`.tsv`, `.txt`, `.csv`, `.jsonl`, `.parquet`, any but the
+    last also `.gz`) or by `reading.format`. In TSV a quote is a plain character; CSV follows RFC
+    4180.
+
+    >>> read_table("reviews.tsv")
+    >>> read_table("train.txt", reading=Reading(separator=" ", encoding="latin-1"))
+    >>> read_table("papers.jsonl", Pairs(source="abstract", target="summary"))
+    >>> read_table("films.csv", Labelled(text="plot", label="genres", separator="|"))
+
+    Args:
+        paths: one file or several.
+        columns: `Labelled()` (the default) or `Pairs()`, with names or numbers where the usual ones
+            do not do.
+        reading: encoding, longest line and the like.
+
+    Raises:
+        DataError: a column is missing, a row has too few or too many, a file is empty or cannot be
+            read.
+    """
+    columns = columns or Labelled()
+    reading = reading or Reading()
+    notes: list[str] = []
+
+    def rows() -> Iterator[Row]:
+        for file, path in enumerate(listed(paths)):
+            kind = format_of(path, reading)
+            if kind in ("jsonl", "parquet"):
+                found = records(path, kind, reading)
+                yield from rows_of_records(found, columns, file=file, path=path)
+            else:
+                yield from _rows_of_cells(
+                    delimited(path, kind, reading), columns, file=file, path=path, notes=notes
+                )
+
+    return collect(rows(), listed(paths), reading, notes=notes)
+
+
+def _rows_of_cells(
+    found: Iterator[Cells], columns: Labelled | Pairs, *, file: int, path: str, notes: list[str]
+) -> Iterator[Row]:
+    """Turn cells into rows: find the columns, drop the header, insist on equal widths."""
+    head = list(islice(found, _HEAD))
+    filled = [cells for _, cells in head if cells]
+    if not filled:
+        raise DataError("an empty file", path=path)
+    layout = choose_cells(columns, filled, path)
+    text, other = layout.keys
+    if layout.guessed:
+        first, second = columns.wanted
+        notes.append(
+            f"{path}: column {text + 1} taken for the {first}, {other + 1} for the {second}"
+        )
+    header = layout.header
+    for line, cells in chain(head, found):
+        if not cells:
+            yield Row("", None, None, file, line)
+        elif len(cells) != len(filled[0]):
+            raise DataError(
+                f"{len(cells)} columns, expected {len(filled[0])} as in the first line",
+                path=path,
+                line=line,
+                remedy="is there a separator inside the text?"
+                if len(cells) > len(filled[0])
+                else "is the line cut short, or a separator missing?",
+            )
+        elif header:
+            header = False
+        else:
+            yield _row(cells[text], cells[other], columns, file, line, path)
+
+
+def rows_of_records(
+    found: Iterator[Record], columns: Labelled | Pairs, *, file: int, path: str
+) -> Iterator[Row]:
+    """Turn records with named fields into rows."""
+    chosen: tuple[str, str] | None = None
+    line = 0
+    for line, record in found:
+        if not record:
+            yield Row("", None, None, file, line)
+            continue
+        chosen = chosen or choose_fields(columns, list(record), path)
+        for name in chosen:
+            if name not in record:
+                there = ", ".join(map(repr, record))
+                raise DataError(f"no field {name!r}; there are {there}", path=path, line=line)
+        yield _row(record[chosen[0]], record[chosen[1]], columns, file, line, path)
+    if not line:
+        raise DataError("an empty file", path=path)
+
+
+def _row(text: Any, other: Any, columns: Labelled | Pairs, file: int, line: int, path: str) -> Row:
+    """Make a row of the two values of a line."""
+    try:
+        source = _text(text)
+        if isinstance(columns, Pairs):
+            target = _text(other)
+            targets = (target,) if isinstance(target, str) else target
+            return Row(source, targets, None, file, line)
+        labels = _labels(other, columns.separator)
+        return Row(source, None, labels or (), file, line, unlabelled=labels is None)
+    except TypeError as error:
+        raise DataError(str(error), path=path, line=line) from error
+
+
+def _text(value: Any) -> Text:
+    """Return a text or a list of sentences; nothing at all is an empty text."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return tuple(value)
+    raise TypeError(f"{_shown(value)} is neither a text nor a list of texts")
+
+
+def _labels(value: Any, separator: str | None) -> tuple[str, ...] | None:
+    """Return the labels in a cell or field; `None` if it should hold one and is empty."""
+    if isinstance(value, str) and separator is not None:
+        return tuple(part.strip() for part in value.split(separator) if part.strip())
+    if isinstance(value, str) and value.startswith("[") and value.endswith("]"):
+        value = _json_list(value)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return tuple(_label(part) for part in value)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    return (_label(value),)
+
+
+def _json_list(text: str) -> Any:
+    """Return what a cell like `["a", "b"]` lists; any other cell as it is."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _label(value: Any) -> str:
+    """Return the name of a label."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int | float):
+        return str(value).strip()
+    raise TypeError(f"{_shown(value)} is not the name of a label")
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
