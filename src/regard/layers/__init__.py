@@ -1,6 +1,9 @@
 """torch modules that hold parameters around `regard.attend`."""
 
+from regard.layers.bahdanau import BahdanauAttention
+from regard.layers.luong import AttentionalVector, LocalM, LocalP, LuongAttention, LuongScore
 from regard.layers.multihead import Cache, MultiHeadAttention
+from regard.layers.pointer import PointerAttention, copy_distribution
 from regard.layers.positions import (
     ALiBiPositions,
     LearnedPositions,
@@ -9,14 +12,24 @@ from regard.layers.positions import (
     RotaryPositions,
     SinusoidalPositions,
 )
+from regard.layers.single import SingleAttention
 
 __all__ = [
     "ALiBiPositions",
+    "AttentionalVector",
+    "BahdanauAttention",
     "Cache",
     "LearnedPositions",
+    "LocalM",
+    "LocalP",
+    "LuongAttention",
+    "LuongScore",
     "MultiHeadAttention",
+    "PointerAttention",
     "Positions",
     "RelativePositions",
     "RotaryPositions",
+    "SingleAttention",
     "SinusoidalPositions",
+    "copy_distribution",
 ]

@@ -6,11 +6,10 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from regard.text import PAD, UNK
+from regard.text import PAD
 
-__all__ = ["Embedding", "FeedForward", "padding_mask"]
+__all__ = ["Embedding", "FeedForward", "WordDropout", "padding_mask"]
 
 
 def padding_mask(lengths: Tensor, size: int) -> Tensor:
@@ -22,7 +21,7 @@ class Embedding(nn.Embedding):
     """Token vectors; the vector of padding is zero, and so is its gradient.
 
     Args:
-        size: rows; ids from `size` on are read as UNK.
+        size: rows.
         width: of a vector.
         scaled: multiply by `sqrt(width)`, so that vectors small enough to be a softmax layer are large
             enough to be an input (Vaswani et al. 2017, section 3.4).
@@ -46,6 +45,26 @@ class FeedForward(nn.Sequential):
     def __init__(self, width: int, inner: int, *, activation: str, dropout: float) -> None:
         act = nn.ReLU() if activation == "relu" else nn.GELU()
         super().__init__(nn.Linear(width, inner), act, nn.Dropout(dropout), nn.Linear(inner, width))
-        for linear in (self[0], self[3]):
-            nn.init.xavier_uniform_(linear.weight)
-            nn.init.zeros_(linear.bias)
+        for layer in self:
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+
+class WordDropout(nn.Module):
+    """Whole token vectors set to zero, the others scaled up (Gal and Ghahramani 2016).
+
+    Args:
+        rate: the probability of each place.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, length, width)` to the same."""
+        if not (self.training and self.rate):
+            return x
+        kept = torch.rand(*x.shape[:-1], 1, device=x.device) >= self.rate
+        return x * kept / (1 - self.rate)

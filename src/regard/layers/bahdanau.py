@@ -1,0 +1,80 @@
+"""Additive attention."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from regard.attention import AttentionMap
+from regard.attention.masks import Mask
+from regard.attention.normalizers import Normalizer
+from regard.attention.scores import Additive
+from regard.layers.single import SingleAttention
+
+__all__ = ["BahdanauAttention"]
+
+
+class BahdanauAttention(SingleAttention):
+    r"""Additive attention (Bahdanau, Cho and Bengio 2015, section 3.1 and appendix A.1.2).
+
+    .. math:: e_{ij} = v^\top \tanh(W s_i + U h_j), \quad
+              \alpha_i = \mathrm{softmax}(e_i), \quad c_i = \sum_j \alpha_{ij} h_j
+
+    Args:
+        query_width: of the decoder states `s`.
+        key_width: of the annotations `h`.
+        hidden: of the sum inside `tanh`; the query's width unless given.
+        normalizer: scores to weights.
+    """
+
+    def __init__(
+        self,
+        query_width: int,
+        key_width: int,
+        *,
+        hidden: int | None = None,
+        normalizer: Normalizer | None = None,
+    ) -> None:
+        super().__init__(normalizer)
+        hidden = hidden or query_width
+        self.query = nn.Linear(query_width, hidden, bias=False)
+        self.key = nn.Linear(key_width, hidden, bias=False)
+        self.vector = nn.Parameter(torch.empty(hidden))
+        nn.init.xavier_uniform_(self.query.weight)
+        nn.init.xavier_uniform_(self.key.weight)
+        nn.init.uniform_(self.vector, -(hidden**-0.5), hidden**-0.5)
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor | None = None,
+        *,
+        mask: Mask | Tensor | None = None,
+    ) -> tuple[Tensor, AttentionMap]:
+        """The context of each query.
+
+        Args:
+            query: `(batch, queries, query_width)`.
+            key: `(batch, keys, key_width)`.
+            value: `(batch, keys, value_width)`; the keys unless given, as in the paper.
+            mask: where each query may look, broadcasts to `(batch, queries, keys)`.
+
+        Returns:
+            `(batch, queries, value_width)` and the map `(batch, queries, keys)`.
+        """
+        return self.attend(query, key, value, mask=mask)
+
+    def remember(self, key: Tensor) -> Tensor:
+        """`U h`, once for all steps."""
+        projected: Tensor = self.key(key)
+        return projected
+
+    def ask(self, query: Tensor) -> Tensor:
+        """`W s`."""
+        projected: Tensor = self.query(query)
+        return projected
+
+    def score(self) -> Additive:
+        """`v . tanh(q + k)`."""
+        return Additive(self.vector)

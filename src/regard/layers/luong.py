@@ -1,0 +1,193 @@
+"""Multiplicative attention, global and local, with the attentional vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from regard.attention import AttentionMap, masks, padding
+from regard.attention.normalizers import Normalizer
+from regard.attention.positions import Gaussian
+from regard.attention.scores import Additive, Dot, Score
+from regard.errors import InputError, ShapeError, nearest
+from regard.layers.single import SingleAttention
+
+__all__ = ["AttentionalVector", "LocalM", "LocalP", "LuongAttention", "LuongScore"]
+
+KIND = Literal["dot", "general", "concat"]
+
+
+@dataclass(frozen=True)
+class LocalM:
+    """Monotonic local attention: query `t` sees keys within `width` of place `t`."""
+
+    width: int
+
+
+@dataclass(frozen=True)
+class LocalP:
+    """Predictive local attention: each query predicts its place, and a Gaussian favours it."""
+
+    width: int
+
+
+class LuongScore(SingleAttention):
+    r"""The three scores of Luong, Pham and Manning (2015), equation 8, global.
+
+    .. math:: s^\top h \;(dot), \quad s^\top W h \;(general), \quad v^\top \tanh(W [s; h]) \;(concat)
+
+    Args:
+        query_width: of the decoder states `s`.
+        key_width: of the encoder states `h`.
+        kind: `"dot"`, `"general"` or `"concat"`.
+        normalizer: scores to weights.
+
+    Raises:
+        InputError: for another kind.
+        ShapeError: if widths differ under `"dot"`.
+    """
+
+    def __init__(
+        self,
+        query_width: int,
+        key_width: int,
+        *,
+        kind: KIND = "general",
+        normalizer: Normalizer | None = None,
+    ) -> None:
+        super().__init__(normalizer)
+        if kind not in get_args(KIND):
+            raise InputError(f"score is {kind!r}; {nearest(str(kind), get_args(KIND))}")
+        if kind == "dot" and query_width != key_width:
+            raise ShapeError(
+                f"queries have {query_width} features, keys {key_width}; dot needs them equal "
+                "(use general for different widths)"
+            )
+        self.key = None if kind == "dot" else nn.Linear(key_width, query_width, bias=False)
+        self.query = nn.Linear(query_width, query_width, bias=False) if kind == "concat" else None
+        self.vector = nn.Parameter(torch.empty(query_width)) if kind == "concat" else None
+        for linear in filter(None, (self.key, self.query)):
+            nn.init.xavier_uniform_(linear.weight)
+        if self.vector is not None:
+            nn.init.uniform_(self.vector, -(query_width**-0.5), query_width**-0.5)
+
+    def remember(self, key: Tensor) -> Tensor:
+        """`W h`, or the keys' part of `W [s; h]`, once for all steps."""
+        return key if self.key is None else self.key(key)
+
+    def ask(self, query: Tensor) -> Tensor:
+        """The queries' part of `W [s; h]`; the queries themselves under dot and general."""
+        return query if self.query is None else self.query(query)
+
+    def score(self) -> Score:
+        """What is left after both projections."""
+        return Dot() if self.vector is None else Additive(self.vector)
+
+
+class AttentionalVector(nn.Module):
+    r"""What was looked up joined to what asked: :math:`\tanh(W_c [c; s])` (equation 5).
+
+    Args:
+        context_width: of `c`.
+        query_width: of `s`.
+        width: of the vector.
+    """
+
+    def __init__(self, context_width: int, query_width: int, width: int) -> None:
+        super().__init__()
+        self.context = nn.Linear(context_width, width, bias=False)
+        self.query = nn.Linear(query_width, width, bias=False)
+        bound = (6 / (context_width + query_width + width)) ** 0.5
+        for linear in (self.context, self.query):  # Xavier, as the one matrix they are
+            nn.init.uniform_(linear.weight, -bound, bound)
+
+    def forward(self, context: Tensor, query: Tensor) -> Tensor:
+        """`(..., context_width)` and `(..., query_width)` to `(..., width)`."""
+        return torch.tanh(self.context(context) + self.query(query))
+
+
+class LuongAttention(nn.Module):
+    r"""The attention of Luong, Pham and Manning (2015), section 3: context and attentional vector.
+
+    .. math:: a_t = \mathrm{softmax}(\mathrm{score}(s_t, h)), \quad c_t = \sum_j a_{tj} h_j, \quad
+              \tilde s_t = \tanh(W_c [c_t; s_t])
+
+    :math:`\tilde s`, the attentional vector, is what predicts the next token. Input feeding is to hand it
+    to the recurrent cell with that token, `cell(torch.cat([embedded, attentional], -1), state)`; queries
+    then come one step at a time.
+
+    local-p differs from the paper in that rows of weights still sum to 1 (see `positions.Gaussian`).
+
+    Args:
+        query_width: of the decoder states `s`, and of the attentional vector.
+        key_width: of the encoder states `h`.
+        score: `"dot"`, `"general"` or `"concat"`; see `LuongScore`.
+        where: `LocalM(width)` or `LocalP(width)`; everywhere (global) unless given.
+        normalizer: scores to weights.
+    """
+
+    def __init__(
+        self,
+        query_width: int,
+        key_width: int,
+        *,
+        score: KIND = "general",
+        where: LocalM | LocalP | None = None,
+        normalizer: Normalizer | None = None,
+    ) -> None:
+        super().__init__()
+        self.where = where
+        self.scores = LuongScore(query_width, key_width, kind=score, normalizer=normalizer)
+        self.combine = AttentionalVector(key_width, query_width, query_width)
+        self.place = _Place(query_width) if isinstance(where, LocalP) else None
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        *,
+        lengths: Tensor | None = None,
+        first: int = 0,
+    ) -> tuple[Tensor, AttentionMap]:
+        """The attentional vector of each query.
+
+        Args:
+            query: `(batch, queries, query_width)`.
+            key: `(batch, keys, key_width)`.
+            lengths: `(batch,)`, how many keys are real; all unless given.
+            first: the place of the first query, for local-m one step at a time.
+
+        Returns:
+            `(batch, queries, query_width)` and the map `(batch, queries, keys)`.
+        """
+        if lengths is None:
+            lengths = torch.full((len(key),), key.shape[1], device=key.device)
+        mask: Any = padding(lengths)
+        bias = None
+        if isinstance(self.where, LocalM):
+            centres = torch.arange(first, first + query.shape[1], device=key.device)
+            mask = mask & masks.local(centres.to(query.dtype), self.where.width)
+        elif isinstance(self.where, LocalP):
+            assert self.place is not None
+            centres = self.place(query, lengths)
+            mask = mask & masks.local(centres, self.where.width)
+            bias = Gaussian(centres, self.where.width)
+        context, weights = self.scores.attend(query, key, mask=mask, bias=bias)
+        return self.combine(context, query), weights
+
+
+class _Place(nn.Module):
+    r"""Where to look: :math:`p = S\,\mathrm{sigmoid}(v^\top \tanh(W s))` (equation 9)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(width, width, bias=False)
+        self.outer = nn.Linear(width, 1, bias=False)
+
+    def forward(self, query: Tensor, lengths: Tensor) -> Tensor:
+        """`(batch, queries)` places between 0 and the number of keys."""
+        share = torch.sigmoid(self.outer(torch.tanh(self.inner(query))))[..., 0]
+        return share * lengths[:, None].to(share.dtype)

@@ -1,0 +1,100 @@
+"""Attention as a distribution over the words of the source."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from regard.attention.normalizers import Softmax
+from regard.layers.single import weigh
+
+__all__ = ["PointerAttention", "copy_distribution"]
+
+
+class PointerAttention(nn.Module):
+    r"""Attention that remembers where it has been: coverage (See, Liu and Manning 2017).
+
+    .. math:: e_{ti} = v^\top \tanh(W_h h_i + W_s s_t + w_c c_{ti} + b), \quad
+              c_t = \sum_{t' < t} a_{t'}, \quad
+              \mathrm{penalty}_t = \sum_i \min(a_{ti}, c_{ti})
+
+    Without coverage it is the attention of pointer networks (Vinyals et al. 2015).
+
+    Args:
+        query_width: of the decoder states `s`.
+        key_width: of the encoder states `h`.
+        hidden: of the sum inside `tanh`; the query's width unless given.
+        coverage: whether where it has looked enters the score.
+    """
+
+    def __init__(
+        self,
+        query_width: int,
+        key_width: int,
+        *,
+        hidden: int | None = None,
+        coverage: bool = True,
+    ) -> None:
+        super().__init__()
+        hidden = hidden or query_width
+        self.query = nn.Linear(query_width, hidden)
+        self.key = nn.Linear(key_width, hidden, bias=False)
+        self.vector = nn.Parameter(torch.empty(hidden))
+        self.covered = nn.Parameter(torch.zeros(hidden)) if coverage else None
+        nn.init.xavier_uniform_(self.query.weight)
+        nn.init.xavier_uniform_(self.key.weight)
+        nn.init.uniform_(self.vector, -(hidden**-0.5), hidden**-0.5)
+
+    def remember(self, key: Tensor) -> Tensor:
+        """`W_h h`, once for all steps."""
+        projected: Tensor = self.key(key)
+        return projected
+
+    def forward(
+        self,
+        query: Tensor,
+        remembered: Tensor,
+        value: Tensor,
+        *,
+        coverage: Tensor,
+        mask: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One step.
+
+        Args:
+            query: `(batch, queries, query_width)`, alternatives of one step (a beam), not a sequence.
+            remembered: `(batch, keys, hidden)`, from `remember`.
+            value: `(batch, keys, value_width)`.
+            coverage: `(batch, queries, keys)`, the weights of all steps before, summed.
+            mask: `(batch, keys)` Boolean, `True` where it may look.
+
+        Returns:
+            The context `(batch, queries, value_width)`, the weights `(batch, queries, keys)`, which are
+            the copy distribution, and the coverage with them added.
+        """
+        asked = self.query(query)
+        if self.covered is None:
+            inner = torch.tanh(asked[:, :, None] + remembered[:, None])
+        else:
+            inner = torch.tanh(
+                asked[:, :, None]
+                + remembered[:, None]
+                + coverage[..., None].to(asked.dtype) * self.covered
+            )
+        weights = weigh(inner @ self.vector, mask, Softmax())
+        return weights.to(value.dtype) @ value, weights, coverage + weights
+
+
+def copy_distribution(weights: Tensor, source: Tensor, size: int) -> Tensor:
+    """Attention over places of the source, as a distribution over its words.
+
+    Args:
+        weights: `(batch, queries, keys)`.
+        source: `(batch, keys)` ids; a word that stands twice gets the sum of both places.
+        size: rows of the vocabulary, words that only this source holds included.
+
+    Returns:
+        `(batch, queries, size)`.
+    """
+    words = source[:, None].expand_as(weights)
+    return weights.new_zeros(*weights.shape[:2], size).scatter_add(2, words, weights)

@@ -1,0 +1,156 @@
+"""Recurrent encoder-decoder with attention (Bahdanau et al. 2015; Luong et al. 2015)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from regard.attention import AttentionMap, padding
+from regard.layers import AttentionalVector, BahdanauAttention, LuongScore, SingleAttention
+from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
+from regard.models.parts import Embedding, WordDropout, padding_mask
+from regard.models.recurrent import BiEncoder, Hidden, Recurrence
+from regard.models.settings import RnnSettings
+
+__all__ = ["Rnn"]
+
+
+@dataclass(frozen=True)
+class RnnMemory(Memory):
+    """Encoder states, and their projection for the score, made once.
+
+    Attributes:
+        states: `(batch, keys, features)`.
+        remembered: `(batch, keys, dim)`.
+        summary: `(batch, width)`, what the decoder starts from.
+    """
+
+    states: Tensor
+    remembered: Tensor
+    summary: Tensor
+
+
+@dataclass(frozen=True)
+class RnnState(State):
+    """Hidden state of every layer, and the attentional vector of the step before."""
+
+    hidden: Hidden
+    attentional: Tensor
+
+
+class Rnn(EncoderDecoder):
+    r"""Bidirectional encoder; a decoder that asks, at each step, with its new state.
+
+    .. math:: s_t = \mathrm{cell}([E y_{t-1}; \tilde s_{t-1}], s_{t-1}), \quad
+              c_t = \mathrm{attend}(s_t, h), \quad
+              \tilde s_t = \tanh(W_c [c_t; s_t]), \quad
+              p(y_t) = \mathrm{softmax}(W \tilde s_t)
+
+    The order of Luong, with any score. Without input feeding :math:`\tilde s_{t-1}` is left out, and
+    teacher forcing runs the cell over the whole target and asks all queries at once.
+    """
+
+    def __init__(self, settings: RnnSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        size, width = settings.embedding, settings.width
+        self.target = Embedding(settings.target_size, size)
+        self.source = self.target if settings.joint else Embedding(settings.source_size, size)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.word_dropout = WordDropout(settings.word_dropout)
+        self.encoder = BiEncoder(
+            settings.cell,
+            size,
+            width,
+            layers=settings.encoder_layers,
+            dropout=settings.dropout,
+        )
+        self.bridge = nn.Linear(2 * width, width)
+        keys = width if settings.score == "dot" else 2 * width
+        self.attention = _attention(settings.score, width, keys)
+        self.cell = Recurrence(
+            settings.cell,
+            size,
+            width,
+            feed=size if settings.input_feeding else 0,
+            layers=settings.decoder_layers,
+            dropout=settings.dropout,
+        )
+        self.combine = AttentionalVector(keys, width, size)
+        self.output = nn.Linear(size, settings.target_size)
+        nn.init.zeros_(self.output.bias)
+        if settings.tied:
+            self.output.weight = self.target.weight
+
+    def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Output:
+        """Teacher forcing; maps under `"cross"`."""
+        memory = self.encode(source, source_lengths)
+        embedded = self.dropout(self.word_dropout(self.target(target)))
+        decode = self._feeding if self.settings.input_feeding else self._together
+        attentional, weights = decode(embedded, memory)
+        return Output(self.output(self.dropout(attentional)), {"cross": [weights]})
+
+    def encode(self, source: Tensor, source_lengths: Tensor) -> RnnMemory:
+        """Read the source both ways and project it for the score."""
+        embedded = self.dropout(self.word_dropout(self.source(source)))
+        states, last = self.encoder(embedded, source_lengths)
+        if self.settings.score == "dot":  # widths must agree: the two directions are added up
+            states = states.unflatten(-1, (2, -1)).sum(-2)
+        states = self.dropout(states)
+        mask = padding_mask(source_lengths, source.shape[1])
+        summary = torch.tanh(self.bridge(last))
+        return RnnMemory(mask, states, self.attention.remember(states), summary)
+
+    def start(self, memory: Memory) -> RnnState:
+        """From the encoder's last states; nothing attended to yet."""
+        assert isinstance(memory, RnnMemory)
+        attentional = memory.summary.new_zeros(memory.batch, self.settings.embedding)
+        return RnnState(self.cell.begin(memory.summary), attentional)
+
+    def step(self, token: Tensor, state: State, memory: Memory) -> Step:
+        """One token per row."""
+        assert isinstance(state, RnnState)
+        assert isinstance(memory, RnnMemory)
+        prepared = self.cell.prepare(self.target(token))
+        state, weights = self._advance(prepared, state, memory)
+        return Step(self.output(state.attentional), state, weights)
+
+    def _advance(
+        self, prepared: Tensor, state: RnnState, memory: RnnMemory
+    ) -> tuple[RnnState, Tensor]:
+        """Cell, attention and attentional vector; weights are `(batch, keys)`."""
+        fed = state.attentional if self.settings.input_feeding else None
+        output, hidden = self.cell.step(prepared, fed, state.hidden)
+        query = output.view(memory.batch, -1, output.shape[-1])
+        context, weights = self.attention.look(query, memory.remembered, memory.states, memory.mask)
+        attentional = self.combine(context, query).flatten(0, 1)
+        return RnnState(hidden, attentional), weights.flatten(0, 1)
+
+    def _feeding(self, embedded: Tensor, memory: RnnMemory) -> tuple[Tensor, AttentionMap]:
+        """Step by step, since each step reads the attentional vector of the one before."""
+        state = self.start(memory)
+        vectors, rows = [], []
+        for prepared in self.cell.prepare(embedded).unbind(1):
+            state, weights = self._advance(prepared, state, memory)
+            vectors.append(state.attentional)
+            rows.append(weights)
+        return torch.stack(vectors, 1), AttentionMap.from_dense(torch.stack(rows, 1))
+
+    def _together(self, embedded: Tensor, memory: RnnMemory) -> tuple[Tensor, AttentionMap]:
+        """The cell over the whole target, then all queries at once."""
+        queries = self.cell.run(embedded, self.cell.begin(memory.summary))
+        context, weights = self.attention.recall(
+            queries, memory.remembered, memory.states, mask=padding(memory.mask)
+        )
+        return self.combine(context, queries), weights
+
+
+def _attention(
+    score: Literal["additive", "dot", "general", "concat"], queries: int, keys: int
+) -> SingleAttention:
+    if score == "additive":
+        return BahdanauAttention(queries, keys)
+    return LuongScore(queries, keys, kind=score)
