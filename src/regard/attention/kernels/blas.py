@@ -74,7 +74,8 @@ class Gemm:
 @cache
 def gemm() -> Gemm:
     """The best product this process has, checked for accuracy once."""
-    return next(found for found in (_from_torch(), _from_scipy()) if found and accurate(found))
+    candidates = (find() for find in (_from_torch, _from_scipy))
+    return next(found for found in candidates if found and accurate(found))
 
 
 def _from_torch() -> Gemm | None:

@@ -35,6 +35,8 @@ __all__ = [
     "larger",
     "next_index",
     "round_to_even",
+    "specialised",
+    "spliced",
 ]
 
 PATIENCE = 2.0
@@ -44,14 +46,20 @@ FAST = {"contract", "reassoc", "nsz", "arcp"}
 """What LLVM may do to float arithmetic: fuse, reorder sums, forget the sign of zero. Infinities and
 NaN keep their meaning: -inf is a masked score, and a NaN must come out where it went in."""
 
-inlined = numba.njit(forceinline=True, fastmath=FAST, error_model="numpy")
+# Without Numba's run time there is no counting of references, whose atomic operations took a third of
+# the time outside of the products; so kernels allocate nothing, and get their memory from Python.
+OPTIONS = {"fastmath": FAST, "error_model": "numpy", "_nrt": False}
+
+inlined = numba.njit(forceinline=True, **OPTIONS)
 """For functions that are part of a kernel's loop; a cache of their own would be of no use."""
+
+spliced = numba.njit(inline="always", **OPTIONS)
+"""For those that return a part of an array, which without the run time only a splice can."""
 
 
 def compiled(function: Callable[..., Any]) -> Any:
     """A function compiled without the GIL and cached on disk."""
-    options = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
-    dispatcher = numba.njit(**options)(function)
+    dispatcher = numba.njit(nogil=True, **OPTIONS)(function)
     try:
         dispatcher.enable_caching()
     except RuntimeError:  # nowhere to write: every process compiles
@@ -72,10 +80,23 @@ def _sources() -> str:
     return digest.hexdigest()
 
 
+def specialised(dispatcher: Any, types: tuple[Any, ...]) -> Callable[..., None]:
+    """The compiled function for these types, from memory, from disk or made now.
+
+    Calling the dispatcher itself would compile again for every layout of the arrays it meets.
+    """
+    found = dispatcher.overloads.get(types)
+    if found is None:
+        with _patience():
+            dispatcher.compile(types)
+        found = dispatcher.overloads[types]
+    return found.entry_point  # type: ignore[no-any-return]
+
+
 @contextmanager
-def patience(dispatcher: Any) -> Iterator[None]:
+def _patience() -> Iterator[None]:
     """Tells a user on a terminal, after `PATIENCE` seconds, that this is a compilation."""
-    if dispatcher.signatures or not sys.stderr.isatty():
+    if not sys.stderr.isatty():
         yield
         return
     started = time.perf_counter()
@@ -93,11 +114,16 @@ def patience(dispatcher: Any) -> Iterator[None]:
 
 
 def kernel_type(argument: Any) -> Any:
-    """The Numba type a kernel is compiled for: arrays of any stride, tuples of such."""
+    """The Numba type a kernel is compiled for, of numbers, arrays and named tuples of them.
+
+    Arrays that come from users may have any stride; those of one or two axes are ours, in order.
+    """
     if isinstance(argument, np.ndarray):
-        return numba.types.Array(numba.from_dtype(argument.dtype), argument.ndim, "A")
+        layout = "A" if argument.ndim > 2 else "C"
+        return numba.types.Array(numba.from_dtype(argument.dtype), argument.ndim, layout)
     if isinstance(argument, tuple):
-        return numba.types.NamedTuple([kernel_type(part) for part in argument], type(argument))
+        parts = [kernel_type(part) for part in argument]
+        return numba.types.NamedTuple(parts, type(argument))
     return numba.typeof(argument)
 
 

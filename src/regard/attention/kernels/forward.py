@@ -25,7 +25,14 @@ import numpy as np
 
 from regard.attention.kernels.additive import additive_scores
 from regard.attention.kernels.blas import multiply, multiply_transposed
-from regard.attention.kernels.compiling import compiled, inlined, next_index
+from regard.attention.kernels.compiling import (
+    compiled,
+    contiguous,
+    inlined,
+    larger,
+    next_index,
+    spliced,
+)
 from regard.attention.kernels.rows import (
     LOWEST,
     NOTHING,
@@ -132,32 +139,38 @@ class Tile(NamedTuple):
     """(rows, key tiles) float32: `most` when the tile went by."""
     top_scores: Any
     top_places: Any
+    part: Any
+    """(columns,) float32: what the keys received from one tile of queries."""
+    total: Any
+    """(columns,) float64: from all."""
 
 
-@inlined
-def workspace(plan, keys, top):
+def workspace(plan: Plan, keys: int, top: int) -> Tile:
     """A worker's memory: the tile and, for each of its rows, what grows with the number of keys."""
-    stride = (plan.columns + WINDOW - 1) // WINDOW * WINDOW
-    chunks = (keys + plan.columns - 1) // plan.columns * (plan.columns // plan.chunk)
-    rows = plan.rows
+    stride = -(-plan.columns // WINDOW) * WINDOW
+    tiles = -(-keys // plan.columns) + 1  # one more, as tiles may begin between two others
+    chunks = tiles * (plan.columns // plan.chunk)
+    rows, single = plan.rows, np.float32
     return Tile(
-        np.empty((rows, plan.features), np.float32),
-        np.empty((plan.columns, plan.features), np.float32),
-        np.empty((plan.columns, plan.values), np.float32),
-        np.full((rows, stride), NOTHING),
-        np.empty((rows, plan.values), np.float32),
-        np.empty(rows, np.float32),
-        np.empty(rows),
-        np.empty(rows),
-        np.empty((rows, chunks), np.float32),
-        np.empty((rows, chunks), np.float32),
-        np.empty((rows, chunks // (plan.columns // plan.chunk)), np.float32),
-        np.empty((rows, top), np.float32),
-        np.empty((rows, top), np.int64),
+        query=np.empty((rows, plan.features), single),
+        key=np.empty((plan.columns, plan.features), single),
+        value=np.empty((plan.columns, plan.values), single),
+        scores=np.full((rows, stride), NOTHING),
+        out=np.empty((rows, plan.values), single),
+        most=np.empty(rows, single),
+        mass=np.empty(rows),
+        moment=np.empty(rows),
+        chunk_max=np.empty((rows, chunks), single),
+        chunk_sum=np.empty((rows, chunks), single),
+        reference=np.empty((rows, tiles), single),
+        top_scores=np.empty((rows, top), single),
+        top_places=np.empty((rows, top), np.int64),
+        part=np.empty(plan.columns, single),
+        total=np.empty(plan.columns),
     )
 
 
-@inlined
+@spliced
 def pick(array, b, h):
     """The (batch, head) part of an array whose leading axes may be 1."""
     return array[b if array.shape[0] > 1 else 0, h if array.shape[1] > 1 else 0]
@@ -246,14 +259,15 @@ def finish(plan, tile, r, answer, b, h, i):
 @inlined
 def pool_row(plan, tile, r, sums, maxima, begin, end):
     """Adds one row's chunks to the sums and maxima of its block of queries."""
-    log_mass = np.float32(np.log2(tile.mass[r]))
-    lse = tile.most[r] + log_mass
+    lse = tile.most[r] + np.float32(np.log2(tile.mass[r]))
+    sums, maxima = contiguous(sums), contiguous(maxima)
     per_tile = plan.columns // plan.chunk
-    c0, last = begin // plan.chunk, (end + plan.chunk - 1) // plan.chunk
-    for c in range(c0, last):
-        factor = weight(tile.reference[r, (c - c0) // per_tile], lse)
-        sums[c] += factor * tile.chunk_sum[r, c]
-        maxima[c] = max(maxima[c], weight(tile.chunk_max[r, c], lse))
+    last = (end + plan.chunk - 1) // plan.chunk
+    for t, c0 in enumerate(range(begin // plan.chunk, last, per_tile)):
+        factor = weight(tile.reference[r, t], lse)
+        for c in range(c0, min(c0 + per_tile, last)):
+            sums[c] += factor * tile.chunk_sum[r, c]
+            maxima[c] = larger(maxima[c], weight(tile.chunk_max[r, c], lse))
 
 
 @inlined
@@ -263,13 +277,12 @@ def weight(score, lse):
 
 
 @compiled
-def forward(counter, sgemm, tasks, inputs, plan, answer):
+def forward(counter, sgemm, tile, tasks, inputs, plan, answer):
     """Takes tiles of queries from `counter` and fills their part of `answer`."""
     batch, heads, queries = answer.lse.shape
     keys = inputs.key.shape[2]
     group = heads // inputs.key.shape[1]
     tiles = (queries + plan.rows - 1) // plan.rows
-    tile = workspace(plan, keys, answer.top_places.shape[3])
     while True:
         task = next_index(counter)
         if task >= tasks:
@@ -315,7 +328,7 @@ def forward(counter, sgemm, tasks, inputs, plan, answer):
 
 
 @compiled
-def received(counter, sgemm, tasks, inputs, plan, lse, answer):
+def received(counter, sgemm, tile, tasks, inputs, plan, lse, answer):
     """The second pass: the attention each key received, `answer[b, h, j] = sum_i weights[i, j]`.
 
     A task is a tile of keys, past which all tiles of queries go by, so that one worker makes each sum.
@@ -324,9 +337,7 @@ def received(counter, sgemm, tasks, inputs, plan, lse, answer):
     keys = inputs.key.shape[2]
     group = heads // inputs.key.shape[1]
     tiles = (keys + plan.columns - 1) // plan.columns
-    tile = workspace(plan, 1, 0)
-    part = np.empty(plan.columns, np.float32)
-    total = np.empty(plan.columns)
+    part, total = tile.part, tile.total
     while True:
         task = next_index(counter)
         if task >= tasks:

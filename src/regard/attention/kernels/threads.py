@@ -11,11 +11,12 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from regard.attention.kernels.blas import Gemm
-from regard.attention.kernels.compiling import kernel_type, patience
+from regard.attention.kernels.compiling import kernel_type, specialised
 
 __all__ = ["run", "thread_count"]
 
@@ -34,40 +35,41 @@ def thread_count() -> int:
 
 
 def run(
-    kernel: Callable[..., None],
-    arguments: tuple[object, ...],
+    kernel: Any,
+    memory: Callable[[], Any],
+    arguments: tuple[Any, ...],
     gemm: Gemm,
     *,
     tasks: int,
     work: float,
 ) -> None:
-    """Runs `kernel(counter, sgemm, *arguments)` on as many threads as there is work for.
+    """Runs `kernel(counter, sgemm, memory, tasks, *arguments)` on as many threads as there is work for.
 
     Args:
         kernel: a `compiled` function that takes task numbers from `counter` up to `tasks`.
+        memory: makes a worker's own.
         arguments: arrays and named tuples of arrays and numbers.
         gemm: the matrix product.
         tasks: how many there are to take.
         work: multiplications in all.
     """
     counter = np.zeros(1, np.int64)
-    call = (counter, gemm.address, *arguments)
-    with patience(kernel):
-        kernel.compile(tuple(kernel_type(argument) for argument in call))  # type: ignore[attr-defined]
+    count = 1 if work < SMALL else min(thread_count(), tasks)
+    calls = [(counter, gemm.address, memory(), tasks, *arguments) for _ in range(count)]
+    compiled = specialised(kernel, tuple(kernel_type(argument) for argument in calls[0]))
     failures: list[BaseException] = []
 
-    def work_off() -> None:
+    def work_off(call: tuple[Any, ...]) -> None:
         try:
             with gemm.on_one_thread():
-                kernel(*call)
+                compiled(*call)
         except BaseException as failure:
             failures.append(failure)
 
-    count = 1 if work < SMALL else min(thread_count(), tasks)
-    helpers = [threading.Thread(target=work_off, name="regard-kernel") for _ in range(count - 1)]
+    helpers = [threading.Thread(target=work_off, args=(call,)) for call in calls[1:]]
     for helper in helpers:
         helper.start()
-    work_off()
+    work_off(calls[0])
     for helper in helpers:
         helper.join()
     if failures:
