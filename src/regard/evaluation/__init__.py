@@ -1,0 +1,1 @@
+"""Predictions and references to metrics, baselines and verdicts."""

@@ -1,0 +1,159 @@
+"""How good generated text is: BLEU and chrF by sacreBLEU, ROUGE by rouge-score, exact matches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from regard.errors import InputError, SettingsError, nearest
+from regard.evaluation.scores import Floats, Score, bootstrap
+from regard.text import word_spans
+
+__all__ = ["References", "RougeScorer", "bleu", "chrf", "exact_match", "rouge"]
+
+References = Sequence[str | Sequence[str]]
+"""For each example the right text, or all right texts."""
+
+RougeTokens = Literal["english", "stemmed", "words"]
+
+_SAMPLES = 1000
+
+
+def bleu(hypotheses: Sequence[str], references: References, *, lowercase: bool = False) -> Score:
+    """Corpus BLEU (Papineni et al. 2002) as sacreBLEU computes it (Post 2018).
+
+    Detokenised text goes in; sacreBLEU tokenises (13a). The interval resamples sentence statistics.
+
+    Args:
+        hypotheses: one text per example.
+        references: one or more right texts per example.
+        lowercase: whether case is ignored; the signature says so.
+    """
+    from sacrebleu.metrics.bleu import BLEU
+
+    return _sacrebleu("BLEU", BLEU(lowercase=lowercase), hypotheses, references)
+
+
+def chrf(hypotheses: Sequence[str], references: References, *, words: int = 0) -> Score:
+    """Corpus chrF (Popović 2015): F-score of character n-grams up to 6, recall counted double.
+
+    Args:
+        hypotheses: one text per example.
+        references: one or more right texts per example.
+        words: longest word n-grams that count too; 2 is chrF++.
+    """
+    from sacrebleu.metrics.chrf import CHRF
+
+    name = "chrF" + "+" * words
+    return _sacrebleu(name, CHRF(word_order=words), hypotheses, references)
+
+
+def _sacrebleu(name: str, metric: Any, hypotheses: Sequence[str], references: References) -> Score:
+    """Compute a metric of sacreBLEU with its own bootstrap."""
+    right = _checked(hypotheses, references)
+    most = max(map(len, right))
+    streams = [[texts[i] if i < len(texts) else None for texts in right] for i in range(most)]
+    score = metric.corpus_score(list(hypotheses), streams, n_bootstrap=_SAMPLES)
+    signature = str(metric.get_signature())
+    facts = json.loads(score.format(width=6, is_json=True, signature=signature))
+    mean, half = facts.get("confidence_mean", 0.0), facts.get("confidence_var", 0.0)
+    return Score(name, float(score.score), (mean - half, mean + half), signature)
+
+
+def rouge(
+    hypotheses: Sequence[str],
+    references: References,
+    *,
+    tokens: RougeTokens = "english",
+    seed: int = 0,
+) -> tuple[Score, Score, Score]:
+    """ROUGE-1, ROUGE-2 and ROUGE-L: F-scores (Lin 2004), mean over the examples.
+
+    Where several references are given, a text is compared with the one it has the best ROUGE-1
+    with, as for SciTLDR (Cachola et al. 2020): all three figures then speak about the same
+    reference.
+
+    Args:
+        hypotheses: one text per example.
+        references: one or more right texts per example.
+        tokens: `"english"` keeps runs of a to z and digits; `"stemmed"` strips their endings, too
+            (Porter), which gives higher figures; `"words"` takes words of any script.
+        seed: of the bootstrap.
+    """
+    right = _checked(hypotheses, references)
+    scorer = RougeScorer(tokens)
+    best = [
+        max(scorer(text, hypothesis) for text in texts)
+        for hypothesis, texts in zip(hypotheses, right, strict=True)
+    ]
+    signature = f"rouge-score {version('rouge-score')}|f|{tokens}|best-rouge1-reference"
+    values = 100 * np.array(best)
+    one, two, longest = (
+        Score(name, float(column.mean()), _interval(column, seed), signature)
+        for name, column in zip(("ROUGE-1", "ROUGE-2", "ROUGE-L"), values.T, strict=True)
+    )
+    return one, two, longest
+
+
+class RougeScorer:
+    """F-scores of one text against another, `(ROUGE-1, ROUGE-2, ROUGE-L)`, each 0 to 1."""
+
+    def __init__(self, tokens: RougeTokens = "english") -> None:
+        from rouge_score import rouge_scorer
+
+        if tokens not in get_args(RougeTokens):
+            raise SettingsError(
+                f"unknown tokens {tokens!r} for ROUGE; {nearest(tokens, get_args(RougeTokens))}"
+            )
+        self._scorer = rouge_scorer.RougeScorer(
+            ["rouge1", "rouge2", "rougeL"],
+            use_stemmer=tokens == "stemmed",
+            tokenizer=_Words() if tokens == "words" else None,
+        )
+
+    def __call__(self, reference: str, hypothesis: str) -> tuple[float, float, float]:
+        """Score one pair of texts."""
+        one, two, longest = self._scorer.score(reference, hypothesis).values()
+        return float(one.fmeasure), float(two.fmeasure), float(longest.fmeasure)
+
+
+def exact_match(hypotheses: Sequence[str], references: References, *, seed: int = 0) -> Score:
+    """Share of examples whose text is right to the letter, spaces around it aside."""
+    right = _checked(hypotheses, references)
+    same = [
+        hypothesis.strip() in {text.strip() for text in texts}
+        for hypothesis, texts in zip(hypotheses, right, strict=True)
+    ]
+    values = 100.0 * np.array(same)
+    return Score("exact match", float(values.mean()), _interval(values, seed))
+
+
+def _interval(values: Floats, seed: int) -> tuple[float, float]:
+    """Return the bootstrap interval of a mean."""
+    return bootstrap(values[:, None], lambda sums: sums[:, 0] / len(values), seed=seed)
+
+
+class _Words:
+    """Words of any script in lower case, for rouge-score."""
+
+    def tokenize(self, text: str) -> list[str]:
+        """Return the words of `text`, signs left out."""
+        words = (text[start:end] for start, end in word_spans(text))
+        return [word.lower() for word in words if any(map(str.isalnum, word))]
+
+
+def _checked(hypotheses: Sequence[str], references: References) -> list[list[str]]:
+    """Return references as lists, as many as there are hypotheses."""
+    if not hypotheses or len(hypotheses) != len(references):
+        raise InputError(
+            f"{len(hypotheses):,} texts and {len(references):,} references, expected as many, "
+            "at least one"
+        )
+    right = [[texts] if isinstance(texts, str) else list(texts) for texts in references]
+    if not all(right):
+        raise InputError(f"example {right.index([]) + 1} has no reference")
+    return right
