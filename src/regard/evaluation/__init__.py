@@ -1,1 +1,42 @@
 """Predictions and references to metrics, baselines and verdicts."""
+
+from regard.evaluation.baselines import (
+    copy_source,
+    first_sentences,
+    majority,
+    oracle_sentence,
+    tfidf_logistic,
+)
+from regard.evaluation.classification import (
+    Calibration,
+    ClassScore,
+    Labelling,
+    MultiLabelling,
+    calibration,
+    score_label_sets,
+    score_labels,
+)
+from regard.evaluation.generation import bleu, chrf, exact_match, rouge
+from regard.evaluation.scores import Score, bootstrap, comparison
+
+__all__ = [
+    "Calibration",
+    "ClassScore",
+    "Labelling",
+    "MultiLabelling",
+    "Score",
+    "bleu",
+    "bootstrap",
+    "calibration",
+    "chrf",
+    "comparison",
+    "copy_source",
+    "exact_match",
+    "first_sentences",
+    "majority",
+    "oracle_sentence",
+    "rouge",
+    "score_label_sets",
+    "score_labels",
+    "tfidf_logistic",
+]

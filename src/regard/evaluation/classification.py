@@ -258,7 +258,8 @@ def _macro_f1(right: NDArray[np.int64], guessed: NDArray[np.int64], seed: int) -
 
     def metric(sums: Floats) -> Floats:
         hits, gold, predicted = sums[:, :width], sums[:, width : 2 * width], sums[:, 2 * width :]
-        return 100 * _f1(hits, gold, predicted).mean(axis=1)
+        means: Floats = _f1(hits, gold, predicted).mean(axis=1)
+        return 100 * means
 
     value = float(metric(statistics.sum(axis=0, keepdims=True))[0])
     return Score("macro F1", value, bootstrap(statistics, metric, seed=seed))

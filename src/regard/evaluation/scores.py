@@ -82,7 +82,7 @@ def bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Return the percentile interval of a metric that depends on sums over the examples (Efron 1979).
+    """Return the bootstrap percentile interval of a metric of sums over examples (Efron 1979).
 
     The test set is drawn anew, with replacement, `samples` times; since only sums matter, a drawn
     set is a row of counts and all of them are one matrix product.
