@@ -7,6 +7,8 @@ imported here: a tensor brings its own namespace along.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import array_api_compat as compat
@@ -22,6 +24,7 @@ __all__ = [
     "is_torch",
     "largest",
     "namespace",
+    "recomputed",
     "split_rows",
     "stop_gradient",
     "to_numpy",
@@ -72,6 +75,24 @@ def concrete(array: Array) -> bool:
 
         return not torch.compiler.is_compiling()
     return True
+
+
+def recomputed(function: Callable[..., Array], like: Array) -> Callable[..., Array]:
+    """`function`, whose backward pass computes its intermediates again instead of keeping them.
+
+    What it takes from outside (weights of a module, say) gets its gradient all the same.
+    """
+    if compat.is_torch_array(like):
+        import torch
+        from torch.utils.checkpoint import checkpoint
+
+        if torch.is_grad_enabled():
+            return partial(checkpoint, function, use_reentrant=False, preserve_rng_state=False)
+    if compat.is_jax_array(like):
+        import jax
+
+        return lambda *args: jax.checkpoint(lambda: function(*args))()
+    return function
 
 
 def to_numpy(values: Any) -> np.ndarray[Any, Any]:
@@ -136,8 +157,10 @@ def largest(array: Array, count: int) -> tuple[Array, Array]:
     return xp.take_along_axis(array, places, axis=-1), places
 
 
-def split_rows(rows: int, row_bytes: int, budget: int = TILE_BYTES) -> list[slice]:
-    """`range(rows)` in slices whose tiles take about `budget` bytes at `row_bytes` a row."""
-    size = max(1, min(rows, budget // max(1, row_bytes)))
+def split_rows(
+    rows: int, row_bytes: int, budget: int = TILE_BYTES, *, most: int | None = None
+) -> list[slice]:
+    """`range(rows)` in slices whose tiles take about `budget` bytes, and `most` rows each."""
+    size = max(1, min(most or rows, rows, budget // max(1, row_bytes)))
     count = max(1, math.ceil(rows / size))  # no rows are one empty tile
     return [slice(i * size, min(rows, (i + 1) * size)) for i in range(count)]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from regard.attention.map import AttentionMap, check_watch
+from regard.attention import kernels
+from regard.attention.arrays import recomputed
+from regard.attention.kernels import Statistic
+from regard.attention.map import AttentionMap, watched_statistics
 from regard.attention.normalizers import Normalizer, Softmax
 from regard.attention.problem import Problem, make_problem
 from regard.attention.scores import ScaledDot, Score
@@ -64,17 +67,31 @@ def attend(
     """
     if not 0 <= dropout < 1:
         raise InputError(f"dropout is {dropout}; expected a probability of at least 0 and below 1")
-    check_watch(watch)
+    watched = watched_statistics(watch)
     problem = make_problem(
         query, key, value, score=score, normalizer=normalizer, mask=mask, bias=bias
     )
-    weights = AttentionMap(problem)
-    return problem.grid.restore(_tile_by_tile(problem, dropout, seed)), weights
+    output, known = _compute(problem, watched, dropout, seed)
+    return problem.grid.restore(output), AttentionMap(problem, known)
+
+
+def _compute(
+    problem: Problem, watched: tuple[Statistic, ...], dropout: float, seed: int
+) -> tuple[Float[Array, "batch heads queries values"], Mapping[Statistic, Any]]:
+    """The output by the first way that fits, and the statistics that came along."""
+    if watched or dropout:
+        together = kernels.one_pass(problem, watched, dropout=dropout, seed=seed)
+        if together is not None:
+            return together
+    output = None if dropout else kernels.mix(problem, problem.value)
+    return _tile_by_tile(problem, dropout, seed) if output is None else output, {}
 
 
 def _tile_by_tile(
     problem: Problem, dropout: float, seed: int
 ) -> Float[Array, "batch heads queries values"]:
     """The slow twin: works for every score, normaliser, mask and library."""
-    parts = [problem.output(rows, dropout, seed) for rows in problem.tiles()]
+    tiles = problem.tiles()
+    output = recomputed(problem.output, problem.query) if len(tiles) > 1 else problem.output
+    parts = [output(rows, dropout, seed) for rows in tiles]
     return parts[0] if len(parts) == 1 else problem.grid.xp.concat(parts, axis=2)

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 from typing import Any, NamedTuple
+
+import numpy as np
+
+from regard.attention import kernels
 
 from regard.attention.arrays import (
     device_of,
@@ -15,13 +21,21 @@ from regard.attention.arrays import (
     wide_dtype,
 )
 from regard.attention.grid import Grid
-from regard.attention.problem import Dense, Source
+from regard.attention.kernels import Statistic
+from regard.attention.problem import Dense, Problem, Scaled, Source
 from regard.errors import InputError, SettingsError, ShapeError, nearest
 from regard.shapes import Array, Float, Int
 
 __all__ = ["AttentionMap", "Pool", "TopK"]
 
-WATCHABLE = ("entropy", "pool", "received", "topk")
+WATCHABLE: dict[str, Statistic] = {
+    "entropy": ("entropy",),
+    "pool": ("pool", 64, 64),
+    "received": ("received",),
+    "topk": ("topk", 8),
+}
+COLUMNS = 128
+"""Of an operand of `@` at a time."""
 
 
 class TopK(NamedTuple):
@@ -48,9 +62,9 @@ class AttentionMap:
     Get one from `attend`, or wrap a matrix with `AttentionMap.from_dense`.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, known: Mapping[Statistic, Any] | None = None) -> None:
         self._source = source
-        self._known: dict[Any, Any] = {}
+        self._known: dict[Statistic, Any] = dict(known or {})
 
     @classmethod
     def from_dense(cls, weights: Float[Array, "*lead queries keys"]) -> AttentionMap:
@@ -109,7 +123,7 @@ class AttentionMap:
 
     def dense(self) -> Float[Array, "*lead queries keys"]:
         """The whole matrix, when it is small enough to want; gradients flow through it."""
-        return self._gather(lambda rows, weights: weights)
+        return self._restore(self._gather(lambda rows, weights: weights))
 
     def __getitem__(self, index: Any) -> Array:
         """`weights[index]` of the dense matrix; only the rows it names are computed."""
@@ -147,32 +161,45 @@ class AttentionMap:
 
     def __matmul__(
         self, x: Float[Array, "*lead keys columns"]
-    ) -> Float[Array, "*lead queries columns"]:
+    ) -> Float[Array, "*lead rows columns"]:
         """`weights @ x`; with four axes `x` may have fewer heads, like a value."""
-        grid = self._source.grid
-        four = self._four(x, grid.keys)
-        return self._gather(lambda rows, weights: grouped_matmul(weights, four))
+        grid, x = self._source.grid, self._four(x, self._source.grid.keys)
+
+        def mix(part: Array) -> Array:
+            fast = kernels.mix(self._source, part) if isinstance(self._source, Problem) else None
+            if fast is not None:
+                return fast
+            return self._gather(lambda rows, weights: grouped_matmul(weights, part))
+
+        return grid.restore(_by_columns(mix, x))
 
     @property
     def T(self) -> TransposedMap:
         """The transposed matrix, for `weights.T @ g`."""
         return TransposedMap(self)
 
-    def _flow_back(self, g: Float[Array, "batch heads queries columns"]) -> Array:
+    def flow_back(
+        self, g: Float[Array, "batch heads queries columns"]
+    ) -> Float[Array, "batch heads keys columns"]:
         """`weights.T @ g` with all four axes."""
-        total: Array = 0.0
-        for rows in self._source.tiles():
-            total = total + transpose(self._source.weights(rows)) @ g[:, :, rows]
-        return total
+
+        def spread(part: Array) -> Array:
+            fast = kernels.spread(self._source, part) if isinstance(self._source, Problem) else None
+            if fast is not None:
+                return fast
+            tiles = self._source.tiles()
+            return _sum(transpose(self._source.weights(rows)) @ part[:, :, rows] for rows in tiles)
+
+        return _by_columns(spread, g)
 
     def _four(self, x: Array, length: int) -> Array:
         grid = self._source.grid
+        x = grid.asarray(x, grid.dtype)
         if x.ndim < 2 or x.shape[-2] != length:
             raise ShapeError(f"x has shape {tuple(x.shape)}; expected (..., {length}, columns)")
         if grid.rank == 3 and x.ndim == 3:
             x = x[:, None]
-        x = grid.xp.reshape(x, (1,) * (4 - x.ndim) + tuple(x.shape))
-        return grid.xp.astype(x, grid.dtype)
+        return grid.xp.reshape(x, (1,) * (4 - x.ndim) + tuple(x.shape))
 
     # Statistics
 
@@ -181,9 +208,10 @@ class AttentionMap:
         if k < 1:
             raise InputError(f"topk got {k}; expected at least 1 key")
         k = min(k, self._source.grid.keys)
-        values = self._gather(lambda rows, weights: largest(weights, k)[0])
-        positions = self._gather(lambda rows, weights: largest(weights, k)[1])
-        return TopK(values, positions)
+        values, positions = self._ask(
+            ("topk", k), lambda: self._gather_pair(lambda rows, weights: largest(weights, k))
+        )
+        return TopK(self._restore(values), self._restore(positions))
 
     def entropy(self) -> Float[Array, "*lead queries"]:
         """`-sum_j w_j log w_j` of each query, in nats; 0 for a query that sees nothing."""
@@ -193,18 +221,20 @@ class AttentionMap:
             log = xp.log(xp.where(weights > 0, weights, 1.0))
             return -xp.sum(weights * log, axis=-1)
 
-        return self._gather(of)
+        return self._restore(self._ask(("entropy",), lambda: self._gather(of)))
 
     def received(self) -> Float[Array, "*lead keys"]:
         """How much attention each key received: the sum of its column."""
-        xp, grid = self._source.grid.xp, self._source.grid
-        total: Array = 0.0
-        for rows in self._source.tiles():
-            total = total + xp.sum(self._source.weights(rows), axis=2)
-        return grid.restore(total)
+        xp, source = self._source.grid.xp, self._source
+        return self._restore(
+            self._ask(
+                ("received",),
+                lambda: _sum(xp.sum(source.weights(rows), axis=2) for rows in source.tiles()),
+            )
+        )
 
     def distance(self) -> Float[Array, "*lead queries"]:
-        """The expected distance `|i - j|` from each query to the key it attends to, in positions."""
+        """The expected distance `|i - j|` from query `i` to the key `j` it attends to."""
         grid, xp = self._source.grid, self._source.grid.xp
         keys = grid.places(slice(0, grid.keys))
 
@@ -212,36 +242,106 @@ class AttentionMap:
             away = xp.abs(grid.places(rows)[:, None] - keys)
             return xp.sum(weights * xp.astype(away, grid.dtype), axis=-1)
 
-        return self._gather(of)
+        return self._restore(self._gather(of))
 
     def pool(self, query_blocks: int = 64, key_blocks: int = 64) -> Pool:
-        """The matrix in this many blocks each way: the mean and the maximum of each block.
+        """The matrix in at most this many blocks each way: mean and maximum of each block.
 
-        Block `b` of `n` covers positions `b * length // n` to `(b + 1) * length // n`; no more blocks are
-        made than there are positions.
+        All blocks have `ceil(length / blocks)` positions but the last, which has what is left.
         """
         for blocks in (query_blocks, key_blocks):
             if blocks < 1:
                 raise InputError(f"pool got {blocks} blocks; expected at least 1")
-        return self._pool(query_blocks, key_blocks)
+        mean, most = self._ask(
+            ("pool", query_blocks, key_blocks), lambda: self._pool(query_blocks, key_blocks)
+        )
+        return Pool(self._restore(mean), self._restore(most))
 
-    def _pool(self, query_blocks: int, key_blocks: int) -> Pool:
+    def _pool(self, query_blocks: int, key_blocks: int) -> tuple[Array, Array]:
         grid, xp = self._source.grid, self._source.grid.xp
-        row_ends = block_ends(grid.queries, query_blocks)
-        column_ends = block_ends(grid.keys, key_blocks)
-        means, maxima = [], []
-        for start, stop in zip(row_ends, row_ends[1:], strict=False):
-            weights = self._source.weights(slice(start, stop))
-            blocks = [weights[..., a:b] for a, b in zip(column_ends, column_ends[1:], strict=False)]
-            means.append(xp.stack([xp.mean(block, axis=(2, 3)) for block in blocks], axis=-1))
-            maxima.append(xp.stack([xp.max(block, axis=(2, 3)) for block in blocks], axis=-1))
-        return Pool(grid.restore(xp.stack(means, axis=2)), grid.restore(xp.stack(maxima, axis=2)))
+        rows, columns = block_size(grid.queries, query_blocks), block_size(grid.keys, key_blocks)
+        blocks = math.ceil(grid.keys / columns)
+        filler = xp.zeros(
+            (grid.batch, grid.heads, rows, blocks * columns - grid.keys),
+            dtype=grid.dtype,
+            device=grid.device,
+        )
+        sums, maxima = [], []
+        for start in range(0, grid.queries, rows):
+            weights = self._source.weights(slice(start, min(grid.queries, start + rows)))
+            weights = xp.concat((weights, filler[:, :, : weights.shape[2]]), axis=-1)
+            weights = xp.reshape(weights, (*weights.shape[:3], blocks, columns))
+            sums.append(xp.sum(weights, axis=(2, 4)))
+            maxima.append(xp.max(weights, axis=(2, 4)))
+        tall = block_lengths(grid.queries, rows)[:, None]
+        area = grid.asarray(tall * block_lengths(grid.keys, columns), grid.dtype)
+        return xp.stack(sums, axis=2) / area, xp.stack(maxima, axis=2)
+
+    def norms(
+        self,
+        value: Float[Array, "*lead keys values"],
+        output_projection: Float[Array, "*h values d"],
+    ) -> AttentionMap:
+        """How much is really moved from each key to each query (Kobayashi et al. 2020).
+
+        `weights[i, j] * |v_j W_O|`: a key with a large weight and a small transformed value moves
+        little.
+
+        Args:
+            value: what was attended to, as given to `attend`.
+            output_projection: `W_O` of the layer: `(values, d)`, `(heads, values, d)`, or
+                `(heads * values, d)` as the layers keep it.
+
+        Returns:
+            A map whose entries are these norms; its rows do not sum to 1.
+
+        Raises:
+            ShapeError: a value or projection that does not fit.
+        """
+        grid = self._source.grid
+        four = self._four(value, grid.keys)
+        xp, width = grid.xp, four.shape[-1]
+        projection = grid.xp.astype(output_projection, grid.dtype)
+        if projection.ndim == 2 and projection.shape[0] == grid.heads * width:
+            projection = xp.reshape(projection, (grid.heads, width, -1))
+        if projection.shape[-2] != width or projection.ndim == 3 and len(projection) != grid.heads:
+            raise ShapeError(
+                f"output projection has shape {tuple(output_projection.shape)}; expected "
+                f"({grid.heads}, {width}, d) or ({grid.heads * width}, d)"
+            )
+        # |v W| from the Gram matrix of W: the heads of a group share v, and nothing as wide as d is made.
+        gram = projection @ transpose(projection)
+        four = xp.repeat(four, grid.heads // four.shape[1], axis=1)
+        square = xp.sum((four @ gram) * four, axis=-1)
+        return AttentionMap(Scaled(self._source, xp.sqrt(xp.clip(square, 0.0, None))[:, :, None]))
+
+    # Ways to compute
+
+    def _ask(self, which: Statistic, slowly: Callable[[], Any]) -> Any:
+        """A statistic already known, or by a fast path, or tile by tile."""
+        if which not in self._known:
+            fast = None
+            if isinstance(self._source, Problem):
+                fast = kernels.statistic(self._source, which)
+            if fast is None:
+                return slowly()
+            self._known[which] = fast
+        return self._known[which]
+
+    def _restore(self, array: Array) -> Array:
+        return self._source.grid.restore(array)
 
     def _gather(self, of: Callable[[slice, Array], Array]) -> Array:
         """`of(rows, weights)` of every tile, put together along the queries."""
-        grid = self._source.grid
         parts = [of(rows, self._source.weights(rows)) for rows in self._source.tiles()]
-        return grid.restore(parts[0] if len(parts) == 1 else grid.xp.concat(parts, axis=2))
+        return parts[0] if len(parts) == 1 else self._source.grid.xp.concat(parts, axis=2)
+
+    def _gather_pair(
+        self, of: Callable[[slice, Array], tuple[Array, Array]]
+    ) -> tuple[Array, Array]:
+        parts = [of(rows, self._source.weights(rows)) for rows in self._source.tiles()]
+        first, second = (self._source.grid.xp.concat(p, axis=2) for p in zip(*parts, strict=True))
+        return first, second
 
 
 class TransposedMap:
@@ -266,13 +366,31 @@ class TransposedMap:
     ) -> Float[Array, "*lead keys columns"]:
         """`weights.T @ g`: what flows back from the queries to the keys."""
         grid = self._of._source.grid
-        return grid.restore(self._of._flow_back(self._of._four(g, grid.queries)))
+        return grid.restore(self._of.flow_back(self._of._four(g, grid.queries)))
 
 
-def block_ends(length: int, blocks: int) -> list[int]:
-    """Where each of `blocks` equal parts of `length` positions starts, and the end."""
-    blocks = max(1, min(blocks, length))
-    return [b * length // blocks for b in range(blocks + 1)]
+def block_size(length: int, blocks: int) -> int:
+    """Positions of each block but the last."""
+    return max(1, math.ceil(length / blocks))
+
+
+def block_lengths(length: int, size: int) -> np.ndarray[Any, Any]:
+    """Positions of every block."""
+    starts = np.arange(0, length, size)
+    return np.minimum(starts + size, length) - starts
+
+
+def _by_columns(function: Callable[[Array], Array], x: Array) -> Array:
+    """`function(x)`, a few columns at a time, so that what a kernel widens stays small."""
+    if x.shape[-1] <= COLUMNS:
+        return function(x)
+    xp = namespace(x=x)
+    starts = range(0, x.shape[-1], COLUMNS)
+    return xp.concat([function(x[..., start : start + COLUMNS]) for start in starts], axis=-1)
+
+
+def _sum(parts: Iterable[Array]) -> Array:
+    return reduce(operator.add, parts)
 
 
 def _cut(tiles: list[slice], start: int, stop: int) -> list[slice]:
@@ -281,8 +399,13 @@ def _cut(tiles: list[slice], start: int, stop: int) -> list[slice]:
     return [part for part in parts if part.start < part.stop] or [slice(start, start)]
 
 
-def check_watch(watch: Sequence[str]) -> None:
-    """Raises a `SettingsError` that names the nearest for a statistic that does not exist."""
+def watched_statistics(watch: Sequence[str]) -> tuple[Statistic, ...]:
+    """The statistics these names stand for, with the numbers their methods take when none are given.
+
+    Raises:
+        SettingsError: for a statistic that does not exist; names the nearest.
+    """
     for name in watch:
         if name not in WATCHABLE:
             raise SettingsError(f"watch got {name!r}; {nearest(name, WATCHABLE)}")
+    return tuple(WATCHABLE[name] for name in watch)

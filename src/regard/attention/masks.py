@@ -41,6 +41,11 @@ class Mask(ABC):
         """The range of keys of each query, or `None` if a query's keys are not one range."""
         return None
 
+    @property
+    def same_for_all_rows(self) -> bool:
+        """Whether every query of an example sees the same keys; its tiles then have one row."""
+        return False
+
     def check(self, grid: Grid) -> None:
         """Raises a `MaskError` if this mask cannot belong to a matrix of these sizes."""
 
@@ -164,6 +169,11 @@ def as_mask(mask: Any) -> Mask:
     return _Array(mask)
 
 
+def is_causal(mask: Mask) -> bool:
+    """Whether this is `causal()` and nothing else, which kernels know by name."""
+    return mask == _Band(before=None, after=0)
+
+
 @dataclass(frozen=True)
 class _Band(IntervalMask):
     """Keys from `before` behind to `after` ahead of the query's place."""
@@ -178,11 +188,15 @@ class _Band(IntervalMask):
         return xp.clip(low, 0, grid.keys), xp.clip(place + self.after + 1, 0, grid.keys)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Lengths(IntervalMask):
     """The first `lengths` keys of each example."""
 
     lengths: Any
+
+    @property
+    def same_for_all_rows(self) -> bool:
+        return True
 
     def check(self, grid: Grid) -> None:
         if self.lengths.shape[0] not in (1, grid.batch):
@@ -196,11 +210,15 @@ class _Lengths(IntervalMask):
         return high * 0, high
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _KeyArray(Mask):
     """The keys of each example that a `(batch, keys)` Boolean array names."""
 
     real: Any
+
+    @property
+    def same_for_all_rows(self) -> bool:
+        return True
 
     def check(self, grid: Grid) -> None:
         shape = tuple(self.real.shape)
@@ -213,7 +231,7 @@ class _KeyArray(Mask):
         return grid.asarray(self.real)[:, None, None, columns]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Rows(IntervalMask):
     """Everything for the queries that `which`, a mask over positions, says are real; else nothing."""
 
@@ -235,11 +253,15 @@ class _Rows(IntervalMask):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Array(Mask):
     """A Boolean array that broadcasts to the matrix."""
 
     array: Any
+
+    @property
+    def same_for_all_rows(self) -> bool:
+        return bool(self.array.shape[-2] == 1)
 
     def check(self, grid: Grid) -> None:
         try:
@@ -256,7 +278,7 @@ class _Array(Mask):
         return array if array.shape[3] == 1 else array[..., columns]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Documents(Mask):
     """Positions that carry the same number see each other; ranges where documents are unbroken."""
 
@@ -287,7 +309,7 @@ class _Documents(Mask):
         return grid.asarray(low)[:, None], grid.asarray(high)[:, None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Local(IntervalMask):
     """Keys within `width` of each query's own centre."""
 
@@ -313,12 +335,16 @@ class _Local(IntervalMask):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Both(Mask):
     """What both masks allow."""
 
     first: Mask
     second: Mask
+
+    @property
+    def same_for_all_rows(self) -> bool:
+        return self.first.same_for_all_rows and self.second.same_for_all_rows
 
     def check(self, grid: Grid) -> None:
         self.first.check(grid)
@@ -337,12 +363,16 @@ class _Both(Mask):
         return xp.maximum(first[0], second[0]), xp.minimum(first[1], second[1])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Either(Mask):
     """What either mask allows."""
 
     first: Mask
     second: Mask
+
+    @property
+    def same_for_all_rows(self) -> bool:
+        return self.first.same_for_all_rows and self.second.same_for_all_rows
 
     def check(self, grid: Grid) -> None:
         self.first.check(grid)

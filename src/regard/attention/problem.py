@@ -27,7 +27,7 @@ from regard.attention.scores import Score
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Bool, Float
 
-__all__ = ["Dense", "Problem", "Source", "make_problem"]
+__all__ = ["Dense", "Problem", "Scaled", "Source", "make_problem"]
 
 
 class Source(Protocol):
@@ -61,6 +61,27 @@ class Dense:
     def tiles(self) -> list[slice]:
         """The matrix is there already: few tiles."""
         return split_rows(self.grid.queries, _row_bytes(self.grid))
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """Another matrix, each column times a number."""
+
+    source: Source
+    factor: Float[Array, "batch heads 1 keys"]
+
+    @property
+    def grid(self) -> Grid:
+        """That of the other matrix."""
+        return self.source.grid
+
+    def weights(self, rows: slice) -> Float[Array, "batch heads rows keys"]:
+        """Its rows, scaled."""
+        return self.source.weights(rows) * self.factor
+
+    def tiles(self) -> list[slice]:
+        """Its tiles."""
+        return self.source.tiles()
 
 
 @dataclass(frozen=True, eq=False)

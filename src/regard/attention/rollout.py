@@ -49,7 +49,7 @@ def rollout(
     column = grid.places(slice(0, length))[:, None]
     flow = grid.xp.astype(column == places, grid.dtype)[None, None]
     for one in reversed(maps):
-        through = grid.xp.mean(one._flow_back(flow), axis=1, keepdims=True)
+        through = grid.xp.mean(one.flow_back(flow), axis=1, keepdims=True)
         flow = residual * flow + (1 - residual) * through
     flow = grid.xp.matrix_transpose(flow[:, 0])
     return flow if grid.rank > 2 else flow[0]

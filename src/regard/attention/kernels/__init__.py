@@ -1,1 +1,62 @@
-"""Fast paths, each tested against the tile-by-tile twin."""
+"""Fast paths, each tested against the tile-by-tile twin (`problem.Problem`).
+
+Every function answers `None` where no fast path fits the problem, and the caller falls back to tiles. A
+kernel that computes output and statistics in one pass plugs in here, behind `one_pass`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from regard.attention.arrays import is_torch
+from regard.shapes import Array
+
+if TYPE_CHECKING:
+    from regard.attention.problem import Problem
+
+__all__ = ["Statistic", "mix", "one_pass", "spread", "statistic"]
+
+Statistic = tuple[str, *tuple[int, ...]]
+"""A statistic and its numbers: `("entropy",)`, `("received",)`, `("topk", k)` or
+`("pool", query_blocks, key_blocks)`."""
+
+
+def one_pass(
+    problem: Problem, statistics: tuple[Statistic, ...], *, dropout: float, seed: int
+) -> tuple[Array, Mapping[Statistic, Any]] | None:
+    """Output and statistics together.
+
+    Returns:
+        The output, `(batch, heads, queries, values)`, in the value's type, and for each statistic what
+        `AttentionMap` computes for it, with the axes `(batch, heads)` in front: an array, or for topk
+        and pool a pair of arrays. Statistics it does not know may be left out.
+    """
+    return None
+
+
+def mix(problem: Problem, x: Array) -> Array | None:
+    """`P x`, differentiable: the output of attention, when `x` is the value."""
+    if is_torch(problem.query):
+        from regard.attention.kernels import flash
+
+        return flash.mix(problem, x)
+    return None
+
+
+def spread(problem: Problem, g: Array) -> Array | None:
+    """`P^T g`: what flows back from queries to keys."""
+    if is_torch(problem.query):
+        from regard.attention.kernels import flash
+
+        return flash.spread(problem, g)
+    return None
+
+
+def statistic(problem: Problem, which: Statistic) -> Any | None:
+    """One statistic, without gradients."""
+    if is_torch(problem.query) and which in (("entropy",), ("received",)):
+        from regard.attention.kernels import flash
+
+        return flash.entropy(problem) if which == ("entropy",) else flash.received(problem)
+    return None

@@ -7,7 +7,6 @@ log-sum-exp of each row, which the kernel returns)::
     entropy          = lse - scale * q . flash(q, k, k)          as -sum P log P = lse - sum P s
     received         = exp(lse of flash(k, q, bias = -lse))      columns become rows
     P^T G            = received * flash(k, q, G, bias = -lse)    the rows of that, times their sum
-    mean of blocks   = P E / rows                                E: which keys lie in which block
 
 Outputs go through the public `scaled_dot_product_attention`, with gradients. What needs `lse` uses a
 private operator and exists on the processor only; where it is missing, or the problem is another one, the
@@ -42,6 +41,9 @@ __all__ = ["entropy", "mix", "received", "spread"]
 PIECE_BYTES = 2**24
 """What the bias of one piece may take."""
 
+PIECE_ROWS = 256
+"""Queries of one piece: enough for the kernel to be at full speed, few enough to skip masked keys."""
+
 LARGE = 32.0
 """Scores beyond this lose more than 2e-6 in float32; statistics then use float64."""
 
@@ -58,7 +60,7 @@ class Piece:
 
 
 def applies(problem: Problem) -> bool:
-    """Whether these are scaled dot products, softmax and torch, with nothing to recompute for NaN."""
+    """Whether these are scaled dot products, softmax and torch, with no NaN to keep apart."""
     return (
         isinstance(problem.query, Tensor)
         and isinstance(problem.score, DotScore)
@@ -72,92 +74,147 @@ def mix(problem: Problem, x: Tensor) -> Float[Tensor, "batch heads queries colum
     """`P x`, differentiable: the output of attention, when `x` is the value."""
     if not applies(problem):
         return None
-    parts = []
+    parts, dtype = [], torch.promote_types(problem.query.dtype, x.dtype)
     for piece in _pieces(problem):
         if piece.bias is not None and piece.bias.requires_grad:
             return None
-        q, k, v = _even(problem, problem.query[:, :, piece.rows], piece.columns, x)
-        parts.append(_sdpa(q, k, v, piece, _factor(problem))[..., : x.shape[-1]])
+        query, key, value = _even(
+            problem.query[:, :, piece.rows].to(dtype),
+            problem.key[:, :, piece.columns].to(dtype),
+            x[:, :, piece.columns].to(dtype),
+        )
+        part = F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=piece.bias,
+            is_causal=piece.causal,
+            scale=_factor(problem),
+            enable_gqa=query.shape[1] != key.shape[1],
+        )
+        parts.append(part[..., : x.shape[-1]])
     return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
 
 
 def entropy(problem: Problem) -> Float[Tensor, "batch heads queries"] | None:
     """`lse - scale * q . (P k)`."""
-    if not _readable(problem) or problem.bias is not None:
+    if not _readable(problem):
         return None
-    factor = _factor(problem)
-
-    def of(problem: Problem) -> Tensor:
-        parts = []
-        for piece in _pieces(problem):
-            q = problem.query[:, :, piece.rows]
-            # A row that sees nothing has lse 0 and P k = 0: entropy 0, as it should be.
-            mixed, lse = _flash(q, problem.key[:, :, piece.columns], None, piece, factor)
-            parts.append(lse - factor * (q * mixed).sum(-1))
-        return torch.cat(parts, 2)
-
-    return of(_exact(problem)).clamp_min(0).to(problem.grid.dtype)
+    exact, factor, parts = _exact(problem), _factor(problem), []
+    for piece in _pieces(problem):
+        query = exact.query[:, :, piece.rows]
+        # A row that sees nothing has lse 0 and P k = 0: entropy 0, as it should be.
+        mixed, lse = _flash(query, exact.key[:, :, piece.columns], None, piece, factor)
+        parts.append(lse - factor * (query * mixed).sum(-1))
+    return torch.cat(parts, 2).clamp_min(0).to(problem.grid.dtype)
 
 
 def received(problem: Problem) -> Float[Tensor, "batch heads keys"] | None:
     """The sum of each column: `exp` of the log-sum-exp of the swapped problem."""
-    if not _readable(problem):
-        return None
-    return _swapped(problem, None)[..., 0]
+    return _swapped(problem, None)[..., 0] if _readable(problem) else None
 
 
 def spread(problem: Problem, g: Tensor) -> Float[Tensor, "batch heads keys columns"] | None:
     """`P^T g`: what flows back from queries to keys."""
-    if not _readable(problem) or g.requires_grad:
-        return None
-    return _swapped(problem, g)
+    return _swapped(problem, g) if _readable(problem) and not g.requires_grad else None
 
 
 def _swapped(problem: Problem, g: Tensor | None) -> Tensor:
     """`P^T g`, or `P^T 1` with one column: keys ask, queries answer, each less its `lse`."""
-    problem = _exact(problem)
-    batch, heads, keys = problem.grid.batch, problem.grid.heads, problem.grid.keys
-    group, factor = heads // problem.key.shape[1], _factor(problem)
-    columns = 1 if g is None else g.shape[-1]
-    total = problem.query.new_zeros(batch, heads, keys, columns)
-    for piece in _pieces(problem, causal=False, heads=heads):
-        query = problem.query[:, :, piece.rows].expand(batch, -1, -1, -1)
-        key = problem.key[:, :, piece.columns].expand(batch, -1, -1, -1)
-        lse = _flash(query, key, None, piece, factor)[1]
+    exact, grid, factor = _exact(problem), problem.grid, _factor(problem)
+    query, key = (x.expand(grid.batch, -1, -1, -1) for x in (exact.query, exact.key))
+    group = grid.heads // key.shape[1]
+    total = query.new_zeros(grid.batch, grid.heads, grid.keys, 1 if g is None else g.shape[-1])
+    for piece in _pieces(problem, turned=True):
+        asked, asking = query[:, :, piece.rows], key[:, :, piece.columns]
+        lse = _flash(asked, asking, None, piece, factor)[1]
         # Contiguous, or the kernel copies it at the size of the matrix.
-        bias = _swap_bias(piece.bias, -lse[:, :, None, :].contiguous(), key.shape[2])
+        bias = _turned_bias(problem, piece, -lse[:, :, None, :].contiguous())
         for member in range(group):  # one query head of each group at a time: keys are not copied
             at = slice(member, None, group)
-            answer = None if g is None else g[:, :, piece.rows].to(query.dtype)[:, at]
-            turned = replace(piece, causal=False, bias=bias[:, at])
-            out, mass = _flash(key, query[:, at], answer, turned, factor)
-            # A key that nobody in this piece may see has lse 0 rather than -inf, and out 0.
-            share = _seen(bias[:, at], mass).unsqueeze(-1)
-            total[:, at, piece.columns] += share if g is None else share * out[..., :columns]
-    return total.to(problem.grid.dtype)
+            answer = (
+                None if g is None else g.expand(grid.batch, grid.heads, -1, -1)[:, at, piece.rows]
+            )
+            turned = Piece(piece.columns, piece.rows, bias=bias[:, at])
+            out, mass = _flash(asking, asked[:, at], answer, turned, factor)
+            share = _exp(mass, bias[:, at])[..., None]
+            total[:, at, piece.columns] += share if g is None else share * out[..., : g.shape[-1]]
+    if problem.mask is not None and problem.mask.same_for_all_rows:
+        allowed = problem.mask.tile(grid, slice(0, 1), slice(0, grid.keys))
+        total = total * allowed.transpose(2, 3)
+    return total.to(grid.dtype)
 
 
-def _swap_bias(bias: Tensor | None, less_lse: Tensor, keys: int) -> Tensor:
-    """The bias of the swapped piece: `-lse` of each query, and the piece's own, turned."""
-    if bias is None:
+def _turned_bias(problem: Problem, piece: Piece, less_lse: Tensor) -> Tensor:
+    """The bias of the swapped piece: `-lse` of each query where the key may be seen."""
+    if piece.bias is None or (problem.mask is not None and problem.mask.same_for_all_rows):
         return less_lse
-    turned = bias.transpose(2, 3)
-    if turned.dtype == torch.bool:
-        return torch.where(turned, less_lse, -math.inf).contiguous()
-    return (turned + less_lse).contiguous()
+    return torch.where(piece.bias.transpose(2, 3), less_lse, -math.inf).contiguous()
 
 
-def _seen(bias: Tensor, lse: Tensor) -> Tensor:
-    """`exp(lse)`, and 0 for rows whose bias is all -inf."""
-    nothing = (bias == -math.inf).all(-1)
-    return torch.where(nothing, 0.0, lse.exp())
+def _exp(lse: Tensor, bias: Tensor) -> Tensor:
+    """`exp(lse)`, but 0 for rows that see nothing, whose lse the kernel gives as 0."""
+    return torch.where((bias == -math.inf).all(-1), 0.0, lse.exp())
+
+
+def _pieces(problem: Problem, *, turned: bool = False) -> Iterator[Piece]:
+    """The matrix in parts that each need at most a small bias, without the keys nobody sees.
+
+    Args:
+        problem: whose mask and bias say what is needed.
+        turned: whether the parts will also be run swapped, for which every head needs a bias.
+    """
+    grid, mask = problem.grid, problem.mask
+    rows, columns = slice(0, grid.queries), slice(0, grid.keys)
+    if problem.bias is None:
+        if mask is None:
+            yield Piece(rows, columns)
+            return
+        if mask.same_for_all_rows:
+            yield Piece(rows, columns, bias=mask.tile(grid, rows, columns))
+            return
+        if is_causal(mask) and grid.queries == grid.keys and not turned:
+            yield Piece(rows, columns, causal=True)
+            return
+    low, high = _reach(problem)
+    heads = grid.heads if turned or problem.bias is not None else 1
+    row_bytes = 4 * grid.batch * heads * grid.keys
+    for part in split_rows(grid.queries, row_bytes, PIECE_BYTES, most=PIECE_ROWS):
+        seen = slice(int(low[part].min()), int(high[part].max()))
+        if seen.start >= seen.stop:  # nobody here sees anything: one key, masked for all
+            seen = slice(0, 1)
+        yield Piece(part, seen, bias=_bias(problem, part, seen))
+
+
+def _reach(problem: Problem) -> tuple[Tensor, Tensor]:
+    """The first key each query sees in any example or head, and the one after the last."""
+    grid = problem.grid
+    ranges = None if problem.mask is None else problem.mask.intervals(grid)
+    if ranges is None:
+        return torch.zeros(grid.queries, dtype=torch.int64), torch.full((grid.queries,), grid.keys)
+    low, high = (end.expand(-1, -1, grid.queries) for end in ranges)
+    nothing = high <= low
+    low, high = low.masked_fill(nothing, grid.keys), high.masked_fill(nothing, 0)
+    return low.amin((0, 1)).cpu(), high.amax((0, 1)).cpu()
+
+
+def _bias(problem: Problem, rows: slice, columns: slice) -> Tensor | None:
+    """What the kernel is to add in a piece: Boolean where only the mask speaks."""
+    grid = problem.grid
+    allowed = None if problem.mask is None else problem.mask.tile(grid, rows, columns)
+    if problem.bias is None:
+        return None if allowed is None or bool(allowed.all()) else allowed
+    bias: Tensor = problem.bias.tile(grid, rows, columns).to(grid.dtype)
+    bias = bias.clamp_max(torch.finfo(grid.dtype).max)  # as in the slow twin: no inf - inf
+    return bias if allowed is None else torch.where(allowed, bias, -math.inf)
 
 
 def _readable(problem: Problem) -> bool:
-    """Whether the private operator can be asked: processor, no gradient wanted."""
+    """Whether the private operator can be asked: processor, no bias, no gradient wanted."""
     wanted = torch.is_grad_enabled() and (problem.query.requires_grad or problem.key.requires_grad)
     return (
         applies(problem)
+        and problem.bias is None
         and not wanted
         and problem.query.device.type == "cpu"
         and hasattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu")
@@ -168,7 +225,7 @@ def _exact(problem: Problem) -> Problem:
     """The problem in float32, or in float64 where its scores are too large for float32."""
     query, key = problem.query.detach(), problem.key.detach()
     size = _factor(problem) * query.float().norm(dim=-1).max() * key.float().norm(dim=-1).max()
-    dtype = torch.float64 if float(size) > LARGE else problem.grid.dtype
+    dtype = problem.grid.dtype if abs(float(size)) <= LARGE else torch.float64
     return replace(problem, query=query.to(dtype), key=key.to(dtype))
 
 
@@ -176,35 +233,30 @@ def _factor(problem: Problem) -> float:
     return cast(DotScore, problem.score).factor(problem.query.shape[-1])
 
 
+def _even(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The three with one batch and one width, narrower ones filled up with zeros."""
+    batch, width = max(query.shape[0], key.shape[0]), max(query.shape[-1], value.shape[-1])
+    query, key, value = (
+        x if x.shape[-1] == width else F.pad(x, (0, width - x.shape[-1]))
+        for x in (query, key, value)
+    )
+    heads = key.shape[1]
+    return (
+        query.expand(batch, -1, -1, -1),
+        key.expand(batch, -1, -1, -1),
+        value.expand(batch, heads, -1, -1),
+    )
+
+
 def _flash(
     query: Tensor, key: Tensor, value: Tensor | None, piece: Piece, factor: float
 ) -> tuple[Tensor, Tensor]:
     """Output and log-sum-exp; the keys stand in for values that do not matter."""
+    query, key, value = _even(query, key, key if value is None else value.to(key.dtype))
     bias = piece.bias
-    if bias is not None:
-        if bias.dtype == torch.bool:
-            bias = torch.zeros_like(bias, dtype=query.dtype).masked_fill_(~bias, -math.inf)
-        bias = bias.to(query.dtype)
-    if value is not None:
-        value = value.expand(*key.shape[:3], -1)
-        width = max(query.shape[-1], value.shape[-1])
-        query, key, value = (F.pad(x, (0, width - x.shape[-1])) for x in (query, key, value))
+    if bias is not None and bias.dtype == torch.bool:
+        bias = torch.zeros_like(bias, dtype=query.dtype).masked_fill_(~bias, -math.inf)
     out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        query, key, key if value is None else value, 0.0, piece.causal, attn_mask=bias, scale=factor
+        query, key, value, 0.0, piece.causal, attn_mask=bias, scale=factor
     )
     return out, lse
-
-
-def _sdpa(q: Tensor, k: Tensor, v: Tensor, piece: Piece, factor: float) -> Tensor:
-    bias = piece.bias
-    if bias is not None and bias.dtype != torch.bool:
-        bias = bias.to(q.dtype if q.dtype == torch.float64 else torch.float32)
-    return F.scaled_dot_product_attention(
-        q,
-        k,
-        v,
-        attn_mask=bias,
-        is_causal=piece.causal,
-        scale=factor,
-        enable_gqa=q.shape[1] != k.shape[1],
-    )
