@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,42 +14,42 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: int = Field(10, ge=1)
-    steps: int | None = Field(None, ge=1)
+    epochs: Annotated[int, Field(ge=1)] = 10
+    steps: Annotated[int | None, Field(ge=1)] = None
     """Updates to make instead of `epochs`; epochs then repeat as often as needed."""
-    minutes: float | None = Field(None, gt=0)
+    minutes: Annotated[float | None, Field(gt=0)] = None
     """Stop after this long, validated and saved; the schedule does not know of it."""
 
-    batch_tokens: int = Field(4096, ge=1)
+    batch_tokens: Annotated[int, Field(ge=1)] = 4096
     """Tokens in a batch, padding included, over all processes together."""
-    accumulate: int = Field(1, ge=1)
+    accumulate: Annotated[int, Field(ge=1)] = 1
     """Batches per update; the gradient is the mean over the tokens of all of them."""
 
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """The highest rate of the schedule."""
     schedule: Literal["inverse_sqrt", "linear", "cosine", "constant"] = "inverse_sqrt"
-    warmup: int = Field(400, ge=0)
+    warmup: Annotated[int, Field(ge=0)] = 400
     """Updates during which the rate grows linearly from nothing."""
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """On matrices only; never on biases, gains or embeddings."""
-    beta2: float = Field(0.98, gt=0, lt=1)
-    clip: float = Field(1.0, ge=0)
+    beta2: Annotated[float, Field(gt=0, lt=1)] = 0.98
+    clip: Annotated[float, Field(ge=0)] = 1.0
     """The largest norm of the gradient of the mean loss; 0 leaves it alone."""
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    ema: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of the moving average of the weights that is validated and kept; 0 for none."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto` is bfloat16 where the processor multiplies it in hardware."""
 
     metric: str = "loss"
     """The validation number that decides which weights are best."""
-    patience: int = Field(0, ge=0)
+    patience: Annotated[int, Field(ge=0)] = 0
     """Stop after this many validations without a better one; 0 for never."""
-    validate_every: int | None = Field(None, ge=1)
+    validate_every: Annotated[int | None, Field(ge=1)] = None
     """Updates between validations; `None` for once per epoch."""
-    save_seconds: float = Field(60.0, ge=0)
+    save_seconds: Annotated[float, Field(ge=0)] = 60.0
     """How much work an abrupt end may cost; also saved at each validation."""
-    log_every: int = Field(20, ge=1)
+    log_every: Annotated[int, Field(ge=1)] = 20
     """Updates that one line of the history sums up."""
     tensorboard: bool = False
-    seed: int = Field(1, ge=0)
+    seed: Annotated[int, Field(ge=0)] = 1

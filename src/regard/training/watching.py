@@ -29,6 +29,9 @@ class Progress:
 class Watcher:
     """Hears of each event; this one does nothing with them."""
 
+    def told(self, message: str) -> None:
+        """Called with what a person should know first: lines left out, parts split off."""
+
     def stepped(self, progress: Progress) -> None:
         """Called after each update."""
 

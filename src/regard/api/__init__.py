@@ -1,0 +1,7 @@
+"""The user's verbs: train, load, and what a model of each task can do."""
+
+from regard.api.load import load
+from regard.api.train import train
+from regard.api.translation import Translation, Translator
+
+__all__ = ["Translation", "Translator", "load", "train"]

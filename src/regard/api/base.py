@@ -1,0 +1,154 @@
+"""What the models of all tasks have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from regard.api.presets import Task
+from regard.api.settings import Settings
+from regard.data import Example, token_batches
+from regard.decoding import DecodingSettings
+from regard.models import ModelSettings, build, from_config
+from regard.training import Batch, Epoch, Loss, Ragged, TrainingSettings
+from regard.viewing import AttentionRecord
+
+__all__ = ["Model", "Prepared", "answer_each", "device_of"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Examples as ids, ready to be cut into batches.
+
+    Args:
+        lengths: `(examples,)` or `(examples, sides)`, for batches of equal cost.
+        batch: makes a batch of the examples at some indices.
+        skipped: how many examples were left out, and why.
+    """
+
+    lengths: np.ndarray[Any, np.dtype[np.int64]]
+    batch: Callable[[Sequence[int]], Batch]
+    skipped: Mapping[str, int]
+
+    def epochs(self, settings: TrainingSettings) -> Callable[[int], Epoch]:
+        """The batches of an epoch, in an order drawn for each."""
+
+        def batches(epoch: int) -> Epoch:
+            groups = token_batches(
+                self.lengths,
+                max_tokens=settings.batch_tokens,
+                seed=settings.seed,
+                epoch=epoch,
+            )
+            return Epoch(groups, self.batch)
+
+        return batches
+
+    def once(self, max_tokens: int = 8192) -> Epoch:
+        """Every example once, in batches of like length."""
+        return Epoch(token_batches(self.lengths, max_tokens=max_tokens), self.batch)
+
+
+class Model(ABC):
+    """A network with everything between it and text; `regard.load` and `regard.train` make them.
+
+    Attributes:
+        settings: how it was trained.
+        network: the torch module.
+        folder: where it lives; `None` for one that was never saved.
+    """
+
+    task: ClassVar[Task]
+    verb: ClassVar[str]
+
+    def __init__(self, settings: Settings, network: nn.Module) -> None:
+        self.settings, self.network = settings, network
+        self.folder: Path | None = None
+
+    @classmethod
+    @abstractmethod
+    def learn(cls, examples: Sequence[Example], settings: Settings) -> Self:
+        """An untrained model with the vocabulary (and labels) of the training part."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, folder: Path, settings: Settings, config: Mapping[str, Any]) -> Self:
+        """The model of a folder, without its weights."""
+
+    @abstractmethod
+    def save_text(self, folder: Path) -> dict[str, Any]:
+        """Write what is between text and ids; return what belongs into `config.json` beside it."""
+
+    @abstractmethod
+    def prepare(self, examples: Sequence[Example], *, training: bool) -> Prepared:
+        """Examples as ids; in training, examples that are too long are left out."""
+
+    @abstractmethod
+    def loss(self, network: nn.Module, batch: Batch) -> Loss:
+        """The summed loss of a batch, as trained on."""
+
+    @abstractmethod
+    def validator(self, examples: Sequence[Example]) -> Callable[[nn.Module], dict[str, float]]:
+        """What measures the network after each epoch."""
+
+    @abstractmethod
+    def look(self, text: str, target: str | None = None) -> AttentionRecord:
+        """What the network attends to while it reads `text` (and writes `target`, if it writes)."""
+
+    def decoding(self, values: Mapping[str, Any]) -> DecodingSettings:
+        """How this model decodes, with some settings changed by name."""
+        return DecodingSettings(**{**self.settings.decoding.model_dump(), **values})
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were learned."""
+        return sum(p.numel() for p in self.network.parameters())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.settings.kind}, {self.parameters:,} parameters)"
+
+
+def new_network(settings: Settings, model: ModelSettings) -> nn.Module:
+    """A network with first weights that follow from the seed alone."""
+    torch.manual_seed(settings.training.seed)
+    network: nn.Module = build(model)
+    return network
+
+
+def network_of(config: Mapping[str, Any]) -> nn.Module:
+    """A network as `config.json` describes it; its weights come later."""
+    network: nn.Module = build(from_config(config["model"]))
+    return network.eval()
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network computes."""
+    return next(network.parameters()).device
+
+
+def padded(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """`(ids, lengths)` of some sequences, on a device."""
+    ids, lengths = Ragged(sequences).pad(range(len(sequences)))
+    return ids.to(device), lengths.to(device)
+
+
+def answer_each(
+    texts: Sequence[str], answer: Callable[[list[str]], Sequence[T]], empty: Callable[[str], T]
+) -> list[T]:
+    """Answer together all texts that hold something; `empty` answers the others in their place."""
+    filled = [index for index, text in enumerate(texts) if text.strip()]
+    answers = [empty(text) for text in texts]
+    for index, found in zip(
+        filled, answer([texts[i] for i in filled]) if filled else [], strict=True
+    ):
+        answers[index] = found
+    return answers

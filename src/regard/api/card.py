@@ -1,0 +1,71 @@
+"""The model card: what this model is, learned from what, and how good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from regard import __version__
+from regard.api.base import Model
+from regard.api.folder import read_config
+from regard.files import written_whole
+from regard.training import History
+
+__all__ = ["write_card"]
+
+
+def write_card(model: Model, history: History, out: Path) -> None:
+    """Write `README.md` into a model's folder."""
+    with written_whole(out / "README.md") as unfinished:
+        unfinished.write_text(_card(model, history, out), encoding="utf-8")
+
+
+def _card(model: Model, history: History, out: Path) -> str:
+    settings, config = model.settings, read_config(out)
+    data, training = config["data"], settings.training
+    best = history.best(training.metric) or {}
+    scores = {k.removeprefix("valid_"): v for k, v in best.items() if k.startswith("valid_")}
+    values = {**settings.model, **training.model_dump(), **settings.text.model_dump()}
+    return "\n".join(
+        [
+            f"# {out.name}",
+            "",
+            f"A {settings.kind} model for {settings.task} with {model.parameters:,} parameters, "
+            f"trained by regard {__version__}.",
+            "",
+            "## Data",
+            "",
+            f"* Training: {data['examples'][0]:,} examples"
+            + (f" of {', '.join(data['train'])}" if data["train"] else " given from Python"),
+            f"* Validation: {data['examples'][1]:,} examples"
+            + (f" of {', '.join(data['valid'])}" if data["valid"] else " held out of them"),
+            "",
+            "## Scores on the validation part",
+            "",
+            "| measure | value |",
+            "|---|---|",
+            *(f"| {name} | {value:.4g} |" for name, value in scores.items()),
+            "",
+            f"Best {training.metric} at step {best.get('step')}; these weights are kept. The part "
+            "chose them, so a test part is needed for an honest figure: `regard evaluate`.",
+            "",
+            "## Settings",
+            "",
+            f"Preset `{settings.preset}`, seed {training.seed}.",
+            "",
+            "| setting | value |",
+            "|---|---|",
+            *(f"| {name} | {value} |" for name, value in sorted(values.items())),
+            "",
+            "## Limits",
+            "",
+            _LIMITS,
+            "",
+        ]
+    )
+
+
+_LIMITS = (
+    "It knows what its training part shows and no more: other kinds of text, other languages and "
+    "words it never saw are answered all the same, and wrongly. Attention says where the model "
+    "looked, which is not always why it answered: `regard trust` measures that."
+)

@@ -1,0 +1,100 @@
+"""The demo: dates as people write them in forty languages to ISO dates, in three minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from regard.api.train import train
+from regard.api.translation import Translation, Translator
+from regard.data import Example, dates
+from regard.decoding import DecodingSettings
+from regard.evaluation import Score, exact_match
+from regard.training import Watcher
+
+__all__ = ["Demo", "demo"]
+
+_SETTINGS = {
+    "tokenizer": "char",
+    "vocabulary": 1000,
+    "joint": False,
+    "positions": "rotary",
+    "dropout": 0.0,
+    "label_smoothing": 0.0,
+    "batch_tokens": 1024,
+    "learning_rate": 1e-3,
+    "schedule": "cosine",
+    "warmup": 100,
+    "ema": 0.99,
+    "metric": "exact",
+    "method": "greedy",
+}
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo has to show.
+
+    Attributes:
+        model: trained.
+        unseen: exact matches on dates it never saw.
+        unseen_format: exact matches on such dates in a format it never saw.
+        answers: to a few inputs.
+        files: what it left behind.
+    """
+
+    model: Translator
+    unseen: Score
+    unseen_format: Score
+    answers: tuple[Translation, ...]
+    files: tuple[Path, ...]
+
+
+def demo(
+    out: str | PathLike[str] = "demo-run",
+    *,
+    inputs: Sequence[str] = ("jeudi 3 mai 2018", "3. Mai 2018", "5/3/18 [en-US]"),
+    examples: int = 40_000,
+    epochs: int = 2,
+    seed: int = 1,
+    watcher: Watcher | None = None,
+) -> Demo:
+    """Train a small Transformer on dates, score it on unseen ones, and look at what it attends to.
+
+    Args:
+        out: folder for the model, its history and a picture of its attention.
+        inputs: dates to answer in the end.
+        examples: to train on.
+        epochs: how often.
+        seed: same seed, same model.
+        watcher: hears of progress.
+    """
+    model = train(
+        "translation",
+        train=dates.generate(examples, seed=seed),
+        valid=dates.generate(500, seed=seed, part="valid"),
+        out=out,
+        preset="tiny",
+        settings={**_SETTINGS, "epochs": epochs, "seed": seed},
+        overwrite=True,
+        watcher=watcher,
+    )
+    assert isinstance(model, Translator)
+    answers = model.translate(inputs)
+    picture = Path(out) / "attention.png"
+    answers[0].look().select(kind="cross", layer=-1).save(picture)
+    files = tuple(Path(out) / name for name in ("model.safetensors", "history.png", picture.name))
+    return Demo(
+        model,
+        _score(model, dates.generate(1000, seed=seed, part="test")),
+        _score(model, dates.generate(1000, seed=seed, part="unseen-format")),
+        tuple(answers),
+        files,
+    )
+
+
+def _score(model: Translator, examples: Sequence[Example]) -> Score:
+    written = model.write([e.text for e in examples], settings=DecodingSettings(method="greedy"))
+    return exact_match(written, [example.target or "" for example in examples])

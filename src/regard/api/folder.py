@@ -1,0 +1,107 @@
+"""A model's folder: what is in it, who may write to it, what can be wrong with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from regard import __version__
+from regard.errors import InputError, ModelFolderError
+from regard.files import written_whole
+from regard.training.checkpoint import LAST, WEIGHTS
+
+__all__ = ["CONFIG", "FORMAT", "claim", "read_config", "write_json"]
+
+CONFIG = "config.json"
+FORMAT = 1
+"""Of the folder; grows when an older `regard` could no longer read it."""
+
+_OURS = (
+    CONFIG,
+    WEIGHTS,
+    "source.json",
+    "target.json",
+    "tokenizer.json",
+    "history.jsonl",
+    "history.png",
+    "README.md",
+)
+
+
+def claim(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make sure that `folder` may be written to, and empty it if told to.
+
+    Raises:
+        InputError: it is in use, or holds things that are not a model's.
+        ModelFolderError: there is nothing to resume.
+    """
+    if resume and overwrite:
+        raise InputError("resume goes on with a run, overwrite throws it away; choose one")
+    if folder.is_file():
+        raise InputError(f"{folder} is a file; give the name of a folder")
+    has_run = (folder / CONFIG).is_file()
+    if resume and not has_run:
+        raise ModelFolderError(f"{folder} holds no run to go on with; train without resume")
+    if not has_run and _foreign(folder):
+        raise InputError(
+            f"{folder} holds no model but other files ({_foreign(folder)[0]}, ...); "
+            "choose another folder"
+        )
+    if has_run and not (resume or overwrite):
+        raise InputError(
+            f"{folder} already holds a model; --resume goes on with it, --overwrite replaces it, "
+            "or choose another --out"
+        )
+    if not resume:
+        _clear(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _foreign(folder: Path) -> list[str]:
+    """Names of what other programs put there."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    ours = {*_OURS, LAST.parent.name}
+    return sorted(f.name for f in found if f.name not in ours and not f.name.startswith("."))
+
+
+def _clear(folder: Path) -> None:
+    """Delete what `regard` writes; other people's files stay."""
+    for name in _OURS:
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / LAST.parent, ignore_errors=True)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file, whole or not at all."""
+    with written_whole(path) as unfinished:
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        unfinished.write_text(text + "\n", encoding="utf-8")
+
+
+def read_config(folder: str | PathLike[str]) -> dict[str, Any]:
+    """What `config.json` says.
+
+    Raises:
+        ModelFolderError: no model here, a damaged file, or one from a newer version.
+    """
+    folder = Path(folder)
+    path = folder / CONFIG
+    if not folder.is_dir():
+        raise ModelFolderError(f"{folder}: no such folder; `regard train` makes one")
+    if not path.is_file():
+        raise ModelFolderError(f"{folder} holds no model (no {CONFIG}); give the folder of --out")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelFolderError(f"{path}: damaged ({error}); copy or train it again") from error
+    if not isinstance(config, dict) or not isinstance(config.get("regard"), str):
+        raise ModelFolderError(f"{path}: not written by regard; is this another program's model?")
+    if not isinstance(config.get("format"), int) or config["format"] > FORMAT:
+        raise ModelFolderError(
+            f"{path}: format {config.get('format')!r}, written by regard {config['regard']}; "
+            f"this is {__version__} and reads up to format {FORMAT}: pip install --upgrade regard"
+        )
+    return config

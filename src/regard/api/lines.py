@@ -1,0 +1,59 @@
+"""Answers as lines of text or JSON."""
+
+from __future__ import annotations
+
+import json as json_format
+from os import PathLike
+from typing import Any, TypeVar
+
+from regard.api.base import Model
+from regard.api.load import load
+from regard.api.translation import Translation
+from regard.errors import InputError
+
+__all__ = ["load_for", "translation_line"]
+
+M = TypeVar("M", bound=Model)
+
+
+def load_for(kind: type[M], folder: str | PathLike[str]) -> M:
+    """The model in a folder, if it is of this kind.
+
+    Raises:
+        InputError: it is for another task; names the command that fits.
+    """
+    model = load(folder)
+    if not isinstance(model, kind):
+        raise InputError(
+            f"{folder} holds a model for {model.task}, not for {kind.task}; "
+            f"try: regard {model.verb} {folder}"
+        )
+    return model
+
+
+def translation_line(answer: Translation, *, json: bool = False, alignment: bool = False) -> str:
+    """One translation as a line."""
+    if json:
+        return _dumps(
+            {
+                "source": answer.source,
+                "text": answer.text,
+                "score": answer.score,
+                "tokens": answer.tokens,
+                "source_tokens": answer.source_tokens,
+                "alignment": answer.alignment.round(4).tolist(),
+                "alternatives": [{"text": a.text, "score": a.score} for a in answer.alternatives],
+            }
+        )
+    if alignment:
+        pairs = " ".join(f"{i}-{j}" for i, j in answer.word_alignment())
+        return f"{_line(answer.text)}\t{pairs}"
+    return _line(answer.text)
+
+
+def _line(text: str) -> str:
+    return text.replace("\r", " ").replace("\n", " ")
+
+
+def _dumps(content: dict[str, Any]) -> str:
+    return json_format.dumps(content, ensure_ascii=False)

@@ -1,0 +1,46 @@
+"""From a model folder back to a model."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from regard.api.base import Model
+from regard.api.folder import CONFIG, read_config
+from regard.api.settings import Settings
+from regard.api.translation import Translator
+from regard.errors import ModelFolderError, RegardError
+from regard.training.checkpoint import WEIGHTS, load_weights
+
+__all__ = ["MODELS", "load"]
+
+MODELS: dict[str, type[Model]] = {"translation": Translator}
+"""The model class of each task."""
+
+
+def load(folder: str | PathLike[str], *, weights: bool = True) -> Model:
+    """The model in a folder that `regard train` wrote.
+
+    >>> regard.load("runs/de-en").translate(["Ein Mann fährt Rad."])
+
+    Args:
+        folder: as given to `--out`.
+        weights: `False` leaves the network as it is before training.
+
+    Raises:
+        ModelFolderError: no model there, a damaged one, or one from a newer version.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    try:
+        settings = Settings.from_json(config["settings"])
+        model = MODELS[settings.task].restore(folder, settings, config)
+    except ModelFolderError:
+        raise
+    except (KeyError, TypeError, RegardError) as error:
+        raise ModelFolderError(f"{folder / CONFIG}: damaged ({error}); train it again") from error
+    if weights:
+        load_weights(model.network, folder / WEIGHTS)
+        model.network.eval()
+    model.folder = folder
+    return model

@@ -1,0 +1,122 @@
+"""What each task is trained with unless told otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+__all__ = ["PRESETS", "Defaults", "Task"]
+
+Task = Literal["translation", "classification", "summarization", "language"]
+Group = Mapping[str, Any]
+
+_NOTHING: Mapping[str, Group] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """The models of a task and the settings that suit them.
+
+    Args:
+        kind: the model taken when none is named.
+        kinds: all of its models.
+        base: settings by group.
+        of_kind: settings by group that one kind wants otherwise.
+        of_preset: settings by group that one size wants otherwise.
+    """
+
+    kind: str
+    kinds: tuple[str, ...]
+    base: Mapping[str, Group]
+    of_kind: Mapping[str, Mapping[str, Group]] = field(default_factory=dict)
+    of_preset: Mapping[str, Mapping[str, Group]] = field(default_factory=dict)
+
+    def groups(self, kind: str, preset: str) -> dict[str, Group]:
+        """The settings of one kind and size: `{"training": ..., "text": ..., ...}`."""
+        layers = (self.base, self.of_kind.get(kind, _NOTHING), self.of_preset.get(preset, _NOTHING))
+        names = ("training", "text", "model", "decoding")
+        return {
+            name: {key: value for layer in layers for key, value in layer.get(name, {}).items()}
+            for name in names
+        }
+
+
+PRESETS: Mapping[str, Defaults] = {
+    "translation": Defaults(
+        kind="transformer",
+        kinds=("transformer", "rnn"),
+        base={
+            "training": {
+                "epochs": 30,
+                "learning_rate": 1e-3,
+                "warmup": 1000,
+                "label_smoothing": 0.1,
+                "ema": 0.999,
+                "metric": "bleu",
+                "patience": 6,
+            },
+            "text": {"max_tokens": 256},
+            "model": {"joint": True, "dropout": 0.3},
+        },
+        of_kind={
+            "rnn": {
+                "training": {"schedule": "cosine", "warmup": 400},
+                "model": {"joint": False, "dropout": 0.3},
+            }
+        },
+        of_preset={
+            "tiny": {"model": {"dropout": 0.1}},
+            "base": {"training": {"learning_rate": 5e-4}},
+        },
+    ),
+    "classification": Defaults(
+        kind="bigru",
+        kinds=("bigru", "cnn", "transformer-classifier", "hierarchical"),
+        base={
+            "training": {
+                "epochs": 20,
+                "batch_tokens": 2048,
+                "learning_rate": 2e-3,
+                "schedule": "linear",
+                "warmup": 50,
+                "ema": 0.98,
+                "metric": "accuracy",
+                "patience": 5,
+            },
+            "text": {"tokenizer": "word", "vocabulary": 20000, "lowercase": True, "min_count": 2},
+        },
+    ),
+    "summarization": Defaults(
+        kind="extractive",
+        kinds=("extractive", "pointer"),
+        base={
+            "training": {
+                "epochs": 20,
+                "learning_rate": 1e-3,
+                "schedule": "linear",
+                "warmup": 100,
+                "ema": 0.995,
+                "metric": "rouge1",
+                "patience": 5,
+            },
+            "text": {"tokenizer": "word", "vocabulary": 20000, "lowercase": True, "min_count": 2},
+        },
+    ),
+    "language": Defaults(
+        kind="lm",
+        kinds=("lm",),
+        base={
+            "training": {
+                "epochs": 10,
+                "learning_rate": 1e-3,
+                "schedule": "cosine",
+                "warmup": 200,
+                "metric": "loss",
+                "patience": 3,
+            },
+            "decoding": {"method": "sample", "top_p": 0.95, "max_length": 100},
+        },
+    ),
+}

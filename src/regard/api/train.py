@@ -1,0 +1,197 @@
+"""From files to a model folder."""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from regard import __version__
+from regard.api.base import Model, Prepared
+from regard.api.card import write_card
+from regard.api.folder import CONFIG, FORMAT, claim, read_config, write_json
+from regard.api.load import MODELS, load
+from regard.api.reading import Data, Source, hold_out, names_of
+from regard.api.settings import Settings, resolve
+from regard.data import Corpus, Example, Labelled, Pairs, Reading
+from regard.errors import InputError, SettingsError
+from regard.training import History, Processes, Watcher, fit
+from regard.training.checkpoint import LAST, WEIGHTS, load_weights
+from regard.viewing import curves, figure
+
+__all__ = ["train"]
+
+
+def train(
+    task: str,
+    *,
+    train: Data,
+    valid: Data | None = None,
+    out: str | PathLike[str] | None = None,
+    model: str | None = None,
+    preset: str = "small",
+    settings: Mapping[str, Any] | None = None,
+    columns: Labelled | Pairs | None = None,
+    reading: Reading | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    watcher: Watcher | None = None,
+) -> Model:
+    """Train a model on your own text.
+
+    >>> model = regard.train("translation", train=("train.de", "train.en"), out="runs/de-en")
+    >>> model.translate("Ein Mann fährt Rad.")[0].text
+    'A man rides a bike.'
+
+    Args:
+        task: `"translation"`, `"classification"`, `"summarization"` or `"language"`.
+        train: files, or `Example`s. Parallel text comes as source and target by turns.
+        valid: likewise; `None` holds out a tenth of `train`, a thousand examples at most.
+        out: the model's folder; `None` keeps the model in memory only.
+        model: which kind, e.g. `"rnn"`; `None` takes the task's own.
+        preset: `"tiny"`, `"small"` or `"base"`.
+        settings: single settings by name, e.g. `{"epochs": 3}`.
+        columns: of tables whose columns do not have the usual names.
+        reading: encoding, separator, longest line.
+        resume: go on with the run in `out`, to exactly the losses of one never interrupted.
+        overwrite: replace the model in `out`.
+        watcher: hears of progress.
+
+    Returns:
+        The model with its best weights.
+
+    Raises:
+        InputError: a folder in use, a wrong number of files; `SettingsError` for a setting.
+        DataError: a line that cannot be used.
+        TrainingError: the loss is no longer a number.
+        Interrupted: stopped by a signal, everything saved.
+    """
+    chosen = resolve(task, kind=model, preset=preset, values=settings)
+    source = Source(chosen.task, columns, reading)
+    watcher = watcher or Watcher()
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="regard-") as folder:
+            found = _run(chosen, source, train, valid, Path(folder), resume=False, watcher=watcher)
+        found.folder = None
+        return found
+    processes = Processes()
+    if processes.first:
+        claim(Path(out), resume=resume, overwrite=overwrite)
+    processes.wait()
+    return _run(
+        chosen, source, train, valid, Path(out), resume=resume, watcher=watcher, processes=processes
+    )
+
+
+def _run(
+    settings: Settings,
+    source: Source,
+    train: Data,
+    valid: Data | None,
+    out: Path,
+    *,
+    resume: bool,
+    watcher: Watcher,
+    processes: Processes | None = None,
+) -> Model:
+    processes = processes or Processes()
+    examples, held_out = _read(settings, source, train, valid, watcher)
+    if resume:
+        _same_settings(settings, out)
+        model = load(out, weights=False)
+    else:
+        model = MODELS[settings.task].learn(examples, settings)
+    prepared = model.prepare(examples, training=True)
+    for reason, count in prepared.skipped.items():
+        watcher.told(f"left out {count:,} training examples: {reason}")
+    if not len(prepared.lengths):
+        raise InputError("no training example is left; raise max_tokens")
+    config = {
+        "regard": __version__,
+        "format": FORMAT,
+        "settings": settings.to_json(),
+        "data": {
+            "train": names_of(train),
+            "valid": names_of(valid) if valid is not None else [],
+            "examples": [len(examples), len(held_out)],
+            "fingerprint": _fingerprint(prepared),
+            **source.to_json(),
+        },
+    }
+    if resume:
+        _same_data(config, out)
+    elif processes.first:
+        write_json(out / CONFIG, {**config, **model.save_text(out)})
+    history = fit(
+        model.network,
+        model.loss,
+        prepared.epochs(settings.training),
+        settings=settings.training,
+        validate=model.validator(held_out),
+        out=out,
+        resume=resume and (out / LAST).is_file(),
+        watcher=watcher,
+        processes=processes,
+    )
+    processes.wait()
+    load_weights(model.network, out / WEIGHTS)
+    model.network.eval()
+    model.folder = out
+    if processes.first:
+        _finish(model, history, out)
+    return model
+
+
+def _read(
+    settings: Settings, source: Source, train: Data, valid: Data | None, watcher: Watcher
+) -> tuple[Sequence[Example], Sequence[Example]]:
+    examples = source.read(train)
+    if valid is None:
+        labelled = settings.task == "classification"
+        parts = hold_out(examples, seed=settings.training.seed, labelled=labelled)
+        watcher.told(f"held out {len(parts[1]):,} of {len(examples):,} examples for validation")
+    else:
+        parts = examples, source.read(valid)
+    for corpus in {id(c): c for c in (examples, parts[1]) if isinstance(c, Corpus)}.values():
+        if corpus.report.skipped or corpus.report.cut or corpus.report.notes:
+            watcher.told(str(corpus.report))
+    return parts
+
+
+def _finish(model: Model, history: History, out: Path) -> None:
+    """Leave a plot and a model card beside the weights."""
+    figure.write(curves.history(history.records, title=out.name), out / "history.png")
+    write_card(model, history, out)
+
+
+def _fingerprint(prepared: Prepared) -> int:
+    """A number that changes when the training data does."""
+    some = prepared.batch(range(min(1000, len(prepared.lengths))))
+    return zlib.crc32(some.source.numpy().tobytes(), zlib.crc32(prepared.lengths.tobytes()))
+
+
+def _same_settings(settings: Settings, out: Path) -> None:
+    former, now = read_config(out)["settings"], settings.to_json()
+    free = ("minutes", "save_seconds", "tensorboard")
+    for group, values in now.items():
+        if not isinstance(values, dict):
+            values, former[group] = {group: values}, {group: former[group]}
+        for name in values.keys() | former[group].keys():
+            before, after = former[group].get(name), values.get(name)
+            if before != after and name not in free:
+                raise SettingsError(
+                    f"{out} was begun with {name}={before}, this is {name}={after}; "
+                    f"go on with the same settings, or train anew with --overwrite"
+                )
+
+
+def _same_data(config: dict[str, Any], out: Path) -> None:
+    before, now = read_config(out)["data"], config["data"]
+    if (before["fingerprint"], before["examples"]) != (now["fingerprint"], now["examples"]):
+        raise InputError(
+            f"{out} was begun with {before['examples'][0]:,} training examples, these are "
+            f"{now['examples'][0]:,} others; give the same data, or train anew with --overwrite"
+        )

@@ -1,0 +1,48 @@
+"""The command `regard`: its verbs, and how errors are told."""
+
+from __future__ import annotations
+
+import typer
+
+from regard import __version__
+from regard.cli.demo import demo
+from regard.cli.look import look
+from regard.cli.shared import SpreadOptions, telling
+from regard.cli.train import train
+from regard.cli.translate import translate
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="regard",
+    help="Attention for language that you can see through.\n\nTrain, use and look at models.",
+    epilog="Begin with: regard demo",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"regard {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    pass
+
+
+for verb in (demo, train, translate, look):
+    app.command(cls=SpreadOptions)(telling(verb))
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

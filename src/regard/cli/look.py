@@ -1,0 +1,48 @@
+"""`regard look`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["look"]
+
+
+def look(
+    model: Annotated[Path, typer.Argument(help="Folder of the model.")],
+    text: Annotated[str, typer.Argument(help="What it should read.")],
+    target: Annotated[
+        str | None, typer.Option(help="What it should write, instead of its own answer.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a picture: .png, .svg, .pdf, .html or .npz.")
+    ] = None,
+    map_: Annotated[
+        str | None, typer.Option("--map", help="Which map: cross, encoder, decoder, pooling, ...")
+    ] = None,
+    layer: Annotated[int | None, typer.Option(help="Which layer, from 1; -1 is the last.")] = None,
+    head: Annotated[int | None, typer.Option(min=1, help="One head instead of their mean.")] = None,
+    pieces: Annotated[bool, typer.Option("--pieces", help="Do not merge pieces to words.")] = False,
+) -> None:
+    """Show what a model attends to, in the terminal or as a picture.
+
+    [bold]Examples[/bold]
+
+    regard look runs/de-en "Ein Mann fährt Rad."
+
+    regard look runs/de-en "Ein Mann fährt Rad." --out map.png
+
+    regard look runs/de-en "Ein Mann fährt Rad." --target "A man walks." --map encoder --layer 2
+    """
+    import regard
+    from regard.api.views import chosen
+
+    loaded = regard.load(model)
+    words = loaded.settings.text.tokenizer == "bpe" and not pieces
+    record = chosen(loaded.look(text, target), name=map_, layer=layer, words=words)
+    if out is None:
+        record.show(heads="mean" if head is None else head - 1)
+    else:
+        typer.echo(record.save(out), err=True)
