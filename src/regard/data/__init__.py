@@ -3,9 +3,12 @@
 from regard.data import dates
 from regard.data.batches import pad, token_batches
 from regard.data.columns import Labelled, Pairs
-from regard.data.corpus import Corpus, Example, Reading, Report
+from regard.data.corpus import Corpus, Example, Report
+from regard.data.known import fetch
+from regard.data.labels import check_labels
 from regard.data.lines import read_lines
 from regard.data.parallel import read_parallel, read_text
+from regard.data.reading import Reading
 from regard.data.table import read_table
 
 __all__ = [
@@ -15,7 +18,9 @@ __all__ = [
     "Pairs",
     "Reading",
     "Report",
+    "check_labels",
     "dates",
+    "fetch",
     "pad",
     "read_lines",
     "read_parallel",

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from regard.data.corpus import Reading
 from regard.data.lines import opened, read_lines
+from regard.data.reading import Reading
 from regard.errors import DataError
 
 __all__ = ["Cells", "Record", "delimited", "format_of", "records"]

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterator
 from itertools import zip_longest
-from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regard.data.corpus import Corpus, Reading, Row, collect
-from regard.data.lines import FilePath, read_lines
+from regard.data.collect import Row, collect
+from regard.data.corpus import Corpus
+from regard.data.known import Files, listed
+from regard.data.lines import read_lines
+from regard.data.reading import Reading
 from regard.errors import DataError
 
 __all__ = ["first_misfit", "read_parallel", "read_text"]
-
-Files = FilePath | Sequence[FilePath]
-
-
-def listed(files: Files) -> list[str]:
-    """Return one file or several as a list of names."""
-    return [str(files)] if isinstance(files, str | PathLike) else [str(path) for path in files]
 
 
 def read_parallel(sources: Files, targets: Files, *, reading: Reading | None = None) -> Corpus:
@@ -39,13 +35,14 @@ def read_parallel(sources: Files, targets: Files, *, reading: Reading | None = N
             line from which they probably no longer fit; or a file cannot be read.
     """
     reading = reading or Reading()
-    pairs = list(zip(listed(sources), listed(targets), strict=False))
-    if len(listed(sources)) != len(listed(targets)):
+    left, right = listed(sources), listed(targets)
+    if len(left) != len(right):
         raise DataError(
-            f"{len(listed(sources))} source files and {len(listed(targets))} target files",
-            path=", ".join(listed(sources) + listed(targets)),
+            f"{len(left)} source files and {len(right)} target files, expected as many",
+            path=", ".join(left + right),
             remedy="give the files of both languages in the same order",
         )
+    pairs = list(zip(left, right, strict=True))
 
     def rows() -> Iterator[Row]:
         for file, (source, target) in enumerate(pairs):
@@ -57,35 +54,41 @@ def read_parallel(sources: Files, targets: Files, *, reading: Reading | None = N
 def read_text(paths: Files, *, reading: Reading | None = None) -> Corpus:
     """Read plain text: every line that is not empty is an example with a source only."""
     reading = reading or Reading()
+    files = listed(paths)
 
     def rows() -> Iterator[Row]:
-        for file, path in enumerate(listed(paths)):
+        for file, path in enumerate(files):
+            number = 0
             for number, line in read_lines(path, encoding=reading.encoding):
                 yield Row(line, None, None, file, number)
+            if not number:
+                raise DataError("an empty file", path=path)
 
-    return collect(rows(), listed(paths), reading)
+    return collect(rows(), files, reading)
 
 
 def _paired(source: str, target: str, file: int, reading: Reading) -> Iterator[Row]:
     """Yield the lines of one pair of files, and complain at the end if one was shorter."""
-    lengths: list[tuple[int, int]] = []
+    lengths = (array("q"), array("q"))
     lefts = read_lines(source, encoding=reading.encoding)
     rights = read_lines(target, encoding=reading.encoding)
-    count = [0, 0]
     for left, right in zip_longest(lefts, rights):
-        count = [count[0] + (left is not None), count[1] + (right is not None)]
-        lengths.append((len(left[1]) if left else -1, len(right[1]) if right else -1))
+        for side, line in zip(lengths, (left, right), strict=True):
+            if line is not None:
+                side.append(len(line[1]))
         if left and right:
             yield Row(left[1], (right[1],), None, file, left[0])
+    count = [len(side) for side in lengths]
+    if not any(count):
+        raise DataError("an empty file", path=source)
     if count[0] == count[1]:
         return
-    sides = np.array(lengths)
-    line = first_misfit(sides[: count[0], 0], sides[: count[1], 1])
+    misfit = first_misfit(np.array(lengths[0]), np.array(lengths[1]))
     raise DataError(
         f"{count[0]:,} lines, but {target} has {count[1]:,}; judged by the lengths of the lines "
-        f"they no longer belong together from line {line:,}",
+        f"they no longer belong together from line {misfit:,}",
         path=source,
-        line=line,
+        line=misfit,
         remedy="look there for a line that is missing or broken in two",
     )
 

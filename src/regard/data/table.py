@@ -7,13 +7,16 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
 
+from regard.data.collect import Row, collect
 from regard.data.columns import Labelled, Pairs, choose_cells, choose_fields
-from regard.data.corpus import Corpus, Reading, Row, Text, collect
+from regard.data.corpus import Corpus, Text
 from regard.data.formats import Cells, Record, delimited, format_of, records
-from regard.data.parallel import Files, listed
+from regard.data.hub import PREFIX, hub_records
+from regard.data.known import Files, listed
+from regard.data.reading import Reading
 from regard.errors import DataError
 
-__all__ = ["read_table", "rows_of_records"]
+__all__ = ["read_table"]
 
 _HEAD = 1000
 """Rows looked at to tell the column of labels from the column of texts."""
@@ -45,20 +48,21 @@ def read_table(
     """
     columns = columns or Labelled()
     reading = reading or Reading()
+    files = listed(paths)
     notes: list[str] = []
 
     def rows() -> Iterator[Row]:
-        for file, path in enumerate(listed(paths)):
-            kind = format_of(path, reading)
-            if kind in ("jsonl", "parquet"):
-                found = records(path, kind, reading)
-                yield from rows_of_records(found, columns, file=file, path=path)
+        for file, path in enumerate(files):
+            hub = path.startswith(PREFIX)
+            kind = "hub" if hub else format_of(path, reading)
+            if kind in ("tsv", "csv"):
+                cells = delimited(path, kind, reading)
+                yield from _rows_of_cells(cells, columns, file=file, path=path, notes=notes)
             else:
-                yield from _rows_of_cells(
-                    delimited(path, kind, reading), columns, file=file, path=path, notes=notes
-                )
+                found = hub_records(path) if hub else records(path, kind, reading)
+                yield from _rows_of_records(found, columns, file=file, path=path)
 
-    return collect(rows(), listed(paths), reading, notes=notes)
+    return collect(rows(), files, reading, notes=notes)
 
 
 def _rows_of_cells(
@@ -95,7 +99,7 @@ def _rows_of_cells(
             yield _row(cells[text], cells[other], columns, file, line, path)
 
 
-def rows_of_records(
+def _rows_of_records(
     found: Iterator[Record], columns: Labelled | Pairs, *, file: int, path: str
 ) -> Iterator[Row]:
     """Turn records with named fields into rows."""
