@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 TILE_BYTES = 8 * 2**20
-"""What one tile of the slow path may take: a few megabytes, near the size of a processor's cache."""
+"""What one tile of the slow path may take: a few megabytes, near a processor's cache."""
 
 
 def namespace(**arrays: Array) -> Any:
@@ -97,7 +97,7 @@ def recomputed(function: Callable[..., Array], like: Array) -> Callable[..., Arr
 
 def to_numpy(values: Any) -> np.ndarray[Any, Any]:
     """`values` as a NumPy array on the host."""
-    return np.asarray(values.detach().cpu() if compat.is_torch_array(values) else values)
+    return np.asarray(values.detach().cpu()) if is_torch(values) else np.asarray(values)
 
 
 def wide_dtype(xp: Any, *arrays: Array) -> Any:
@@ -129,7 +129,8 @@ def grouped_matmul(a: Array, b: Array) -> Array:
         b: `(batch, key_heads, inner, columns)`; `key_heads` divides `heads`, either batch may be 1.
 
     Returns:
-        `(batch, heads, rows, columns)`; head `h` of `a` meets head `h // (heads / key_heads)` of `b`.
+        `(batch, heads, rows, columns)`; head `h` of `a` meets head `h // (heads / key_heads)` of
+        `b`.
     """
     batch, heads, rows, inner = a.shape
     key_heads = b.shape[1]

@@ -35,35 +35,40 @@ def attend(
 ) -> tuple[Float[Array, "*lead queries values"], AttentionMap]:
     """Attention: for each query a mixture of the values, weighted by how well their keys answer it.
 
-    `output = normalizer(score(query, key) + bias, where mask) @ value`; with the settings as they are,
-    `softmax(query @ key.T / sqrt(features)) @ value` (Vaswani et al. 2017).
+    `output = normalizer(score(query, key) + bias, where mask) @ value`; with the settings as they
+    are, `softmax(query @ key.T / sqrt(features)) @ value` (Vaswani et al. 2017).
 
     Args:
-        query: `(queries, features)`, `(batch, queries, features)` or `(batch, heads, queries, features)`,
-            a NumPy array, a torch tensor or a JAX array.
-        key: likewise. With four axes it may have fewer heads, a divisor of the query's (grouped heads).
+        query: `(queries, features)`, `(batch, queries, features)` or `(batch, heads, queries,
+            features)`, a NumPy array, a torch tensor or a JAX array.
+        key: likewise. With four axes it may have fewer heads, a divisor of the query's (grouped
+            heads).
         value: one vector for each key.
         score: how well a key answers a query; see `regard.scores`.
         normalizer: from scores to weights; see `regard.normalizers`.
-        mask: which keys a query may see: a Boolean array that broadcasts to `(..., queries, keys)`, `True`
-            = may attend, or an object such as `regard.causal() & regard.padding(lengths)`. A query that
-            may see nothing gets zeros. What a masked place holds, NaN included, reaches nothing.
-        bias: added to the scores: a float array likewise, or an object such as `regard.positions.ALiBi()`.
-            -inf masks; +inf takes all of a row's weight, shared among several.
-        dropout: the probability that a weight is left out of the mixture (and the others scaled up). The
-            map shows the weights before dropout.
+        mask: which keys a query may see: a Boolean array that broadcasts to `(..., queries,
+            keys)`, `True` = may attend, or an object such as `regard.causal() &
+            regard.padding(lengths)`. A query that may see nothing gets zeros. What a masked place
+            holds, NaN included, reaches nothing.
+        bias: added to the scores: a float array likewise, or an object such as
+            `regard.positions.ALiBi()`. -inf masks; +inf takes all of a row's weight, shared among
+            several.
+        dropout: the probability that a weight is left out of the mixture (and the others scaled
+            up). The map shows the weights before dropout.
         seed: of the dropout; the same seed leaves out the same weights.
         watch: names of statistics to compute along with the output where a kernel can:
-            `"entropy"`, `"topk"`, `"pool"`, `"received"`. Everything can be asked of the map later, too.
+            `"entropy"`, `"topk"`, `"pool"`, `"received"`. Everything can be asked of the map
+            later, too.
 
     Returns:
-        The output, `(..., queries, values)`, and the `AttentionMap` of the weights, which costs nothing
-        until it is asked.
+        The output, `(..., queries, values)`, and the `AttentionMap` of the weights, which costs
+        nothing until it is asked.
 
     Raises:
         ShapeError: arrays that do not go together; heads that do not divide.
         MaskError: a mask of the wrong type or shape.
-        InputError: integers where floats are needed, arrays of two libraries, an impossible dropout.
+        InputError: integers where floats are needed, arrays of two libraries, an impossible
+            dropout.
     """
     if not 0 <= dropout < 1:
         raise InputError(f"dropout is {dropout}; expected a probability of at least 0 and below 1")

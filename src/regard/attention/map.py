@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from regard.attention import kernels
-
 from regard.attention.arrays import (
     device_of,
     grouped_matmul,
@@ -55,9 +54,9 @@ class Pool(NamedTuple):
 class AttentionMap:
     """The attention matrix as an operator: `(..., queries, keys)`, of which no such array exists.
 
-    It keeps what the matrix is made from and answers exact questions about it, a few rows at a time or
-    by a kernel, in memory that grows with length and not with its square. Nothing is computed before it
-    is asked. Statistics are float32, or float64 for float64 inputs.
+    It keeps what the matrix is made from and answers exact questions about it, a few rows at a
+    time or by a kernel, in memory that grows with length and not with its square. Nothing is
+    computed before it is asked. Statistics are float32, or float64 for float64 inputs.
 
     Get one from `attend`, or wrap a matrix with `AttentionMap.from_dense`.
     """
@@ -77,15 +76,20 @@ class AttentionMap:
         xp = namespace(weights=weights)
         if not 2 <= weights.ndim <= 4:
             raise ShapeError(
-                f"weights have shape {tuple(weights.shape)}; expected (..., queries, keys) with 2 to 4 axes"
+                f"weights have shape {tuple(weights.shape)}; expected 2 to 4 axes, "
+                "(batch, heads, queries, keys)"
             )
         if not xp.isdtype(weights.dtype, "real floating"):
             raise InputError(f"weights hold {weights.dtype}; expected floats")
         rank = weights.ndim
         four = weights[:, None] if rank == 3 else weights
         four = xp.reshape(four, (1,) * (4 - four.ndim) + tuple(four.shape))
+        batch, heads, queries, keys = four.shape
         grid = Grid(
-            *four.shape,
+            batch,
+            heads,
+            queries,
+            keys,
             rank=rank,
             xp=xp,
             device=device_of(weights),
@@ -140,6 +144,7 @@ class AttentionMap:
 
     def _rows(self, lead: tuple[Any, ...], rows: Any, columns: Any) -> Array:
         grid = self._source.grid
+        inner: int | slice = slice(None)
         if isinstance(rows, int):
             row = range(grid.queries)[rows]
             spans, inner = [slice(row, row + 1)], 0
@@ -147,10 +152,10 @@ class AttentionMap:
             start, stop, step = rows.indices(grid.queries)
             if step != 1:
                 return self._rows(lead, list(range(start, stop, step)), columns)
-            spans, inner = _cut(self._source.tiles(), start, max(start, stop)), slice(None)
+            spans = _cut(self._source.tiles(), start, max(start, stop))
         else:
             places = [range(grid.queries)[int(row)] for row in rows]
-            spans, inner = [slice(row, row + 1) for row in places], slice(None)
+            spans = [slice(row, row + 1) for row in places]
         tiles = [grid.restore(self._source.weights(span)) for span in spans]
         picked = [tile[(*lead, inner, columns)] for tile in tiles]
         if len(picked) == 1:
@@ -174,7 +179,7 @@ class AttentionMap:
         return grid.restore(_by_columns(mix, x))
 
     @property
-    def T(self) -> TransposedMap:
+    def T(self) -> TransposedMap:  # noqa: N802
         """The transposed matrix, for `weights.T @ g`."""
         return TransposedMap(self)
 
@@ -304,12 +309,13 @@ class AttentionMap:
         projection = grid.xp.astype(output_projection, grid.dtype)
         if projection.ndim == 2 and projection.shape[0] == grid.heads * width:
             projection = xp.reshape(projection, (grid.heads, width, -1))
-        if projection.shape[-2] != width or projection.ndim == 3 and len(projection) != grid.heads:
+        if projection.shape[-2] != width or projection.shape[:-2] not in ((), (grid.heads,)):
             raise ShapeError(
                 f"output projection has shape {tuple(output_projection.shape)}; expected "
                 f"({grid.heads}, {width}, d) or ({grid.heads * width}, d)"
             )
-        # |v W| from the Gram matrix of W: the heads of a group share v, and nothing as wide as d is made.
+        # |v W| from the Gram matrix of W: the heads of a group share v, and nothing as wide as d
+        # is made.
         gram = projection @ transpose(projection)
         four = xp.repeat(four, grid.heads // four.shape[1], axis=1)
         square = xp.sum((four @ gram) * four, axis=-1)
@@ -357,7 +363,7 @@ class TransposedMap:
         return (*lead, keys, queries)
 
     @property
-    def T(self) -> AttentionMap:
+    def T(self) -> AttentionMap:  # noqa: N802
         """The map itself."""
         return self._of
 
@@ -400,7 +406,7 @@ def _cut(tiles: list[slice], start: int, stop: int) -> list[slice]:
 
 
 def watched_statistics(watch: Sequence[str]) -> tuple[Statistic, ...]:
-    """The statistics these names stand for, with the numbers their methods take when none are given.
+    """The statistics these names stand for, with the numbers their methods take by default.
 
     Raises:
         SettingsError: for a statistic that does not exist; names the nearest.

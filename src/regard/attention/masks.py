@@ -2,7 +2,8 @@
 
 `True` means "may attend", everywhere. A mask answers for any tile of the matrix, and, when it can,
 gives for each query the half-open range of keys it may see: causal, window, padding and contiguous
-documents are all such intervals, and so is any `&` of them, so a kernel needs just two integers a row.
+documents are all such intervals, and so is any `&` of them, so a kernel needs just two integers a
+row.
 
 >>> mask = causal() & window(128) & padding(lengths)
 >>> mask = padding(lengths) | anchors          # a Boolean array joins in with `&` and `|`
@@ -46,7 +47,7 @@ class Mask(ABC):
         """Whether every query of an example sees the same keys; its tiles then have one row."""
         return False
 
-    def check(self, grid: Grid) -> None:
+    def check(self, grid: Grid) -> None:  # noqa: B027
         """Raises a `MaskError` if this mask cannot belong to a matrix of these sizes."""
 
     def __and__(self, other: Mask | Array) -> Mask:
@@ -106,8 +107,8 @@ def padding(keys: Any, *, queries: Any = None) -> Mask:
     """Only the real keys of each example can be seen.
 
     Args:
-        keys: `(batch,)` integers, how many keys of each example are real (the rest is padding at the
-            end), or `(batch, keys)` Booleans that say which.
+        keys: `(batch,)` integers, how many keys of each example are real (the rest is padding at
+            the end), or `(batch, keys)` Booleans that say which.
         queries: likewise for the queries; padding queries then attend to nothing and give zeros.
 
     Raises:
@@ -153,8 +154,8 @@ def as_mask(mask: Any) -> Mask:
         return mask
     if not compat.is_array_api_obj(mask):
         raise MaskError(
-            f"mask is a {type(mask).__name__}; expected a Boolean array (True = may attend) or a mask "
-            "such as regard.causal()"
+            f"mask is a {type(mask).__name__}; expected a Boolean array (True = may attend) or a "
+            "mask such as regard.causal()"
         )
     xp = compat.array_namespace(mask)
     if mask.dtype != xp.bool:
@@ -201,8 +202,8 @@ class _Lengths(IntervalMask):
     def check(self, grid: Grid) -> None:
         if self.lengths.shape[0] not in (1, grid.batch):
             raise MaskError(
-                f"padding got {self.lengths.shape[0]} lengths for a batch of {grid.batch}; expected "
-                "one for each example"
+                f"padding got {self.lengths.shape[0]} lengths for a batch of {grid.batch}; "
+                "expected one for each example"
             )
 
     def intervals(self, grid: Grid) -> Intervals:
@@ -233,7 +234,7 @@ class _KeyArray(Mask):
 
 @dataclass(frozen=True, eq=False)
 class _Rows(IntervalMask):
-    """Everything for the queries that `which`, a mask over positions, says are real; else nothing."""
+    """Everything for the queries that `which`, a mask over positions, calls real; else nothing."""
 
     which: Mask
 
@@ -318,7 +319,7 @@ class _Local(IntervalMask):
 
     def check(self, grid: Grid) -> None:
         shape = tuple(self.centres.shape)
-        full = (grid.batch, grid.heads)[: max(0, grid.rank - 2)] + (grid.queries,)
+        full = (*grid.lead, grid.queries)
         if len(shape) > len(full) or any(
             n not in (1, m) for n, m in zip(shape[::-1], full[::-1], strict=False)
         ):
@@ -401,8 +402,8 @@ def _per_key(which: Any) -> Mask:
     if array.ndim == 2 and array.dtype == xp.bool:
         return _KeyArray(array)
     raise MaskError(
-        f"padding got {array.dtype} of shape {tuple(array.shape)}; expected lengths, (batch,) integers, "
-        "or which positions are real, (batch, length) Booleans"
+        f"padding got {array.dtype} of shape {tuple(array.shape)}; expected lengths, (batch,) "
+        "integers, or which positions are real, (batch, length) Booleans"
     )
 
 

@@ -11,10 +11,10 @@ The hash: every row and every column has a 32-bit key, and an element is a mix o
     column_key = mix(mix(seed_low ^ GOLDEN) + column)
     kept       = mix(row_key ^ column_key) >= rate * 2**32
 
-`mix` is Wellons' `lowbias32` (https://nullprogram.com/blog/2018/07/31/), whose output bits each flip
-with a probability near one half when an input bit flips. Keys are joined by xor rather than by a
-sum: with a sum, the mask of one row would be a shifted copy of another's wherever two row keys lie
-close together.
+`mix` is Wellons' `lowbias32` (https://nullprogram.com/blog/2018/07/31/), whose output bits each
+flip with a probability near one half when an input bit flips. Keys are joined by xor rather than
+by a sum: with a sum, the mask of one row would be a shifted copy of another's wherever two row
+keys lie close together.
 
 `head` counts over batch and heads: `batch_index * heads + head_index`.
 """
@@ -29,6 +29,7 @@ import array_api_compat as compat
 import numpy as np
 import numpy.typing as npt
 
+from regard.attention.arrays import device_of
 from regard.shapes import Array
 
 __all__ = ["column_keys", "gumbel", "keep", "mix", "row_keys", "threshold"]
@@ -100,14 +101,17 @@ def keep(
     Returns:
         `(len(heads), len(rows), len(columns))`, `True` where the weight is kept.
     """
-    return _words(seed, heads, rows, columns, like) >= threshold(rate)
+    words = _words(seed, heads, rows, columns, like)
+    xp = compat.array_namespace(like)
+    return words >= xp.asarray(threshold(rate), dtype=words.dtype, device=device_of(words))
 
 
 def gumbel(
     seed: int, heads: npt.ArrayLike, rows: npt.ArrayLike, columns: npt.ArrayLike, *, like: Array
 ) -> Array:
-    """Gumbel noise of a tile, `-log(-log(u))`: adding it to log-probabilities and taking the best
-    samples from them. Arguments and shape as for `keep`; the type of `like`.
+    """Gumbel noise of a tile, `-log(-log(u))`; adding it to log-probabilities samples from them.
+
+    Arguments and shape are as for `keep`, the type is that of `like`.
     """
     xp = compat.array_namespace(like)
     u = xp.astype(_words(seed, heads, rows, columns, like) >> 8, like.dtype) * 2.0**-24
@@ -117,11 +121,11 @@ def gumbel(
 def _words(
     seed: int, heads: npt.ArrayLike, rows: npt.ArrayLike, columns: npt.ArrayLike, like: Array
 ) -> Array:
-    """The hash of every place of a tile: `uint32`, or `int64` in torch, which lacks unsigned sums."""
+    """The hash of every place of a tile: `uint32`, or `int64` in torch, without unsigned sums."""
     xp = compat.array_namespace(like)
     by_row, by_column = row_keys(seed, heads, rows), column_keys(seed, columns)
     if compat.is_torch_namespace(xp):
-        place = {"dtype": xp.int64, "device": compat.device(like)}
+        place = {"dtype": xp.int64, "device": device_of(like)}
         row, column = xp.asarray(by_row, **place), xp.asarray(by_column, **place)
         return mix(row[:, :, None] ^ column, int)
     row, column = xp.asarray(by_row), xp.asarray(by_column)

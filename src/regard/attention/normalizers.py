@@ -1,7 +1,7 @@
 """From a row of scores to a row of weights.
 
-A normaliser takes whole rows, `(..., keys)`, in which a masked score is -inf, and gives weights of the
-same shape. A row that may attend to nothing (all -inf) gets zeros.
+A normaliser takes whole rows, `(..., keys)`, in which a masked score is -inf, and gives weights of
+the same shape. A row that may attend to nothing (all -inf) gets zeros.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Entmax15(Normalizer):
 
 @dataclass(frozen=True)
 class Hard(Normalizer):
-    """All weight on the best key; the first of equals. It has no gradient: train with `GumbelHard`."""
+    """All weight on the best key, the first of equals; no gradient: train with `GumbelHard`."""
 
     def __call__(self, scores: Float[Array, "... keys"], *, first_row: int = 0) -> Array:
         """One-hot rows."""
@@ -136,9 +136,9 @@ class Hard(Normalizer):
 class GumbelHard(Normalizer):
     """One sampled key a row, trained straight through (Jang, Gu and Poole 2017).
 
-    Forward, a key is drawn from softmax(scores) by adding Gumbel noise and taking the best; backward,
-    the gradient is that of `softmax((scores + noise) / temperature)`. The noise depends on the seed
-    and the place only, so a row is the same however the matrix is tiled.
+    Forward, a key is drawn from softmax(scores) by adding Gumbel noise and taking the best;
+    backward, the gradient is that of `softmax((scores + noise) / temperature)`. The noise depends
+    on the seed and the place only, so a row is the same however the matrix is tiled.
 
     Args:
         temperature: of the softmax that carries the gradient.
@@ -192,8 +192,8 @@ def reinforce(
 ) -> Array:
     """A loss whose gradient is the REINFORCE estimate (Williams 1992).
 
-    `-mean(log p(position) * (reward - baseline))`: minimising it makes positions that earned more than
-    the baseline likelier. The baseline changes the variance of the estimate and not its mean.
+    `-mean(log p(position) * (reward - baseline))`: minimising it makes positions that earned more
+    than the baseline likelier. The baseline changes the variance of the estimate and not its mean.
     """
     xp = namespace(log_probability=log_probability, reward=reward)
     return -xp.mean(log_probability * stop_gradient(reward - baseline))
@@ -233,7 +233,7 @@ def _row_maximum(scores: Array) -> Array:
 
 
 def _from_the_top(scores: Array) -> Array:
-    """Scores less the row's maximum, nothing below -2: what lies more than 1 below gets no weight."""
+    """Scores less the row's maximum, cut at -2: what lies more than 1 below gets no weight."""
     return namespace(scores=scores).clip(scores - _row_maximum(scores), -2.0, None)
 
 

@@ -1,8 +1,8 @@
 """Where a token stands: vectors added to it, rotations of it, and biases on the scores.
 
-`sinusoidal` and `rotary` act on features. A `Bias` is added to the scores and answers for any tile, so
-that no matrix of biases is made: `ALiBi`, `Relative` (T5) and `Gaussian` (Luong's local-p). Learned
-positions are a table of vectors: see `regard.layers`.
+`sinusoidal` and `rotary` act on features. A `Bias` is added to the scores and answers for any
+tile, so that no matrix of biases is made: `ALiBi`, `Relative` (T5) and `Gaussian` (Luong's
+local-p). Learned positions are a table of vectors: see `regard.layers`.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def rotary(
 ) -> Float[Array, "... length features"]:
     """Queries or keys turned by their position (RoPE, Su et al. 2021).
 
-    Each pair of features is turned by `position / base^(2i / features)`; the dot product of a turned
-    query and a turned key then depends on their distance only.
+    Each pair of features is turned by `position / base^(2i / features)`; the dot product of a
+    turned query and a turned key then depends on their distance only.
 
     Args:
         x: an even number of features.
@@ -95,7 +95,7 @@ class Bias(ABC):
     ) -> Float[Array, "batch heads rows columns"]:
         """The bias of some query rows and key columns; leading axes may be 1."""
 
-    def check(self, grid: Grid) -> None:
+    def check(self, grid: Grid) -> None:  # noqa: B027
         """Raises a `ShapeError` if this bias cannot belong to a matrix of these sizes."""
 
 
@@ -103,8 +103,8 @@ class Bias(ABC):
 class ALiBi(Bias):
     """`-slope |i - j|`, a slope for each head (Press, Smith and Lewis 2022).
 
-    Slopes fall geometrically from `2^(-8 / heads)` to `2^-8`; for a number of heads that is no power of
-    two, the missing ones are taken from between, as in the authors' code.
+    Slopes fall geometrically from `2^(-8 / heads)` to `2^-8`; for a number of heads that is no
+    power of two, the missing ones are taken from between, as in the authors' code.
     """
 
     def slopes(self, heads: int) -> Float[np.ndarray, "heads"]:
@@ -129,8 +129,8 @@ class Relative(Bias):
 
     Args:
         table: `(heads, buckets)`.
-        both_ways: half the buckets for keys ahead of the query; else those share bucket 0, for causal
-            attention.
+        both_ways: half the buckets for keys ahead of the query; else those share bucket 0, for
+            causal attention.
         furthest: distances from here on share the last bucket.
     """
 
@@ -186,9 +186,9 @@ def relative_bucket(
 class Gaussian(Bias):
     """`-(j - p_i)^2 / (2 (width / 2)^2)`: attention falls off around a predicted place (local-p).
 
-    Luong 2015 multiplies the weights by this Gaussian after the softmax, so that rows sum to less than
-    1. Here its logarithm is added before, and rows sum to 1; the proportions are the same. Use it with
-    `masks.local(centres, width)`.
+    Luong 2015 multiplies the weights by this Gaussian after the softmax, so that rows sum to less
+    than 1. Here its logarithm is added before, and rows sum to 1; the proportions are the same.
+    Use it with `masks.local(centres, width)`.
 
     Args:
         centres: `p`, `(..., queries)`, differentiable.

@@ -1,7 +1,8 @@
 """One attention problem, checked and projected, that can give any rows of its matrix.
 
-`Problem.weights(rows)` is the slow, readable twin that defines what is right: score, mask, normalise, for
-a few query rows and all their keys. Every fast path in `kernels/` is tested against it.
+`Problem.weights(rows)` is the slow, readable twin that defines what is right: score, mask,
+normalise, for a few query rows and all their keys. Every fast path in `kernels/` is tested against
+it.
 """
 
 from __future__ import annotations
@@ -89,11 +90,11 @@ class Problem:
     """Everything `attend` was given, ready to answer for any rows.
 
     Attributes:
-        query: projected, `(batch, heads, queries, dim)`; so are `key` and `value`, whose heads may be
-            fewer.
-        poison: which queries, keys and values held NaN or infinity, when something is masked. They are
-            zeros in the arrays above, so that a masked one cannot leak, and come back in the places that
-            are allowed to see them.
+        query: projected, `(batch, heads, queries, dim)`; so are `key` and `value`, whose heads may
+            be fewer.
+        poison: which queries, keys and values held NaN or infinity, when something is masked. They
+            are zeros in the arrays above, so that a masked one cannot leak, and come back in the
+            places that are allowed to see them.
     """
 
     grid: Grid
@@ -121,7 +122,8 @@ class Problem:
             scores = xp.where(self.poison.pairs(rows), math.nan, scores)
         if self.bias is not None:
             bias = self.bias.tile(grid, rows, slice(0, grid.keys))
-            # The largest number in place of infinity: it takes all the weight, and inf - inf is no more.
+            # The largest number in place of infinity: it takes all the weight, and inf - inf is no
+            # more.
             scores = xp.where(bias == -math.inf, -math.inf, scores + xp.astype(bias, grid.dtype))
             scores = xp.where(scores == math.inf, xp.finfo(grid.dtype).max, scores)
         allowed = self.allowed(rows)
@@ -220,8 +222,8 @@ def _lay_out(query: Array, key: Array, value: Array) -> tuple[Grid, tuple[Array,
             raise InputError(f"{name} holds {array.dtype}; expected floats (convert it first)")
         if not 2 <= array.ndim <= 4:
             raise ShapeError(
-                f"{name} has shape {tuple(array.shape)}; expected (..., length, features) with 2 to 4 "
-                "axes: (batch, heads, length, features)"
+                f"{name} has shape {tuple(array.shape)}; expected 2 to 4 axes, "
+                "(batch, heads, length, features)"
             )
     rank = max(array.ndim for array in arrays.values())
     query, key, value = (_four_axes(xp, array, rank) for array in arrays.values())
@@ -249,7 +251,7 @@ def _check_sizes(query: Array, key: Array, value: Array) -> None:
     shapes = f"query {tuple(query.shape)}, key {tuple(key.shape)}, value {tuple(value.shape)}"
     if key.shape[2] != value.shape[2]:
         raise ShapeError(
-            f"key has {key.shape[2]} positions, value has {value.shape[2]}; each key needs its value"
+            f"key has {key.shape[2]} positions, value has {value.shape[2]}; each key needs a value"
         )
     if key.shape[:2] != value.shape[:2]:
         raise ShapeError(f"key and value differ in batch or heads: {shapes}")
@@ -257,16 +259,16 @@ def _check_sizes(query: Array, key: Array, value: Array) -> None:
         raise ShapeError(f"query has a batch of {query.shape[0]}, key of {key.shape[0]}: {shapes}")
     if key.shape[1] == 0 or query.shape[1] % key.shape[1]:
         raise ShapeError(
-            f"query has {query.shape[1]} heads, key has {key.shape[1]}; the query's must be a multiple "
-            "of the key's (grouped heads)"
+            f"query has {query.shape[1]} heads, key has {key.shape[1]}; the query's must be a "
+            "multiple of the key's (grouped heads)"
         )
 
 
 def _take_out(query: Array, key: Array, value: Array) -> tuple[Array, Array, Array, Poison | None]:
-    """The arrays with NaN and infinity replaced by 0, and where those were; nothing if all is finite.
+    """The arrays with NaN and infinity replaced by 0, and where those were, if anywhere.
 
-    A product with a masked NaN is NaN, forward (0 * NaN) and backward, whatever the mask. Looking first
-    costs one pass over the inputs and none over the matrix.
+    A product with a masked NaN is NaN, forward (0 * NaN) and backward, whatever the mask. Looking
+    first costs one pass over the inputs and none over the matrix.
     """
     xp = namespace(query=query)
     if concrete(query):

@@ -16,9 +16,10 @@ def rollout(
 ) -> Float[Array, "*batch targets length"]:
     """How much of each input reaches each target through all layers (Abnar and Zuidema 2020).
 
-    Layer by layer, `A = residual * I + (1 - residual) * (mean of the heads)`; rollout is the product of
-    the last layer's `A` down to the first's. Only the rows of the targets are followed, as vectors,
-    through `weights.T @ g`: no `length x length` array exists unless every target is asked for.
+    Layer by layer, `A = residual * I + (1 - residual) * (mean of the heads)`; rollout is the
+    product of the last layer's `A` down to the first's. Only the rows of the targets are followed,
+    as vectors, through `weights.T @ g`: no `length x length` array exists unless every target is
+    asked for.
 
     Args:
         maps: self-attention of each layer, first layer first; layers may differ in heads.
@@ -40,7 +41,8 @@ def rollout(
     length, grid = grids[0].keys, grids[-1]
     if any((g.queries, g.keys, g.batch) != (length, length, grid.batch) for g in grids):
         raise ShapeError(
-            f"rollout got maps of shapes {[one.shape for one in maps]}; expected square ones of one size"
+            f"rollout got maps of shapes {[one.shape for one in maps]}; expected square ones "
+            "of one size"
         )
     wanted = range(length) if targets is None else targets
     if not all(-length <= t < length for t in wanted):

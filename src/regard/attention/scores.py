@@ -1,8 +1,8 @@
 """How well a key answers a query: the scores of the classic papers.
 
-A score is projected once and then answers for any tile. Dot, scaled dot, general, cosine and location
-are plain dot products after their projection (`DotScore`), so all of them can take a flash kernel;
-additive and concat are both `v . tanh(q + k)` after theirs (`AdditiveScore`).
+A score is projected once and then answers for any tile. Dot, scaled dot, general, cosine and
+location are plain dot products after their projection (`DotScore`), so all of them can take a
+flash kernel; additive and concat are both `v . tanh(q + k)` after theirs (`AdditiveScore`).
 
 Settings that are learned (matrices, a temperature) are arrays of the caller's library, so that
 gradients reach them.
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 CHUNK = 2**18
-"""Elements of `q + k` that exist at a time in an additive score: a megabyte, which stays in cache."""
+"""Elements of `q + k` that exist at a time in an additive score: a megabyte stays in cache."""
 
 
 class Score(ABC):
@@ -114,8 +114,8 @@ class General(DotScore):
         expected = (query.shape[-1], key.shape[-1])
         if tuple(self.weight.shape[-2:]) != expected:
             raise ShapeError(
-                f"general score has a weight of shape {tuple(self.weight.shape)}; query and key need "
-                f"{expected} (query features, key features)"
+                f"general score has a weight of shape {tuple(self.weight.shape)}; query and key "
+                f"need {expected} (query features, key features)"
             )
         return query @ self.weight, key
 
@@ -139,7 +139,7 @@ class Cosine(DotScore):
 
 @dataclass(frozen=True, eq=False)
 class Location(DotScore):
-    """`(W q)_j` (Luong 2015): the query alone says which place to look at; keys count only by place.
+    """`(W q)_j` (Luong 2015): the query alone says where to look; keys count only by place.
 
     Args:
         weight: `(places, features)`; a matrix with up to `places` keys can be scored.
@@ -165,7 +165,7 @@ class AdditiveScore(Score):
     vector: Float[Array, "dim"]
 
     def pair(self, query: Array, key: Array) -> Float[Array, "batch heads rows columns"]:
-        """`v . tanh(q + k)`, a few keys at a time, so that no (queries, keys, dim) array is made."""
+        """`v . tanh(q + k)`, a few keys at a time: no (queries, keys, dim) array is made."""
         xp = namespace(query=query, key=key)
         batch, heads, rows, dim = query.shape
         key_heads, keys = key.shape[1:3]
@@ -182,8 +182,8 @@ class AdditiveScore(Score):
     def _check_vector(self, width: int, name: str) -> None:
         if tuple(self.vector.shape) != (width,):
             raise ShapeError(
-                f"{name} score has a vector of shape {tuple(self.vector.shape)}; expected ({width},), the "
-                "width both sides are projected to"
+                f"{name} score has a vector of shape {tuple(self.vector.shape)}; expected "
+                f"({width},), the width both sides are projected to"
             )
 
 
@@ -238,8 +238,8 @@ def _same_width(
 ) -> None:
     if query.shape[-1] != key.shape[-1]:
         raise ShapeError(
-            f"query has {query.shape[-1]} features, key has {key.shape[-1]}; {name} needs them equal "
-            f"({remedy})"
+            f"query has {query.shape[-1]} features, key has {key.shape[-1]}; {name} needs them "
+            f"equal ({remedy})"
         )
 
 

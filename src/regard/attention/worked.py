@@ -128,17 +128,17 @@ def worked(
 
 
 def _make(x: Any, weight: Any, name: str) -> Matrix:
-    x = np.atleast_2d(to_numpy(x).astype(np.float64))
+    x = np.atleast_2d(to_numpy(x)).astype(np.float64)
     if x.ndim != 2:
         raise ShapeError(f"{name} has shape {x.shape}; expected one sequence, (length, features)")
     if weight is None:
-        return x
+        return np.asarray(x, np.float64)
     weight = to_numpy(weight).astype(np.float64)
     if weight.ndim != 2 or len(weight) != x.shape[1]:
         raise ShapeError(
             f"{name}_weight has shape {weight.shape}; expected ({x.shape[1]}, ...) to meet {name}"
         )
-    return np.asarray(x @ weight)
+    return np.asarray(x @ weight, np.float64)
 
 
 def _labels(names: Sequence[str] | None, count: int, side: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Fast paths, each tested against the tile-by-tile twin (`problem.Problem`).
 
-Every function answers `None` where no fast path fits the problem, and the caller falls back to tiles. A
-kernel that computes output and statistics in one pass plugs in here, behind `one_pass`.
+Every function answers `None` where no fast path fits the problem, and the caller falls back to
+tiles. A kernel that computes output and statistics in one pass plugs in here, behind `one_pass`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def one_pass(
     """Output and statistics together.
 
     Returns:
-        The output, `(batch, heads, queries, values)`, in the value's type, and for each statistic what
-        `AttentionMap` computes for it, with the axes `(batch, heads)` in front: an array, or for topk
-        and pool a pair of arrays. Statistics it does not know may be left out.
+        The output, `(batch, heads, queries, values)`, in the value's type, and for each statistic
+        what `AttentionMap` computes for it, with the axes `(batch, heads)` in front: an array, or
+        for topk and pool a pair of arrays. Statistics it does not know may be left out.
     """
     return None
 

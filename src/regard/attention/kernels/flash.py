@@ -1,21 +1,22 @@
 """Scaled-dot softmax on torch through its own flash kernel, and what its algebra tells for free.
 
-The kernel never makes the matrix `P`; these identities read it all the same (`s` the scores, `lse` the
-log-sum-exp of each row, which the kernel returns)::
+The kernel never makes the matrix `P`; these identities read it all the same (`s` the scores, `lse`
+the log-sum-exp of each row, which the kernel returns)::
 
     P X              = flash(q, k, X)                            any X in the place of the values
     entropy          = lse - scale * q . flash(q, k, k)          as -sum P log P = lse - sum P s
     received         = exp(lse of flash(k, q, bias = -lse))      columns become rows
     P^T G            = received * flash(k, q, G, bias = -lse)    the rows of that, times their sum
 
-Outputs go through the public `scaled_dot_product_attention`, with gradients. What needs `lse` uses a
-private operator and exists on the processor only; where it is missing, or the problem is another one, the
-answer is `None` and the caller falls back to tiles.
+Outputs go through the public `scaled_dot_product_attention`, with gradients. What needs `lse` uses
+a private operator and exists on the processor only; where it is missing, or the problem is another
+one, the answer is `None` and the caller falls back to tiles.
 
 What one has to know of torch (2.13, processor): a mask that needs a gradient, or dropout, silently
-leaves the flash path (4 times the time, 150 times the memory); `is_causal` aligns the first query with
-the first key; `lse` is 0 for a row that sees nothing and is not contiguous, and a bias that is not
-contiguous costs a copy of the size of the matrix; widths of query, key and value must be equal.
+leaves the flash path (4 times the time, 150 times the memory); `is_causal` aligns the first query
+with the first key; `lse` is 0 for a row that sees nothing and is not contiguous, and a bias that
+is not contiguous costs a copy of the size of the matrix; widths of query, key and value must be
+equal.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from regard.attention.masks import is_causal
 from regard.attention.normalizers import Softmax
 from regard.attention.problem import Problem
 from regard.attention.scores import DotScore
-from regard.shapes import Array, Float
+from regard.shapes import Float
 
 __all__ = ["entropy", "mix", "received", "spread"]
 
@@ -42,7 +43,7 @@ PIECE_BYTES = 2**24
 """What the bias of one piece may take."""
 
 PIECE_ROWS = 256
-"""Queries of one piece: enough for the kernel to be at full speed, few enough to skip masked keys."""
+"""Queries of one piece: enough for the kernel's full speed, few enough to skip masked keys."""
 
 LARGE = 32.0
 """Scores beyond this lose more than 2e-6 in float32; statistics then use float64."""
@@ -124,7 +125,9 @@ def _swapped(problem: Problem, g: Tensor | None) -> Tensor:
     exact, grid, factor = _exact(problem), problem.grid, _factor(problem)
     query, key = (x.expand(grid.batch, -1, -1, -1) for x in (exact.query, exact.key))
     group = grid.heads // key.shape[1]
-    total = query.new_zeros(grid.batch, grid.heads, grid.keys, 1 if g is None else g.shape[-1])
+    total: Tensor = query.new_zeros(
+        grid.batch, grid.heads, grid.keys, 1 if g is None else g.shape[-1]
+    )
     for piece in _pieces(problem, turned=True):
         asked, asking = query[:, :, piece.rows], key[:, :, piece.columns]
         lse = _flash(asked, asking, None, piece, factor)[1]
