@@ -181,11 +181,11 @@ def test_reading_where_words_enter_and_where_they_leave():
     # The decoder looks at word t at the step that reads it: steps are BOS, w0, w1.
     weights = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     sentence = CrossAttention(weights, source_words=[0, 1, -1], target_words=[0, 1])
-    np.testing.assert_array_equal(read_at(sentence, "enter"), weights[1:])
-    np.testing.assert_array_equal(read_at(sentence, "leave"), weights[:2])
+    np.testing.assert_array_equal(read_at(sentence, "enters"), weights[1:])
+    np.testing.assert_array_equal(read_at(sentence, "leaves"), weights[:2])
     scores = compare_readings([sentence], [parse_gold("1-1 2-2")])
-    assert scores["enter"].error_rate == 0
-    assert scores["leave"].error_rate == 1 - 0 / 3
+    assert scores["enters"].error_rate == 0
+    assert scores["leaves"].error_rate == 1 - 0 / 3
 
 
 def test_cross_attention_must_keep_the_last_step():

@@ -47,7 +47,7 @@ __all__ = [
 Link = tuple[int, int]
 """(source word, target word), counted from 0."""
 
-Reading = Literal["enter", "leave"]
+Reading = Literal["enters", "leaves"]
 Symmetry = Literal["intersection", "union", "grow-diag"]
 SentencePair = tuple[Sequence[str], Sequence[str]]
 
@@ -312,16 +312,16 @@ class CrossAttention:
 def read_at(attention: CrossAttention, reading: Reading) -> NDArray[np.floating]:
     """(target pieces, source pieces): the row of each target piece at one of its two steps.
 
-    `"enter"`: the step where the piece enters the decoder as its input. `"leave"`: the step
+    `"enters"`: the step where the piece enters the decoder as its input. `"leaves"`: the step
     before, where it is written. In a Transformer the first is the better alignment: the second
     looks for what to say next before knowing what that is (Chen et al. 2020, "Accurate Word
     Alignment Induction from Neural Machine Translation").
     """
-    if reading == "enter":
+    if reading == "enters":
         return attention.weights[1:]
-    if reading == "leave":
+    if reading == "leaves":
         return attention.weights[:-1]
-    raise InputError(f"reading {reading!r}; expected 'enter' or 'leave'")
+    raise InputError(f"reading {reading!r}; expected 'enters' or 'leaves'")
 
 
 def words_of_pieces(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
@@ -393,7 +393,7 @@ def compare_readings(
 ) -> dict[Reading, AlignmentScore]:
     """Score the cross-attention read where words enter the decoder beside where they leave it."""
     scores: dict[Reading, AlignmentScore] = {}
-    readings: tuple[Reading, ...] = ("enter", "leave")
+    readings: tuple[Reading, ...] = ("enters", "leaves")
     for reading in readings:
         links = [
             links_from_attention(
