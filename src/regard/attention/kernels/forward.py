@@ -1,25 +1,23 @@
 """The one pass: output and statistics of attention, tile by tile.
 
-For a tile of queries the keys go by in tiles. Each tile's scores are made by a matrix product, and while they
-lie in the cache everything is taken from them at once (Milakov and Gimelshein 2018; Dao 2022)::
+For a tile of queries the keys go by in tiles. Each tile's scores are made by a matrix product, and while
+they lie in the cache everything is taken from them (Milakov and Gimelshein 2018; Dao 2022)::
 
     s   = scale * q k^T                     one product, in bits (scale includes log2 e)
-    m'  = max(m, max s)                     and the largest of every chunk: pooled max, top-k's threshold
+    m'  = max(m, max s)                     and the largest of each chunk: pooled max
     p   = 2**(s - m')
-    l'  = l 2**(m - m') + sum p             and the sum of every chunk: pooled mean
+    l'  = l 2**(m - m') + sum p             and the sum of each chunk: pooled mean
     a'  = (a + l (m - m')) 2**(m - m') + sum p (s - m')                     entropy
     o'  = o 2**(m - m') + p v               one product
 
 and at the end `output = o / l`, `lse = ln 2 (m + log2 l)`, `entropy = ln 2 (log2 l - a / l)`.
 
-Received mass is a sum over queries, which needs the final `lse` of each: `received` is a second pass that makes
-the scores again, without the product with values.
+The attention a key received is a sum over queries, which needs the final `lse` of each: `received` is a
+second pass that makes the scores again, without the product with values.
 """
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
-
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,9 +32,7 @@ from regard.attention.kernels.compiling import (
     spliced,
 )
 from regard.attention.kernels.rows import (
-    LOWEST,
     NOTHING,
-    WINDOW,
     drop,
     exp2,
     exponentials,
@@ -44,130 +40,16 @@ from regard.attention.kernels.rows import (
     forbid,
     keep_largest,
     load,
-    maximum_of_chunks,
-    mix,
+    maxima_of_chunks,
     store,
 )
 
-__all__ = ["Answers", "Inputs", "Plan", "forward", "received"]
+__all__ = ["LN2", "adjust", "forward", "pick", "received", "score_tile", "span", "weight"]
 
-LN2 = np.log(2.0)
-
-
-class Inputs(NamedTuple):
-    """What attention is asked of. Empty arrays stand for what is not given."""
-
-    query: Any
-    """(batch, heads, queries, words) uint16: float32 or bfloat16 seen as 16-bit words."""
-    key: Any
-    """(batch, key_heads, keys, words) uint16."""
-    value: Any
-    """(batch, key_heads, keys, words) uint16."""
-    low: Any
-    """(batch or 1, heads or 1, queries) int64: the first key of each query."""
-    high: Any
-    """The one after its last."""
-    allowed: Any
-    """(batch or 1, heads or 1, queries or 1, keys or 1) bool, or empty."""
-    bias: Any
-    """The same of float32, added to the scores, or empty."""
-    direction: Any
-    """(features,) float32: the `v` of additive attention; empty for dot products."""
-
-
-class Plan(NamedTuple):
-    """The numbers of a call."""
-
-    features: int
-    values: int
-    scale: float
-    rows: int
-    """Queries of a tile: a multiple of `query_block`."""
-    columns: int
-    """Keys of a tile: a multiple of `chunk`."""
-    chunk: int
-    """Keys whose maximum and sum are kept; divides `columns` and the pooled block."""
-    query_block: int
-    drop_below: Any
-    """uint32: dropout's threshold; 0 for none."""
-    survivor: Any
-    """float32: `1 / (1 - rate)`."""
-    row_keys: Any
-    """(batch * heads, queries) uint32, or empty."""
-    column_keys: Any
-    """(keys,) uint32, or empty."""
-
-
-class Answers(NamedTuple):
-    """Where results go. Empty arrays are not filled."""
-
-    output: Any
-    """(batch, heads, queries, words) uint16."""
-    lse: Any
-    """(batch, heads, queries) float32, natural; -inf where a query sees nothing."""
-    entropy: Any
-    """(batch, heads, queries) float32, in nats."""
-    top_weights: Any
-    """(batch, heads, queries, k) float32, descending; 0 beyond what a query sees."""
-    top_places: Any
-    """(batch, heads, queries, k) int64."""
-    block_sum: Any
-    """(batch, heads, query blocks, key blocks) float32: sums of weights."""
-    block_max: Any
-    """The same: largest weights."""
-
-
-class Tile(NamedTuple):
-    """Where a tile of queries stands: one worker's memory, used again for every tile."""
-
-    query: Any
-    key: Any
-    value: Any
-    scores: Any
-    out: Any
-    most: Any
-    """(rows,) float32: the largest score so far."""
-    mass: Any
-    """(rows,) float64: the sum of `2**(score - most)`."""
-    moment: Any
-    """(rows,) float64: the sum of the same times `score - most`."""
-    chunk_max: Any
-    """(rows, chunks of all keys) float32."""
-    chunk_sum: Any
-    """The same, relative to `reference`."""
-    reference: Any
-    """(rows, key tiles) float32: `most` when the tile went by."""
-    top_scores: Any
-    top_places: Any
-    part: Any
-    """(columns,) float32: what the keys received from one tile of queries."""
-    total: Any
-    """(columns,) float64: from all."""
-
-
-def workspace(plan: Plan, keys: int, top: int) -> Tile:
-    """A worker's memory: the tile and, for each of its rows, what grows with the number of keys."""
-    stride = -(-plan.columns // WINDOW) * WINDOW
-    tiles = -(-keys // plan.columns) + 1  # one more, as tiles may begin between two others
-    chunks = tiles * (plan.columns // plan.chunk)
-    rows, single = plan.rows, np.float32
-    return Tile(
-        query=np.empty((rows, plan.features), single),
-        key=np.empty((plan.columns, plan.features), single),
-        value=np.empty((plan.columns, plan.values), single),
-        scores=np.full((rows, stride), NOTHING),
-        out=np.empty((rows, plan.values), single),
-        most=np.empty(rows, single),
-        mass=np.empty(rows),
-        moment=np.empty(rows),
-        chunk_max=np.empty((rows, chunks), single),
-        chunk_sum=np.empty((rows, chunks), single),
-        reference=np.empty((rows, tiles), single),
-        top_scores=np.empty((rows, top), single),
-        top_places=np.empty((rows, top), np.int64),
-        part=np.empty(plan.columns, single),
-        total=np.empty(plan.columns),
-    )
+LN2 = float(np.log(2.0))
+LARGEST = np.float32(np.finfo(np.float32).max)
+FLUSH = 32
+"""Rows whose weights are added up in float32 before the sum goes to float64."""
 
 
 @spliced
@@ -181,18 +63,38 @@ def span(low, high, first, count):
     """The range of keys that any of these queries sees."""
     begin, end = low[first], high[first]
     for i in range(first + 1, first + count):
-        begin, end = min(begin, low[i]), max(end, high[i])
+        if low[i] < high[i]:
+            if begin >= end:
+                begin, end = low[i], high[i]
+            begin, end = min(begin, low[i]), max(end, high[i])
     return begin, end
 
 
 @inlined
+def find(edges, place):
+    """The last chunk that begins at or before `place`."""
+    below, above = 0, edges.size - 1
+    while above - below > 1:
+        middle = (below + above) // 2
+        if edges[middle] <= place:
+            below = middle
+        else:
+            above = middle
+    return below
+
+
+@inlined
 def adjust(scores, bias, allowed, i, j0, width):
-    """Adds a row of the bias in bits, and -inf where a Boolean mask forbids."""
+    """Adds a row of the bias, and -inf where a Boolean mask forbids.
+
+    As in the slow twin, a bias of +inf is the largest number, so that it takes all the weight.
+    """
     if bias.size:
         line = bias[i if bias.shape[0] > 1 else 0]
         step = 1 if line.size > 1 else 0
         for j in range(width):
-            scores[j] += line[(j0 + j) * step] * np.float32(1 / LN2)
+            score = scores[j] + line[(j0 + j) * step] * np.float32(1 / LN2)
+            scores[j] = LARGEST if score > LARGEST else score
     if allowed.size:
         may = allowed[i if allowed.shape[0] > 1 else 0]
         step = 1 if may.size > 1 else 0
@@ -202,29 +104,39 @@ def adjust(scores, bias, allowed, i, j0, width):
 
 
 @inlined
-def score_tile(sgemm, plan, direction, query, key, rows, width, scores):
+def score_tile(sgemm, inputs, query, key, rows, width, scores):
     """`scores[:rows, :width]` in bits."""
-    if direction.size:
-        additive_scores(direction, query, key, rows, width, scores)
+    if inputs.direction.size:
+        additive_scores(inputs.direction, query, key, rows, width, scores)
     else:
-        scale = plan.scale / LN2
-        multiply_transposed(sgemm, rows, width, plan.features, scale, query, key, 0.0, scores)
+        scale = inputs.scale / LN2
+        multiply_transposed(sgemm, rows, width, query.shape[1], scale, query, key, 0.0, scores)
 
 
 @inlined
-def take_in(plan, tile, r, scores, padded, j0, t, asked):
-    """Renews one row's state with the `t`th tile of scores, which become weights."""
-    chunks, c0 = padded // plan.chunk, j0 // plan.chunk
-    before = tile.most[r]
-    maxima = tile.chunk_max[r, c0 : c0 + chunks]
-    most = max(before, maximum_of_chunks(scores, plan.chunk, chunks, maxima))
-    if asked.top_places.size:
-        keep_largest(scores, padded, j0, tile.top_scores[r], tile.top_places[r])
+def reset(tile):
+    """A tile before its first key."""
+    tile.most[:] = NOTHING
+    tile.mass[:] = 0
+    tile.moment[:] = 0
+    tile.out[:] = 0
+    tile.top_scores[:] = NOTHING
+
+
+@inlined
+def take_in(tile, r, scores, edges, c0, count, t):
+    """Renews one row's state with its scores in the `t`th tile of keys, which become weights.
+
+    The tile is made of the `count` chunks from `c0` on.
+    """
+    before, width = tile.most[r], edges[count] - edges[0]
+    most = max(before, maxima_of_chunks(scores, edges, tile.chunk_max[r, c0 : c0 + count]))
+    if tile.top_scores.shape[1]:
+        keep_largest(scores, width, edges[0], tile.top_scores[r], tile.top_places[r])
     tile.most[r] = tile.reference[r, t] = most
-    sums = tile.chunk_sum[r, c0 : c0 + chunks]
     if most == NOTHING:  # nothing seen yet
-        scores[:padded] = 0
-        sums[:] = 0
+        scores[:] = 0
+        tile.chunk_sum[r, c0 : c0 + count] = 0
         return
     if before != most:
         shift = floor_at_lowest(before - most)
@@ -234,110 +146,124 @@ def take_in(plan, tile, r, scores, padded, j0, t, asked):
         out = tile.out[r]
         for d in range(out.size):
             out[d] *= factor
-    mass, moment = exponentials(scores, plan.chunk, chunks, most, sums)
+    mass, moment = exponentials(scores, edges, most, tile.chunk_sum[r, c0 : c0 + count])
     tile.mass[r] += mass
     tile.moment[r] += moment
 
 
 @inlined
-def finish(plan, tile, r, answer, b, h, i):
+def finish(tile, r, answer, b, h, i):
     """Writes what one row has come to."""
     mass, most = tile.mass[r], tile.most[r]
     some = mass != 0
     log_mass = np.log2(mass) if some else 0.0
     store(tile.out, r, np.float32(1 / mass if some else 0.0), answer.output[b, h, i])
-    answer.lse[b, h, i] = LN2 * (most + log_mass) if some else NOTHING
+    answer.lse[b, h, i] = LN2 * (most + log_mass) if some else -np.inf
     if answer.entropy.size:
         answer.entropy[b, h, i] = LN2 * max(log_mass - tile.moment[r] / mass, 0.0) if some else 0.0
-    for k in range(answer.top_places.shape[3]):
+    places, spare = tile.top_places[r], 0
+    for k in range(places.size):
         score = tile.top_scores[r, k]
-        found = score != NOTHING
-        answer.top_places[b, h, i, k] = tile.top_places[r, k] if found else -1
-        answer.top_weights[b, h, i, k] = 2.0 ** (score - most) / mass if found else 0.0
+        if score == NOTHING:  # fewer keys than asked for: those of weight 0, in order
+            while listed(places, k, spare):
+                spare += 1
+            places[k] = spare
+        answer.top_places[b, h, i, k] = places[k]
+        answer.top_weights[b, h, i, k] = 2.0 ** (score - most) / mass if score != NOTHING else 0.0
 
 
 @inlined
-def pool_row(plan, tile, r, sums, maxima, begin, end):
-    """Adds one row's chunks to the sums and maxima of its block of queries."""
-    lse = tile.most[r] + np.float32(np.log2(tile.mass[r]))
+def listed(places, count, place):
+    """Whether `place` is among the first `count`."""
+    for k in range(count):
+        if places[k] == place:
+            return True
+    return False
+
+
+@inlined
+def weight(score, most):
+    """`2**(score - most)`; the difference of two scores of which rounding may exchange the order."""
+    return exp2(min(floor_at_lowest(score - most), np.float32(0)))
+
+
+@inlined
+def pool_row(tile, r, sums, maxima, tiles):
+    """Adds one row's chunks to its block of queries."""
     sums, maxima = contiguous(sums), contiguous(maxima)
-    per_tile = plan.columns // plan.chunk
-    last = (end + plan.chunk - 1) // plan.chunk
-    for t, c0 in enumerate(range(begin // plan.chunk, last, per_tile)):
-        factor = weight(tile.reference[r, t], lse)
-        for c in range(c0, min(c0 + per_tile, last)):
+    most, share = tile.most[r], np.float32(1 / tile.mass[r])
+    for t in range(tiles):
+        factor = share * weight(tile.reference[r, t], most)
+        for c in range(tile.firsts[t], tile.firsts[t + 1]):
             sums[c] += factor * tile.chunk_sum[r, c]
-            maxima[c] = larger(maxima[c], weight(tile.chunk_max[r, c], lse))
-
-
-@inlined
-def weight(score, lse):
-    """`2**(score - lse)`, where rounding may have left `score` a little above."""
-    return exp2(min(floor_at_lowest(score - lse), np.float32(0)))
+            maxima[c] = larger(maxima[c], share * weight(tile.chunk_max[r, c], most))
 
 
 @compiled
 def forward(counter, sgemm, tile, tasks, inputs, plan, answer):
     """Takes tiles of queries from `counter` and fills their part of `answer`."""
-    batch, heads, queries = answer.lse.shape
-    keys = inputs.key.shape[2]
+    heads = answer.lse.shape[1]
     group = heads // inputs.key.shape[1]
-    tiles = (queries + plan.rows - 1) // plan.rows
+    tiles = plan.row_tiles.size - 1
+    edges = plan.key_edges
     while True:
         task = next_index(counter)
         if task >= tasks:
             break
         task = tasks - 1 - task  # under a causal mask the last queries are the most work: first
-        b, h, i0 = task // tiles // heads, task // tiles % heads, task % tiles * plan.rows
-        rows = min(plan.rows, queries - i0)
+        b, h, n = task // tiles // heads, task // tiles % heads, task % tiles
+        i0 = plan.row_tiles[n]
+        rows = plan.row_tiles[n + 1] - i0
         low, high = pick(inputs.low, b, h), pick(inputs.high, b, h)
         bias, allowed = pick(inputs.bias, b, h), pick(inputs.allowed, b, h)
-        key, value = inputs.key[b, h // group], inputs.value[b, h // group]
-        load(inputs.query[b, h], i0, rows, tile.query)
-        tile.most[:] = NOTHING
-        tile.mass[:] = 0
-        tile.moment[:] = 0
-        tile.out[:] = 0
-        tile.top_scores[:] = NOTHING
+        key, value = pick(inputs.key, b, h // group), pick(inputs.value, b, h // group)
+        load(pick(inputs.query, b, h), i0, rows, tile.query)
+        reset(tile)
         begin, end = span(low, high, i0, rows)
-        begin = begin // plan.chunk * plan.chunk
-        for j0 in range(begin, end, plan.columns):
-            width = min(plan.columns, end - j0)
-            padded = (width + plan.chunk - 1) // plan.chunk * plan.chunk
+        t, c0 = 0, find(edges, begin)
+        while edges[c0] < end:
+            tile.firsts[t], count = c0, 1
+            while edges[c0 + count] < end and edges[c0 + count + 1] - edges[c0] <= plan.columns:
+                count += 1
+            j0 = edges[c0]
+            width = edges[c0 + count] - j0
             load(key, j0, width, tile.key)
             load(value, j0, width, tile.value)
-            score_tile(
-                sgemm, plan, inputs.direction, tile.query, tile.key, rows, width, tile.scores
-            )
+            score_tile(sgemm, inputs, tile.query, tile.key, rows, width, tile.scores)
             for r in range(rows):
                 i = i0 + r
                 scores = tile.scores[r]
                 adjust(scores, bias, allowed, i, j0, width)
-                forbid(scores, low[i] - j0, high[i] - j0, width, scores.size)
-                take_in(plan, tile, r, scores, padded, j0, (j0 - begin) // plan.columns, answer)
-                if plan.drop_below:
-                    drop(scores, width, plan.row_keys[b * heads + h, i],
-                         plan.column_keys[j0 : j0 + width], plan.drop_below, plan.survivor)  # fmt: skip
-            multiply(sgemm, rows, plan.values, width, 1.0, tile.scores, tile.value, 1.0, tile.out)
+                forbid(scores, low[i] - j0, high[i] - j0, width)
+                take_in(tile, r, scores, edges[c0 : c0 + count + 1], c0, count, t)
+                if inputs.drop_below:
+                    drop(scores, width, inputs.row_keys[b * heads + h, i],
+                         inputs.column_keys[j0 : j0 + width], inputs.drop_below)  # fmt: skip
+            multiply(sgemm, rows, tile.value.shape[1], width, inputs.survivor, tile.scores,
+                     tile.value, 1.0, tile.out)  # fmt: skip
+            t, c0 = t + 1, c0 + count
+        tile.firsts[t] = c0
         for r in range(rows):
-            finish(plan, tile, r, answer, b, h, i0 + r)
+            i = i0 + r
+            finish(tile, r, answer, b, h, i)
             if answer.block_sum.size and tile.mass[r] > 0:
-                block = (i0 + r) // plan.query_block
-                pool_row(plan, tile, r, answer.block_sum[b, h, block], answer.block_max[b, h, block],
-                         begin, end)  # fmt: skip
+                block = find(plan.query_edges, i)
+                pool_row(
+                    tile, r, answer.block_sum[b, h, block], answer.block_max[b, h, block], t
+                )
 
 
 @compiled
 def received(counter, sgemm, tile, tasks, inputs, plan, lse, answer):
     """The second pass: the attention each key received, `answer[b, h, j] = sum_i weights[i, j]`.
 
-    A task is a tile of keys, past which all tiles of queries go by, so that one worker makes each sum.
+    A task is a tile of keys, past which all tiles of queries go by: one worker makes each sum.
     """
-    batch, heads, queries = lse.shape
+    heads, queries = lse.shape[1:]
     keys = inputs.key.shape[2]
     group = heads // inputs.key.shape[1]
     tiles = (keys + plan.columns - 1) // plan.columns
-    part, total = tile.part, tile.total
+    total, part = tile.total, tile.part
     while True:
         task = next_index(counter)
         if task >= tasks:
@@ -346,27 +272,31 @@ def received(counter, sgemm, tile, tasks, inputs, plan, lse, answer):
         width = min(plan.columns, keys - j0)
         low, high = pick(inputs.low, b, h), pick(inputs.high, b, h)
         bias, allowed = pick(inputs.bias, b, h), pick(inputs.allowed, b, h)
-        load(inputs.key[b, h // group], j0, width, tile.key)
+        load(pick(inputs.key, b, h // group), j0, width, tile.key)
         total[:] = 0
-        for i0 in range(0, queries, plan.rows):
-            rows = min(plan.rows, queries - i0)
+        part[:] = 0
+        for n in range(plan.row_tiles.size - 1):
+            i0 = plan.row_tiles[n]
+            rows = plan.row_tiles[n + 1] - i0
             begin, end = span(low, high, i0, rows)
             if begin >= j0 + width or end <= j0:
                 continue
-            load(inputs.query[b, h], i0, rows, tile.query)
-            score_tile(sgemm, plan, inputs.direction, tile.query, tile.key, rows, width, tile.scores)
-            part[:] = 0
+            load(pick(inputs.query, b, h), i0, rows, tile.query)
+            score_tile(sgemm, inputs, tile.query, tile.key, rows, width, tile.scores)
             for r in range(rows):
                 i = i0 + r
-                log_mass = np.float32(lse[b, h, i] / LN2)
-                if log_mass == NOTHING:
-                    continue
-                scores = tile.scores[r]
-                adjust(scores, bias, allowed, i, j0, width)
-                forbid(scores, low[i] - j0, high[i] - j0, width, width)
-                for j in range(width):
-                    part[j] += weight(scores[j], log_mass)
-            for j in range(width):
-                total[j] += part[j]
+                if lse[b, h, i] != -np.inf:
+                    scores = tile.scores[r]
+                    adjust(scores, bias, allowed, i, j0, width)
+                    forbid(scores, low[i] - j0, high[i] - j0, width)
+                    exact = lse[b, h, i] / LN2
+                    near = np.float32(exact)
+                    rest = np.float32(2.0 ** (near - exact))
+                    for j in range(width):
+                        part[j] += rest * weight(scores[j], near)
+                if r % FLUSH == FLUSH - 1 or r == rows - 1:
+                    for j in range(width):
+                        total[j] += part[j]
+                    part[:] = 0
         for j in range(width):
             answer[b, h, j0 + j] = total[j]

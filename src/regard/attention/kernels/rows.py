@@ -91,22 +91,22 @@ def store(rows, i, factor, out):
 
 
 @inlined
-def forbid(scores, low, high, width, padded):
-    """Sets everything outside of `[low, high)` to -inf, and the padding after `width`."""
+def forbid(scores, low, high, width):
+    """Sets everything of a row of `width` scores outside of `[low, high)` to -inf."""
     for j in range(min(max(low, 0), width)):
         scores[j] = NOTHING
-    for j in range(max(min(high, width), 0), padded):
+    for j in range(max(min(high, width), 0), scores.size):
         scores[j] = NOTHING
 
 
 @inlined
-def maximum_of_chunks(scores, chunk, chunks, out):
-    """The largest score of each chunk, and of the row."""
+def maxima_of_chunks(scores, edges, out):
+    """The largest score of each chunk into `out`; returns the row's. `edges` count from `edges[0]`."""
     most = NOTHING
-    for c in range(chunks):
-        part = scores[c * chunk : (c + 1) * chunk]
+    for c in range(out.size):
+        part = scores[edges[c] - edges[0] : edges[c + 1] - edges[0]]
         largest = NOTHING
-        for j in range(chunk):
+        for j in range(part.size):
             largest = larger(largest, part[j])
         out[c] = largest
         most = larger(most, largest)
@@ -114,16 +114,16 @@ def maximum_of_chunks(scores, chunk, chunks, out):
 
 
 @inlined
-def exponentials(scores, chunk, chunks, reference, out):
-    """Replaces scores by `2**(score - reference)`.
+def exponentials(scores, edges, reference, out):
+    """Replaces scores by `2**(score - reference)`, and puts the sum of each chunk into `out`.
 
-    Returns their sum and the sum of each times its logarithm; `out` gets the sum of each chunk.
+    Returns their sum, and the sum of each times its logarithm.
     """
     total, moment = 0.0, 0.0
-    for c in range(chunks):
-        part = scores[c * chunk : (c + 1) * chunk]
+    for c in range(out.size):
+        part = scores[edges[c] - edges[0] : edges[c + 1] - edges[0]]
         mass, times_log = np.float32(0), np.float32(0)
-        for j in range(chunk):
+        for j in range(part.size):
             x = floor_at_lowest(part[j] - reference)
             e = exp2(x)
             part[j] = e
@@ -136,14 +136,14 @@ def exponentials(scores, chunk, chunks, reference, out):
 
 
 @inlined
-def keep_largest(scores, padded, first, values, places):
+def keep_largest(scores, width, first, values, places):
     """Enters the scores of a tile into a row's list of largest, which is in descending order.
 
-    `above` finds the few that beat the list's last, 64 at a time. Equal scores stay in the order of their
-    places.
+    `above` finds the few that beat the list's last, 64 at a time. Equal scores stay in the order of
+    their places.
     """
     last = values.size - 1
-    for start in range(0, padded, WINDOW):
+    for start in range(0, width, WINDOW):
         candidates = above(scores, start, values[last])
         while candidates != 0:
             j = start + count_trailing_zeros(candidates)
@@ -170,8 +170,8 @@ def mix(x):
 
 
 @inlined
-def drop(weights, count, row_key, column_keys, threshold, survivor):
-    """Dropout: zeroes the weights whose hash is below `threshold`, scales the others."""
+def drop(weights, count, row_key, column_keys, threshold):
+    """Dropout: zeroes the weights whose hash is below `threshold`."""
     for j in range(count):
         kept = mix(row_key ^ column_keys[j]) >= threshold
-        weights[j] = weights[j] * survivor if kept else np.float32(0)
+        weights[j] = weights[j] if kept else np.float32(0)

@@ -1,0 +1,172 @@
+"""What the kernels take and give: inputs, plan, answers, and a worker's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from regard.attention.kernels.rows import NOTHING, WINDOW
+
+__all__ = ["Answers", "Inputs", "Plan", "Tile", "cut", "make_plan", "workspace"]
+
+CHUNK = 128
+"""Keys whose maximum and sum are taken together, at most."""
+
+COLUMNS = 512
+"""Keys of a tile: with as many queries a megabyte of scores, half of a second-level cache."""
+
+
+class Inputs(NamedTuple):
+    """What attention is asked of. Empty arrays stand for what is not given."""
+
+    query: Any
+    """(batch, heads, queries, words) uint16: float32 or bfloat16 seen as 16-bit words."""
+    key: Any
+    """(batch, key_heads, keys, words) uint16."""
+    value: Any
+    """(batch, key_heads, keys, words) uint16."""
+    scale: Any
+    """float64: what dot products are multiplied by."""
+    direction: Any
+    """(features,) float32: the `v` of additive attention; empty for dot products."""
+    low: Any
+    """(batch or 1, heads or 1, queries) int64: the first key of each query."""
+    high: Any
+    """The one after its last."""
+    allowed: Any
+    """(batch or 1, heads or 1, queries or 1, keys or 1) bool, or empty."""
+    bias: Any
+    """The same of float32, added to the scores, or empty."""
+    drop_below: Any
+    """uint32: dropout's threshold; 0 for none."""
+    survivor: Any
+    """float64: `1 / (1 - rate)`."""
+    row_keys: Any
+    """(batch * heads, queries) uint32, or empty."""
+    column_keys: Any
+    """(keys,) uint32, or empty."""
+
+
+class Plan(NamedTuple):
+    """How the matrix is cut."""
+
+    row_tiles: Any
+    """int64: where each tile of queries begins, and the end."""
+    query_edges: Any
+    """int64: where each block of queries begins, and the end; tiles hold whole blocks."""
+    key_edges: Any
+    """int64: where each chunk of keys begins, and the end; tiles are made of whole chunks."""
+    columns: Any
+    """int64: keys of a tile, at most."""
+
+
+class Answers(NamedTuple):
+    """Where results go. Empty arrays are not filled."""
+
+    output: Any
+    """(batch, heads, queries, words) uint16."""
+    lse: Any
+    """(batch, heads, queries) float64, natural; -inf where a query sees nothing."""
+    entropy: Any
+    """(batch, heads, queries) float32, in nats."""
+    top_weights: Any
+    """(batch, heads, queries, k) float32, descending; 0 beyond what a query sees."""
+    top_places: Any
+    """(batch, heads, queries, k) int64."""
+    block_sum: Any
+    """(batch, heads, query blocks, chunks) float32: sums of weights."""
+    block_max: Any
+    """The same: largest weights."""
+
+
+class Tile(NamedTuple):
+    """One worker's memory, used again for every tile."""
+
+    query: Any
+    key: Any
+    value: Any
+    scores: Any
+    out: Any
+    most: Any
+    """(rows,) float32: the largest score so far."""
+    mass: Any
+    """(rows,) float64: the sum of `2**(score - most)`."""
+    moment: Any
+    """(rows,) float64: the sum of the same times `score - most`."""
+    chunk_max: Any
+    """(rows, chunks of all keys) float32."""
+    chunk_sum: Any
+    """The same, relative to `reference`."""
+    reference: Any
+    """(rows, key tiles) float32: `most` when the tile went by."""
+    firsts: Any
+    """(key tiles + 1,) int64: the first chunk of each tile, and the end."""
+    top_scores: Any
+    """(rows, k) float32, descending."""
+    top_places: Any
+    """(rows, k) int64."""
+    part: Any
+    """(columns,) float32: what the keys received from a few queries."""
+    total: Any
+    """(columns,) float64: from all."""
+
+
+def cut(edges: Sequence[int], most: int) -> npt.NDArray[np.int64]:
+    """The edges of blocks, cut into nearly equal parts of at most `most`.
+
+    >>> cut([0, 64, 200], 64).tolist()
+    [0, 64, 109, 154, 200]
+    """
+    parts = [0]
+    for start, stop in zip(edges, edges[1:], strict=False):
+        count = -(-(stop - start) // most)
+        parts += [start + (part + 1) * (stop - start) // count for part in range(count)]
+    return np.array(parts, np.int64)
+
+
+def make_plan(rows: int, query_edges: Sequence[int], key_edges: Sequence[int]) -> Plan:
+    """Tiles of at most `rows` queries that hold whole blocks, after cutting blocks that are larger.
+
+    Args:
+        rows: queries of a tile, at most.
+        query_edges: where the blocks of queries begin, and the end.
+        key_edges: likewise for the keys.
+    """
+    fine = cut(query_edges, rows)
+    starts = [0]
+    for start, stop in zip(fine, fine[1:], strict=False):
+        if stop - starts[-1] > rows:
+            starts.append(int(start))
+    row_tiles = np.array([*starts, fine[-1]], np.int64)
+    return Plan(row_tiles, fine, cut(key_edges, CHUNK), COLUMNS)
+
+
+def workspace(plan: Plan, inputs: Inputs, features: int, values: int, top: int) -> Tile:
+    """A worker's memory: a tile and, for each of its rows, what grows with the number of keys."""
+    rows = int(np.diff(plan.row_tiles).max())
+    columns = min(plan.columns, inputs.key.shape[2])
+    chunks = plan.key_edges.size - 1
+    tiles = min(chunks, 2 * -(-inputs.key.shape[2] // columns) + 1)  # a tile is at least half full
+    stride = -(-columns // WINDOW) * WINDOW
+    single = np.float32
+    return Tile(
+        query=np.empty((rows, features), single),
+        key=np.empty((columns, features), single),
+        value=np.empty((columns, values), single),
+        scores=np.full((rows, stride), NOTHING),
+        out=np.empty((rows, values), single),
+        most=np.empty(rows, single),
+        mass=np.empty(rows),
+        moment=np.empty(rows),
+        chunk_max=np.empty((rows, chunks), single),
+        chunk_sum=np.empty((rows, chunks), single),
+        reference=np.empty((rows, tiles), single),
+        firsts=np.empty(tiles + 1, np.int64),
+        top_scores=np.empty((rows, top), single),
+        top_places=np.empty((rows, top), np.int64),
+        part=np.empty(columns, single),
+        total=np.empty(columns),
+    )
