@@ -1,7 +1,8 @@
 """The user's verbs: train, load, and what a model of each task can do."""
 
+from regard.api.classification import Classification, Classifier
 from regard.api.load import load
 from regard.api.train import train
 from regard.api.translation import Translation, Translator
 
-__all__ = ["Translation", "Translator", "load", "train"]
+__all__ = ["Classification", "Classifier", "Translation", "Translator", "load", "train"]

@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 
 from regard.api.base import Model
+from regard.api.classification import Classifier
 from regard.api.folder import CONFIG, read_config
 from regard.api.settings import Settings
 from regard.api.translation import Translator
@@ -14,7 +15,7 @@ from regard.training.checkpoint import WEIGHTS, load_weights
 
 __all__ = ["MODELS", "load"]
 
-MODELS: dict[str, type[Model]] = {"translation": Translator}
+MODELS: dict[str, type[Model]] = {"translation": Translator, "classification": Classifier}
 """The model class of each task."""
 
 

@@ -22,20 +22,18 @@ from regard.api.base import (
     new_network,
     padded,
 )
+from regard.api.records import Maps, record_of
 from regard.api.settings import Settings
 from regard.api.tokens import read_tokens, written_tokens
-from regard.attention import AttentionMap
 from regard.data import Example
 from regard.decoding import DecodingSettings, Hypothesis, decode
 from regard.models import KINDS, EncoderDecoder, configure
 from regard.text import BOS, EOS, Encoding, Tokenizer
 from regard.training import Batch, Loss, Ragged, smoothed_cross_entropy
 from regard.training.batches import pair_batch
-from regard.viewing import AttentionRecord, Tokens, Track
+from regard.viewing import AttentionRecord
 
 __all__ = ["Translation", "Translator"]
-
-Maps = Mapping[str, Sequence[AttentionMap]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,32 +247,6 @@ class Translator(Model):
 
 
 _READING = "at the step where the target token enters the decoder"
-_AXES = {
-    "encoder": ("source", "source"),
-    "decoder": ("target", "target"),
-    "cross": ("target", "source"),
-}
-
-
-def record_of(
-    maps: Maps, tokens: Mapping[str, Tokens], *, reading: str, title: str
-) -> AttentionRecord:
-    """The maps of one example as a record."""
-    tracks = [
-        Track(
-            name=place,
-            kind="cross" if place == "cross" else "self",
-            queries=_AXES[place][0],
-            keys=_AXES[place][1],
-            weights=weights.dense()[0].float().cpu().numpy(),
-            layer=layer,
-            direction="causal" if place == "decoder" else "both",
-        )
-        for place, layers in maps.items()
-        for layer, weights in enumerate(layers)
-    ]
-    used = {axis: tokens[axis] for track in tracks for axis in (track.queries, track.keys)}
-    return AttentionRecord(used, tuple(tracks), title=title, reading=reading)
 
 
 def _loss(network: nn.Module, batch: Batch, smoothing: float) -> Loss:

@@ -41,7 +41,7 @@ def demo(
     console.print(f"  formats it knows           {shown.unseen.figure} % exactly right")
     console.print(f"  a format it never saw      {shown.unseen_format.figure} % exactly right\n")
     for answer in shown.answers:
-        console.print(f"  {answer.source}  →  [bold]{answer.text}[/bold]")
+        console.print(f"  {answer.source}  →  {answer.text}", markup=False)
     console.print("\n[bold]Where it looked[/bold] while it wrote the first one:\n")
     shown.answers[0].look().select(kind="cross", layer=-1).show(console=console)
     console.print("\n[bold]Left behind[/bold]")

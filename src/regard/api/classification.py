@@ -1,0 +1,283 @@
+"""Text to labels: one of several, or any number of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from regard.api.base import (
+    Model,
+    Prepared,
+    answer_each,
+    device_of,
+    network_of,
+    new_network,
+    padded,
+)
+from regard.api.records import Maps, record_of
+from regard.api.settings import Settings
+from regard.api.tokens import read_tokens
+from regard.data import Example, token_batches
+from regard.errors import DataError, InputError
+from regard.evaluation import Labelling, MultiLabelling, score_label_sets, score_labels
+from regard.models import Classifier as Network
+from regard.models import configure
+from regard.text import Encoding, Tokenizer
+from regard.training import Batch, Loss, Ragged, smoothed_cross_entropy
+from regard.training.batches import labelled_batch
+from regard.viewing import AttentionRecord
+
+__all__ = ["Classification", "Classifier"]
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """One text and its label.
+
+    Attributes:
+        text: that came.
+        label: the likeliest; empty for an empty text.
+        labels: all that apply, the likeliest first; one, unless a text may have several.
+        probabilities: of every label, by name, the likeliest first.
+        tokens: of the text.
+    """
+
+    text: str
+    label: str
+    labels: tuple[str, ...]
+    probabilities: Mapping[str, float]
+    tokens: tuple[str, ...]
+    _seen: Callable[[], tuple[Maps, AttentionRecord]] | None = field(default=None, repr=False)
+
+    @property
+    def maps(self) -> Maps:
+        """Attention by place (`"encoder"`, `"pooling"`, `"words"`, ...), one map a layer, exact."""
+        return self._views[0] if self.text.strip() else {}
+
+    def look(self) -> AttentionRecord:
+        """Everything it attended to, ready to be shown or saved."""
+        return self._views[1]
+
+    @cached_property
+    def _views(self) -> tuple[Maps, AttentionRecord]:
+        if self._seen is None:
+            raise InputError("an empty text has nothing to look at")
+        return self._seen()
+
+
+class Classifier(Model):
+    """Finds the label of a text, or all that apply."""
+
+    task: ClassVar = "classification"
+    verb: ClassVar = "classify"
+    network: Network
+
+    def __init__(
+        self,
+        settings: Settings,
+        network: nn.Module,
+        tokenizer: Tokenizer,
+        labels: Sequence[str],
+        *,
+        several: bool,
+    ) -> None:
+        super().__init__(settings, network)
+        self.tokenizer, self.labels, self.several = tokenizer, tuple(labels), several
+
+    # Making one
+
+    @classmethod
+    def learn(cls, examples: Sequence[Example], settings: Settings) -> Self:
+        """Learn vocabulary and labels from the training part."""
+        labels, several = _labels(examples)
+        text = settings.text
+        tokenizer = Tokenizer.train(
+            (example.text for example in examples),
+            kind=text.tokenizer,
+            size=text.vocabulary,
+            lowercase=text.lowercase,
+            min_count=text.min_count,
+        )
+        values = {**settings.model, "size": len(tokenizer), "labels": len(labels)}
+        network = new_network(settings, configure(settings.kind, settings.preset, **values))
+        return cls(settings, network, tokenizer, labels, several=several)
+
+    @classmethod
+    def restore(cls, folder: Path, settings: Settings, config: Mapping[str, Any]) -> Self:
+        """Read tokenizer, labels and settings."""
+        tokenizer = Tokenizer.load(folder / "source.json")
+        labels, several = config["labels"], config["several"]
+        return cls(settings, network_of(config), tokenizer, labels, several=several)
+
+    def save_text(self, folder: Path) -> dict[str, Any]:
+        """Write the tokenizer; labels go to `config.json`."""
+        self.tokenizer.save(folder / "source.json")
+        model = self.network.settings.model_dump()
+        return {"model": model, "labels": list(self.labels), "several": self.several}
+
+    # Training it
+
+    def prepare(self, examples: Sequence[Example], *, training: bool) -> Prepared:
+        """Texts are cut to `max_tokens`."""
+        sources = Ragged(self._ids([example.text for example in examples]))
+        targets = self._targets(examples)
+        return Prepared(
+            sources.lengths, lambda indices: labelled_batch(sources, targets, indices), {}
+        )
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        limit = self.settings.text.max_tokens
+        return [e.ids[:limit] or [0] for e in self.tokenizer.encode_batch(list(texts))]
+
+    def _targets(self, examples: Sequence[Example]) -> Tensor:
+        place = {label: index for index, label in enumerate(self.labels)}
+        unknown = [e for e in examples if any(label not in place for label in e.labels)]
+        if unknown:
+            path, line = unknown[0].origin
+            strange = next(label for label in unknown[0].labels if label not in place)
+            raise DataError(
+                f"label {strange!r} is not in the training part, which has "
+                f"{', '.join(self.labels[:12])}{', ...' if len(self.labels) > 12 else ''}",
+                path=path,
+                line=line,
+            )
+        if not self.several:
+            return torch.tensor([place[e.labels[0]] for e in examples])
+        targets = torch.zeros(len(examples), len(self.labels))
+        for row, example in enumerate(examples):
+            targets[row, [place[label] for label in example.labels]] = 1.0
+        return targets
+
+    def loss(self, network: nn.Module, batch: Batch) -> Loss:
+        """Label-smoothed cross entropy; with several labels, a yes or no for each."""
+        smoothing = self.settings.training.label_smoothing
+        return self._loss(network(batch.source, batch.source_lengths).logits, batch, smoothing)
+
+    def _loss(self, logits: Tensor, batch: Batch, smoothing: float) -> Loss:
+        assert batch.target is not None
+        if self.several:
+            target = batch.target * (1 - smoothing) + smoothing / 2
+            value = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="sum")
+            return Loss(value / len(self.labels), len(batch))
+        value = smoothed_cross_entropy(logits, batch.target, smoothing=smoothing, ignored=-1)
+        return Loss(value, len(batch))
+
+    def validator(self, examples: Sequence[Example]) -> Callable[[nn.Module], dict[str, float]]:
+        """Loss, accuracy (of whole sets, where there may be several) and macro F1."""
+        prepared = self.prepare(examples, training=False)
+        batches = list(prepared.once(32768))
+        order = [index for batch in batches for index in batch.indices]
+        gold = [examples[index].labels for index in order]
+
+        def validate(network: nn.Module) -> dict[str, float]:
+            device = device_of(network)
+            total, found = 0.0, []
+            for batch in (batch.to(device) for batch in batches):
+                logits = network(batch.source, batch.source_lengths).logits
+                total += float(self._loss(logits, batch, 0.0).value)
+                found.append(self._probabilities(logits))
+            scored = self._scored(gold, np.concatenate(found))
+            numbers = {"loss": total / len(gold)}
+            for score in scored.scores:
+                numbers[score.name.replace(" ", "_")] = score.value
+            return numbers
+
+        return validate
+
+    def _probabilities(self, logits: Tensor) -> NDArray[np.float64]:
+        logits = logits.double()
+        found = logits.sigmoid() if self.several else logits.softmax(-1)
+        return np.asarray(found.cpu())
+
+    def _scored(
+        self, gold: Sequence[Sequence[str]], probabilities: NDArray[np.float64]
+    ) -> Labelling | MultiLabelling:
+        if self.several:
+            sets = [self._applying(row) for row in probabilities]
+            return score_label_sets([set(g) for g in gold], sets, labels=self.labels)
+        predicted = [self.labels[best] for best in probabilities.argmax(axis=1)]
+        right = [labels[0] for labels in gold]
+        return score_labels(right, predicted, labels=self.labels, probabilities=probabilities)
+
+    def _applying(self, row: NDArray[np.float64]) -> list[str]:
+        if not self.several:
+            return [self.labels[int(row.argmax())]]
+        return [self.labels[i] for i in np.argsort(-row, kind="stable") if row[i] >= 0.5]
+
+    # Using it
+
+    def classify(self, texts: str | Sequence[str]) -> list[Classification]:
+        """The labels of some texts; an empty text has none."""
+        texts = [texts] if isinstance(texts, str) else list(texts)
+
+        def answer(filled: list[str]) -> list[Classification]:
+            encodings = self.tokenizer.encode_batch(filled)
+            rows = self._predict(encodings)
+            return [self._answer(*pair) for pair in zip(encodings, rows, strict=True)]
+
+        return answer_each(texts, answer, lambda text: Classification(text, "", (), {}, ()))
+
+    def look(self, text: str, target: str | None = None) -> AttentionRecord:
+        """What the network attends to while it reads `text`."""
+        if target is not None:
+            raise InputError("a classifier writes no text, so it takes no target")
+        return self.classify(text)[0].look()
+
+    @torch.inference_mode()
+    def _predict(self, encodings: Sequence[Encoding]) -> NDArray[np.float64]:
+        limit, device = self.settings.text.max_tokens, device_of(self.network)
+        sequences = [encoding.ids[:limit] or [0] for encoding in encodings]
+        rows = np.empty((len(sequences), len(self.labels)))
+        for indices in token_batches([len(s) for s in sequences], max_tokens=16384):
+            ids, lengths = padded([sequences[index] for index in indices], device)
+            rows[indices] = self._probabilities(self.network(ids, lengths).logits)
+        return rows
+
+    def _answer(self, encoding: Encoding, row: NDArray[np.float64]) -> Classification:
+        order = np.argsort(-row, kind="stable")
+        return Classification(
+            text=encoding.text,
+            label=self.labels[int(order[0])],
+            labels=tuple(self._applying(row)),
+            probabilities={self.labels[i]: float(row[i]) for i in order},
+            tokens=tuple(encoding.surfaces),
+            _seen=lambda: self._view(encoding),
+        )
+
+    @torch.no_grad()
+    def _view(self, encoding: Encoding) -> tuple[Maps, AttentionRecord]:
+        limit = self.settings.text.max_tokens
+        ids, lengths = padded([encoding.ids[:limit]], device_of(self.network))
+        maps = self.network(ids, lengths).maps
+        tokens = {"text": read_tokens(encoding, end=False).take(range(int(lengths[0])))}
+        return maps, record_of(maps, tokens, title=encoding.text)
+
+
+def _labels(examples: Sequence[Example]) -> tuple[list[str], bool]:
+    """The labels that occur, and whether a text may have several.
+
+    Raises:
+        InputError: there are fewer than two.
+    """
+    counts = Counter(label for example in examples for label in example.labels)
+    several = any(len(example.labels) != 1 for example in examples)
+    names = sorted(
+        counts, key=lambda name: (not name.isdecimal(), len(name) * name.isdecimal(), name)
+    )
+    if len(names) < 2:
+        raise InputError(
+            f"every example has the label {names[0]!r}; there is nothing to tell apart"
+            if names
+            else "no example has a label"
+        )
+    return names, several
