@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -16,11 +17,12 @@ from regard.api.presets import Task
 from regard.api.settings import Settings
 from regard.data import Example, token_batches
 from regard.decoding import DecodingSettings
+from regard.evaluation import Score, comparison
 from regard.models import ModelSettings, build, from_config
 from regard.training import Batch, Epoch, Loss, Ragged, TrainingSettings
 from regard.viewing import AttentionRecord
 
-__all__ = ["Model", "Prepared", "answer_each", "device_of"]
+__all__ = ["Evaluation", "Model", "Prepared", "answer_each", "device_of"]
 
 T = TypeVar("T")
 
@@ -58,6 +60,42 @@ class Prepared:
         return Epoch(token_batches(self.lengths, max_tokens=max_tokens), self.batch)
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's figures beside those of a baseline, on the same examples.
+
+    Attributes:
+        examples: how many.
+        scores: of the model.
+        baselines: by name; empty where there is none.
+        note: why there is none, or what else to know.
+        details: more, as a table.
+    """
+
+    examples: int
+    scores: tuple[Score, ...]
+    baselines: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
+    note: str = ""
+    details: str = ""
+
+    @property
+    def table(self) -> str:
+        """Model and baselines side by side, in Markdown."""
+        return comparison({"this model": self.scores, **self.baselines})
+
+    def __str__(self) -> str:
+        signatures = {score.signature for score in self.scores if score.signature}
+        parts = [self.table, f"{self.examples:,} examples; 95 % intervals by the bootstrap"]
+        return "\n\n".join(filter(None, [*parts, *sorted(signatures), self.note, self.details]))
+
+    def to_json(self) -> str:
+        """One object for other programs."""
+        systems = {"model": self.scores, **self.baselines}
+        figures = {name: {s.name: asdict(s) for s in scores} for name, scores in systems.items()}
+        content = {"examples": self.examples, "scores": figures, "note": self.note}
+        return json.dumps(content, ensure_ascii=False, indent=1)
+
+
 class Model(ABC):
     """A network with everything between it and text; `regard.load` and `regard.train` make them.
 
@@ -65,10 +103,14 @@ class Model(ABC):
         settings: how it was trained.
         network: the torch module.
         folder: where it lives; `None` for one that was never saved.
+        task: what it is for.
+        verb: the command that uses it.
+        fits_baseline: whether its baseline learns from the training part.
     """
 
     task: ClassVar[Task]
     verb: ClassVar[str]
+    fits_baseline: ClassVar[bool] = False
 
     def __init__(self, settings: Settings, network: nn.Module) -> None:
         self.settings, self.network = settings, network
@@ -99,6 +141,17 @@ class Model(ABC):
     @abstractmethod
     def validator(self, examples: Sequence[Example]) -> Callable[[nn.Module], dict[str, float]]:
         """What measures the network after each epoch."""
+
+    @abstractmethod
+    def evaluate(
+        self,
+        examples: Sequence[Example],
+        *,
+        train: Sequence[Example] | None = None,
+        settings: DecodingSettings | None = None,
+        note: str = "",
+    ) -> Evaluation:
+        """Figures on some examples; a baseline that must be fitted is fitted on `train`."""
 
     @abstractmethod
     def look(self, text: str, target: str | None = None) -> AttentionRecord:

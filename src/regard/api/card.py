@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from regard import __version__
-from regard.api.base import Model
+from regard.api.base import Evaluation, Model
 from regard.api.folder import read_config
 from regard.files import written_whole
 from regard.training import History
@@ -13,17 +13,16 @@ from regard.training import History
 __all__ = ["write_card"]
 
 
-def write_card(model: Model, history: History, out: Path) -> None:
+def write_card(model: Model, history: History, scores: Evaluation, out: Path) -> None:
     """Write `README.md` into a model's folder."""
     with written_whole(out / "README.md") as unfinished:
-        unfinished.write_text(_card(model, history, out), encoding="utf-8")
+        unfinished.write_text(_card(model, history, scores, out), encoding="utf-8")
 
 
-def _card(model: Model, history: History, out: Path) -> str:
+def _card(model: Model, history: History, scores: Evaluation, out: Path) -> str:
     settings, config = model.settings, read_config(out)
     data, training = config["data"], settings.training
     best = history.best(training.metric) or {}
-    scores = {k.removeprefix("valid_"): v for k, v in best.items() if k.startswith("valid_")}
     values = {**settings.model, **training.model_dump(), **settings.text.model_dump()}
     return "\n".join(
         [
@@ -37,18 +36,20 @@ def _card(model: Model, history: History, out: Path) -> str:
             f"* Training: {data['examples'][0]:,} examples"
             + (f" of {', '.join(data['train'])}" if data["train"] else " given from Python"),
             f"* Validation: {data['examples'][1]:,} examples"
-            + (f" of {', '.join(data['valid'])}" if data["valid"] else " held out of them"),
+            + (f" of {', '.join(data['valid'])}" if data["valid"] else ""),
             "",
             "## Scores on the validation part",
             "",
-            "| measure | value |",
-            "|---|---|",
-            *(f"| {name} | {value:.4g} |" for name, value in scores.items()),
+            scores.table,
+            "",
+            f"{scores.examples:,} examples; 95 % intervals by the bootstrap. {scores.note}".strip(),
             "",
             f"Best {training.metric} at step {best.get('step')}; these weights are kept. The part "
             "chose them, so a test part is needed for an honest figure: `regard evaluate`.",
             "",
             "## Settings",
+            "",
+            f"    {data['command']}",
             "",
             f"Preset `{settings.preset}`, seed {training.seed}.",
             "",

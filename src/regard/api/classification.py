@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from regard.api.base import (
+    Evaluation,
     Model,
     Prepared,
     answer_each,
@@ -28,8 +29,15 @@ from regard.api.records import Maps, record_of
 from regard.api.settings import Settings
 from regard.api.tokens import read_tokens
 from regard.data import Example, token_batches
+from regard.decoding import DecodingSettings
 from regard.errors import DataError, InputError
-from regard.evaluation import Labelling, MultiLabelling, score_label_sets, score_labels
+from regard.evaluation import (
+    Labelling,
+    MultiLabelling,
+    score_label_sets,
+    score_labels,
+    tfidf_logistic,
+)
 from regard.models import Classifier as Network
 from regard.models import configure
 from regard.text import Encoding, Tokenizer
@@ -80,6 +88,7 @@ class Classifier(Model):
 
     task: ClassVar = "classification"
     verb: ClassVar = "classify"
+    fits_baseline: ClassVar = True
     network: Network
 
     def __init__(
@@ -213,6 +222,38 @@ class Classifier(Model):
         if not self.several:
             return [self.labels[int(row.argmax())]]
         return [self.labels[i] for i in np.argsort(-row, kind="stable") if row[i] >= 0.5]
+
+    def evaluate(
+        self,
+        examples: Sequence[Example],
+        *,
+        train: Sequence[Example] | None = None,
+        settings: DecodingSettings | None = None,
+        note: str = "",
+    ) -> Evaluation:
+        """Accuracy and F1, beside TF-IDF of words with logistic regression."""
+        self._targets(examples)  # an unknown label is told before any work
+        gold = [example.labels for example in examples]
+        texts = [example.text for example in examples]
+        found = self._scored(gold, self._predict(self.tokenizer.encode_batch(texts)))
+        baselines = {}
+        if train is not None:
+            simple = self._scored(gold, self._baseline(train, texts))
+            baselines["TF-IDF, logistic regression"] = simple.scores
+        return Evaluation(len(examples), found.scores, baselines, note=note, details=found.table())
+
+    def _baseline(self, train: Sequence[Example], texts: list[str]) -> NDArray[np.float64]:
+        """Probabilities `(texts, labels)`; with several labels, a yes or no for each."""
+        read = [example.text for example in train]
+        if not self.several:
+            _, found, names = tfidf_logistic(read, [e.labels[0] for e in train], texts)
+            return found[:, [names.index(label) for label in self.labels]]
+        columns = []
+        for label in self.labels:
+            answers = ["yes" if label in example.labels else "no" for example in train]
+            _, found, names = tfidf_logistic(read, answers, texts)
+            columns.append(found[:, names.index("yes")])
+        return np.stack(columns, axis=1)
 
     # Using it
 

@@ -7,11 +7,12 @@ from os import PathLike
 from typing import Any, TypeVar
 
 from regard.api.base import Model
+from regard.api.classification import Classification
 from regard.api.load import load
 from regard.api.translation import Translation
 from regard.errors import InputError
 
-__all__ = ["load_for", "translation_line"]
+__all__ = ["classification_line", "load_for", "translation_line"]
 
 M = TypeVar("M", bound=Model)
 
@@ -49,6 +50,23 @@ def translation_line(answer: Translation, *, json: bool = False, alignment: bool
         pairs = " ".join(f"{i}-{j}" for i, j in answer.word_alignment())
         return f"{_line(answer.text)}\t{pairs}"
     return _line(answer.text)
+
+
+def classification_line(
+    answer: Classification, *, json: bool = False, probability: bool = False
+) -> str:
+    """One classification as a line."""
+    if json:
+        return _dumps(
+            {
+                "text": answer.text,
+                "labels": answer.labels,
+                "probabilities": {k: round(v, 6) for k, v in answer.probabilities.items()},
+            }
+        )
+    if probability and answer.labels:
+        return "\t".join(f"{name}\t{answer.probabilities[name]:.4f}" for name in answer.labels)
+    return "\t".join(answer.labels)
 
 
 def _line(text: str) -> str:

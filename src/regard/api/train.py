@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from regard import __version__
-from regard.api.base import Model, Prepared
+from regard.api.base import Evaluation, Model, Prepared
 from regard.api.card import write_card
 from regard.api.folder import CONFIG, FORMAT, claim, read_config, write_json
 from regard.api.load import MODELS, load
@@ -116,6 +118,7 @@ def _run(
         "data": {
             "train": names_of(train),
             "valid": names_of(valid) if valid is not None else [],
+            "command": _command(),
             "examples": [len(examples), len(held_out)],
             "fingerprint": _fingerprint(prepared),
             **source.to_json(),
@@ -141,7 +144,8 @@ def _run(
     model.network.eval()
     model.folder = out
     if processes.first:
-        _finish(model, history, out)
+        part = held_out[:1000]
+        _finish(model, history, model.evaluate(part, train=examples), out)
     return model
 
 
@@ -161,10 +165,15 @@ def _read(
     return parts
 
 
-def _finish(model: Model, history: History, out: Path) -> None:
+def _finish(model: Model, history: History, scores: Evaluation, out: Path) -> None:
     """Leave a plot and a model card beside the weights."""
     figure.write(curves.history(history.records, title=out.name), out / "history.png")
-    write_card(model, history, out)
+    write_card(model, history, scores, out)
+
+
+def _command() -> str:
+    """How this run was started."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def _fingerprint(prepared: Prepared) -> int:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from regard.api.base import (
+    Evaluation,
     Model,
     Prepared,
     answer_each,
@@ -27,6 +28,7 @@ from regard.api.settings import Settings
 from regard.api.tokens import read_tokens, written_tokens
 from regard.data import Example
 from regard.decoding import DecodingSettings, Hypothesis, decode
+from regard.evaluation import Score, bleu, chrf, exact_match
 from regard.models import KINDS, EncoderDecoder, configure
 from regard.text import BOS, EOS, Encoding, Tokenizer
 from regard.training import Batch, Loss, Ragged, smoothed_cross_entropy
@@ -156,16 +158,39 @@ class Translator(Model):
         prepared = self.prepare(examples, training=False)
         batches = list(prepared.once())
         some = list(examples)[:1000]
-        texts, references = [e.text for e in some], [e.target or "" for e in some]
+        texts, references = (
+            [e.text for e in some],
+            [e.references or (e.target or "",) for e in some],
+        )
 
         def validate(network: nn.Module) -> dict[str, float]:
             device = device_of(network)
             losses = [_loss(network, batch.to(device), 0.0) for batch in batches]
             loss = float(sum(loss.value for loss in losses)) / sum(loss.count for loss in losses)
             written = self.write(texts, settings=DecodingSettings(method="greedy"))
-            return {"loss": loss, **_scores(written, references)}
+            scores = bleu(written, references), exact_match(written, references)
+            return {"loss": loss, "bleu": scores[0].value, "exact": scores[1].value}
 
         return validate
+
+    def evaluate(
+        self,
+        examples: Sequence[Example],
+        *,
+        train: Sequence[Example] | None = None,
+        settings: DecodingSettings | None = None,
+        note: str = "",
+    ) -> Evaluation:
+        """BLEU, chrF and exact matches, beside giving back the source as it is."""
+        references = [example.references or (example.target or "",) for example in examples]
+        written = self.write([example.text for example in examples], settings=settings)
+        copied = [example.text for example in examples]
+        return Evaluation(
+            len(examples),
+            _figures(written, references),
+            {"copy of the source": _figures(copied, references)},
+            note=note,
+        )
 
     # Using it
 
@@ -278,8 +303,5 @@ def _nothing(text: str) -> Translation:
     return Translation(text, "", 0.0, (), (), np.zeros((0, 0), dtype=np.float32))
 
 
-def _scores(written: list[str], references: list[str]) -> dict[str, float]:
-    import sacrebleu
-
-    exact = float(np.mean([a == b for a, b in zip(written, references, strict=True)]))
-    return {"bleu": sacrebleu.corpus_bleu(written, [references]).score, "exact": exact}
+def _figures(written: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[Score, ...]:
+    return bleu(written, references), chrf(written, references), exact_match(written, references)

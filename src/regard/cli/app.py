@@ -5,7 +5,9 @@ from __future__ import annotations
 import typer
 
 from regard import __version__
+from regard.cli.classify import classify
 from regard.cli.demo import demo
+from regard.cli.evaluate import evaluate
 from regard.cli.look import look
 from regard.cli.shared import SpreadOptions, telling
 from regard.cli.train import train
@@ -39,7 +41,7 @@ def _root(
     pass
 
 
-for verb in (demo, train, translate, look):
+for verb in (demo, train, evaluate, translate, classify, look):
     app.command(cls=SpreadOptions)(telling(verb))
 
 
