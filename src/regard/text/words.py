@@ -12,9 +12,9 @@ from regard.text.normalize import Span
 
 __all__ = ["WORDS", "detokenize", "word_ids", "word_spans"]
 
-_LETTER = r"[\p{L}\p{M}\p{N}_]"
+_RUN = r"[\p{L}\p{N}_][\p{L}\p{M}\p{N}_]*"
 WORDS = Split(
-    Regex(rf"{_LETTER}+(?:(?:[-'’]|(?<=\p{{N}})[.,:](?=\p{{N}})){_LETTER}+)*|\S"),
+    Regex(rf"{_RUN}(?:(?:[-'’]|(?<=\p{{N}})[.,:](?=\p{{N}})){_RUN})*|\S\p{{M}}*"),
     behavior="removed",
     invert=True,
 )
@@ -50,31 +50,30 @@ def word_ids(offsets: Sequence[Span], words: Sequence[Span]) -> list[int]:
     return ids
 
 
-_CLOSING = frozenset(".,!?;:%)]}…»”’、。，！？；：）」』")
-_OPENING = frozenset("([{«“„‘¿¡（「『")
-_STRAIGHT = frozenset("\"'")
+_CLOSING = frozenset(".,!?;:%)]}…’、。，！？；：）」』")
+_OPENING = frozenset("([{‘¿¡（「『")
+_QUOTES = {"„": "“”", "“": "”", "«": "»", "»": "«", '"': '"', "'": "'"}
+"""What opens a quotation -> what may close it; languages differ, so what is open decides."""
 
 
 def detokenize(words: Sequence[str]) -> str:
     r"""Put words together as people write them.
 
-    No space before closing signs or after opening ones; straight quotes open and close in turn, and
-    an apostrophe between letters (`dog`, `'`, `s`) joins them.
+    No space before closing signs and after opening ones; quotation marks open and close in turn.
 
     >>> detokenize(["\"", "Hello", ",", "\"", "said", "she", "(", "a", "cook", ")", "."])
     '"Hello," said she (a cook).'
     """
     text = ""
     glue = True  # whether the next word is joined to the text so far
-    open_quotes: set[str] = set()
+    closers: list[str] = []
     for word in words:
-        if word in _STRAIGHT and word in open_quotes:
-            open_quotes.remove(word)
+        if closers and word in closers[-1]:
+            closers.pop()
             text, glue = text + word, False
-        elif word in _STRAIGHT:
-            open_quotes.add(word)
-            text, glue = text + (word if glue else " " + word), True
-        else:
-            text += word if glue or word in _CLOSING else " " + word
-            glue = word in _OPENING
+            continue
+        text += word if glue or word in _CLOSING else " " + word
+        glue = word in _OPENING or word in _QUOTES
+        if word in _QUOTES:
+            closers.append(_QUOTES[word])
     return text
