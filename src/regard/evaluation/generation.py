@@ -35,7 +35,7 @@ def bleu(hypotheses: Sequence[str], references: References, *, lowercase: bool =
     """
     from sacrebleu.metrics.bleu import BLEU
 
-    return _sacrebleu("BLEU", BLEU(lowercase=lowercase), hypotheses, references)
+    return _sacrebleu("BLEU", BLEU(lowercase=lowercase, force=True), hypotheses, references)
 
 
 def chrf(hypotheses: Sequence[str], references: References, *, words: int = 0) -> Score:
