@@ -1,6 +1,7 @@
 """torch modules that hold parameters around `regard.attend`."""
 
 from regard.layers.bahdanau import BahdanauAttention
+from regard.layers.dropout import Dropout
 from regard.layers.luong import AttentionalVector, LocalM, LocalP, LuongAttention, LuongScore
 from regard.layers.multihead import Cache, MultiHeadAttention
 from regard.layers.pointer import PointerAttention, copy_distribution
@@ -19,6 +20,7 @@ __all__ = [
     "AttentionalVector",
     "BahdanauAttention",
     "Cache",
+    "Dropout",
     "LearnedPositions",
     "LocalM",
     "LocalP",

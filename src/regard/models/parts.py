@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from regard.layers.dropout import Dropout
 from regard.text import PAD
 
 __all__ = ["Embedding", "FeedForward", "WordDropout", "padding_mask"]
@@ -44,7 +45,7 @@ class FeedForward(nn.Sequential):
 
     def __init__(self, width: int, inner: int, *, activation: str, dropout: float) -> None:
         act = nn.ReLU() if activation == "relu" else nn.GELU()
-        super().__init__(nn.Linear(width, inner), act, nn.Dropout(dropout), nn.Linear(inner, width))
+        super().__init__(nn.Linear(width, inner), act, Dropout(dropout), nn.Linear(inner, width))
         for layer in self:
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)

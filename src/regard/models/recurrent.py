@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from regard.layers.dropout import Dropout
+
 __all__ = ["BiEncoder", "Hidden", "Recurrence"]
 
 Hidden = tuple[tuple[Tensor, ...], ...]
@@ -116,7 +118,7 @@ class Recurrence(nn.Module):
         super().__init__()
         self.cell, self.inputs, self.layers = cell, inputs, layers
         self.rnn = recurrent_layer(cell, inputs + feed, width, layers=layers, dropout=dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def begin(self, outputs: Tensor) -> Hidden:
         """Every layer starts from `outputs` `(batch, width)`; an LSTM's cells start empty."""

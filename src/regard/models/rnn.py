@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from regard.attention import AttentionMap, padding
 from regard.layers import AttentionalVector, BahdanauAttention, LuongScore, SingleAttention
+from regard.layers.dropout import Dropout
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
 from regard.models.parts import Embedding, WordDropout, padding_mask
 from regard.models.recurrent import BiEncoder, Hidden, Recurrence
@@ -59,7 +60,7 @@ class Rnn(EncoderDecoder):
         size, width = settings.embedding, settings.width
         self.target = Embedding(settings.target_size, size)
         self.source = self.target if settings.joint else Embedding(settings.source_size, size)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.word_dropout = WordDropout(settings.word_dropout)
         self.encoder = BiEncoder(
             settings.cell,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from regard.attention import AttentionMap, causal, padding
+from regard.attention import AttentionMap, padding
 from regard.attention.masks import Mask
 from regard.layers import (
     ALiBiPositions,
@@ -18,6 +18,7 @@ from regard.layers import (
     RotaryPositions,
     SinusoidalPositions,
 )
+from regard.layers.dropout import Dropout
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
 from regard.models.parts import Embedding, FeedForward, padding_mask
 from regard.models.settings import TransformerSettings
@@ -50,7 +51,7 @@ class Branch(nn.Module):
         super().__init__()
         self.pre = settings.norm == "pre"
         self.norm = nn.LayerNorm(settings.width)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
 
     def enter(self, x: Tensor) -> Tensor:
         """What the sublayer reads."""
@@ -144,7 +145,7 @@ class Transformer(EncoderDecoder):
             self.target if settings.joint else Embedding(settings.source_size, width, scaled=True)
         )
         self.places = _absolute(settings)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.encoder = nn.ModuleList(
             EncoderLayer(settings, _inside(settings, both_ways=True))
             for _ in range(settings.encoder_layers)

@@ -75,7 +75,7 @@ def mix(problem: Problem, x: Tensor) -> Float[Tensor, "batch heads queries colum
     """`P x`, differentiable: the output of attention, when `x` is the value."""
     if not applies(problem):
         return None
-    parts, dtype = [], torch.promote_types(problem.query.dtype, x.dtype)
+    parts, dtype = [], _working_dtype(problem, x)
     for piece in _pieces(problem):
         if piece.bias is not None and piece.bias.requires_grad:
             return None
@@ -84,17 +84,33 @@ def mix(problem: Problem, x: Tensor) -> Float[Tensor, "batch heads queries colum
             problem.key[:, :, piece.columns].to(dtype),
             x[:, :, piece.columns].to(dtype),
         )
-        part = F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=piece.bias,
-            is_causal=piece.causal,
-            scale=_factor(problem),
-            enable_gqa=query.shape[1] != key.shape[1],
-        )
-        parts.append(part[..., : x.shape[-1]])
+        with torch.autocast(query.device.type, enabled=False):
+            part = F.scaled_dot_product_attention(
+                query,
+                key,
+                value,
+                attn_mask=piece.bias,
+                is_causal=piece.causal,
+                scale=_factor(problem),
+                enable_gqa=query.shape[1] != key.shape[1],
+            )
+        parts.append(part[..., : x.shape[-1]].to(x.dtype))
     return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
+
+
+def _working_dtype(problem: Problem, x: Tensor) -> torch.dtype:
+    """What the kernel computes in: float32 for short bfloat16 that wants a gradient.
+
+    On a processor the kernel's bfloat16 backward pass pads short sequences to blocks: at 16 to 64
+    keys it takes five times as long as in float32, at 256 as long (torch 2.13, AMX).
+    """
+    dtype = torch.promote_types(problem.query.dtype, x.dtype)
+    training = torch.is_grad_enabled() and any(
+        tensor.requires_grad for tensor in (problem.query, problem.key, x)
+    )
+    if training and dtype.itemsize == 2 and x.device.type == "cpu" and problem.grid.keys < 256:
+        return torch.float32
+    return dtype
 
 
 def entropy(problem: Problem) -> Float[Tensor, "batch heads queries"] | None:
