@@ -117,14 +117,15 @@ class Track:
     ) -> tuple[FloatArray, FloatArray]:
         """A block map of at most `(rows, columns)`: the mean and the maximum of every block.
 
-        A summary answers at the resolution it holds, or coarser.
+        A summary answers at the resolution it holds or coarser, and its maximum of the mean over
+        heads is the mean of their maxima, which bounds it from above.
         """
         weights = self.weights
         if isinstance(weights, Summary):
             mean, peak = weights.coarser(rows, columns)
-        else:
-            mean, peak = pool(weights, rows, columns)
-        return over_heads(mean, heads), over_heads(peak, "max" if heads == "mean" else heads)
+            return over_heads(mean, heads), over_heads(peak, heads)
+        mean, peak = pool(over_heads(weights, heads)[None], rows, columns)
+        return mean[0], peak[0]
 
     def summary(self, blocks: int = 512, *, k: int = 32) -> Summary:
         """What is worth keeping of the maps when all of them is too much."""

@@ -92,6 +92,5 @@ def _srgb(lightness: NDArray[np.float64], chroma: NDArray[np.float64]) -> NDArra
         ]
     )
     linear = lms**3 @ mix.T
-    return np.where(
-        linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055
-    )
+    curve = 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055
+    return np.asarray(np.where(linear <= 0.0031308, linear * 12.92, curve))

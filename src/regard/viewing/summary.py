@@ -118,10 +118,12 @@ def pool(weights: FloatArray, rows: int, columns: int) -> tuple[FloatArray, Floa
 
 
 def top(weights: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
-    """The `k` largest of every row, descending, and where; ties go to the earlier key."""
+    """The `k` largest of every row, descending, and where; equals keep the order of the keys."""
     k = min(k, weights.shape[-1])
-    order = np.argsort(-weights, axis=-1, kind="stable")[..., :k]
-    return np.take_along_axis(weights, order, axis=-1), order.astype(np.int32)
+    some = np.sort(np.argpartition(-weights, k - 1, axis=-1)[..., :k], axis=-1)
+    order = np.argsort(-np.take_along_axis(weights, some, axis=-1), axis=-1, kind="stable")
+    keys = np.take_along_axis(some, order, axis=-1)
+    return np.take_along_axis(weights, keys, axis=-1), keys.astype(np.int32)
 
 
 def entropy(weights: FloatArray) -> FloatArray:

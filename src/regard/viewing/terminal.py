@@ -262,7 +262,7 @@ def _flush(pen: _Pen, text: Text, marks: Text) -> None:
 def _one_row(track: Track, heads: Heads) -> FloatArray:
     """The only row of a pooling map; of a summary, what its top keys hold."""
     if not isinstance(track.weights, Summary):
-        return track.dense(heads)[0]
+        return np.asarray(track.dense(heads)[0])
     values, keys = track.topk(32)
     row = np.zeros((track.heads, track.shape[1]), dtype=np.float32)
     np.put_along_axis(row, keys[:, 0], values[:, 0], axis=1)

@@ -1,10 +1,17 @@
-"""The interactive page as a notebook widget; `anywidget` is imported only when one is shown."""
+"""The page's front end as a notebook widget; `anywidget` is imported only when one is made."""
 
 from __future__ import annotations
 
 import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["in_notebook"]
+from regard.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from regard.viewing.record import AttentionRecord
+
+__all__ = ["display", "in_notebook", "widget"]
 
 
 def in_notebook() -> bool:
@@ -12,3 +19,45 @@ def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+def display(record: AttentionRecord) -> None:
+    """Show a record below the cell: as a widget where `anywidget` is installed, else as a frame."""
+    from IPython.display import HTML
+    from IPython.display import display as show
+
+    try:
+        show(widget(record))
+    except MissingExtraError:
+        show(HTML(record._repr_html_()))
+
+
+def widget(record: AttentionRecord) -> Any:
+    """The interactive view of a record as an `anywidget`.
+
+    Raises:
+        MissingExtraError: when `anywidget` is not installed.
+    """
+    from regard.viewing import page
+
+    packed = page.pack(record)
+    return _kind()(record={"about": packed.about, "chunks": packed.chunks})
+
+
+@cache
+def _kind() -> Any:
+    """The widget's class, made on first use since its base comes from an optional package."""
+    try:
+        import anywidget
+        import traitlets
+    except ImportError as error:
+        raise MissingExtraError("a notebook widget", "notebook") from error
+    from regard.viewing import page
+
+    members = {
+        "__doc__": "A record of attention in a notebook.",
+        "_esm": page.script("notebook"),
+        "_css": page.style(),
+        "record": traitlets.Dict().tag(sync=True),
+    }
+    return type("AttentionWidget", (anywidget.AnyWidget,), members)

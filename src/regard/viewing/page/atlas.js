@@ -1,0 +1,143 @@
+// All the sheets of a record, opened when asked for.
+
+import { Reader, WEIGHT_OF_CODE, codeOfWeight, inflate } from "./codec.js";
+import { Sheet } from "./sheet.js";
+
+const REMEMBERED = 40;
+
+export class Atlas {
+  // `source.chunk(name)` answers with base64 text.
+  constructor(about, source) {
+    this.about = about;
+    this.source = source;
+    this.opened = new Map();
+  }
+
+  track(index) {
+    return this.about.tracks[index];
+  }
+
+  tokens(axis) {
+    return this.about.tokens[axis];
+  }
+
+  // The sheet of a track: one head from 0, or "mean" or "max" over heads; specials hidden, words merged.
+  async sheet(index, { head, hideSpecial, words }) {
+    const track = this.track(index);
+    if (track.heads === 1) head = 0;
+    let sheet = await this.remember(`${index}.${head}`, () => this.heads(index, head));
+    if (track.kept === "blocks" || (!hideSpecial && !words)) return sheet;
+    return this.remember(`${index}.${head}.${hideSpecial}.${words}`, () => this.changed(sheet, track, { hideSpecial, words }));
+  }
+
+  // Where in the original pieces each row (or column) of a changed sheet begins.
+  changed(sheet, track, { hideSpecial, words }) {
+    const [rows, columns] = [this.tokens(track.queries), this.tokens(track.keys)];
+    let special = [rows.special, columns.special];
+    if (words) {
+      sheet = sheet.merge(rows.words, columns.words, rows.starts, columns.starts);
+      special = [rows, columns].map((axis) => axis.starts.map((start) => axis.special[start]));
+    }
+    if (hideSpecial) {
+      const kept = special.map((marks) => marks.flatMap((mark, i) => (mark ? [] : [i])));
+      sheet = sheet.keep(...kept);
+    }
+    return sheet;
+  }
+
+  async remember(name, make) {
+    if (!this.opened.has(name)) this.opened.set(name, make());
+    const sheet = this.opened.get(name);
+    this.opened.delete(name);
+    this.opened.set(name, sheet); // the newest last
+    if (this.opened.size > REMEMBERED) this.opened.delete(this.opened.keys().next().value);
+    return sheet;
+  }
+
+  async heads(index, head) {
+    const track = this.track(index);
+    if (typeof head === "number" || track.kept === "coded") return this.open(index, head);
+    const sheets = [];
+    for (let each = 0; each < track.heads; each++) {
+      sheets.push(await this.remember(`${index}.${each}`, () => this.open(index, each)));
+    }
+    return track.kept === "exact" ? overWeights(sheets, head) : overBlocks(sheets, head);
+  }
+
+  async open(index, head) {
+    const { kept, queries, keys, shape, blocks, top } = this.track(index);
+    const read = new Reader(await inflate(this.source.chunk(`${index}.${head}`)));
+    const [rows, columns] = [this.tokens(queries).pieces, this.tokens(keys).pieces];
+    if (kept === "exact") {
+      return new Sheet({ rows, columns, kept, weights: read.take(Float32Array, shape[0] * shape[1]) });
+    }
+    const entropy = read.take(Float32Array, shape[0]);
+    const received = read.take(Float32Array, shape[1]);
+    const values = read.take(Float32Array, shape[0] * top);
+    const places = read.take(shape[1] > 65535 ? Uint32Array : Uint16Array, shape[0] * top);
+    const [down, across] = kept === "coded" ? shape : blocks;
+    const max = read.take(Uint8Array, down * across);
+    const mean = kept === "coded" ? max : read.take(Uint8Array, down * across);
+    const exact = { values, keys: places, count: top };
+    return new Sheet({ rows, columns, kept, max, mean, down, across, top: exact, entropy, received });
+  }
+}
+
+function overWeights(sheets, how) {
+  const weights = combined(sheets.map((sheet) => sheet.weights), how);
+  const { rows, columns } = sheets[0];
+  return new Sheet({ rows, columns, kept: "exact", weights });
+}
+
+// Of blocks, the mean of means is exact and the mean of maxima bounds the maximum from above; the largest
+// of each row are those that the heads hold, so their numbers are marked as approximate.
+function overBlocks(sheets, how) {
+  const { rows, columns, levels, top } = sheets[0];
+  const { down, across } = levels[0];
+  const max = new Uint8Array(down * across);
+  const mean = new Uint8Array(down * across);
+  for (let i = 0; i < max.length; i++) {
+    let [peak, total] = [0, 0];
+    for (const sheet of sheets) {
+      const [high, each] = [WEIGHT_OF_CODE[sheet.levels[0].max[i]], WEIGHT_OF_CODE[sheet.levels[0].mean[i]]];
+      peak = how === "max" ? Math.max(peak, high) : peak + high / sheets.length;
+      total = how === "max" ? Math.max(total, each) : total + each / sheets.length;
+    }
+    max[i] = codeOfWeight(peak);
+    mean[i] = codeOfWeight(total);
+  }
+  const entropy = combined(sheets.map((sheet) => sheet.entropy), "mean");
+  const received = combined(sheets.map((sheet) => sheet.received), "mean");
+  const joined = joinTops(sheets, how, rows.length, top.count);
+  return new Sheet({ rows, columns, kept: "blocks", max, mean, down, across, top: joined, entropy, received });
+}
+
+function joinTops(sheets, how, queries, count) {
+  const values = new Float32Array(queries * count);
+  const keys = new Uint32Array(queries * count);
+  for (let query = 0; query < queries; query++) {
+    const row = new Map();
+    for (const sheet of sheets) {
+      for (const { index, weight } of sheet.row(query, count)) {
+        const before = row.get(index) ?? 0;
+        row.set(index, how === "max" ? Math.max(before, weight) : before + weight / sheets.length);
+      }
+    }
+    const best = [...row].sort((a, b) => b[1] - a[1]).slice(0, count);
+    best.forEach(([key, weight], i) => {
+      keys[query * count + i] = key;
+      values[query * count + i] = weight;
+    });
+  }
+  return { values, keys, count, about: how === "mean" };
+}
+
+function combined(arrays, how) {
+  const result = new Float32Array(arrays[0].length);
+  for (let i = 0; i < result.length; i++) {
+    let value = 0;
+    for (const array of arrays) value = how === "max" ? Math.max(value, array[i]) : value + array[i];
+    result[i] = how === "max" ? value : value / arrays.length;
+  }
+  return result;
+}
