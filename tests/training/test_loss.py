@@ -1,0 +1,65 @@
+"""The loss against torch's and by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from regard.training import smoothed_cross_entropy
+
+
+def test_by_hand() -> None:
+    # Two classes of probability 3/4 and 1/4; the second row is padding.
+    logits = torch.tensor([[0.0, math.log(3.0)], [5.0, -5.0]], dtype=torch.float64)
+    targets = torch.tensor([1, 0])
+    plain = smoothed_cross_entropy(logits, targets)
+    assert float(plain) == pytest.approx(-math.log(3 / 4), abs=1e-12)
+    smooth = smoothed_cross_entropy(logits, targets, smoothing=0.2)
+    assert float(smooth) == pytest.approx(
+        -0.8 * math.log(3 / 4) - 0.1 * math.log(3 / 16), abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("ignored", [0, -1])
+def test_equals_torch(smoothing: float, ignored: int) -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(5, 7, 1009, dtype=torch.float64, requires_grad=True)
+    targets = torch.randint(0, 1009, (5, 7))
+    targets[1, 2:] = ignored
+    ours = smoothed_cross_entropy(logits, targets, smoothing=smoothing, ignored=ignored)
+    theirs = F.cross_entropy(
+        logits.flatten(0, 1),
+        targets.flatten(),
+        ignore_index=ignored,
+        label_smoothing=smoothing,
+        reduction="sum",
+    )
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
+    (wanted,) = torch.autograd.grad(theirs, logits)
+    (found,) = torch.autograd.grad(ours, logits)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-13)
+
+
+def test_gradcheck_with_a_factor_behind_it() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(7, 11, dtype=torch.float64, requires_grad=True)
+    targets = torch.tensor([0, 3, 4, 0, 10, 2, 9])
+    assert torch.autograd.gradcheck(
+        lambda x: 3 * smoothed_cross_entropy(x, targets, smoothing=0.1), logits
+    )
+
+
+def test_many_rows_are_done_in_parts_in_lower_precision() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(613, 4001).bfloat16().requires_grad_()
+    targets = torch.randint(0, 4001, (613,))
+    ours = smoothed_cross_entropy(logits, targets, smoothing=0.1)
+    theirs = F.cross_entropy(
+        logits.float(), targets, ignore_index=0, label_smoothing=0.1, reduction="sum"
+    )
+    assert ours.dtype == torch.float32
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=0)
