@@ -58,7 +58,7 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
     """The loss, with its gradient made on the way."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, logits: Tensor, targets: Tensor, smoothing: float, ignored: int
     ) -> Tensor:
         wide = torch.promote_types(logits.dtype, torch.float32)
@@ -84,6 +84,6 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
         return total.to(wide)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
         return gradient * upstream.to(gradient.dtype), None, None, None
