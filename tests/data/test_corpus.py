@@ -90,9 +90,9 @@ def test_one_class_only(tmp_path: Path) -> None:
 
 
 def test_a_label_seen_once(tmp_path: Path) -> None:
-    labels = [*"pos neg pos neg postive neg pos".split()]
+    labels = [*["pos", "neg", "pos", "neg", "postive", "neg", "pos"]]
     corpus = corpus_of(tmp_path, *labels)
-    with pytest.raises(DataError, match="'postive' is seen only once.*did you mean") as caught:
+    with pytest.raises(DataError, match=r"'postive' is seen only once.*did you mean") as caught:
         check_labels(corpus)
     assert caught.value.line == 6
     assert check_labels(corpus, rare="keep") is corpus
@@ -100,7 +100,7 @@ def test_a_label_seen_once(tmp_path: Path) -> None:
 
 
 def test_a_label_for_every_text(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="20 different labels in 20 examples.*column of labels"):
+    with pytest.raises(DataError, match=r"20 different labels in 20 examples.*column of labels"):
         check_labels(corpus_of(tmp_path, *(f"label {i}" for i in range(20))))
 
 

@@ -77,7 +77,7 @@ def test_the_line_of_a_bad_byte_in_a_wide_encoding(tmp_path: Path) -> None:
 
 def test_utf16_is_recognised_by_its_mark(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("a\nb".encode("utf-16"))
-    with pytest.raises(DataError, match="byte order mark of UTF-16.*try encoding='utf-16'"):
+    with pytest.raises(DataError, match=r"byte order mark of UTF-16.*try encoding='utf-16'"):
         list(read_lines(tmp_path / "a.txt"))
 
 

@@ -69,7 +69,7 @@ def test_different_lengths_name_both_and_the_place(tmp_path: Path) -> None:
     assert "200 lines, but" in str(caught.value)
     assert "has 199" in str(caught.value)
     assert caught.value.line == 121
-    with pytest.raises(DataError, match="199 lines, but .* has 200"):
+    with pytest.raises(DataError, match=r"199 lines, but .* has 200"):
         read_parallel(en, de)
 
 
@@ -98,7 +98,7 @@ def test_a_real_gap_is_found(shared_data: Path, tmp_path: Path) -> None:
     folder = shared_data / "multi30k-de-en"
     lines = (folder / "train.en").read_text(encoding="utf-8").split("\n")
     (tmp_path / "en").write_text("\n".join(lines[:20_000] + lines[20_001:]), encoding="utf-8")
-    with pytest.raises(DataError, match="29,000 lines, but .* 28,999") as caught:
+    with pytest.raises(DataError, match=r"29,000 lines, but .* 28,999") as caught:
         read_parallel(folder / "train.de", tmp_path / "en")
     assert abs((caught.value.line or 0) - 20_001) <= 5
 

@@ -145,13 +145,13 @@ def test_wrong_numbers_of_columns(tmp_path: Path, row: str, message: str) -> Non
 
 def test_more_columns_without_names(tmp_path: Path) -> None:
     file = write(tmp_path / "a.tsv", "1\tx\ty\n2\tx\ty\n")
-    with pytest.raises(DataError, match="which column is the text.*by number counted from 1"):
+    with pytest.raises(DataError, match=r"which column is the text.*by number counted from 1"):
         read_table(file)
 
 
 def test_one_column_only(tmp_path: Path) -> None:
     file = write(tmp_path / "a.txt", "1 good\n0 bad\n")
-    with pytest.raises(DataError, match="one column.*separator=' '"):
+    with pytest.raises(DataError, match=r"one column.*separator=' '"):
         read_table(file)
 
 
@@ -249,7 +249,7 @@ def test_empty_cells_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.jsonl"])
 @pytest.mark.parametrize("content", ["", "\n\n"])
 def test_nothing_to_read(tmp_path: Path, name: str, content: str) -> None:
-    with pytest.raises(DataError, match="an empty file|no example in 2 lines"):
+    with pytest.raises(DataError, match=r"an empty file|no example in 2 lines"):
         read_table(write(tmp_path / name, content))
 
 
