@@ -1,12 +1,14 @@
 """Fast paths, each tested against the tile-by-tile twin (`problem.Problem`).
 
 Every function answers `None` where no fast path fits the problem, and the caller falls back to
-tiles. A kernel that computes output and statistics in one pass plugs in here, behind `one_pass`.
+tiles. Two of them, both for softmax on a processor: the compiled kernel that computes output and
+statistics in one pass (`onepass`, `docs/kernel.md`), and torch's flash kernel (`flash`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from regard.attention.arrays import is_torch
@@ -32,7 +34,10 @@ def one_pass(
         what `AttentionMap` computes for it, with the axes `(batch, heads)` in front: an array, or
         for topk and pool a pair of arrays. Statistics it does not know may be left out.
     """
-    return None
+    kernel = _kernel(problem)
+    if kernel is None or not kernel.fits(problem, statistics) or _gradient_wanted(problem):
+        return None
+    return kernel.one_pass(problem, statistics, dropout=dropout, seed=seed)
 
 
 def mix(problem: Problem, x: Array) -> Array | None:
@@ -55,8 +60,34 @@ def spread(problem: Problem, g: Array) -> Array | None:
 
 def statistic(problem: Problem, which: Statistic) -> Any | None:
     """One statistic, without gradients."""
+    kernel = _kernel(problem)
+    if kernel and not _gradient_wanted(problem) and kernel.fits(problem, (which,)) and kernel.modest(problem):
+        return kernel.one_pass(kernel.without_values(problem), (which,))[1][which]
     if is_torch(problem.query) and which in (("entropy",), ("received",)):
         from regard.attention.kernels import flash
 
         return flash.entropy(problem) if which == ("entropy",) else flash.received(problem)
     return None
+
+
+SMALL = 2**18
+"""Weights below which a few tiles are as fast as a kernel, and need not wait for its compilation."""
+
+
+def _kernel(problem: Problem) -> Any | None:
+    """The compiled kernel, if this problem is worth it and Numba is there."""
+    grid = problem.grid
+    if grid.batch * grid.heads * grid.queries * grid.keys < SMALL or not find_spec("numba"):
+        return None
+    from regard.attention.kernels import onepass
+
+    return onepass
+
+
+def _gradient_wanted(problem: Problem) -> bool:
+    if not is_torch(problem.query):
+        return False
+    import torch
+
+    parts = problem.query, problem.key, problem.value, getattr(problem.score, "vector", None)
+    return torch.is_grad_enabled() and any(getattr(x, "requires_grad", False) for x in parts)

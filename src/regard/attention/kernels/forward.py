@@ -216,8 +216,8 @@ def forward(counter, sgemm, tile, tasks, inputs, plan, answer):
         rows = plan.row_tiles[n + 1] - i0
         low, high = pick(inputs.low, b, h), pick(inputs.high, b, h)
         bias, allowed = pick(inputs.bias, b, h), pick(inputs.allowed, b, h)
-        key, value = pick(inputs.key, b, h // group), pick(inputs.value, b, h // group)
-        load(pick(inputs.query, b, h), i0, rows, tile.query)
+        key, value = inputs.key[b, h // group], inputs.value[b, h // group]
+        load(inputs.query[b, h], i0, rows, tile.query)
         reset(tile)
         begin, end = span(low, high, i0, rows)
         t, c0 = 0, find(edges, begin)
@@ -239,8 +239,9 @@ def forward(counter, sgemm, tile, tasks, inputs, plan, answer):
                 if inputs.drop_below:
                     drop(scores, width, inputs.row_keys[b * heads + h, i],
                          inputs.column_keys[j0 : j0 + width], inputs.drop_below)  # fmt: skip
-            multiply(sgemm, rows, tile.value.shape[1], width, inputs.survivor, tile.scores,
-                     tile.value, 1.0, tile.out)  # fmt: skip
+            if tile.value.shape[1]:  # a map that is asked for statistics multiplies with nothing
+                multiply(sgemm, rows, tile.value.shape[1], width, inputs.survivor, tile.scores,
+                         tile.value, 1.0, tile.out)  # fmt: skip
             t, c0 = t + 1, c0 + count
         tile.firsts[t] = c0
         for r in range(rows):
@@ -272,7 +273,7 @@ def received(counter, sgemm, tile, tasks, inputs, plan, lse, answer):
         width = min(plan.columns, keys - j0)
         low, high = pick(inputs.low, b, h), pick(inputs.high, b, h)
         bias, allowed = pick(inputs.bias, b, h), pick(inputs.allowed, b, h)
-        load(pick(inputs.key, b, h // group), j0, width, tile.key)
+        load(inputs.key[b, h // group], j0, width, tile.key)
         total[:] = 0
         part[:] = 0
         for n in range(plan.row_tiles.size - 1):
@@ -281,7 +282,7 @@ def received(counter, sgemm, tile, tasks, inputs, plan, lse, answer):
             begin, end = span(low, high, i0, rows)
             if begin >= j0 + width or end <= j0:
                 continue
-            load(pick(inputs.query, b, h), i0, rows, tile.query)
+            load(inputs.query[b, h], i0, rows, tile.query)
             score_tile(sgemm, inputs, tile.query, tile.key, rows, width, tile.scores)
             for r in range(rows):
                 i = i0 + r

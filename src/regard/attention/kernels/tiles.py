@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -114,34 +113,47 @@ class Tile(NamedTuple):
     """(columns,) float64: from all."""
 
 
-def cut(edges: Sequence[int], most: int) -> npt.NDArray[np.int64]:
-    """The edges of blocks, cut into nearly equal parts of at most `most`.
+def cut(start: int, stop: int, block: int, most: int) -> npt.NDArray[np.int64]:
+    """`[start, stop)` in parts of at most `most` that lie within blocks; counted from `start`.
 
-    >>> cut([0, 64, 200], 64).tolist()
-    [0, 64, 109, 154, 200]
+    Args:
+        start: where this part of the whole begins.
+        stop: where it ends.
+        block: positions of a block of the whole, counted from 0; no blocks if 0.
+        most: positions of a part.
+
+    >>> cut(100, 400, 150, 80).tolist()
+    [0, 50, 125, 200, 300]
     """
+    block = block or most
+    edges = [start, *range((start // block + 1) * block, stop, block), stop]
     parts = [0]
-    for start, stop in zip(edges, edges[1:], strict=False):
-        count = -(-(stop - start) // most)
-        parts += [start + (part + 1) * (stop - start) // count for part in range(count)]
+    for first, last in zip(edges, edges[1:], strict=False):
+        count = -(-(last - first) // most)
+        parts += [first - start + (part + 1) * (last - first) // count for part in range(count)]
     return np.array(parts, np.int64)
 
 
-def make_plan(rows: int, query_edges: Sequence[int], key_edges: Sequence[int]) -> Plan:
-    """Tiles of at most `rows` queries that hold whole blocks, after cutting blocks that are larger.
+def make_plan(
+    rows: int, first_row: int, queries: int, keys: int, query_block: int, key_block: int
+) -> Plan:
+    """Tiles of at most `rows` queries, made of whole blocks or, where those are larger, of parts.
 
     Args:
         rows: queries of a tile, at most.
-        query_edges: where the blocks of queries begin, and the end.
-        key_edges: likewise for the keys.
+        first_row: where the first query stands in the whole matrix.
+        queries: how many there are.
+        keys: likewise.
+        query_block: pooled queries; 0 for no pooling.
+        key_block: pooled keys.
     """
-    fine = cut(query_edges, rows)
+    edges = cut(first_row, first_row + queries, query_block, rows)
     starts = [0]
-    for start, stop in zip(fine, fine[1:], strict=False):
+    for start, stop in zip(edges, edges[1:], strict=False):
         if stop - starts[-1] > rows:
             starts.append(int(start))
-    row_tiles = np.array([*starts, fine[-1]], np.int64)
-    return Plan(row_tiles, fine, cut(key_edges, CHUNK), COLUMNS)
+    row_tiles = np.array([*starts, queries], np.int64)
+    return Plan(row_tiles, edges, cut(0, keys, key_block, CHUNK), COLUMNS)
 
 
 def workspace(plan: Plan, inputs: Inputs, features: int, values: int, top: int) -> Tile:

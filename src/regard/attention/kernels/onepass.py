@@ -1,0 +1,233 @@
+"""From a problem to the kernel and back: what fits, in which pieces, and how pieces are joined."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import array_api_compat as compat
+import numpy as np
+
+from regard.attention.arrays import split_rows
+from regard.attention.grid import Grid
+from regard.attention.kernels import Statistic, engine
+from regard.attention.kernels.tiles import cut
+from regard.attention.map import block_lengths, block_size
+from regard.attention.normalizers import Softmax
+from regard.attention.problem import Problem
+from regard.attention.scores import AdditiveScore, DotScore
+from regard.shapes import Array
+
+__all__ = ["fits", "modest", "one_pass", "without_values"]
+
+MOST_TOP = 64
+"""A longer list of largest weights is kept better by sorting whole rows."""
+
+NARROWEST = 8
+"""Keys of a pooled block below which the tile-by-tile way is the better one."""
+
+LARGE = 32.0
+"""Scores beyond this lose more than 2e-6 in float32."""
+
+PIECE_BYTES = 2**24
+"""What a mask or bias that is made for some rows at a time may take."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of the matrix, with what is forbidden and added there."""
+
+    rows: slice
+    low: Array
+    high: Array
+    allowed: Array | None
+    bias: Array | None
+
+
+def fits(problem: Problem, statistics: tuple[Statistic, ...] = ()) -> bool:
+    """Whether the kernel can answer: softmax, a score it has, float32 or bfloat16, a processor."""
+    grid, arrays = problem.grid, (problem.query, problem.key, problem.value)
+    return (
+        isinstance(problem.normalizer, Softmax)
+        and isinstance(problem.score, DotScore | AdditiveScore)
+        and problem.poison is None
+        and len({a.dtype for a in arrays}) == 1
+        and _known_type(problem.query)
+        and min(grid.batch, grid.heads, grid.queries, grid.keys, problem.query.shape[-1]) > 0
+        and all(_known(which, grid.keys) for which in statistics)
+        and not _learns(problem.bias)
+    )
+
+
+def modest(problem: Problem) -> bool:
+    """Whether scores are small enough for float32 to give statistics within 2e-6."""
+    if not isinstance(problem.score, DotScore):
+        return True
+    xp = problem.grid.xp
+    query, key = (
+        float(xp.max(xp.sum(xp.astype(x, xp.float32) ** 2, axis=-1)))
+        for x in (problem.query, problem.key)
+    )
+    return abs(_scale(problem)) * math.sqrt(query * key) <= LARGE
+
+
+def without_values(problem: Problem) -> Problem:
+    """The same matrix, multiplied with nothing."""
+    return replace(problem, value=problem.value[..., :0])
+
+
+def one_pass(
+    problem: Problem, statistics: tuple[Statistic, ...], *, dropout: float = 0.0, seed: int = 0
+) -> tuple[Array, Mapping[Statistic, Any]]:
+    """Output and statistics of a problem that `fits`."""
+    grid = problem.grid
+    asked = _ask(statistics, grid)
+    query, key, value = _even(problem)
+    vector = getattr(problem.score, "vector", None)
+    run = _run_torch if compat.is_torch_array(query) else _run_numpy
+    parts, cuts = [], [np.zeros(1, np.int64)]
+    for piece in _pieces(problem):
+        at = piece.rows.start
+        settings = engine.Settings(_scale(problem), dropout, seed, at)
+        arrays = (query[:, :, piece.rows], key, value, piece.low, piece.high)
+        parts.append(run((*arrays, vector, piece.allowed, piece.bias), settings, asked))
+        cuts.append(at + cut(at, piece.rows.stop, asked.query_block, engine.ROWS)[1:])
+    results = parts[0] if len(parts) == 1 else _join(grid.xp, parts)
+    edges = np.concatenate(cuts), cut(0, grid.keys, asked.key_block, engine.CHUNK)
+    return results.output, {which: _answer(which, results, grid, edges) for which in statistics}
+
+
+def _run_torch(
+    arrays: tuple[Any, ...], settings: engine.Settings, asked: engine.Asked
+) -> engine.Results:
+    from regard.attention.kernels import operators
+
+    return engine.Results(*operators.attend(*arrays, *settings, *asked))
+
+
+def _run_numpy(
+    arrays: tuple[Any, ...], settings: engine.Settings, asked: engine.Asked
+) -> engine.Results:
+    words = [a if a.strides[-1] == a.itemsize else np.ascontiguousarray(a) for a in arrays[:3]]
+    vector = None if arrays[5] is None else np.ascontiguousarray(arrays[5])
+    given = engine.Arrays(*(w.view(np.uint16) for w in words), *arrays[3:5], vector, *arrays[6:])
+    results = engine.attend(given, settings, asked, wide=True)
+    return results._replace(output=results.output.view(np.float32))
+
+
+def _known_type(query: Array) -> bool:
+    """float32, or in torch bfloat16, that a processor can read now."""
+    if compat.is_torch_array(query):
+        kind = str(query.dtype)
+        return query.device.type == "cpu" and kind in ("torch.float32", "torch.bfloat16")
+    return bool(compat.is_numpy_array(query) and query.dtype == np.float32)
+
+
+def _known(which: Statistic, keys: int) -> bool:
+    """Whether the kernel has this statistic, at these numbers."""
+    if which[0] == "topk":
+        return which[1] <= MOST_TOP
+    if which[0] == "pool":
+        return block_size(keys, which[2]) >= NARROWEST or keys < engine.CHUNK
+    return which[0] in ("entropy", "received")
+
+
+def _learns(bias: Any) -> bool:
+    """Whether a gradient is wanted of the bias, which the kernel does not have."""
+    parts = () if bias is None else vars(bias).values()
+    return any(getattr(part, "requires_grad", False) for part in parts)
+
+
+def _scale(problem: Problem) -> float:
+    score = problem.score
+    return score.factor(problem.query.shape[-1]) if isinstance(score, DotScore) else 1.0
+
+
+def _even(problem: Problem) -> tuple[Array, Array, Array]:
+    """Query, key and value with one batch; key and value with the same heads. No copies."""
+    grid = problem.grid
+    heads = max(problem.key.shape[1], problem.value.shape[1])
+    query, key, value = (
+        grid.xp.broadcast_to(array, (grid.batch, count, *array.shape[2:]))
+        for array, count in (
+            (problem.query, grid.heads),
+            (problem.key, heads),
+            (problem.value, heads),
+        )
+    )
+    return query, key, value
+
+
+def _ask(statistics: tuple[Statistic, ...], grid: Grid) -> engine.Asked:
+    """The kernel keeps one list for top-k and one grid for pooling."""
+    pool = next((which for which in statistics if which[0] == "pool"), None)
+    tops = [min(which[1], grid.keys) for which in statistics if which[0] == "topk"]
+    return engine.Asked(
+        entropy=("entropy",) in statistics,
+        top=max(tops, default=0),
+        query_block=block_size(grid.queries, pool[1]) if pool else 0,
+        key_block=block_size(grid.keys, pool[2]) if pool else 0,
+        received=("received",) in statistics,
+    )
+
+
+def _pieces(problem: Problem) -> Iterator[Piece]:
+    """All rows at once where integers say what may be seen, else as many as a tile of mask allows."""
+    grid, xp, mask = problem.grid, problem.grid.xp, problem.mask
+    ranges = None if mask is None else mask.intervals(grid)
+    by_tile = mask if ranges is None else None
+    if ranges is None:
+        none = xp.zeros((1, 1, 1), dtype=xp.int64)
+        ranges = (none, none + grid.keys)
+    low, high = (
+        xp.astype(xp.broadcast_to(end, (*end.shape[:2], grid.queries)), xp.int64) for end in ranges
+    )
+    made = problem.bias is not None or by_tile is not None
+    row_bytes = 4 * grid.batch * grid.heads * grid.keys if made else 0
+    everything = slice(0, grid.keys)
+    for rows in split_rows(grid.queries, row_bytes, PIECE_BYTES):
+        bias = None
+        if problem.bias is not None:
+            bias = xp.astype(problem.bias.tile(grid, rows, everything), xp.float32)
+        allowed = None if by_tile is None else by_tile.tile(grid, rows, everything)
+        yield Piece(rows, low[:, :, rows], high[:, :, rows], allowed, bias)
+
+
+def _join(xp: Any, parts: list[engine.Results]) -> engine.Results:
+    """The results of all pieces: one below the other, received mass added up."""
+    *by_row, received = zip(*parts, strict=True)
+    return engine.Results(*(xp.concat(rows, axis=2) for rows in by_row), sum(received))
+
+
+def _answer(
+    which: Statistic, results: engine.Results, grid: Grid, edges: tuple[Any, Any]
+) -> Any:
+    """What the map computes for this statistic."""
+    if which[0] == "topk":
+        k = min(which[1], grid.keys)
+        return results.top_weights[..., :k], results.top_places[..., :k]
+    if which[0] == "pool":
+        return _pool(which, results, grid, edges)
+    return getattr(results, which[0])
+
+
+def _pool(
+    which: Statistic, results: engine.Results, grid: Grid, edges: tuple[Any, Any]
+) -> tuple[Array, Array]:
+    """Mean and maximum of the blocks, from sums and maxima of their parts."""
+    xp, lengths = grid.xp, (grid.queries, grid.keys)
+    sums, maxima, sizes = results.block_sum, results.block_max, []
+    for axis, length, blocks, cuts in zip((2, 3), lengths, which[1:], edges, strict=True):
+        block = block_size(length, blocks)
+        sizes.append(block_lengths(length, block))
+        firsts = [*np.searchsorted(cuts, np.arange(0, length, block)), len(cuts) - 1]
+        if len(firsts) != len(cuts):  # some block is in several parts
+            spans = [
+                (*(slice(None),) * axis, slice(a, b)) for a, b in itertools.pairwise(firsts)
+            ]
+            sums = xp.stack([xp.sum(sums[span], axis=axis) for span in spans], axis=axis)
+            maxima = xp.stack([xp.max(maxima[span], axis=axis) for span in spans], axis=axis)
+    return sums / grid.asarray(np.outer(*sizes).astype(np.float32)), maxima

@@ -1,0 +1,81 @@
+"""The kernels as operators of torch: `torch.compile` and `torch.export` see one node.
+
+`regard::attend` computes output and statistics, `regard::attend_backward` the gradients.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from regard.attention.kernels import engine
+from regard.attention.kernels.tiles import cut
+
+__all__ = ["attend"]
+
+
+def words(tensor: Tensor) -> engine.Words:
+    """A float32 or bfloat16 tensor as 16-bit words, without a copy where features lie together."""
+    tensor = tensor.detach()
+    if tensor.shape[-1] and tensor.stride(-1) != 1:
+        tensor = tensor.contiguous()
+    return np.asarray(tensor.view(torch.int16).numpy().view(np.uint16))
+
+
+def from_words(array: engine.Words, dtype: torch.dtype) -> Tensor:
+    """The tensor that 16-bit words are."""
+    if dtype == torch.float32:
+        return torch.from_numpy(array.view(np.float32))
+    return torch.from_numpy(array.view(np.int16)).view(dtype)
+
+
+def _arrays(
+    query: Tensor, key: Tensor, value: Tensor, low: Tensor, high: Tensor,
+    direction: Tensor | None, allowed: Tensor | None, bias: Tensor | None,
+) -> engine.Arrays:  # fmt: skip
+    return engine.Arrays(
+        words(query), words(key), words(value), low.numpy(), high.numpy(),
+        None if direction is None else direction.detach().contiguous().numpy(),
+        None if allowed is None else allowed.numpy(),
+        None if bias is None else bias.detach().numpy(),
+    )  # fmt: skip
+
+
+@torch.library.custom_op("regard::attend", mutates_args=(), device_types="cpu")
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, low: Tensor, high: Tensor,
+    direction: Tensor | None, allowed: Tensor | None, bias: Tensor | None,
+    scale: float, dropout: float, seed: int, first_row: int,
+    entropy: bool, top: int, query_block: int, key_block: int, received: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """`engine.attend`: output, lse, entropy, top weights and places, block sums and maxima, received.
+
+    The output and the entropy have gradients, towards query, key, value and direction.
+    """
+    arrays = _arrays(query, key, value, low, high, direction, allowed, bias)
+    settings = engine.Settings(scale, dropout, seed, first_row)
+    asked = engine.Asked(entropy, top, query_block, key_block, received)
+    results = engine.attend(arrays, settings, asked, wide=query.dtype == torch.float32)
+    first, *others = results
+    return from_words(first, value.dtype), *(torch.from_numpy(x) for x in others)  # type: ignore[return-value]
+
+
+@attend.register_fake
+def _(
+    query, key, value, low, high, direction, allowed, bias, scale, dropout, seed, first_row,
+    entropy, top, query_block, key_block, received,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    by_head, queries, keys = query.shape[:2], query.shape[2], key.shape[2]
+    blocks = (0, 0)
+    if key_block:
+        rows = cut(first_row, first_row + queries, query_block, engine.ROWS)
+        blocks = len(rows) - 1, len(cut(0, keys, key_block, engine.CHUNK)) - 1
+    shapes = (queries, value.shape[3]), (queries,), (queries if entropy else 0,)
+    shapes += (queries, top), (queries, top), blocks, blocks, (keys if received else 0,)
+    dtypes = [torch.float32] * len(shapes)
+    dtypes[0], dtypes[1], dtypes[4] = value.dtype, torch.float64, torch.int64
+    return tuple(
+        query.new_empty((*by_head, *shape), dtype=dtype)
+        for shape, dtype in zip(shapes, dtypes, strict=True)
+    )
