@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, Literal, get_args
@@ -20,10 +19,10 @@ References = Sequence[str | Sequence[str]]
 
 RougeTokens = Literal["english", "stemmed", "words"]
 
-_SAMPLES = 1000
 
-
-def bleu(hypotheses: Sequence[str], references: References, *, lowercase: bool = False) -> Score:
+def bleu(
+    hypotheses: Sequence[str], references: References, *, lowercase: bool = False, seed: int = 0
+) -> Score:
     """Corpus BLEU (Papineni et al. 2002) as sacreBLEU computes it (Post 2018).
 
     Detokenised text goes in; sacreBLEU tokenises (13a). The interval resamples sentence statistics.
@@ -32,36 +31,47 @@ def bleu(hypotheses: Sequence[str], references: References, *, lowercase: bool =
         hypotheses: one text per example.
         references: one or more right texts per example.
         lowercase: whether case is ignored; the signature says so.
+        seed: of the bootstrap.
     """
     from sacrebleu.metrics.bleu import BLEU
 
-    return _sacrebleu("BLEU", BLEU(lowercase=lowercase, force=True), hypotheses, references)
+    return _sacrebleu("BLEU", BLEU(lowercase=lowercase, force=True), hypotheses, references, seed)
 
 
-def chrf(hypotheses: Sequence[str], references: References, *, words: int = 0) -> Score:
+def chrf(
+    hypotheses: Sequence[str], references: References, *, words: int = 0, seed: int = 0
+) -> Score:
     """Corpus chrF (Popović 2015): F-score of character n-grams up to 6, recall counted double.
 
     Args:
         hypotheses: one text per example.
         references: one or more right texts per example.
         words: longest word n-grams that count too; 2 is chrF++.
+        seed: of the bootstrap.
     """
     from sacrebleu.metrics.chrf import CHRF
 
     name = "chrF" + "+" * words
-    return _sacrebleu(name, CHRF(word_order=words), hypotheses, references)
+    return _sacrebleu(name, CHRF(word_order=words), hypotheses, references, seed)
 
 
-def _sacrebleu(name: str, metric: Any, hypotheses: Sequence[str], references: References) -> Score:
-    """Compute a metric of sacreBLEU with its own bootstrap."""
+def _sacrebleu(
+    name: str, metric: Any, hypotheses: Sequence[str], references: References, seed: int
+) -> Score:
+    """Compute a metric of sacreBLEU, and its interval from the statistics of the sentences."""
     right = _checked(hypotheses, references)
     most = max(map(len, right))
     streams = [[texts[i] if i < len(texts) else None for texts in right] for i in range(most)]
-    score = metric.corpus_score(list(hypotheses), streams, n_bootstrap=_SAMPLES)
-    signature = str(metric.get_signature())
-    facts = json.loads(score.format(width=6, is_json=True, signature=signature))
-    mean, half = facts.get("confidence_mean", 0.0), facts.get("confidence_var", 0.0)
-    return Score(name, float(score.score), (mean - half, mean + half), signature)
+    value = float(metric.corpus_score(list(hypotheses), streams).score)
+    # Its own bootstrap draws the same way, but fails on chrF where float32 and float meet.
+    statistics = np.array(metric._extract_corpus_statistics(list(hypotheses), streams))
+
+    def scores(sums: Floats) -> Floats:
+        rows = sums.astype(np.int64).tolist()
+        return np.array([float(metric._compute_score_from_stats(row).score) for row in rows])
+
+    interval = bootstrap(statistics, scores, seed=seed)
+    return Score(name, value, interval, str(metric.get_signature()))
 
 
 def rouge(
@@ -100,9 +110,14 @@ def rouge(
 
 
 class RougeScorer:
-    """F-scores of one text against another, `(ROUGE-1, ROUGE-2, ROUGE-L)`, each 0 to 1."""
+    """F-scores of one text against another, 0 to 1; by default ROUGE-1, ROUGE-2 and ROUGE-L."""
 
-    def __init__(self, tokens: RougeTokens = "english") -> None:
+    def __init__(
+        self,
+        tokens: RougeTokens = "english",
+        *,
+        kinds: Sequence[str] = ("rouge1", "rouge2", "rougeL"),
+    ) -> None:
         from rouge_score import rouge_scorer
 
         if tokens not in get_args(RougeTokens):
@@ -110,15 +125,15 @@ class RougeScorer:
                 f"unknown tokens {tokens!r} for ROUGE; {nearest(tokens, get_args(RougeTokens))}"
             )
         self._scorer = rouge_scorer.RougeScorer(
-            ["rouge1", "rouge2", "rougeL"],
+            kinds,
             use_stemmer=tokens == "stemmed",
             tokenizer=_Words() if tokens == "words" else None,
         )
 
-    def __call__(self, reference: str, hypothesis: str) -> tuple[float, float, float]:
-        """Score one pair of texts."""
-        one, two, longest = self._scorer.score(reference, hypothesis).values()
-        return float(one.fmeasure), float(two.fmeasure), float(longest.fmeasure)
+    def __call__(self, reference: str, hypothesis: str) -> tuple[float, ...]:
+        """Score one pair of texts, in the order of the kinds."""
+        scores = self._scorer.score(reference, hypothesis).values()
+        return tuple(float(score.fmeasure) for score in scores)
 
 
 def exact_match(hypotheses: Sequence[str], references: References, *, seed: int = 0) -> Score:

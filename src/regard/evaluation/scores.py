@@ -12,6 +12,9 @@ __all__ = ["Score", "bootstrap", "comparison"]
 
 Floats = NDArray[np.float64]
 
+_AT_ONCE = 4_000_000
+"""Draws held in memory at once."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -98,7 +101,7 @@ def bootstrap(
     values = np.atleast_2d(np.asarray(statistics, dtype=np.float64))
     count = len(values)
     rng = np.random.default_rng(seed)
-    chunk = max(1, 4_000_000 // count)
+    chunk = max(1, _AT_ONCE // count)
     results = []
     for start in range(0, samples, chunk):
         rows = min(chunk, samples - start)
