@@ -119,7 +119,10 @@ class Classifier(Model):
         )
         values = {**settings.model, "size": len(tokenizer), "labels": len(labels)}
         network = new_network(settings, configure(settings.kind, settings.preset, **values))
-        return cls(settings, network, tokenizer, labels, several=several)
+        model = cls(settings, network, tokenizer, labels, several=several)
+        texts = model._ids([example.text for example in examples])
+        model.network.survey(tokenizer.spelling, texts, model._targets(examples))
+        return model
 
     @classmethod
     def restore(cls, folder: Path, settings: Settings, config: Mapping[str, Any]) -> Self:
@@ -168,9 +171,15 @@ class Classifier(Model):
         return targets
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
-        """Label-smoothed cross entropy; with several labels, a yes or no for each."""
+        """Label-smoothed cross entropy, or with several labels a yes or no for each.
+
+        Where several networks vote, each is trained for itself.
+        """
         smoothing = self.settings.training.label_smoothing
-        return self._loss(network(batch.source, batch.source_lengths).logits, batch, smoothing)
+        output = network(batch.source, batch.source_lengths)
+        members = output.logits[None] if output.members is None else output.members
+        losses = [self._loss(logits, batch, smoothing).value for logits in members]
+        return Loss(torch.stack(losses).mean(), len(batch))
 
     def _loss(self, logits: Tensor, batch: Batch, smoothing: float) -> Loss:
         assert batch.target is not None

@@ -72,20 +72,25 @@ PRESETS: Mapping[str, Defaults] = {
         },
     ),
     "classification": Defaults(
-        kind="bigru",
-        kinds=("bigru", "cnn", "transformer-classifier", "hierarchical"),
+        kind="wide",
+        kinds=("wide", "bigru", "cnn", "transformer-classifier", "hierarchical"),
         base={
             "training": {
-                "epochs": 20,
-                "batch_tokens": 2048,
+                "epochs": 10,
+                "batch_tokens": 1024,
                 "learning_rate": 2e-3,
                 "schedule": "linear",
                 "warmup": 50,
+                "label_smoothing": 0.1,
                 "ema": 0.98,
                 "metric": "accuracy",
-                "patience": 5,
             },
-            "text": {"tokenizer": "word", "vocabulary": 20000, "lowercase": True, "min_count": 2},
+            "text": {"tokenizer": "word", "vocabulary": 30000, "lowercase": True},
+        },
+        of_kind={
+            # Pieces spell unknown words too, and the wide part reads their characters.
+            "wide": {"training": {"epochs": 6}, "text": {"tokenizer": "bpe", "vocabulary": 16000}},
+            "hierarchical": {"training": {"batch_tokens": 8192}, "text": {"max_tokens": 4096}},
         },
     ),
     "summarization": Defaults(

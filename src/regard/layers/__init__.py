@@ -5,6 +5,7 @@ from regard.layers.dropout import Dropout
 from regard.layers.luong import AttentionalVector, LocalM, LocalP, LuongAttention, LuongScore
 from regard.layers.multihead import Cache, MultiHeadAttention
 from regard.layers.pointer import PointerAttention, copy_distribution
+from regard.layers.pooling import AttentionPooling
 from regard.layers.positions import (
     ALiBiPositions,
     LearnedPositions,
@@ -17,6 +18,7 @@ from regard.layers.single import SingleAttention
 
 __all__ = [
     "ALiBiPositions",
+    "AttentionPooling",
     "AttentionalVector",
     "BahdanauAttention",
     "Cache",

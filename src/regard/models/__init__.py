@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from regard.models.classifiers import settings as _classifiers  # noqa: F401  # registers its kinds
 from regard.models.contracts import (
     Classifier,
     EncoderDecoder,

@@ -39,11 +39,14 @@ class Output(NamedTuple):
         maps: attention per place, one map a layer, under `"encoder"`, `"decoder"`, `"cross"`,
             `"pooling"`, `"words"` or `"sentences"`. Asking a map nothing costs nothing.
         penalty: what the model adds to its loss, a scalar per target token (coverage), or `None`.
+        members: `(members, batch, labels)`, the logits of each of several classifiers that vote; the
+            loss is the mean of theirs. `None` where `logits` are trained on as they are.
     """
 
     logits: Tensor
     maps: Maps
     penalty: Tensor | None = None
+    members: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -155,11 +158,28 @@ class LanguageModel(nn.Module, ABC):
     def step(self, token: Tensor, state: State) -> Step:
         """Feed one token `(batch,)` per row; `weights` are over the tokens so far."""
 
+    @abstractmethod
+    def read(self, ids: Tensor, state: State) -> Step:
+        """Feed several tokens `(batch, new)` per row at once; the answer is that of the last."""
+
 
 class Classifier(nn.Module, ABC):
-    """Ids to one score per label: `bigru`, `cnn`, `transformer-classifier`, `hierarchical`."""
+    """Ids to one score per label: `wide`, `bigru`, `cnn`, `transformer-classifier`, `hierarchical`."""
 
     settings: ModelSettings
+
+    def survey(
+        self, surfaces: Sequence[str], texts: Sequence[Sequence[int]], targets: Tensor
+    ) -> None:
+        """Look at the whole training part once, before the first update; most models need not.
+
+        `settings` may be others afterwards: those that `config.json` is to hold.
+
+        Args:
+            surfaces: what each id adds to a text; their concatenation is the text.
+            texts: ids, one sequence a text.
+            targets: `(texts,)` labels, or `(texts, labels)` of 0 and 1 where a text may have several.
+        """
 
     @abstractmethod
     def forward(self, ids: Tensor, lengths: Tensor) -> Output:

@@ -137,6 +137,16 @@ class Tokenizer:
         """Every entry, in order of its id."""
         return list(self._pieces)
 
+    @property
+    def spelling(self) -> list[str]:
+        """What each entry adds to a text; the special ones nothing, an unknown one U+FFFD.
+
+        A text is the concatenation of what its ids add, but for the spaces around words and at its ends.
+        """
+        space = " " if self.kind == "word" else ""
+        known = [space + piece.replace(META, " ") for piece in self._pieces[len(SPECIALS) :]]
+        return ["", space + "\ufffd", "", "", *known]
+
     def encode(self, text: str) -> Encoding:
         """Return the ids of `text` with their tokens and offsets; an empty text has none."""
         return self.encode_batch([text])[0]

@@ -1,0 +1,92 @@
+"""Attention pooling: a sequence to one vector, by scores that need no query."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from regard.attention import AttentionMap, attend
+from regard.attention.scores import Dot
+from regard.errors import InputError, ShapeError
+
+__all__ = ["AttentionPooling"]
+
+
+class AttentionPooling(nn.Module):
+    r"""A weighted mean of a sequence, its weights learned from the sequence itself.
+
+    .. math::
+        u_t = \tanh(W h_t + b) \qquad
+        \alpha = \operatorname{softmax}_t(v^\top u_t + p_t) \qquad
+        s = \sum_t \alpha_t h_t
+
+    The one formula of two papers. In hierarchical attention :math:`v` is the *context vector*, "what
+    is the informative word" (Yang et al. 2016, "Hierarchical Attention Networks for Document
+    Classification"); with `hidden=1` it is the learnable function of feed-forward attention (Raffel
+    and Ellis 2016, "Feed-Forward Networks with Attention Can Solve Some Long-Term Memory Problems"),
+    its range learned too. The position bias :math:`p_t`, from zero, says where to look whatever
+    stands there. Several heads share :math:`W` and have a :math:`v` (and :math:`p`) each, and their
+    means stand side by side (Lin et al. 2017, "A Structured Self-Attentive Sentence Embedding").
+
+    It is dot-product attention with a learned query :math:`v`, and runs as that.
+
+    Args:
+        width: features of the sequence.
+        hidden: rows of :math:`W`; `None` for as many as `width`.
+        heads: ways of looking.
+        positions: how many places have a bias of their own; 0 for no bias.
+
+    Raises:
+        InputError: a size below its least.
+    """
+
+    def __init__(
+        self, width: int, hidden: int | None = None, *, heads: int = 1, positions: int = 0
+    ) -> None:
+        super().__init__()
+        hidden = width if hidden is None else hidden
+        if min(width, hidden, heads) < 1 or positions < 0:
+            raise InputError(
+                f"width={width}, hidden={hidden}, heads={heads} must be at least 1 and "
+                f"positions={positions} at least 0"
+            )
+        self.project = nn.Linear(width, hidden)
+        self.context = nn.Parameter(torch.empty(heads, 1, hidden))
+        self.position = nn.Parameter(torch.zeros(heads, 1, positions)) if positions else None
+        nn.init.normal_(self.context, std=hidden**-0.5)
+
+    def forward(self, sequence: Tensor, mask: Tensor | None = None) -> tuple[Tensor, AttentionMap]:
+        """Pool each row of a batch, or several parts of each.
+
+        Args:
+            sequence: `(batch, length, width)`.
+            mask: `(batch, length)` Boolean, `True` where a token stands; `None` for everywhere. Or
+                `(batch, parts, length)`, `True` where a token stands that belongs to the part: a
+                document is pooled sentence by sentence so.
+
+        Returns:
+            What was pooled, `(batch, heads * width)` or `(batch, parts, heads * width)`, zeros where
+            the mask holds no token; and the map, `(batch, heads, parts, length)` with one part
+            unless there are more.
+
+        Raises:
+            ShapeError: a sequence longer than the position bias.
+        """
+        length = sequence.shape[1]
+        if self.position is not None and length > self.position.shape[-1]:
+            raise ShapeError(
+                f"a sequence of {length} tokens, but the position bias has "
+                f"{self.position.shape[-1]}; cut the sequence or make the pooling with more positions"
+            )
+        parts = mask.shape[1] if mask is not None and mask.ndim == 3 else 1
+        value = sequence[:, None]
+        pooled, weights = attend(
+            self.context.expand(len(sequence), -1, parts, -1),
+            torch.tanh(self.project(value)),
+            value,
+            score=Dot(),
+            mask=None if mask is None else mask.view(len(mask), 1, parts, length),
+            bias=None if self.position is None else self.position[..., :length],
+        )
+        pooled = pooled.transpose(1, 2).flatten(2)
+        return (pooled if mask is not None and mask.ndim == 3 else pooled[:, 0]), weights

@@ -1,0 +1,1 @@
+"""Classifiers: each reads a text into one vector that says what it attended to."""

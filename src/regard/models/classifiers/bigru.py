@@ -1,0 +1,47 @@
+"""A bidirectional GRU whose states attention pools."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from regard.layers.pooling import AttentionPooling
+from regard.models.classifiers.reading import Reader, Reading, ReadingClassifier, WordEmbedding
+from regard.models.classifiers.settings import BigruSettings
+from regard.models.parts import padding_mask
+from regard.models.recurrent import BiEncoder
+
+__all__ = ["Bigru"]
+
+
+class BigruReader(Reader):
+    """Embedding, bidirectional GRU, attention pooling (map `"pooling"`)."""
+
+    def __init__(self, settings: BigruSettings) -> None:
+        super().__init__()
+        width = 2 * settings.width
+        self.embedding = WordEmbedding(settings)
+        self.encoder = BiEncoder(
+            "gru",
+            settings.embedding,
+            settings.width,
+            layers=settings.layers,
+            dropout=settings.dropout,
+        )
+        self.pooling = AttentionPooling(width, heads=settings.heads)
+        self.width = width * settings.heads
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Reading:
+        """Read, pool."""
+        states, _ = self.encoder(self.embedding(ids), lengths)
+        pooled, weights = self.pooling(states, padding_mask(lengths, ids.shape[1]))
+        return pooled, {"pooling": [weights]}
+
+
+class Bigru(ReadingClassifier):
+    """`bigru`."""
+
+    settings: BigruSettings
+
+    def reader(self) -> BigruReader:
+        """A member."""
+        return BigruReader(self.settings)

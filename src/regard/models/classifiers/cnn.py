@@ -1,0 +1,62 @@
+"""Convolution, self-attention, attention pooling."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regard.layers.dropout import Dropout
+from regard.layers.multihead import MultiHeadAttention
+from regard.layers.pooling import AttentionPooling
+from regard.models.classifiers.reading import Reader, Reading, ReadingClassifier, WordEmbedding
+from regard.models.classifiers.settings import CnnSettings
+from regard.models.parts import padding_mask
+
+__all__ = ["Cnn"]
+
+
+class CnnReader(Reader):
+    """N-gram detectors (Kim 2014) that look at each other before attention pools them.
+
+    Maps: `"encoder"`, the self-attention between places, and `"pooling"`.
+    """
+
+    def __init__(self, settings: CnnSettings) -> None:
+        super().__init__()
+        width = settings.width * len(settings.windows)
+        self.embedding = WordEmbedding(settings)
+        self.filters = nn.ModuleList(
+            nn.Conv1d(settings.embedding, settings.width, window) for window in settings.windows
+        )
+        self.attention = MultiHeadAttention(width, settings.looks)
+        self.dropout = Dropout(settings.dropout)
+        self.pooling = AttentionPooling(width, heads=settings.heads)
+        self.width = width * settings.heads
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Reading:
+        """Detect, compare, pool."""
+        mask = padding_mask(lengths, ids.shape[1])
+        embedded = self.embedding(ids).mT
+        found = torch.cat([_slide(filters, embedded) for filters in self.filters], 1).relu().mT
+        compared, looks = self.attention(self.dropout(found), mask=mask[:, None, None])
+        pooled, weights = self.pooling(found + compared, mask)
+        return pooled, {"encoder": [looks], "pooling": [weights]}
+
+
+def _slide(filters: nn.Module, x: Tensor) -> Tensor:
+    """Centre the window on each place; an even one sees more to the right."""
+    assert isinstance(filters, nn.Conv1d)
+    more = filters.kernel_size[0] - 1
+    found: Tensor = filters(F.pad(x, (more // 2, more - more // 2)))
+    return found
+
+
+class Cnn(ReadingClassifier):
+    """`cnn`."""
+
+    settings: CnnSettings
+
+    def reader(self) -> CnnReader:
+        """A member."""
+        return CnnReader(self.settings)

@@ -1,0 +1,162 @@
+"""Every n-gram of a batch of texts in a handful of array operations, straight from token ids.
+
+A tokenizer's ids spell the text, so n-grams of characters and words need no second tokenizer: the characters of
+all texts of the batch are laid end to end, spaces around each text, and an n-gram is a place in that row.
+An n-gram is known by a 64-bit hash, its `key`; among a million n-grams the chance that any two
+share a key is one in thirty million.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Ints", "Ngrams", "Occurrences", "Spelling"]
+
+Ints = NDArray[np.int64]
+Hashes = NDArray[np.uint64]
+
+_WORDS, _CHARACTERS = 0, 1
+_SPACE, _LETTER, _SIGN = 0, 1, 2
+_BASE = np.uint64(0x9E3779B97F4A7C15)
+_PLACE = np.uint64(1 << 21)  # above every code point
+
+
+class Occurrences(NamedTuple):
+    """N-grams as they stand in a batch, one entry each time one occurs.
+
+    Attributes:
+        key: the hash of the n-gram; odd for characters, even for words.
+        row: the text it stands in.
+        start: the character of `Spelling.code` it begins with.
+        end: one past its last character.
+    """
+
+    key: Ints
+    row: Ints
+    start: Ints
+    end: Ints
+
+
+class Spelling(NamedTuple):
+    """The characters of a batch of texts, laid end to end.
+
+    Attributes:
+        code: lower-case code points; every text stands between spaces.
+        kind: space, letter or sign.
+        row: the text of each character.
+        place: which token of the text it comes from, counted from 1; the spaces around a text
+            come from 0 and from its length + 1.
+    """
+
+    code: Ints
+    kind: Ints
+    row: Ints
+    place: Ints
+
+
+class Ngrams:
+    """N-grams of words and of characters within words.
+
+    Words are runs of letters and digits or single signs; characters are taken with the space before
+    and after what stands between two spaces, as `char_wb` of scikit-learn does.
+
+    Args:
+        code: the characters that each id adds to a text, one id after the other; the texts themselves
+            are their concatenation.
+        end: for each id, where its characters end in `code`.
+        words: the longest n-gram of words.
+        characters: the longest n-gram of characters; the shortest has two.
+    """
+
+    def __init__(self, code: Ints, end: Ints, *, words: int = 2, characters: int = 5) -> None:
+        self.words, self.characters = words, characters
+        self._code = np.append(code.astype(np.int64), ord(" "))  # one id more: a space
+        self._kind = np.array([_kind(chr(character)) for character in self._code], np.int64)
+        self._offset = np.concatenate([[0], end.astype(np.int64), [len(self._code)]])
+
+    @staticmethod
+    def alphabet(surfaces: Sequence[str]) -> tuple[Ints, Ints]:
+        """Return `code` and `end` of what each id adds to a text, in lower case."""
+        lower = [surface.lower() for surface in surfaces]
+        code = np.array([ord(character) for surface in lower for character in surface], np.int64)
+        return code, np.cumsum([len(surface) for surface in lower], dtype=np.int64)
+
+    def spell(self, ids: Ints, lengths: Ints) -> Spelling:
+        """Lay out the characters of `ids` `(batch, length)`."""
+        batch, length = ids.shape
+        place = np.arange(length + 2)
+        space = len(self._offset) - 2
+        framed = np.full((batch, length + 2), space)
+        framed[:, 1:-1] = ids
+        framed[place > lengths[:, None]] = space
+        row, column = np.nonzero(place <= lengths[:, None] + 1)
+        token = framed[row, column]
+        first = self._offset[token]
+        count = self._offset[token + 1] - first
+        owner = np.repeat(np.arange(len(token)), count)
+        at = np.arange(len(owner)) + np.repeat(first - np.cumsum(count) + count, count)
+        return Spelling(self._code[at], self._kind[at], row[owner], column[owner])
+
+    def occurrences(self, spelling: Spelling) -> Occurrences:
+        """Find every n-gram of a spelling."""
+        found = [*self._of_words(spelling), *self._of_characters(spelling)]
+        return Occurrences(*map(np.concatenate, zip(*found, strict=True)))
+
+    def _of_words(self, spelling: Spelling) -> list[Occurrences]:
+        letter = spelling.kind == _LETTER
+        begins = spelling.kind == _SIGN
+        begins[1:] |= letter[1:] & ~letter[:-1]
+        start = np.flatnonzero(begins)
+        inside = np.flatnonzero(spelling.kind)
+        word = (np.cumsum(begins) - 1)[inside]
+        size = np.bincount(word, minlength=len(start))
+        offset = (inside - start[word]).astype(np.uint64)
+        single = np.zeros(len(start), np.uint64)
+        np.add.at(single, word, _mix(spelling.code[inside].astype(np.uint64) + offset * _PLACE))
+        row, end = spelling.row[start], start + size
+        found, key = [], single
+        for n in range(1, self.words + 1):
+            if n > 1:
+                key = key[:-1] * _BASE + single[n - 1 :]
+            count = len(key)
+            keep = np.flatnonzero(row[:count] == row[n - 1 :])
+            found.append(_found(key[keep], _WORDS, n, row[keep], start[keep], end[keep + n - 1]))
+        return found
+
+    def _of_characters(self, spelling: Spelling) -> list[Occurrences]:
+        single = _mix(spelling.code.astype(np.uint64))
+        space = spelling.kind == _SPACE
+        spaces = np.cumsum(space)
+        found, key = [], single
+        for n in range(2, self.characters + 1):
+            key = key[:-1] * _BASE + single[n - 1 :]
+            first, last = space[: len(key)], space[n - 1 :]
+            # No space but at either end, and something between them.
+            inner = spaces[n - 1 :] - spaces[: len(key)] - last
+            keep = np.flatnonzero((inner == 0) & ~(first & last & (n == 2)))
+            found.append(_found(key[keep], _CHARACTERS, n, spelling.row[keep], keep, keep + n))
+        return found
+
+
+def _found(key: Hashes, block: int, n: int, row: Ints, start: Ints, end: Ints) -> Occurrences:
+    salted = _mix(key + np.uint64(n))
+    return Occurrences((salted & ~np.uint64(1) | np.uint64(block)).view(np.int64), row, start, end)
+
+
+def _mix(x: Hashes) -> Hashes:
+    """Scatter 64 bits over 64 bits (the finaliser of splitmix64, Steele et al. 2014)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _kind(character: str) -> int:
+    if character.isspace():
+        return _SPACE
+    letter = character.isalnum() or character in "'_’" or unicodedata.category(character)[0] == "M"
+    return _LETTER if letter else _SIGN

@@ -1,0 +1,150 @@
+"""The settings of the classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from regard.errors import SettingsError
+from regard.models.settings import ModelSettings, Rate, Size, configure, register
+
+__all__ = [
+    "BigruSettings",
+    "ClassifierSettings",
+    "CnnSettings",
+    "HierarchicalSettings",
+    "TransformerClassifierSettings",
+    "WideSettings",
+]
+
+Values = Mapping[str, Any]
+
+
+class ClassifierSettings(ModelSettings):
+    """What all classifiers have in common."""
+
+    size: Size  # rows of the vocabulary
+    labels: Annotated[int, Field(ge=2)]
+    embedding: Size = 100
+    dropout: Rate = 0.5  # of embeddings and of what is pooled
+    word_dropout: Rate = 0.1  # tokens read as unknown, in training
+    heads: Size = 1  # of the pooling
+    members: Size = 1  # networks that vote, each trained for itself
+
+
+class BigruSettings(ClassifierSettings):
+    """Embedding, bidirectional GRU, attention pooling (Zhou et al. 2016, with a GRU)."""
+
+    kind: Literal["bigru"] = "bigru"
+    width: Size = 64  # of each direction
+    layers: Size = 1
+
+    presets: ClassVar[Mapping[str, Values]] = {
+        "tiny": {"embedding": 50, "width": 32},
+        "small": {},
+        "base": {"embedding": 200, "width": 128, "layers": 2},
+    }
+
+
+class CnnSettings(ClassifierSettings):
+    """Embedding, convolution (Kim 2014), self-attention, attention pooling."""
+
+    kind: Literal["cnn"] = "cnn"
+    width: Size = 50  # filters of each window
+    windows: tuple[Size, ...] = (1, 2, 3)  # tokens that a filter sees
+    looks: Size = 2  # heads of the self-attention
+
+    presets: ClassVar[Mapping[str, Values]] = {
+        "tiny": {"embedding": 50, "width": 32, "windows": (3,)},
+        "small": {},
+        "base": {"embedding": 200, "width": 100, "windows": (1, 2, 3, 4), "looks": 4},
+    }
+
+    @model_validator(mode="after")
+    def _fits(self) -> CnnSettings:
+        width = self.width * len(self.windows)
+        if not self.windows or width % self.looks:
+            raise SettingsError(
+                f"{len(self.windows)} windows of {self.width} filters make {width}, which does not "
+                f"divide by looks={self.looks}; try width={self.looks * 16}"
+            )
+        return self
+
+
+class TransformerClassifierSettings(ClassifierSettings):
+    """Transformer encoder (Vaswani et al. 2017) with a head on its pooled or its first state."""
+
+    kind: Literal["transformer-classifier"] = "transformer-classifier"
+    head: Literal["pooled", "first"] = "pooled"
+    embedding: Size = 128  # and of every layer
+    layers: Size = 2
+    looks: Size = 4  # heads of the self-attention
+    feedforward: Size = 256
+    dropout: Rate = 0.3
+    positions: Literal["sinusoidal", "rotary"] = "sinusoidal"
+
+    presets: ClassVar[Mapping[str, Values]] = {
+        "tiny": {"embedding": 64, "layers": 1, "feedforward": 128},
+        "small": {},
+        "base": {"embedding": 256, "layers": 4, "looks": 8, "feedforward": 1024},
+    }
+
+    @model_validator(mode="after")
+    def _fits(self) -> TransformerClassifierSettings:
+        if self.embedding % self.looks:
+            raise SettingsError(
+                f"embedding={self.embedding} does not divide by looks={self.looks}; "
+                f"try embedding={-(-self.embedding // self.looks) * self.looks}"
+            )
+        return self
+
+
+class HierarchicalSettings(ClassifierSettings):
+    """Attention over words makes sentences, attention over sentences the document (Yang et al. 2016)."""
+
+    kind: Literal["hierarchical"] = "hierarchical"
+    width: Size = 50  # of each direction, of words and of sentences
+    longest: Size = 60  # tokens of a sentence; longer ones are cut in parts
+
+    presets: ClassVar[Mapping[str, Values]] = {
+        "tiny": {"embedding": 50, "width": 32},
+        "small": {},
+        "base": {"embedding": 200, "width": 100},
+    }
+
+
+class WideSettings(ClassifierSettings):
+    """N-grams beside attention, as wide and deep models are made (Cheng et al. 2016)."""
+
+    kind: Literal["wide"] = "wide"
+    deep: Literal["bigru", "cnn", "transformer-classifier", "hierarchical"] = "cnn"
+    preset: Literal["tiny", "small", "base"] = "small"  # of the deep part
+    share: Annotated[float, Field(ge=0.0)] = 0.5  # of the deep part in the sum of the logits
+    most_ngrams: Size = 200_000
+    penalty: Annotated[float, Field(gt=0.0)] = 0.5  # L2, on the weights of the n-grams
+    letters: Annotated[int, Field(ge=0)] = 0  # characters of the vocabulary; found in the data
+    ngrams: Annotated[int, Field(ge=0)] = 0  # known n-grams; found in the data
+
+    presets: ClassVar[Mapping[str, Values]] = {
+        "tiny": {"preset": "tiny"},
+        "small": {"members": 2},
+        "base": {"preset": "base", "members": 2},
+    }
+
+    def of_deep(self) -> ModelSettings:
+        """Settings of the deep part."""
+        shared = {name: getattr(self, name) for name in ("size", "labels", *_SHARED)}
+        return configure(self.deep, self.preset, **shared)
+
+
+_SHARED = ("dropout", "word_dropout", "heads", "members")
+
+register(BigruSettings, "regard.models.classifiers.bigru:Bigru")
+register(CnnSettings, "regard.models.classifiers.cnn:Cnn")
+register(
+    TransformerClassifierSettings, "regard.models.classifiers.transformer:TransformerClassifier"
+)
+register(HierarchicalSettings, "regard.models.classifiers.hierarchical:Hierarchical")
+register(WideSettings, "regard.models.classifiers.wide:WideAndDeep")

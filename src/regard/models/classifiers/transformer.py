@@ -1,0 +1,70 @@
+"""A Transformer encoder with a pooled or first-token head."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from regard.attention import padding
+from regard.layers import Positions, RotaryPositions, SinusoidalPositions
+from regard.layers.pooling import AttentionPooling
+from regard.models.classifiers.reading import Reader, Reading, ReadingClassifier, WordEmbedding
+from regard.models.classifiers.settings import TransformerClassifierSettings
+from regard.models.parts import padding_mask
+from regard.models.settings import TransformerSettings
+from regard.models.transformer import EncoderLayer
+
+__all__ = ["TransformerClassifier"]
+
+
+class TransformerReader(Reader):
+    """Self-attention layers (maps `"encoder"`), then attention pooling (`"pooling"`) or the first state.
+
+    The first-token head is made for texts that begin with a token of their own (BERT's `[CLS]`); on
+    others, what it reads is the first word, with all it looked at.
+    """
+
+    def __init__(self, settings: TransformerClassifierSettings) -> None:
+        super().__init__()
+        width, turning = settings.embedding, settings.positions == "rotary"
+        self.embedding = WordEmbedding(settings)
+        self.places = None if turning else SinusoidalPositions(width)
+        inside = RotaryPositions() if turning else Positions()
+        layer = TransformerSettings(
+            source_size=settings.size,
+            target_size=settings.size,
+            width=width,
+            heads=settings.looks,
+            feedforward=settings.feedforward,
+            dropout=settings.dropout,
+        )
+        self.layers = nn.ModuleList(EncoderLayer(layer, inside) for _ in range(settings.layers))
+        self.norm = nn.LayerNorm(width)
+        pooled = settings.head == "pooled"
+        self.pooling = AttentionPooling(width, heads=settings.heads) if pooled else None
+        self.width = width * settings.heads if pooled else width
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Reading:
+        """Compare, then pool or take the first."""
+        x = self.embedding(ids)
+        if self.places is not None:
+            x = x + self.places(ids.shape[1])
+        mask = padding(lengths)
+        maps = []
+        for layer in self.layers:
+            x, weights = layer(x, mask)
+            maps.append(weights)
+        x = self.norm(x)
+        if self.pooling is None:
+            return x[:, 0], {"encoder": maps}
+        pooled, weights = self.pooling(x, padding_mask(lengths, ids.shape[1]))
+        return pooled, {"encoder": maps, "pooling": [weights]}
+
+
+class TransformerClassifier(ReadingClassifier):
+    """`transformer-classifier`."""
+
+    settings: TransformerClassifierSettings
+
+    def reader(self) -> TransformerReader:
+        """A member."""
+        return TransformerReader(self.settings)
