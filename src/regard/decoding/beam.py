@@ -5,24 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regard.decoding.hypothesis import Trail
+from regard.decoding.hypothesis import Trail, length_penalty
 from regard.decoding.rules import Rules
 from regard.decoding.walk import Walk
-from regard.text import BOS, EOS
+from regard.text import EOS
 
-__all__ = ["beam_search", "length_penalty"]
-
-
-def length_penalty(length: int, alpha: float) -> float:
-    r"""What a summed log-probability is divided by (Wu et al. 2016, equation 14).
-
-    .. math:: \left(\frac{5 + |y|}{6}\right)^\alpha
-
-    Args:
-        length: tokens, EOS included.
-        alpha: 0 leaves the sum as it is; larger favours longer sequences.
-    """
-    return ((5 + length) / 6) ** alpha
+__all__ = ["beam_search"]
 
 
 def beam_search(
@@ -37,7 +25,7 @@ def beam_search(
     Args:
         walk: `width` rows of state per row of memory.
         rules: one row per row of state.
-        trail: empty, one row per row of state.
+        trail: one row per row of state.
         width: of the beam.
 
     Returns:
@@ -46,13 +34,12 @@ def beam_search(
     alpha = rules.settings.length_penalty
     device = trail.example.device
     examples = len(trail.example) // width
-    token = torch.full_like(trail.example, BOS)
     total = torch.full((examples, width), -torch.inf, device=device)
     total[:, 0] = 0.0  # all rows of an example are equal at first: one of them is enough
     count = torch.zeros(examples, dtype=torch.int64, device=device)
     done: list[tuple[Tensor, Trail]] = []
     while examples:
-        log_probs, weights, walk = walk.step(token)
+        log_probs, weights, walk = walk.step(trail.latest)
         score, choice, parent = _candidates(rules.apply(log_probs, trail.ids), total)
         parent = parent + torch.arange(0, examples * width, width, device=device)[:, None]
         ends = (choice == EOS) & score.isfinite()
@@ -69,10 +56,9 @@ def beam_search(
         alive = ((count < width) & score.gather(1, live).isfinite().any(1)).nonzero()[:, 0]
         live, score, choice, parent = live[alive], score[alive], choice[alive], parent[alive]
         rows = parent.gather(1, live).view(-1)
-        token = choice.gather(1, live).view(-1)
         gained = score.gather(1, live)
         log_prob = gained.view(-1) - total.view(-1)[rows]
-        trail = trail.select(rows).extend(token, log_prob, weights[rows])
+        trail = trail.select(rows).extend(choice.gather(1, live).view(-1), log_prob, weights[rows])
         rules = rules.select(rows)
         walk = walk.select(rows, alive if len(alive) < examples else None)
         total, count, examples = gained, count[alive], len(alive)

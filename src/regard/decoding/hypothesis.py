@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from regard.models import Rows
+from regard.text import BOS
 
-__all__ = ["Hypothesis", "Trail"]
+__all__ = ["Hypothesis", "Trail", "length_penalty"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,31 @@ class Hypothesis:
         """The same hypothesis with `alignment` read at the step where tokens enter, or leave."""
         return replace(self, reading=reading)
 
+    def after(self, given: int, alpha: float) -> Hypothesis:
+        """The same hypothesis without its first `given` tokens, scored by the others alone."""
+        logs = self.log_probs[given:]
+        score = sum(logs) / length_penalty(len(logs), alpha)
+        return replace(
+            self,
+            ids=self.ids[given:],
+            score=score,
+            log_probs=logs,
+            attention=self.attention[given:],
+        )
+
+
+def length_penalty(length: int, alpha: float) -> float:
+    r"""What a summed log-probability is divided by (Wu et al. 2016, equation 14).
+
+    .. math:: \left(\frac{5 + |y|}{6}\right)^\alpha
+
+    Args:
+        length: tokens, EOS included.
+        alpha: 0 leaves the sum as it is; larger favours longer sequences.
+    """
+    penalty: float = ((5 + length) / 6) ** alpha
+    return penalty
+
 
 @dataclass(frozen=True)
 class Trail(Rows):
@@ -70,6 +96,21 @@ class Trail(Rows):
             torch.empty(rows, 0, device=device),
             torch.empty(rows, 0, keys, device=device),
         )
+
+    def begun(self, ids: Tensor) -> Self:
+        """The empty trail with a beginning `(rows, steps)` that was given, not decoded."""
+        steps = ids.shape[1]
+        return replace(
+            self,
+            ids=ids,
+            log_probs=self.log_probs.new_zeros(len(ids), steps),
+            attention=self.attention.new_zeros(len(ids), steps, self.attention.shape[2]),
+        )
+
+    @property
+    def latest(self) -> Tensor:
+        """The token to feed next, `(rows)`; BOS at the beginning."""
+        return self.ids[:, -1] if self.ids.shape[1] else torch.full_like(self.example, BOS)
 
     def extend(self, token: Tensor, log_prob: Tensor, weights: Tensor) -> Self:
         """One token further: `token` and `log_prob` `(rows)`, `weights` `(rows, keys)`."""

@@ -21,11 +21,13 @@ class Rules(Rows):
 
     Attributes:
         limit: `(rows)`, how many tokens may precede EOS.
+        least: `(rows)`, how many must.
         prefix: `(rows, steps)`, tokens that must begin the sequence, `PAD` where it is free.
-        settings: minimum length, blocked n-grams.
+        settings: blocked n-grams and UNK.
     """
 
     limit: Tensor
+    least: Tensor
     prefix: Tensor
     settings: DecodingSettings
 
@@ -33,19 +35,18 @@ class Rules(Rows):
     def of(
         cls,
         settings: DecodingSettings,
-        source_lengths: Tensor,
+        limit: Tensor,
+        *,
+        least: Tensor,
         prefix: Sequence[Sequence[int]] | None,
     ) -> Rules:
-        """The rules of a batch; a sequence may always be as long as its forced beginning."""
-        device = source_lengths.device
-        beginnings = [list(p) for p in prefix] if prefix else [[]] * len(source_lengths)
+        """The rules of a batch; a sequence may always be as long as it must."""
+        beginnings = [list(p) for p in prefix] if prefix else [[]] * len(limit)
         width = max(map(len, beginnings))
-        forced = torch.tensor([p + [PAD] * (width - len(p)) for p in beginnings], device=device)
-        limit = 2 * source_lengths + 20
-        if settings.max_length is not None:
-            limit = torch.full_like(limit, settings.max_length)
-        least = torch.tensor([max(len(p), settings.min_length) for p in beginnings], device=device)
-        return cls(torch.maximum(limit, least), forced.to(torch.int64), settings)
+        forced = limit.new_tensor([p + [PAD] * (width - len(p)) for p in beginnings])
+        given = limit.new_tensor([len(p) for p in beginnings])
+        limit = torch.maximum(limit, torch.maximum(given, least))
+        return cls(limit, least, forced.view(len(limit), width), settings)
 
     def apply(self, scores: Tensor, ids: Tensor) -> Tensor:
         """`scores` `(rows, vocab)` with -inf at what may not follow `ids` `(rows, steps)`; in place."""
@@ -58,8 +59,7 @@ class Rules(Rows):
             scores[:, UNK] = -torch.inf
         if self.settings.block_ngrams:
             scores[repeated_ngrams(ids, self.settings.block_ngrams, scores.shape[1])] = -torch.inf
-        if steps < self.settings.min_length:
-            scores[:, EOS] = -torch.inf
+        scores[:, EOS].masked_fill_(steps < self.least, -torch.inf)
         if len(rows):
             scores[rows] = -torch.inf
             scores[rows, forced[rows]] = kept

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from regard.decoding.hypothesis import Trail
+from regard.decoding.hypothesis import Trail, length_penalty
 from regard.decoding.rules import Rules
 from regard.decoding.settings import DecodingSettings
 from regard.decoding.walk import Walk
-from regard.text import BOS, EOS
+from regard.text import EOS
 
 __all__ = ["follow", "likeliest", "sampler", "truncated"]
 
@@ -57,17 +57,17 @@ def follow(walk: Walk, rules: Rules, trail: Trail, pick: Pick) -> list[tuple[Ten
     Args:
         walk: one row of memory per row of state.
         rules: likewise.
-        trail: empty, likewise.
+        trail: likewise.
         pick: chooses a token per row from what the rules leave.
 
     Returns:
         `(scores, trail)` of the rows that finished together, in the order they did. A score is the
-        mean log-probability.
+        summed log-probability over the length penalty.
     """
     done: list[tuple[Tensor, Trail]] = []
-    token = torch.full_like(trail.example, BOS)
-    while len(token):
-        log_probs, weights, walk = walk.step(token)
+    alpha = rules.settings.length_penalty
+    while len(trail.ids):
+        log_probs, weights, walk = walk.step(trail.latest)
         scores = rules.apply(log_probs.clone(), trail.ids)
         token = pick(scores)
         chosen = log_probs.gather(1, token[:, None])[:, 0]
@@ -75,8 +75,8 @@ def follow(walk: Walk, rules: Rules, trail: Trail, pick: Pick) -> list[tuple[Ten
         finished = token == EOS
         if finished.any():
             over = trail.select(finished.nonzero()[:, 0])
-            done.append((over.log_probs.mean(1), over))
+            done.append((over.log_probs.sum(1) / length_penalty(over.ids.shape[1], alpha), over))
             alive = (~finished).nonzero()[:, 0]
-            token, trail, rules = token[alive], trail.select(alive), rules.select(alive)
+            trail, rules = trail.select(alive), rules.select(alive)
             walk = walk.select(alive, alive)
     return done

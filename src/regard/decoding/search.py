@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from regard.decoding.sample import follow, likeliest, sampler
 from regard.decoding.settings import DecodingSettings
 from regard.decoding.walk import Walk
 from regard.models import EncoderDecoder, LanguageModel, Memory
+from regard.text import BOS
 
 __all__ = ["decode", "generate", "search"]
 
@@ -49,7 +51,7 @@ def decode(
     order = source_lengths.argsort(descending=True, stable=True)
     answers: list[list[Hypothesis]] = [[] for _ in order]
     with _evaluating(model):
-        for indices in order.split(max(1, settings.rows // per_example)):
+        for indices in torch.split(order, max(1, settings.rows // per_example)):
             lengths = source_lengths[indices]
             memory = model.encode(source[indices, : int(lengths.max())], lengths)
             chosen = [prefix[i] for i in indices.tolist()] if prefix else None
@@ -74,7 +76,11 @@ def search(
     """
     width = settings.beam if settings.method == "beam" else settings.n_best
     example = torch.arange(memory.batch, device=source_lengths.device).repeat_interleave(width)
-    rules = Rules.of(settings, source_lengths, prefix).select(example)
+    limit = torch.full_like(source_lengths, settings.max_length or 0)
+    if settings.max_length is None:
+        limit = 2 * source_lengths + 20
+    least = torch.full_like(limit, settings.min_length)
+    rules = Rules.of(settings, limit, least=least, prefix=prefix).select(example)
     trail = Trail.empty(example, memory.mask.shape[1])
     walk = Walk(model, model.start(memory).select(example), memory)
     return _answers(walk, rules, trail, settings, source_lengths, model.reading)
@@ -89,12 +95,46 @@ def generate(
     Args:
         model: as in `decode`.
         prompts: token ids without BOS; may be empty.
-        settings: `min_length` and `max_length` count new tokens (`None`: 20 of them).
+        settings: how; sampling unless said otherwise. `min_length` and `max_length` count new tokens
+            (20 if not set).
 
     Returns:
-        Per prompt its hypotheses, best first; `ids` and `log_probs` are of the new tokens only.
+        Per prompt its hypotheses, best first; `ids` and `log_probs` are of the new tokens only, and
+        there is no `attention`, since there is no source.
     """
-    raise NotImplementedError
+    settings = settings or DecodingSettings(method="sample")
+    width = settings.beam if settings.method == "beam" else settings.n_best
+    answers: list[list[Hypothesis]] = []
+    with _evaluating(model):
+        for first in range(0, len(prompts), max(1, settings.rows // width)):
+            chosen = prompts[first : first + max(1, settings.rows // width)]
+            answers.extend(_continue(model, chosen, settings, width))
+    return answers
+
+
+def _continue(
+    model: LanguageModel, prompts: Prefixes, settings: DecodingSettings, width: int
+) -> list[list[Hypothesis]]:
+    """One batch: what all prompts have at least is read at once, the rest is forced step by step."""
+    device = next(model.parameters()).device
+    lengths = torch.tensor([len(p) for p in prompts], device=device)
+    example = torch.arange(len(prompts), device=device).repeat_interleave(width)
+    limit = lengths + (settings.max_length or 20)
+    rules = Rules.of(settings, limit, least=lengths + settings.min_length, prefix=prompts)
+    common = rules.prefix[:, : int(lengths.min())]
+    state = model.start(len(prompts))
+    if common.shape[1]:
+        begun = torch.cat([torch.full_like(common[:, :1], BOS), common[:, :-1]], 1)
+        state = model.read(begun, state).state
+    trail = Trail.empty(example, 0).begun(common.index_select(0, example))
+    walk = Walk(model, state.select(example), None)
+    found = _answers(
+        walk, rules.select(example), trail, settings, torch.zeros_like(lengths), "enters"
+    )
+    return [
+        [h.after(len(p), settings.length_penalty) for h in answer]
+        for p, answer in zip(prompts, found, strict=True)
+    ]
 
 
 def _answers(
@@ -103,7 +143,7 @@ def _answers(
     trail: Trail,
     settings: DecodingSettings,
     lengths: Tensor,
-    reading: str,
+    reading: Literal["enters", "leaves"],
 ) -> list[list[Hypothesis]]:
     """Run the method that the settings name, and sort what it finished by example and score."""
     if settings.method == "beam":

@@ -96,6 +96,51 @@ class MultiHeadAttention(nn.Module):
         self.output = nn.Linear(width, width, bias=bias)
         self.reset()
 
+    @classmethod
+    def from_torch(cls, module: nn.MultiheadAttention) -> Self:
+        """The same attention with the same numbers.
+
+        Args:
+            module: batch first or not: what is returned takes `(batch, length, width)`.
+
+        Raises:
+            InputError: if it has what this has not: extra key and value vectors, or keys and values of
+                two widths.
+        """
+        if module.bias_k is not None or module.add_zero_attn:
+            raise InputError(
+                "from_torch got a module with add_bias_kv or add_zero_attn; there is no such extra key "
+                "here, build it without"
+            )
+        if module.kdim != module.vdim:
+            raise InputError(
+                f"from_torch got keys of width {module.kdim} and values of width {module.vdim}; both are "
+                "projected from one memory here, so they must be equal"
+            )
+        bias, width = module.in_proj_bias is not None, module.embed_dim
+        made = cls(
+            width,
+            module.num_heads,
+            memory_width=None if module.kdim == width else module.kdim,
+            bias=bias,
+            dropout=module.dropout,
+        )
+        if made.memory is None:
+            source: dict[str, Tensor] = {"projection.weight": module.in_proj_weight}
+            source |= {"projection.bias": module.in_proj_bias} if bias else {}
+        else:
+            source = {
+                "projection.weight": module.q_proj_weight,
+                "memory.weight": torch.cat([module.k_proj_weight, module.v_proj_weight]),
+            }
+            if bias:
+                source["projection.bias"] = module.in_proj_bias[:width]
+                source["memory.bias"] = module.in_proj_bias[width:]
+        source["output.weight"] = module.out_proj.weight
+        source |= {"output.bias": module.out_proj.bias} if bias else {}
+        made.to(module.out_proj.weight).load_state_dict(source)
+        return made.train(module.training)
+
     def reset(self) -> None:
         """Xavier initialisation; queries, keys and values as one matrix (gain as in fairseq)."""
         for linear in filter(None, (self.projection, self.memory, self.output)):
@@ -163,18 +208,19 @@ class MultiHeadAttention(nn.Module):
                 f"this attention takes its keys from a memory of width {self.memory.in_features}; "
                 "pass memory=, or build it without memory_width for self-attention"
             )
-        query, rest = self.projection(x).split([self.width, 2 * self.shared], -1)
-        own = self._cache(rest)
+        sizes = [self.width, self.shared, self.shared]
+        query, key, value = torch.split(self.projection(x), sizes, -1)
         asked = self.positions.turn(self._heads(query, self.heads), first=first)
-        return asked, Cache(self.positions.turn(own.key, first=first), own.value)
+        own = self.positions.turn(self._heads(key, self.key_heads), first=first)
+        return asked, Cache(own, self._heads(value, self.key_heads))
 
     def _cache(self, key_value: Tensor) -> Cache:
-        key, value = key_value.split(self.shared, -1)
+        key, value = torch.split(key_value, self.shared, -1)
         return Cache(self._heads(key, self.key_heads), self._heads(value, self.key_heads))
 
     @staticmethod
     def _heads(x: Tensor, heads: int) -> Tensor:
-        return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:-1], heads, -1).transpose(1, 2)
 
     def _mix(
         self, query: Tensor, cache: Cache, mask: Mask | Tensor | None, bias: Bias | None

@@ -111,8 +111,9 @@ class SingleAttention(nn.Module, ABC):
 def projected_scores(score: Score, query: Tensor, key: Tensor) -> Tensor:
     """`score.pair` for a few queries, in one piece: `(batch, queries, keys)`."""
     if isinstance(score, AdditiveScore):
-        return torch.tanh(query[:, :, None] + key[:, None]) @ score.vector
-    scores: Tensor = score.pair(query[:, None], key[:, None])[:, 0]
+        scores: Tensor = torch.tanh(query[:, :, None] + key[:, None]) @ score.vector
+    else:
+        scores = score.pair(query[:, None], key[:, None])[:, 0]
     return scores
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from regard.layers.dropout import Dropout
 from regard.text import PAD
 
-__all__ = ["Embedding", "FeedForward", "WordDropout", "padding_mask"]
+__all__ = ["Branch", "Embedding", "FeedForward", "WordDropout", "padding_mask"]
 
 
 def padding_mask(lengths: Tensor, size: int) -> Tensor:
@@ -38,6 +39,34 @@ class Embedding(nn.Embedding):
     def forward(self, ids: Tensor) -> Tensor:
         """`(...)` ids to `(..., width)`."""
         return super().forward(ids) * self.factor
+
+
+class Branch(nn.Module):
+    """What surrounds a sublayer: `x + f(norm(x))` (pre) or `norm(x + f(x))` (post).
+
+    Pre-normalisation trains without warm-up, and deeper (Xiong et al. 2020).
+
+    Args:
+        width: of `x`.
+        norm: where the norm stands.
+        dropout: of what the sublayer adds.
+    """
+
+    def __init__(self, width: int, *, norm: Literal["pre", "post"], dropout: float) -> None:
+        super().__init__()
+        self.pre = norm == "pre"
+        self.norm = nn.LayerNorm(width)
+        self.dropout = Dropout(dropout)
+
+    def enter(self, x: Tensor) -> Tensor:
+        """What the sublayer reads."""
+        normed: Tensor = self.norm(x) if self.pre else x
+        return normed
+
+    def leave(self, x: Tensor, y: Tensor) -> Tensor:
+        """The sublayer's answer `y` joined to `x`."""
+        x = x + self.dropout(y)
+        return x if self.pre else self.norm(x)
 
 
 class FeedForward(nn.Sequential):

@@ -45,7 +45,7 @@ def recurrent_layer(
             if cell == "lstm" and "bias_ih" in name:
                 nn.init.ones_(parameter[width : 2 * width])
         else:
-            for gate in parameter.split(width):
+            for gate in torch.split(parameter, width):
                 (nn.init.orthogonal_ if "weight_hh" in name else nn.init.xavier_uniform_)(gate)
     return layer
 
@@ -127,8 +127,7 @@ class Recurrence(nn.Module):
 
     def prepare(self, x: Tensor) -> Tensor:
         """The inputs' share of the first layer's gates, for all steps in one product."""
-        weight, bias = self.rnn.weight_ih_l0, self.rnn.bias_ih_l0
-        return F.linear(x, weight[:, : self.inputs], bias)
+        return F.linear(x, self._weight("ih", 0)[:, : self.inputs], self._bias("ih", 0))
 
     def step(self, prepared: Tensor, fed: Tensor | None, hidden: Hidden) -> tuple[Tensor, Hidden]:
         """One step.
@@ -143,7 +142,7 @@ class Recurrence(nn.Module):
         """
         gates = prepared
         if fed is not None:
-            gates = gates + F.linear(fed, self.rnn.weight_ih_l0[:, self.inputs :])
+            gates = gates + F.linear(fed, self._weight("ih", 0)[:, self.inputs :])
         after: list[tuple[Tensor, ...]] = []
         for layer, before in enumerate(hidden):
             if layer:
@@ -171,10 +170,10 @@ class Recurrence(nn.Module):
 
 def _gru(gates: Tensor, recurrent: Tensor, before: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """torch's GRU: the reset gate acts on the product of the state, not on the state."""
-    width = before[0].shape[-1]
-    gate = torch.sigmoid(gates[:, : 2 * width] + recurrent[:, : 2 * width])
-    reset, update = gate[:, :width], gate[:, width:]
-    new = torch.tanh(torch.addcmul(gates[:, 2 * width :], reset, recurrent[:, 2 * width :]))
+    reset, update, new = gates.chunk(3, -1)
+    own_reset, own_update, own_new = recurrent.chunk(3, -1)
+    reset, update = torch.sigmoid(reset + own_reset), torch.sigmoid(update + own_update)
+    new = torch.tanh(torch.addcmul(new, reset, own_new))
     return (torch.lerp(new, before[0], update),)
 
 

@@ -54,6 +54,8 @@ class Rnn(EncoderDecoder):
     teacher forcing runs the cell over the whole target and asks all queries at once.
     """
 
+    settings: RnnSettings
+
     def __init__(self, settings: RnnSettings) -> None:
         super().__init__()
         self.settings = settings

@@ -15,6 +15,7 @@ from regard.errors import SettingsError, nearest
 
 __all__ = [
     "KINDS",
+    "ExtractiveSettings",
     "LmSettings",
     "ModelSettings",
     "PointerSettings",
@@ -154,6 +155,23 @@ class LmSettings(ModelSettings):
         return self
 
 
+class ExtractiveSettings(ModelSettings):
+    """Picks sentences by attention over them."""
+
+    kind: Literal["extractive"] = "extractive"
+    size: Size  # rows of the vocabulary
+    embedding: Size = 128
+    width: Size = 128  # of each direction of both encoders
+    places: Size = 64  # sentences that have a place of their own; later ones share the last
+    dropout: Rate = 0.3
+
+    presets: ClassVar[Mapping[str, Values]] = {
+        "tiny": {"embedding": 64, "width": 64},
+        "small": {},
+        "base": {"embedding": 256, "width": 256},
+    }
+
+
 def _divides(whole: int, parts: int, *, what: str = "width", by: str = "heads") -> None:
     if whole % parts:
         raise SettingsError(
@@ -188,6 +206,7 @@ def register(settings: type[ModelSettings], module: str) -> None:
 register(TransformerSettings, "regard.models.transformer:Transformer")
 register(RnnSettings, "regard.models.rnn:Rnn")
 register(PointerSettings, "regard.models.pointer:Pointer")
+register(ExtractiveSettings, "regard.models.extractive:Extractive")
 register(LmSettings, "regard.models.lm:Lm")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from regard.layers import (
 )
 from regard.layers.dropout import Dropout
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
-from regard.models.parts import Embedding, FeedForward, padding_mask
+from regard.models.parts import Branch, Embedding, FeedForward, padding_mask
 from regard.models.settings import TransformerSettings
 
 __all__ = ["Transformer"]
@@ -41,27 +42,8 @@ class TransformerState(State):
     position: int
 
 
-class Branch(nn.Module):
-    """What surrounds a sublayer: `x + f(norm(x))` (pre) or `norm(x + f(x))` (post).
-
-    Pre-normalisation trains without warm-up and deeper (Xiong et al. 2020).
-    """
-
-    def __init__(self, settings: TransformerSettings) -> None:
-        super().__init__()
-        self.pre = settings.norm == "pre"
-        self.norm = nn.LayerNorm(settings.width)
-        self.dropout = Dropout(settings.dropout)
-
-    def enter(self, x: Tensor) -> Tensor:
-        """What the sublayer reads."""
-        normed: Tensor = self.norm(x) if self.pre else x
-        return normed
-
-    def leave(self, x: Tensor, y: Tensor) -> Tensor:
-        """The sublayer's answer `y` joined to `x`."""
-        x = x + self.dropout(y)
-        return x if self.pre else self.norm(x)
+def _branch(settings: TransformerSettings) -> Branch:
+    return Branch(settings.width, norm=settings.norm, dropout=settings.dropout)
 
 
 def _feedforward(settings: TransformerSettings) -> FeedForward:
@@ -85,14 +67,14 @@ class EncoderLayer(nn.Module):
             dropout=settings.attention_dropout,
         )
         self.feedforward = _feedforward(settings)
-        self.around = nn.ModuleList(Branch(settings) for _ in range(2))
+        self.around_attention, self.around_feedforward = _branch(settings), _branch(settings)
 
     def forward(self, x: Tensor, mask: Mask | None) -> tuple[Tensor, AttentionMap]:
         """`(batch, length, width)` to the same, and the map."""
-        first, second = self.around
-        y, weights = self.attention(first.enter(x), mask=mask)
-        x = first.leave(x, y)
-        return second.leave(x, self.feedforward(second.enter(x))), weights
+        y, weights = self.attention(self.around_attention.enter(x), mask=mask)
+        x = self.around_attention.leave(x, y)
+        y = self.feedforward(self.around_feedforward.enter(x))
+        return self.around_feedforward.leave(x, y), weights
 
 
 class DecoderLayer(nn.Module):
@@ -107,7 +89,12 @@ class DecoderLayer(nn.Module):
             for p in (positions, None)
         )
         self.feedforward = _feedforward(settings)
-        self.around = nn.ModuleList(Branch(settings) for _ in range(3))
+        self.around_attention, self.around_cross = _branch(settings), _branch(settings)
+        self.around_feedforward = _branch(settings)
+
+    def remember(self, states: Tensor) -> Cache:
+        """Keys and values of the source, once for all steps."""
+        return self.cross.remember(states)
 
     def forward(
         self, x: Tensor, memory: Cache, mask: Mask | None, *, cache: Cache | None
@@ -119,14 +106,14 @@ class DecoderLayer(nn.Module):
         Returns:
             `(batch, length, width)`, the maps of both attentions, and the cache with the new positions.
         """
-        first, second, third = self.around
-        y, own, cache = self.attention.step(first.enter(x), cache)
-        x = first.leave(x, y)
-        asking = second.enter(x)
+        y, own, cache = self.attention.step(self.around_attention.enter(x), cache)
+        x = self.around_attention.leave(x, y)
+        asking = self.around_cross.enter(x)
         asking = asking.reshape(memory.key.shape[0], -1, asking.shape[-1])
         y, cross = self.cross.look(asking, memory, mask=mask)
-        x = second.leave(x, y.view_as(x))
-        return third.leave(x, self.feedforward(third.enter(x))), own, cross, cache
+        x = self.around_cross.leave(x, y.view_as(x))
+        y = self.feedforward(self.around_feedforward.enter(x))
+        return self.around_feedforward.leave(x, y), own, cross, cache
 
 
 class Transformer(EncoderDecoder):
@@ -197,7 +184,7 @@ class Transformer(EncoderDecoder):
             x, weights = layer(x, mask)
             maps.append(weights)
         x = self.encoder_norm(x)
-        caches = tuple(layer.cross.remember(x) for layer in self.decoder)
+        caches = tuple(layer.remember(x) for layer in self._decoder_layers())
         return TransformerMemory(real, caches), maps
 
     def _decode(
@@ -213,6 +200,11 @@ class Transformer(EncoderDecoder):
             caches.append(cache)
         state = TransformerState(tuple(caches), state.position + target.shape[1])
         return self.decoder_norm(x), own, cross, state
+
+    def _decoder_layers(self) -> Iterator[DecoderLayer]:
+        for layer in self.decoder:
+            assert isinstance(layer, DecoderLayer)
+            yield layer
 
     def _embed(self, embedding: nn.Module, ids: Tensor, *, first: int) -> Tensor:
         x = embedding(ids)

@@ -1,0 +1,36 @@
+"""Words the vocabulary does not know, looked up in the source by attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from regard.decoding.hypothesis import Hypothesis
+from regard.text import UNK
+
+__all__ = ["replace_unknown"]
+
+
+def replace_unknown(
+    hypothesis: Hypothesis,
+    tokens: Sequence[str],
+    source: Sequence[str],
+    *,
+    reading: Literal["enters", "leaves"] = "leaves",
+    dictionary: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Each UNK replaced by the source token attended to most (Luong et al. 2015; Jean et al. 2015).
+
+    Args:
+        hypothesis: with its attention.
+        tokens: what its ids spell.
+        source: tokens of the source; what the encoder read beyond them (EOS) is never copied.
+        reading: the step whose attention counts: by custom that which produced the UNK.
+        dictionary: translations of source tokens; one that is not in it is copied.
+    """
+    dictionary = dictionary or {}
+    looked = hypothesis.read(reading).alignment[:, : len(source)]
+    return [
+        dictionary.get(source[row.argmax()], source[row.argmax()]) if index == UNK else token
+        for index, token, row in zip(hypothesis.ids, tokens, looked, strict=True)
+    ]

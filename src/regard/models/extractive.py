@@ -1,0 +1,81 @@
+"""Attention over sentences that picks them, for summarising by extraction."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from regard.attention import AttentionMap
+from regard.layers import BahdanauAttention, Dropout
+from regard.layers.pooling import AttentionPooling
+from regard.models.contracts import Output
+from regard.models.parts import Embedding, padding_mask
+from regard.models.recurrent import BiEncoder
+from regard.models.settings import ExtractiveSettings
+
+__all__ = ["Extractive"]
+
+
+class Extractive(nn.Module):
+    r"""Words to sentences, sentences to a document, and the document asks for its sentences.
+
+    Each sentence is a BiGRU pooled by attention, read in order by a second BiGRU, as in hierarchical
+    attention (Yang et al. 2016); the whole document, the mean of its sentences, is then the query of
+    an additive attention over them, whose weights are the choice (a pointer, Vinyals et al. 2015):
+
+    .. math:: p(i) = \mathrm{softmax}_i(v^\top \tanh(W d + U h_i) + b_{place(i)})
+
+    Train it by cross entropy against the sentence, or the distribution over sentences, that
+    resembles the reference most.
+    """
+
+    def __init__(self, settings: ExtractiveSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        width = 2 * settings.width
+        self.embedding = Embedding(settings.size, settings.embedding)
+        self.dropout = Dropout(settings.dropout)
+        self.words = BiEncoder("gru", settings.embedding, settings.width)
+        self.pooling = AttentionPooling(width)
+        self.sentences = BiEncoder("gru", width, settings.width)
+        self.choice = BahdanauAttention(width, width)
+        self.place = nn.Parameter(torch.zeros(settings.places))
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Output:
+        """Score every sentence.
+
+        Args:
+            ids: `(batch, sentences, words)`, padded on the right both ways.
+            lengths: `(batch, sentences)`, words in each sentence; 0 where there is none.
+
+        Returns:
+            Logits `(batch, sentences)`, -inf where there is no sentence; maps under `"words"`
+            `(batch * sentences, 1, 1, words)` and `"sentences"` `(batch, 1, sentences)`, whose only
+            query is the document.
+        """
+        batch, count, size = ids.shape
+        real = lengths > 0
+        flat = lengths.flatten().clamp_min(1)
+        states, _ = self.words(self.dropout(self.embedding(ids.flatten(0, 1))), flat)
+        pooled, words = self.pooling(states, padding_mask(lengths.flatten(), size))
+        vectors = self.dropout(pooled.view(batch, count, -1))
+        states, _ = self.sentences(vectors, real.sum(1))
+        document = (states * real[..., None]).sum(1, keepdim=True) / real.sum(1)[:, None, None]
+        logits = self._logits(document, states, real)
+        weights = AttentionMap.from_dense(logits.softmax(-1)[:, None])
+        return Output(logits, {"words": [words], "sentences": [weights]})
+
+    def _logits(self, document: Tensor, states: Tensor, real: Tensor) -> Tensor:
+        asked, known = self.choice.ask(document), self.choice.remember(self.dropout(states))
+        scores = torch.tanh(asked + known) @ self.choice.vector
+        place = torch.arange(states.shape[1], device=states.device)
+        scores = scores + self.place[place.clamp_max(len(self.place) - 1)]
+        wide = torch.promote_types(scores.dtype, torch.float32)
+        return scores.to(wide).masked_fill(~real, -torch.inf)
+
+    @staticmethod
+    def pick(output: Output, count: int) -> list[list[int]]:
+        """The `count` best sentences of each document, in the order they stand there."""
+        best = output.logits.topk(min(count, output.logits.shape[1])).indices
+        kept = output.logits.isfinite().gather(1, best)
+        return [sorted(row[real].tolist()) for row, real in zip(best, kept, strict=True)]

@@ -1,0 +1,201 @@
+"""Pointer-generator with coverage, for summarising (See, Liu and Manning 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from regard.attention import AttentionMap
+from regard.layers import Dropout, PointerAttention, copy_distribution
+from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
+from regard.models.parts import Embedding, padding_mask
+from regard.models.recurrent import BiEncoder, Hidden, Recurrence
+from regard.models.settings import PointerSettings
+from regard.text import PAD, UNK
+
+__all__ = ["Pointer", "source_words"]
+
+
+@dataclass(frozen=True)
+class PointerMemory(Memory):
+    """Encoder states, their projection for the score, and the words that can be copied.
+
+    Attributes:
+        states: `(batch, keys, features)`.
+        remembered: `(batch, keys, hidden)`.
+        summary: `(batch, width)`, what the decoder starts from.
+        source: `(batch, keys)` ids, those past the vocabulary included.
+    """
+
+    states: Tensor
+    remembered: Tensor
+    summary: Tensor
+    source: Tensor
+
+
+@dataclass(frozen=True)
+class PointerState(State):
+    """Hidden state, the context of the step before, and the sum of all weights so far."""
+
+    hidden: Hidden
+    context: Tensor
+    coverage: Tensor
+
+
+class Pointer(EncoderDecoder):
+    r"""Writes a word of the vocabulary or copies one of the source.
+
+    .. math:: P(w) = p \, P_{\mathrm{vocab}}(w) + (1 - p) \sum_{i: w_i = w} a_{ti}, \quad
+              p = \sigma(w_c c_t + w_s s_t + w_x x_t + b)
+
+    Source and target share a vocabulary. A word that is not in it can still be copied: its id in the
+    source (and in the target) is `size` or more, a number of its own within the example, as
+    `source_words` gives. `logits` are log-probabilities and reach up to the largest such id of the batch.
+
+    `Output.penalty` is the coverage loss: looking again where it has looked before.
+    """
+
+    settings: PointerSettings
+
+    def __init__(self, settings: PointerSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        size, width = settings.embedding, settings.width
+        self.embedding = Embedding(settings.size, size)
+        self.dropout = Dropout(settings.dropout)
+        self.encoder = BiEncoder(settings.cell, size, width)
+        self.bridge = nn.Linear(2 * width, width)
+        self.attention = PointerAttention(width, 2 * width, coverage=settings.coverage > 0)
+        self.cell = Recurrence(settings.cell, size, width, feed=2 * width)
+        self.combine = nn.Linear(3 * width, size)
+        self.output = nn.Linear(size, settings.size)
+        self.writes = nn.Linear(3 * width + size, 1)
+        nn.init.zeros_(self.output.bias)
+        if settings.tied:
+            self.output.weight = self.embedding.weight
+
+    def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Output:
+        """Teacher forcing; maps under `"cross"`."""
+        memory = self.encode(source, source_lengths)
+        embedded = self.dropout(self._embed(target))
+        state, features, rows, again = self.start(memory), [], [], []
+        steps = zip(embedded.unbind(1), self.cell.prepare(embedded).unbind(1), strict=True)
+        for token, prepared in steps:
+            before = state.coverage
+            state, feature, weights = self._advance(token, prepared, state, memory)
+            features.append(feature)
+            rows.append(weights)
+            again.append(torch.minimum(weights, before).sum(-1))
+        weights = torch.stack(rows, 1)
+        logits = self._mixture(torch.stack(features, 1), weights, memory)
+        return Output(
+            logits,
+            {"cross": [AttentionMap.from_dense(weights)]},
+            self._penalty(torch.stack(again, 1), target != PAD),
+        )
+
+    def encode(self, source: Tensor, source_lengths: Tensor) -> PointerMemory:
+        """Read the source both ways and project it for the score."""
+        states, last = self.encoder(self.dropout(self._embed(source)), source_lengths)
+        return PointerMemory(
+            padding_mask(source_lengths, source.shape[1]),
+            states,
+            self.attention.remember(states),
+            torch.tanh(self.bridge(last)),
+            source,
+        )
+
+    def start(self, memory: Memory) -> PointerState:
+        """From the encoder's last states; nothing covered yet."""
+        assert isinstance(memory, PointerMemory)
+        context = torch.zeros_like(memory.states[:, 0])
+        coverage = torch.zeros_like(
+            memory.mask, dtype=torch.promote_types(context.dtype, torch.float32)
+        )
+        return PointerState(self.cell.begin(memory.summary), context, coverage)
+
+    def step(self, token: Tensor, state: State, memory: Memory) -> Step:
+        """One token per row; ids past the vocabulary are read as UNK."""
+        assert isinstance(state, PointerState)
+        assert isinstance(memory, PointerMemory)
+        embedded = self._embed(token)
+        state, feature, weights = self._advance(
+            embedded, self.cell.prepare(embedded), state, memory
+        )
+        batch = memory.batch
+        logits = self._mixture(_grouped(feature, batch), _grouped(weights, batch), memory)
+        return Step(logits.flatten(0, 1), state, weights)
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        embedded: Tensor = self.embedding(ids.where(ids < self.settings.size, UNK))
+        return embedded
+
+    def _advance(
+        self, token: Tensor, prepared: Tensor, state: PointerState, memory: PointerMemory
+    ) -> tuple[PointerState, Tensor, Tensor]:
+        """Cell and attention.
+
+        Returns:
+            The state, what the word is predicted from `(rows, features)`, and weights `(rows, keys)`.
+        """
+        output, hidden = self.cell.step(prepared, state.context, state.hidden)
+        context, weights, coverage = self.attention(
+            _grouped(output, memory.batch),
+            memory.remembered,
+            memory.states,
+            coverage=_grouped(state.coverage, memory.batch),
+            mask=memory.mask,
+        )
+        context, weights = context.flatten(0, 1), weights.flatten(0, 1)
+        feature = torch.cat([context, output, token], -1)
+        return PointerState(hidden, context, coverage.flatten(0, 1)), feature, weights
+
+    def _mixture(self, features: Tensor, weights: Tensor, memory: PointerMemory) -> Tensor:
+        """Log-probabilities `(batch, queries, size + words of the source's own)`."""
+        known = self.settings.size
+        size = max(known, int(memory.source.max()) + 1)
+        inner = self.dropout(torch.tanh(self.combine(features[..., : -self.settings.embedding])))
+        written = self.output(inner).to(weights.dtype).softmax(-1)
+        share = torch.sigmoid(self.writes(features).to(weights.dtype))
+        mixed = (1 - share) * copy_distribution(weights, memory.source, size)
+        mixed = mixed + nn.functional.pad(share * written, (0, size - known))
+        return mixed.clamp_min(torch.finfo(mixed.dtype).tiny).log()
+
+    def _penalty(self, again: Tensor, real: Tensor) -> Tensor | None:
+        if not self.settings.coverage:
+            return None
+        mean: Tensor = (again * real).sum() / real.sum()
+        return self.settings.coverage * mean
+
+
+def _grouped(x: Tensor, batch: int) -> Tensor:
+    """Rows `(batch * n, features)` that share a row of memory, as `(batch, n, features)`."""
+    return x.view(batch, -1, x.shape[-1])
+
+
+def source_words(
+    words: Sequence[str], ids: Sequence[int], size: int
+) -> tuple[list[int], dict[str, int]]:
+    """Numbers for the words of one source that the vocabulary does not know.
+
+    Args:
+        words: of the source.
+        ids: the vocabulary's, UNK where it has none.
+        size: of the vocabulary.
+
+    Returns:
+        The ids with each unknown word's own in place of UNK, and those words with their ids, by which
+        the target is numbered and the answer read back.
+
+    >>> source_words(["the", "Zyx", "of", "Zyx"], [5, 1, 7, 1], 100)
+    ([5, 100, 7, 100], {'Zyx': 100})
+    """
+    own: dict[str, int] = {}
+    numbered = [
+        own.setdefault(word, size + len(own)) if index == UNK else index
+        for word, index in zip(words, ids, strict=True)
+    ]
+    return numbered, own
