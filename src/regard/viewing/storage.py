@@ -53,7 +53,7 @@ def save(record: AttentionRecord, path: Path, options: Mapping[str, Any]) -> Pat
 def load(path: Path) -> AttentionRecord:
     """Read a record saved as `.npz`."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             about = json.loads(bytes(arrays["record"]))
             if about["format"] > FORMAT:
                 raise DataError(

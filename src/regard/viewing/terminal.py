@@ -22,9 +22,9 @@ from regard.viewing.summary import FloatArray, Heads, Summary, entropy, over_hea
 __all__ = ["show"]
 
 _FENCE = "\u200e"  # a left-to-right mark: takes no room, ends the reach of right-to-left text
-_SHADES = (" ░▒▓█", " .:*#")
-_SPARKS = ("▁▂▃▄▅▆▇█", "12345678")
-_ARROW = ("→", "->")
+_SHADES = " ░▒▓█"
+_SPARKS = "▁▂▃▄▅▆▇█"
+_ASCII = dict(zip("░▒▓█▁▂▃▄▅▆▇·×→…⋮", ".:*#1234567-x>~:", strict=True)) | {_FENCE: ""}
 _LABEL = 14  # the most cells a token gets beside its row
 _HEADING = 7  # the most rows a token gets above its column
 _ROWS = 48  # beyond this a map is shown in blocks
@@ -45,18 +45,28 @@ class _Pen:
             color = palette(self.theme)[round(255 * float(level))]
             style = f"{contrast(color)} on #{bytes(color).hex()}"
             return Text(text, style=style)
-        ink = self.shades[round(4 * float(level))]
+        ink = _SHADES[round(4 * float(level))]
         return Text(text.replace(" ", ink) if text.isspace() else ink + text[1:])
 
-    @property
-    def shades(self) -> str:
-        return _SHADES[self.ascii]
-
     def spark(self, level: float) -> str:
-        return _SPARKS[self.ascii][min(7, int(level * 8))]
+        return _SPARKS[min(7, int(level * 8))]
 
     def line(self, *parts: Text | str) -> None:
-        self.console.print(Text.assemble(*parts), no_wrap=True, overflow="ignore", crop=False)
+        """A drawn line, which must not be wrapped."""
+        text = self.known(Text.assemble(*parts))
+        self.console.print(text, no_wrap=True, overflow="ignore", crop=False)
+
+    def prose(self, text: str, style: str) -> None:
+        """Words, wrapped where the terminal ends."""
+        self.console.print(self.known(Text(printable(text), style=style)))
+
+    def known(self, text: Text) -> Text:
+        """Text in the characters this terminal has, as wide as before."""
+        if not self.ascii:
+            return text
+        return Text(
+            "".join(c if c.isascii() else _ASCII.get(c, "?" * cell_len(c)) for c in text.plain)
+        )
 
 
 def show(
@@ -80,7 +90,7 @@ def show(
     color = console.color_system in ("256", "truecolor") and not console.no_color
     pen = _Pen(console, color, console.options.ascii_only, theme)
     if record.title:
-        pen.line(Text(printable(record.title), style="bold"))
+        pen.prose(record.title, "bold")
     if len(record.tracks) > 1:
         _overview(pen, record)
     track = featured(record)
@@ -93,7 +103,7 @@ def show(
         _grid(pen, record, track, heads, scale)
     for note in (*record.notes, record.verdict):
         if note:
-            console.print(Text(printable(note), style="italic"))
+            pen.prose(note, "italic")
 
 
 def featured(record: AttentionRecord) -> Track:
@@ -112,17 +122,15 @@ def _about(pen: _Pen, record: AttentionRecord, track: Track, heads: Heads) -> No
     parts = [printable(track.label), over if track.heads > 1 else "", size]
     if track.direction != "both":
         parts.append(track.direction)
-    text = headline(parts)
-    pen.console.print(Text(text.replace("×", "x") if pen.ascii else text, style="dim"))
+    pen.prose(headline(parts), "dim")
     if record.reading and track.kind == "cross":
-        pen.console.print(Text(f"read {printable(record.reading)}", style="dim"))
+        pen.prose(f"read {record.reading}", "dim")
 
 
 def _overview(pen: _Pen, record: AttentionRecord) -> None:
     """One line per layer: how sharply each head looks, one sign per head."""
     width = min(20, max(cell_len(printable(t.label)) for t in record.tracks))
-    legend = "how sharply each head looks (tall: at one key, flat: at all alike)"
-    pen.line(Text(legend, style="dim"))
+    pen.prose("how sharply each head looks (tall: at one key, flat: at all alike)", "dim")
     for track in record.tracks:
         ceiling = np.log(max(2, track.shape[1]))
         focus = 1 - np.clip(track.entropy().mean(axis=1) / ceiling, 0, 1)
@@ -142,7 +150,13 @@ def _grid(pen: _Pen, record: AttentionRecord, track: Track, heads: Heads, scale:
         _blocks(pen, record, track, heads, scale)
         return
     after = room - cell * len(columns)  # what is left at the end of a line
-    _heading(pen, columns, cell, label, " entropy, top keys" if after >= 18 else " entropy")
+    _heading(
+        pen,
+        columns,
+        cell,
+        label,
+        " entropy, top keys" if after >= 18 else " entropy" if after >= 6 else " H",
+    )
     levels = shade(weights, scale)
     entropies = entropy(weights)
     for piece, row, level, spread in zip(rows, weights, levels, entropies, strict=True):
@@ -150,13 +164,13 @@ def _grid(pen: _Pen, record: AttentionRecord, track: Track, heads: Heads, scale:
             *(pen.cell(_number(w, cell), x) for w, x in zip(row, level, strict=True))
         )
         height = pen.spark(float(spread) / np.log(max(2, len(columns))))
-        pen.line(_label(piece, label), " ", cells, " ", height, _arrows(pen, row, columns, after))
+        pen.line(_label(piece, label), " ", cells, " ", height, _arrows(row, columns, after))
     _received(pen, weights, cell, label)
     if after < 12:
         pen.line("")
         for piece, row in zip(rows, weights, strict=True):
             rest = pen.console.width - label - 1
-            pen.line(_label(piece, label), _arrows(pen, row, columns, rest))
+            pen.line(_label(piece, label), _arrows(row, columns, rest))
 
 
 def _number(weight: float, width: int) -> str:
@@ -171,7 +185,7 @@ def _heading(pen: _Pen, columns: tuple[str, ...], cell: int, label: int, after: 
         text = printable(piece)
         signs = [text[a:b] for a, b, width in split_graphemes(text)[0] if width <= cell]
         if len(signs) > _HEADING:
-            signs = [*signs[: _HEADING - 1], "." if pen.ascii else "⋮"]
+            signs = [*signs[: _HEADING - 1], "⋮"]
         stacks.append(signs)
     height = max(map(len, stacks))
     for line in range(height):
@@ -188,7 +202,7 @@ def _received(pen: _Pen, weights: FloatArray, cell: int, label: int) -> None:
     pen.line(Text(set_cell_size("received", label), style="dim"), " ", bars)
 
 
-def _arrows(pen: _Pen, row: FloatArray, columns: tuple[str, ...], room: int) -> Text:
+def _arrows(row: FloatArray, columns: tuple[str, ...], room: int) -> Text:
     """The strongest keys of a row, as many as fit."""
     text, used = Text(), 0
     for rank, key in enumerate(np.argsort(-row, kind="stable")[:4]):
@@ -196,8 +210,8 @@ def _arrows(pen: _Pen, row: FloatArray, columns: tuple[str, ...], room: int) -> 
         if number in ("", "·"):
             break
         name = printable(columns[key])
-        name = name if cell_len(name) <= 16 else _fit(name, 15).rstrip() + _dots(pen)
-        start = f" {_ARROW[pen.ascii]} " if rank == 0 else "  "
+        name = name if cell_len(name) <= 16 else _fit(name, 15).rstrip() + "…"
+        start = " → " if rank == 0 else "  "
         width = cell_len(start) + cell_len(name) + 1 + len(number)
         if used + width > room:
             break
@@ -216,7 +230,7 @@ def _blocks(pen: _Pen, record: AttentionRecord, track: Track, heads: Heads, scal
     levels = shade(peak, scale)
     down, across = peak.shape
     sizes = f"{-(-len(rows) // down)} queries x {-(-len(columns) // across)} keys"
-    pen.line(Text(f"each cell: the largest weight among about {sizes}", style="dim"))
+    pen.prose(f"each cell: the largest weight among about {sizes}", "dim")
     spans = np.arange(down) * len(rows) // down
     for start, row in zip(spans, levels, strict=True):
         name = f"{start + 1:>5} {printable(rows[start])}"
@@ -247,8 +261,9 @@ def _highlight(
     pen.line("")
     best = np.argsort(-weights, kind="stable")[:8]
     width = min(24, max(cell_len(pieces[i]) for i in best))
+    room = min(32, pen.console.width - width - 10)
     for i in best:
-        bar = ("#" if pen.ascii else "█") * round(32 * weights[i] / max(weights[best[0]], 1e-30))
+        bar = "█" * round(room * weights[i] / max(weights[best[0]], 1e-30))
         pen.line(_label(pieces[i], width), f" {100 * weights[i]:5.1f}% ", Text(bar, style="blue"))
 
 
@@ -284,7 +299,3 @@ def _fit(text: str, width: int, *, right: bool = False) -> str:
 
 def _fenced(text: str) -> str:
     return _FENCE + text + _FENCE if is_right_to_left(text) else text
-
-
-def _dots(pen: _Pen) -> str:
-    return "~" if pen.ascii else "…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -23,13 +24,11 @@ def in_notebook() -> bool:
 
 def display(record: AttentionRecord) -> None:
     """Show a record below the cell: as a widget where `anywidget` is installed, else as a frame."""
-    from IPython.display import HTML
-    from IPython.display import display as show
-
+    notebook: Any = importlib.import_module("IPython.display")
     try:
-        show(widget(record))
+        notebook.display(widget(record))
     except MissingExtraError:
-        show(HTML(record._repr_html_()))
+        notebook.display(notebook.HTML(record._repr_html_()))
 
 
 def widget(record: AttentionRecord) -> Any:

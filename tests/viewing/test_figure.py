@@ -1,0 +1,155 @@
+"""Figures: golden pictures with tolerance, and the facts a picture must hold."""
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from regard.errors import InputError, SettingsError
+from regard.viewing import AttentionRecord, Summary, Tokens, Track, curves, figure, ink
+from regard.viewing.scale import contrast, palette, shade
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def coarse(path):
+    """A picture as 12-pixel blocks: fonts may differ by a hair between versions, drawings may not."""
+    grey = imread(path)[..., :3].mean(axis=-1)
+    high, wide = (n // 12 * 12 for n in grey.shape)
+    return grey[:high, :wide].reshape(high // 12, 12, wide // 12, 12).mean(axis=(1, 3))
+
+
+def compare(drawn, name, tmp_path):
+    path = figure.write(drawn, tmp_path / f"{name}.png", dpi=72)
+    golden = GOLDEN / f"{name}.png"
+    if os.environ.get("REGARD_GOLDEN") == "write":
+        golden.write_bytes(path.read_bytes())
+    new, old = coarse(path), coarse(golden)
+    high, wide = (min(pair) for pair in zip(new.shape, old.shape, strict=True))
+    assert max(abs(a - b) for a, b in zip(new.shape, old.shape, strict=True)) <= 2
+    assert np.abs(new[:high, :wide] - old[:high, :wide]).mean() < 0.02
+
+
+@pytest.mark.parametrize("view", ["map", "heads", "alignment"])
+def test_one_map(cross, view, tmp_path):
+    compare(figure.draw(cross, view=view), view, tmp_path)
+
+
+def test_layers(layers, tmp_path):
+    compare(figure.draw(layers), "layers", tmp_path)
+
+
+def test_highlight(pooling, tmp_path):
+    compare(figure.draw(pooling), "highlight", tmp_path)
+
+
+def test_history(tmp_path):
+    entries = [
+        {"epoch": e, "train_loss": 3 / e, "valid_loss": 2.5 / e + e / 9, "valid_bleu": 30 - 20 / e}
+        for e in range(1, 9)
+    ]
+    compare(curves.history(entries, title="de-en"), "history", tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_the_same_record_gives_the_same_bytes(cross, suffix, tmp_path):
+    one, two = (cross.save(tmp_path / f"{n}.{suffix}").read_bytes() for n in "ab")
+    assert one == two
+    assert {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[suffix] == one[
+        : 5 - (suffix != "svg")
+    ]
+
+
+@pytest.mark.parametrize("view", ["map", "heads", "alignment"])
+@pytest.mark.parametrize("scale", ["log", "row"])
+def test_scales_and_single_heads(cross, view, scale, tmp_path):
+    path = cross.save(tmp_path / "x.svg", view=view, scale=scale, heads=1)
+    assert path.stat().st_size > 1000
+
+
+def test_any_token_can_be_drawn_without_a_warning(odd_tokens, weights, tmp_path):
+    n = len(odd_tokens)
+    record = AttentionRecord.of(weights(1, n, n), odd_tokens, title="$\\frac{1} 日本 \x00")
+    for view in ("map", "heads", "alignment"):
+        record.save(tmp_path / "x.png", view=view)
+    AttentionRecord.of(weights(1, 1, n), ["日本"], odd_tokens).save(tmp_path / "x.pdf")
+
+
+@pytest.mark.parametrize("length", [5, 50, 500])
+def test_labels_never_touch(length, weights):
+    tokens = [f"token{i}" for i in range(length)]
+    drawn = figure.draw(AttentionRecord.of(weights(1, length, length), tokens))
+    axes = drawn.axes[0]
+    drawn.canvas.draw()
+    for labels, side in ((axes.get_yticklabels(), 1), (axes.get_xticklabels(), 0)):
+        boxes = [t.get_window_extent() for t in labels]
+        spans = sorted((box.min[side], box.max[side]) for box in boxes)
+        assert all(a[1] <= b[0] + 0.5 for a, b in pairwise(spans))
+    assert drawn.get_figwidth() <= ink.PAGE + 1
+
+
+def test_a_large_summary(weights, tmp_path):
+    tokens = Tokens.of([f"t{i}" for i in range(300)])
+    track = Track("big", "self", "t", "t", Summary.of(weights(2, 300, 300), blocks=64))
+    record = AttentionRecord({"t": tokens}, (track,))
+    for view in ("map", "heads", "layers"):
+        record.save(tmp_path / "x.png", view=view)
+    with pytest.raises(InputError, match="summary"):
+        record.save(tmp_path / "x.png", view="alignment")
+
+
+def test_views_that_do_not_fit(cross, layers, tmp_path):
+    with pytest.raises(SettingsError, match="did you mean 'heads'"):
+        figure.draw(cross, view="head")
+    with pytest.raises(InputError, match="choose with"):
+        figure.draw(layers, view="map")
+    with pytest.raises(InputError, match="needs one"):
+        figure.draw(cross, view="highlight")
+    with pytest.raises(SettingsError, match="unknown scale"):
+        figure.draw(cross, scale="liner")
+    with pytest.raises(InputError, match="cannot save"):
+        figure.write(figure.draw(cross), tmp_path / "x.gif")
+
+
+def test_shades_by_hand():
+    weights = np.array([[0.5, 0.05], [0.1, 0.0]], dtype=np.float32)
+    np.testing.assert_allclose(shade(weights), [[1, 0.1], [0.2, 0]], rtol=1e-6)
+    np.testing.assert_allclose(shade(weights, "row"), [[1, 0.1], [1, 0]], rtol=1e-6)
+    expected = [[1, 0.75], [1 + np.log10(0.2) / 4, 0]]
+    np.testing.assert_allclose(shade(weights, "log"), expected, rtol=1e-6)
+    assert not shade(np.zeros((2, 2), np.float32), "log").any()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_palette_steps_evenly_and_its_ink_can_be_read(theme):
+    linear = np.where(
+        (c := palette(theme) / 255) <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4
+    )
+    luminance = linear @ (0.2126, 0.7152, 0.0722)
+    lightness = np.cbrt(luminance)
+    steps = np.diff(lightness) * (-1 if theme == "light" else 1)
+    assert (steps > -2e-3).all()  # bytes round
+    assert np.ptp(np.convolve(steps, np.ones(32) / 32, "valid")) < 0.25 * steps.mean() + 1e-3
+    for color, light in zip(palette(theme), luminance, strict=True):
+        ink_light = 1.0 if contrast(color) == "#ffffff" else 0.0
+        high, low = max(ink_light, light), min(ink_light, light)
+        assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+def test_history_knows_its_words():
+    found = curves._curves(
+        [
+            {"step": 10, "loss": 3.0, "lr": 0.1, "valid/bleu": 4, "note": "x", "done": True},
+            {"step": 20, "loss": float("nan"), "dev_loss": 2, "accuracy": 0.5, "epoch": 1},
+        ]
+    )
+    assert found == {
+        "loss": {"training": [(10, 3.0)], "validation": [(20, 2.0)]},
+        "bleu": {"validation": [(10, 4.0)]},
+        "accuracy": {"validation": [(20, 0.5)]},
+    }
+    with pytest.raises(InputError, match="train_loss"):
+        curves.history([{"epoch": 1}])
