@@ -13,6 +13,7 @@ from regard.evaluation import (
     score_label_sets,
     score_labels,
     tfidf_logistic,
+    tfidf_logistic_sets,
 )
 
 GOLD = [*"aaaabbbcc"]
@@ -139,3 +140,10 @@ def test_tfidf_learns_a_word() -> None:
     assert names == ["neg", "pos"]
     assert probabilities.shape == (2, 2)
     assert probabilities.sum(axis=1) == pytest.approx([1, 1])
+
+
+def test_tfidf_learns_sets() -> None:
+    texts = ["good film", "bad film", "good day", "bad day"] * 5
+    sets = [{"pos", "film"}, {"film"}, {"pos"}, set()] * 5
+    predicted = tfidf_logistic_sets(texts, sets, ["good film", "bad day"])
+    assert predicted == [{"pos", "film"}, frozenset()]

@@ -72,7 +72,8 @@ class Report:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        parts = [f"{self.examples:,} examples from {self.lines:,} lines of {', '.join(self.files)}"]
+        files = ", ".join(self.files) if len(self.files) < 5 else f"{len(self.files)} files"
+        parts = [f"{self.examples:,} examples from {self.lines:,} lines of {files}"]
         parts += [
             f"skipped {count:,}: {reason} (first {self.first[reason][0]}:{self.first[reason][1]})"
             for reason, count in self.skipped.items()

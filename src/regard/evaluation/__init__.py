@@ -6,6 +6,7 @@ from regard.evaluation.baselines import (
     majority,
     oracle_sentence,
     tfidf_logistic,
+    tfidf_logistic_sets,
 )
 from regard.evaluation.classification import (
     Calibration,
@@ -39,4 +40,5 @@ __all__ = [
     "score_label_sets",
     "score_labels",
     "tfidf_logistic",
+    "tfidf_logistic_sets",
 ]

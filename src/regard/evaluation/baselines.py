@@ -6,7 +6,7 @@ All of them see the same training part and the same test part as the model.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from regard.data import Corpus, Example
 from regard.evaluation.generation import RougeScorer
 
-__all__ = ["copy_source", "first_sentences", "majority", "oracle_sentence", "tfidf_logistic"]
+__all__ = [
+    "copy_source",
+    "first_sentences",
+    "majority",
+    "oracle_sentence",
+    "tfidf_logistic",
+    "tfidf_logistic_sets",
+]
 
 
 def tfidf_logistic(
@@ -34,6 +41,23 @@ def tfidf_logistic(
     probabilities = np.asarray(model.predict_proba(list(test)))
     names = [str(name) for name in model.classes_]
     return [names[best] for best in probabilities.argmax(axis=1)], probabilities, names
+
+
+def tfidf_logistic_sets(
+    texts: Sequence[str], labels: Sequence[Collection[str]], test: Sequence[str]
+) -> list[frozenset[str]]:
+    """The same for any number of labels per text: for each label a regression of its own."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import MultiLabelBinarizer
+
+    names = MultiLabelBinarizer()
+    model = make_pipeline(TfidfVectorizer(), OneVsRestClassifier(LogisticRegression(max_iter=1000)))
+    model.fit(list(texts), names.fit_transform(labels))
+    predicted = names.inverse_transform(model.predict(list(test)))
+    return [frozenset(map(str, chosen)) for chosen in predicted]
 
 
 def majority(labels: Sequence[str], count: int) -> list[str]:
