@@ -1,0 +1,122 @@
+"""Translation from a random start: Multi30k de-en and EuTrans es-en.
+
+Reads the data sets from the folder in REGARD_DATA (default: ../shared/data). The choice of weights uses
+the validation part; the test part is read once, after training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import regard
+from benchmarks.results import ROOT, Figure, keep
+from regard.data import read_parallel
+from regard.training import Watcher
+
+DATA = Path(os.environ.get("REGARD_DATA", ROOT.parent / "shared" / "data"))
+
+
+@dataclass(frozen=True)
+class Task:
+    """One row of the page: files, settings, and what others reach."""
+
+    title: str
+    train: tuple[str, str]
+    valid: tuple[str, str]
+    test: tuple[str, str]
+    model: str
+    settings: dict[str, Any]
+    peers: str
+    minutes: float
+
+
+def _files(folder: str, name: str, languages: str) -> tuple[str, str]:
+    source, target = languages.split("-")
+    return f"{folder}/{name}.{source}", f"{folder}/{name}.{target}"
+
+
+def _multi30k(model: str, peers: str, **settings: Any) -> Task:
+    folder = "multi30k-de-en"
+    names = ("train", "val", "test_2016_flickr")
+    parts = [_files(folder, name, "de-en") for name in names]
+    return Task("Multi30k de-en, cased", *parts, model, settings, peers, 90)
+
+
+def _eutrans(model: str, **settings: Any) -> Task:
+    parts = [_files("eutrans-es-en", name, "es-en") for name in ("train", "dev", "test")]
+    return Task("EuTrans es-en", *parts, model, settings, "about 95", 10)
+
+
+TASKS = {
+    "multi30k-transformer": _multi30k("transformer", "JoeyNMT 35.06"),
+    "multi30k-rnn": _multi30k("rnn", "JoeyNMT 16.66, tutorial RNN 28 to 33"),
+    "eutrans-transformer": _eutrans("transformer"),
+    "eutrans-rnn": _eutrans("rnn"),
+}
+
+
+def measure(task: Task, out: Path, seed: int) -> Figure:
+    """Train, then translate the test part once."""
+    start = time.monotonic()
+    model = regard.train(
+        "translation",
+        train=[DATA / name for name in task.train],
+        valid=[DATA / name for name in task.valid],
+        out=out,
+        model=task.model,
+        settings={**task.settings, "seed": seed, "minutes": task.minutes},
+        overwrite=True,
+        watcher=_Printed(),
+    )
+    minutes = (time.monotonic() - start) / 60
+    test = read_parallel([DATA / task.test[0]], [DATA / task.test[1]])
+    result = model.evaluate(test)
+    bleu = result.scores[0]
+    assert bleu.interval is not None
+    copied = result.baselines["copy of the source"][0]
+    return Figure(
+        data=f"{task.title}, {len(test):,} test sentences",
+        system=f"{task.model}, {sum(p.numel() for p in model.network.parameters()) / 1e6:.1f} M",
+        score=f"{bleu.value:.2f} BLEU",
+        spread=f"{bleu.interval[0]:.1f} to {bleu.interval[1]:.1f} (95 %, bootstrap)",
+        baseline=f"copying the source {copied.value:.2f}",
+        peers=task.peers,
+        seeds=str(seed),
+        minutes=minutes,
+        note=f"sacreBLEU `{bleu.signature}`, beam {model.settings.decoding.beam}.",
+    )
+
+
+class _Printed(Watcher):
+    """A line per validation, with the minutes since the start."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def told(self, message: str) -> None:
+        print(message, flush=True)
+
+    def validated(self, numbers: dict[str, float], *, best: bool) -> None:
+        figures = " ".join(f"{name} {value:.3f}" for name, value in numbers.items())
+        minutes = (time.monotonic() - self._start) / 60
+        print(f"{minutes:5.1f} min  {figures}{'  *' if best else ''}", flush=True)
+
+
+def main() -> None:
+    """Run the tasks named, and keep their figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tasks", nargs="+", choices=TASKS)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=ROOT / "runs")
+    given = parser.parse_args()
+    for name in given.tasks:
+        keep(name, [measure(TASKS[name], given.out / name, given.seed)])
+
+
+if __name__ == "__main__":
+    main()
