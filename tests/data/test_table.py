@@ -111,6 +111,23 @@ def test_numbers_and_a_header_of_usual_names(tmp_path: Path) -> None:
     assert labelled(read_table(file, Labelled(text=1, label=2))) == [("x", "1"), ("y", "0")]
 
 
+def test_a_number_is_a_number_even_where_a_cell_reads_the_same(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.tsv", "2\tx\n1\ty\n")
+    assert labelled(read_table(file, Labelled(text="2", label="1"))) == [("x", "2"), ("y", "1")]
+
+
+def test_one_usual_name_is_a_header_unless_columns_are_numbered(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.tsv", "text\tpolarity\nx\t1\ny\t0\n")
+    assert labelled(read_table(file)) == [("x", "1"), ("y", "0")]
+    assert len(read_table(file, Labelled(text=1, label=2))) == 3
+
+
+def test_the_same_column_twice(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.tsv", "x\t1\ny\t0\n")
+    with pytest.raises(DataError, match=r"which column is the text, which the label\?"):
+        read_table(file, Labelled(text=1, label=1))
+
+
 def test_a_missing_column_names_those_present(tmp_path: Path) -> None:
     tsv = write(tmp_path / "a.tsv", "text\tmood\nx\t1\n")
     with pytest.raises(DataError, match=r"no column 'mod'; there are 'text', 'mood'; did you mean"):

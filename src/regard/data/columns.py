@@ -112,33 +112,36 @@ def choose_cells(columns: Labelled | Pairs, head: Sequence[list[str]], path: str
     """
     first = [cell.strip() for cell in head[0]]
     found = {role: _place(role, column, first, path) for role, column in columns.wanted.items()}
-    named = [
-        role
-        for role, place in found.items()
-        if place is not None
-        and (first[place] == columns.wanted[role] or first[place].lower() in USUAL[role])
-    ]
-    given = [role for role, column in columns.wanted.items() if column is not None]
-    # A number says nothing about names; then both cells must look like names to be taken for a
-    # header.
-    header = len(named) == 2 or any(isinstance(columns.wanted[r], str) for r in named)
-    header = header or (bool(named) and not given)
     missing = [role for role, place in found.items() if place is None]
     if missing and len(first) != 2:
         raise _unclear(columns, first, path)
     if len(missing) == 2:
-        order = (0, 1)
-        if isinstance(columns, Labelled):
-            different = [len({row[i] for row in head if len(row) == 2}) for i in (0, 1)]
-            order = (0, 1) if different[1] <= different[0] else (1, 0)
-        return Layout(order, header=False, guessed=True)
+        return Layout(_by_values(columns, head), header=False, guessed=True)
     if missing:
         (known,) = (place for place in found.values() if place is not None)
         found[missing[0]] = 1 - known
     text, other = (place for place in found.values() if place is not None)
     if text == other:
         raise _unclear(columns, first, path)
-    return Layout((text, other), header=header)
+    return Layout((text, other), header=_is_header(columns, first, (text, other)))
+
+
+def _by_values(columns: Labelled | Pairs, head: Sequence[list[str]]) -> tuple[int, int]:
+    """Tell two columns apart: of labels there are fewer different ones; a source comes first."""
+    if isinstance(columns, Pairs):
+        return 0, 1
+    first, second = (len({row[i] for row in head if len(row) == 2}) for i in (0, 1))
+    return (0, 1) if second <= first else (1, 0)
+
+
+def _is_header(columns: Labelled | Pairs, first: Sequence[str], keys: tuple[int, int]) -> bool:
+    """Whether the first row holds names, given that it was enough to find the columns."""
+    wanted = columns.wanted
+    if any(_number(column) is None for column in wanted.values() if column is not None):
+        return True
+    usual = [first[key].lower() in USUAL[role] for role, key in zip(wanted, keys, strict=True)]
+    # A number says nothing about the first row; then both cells must look like names.
+    return all(usual) or (any(usual) and not any(wanted.values()))
 
 
 def choose_fields(columns: Labelled | Pairs, names: Sequence[str], path: str) -> tuple[str, str]:
@@ -162,15 +165,22 @@ def _place(role: str, column: Column | None, first: Sequence[str], path: str) ->
     if column is None:
         lower = [name.lower() for name in first]
         return next((lower.index(name) for name in USUAL[role] if name in lower), None)
-    if column in first:
-        return list(first).index(str(column))
-    if isinstance(column, str) and not column.isdecimal():
-        raise _missing(column, first, path)
-    if not 1 <= int(column) <= len(first):
-        raise DataError(
-            f"no column {column}: there are {len(first)}, counted from 1", path=path, line=1
-        )
-    return int(column) - 1
+    number = _number(column)
+    if number is None:
+        if column not in first:
+            raise _missing(column, first, path)
+        return first.index(str(column))
+    if not 1 <= number <= len(first):
+        problem = f"no column {number}: there are {len(first)}, counted from 1"
+        raise DataError(problem, path=path, line=1)
+    return number - 1
+
+
+def _number(column: Column) -> int | None:
+    """Return the number of a column, or `None` if it is a name; a command line knows only text."""
+    if isinstance(column, int):
+        return column
+    return int(column) if column.isdecimal() else None
 
 
 def _missing(column: Column, names: Sequence[str], path: str) -> DataError:
