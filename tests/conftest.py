@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Nothing is timed in the tests: a busy machine is no failure.
+settings.register_profile("regard", deadline=None)
+settings.load_profile("regard")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from regard.data import read_lines
@@ -108,7 +108,6 @@ def test_an_unknown_encoding(encoding: str) -> None:
         lines(b"a", encoding)
 
 
-@settings(deadline=None)
 @given(st.binary() | st.binary().map(lambda b: b"\x1f\x8b" + b) | st.binary().map(gzip.compress))
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16", "cp1252", "shift_jis"])
 def test_random_bytes_are_lines_or_an_error_of_ours(

@@ -73,7 +73,6 @@ def test_different_lengths_name_both_and_the_place(tmp_path: Path) -> None:
         read_parallel(en, de)
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 100),
     count=st.integers(50, 300),
@@ -140,7 +139,7 @@ def test_real_captions(shared_data: Path) -> None:
     assert corpus.report.skipped == {}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_random_bytes_are_pairs_or_an_error_of_ours(
     tmp_path_factory: pytest.TempPathFactory, left: bytes, right: bytes

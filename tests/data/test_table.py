@@ -298,7 +298,7 @@ def test_impossible_readings() -> None:
         Reading(separator="")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.one_of(
         st.binary(max_size=80),

@@ -45,7 +45,7 @@ def test_one_line_and_a_table() -> None:
 labels = st.sampled_from([*"abcd"])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(labels, labels), min_size=1, max_size=40))
 def test_scikit_learn_says_the_same(pairs: list[tuple[str, str]]) -> None:
     gold, predicted = map(list, zip(*pairs, strict=True))
@@ -68,7 +68,7 @@ def test_scikit_learn_says_the_same(pairs: list[tuple[str, str]]) -> None:
 sets = st.frozensets(labels)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(sets, sets), min_size=1, max_size=30))
 def test_scikit_learn_says_the_same_of_sets(
     pairs: list[tuple[frozenset[str], frozenset[str]]],

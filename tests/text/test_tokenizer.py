@@ -74,7 +74,7 @@ def test_offsets_point_into_the_original(kind: Kind) -> None:
     assert encoding.surfaces[-1] == "!"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text(), kind=st.sampled_from(KINDS))
 def test_offsets_are_ordered_and_cover_every_visible_character(
     tokenizers: dict[str, Tokenizer], text: str, kind: Kind
@@ -90,7 +90,7 @@ def test_offsets_are_ordered_and_cover_every_visible_character(
         assert i in covered or character.isspace() or character == "\u2581"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(words=st.lists(st.text(alphabet=LETTERS + " \t\u0301", max_size=8)))
 @pytest.mark.parametrize("kind", ["bpe", "char"])
 def test_round_trip_is_exact_up_to_normalising(
