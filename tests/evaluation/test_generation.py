@@ -66,6 +66,18 @@ def test_case_counts_unless_told() -> None:
     assert "case:lc" in score.signature
 
 
+def test_a_language_without_spaces() -> None:
+    hypothesis, reference = "我今天去公园跑步了", "我今天去公园散步了"
+    assert bleu([hypothesis], [reference]).value < 1
+    score = bleu([hypothesis], [reference], tokenize="zh")
+    assert score.value == pytest.approx(
+        sacrebleu.corpus_bleu([hypothesis], [[reference]], tokenize="zh").score
+    )
+    assert "tok:zh" in score.signature
+    with pytest.raises(SettingsError, match="did you mean '13a'"):
+        bleu(["a"], ["a"], tokenize="13")  # type: ignore[arg-type]
+
+
 def test_nothing_in_common_is_zero_with_an_interval() -> None:
     for metric in (bleu, chrf):
         score = metric(["aaa bbb"], ["zzz"])

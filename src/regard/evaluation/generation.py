@@ -17,25 +17,36 @@ __all__ = ["References", "RougeScorer", "bleu", "chrf", "exact_match", "rouge"]
 References = Sequence[str | Sequence[str]]
 """For each example the right text, or all right texts."""
 
+BleuTokens = Literal["13a", "intl", "zh", "char"]
 RougeTokens = Literal["english", "stemmed", "words"]
 
 
 def bleu(
-    hypotheses: Sequence[str], references: References, *, lowercase: bool = False, seed: int = 0
+    hypotheses: Sequence[str],
+    references: References,
+    *,
+    tokenize: BleuTokens = "13a",
+    lowercase: bool = False,
+    seed: int = 0,
 ) -> Score:
     """Corpus BLEU (Papineni et al. 2002) as sacreBLEU computes it (Post 2018).
 
-    Detokenised text goes in; sacreBLEU tokenises (13a). The interval resamples sentence statistics.
+    Detokenised text goes in; sacreBLEU tokenises. The interval resamples sentence statistics.
 
     Args:
         hypotheses: one text per example.
         references: one or more right texts per example.
+        tokenize: `"13a"` is what everyone reports; `"intl"` knows the signs of all scripts, `"zh"`
+            Chinese characters, and `"char"` suits languages without spaces. The signature says so.
         lowercase: whether case is ignored; the signature says so.
         seed: of the bootstrap.
     """
     from sacrebleu.metrics.bleu import BLEU
 
-    return _sacrebleu("BLEU", BLEU(lowercase=lowercase, force=True), hypotheses, references, seed)
+    _known("tokenize", tokenize, get_args(BleuTokens))
+    # "force" only silences advice to those whose text is tokenised, which some data sets are.
+    metric = BLEU(tokenize=tokenize, lowercase=lowercase, force=True)
+    return _sacrebleu("BLEU", metric, hypotheses, references, seed)
 
 
 def chrf(
@@ -120,10 +131,7 @@ class RougeScorer:
     ) -> None:
         from rouge_score import rouge_scorer
 
-        if tokens not in get_args(RougeTokens):
-            raise SettingsError(
-                f"unknown tokens {tokens!r} for ROUGE; {nearest(tokens, get_args(RougeTokens))}"
-            )
+        _known("tokens", tokens, get_args(RougeTokens))
         self._scorer = rouge_scorer.RougeScorer(
             kinds,
             use_stemmer=tokens == "stemmed",
@@ -159,6 +167,11 @@ class _Words:
         """Return the words of `text`, signs left out."""
         words = (text[start:end] for start, end in word_spans(text))
         return [word.lower() for word in words if any(map(str.isalnum, word))]
+
+
+def _known(setting: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise SettingsError(f"unknown {setting} {value!r}; {nearest(value, known)}")
 
 
 def _checked(hypotheses: Sequence[str], references: References) -> list[list[str]]:
