@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regard.data import Corpus, Labelled, Pairs, Reading, read_table
-from regard.errors import DataError, SettingsError
+from regard.errors import DataError, InputError, SettingsError
 
 ROWS = [("good film", "pos"), ("bad film", "neg"), ("so so", "pos")]
 WORDS = Reading(separator=" ")
@@ -132,6 +132,8 @@ def test_a_missing_column_names_those_present(tmp_path: Path) -> None:
     tsv = write(tmp_path / "a.tsv", "text\tmood\nx\t1\n")
     with pytest.raises(DataError, match=r"no column 'mod'; there are 'text', 'mood'; did you mean"):
         read_table(tsv, Labelled(label="mod"))
+    with pytest.raises(DataError, match=r"no column 'zzz'; .*give the number of the column"):
+        read_table(tsv, Labelled(label="zzz"))
     with pytest.raises(DataError, match="no column 5: there are 2"):
         read_table(tsv, Labelled(text=1, label=5))
     lines = write(tmp_path / "a.jsonl", as_json(text="x", mood=1))
@@ -166,9 +168,12 @@ def test_more_columns_without_names(tmp_path: Path) -> None:
         read_table(file)
 
 
-def test_one_column_only(tmp_path: Path) -> None:
-    file = write(tmp_path / "a.txt", "1 good\n0 bad\n")
-    with pytest.raises(DataError, match=r"one column.*separator=' '"):
+@pytest.mark.parametrize(
+    ("name", "row", "separator"), [("a.txt", "1 good", " "), ("a.csv", "1;good", ";")]
+)
+def test_one_column_only(tmp_path: Path, name: str, row: str, separator: str) -> None:
+    file = write(tmp_path / name, row + "\n")
+    with pytest.raises(DataError, match=f"one column.*Perhaps separator='{separator}'"):
         read_table(file)
 
 
@@ -273,6 +278,11 @@ def test_nothing_to_read(tmp_path: Path, name: str, content: str) -> None:
 def test_a_header_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="an empty file"):
         read_table(write(tmp_path / "a.tsv", "text\tlabel\n"))
+
+
+def test_no_file_at_all() -> None:
+    with pytest.raises(InputError, match="no file was named"):
+        read_table([])
 
 
 def test_an_unknown_ending(tmp_path: Path) -> None:

@@ -184,22 +184,26 @@ def _number(column: Column) -> int | None:
 
 
 def _missing(column: Column, names: Sequence[str], path: str) -> DataError:
+    close = nearest(str(column), names)
     return DataError(
         f"no column {column!r}; there are {_shown(names)}",
         path=path,
         line=1,
-        remedy=nearest(str(column), names),
+        remedy=close
+        if close.startswith("did")
+        else "if these are no names, give the number of the column, counted from 1",
     )
 
 
 def _unclear(columns: Labelled | Pairs, names: Sequence[str], path: str) -> DataError:
     roles = list(columns.wanted)
     if len(names) == 1:
+        likely = next((sign for sign in "\t;|, " if sign in names[0]), "\t")
         return DataError(
             f"one column ({_shown(names)}), expected two: {' and '.join(roles)}",
             path=path,
             line=1,
-            remedy="what separates them? Try separator=' ' for lines like 'label the text'",
+            remedy=f"what separates them? Perhaps separator={likely!r}",
         )
     return DataError(
         f"which column is the {roles[0]}, which the {roles[1]}? There are {_shown(names)}",

@@ -17,9 +17,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from textwrap import shorten
 
 from regard.data.lines import FilePath
-from regard.errors import DataError, nearest
+from regard.errors import DataError, InputError, nearest
 from regard.files import written_whole
 
 __all__ = ["KNOWN", "Files", "KnownSet", "fetch", "listed"]
@@ -82,6 +83,8 @@ def listed(files: Files) -> list[str]:
     found: list[str] = []
     for name in map(str, names):
         found += map(str, fetch(name.removeprefix(_PREFIX))) if name.startswith(_PREFIX) else [name]
+    if not found:
+        raise InputError("no file was named, expected one or more")
     return found
 
 
@@ -123,7 +126,7 @@ def _download(known: KnownSet, path: Path) -> Path:
         return Path(pooch.retrieve(url, None, fname=url.rsplit("/", 1)[1], path=folder))
     except OSError as error:  # of the network or of the disk; requests has its errors among them
         raise DataError(
-            f"cannot be fetched from {url} ({error})",
+            f"cannot be fetched from {url} ({shorten(str(error), 150)})",
             path=path,
             remedy=f"fetch it by other means, put {path.name} there, or give your own path",
         ) from error
