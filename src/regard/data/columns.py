@@ -57,28 +57,8 @@ class Pairs:
 
 
 USUAL = {
-    "text": [
-        "text",
-        "sentence",
-        "review",
-        "document",
-        "content",
-        "body",
-        "question",
-        "source",
-        "src",
-    ],
-    "label": [
-        "label",
-        "labels",
-        "class",
-        "category",
-        "sentiment",
-        "topic",
-        "intent",
-        "rating",
-        "stars",
-    ],
+    "text": ["text", "sentence", "review", "document", "content", "body", "question", "source"],
+    "label": ["label", "labels", "class", "category", "sentiment", "topic", "intent", "rating"],
     "source": ["source", "src", "document", "article", "text", "content", "body"],
     "target": ["target", "tgt", "summary", "highlights", "translation"],
 }
