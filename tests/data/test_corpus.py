@@ -96,7 +96,10 @@ def test_a_label_seen_once(tmp_path: Path) -> None:
         check_labels(corpus)
     assert caught.value.line == 6
     assert check_labels(corpus, rare="keep") is corpus
-    assert check_labels(corpus, rare="skip").label_names == ["neg", "pos"]
+    kept = check_labels(corpus, rare="skip")
+    assert isinstance(kept, Corpus)
+    assert kept.label_names == ["neg", "pos"]
+    assert check_labels(list(corpus), rare="skip") == list(kept)
 
 
 def test_a_label_for_every_text(tmp_path: Path) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Literal
 
 from regard.data.corpus import Corpus, Example
 from regard.errors import DataError, nearest
 
-__all__ = ["check_labels"]
+__all__ = ["Rare", "check_labels"]
+
+Rare = Literal["error", "skip", "keep"]
 
 
-def check_labels(corpus: Corpus, *, rare: Literal["error", "skip", "keep"] = "error") -> Corpus:
-    """Return a corpus whose labels can be learned, or say why they cannot.
+def check_labels(examples: Sequence[Example], *, rare: Rare = "error") -> Sequence[Example]:
+    """Return examples whose labels can be learned, or say why they cannot.
 
     Args:
-        corpus: of labelled examples; the training part.
+        examples: with labels; the training part. A corpus stays one.
         rare: what happens to labels seen only once, which are usually a slip: `"error"` names the
             first, `"skip"` leaves their examples out, `"keep"` keeps them.
 
@@ -23,29 +26,38 @@ def check_labels(corpus: Corpus, *, rare: Literal["error", "skip", "keep"] = "er
         DataError: there are no labels, all are the same, one is seen only once, or there are about
             as many as texts.
     """
-    counts = Counter(label for example in corpus for label in example.labels)
-    files = ", ".join(corpus.report.files)
+    counts = Counter(label for example in examples for label in example.labels)
     if not counts:
-        raise DataError("no example has a label", path=files)
-    if len(counts) == 1 and not corpus.multi_label:
-        raise DataError(
-            f"one class only: all {len(corpus):,} examples are {next(iter(counts))!r}",
-            path=files,
-            remedy="add examples of another class, or name the column of labels with label=",
+        raise _problem(examples, "no example has a label", None)
+    several = any(len(example.labels) != 1 for example in examples)
+    if len(counts) == 1 and not several:
+        raise _problem(
+            examples,
+            f"one class only: all {len(examples):,} examples are {next(iter(counts))!r}",
+            "add examples of another class, or name the column of labels with label=",
         )
     once = {label for label, count in counts.items() if count == 1}
-    if len(once) > 0.5 * len(corpus) and len(corpus) > 4:
-        raise DataError(
-            f"{len(counts):,} different labels in {len(corpus):,} examples",
-            path=files,
-            remedy="is this the column of labels? Name it with label=",
+    if len(once) > 0.5 * len(examples) and len(examples) > 4:
+        raise _problem(
+            examples,
+            f"{len(counts):,} different labels in {len(examples):,} examples",
+            "is this the column of labels? Name it with label=",
         )
     if not once or rare == "keep":
-        return corpus
-    first = next(example for example in corpus if once & set(example.labels))
+        return examples
     if rare == "error":
+        first = next(example for example in examples if once & set(example.labels))
         raise _slip(first, once, set(counts))
-    return corpus.select([i for i, example in enumerate(corpus) if not once & set(example.labels)])
+    kept = [i for i, example in enumerate(examples) if not once & set(example.labels)]
+    if isinstance(examples, Corpus):
+        return examples.select(kept)
+    return [examples[i] for i in kept]
+
+
+def _problem(examples: Sequence[Example], problem: str, remedy: str | None) -> DataError:
+    """Return an error about all files together."""
+    files = dict.fromkeys(example.origin[0] for example in examples)
+    return DataError(problem, path=", ".join(files), remedy=remedy)
 
 
 def _slip(example: Example, once: set[str], known: set[str]) -> DataError:
