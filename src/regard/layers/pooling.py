@@ -78,15 +78,20 @@ class AttentionPooling(nn.Module):
                 f"a sequence of {length} tokens, but the position bias has "
                 f"{self.position.shape[-1]}; cut the sequence or make the pooling with more positions"
             )
-        parts = mask.shape[1] if mask is not None and mask.ndim == 3 else 1
+        single = mask is None or mask.ndim == 2
+        if mask is not None:
+            mask = mask[:, None] if single else mask
+            # NaN in the padding would come back through the gradient of W.
+            sequence = torch.where(mask.any(1)[..., None], sequence, 0.0)
+        parts = 1 if mask is None else mask.shape[1]
         value = sequence[:, None]
         pooled, weights = attend(
             self.context.expand(len(sequence), -1, parts, -1),
             torch.tanh(self.project(value)),
             value,
             score=Dot(),
-            mask=None if mask is None else mask.view(len(mask), 1, parts, length),
+            mask=None if mask is None else mask[:, None],
             bias=None if self.position is None else self.position[..., :length],
         )
         pooled = pooled.transpose(1, 2).flatten(2)
-        return (pooled if mask is not None and mask.ndim == 3 else pooled[:, 0]), weights
+        return (pooled[:, 0] if single else pooled), weights

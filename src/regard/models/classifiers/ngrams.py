@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 
 _WORDS, _CHARACTERS = 0, 1
-_SPACE, _LETTER, _SIGN = 0, 1, 2
+_SPACE, _LETTER, _SIGN, _START = 0, 1, 2, 3
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _PLACE = np.uint64(1 << 21)  # above every code point
 
@@ -47,7 +47,7 @@ class Spelling(NamedTuple):
 
     Attributes:
         code: lower-case code points; every text stands between spaces.
-        kind: space, letter or sign.
+        kind: space, letter, sign, or the space a text starts with.
         row: the text of each character.
         place: which token of the text it comes from, counted from 1; the spaces around a text
             come from 0 and from its length + 1.
@@ -62,7 +62,8 @@ class Spelling(NamedTuple):
 class Ngrams:
     """N-grams of words and of characters within words.
 
-    Words are runs of letters and digits or single signs; characters are taken with the space before
+    Words are runs of letters and digits or single signs, and the start of the text is one where others
+    follow it (how a question begins says what it asks for). Characters are taken with the space before
     and after what stands between two spaces, as `char_wb` of scikit-learn does.
 
     Args:
@@ -100,7 +101,9 @@ class Ngrams:
         count = self._offset[token + 1] - first
         owner = np.repeat(np.arange(len(token)), count)
         at = np.arange(len(owner)) + np.repeat(first - np.cumsum(count) + count, count)
-        return Spelling(self._code[at], self._kind[at], row[owner], column[owner])
+        kind, place = self._kind[at], column[owner]
+        kind[place == 0] = _START
+        return Spelling(self._code[at], kind, row[owner], place)
 
     def occurrences(self, spelling: Spelling) -> Occurrences:
         """Find every n-gram of a spelling."""
@@ -109,7 +112,7 @@ class Ngrams:
 
     def _of_words(self, spelling: Spelling) -> list[Occurrences]:
         letter = spelling.kind == _LETTER
-        begins = spelling.kind == _SIGN
+        begins = spelling.kind >= _SIGN
         begins[1:] |= letter[1:] & ~letter[:-1]
         start = np.flatnonzero(begins)
         inside = np.flatnonzero(spelling.kind)
@@ -125,12 +128,14 @@ class Ngrams:
                 key = key[:-1] * _BASE + single[n - 1 :]
             count = len(key)
             keep = np.flatnonzero(row[:count] == row[n - 1 :])
+            if n == 1:  # every text has its start
+                keep = keep[spelling.kind[start] != _START]
             found.append(_found(key[keep], _WORDS, n, row[keep], start[keep], end[keep + n - 1]))
         return found
 
     def _of_characters(self, spelling: Spelling) -> list[Occurrences]:
         single = _mix(spelling.code.astype(np.uint64))
-        space = spelling.kind == _SPACE
+        space = (spelling.kind == _SPACE) | (spelling.kind == _START)
         spaces = np.cumsum(space)
         found, key = [], single
         for n in range(2, self.characters + 1):

@@ -1,0 +1,190 @@
+"""N-grams: what they are, against scikit-learn's; the wide part: solved, explained, saved."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from regard.models import build, configure, from_config
+from regard.models.classifiers.ngrams import Ngrams
+from regard.models.classifiers.settings import WideSettings
+from regard.models.classifiers.wide import Wide, WideAndDeep
+from regard.text import Tokenizer
+
+TEXTS = [
+    "Good case, excellent value!",
+    "it's not good",
+    "not a good case at all",
+    "excellent excellent value",
+    "never again :(",
+    "an excellent case",
+    "it's bad",
+]
+TARGETS = torch.tensor([1, 0, 0, 1, 0, 1, 0])
+
+
+def padded(texts: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    lengths = torch.tensor([len(text) for text in texts])
+    ids = torch.zeros(len(texts), int(lengths.max()), dtype=torch.int64)
+    for row, text in zip(ids, texts, strict=True):
+        row[: len(text)] = torch.tensor(text)
+    return ids, lengths
+
+
+def found(texts: list[str], *, words: int, characters: int) -> list[tuple[list[str], list[str]]]:
+    """The n-grams of each text as strings, words and characters, by way of one id per character."""
+    alphabet = sorted({*"".join(texts)})
+    ngrams = Ngrams(*Ngrams.alphabet(["", *alphabet]), words=words, characters=characters)
+    ids, lengths = padded([[alphabet.index(c) + 1 for c in text] for text in texts])
+    spelling = ngrams.spell(ids.numpy(), lengths.numpy())
+    text = "".join(map(chr, spelling.code))
+    occurrences = ngrams.occurrences(spelling)
+    rows: list[tuple[list[str], list[str]]] = [([], []) for _ in texts]
+    names: dict[int, str] = {}
+    for key, row, start, end in zip(*occurrences, strict=True):
+        name = text[start:end]
+        rows[row][key & 1].append(name)
+        # One key, one n-gram; in words the spaces between them do not count.
+        assert names.setdefault(int(key), name).split() == name.split()
+    return rows
+
+
+def test_ngrams_by_hand() -> None:
+    (words, characters), (none, nothing) = found(["No, no!", ""], words=2, characters=3)
+    assert sorted(words) == sorted(["no", ",", "no", "!", " no", "no,", ", no", "no!"])
+    two = [" n", "no", "o,", ", ", " n", "no", "o!", "! "]
+    three = [" no", "no,", "o, ", " no", "no!", "o! "]
+    assert sorted(characters) == sorted(two + three)
+    assert none == nothing == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text("ab'!. é3", max_size=12), min_size=1, max_size=3))
+def test_character_ngrams_are_those_of_scikit_learn(texts: list[str]) -> None:
+    """It counts a word that is shorter than n - 2 once more, with its spaces; it is there already."""
+    analyse = CountVectorizer(analyzer="char_wb", ngram_range=(2, 4)).build_analyzer()
+    for text, (_, characters) in zip(texts, found(texts, words=1, characters=4), strict=True):
+        assert {*characters} == {*analyse(text)}
+        assert len(characters) <= len(analyse(text))
+
+
+def learned(labels: int = 2, targets: torch.Tensor = TARGETS) -> tuple[Wide, Tokenizer]:
+    tokenizer = Tokenizer.train(TEXTS, kind="bpe", size=60, lowercase=True)
+    wide = Wide(WideSettings(size=len(tokenizer), labels=labels))
+    wide.fit(tokenizer.spelling, [e.ids for e in tokenizer.encode_batch(TEXTS)], targets)
+    return wide, tokenizer
+
+
+def read(tokenizer: Tokenizer, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    return padded([e.ids for e in tokenizer.encode_batch(texts)])
+
+
+def test_the_same_as_scikit_learn_made_by_hand() -> None:
+    """Two TF-IDF matrices side by side, scaled by the log-count ratio, in a logistic regression."""
+    wide, tokenizer = learned()
+    new = ["a good value", "not excellent", "it's good, not bad!", "xyz"]
+
+    def words(text: str) -> list[str]:
+        found = re.findall(r"[\w']+|[^\w\s]", text.lower())
+        return found + [" ".join(pair) for pair in pairwise(["<start>", *found])]
+
+    parts = [
+        TfidfVectorizer(analyzer=words, sublinear_tf=True),
+        TfidfVectorizer(ngram_range=(2, 5), sublinear_tf=True, analyzer="char_wb"),
+    ]
+    train = np.hstack([part.fit_transform(TEXTS).toarray() for part in parts])
+    test = np.hstack([part.transform(new).toarray() for part in parts])
+    yes = TARGETS.numpy() == 1
+    ratio = np.log((train[yes].sum(0) + 0.1) / 3) - np.log((train[~yes].sum(0) + 0.1) / 4)
+    solver = LogisticRegression(C=1 / wide.penalty, tol=1e-8, max_iter=1000)
+    expected = solver.fit(train * abs(ratio), yes).decision_function(test * abs(ratio))
+    scores = wide(*read(tokenizer, new))
+    np.testing.assert_allclose((scores[:, 1] - scores[:, 0]).numpy(), expected, atol=2e-3)
+    assert len(wide.key) == train.shape[1]
+
+
+def test_contributions_are_the_tokens_shares() -> None:
+    wide, tokenizer = learned()
+    ids, lengths = read(tokenizer, ["not a good case", "excellent!", "never"])
+    shares = wide.contributions(ids, lengths)
+    assert shares.shape == (*ids.shape, 2)
+    torch.testing.assert_close(shares.sum(1) + wide.bias, wide(ids, lengths))
+    assert not shares[2, int(lengths[2]) :].any()
+    words = tokenizer.encode("not a good case").tokens
+    of_not = sum(float(shares[0, i, 0]) for i, t in enumerate(words) if t in "▁not")
+    assert of_not == max(of_not, *shares[0, :, 0].tolist())
+
+
+def test_padding_changes_nothing() -> None:
+    wide, tokenizer = learned()
+    ids, lengths = read(tokenizer, ["not a good case", "excellent", "never"])
+    alone = torch.cat([wide(ids[i : i + 1, :n], lengths[i : i + 1]) for i, n in enumerate(lengths)])
+    torch.testing.assert_close(wide(ids, lengths), alone)
+
+
+def test_several_classes_and_several_labels() -> None:
+    classes = torch.tensor([0, 1, 1, 2, 1, 2, 1])
+    wide, tokenizer = learned(3, classes)
+    ids, lengths = read(tokenizer, TEXTS)
+    assert torch.equal(wide(ids, lengths).argmax(1), classes)
+    several = torch.stack([TARGETS == 1, torch.ones(7, dtype=torch.bool), classes == 1], 1)
+    wide, _ = learned(3, several.float())
+    scores = wide(ids, lengths)
+    assert torch.equal(scores > 0, several)
+    # A label that every text has leaves nothing to learn but that: 7.5 to 0.5.
+    torch.testing.assert_close(scores[:, 1], torch.full((7,), float(np.log(15.0))))
+
+
+def test_only_the_most_frequent_are_kept() -> None:
+    tokenizer = Tokenizer.train(TEXTS, kind="word", size=60, lowercase=True)
+    wide = Wide(WideSettings(size=len(tokenizer), labels=2, most_ngrams=5))
+    wide.fit(tokenizer.spelling, [e.ids for e in tokenizer.encode_batch(TEXTS)], TARGETS)
+    assert len(wide.key) == 5
+    assert float(wide.idf.max()) <= 1 + np.log(8 / 4) + 1e-6  # in three texts at least
+
+
+@pytest.fixture
+def model() -> tuple[WideAndDeep, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    tokenizer = Tokenizer.train(TEXTS, kind="bpe", size=60, lowercase=True)
+    network = build(configure("wide", "tiny", size=len(tokenizer), labels=2))
+    network.survey(tokenizer.spelling, [e.ids for e in tokenizer.encode_batch(TEXTS)], TARGETS)
+    return network, *read(tokenizer, TEXTS)
+
+
+def test_the_deep_part_learns_alone_and_both_answer(
+    model: tuple[WideAndDeep, torch.Tensor, torch.Tensor],
+) -> None:
+    network, ids, lengths = model
+    trained = network.train()(ids, lengths)
+    assert trained.members is not None
+    torch.testing.assert_close(trained.members.mean(0), trained.logits)
+    network.eval()
+    output, deep = network(ids, lengths), network.deep(ids, lengths)
+    expected = network.wide(ids, lengths) + network.settings.share * deep.logits
+    torch.testing.assert_close(output.logits, expected)
+    assert output.members is None
+    assert output.maps["pooling"][0].shape == (7, 1, 1, ids.shape[1])
+    assert torch.equal(output.logits.argmax(1), TARGETS)
+
+
+def test_saved_and_loaded(
+    model: tuple[WideAndDeep, torch.Tensor, torch.Tensor], tmp_path: Path
+) -> None:
+    network, ids, lengths = model
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    again = build(from_config(network.settings.model_dump()))
+    again.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    network.eval()
+    again.eval()
+    assert torch.equal(again(ids, lengths).logits, network(ids, lengths).logits)
