@@ -35,7 +35,7 @@ def one_pass(
         for topk and pool a pair of arrays. Statistics it does not know may be left out.
     """
     kernel = _kernel(problem)
-    if kernel is None or not kernel.fits(problem, statistics) or _gradient_wanted(problem):
+    if kernel is None or not kernel.fits(problem, statistics):
         return None
     return kernel.one_pass(problem, statistics, dropout=dropout, seed=seed)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from regard.attention.kernels.compiling import inlined
 
-__all__ = ["additive_scores", "tanh"]
+__all__ = ["additive_gradients", "additive_scores", "tanh"]
 
 ONE = np.float32(1)
 LARGEST = np.float32(7.90531110763549805)
@@ -48,3 +48,21 @@ def additive_scores(direction, query, key, rows, width, scores):
             for d in range(q.size):
                 total += direction[d] * tanh(q[d] + k[d])
             scores[r, j] = total * log2e
+
+
+@inlined
+def additive_gradients(
+    direction, query, key, flow, rows, width, query_slope, key_slope, direction_slope
+):
+    """Adds the gradients of `direction . tanh(query + key)`, given `flow`, those of the scores."""
+    for r in range(rows):
+        q, out = query[r], query_slope[r]
+        for j in range(width):
+            k, down, f = key[j], key_slope[j], flow[r, j]
+            if f != 0:
+                for d in range(q.size):
+                    t = tanh(q[d] + k[d])
+                    direction_slope[d] += f * t
+                    through = f * direction[d] * (ONE - t * t)
+                    out[d] += through
+                    down[d] += through

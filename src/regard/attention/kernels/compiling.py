@@ -116,7 +116,7 @@ def _patience() -> Iterator[None]:
 def kernel_type(argument: Any) -> Any:
     """The Numba type a kernel is compiled for, of numbers, arrays and named tuples of them.
 
-    Arrays that come from users may have any stride; those of one or two axes are ours, in order.
+    Arrays of users have three or four axes and any stride; those of fewer axes are ours, in order.
     """
     if isinstance(argument, np.ndarray):
         layout = "A" if argument.ndim > 2 else "C"

@@ -8,12 +8,24 @@ import numpy as np
 import numpy.typing as npt
 
 from regard.attention import noise
+from regard.attention.kernels import backward as compiled_backward
 from regard.attention.kernels import forward as compiled
 from regard.attention.kernels.blas import gemm
-from regard.attention.kernels.threads import run
-from regard.attention.kernels.tiles import CHUNK, Answers, Inputs, Plan, make_plan, workspace
+from regard.attention.kernels.threads import run, thread_count
+from regard.attention.kernels.tiles import (
+    CHUNK,
+    COLUMNS,
+    Answers,
+    Inputs,
+    Plan,
+    Slopes,
+    Split,
+    make_desk,
+    make_plan,
+    workspace,
+)
 
-__all__ = ["CHUNK", "ROWS", "Arrays", "Asked", "Results", "Settings", "attend"]
+__all__ = ["CHUNK", "ROWS", "Arrays", "Asked", "Results", "Settings", "attend", "backward"]
 
 ROWS = 256
 """Queries of a tile."""
@@ -110,6 +122,61 @@ def attend(arrays: Arrays, settings: Settings, asked: Asked, *, wide: bool) -> R
         last = (inputs, plan, results.lse, results.received)
         run(compiled.received, memory, last, gemm_, tasks=tasks, work=work)
     return results
+
+
+def backward(
+    arrays: Arrays,
+    settings: Settings,
+    arrived: Words,
+    lse: npt.NDArray[np.float64],
+    constant: Singles,
+    slope: Singles,
+    *,
+    wide: bool,
+) -> tuple[Singles, Singles, Singles, Singles]:
+    """The gradients of query, key, value and direction.
+
+    Args:
+        arrays: as in the forward pass.
+        settings: likewise.
+        arrived: the gradient of the output, (batch, heads, queries, words).
+        lse: from the forward pass.
+        constant: for each row what is added to the gradient of its weights; see `backward.py`.
+        slope: for each row what multiplies their logarithms.
+        wide: whether a number takes two words.
+    """
+    batch, heads, queries, words = arrays.query.shape
+    key_heads, keys = arrays.key.shape[1:3]
+    features, values = (n // (2 if wide else 1) for n in (words, arrays.value.shape[3]))
+    parts = _parts(batch * key_heads, keys)
+    split = Split(min(ROWS, queries), min(COLUMNS, keys), parts)
+    tasks = batch * key_heads * (len(parts) - 1)
+    slopes = Slopes(
+        arrived, lse, constant, slope,
+        query=np.zeros(((len(parts) - 1) * batch * heads * queries, features), np.float32),
+        key=np.empty((batch * key_heads * keys, features), np.float32),
+        value=np.empty((batch * key_heads * keys, values), np.float32),
+        direction=np.zeros((tasks, features if arrays.direction is not None else 0), np.float32),
+    )  # fmt: skip
+    run(
+        compiled_backward.backward, lambda: make_desk(split, features, values),
+        (make_inputs(arrays, settings), split, slopes), gemm(), tasks=tasks,
+        work=float(batch * heads * queries) * keys * (3 * features + 2 * values),
+    )  # fmt: skip
+    by_query = slopes.query.reshape(len(parts) - 1, batch, heads, queries, features)
+    return (
+        by_query[0] if len(by_query) == 1 else by_query.sum(0),
+        slopes.key.reshape(batch, key_heads, keys, features),
+        slopes.value.reshape(batch, key_heads, keys, values),
+        slopes.direction.sum(0),
+    )
+
+
+def _parts(pairs: int, keys: int) -> npt.NDArray[np.int64]:
+    """Ranges of keys that make tasks of about equal size: one where heads keep all threads busy."""
+    threads = thread_count()
+    count = next(n for n in range(1, threads + 1) if pairs * n % threads == 0 or pairs * n > 4 * threads)
+    return np.linspace(0, keys, min(count, keys) + 1).astype(np.int64)
 
 
 def make_inputs(arrays: Arrays, settings: Settings) -> Inputs:

@@ -45,8 +45,9 @@ PIECE_BYTES = 2**24
 PIECE_ROWS = 256
 """Queries of one piece: enough for the kernel's full speed, few enough to skip masked keys."""
 
-LARGE = 32.0
-"""Scores beyond this lose more than 2e-6 in float32; statistics then use float64."""
+LARGE, SMALL = 16.0, 2**18
+"""Scores beyond the one lose more than 2e-6 in float32, and matrices below the other cost nothing:
+statistics of both are made in float64."""
 
 
 @dataclass(frozen=True)
@@ -241,10 +242,12 @@ def _readable(problem: Problem) -> bool:
 
 
 def _exact(problem: Problem) -> Problem:
-    """The problem in float32, or in float64 where its scores are too large for float32."""
+    """The problem in float32, or in float64 where its scores are large or it is small."""
     query, key = problem.query.detach(), problem.key.detach()
     size = _factor(problem) * query.float().norm(dim=-1).max() * key.float().norm(dim=-1).max()
-    dtype = problem.grid.dtype if abs(float(size)) <= LARGE else torch.float64
+    grid = problem.grid
+    small = grid.batch * grid.heads * grid.queries * grid.keys < SMALL
+    dtype = torch.float64 if small or abs(float(size)) > LARGE else grid.dtype
     return replace(problem, query=query.to(dtype), key=key.to(dtype))
 
 
@@ -253,18 +256,20 @@ def _factor(problem: Problem) -> float:
 
 
 def _even(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The three with one batch and one width, narrower ones filled up with zeros."""
+    """The three with one batch and one width, as the kernel wants them: narrower ones filled up
+    with zeros, features next to each other in memory.
+    """
     batch, width = max(query.shape[0], key.shape[0]), max(query.shape[-1], value.shape[-1])
     query, key, value = (
         x if x.shape[-1] == width else F.pad(x, (0, width - x.shape[-1]))
         for x in (query, key, value)
     )
-    heads = key.shape[1]
-    return (
-        query.expand(batch, -1, -1, -1),
-        key.expand(batch, -1, -1, -1),
-        value.expand(batch, heads, -1, -1),
+    query, key, value = (
+        x if x.stride(-1) == 1 else x.contiguous() for x in (query, key, value)
     )
+    heads = max(key.shape[1], value.shape[1])  # location scores have keys of one head
+    key, value = (x.expand(batch, heads, -1, -1) for x in (key, value))
+    return query.expand(batch, -1, -1, -1), key, value
 
 
 def _flash(

@@ -11,7 +11,7 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
-from regard.attention.arrays import split_rows
+from regard.attention.arrays import split_rows, stop_gradient
 from regard.attention.grid import Grid
 from regard.attention.kernels import Statistic, engine
 from regard.attention.kernels.tiles import cut
@@ -205,13 +205,14 @@ def _join(xp: Any, parts: list[engine.Results]) -> engine.Results:
 def _answer(
     which: Statistic, results: engine.Results, grid: Grid, edges: tuple[Any, Any]
 ) -> Any:
-    """What the map computes for this statistic."""
+    """What the map computes for this statistic; of these the entropy has a gradient."""
     if which[0] == "topk":
         k = min(which[1], grid.keys)
-        return results.top_weights[..., :k], results.top_places[..., :k]
+        return stop_gradient(results.top_weights[..., :k]), results.top_places[..., :k]
     if which[0] == "pool":
-        return _pool(which, results, grid, edges)
-    return getattr(results, which[0])
+        mean, most = _pool(which, results, grid, edges)
+        return stop_gradient(mean), stop_gradient(most)
+    return results.entropy if which[0] == "entropy" else stop_gradient(results.received)
 
 
 def _pool(

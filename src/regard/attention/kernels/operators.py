@@ -12,7 +12,7 @@ from torch import Tensor
 from regard.attention.kernels import engine
 from regard.attention.kernels.tiles import cut
 
-__all__ = ["attend"]
+__all__ = ["attend", "attend_backward"]
 
 
 def words(tensor: Tensor) -> engine.Words:
@@ -79,3 +79,58 @@ def _(
         query.new_empty((*by_head, *shape), dtype=dtype)
         for shape, dtype in zip(shapes, dtypes, strict=True)
     )
+
+
+@torch.library.custom_op("regard::attend_backward", mutates_args=(), device_types="cpu")
+def attend_backward(
+    query: Tensor, key: Tensor, value: Tensor, low: Tensor, high: Tensor,
+    direction: Tensor | None, allowed: Tensor | None, bias: Tensor | None,
+    scale: float, dropout: float, seed: int, first_row: int,
+    arrived: Tensor, lse: Tensor, constant: Tensor, slope: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """`engine.backward`: the gradients of query, key, value and direction."""
+    arrays = _arrays(query, key, value, low, high, direction, allowed, bias)
+    settings = engine.Settings(scale, dropout, seed, first_row)
+    rows = (x.contiguous().numpy() for x in (lse, constant, slope))
+    wide = query.dtype == torch.float32
+    slopes = engine.backward(arrays, settings, words(arrived), *rows, wide=wide)
+    of_query, of_key, of_value, of_direction = (torch.from_numpy(x) for x in slopes)
+    kind = query.dtype
+    return of_query.to(kind), of_key.to(kind), of_value.to(kind), of_direction
+
+
+@attend_backward.register_fake
+def _(
+    query, key, value, low, high, direction, allowed, bias, scale, dropout, seed, first_row,
+    arrived, lse, constant, slope,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    of_direction = query.new_empty((0,) if direction is None else direction.shape, dtype=torch.float32)
+    return *(torch.empty(x.shape, dtype=x.dtype) for x in (query, key, value)), of_direction
+
+
+def _remember(ctx, inputs, output):  # type: ignore[no-untyped-def]
+    """Keeps the arrays and what a row has come to; the matrix is made again."""
+    ctx.set_materialize_grads(False)
+    out, lse, entropy, *_ = output
+    ctx.save_for_backward(*inputs[:8], out, lse, entropy)
+    ctx.settings = inputs[8:12]
+
+
+def _differentiate(ctx, arrived, of_lse, of_entropy, *others):  # type: ignore[no-untyped-def]
+    *arrays, out, lse, entropy = ctx.saved_tensors
+    constant = torch.zeros_like(lse, dtype=torch.float32)
+    slope = constant
+    if arrived is None:
+        arrived = torch.zeros_like(out)
+    else:
+        constant = constant - (arrived.float() * out.float()).sum(-1)
+    if of_lse is not None:
+        constant = constant + of_lse.float()
+    if of_entropy is not None and of_entropy.numel():
+        constant, slope = constant - of_entropy * entropy, -of_entropy
+    slopes = attend_backward(*arrays, *ctx.settings, arrived.to(out.dtype), lse, constant, slope)
+    *three, of_direction = slopes
+    return *three, None, None, of_direction if arrays[5] is not None else None, *[None] * 11
+
+
+attend.register_autograd(_differentiate, setup_context=_remember)

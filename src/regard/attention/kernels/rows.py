@@ -161,17 +161,17 @@ def keep_largest(scores, width, first, values, places):
 
 @inlined
 def mix(x):
-    """The hash of `regard.attention.noise`, on one word."""
-    x = x ^ (x >> np.uint32(16))
-    x = x * np.uint32(0x7FEB352D)
-    x = x ^ (x >> np.uint32(15))
-    x = x * np.uint32(0x846CA68B)
-    return x ^ (x >> np.uint32(16))
+    """The hash of `regard.attention.noise`, on one word; Numba would widen products to 64 bits."""
+    x = np.uint32(x ^ (x >> np.uint32(16)))
+    x = np.uint32(x * np.uint32(0x7FEB352D))
+    x = np.uint32(x ^ (x >> np.uint32(15)))
+    x = np.uint32(x * np.uint32(0x846CA68B))
+    return np.uint32(x ^ (x >> np.uint32(16)))
 
 
 @inlined
 def drop(weights, count, row_key, column_keys, threshold):
     """Dropout: zeroes the weights whose hash is below `threshold`."""
     for j in range(count):
-        kept = mix(row_key ^ column_keys[j]) >= threshold
+        kept = mix(np.uint32(row_key ^ column_keys[j])) >= threshold
         weights[j] = weights[j] if kept else np.float32(0)

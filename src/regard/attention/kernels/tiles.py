@@ -9,7 +9,21 @@ import numpy.typing as npt
 
 from regard.attention.kernels.rows import NOTHING, WINDOW
 
-__all__ = ["Answers", "Inputs", "Plan", "Tile", "cut", "make_plan", "workspace"]
+__all__ = [
+    "CHUNK",
+    "COLUMNS",
+    "Answers",
+    "Desk",
+    "Inputs",
+    "Plan",
+    "Slopes",
+    "Split",
+    "Tile",
+    "cut",
+    "make_desk",
+    "make_plan",
+    "workspace",
+]
 
 CHUNK = 128
 """Keys whose maximum and sum are taken together, at most."""
@@ -79,6 +93,53 @@ class Answers(NamedTuple):
     """(batch, heads, query blocks, chunks) float32: sums of weights."""
     block_max: Any
     """The same: largest weights."""
+
+
+class Slopes(NamedTuple):
+    """What the backward pass takes beside the inputs, and where its gradients go."""
+
+    output: Any
+    """(batch, heads, queries, words) uint16: the gradient that arrives at the output."""
+    lse: Any
+    """(batch, heads, queries) float64, of the forward pass."""
+    constant: Any
+    """(batch, heads, queries) float32; see `backward`."""
+    slope: Any
+    """(batch, heads, queries) float32."""
+    query: Any
+    """(parts * batch * heads * queries, features) float32, to be added up over the parts."""
+    key: Any
+    """(batch * key_heads * keys, features) float32."""
+    value: Any
+    """(batch * key_heads * keys, values) float32."""
+    direction: Any
+    """(tasks, features) float32, to be added up."""
+
+
+class Split(NamedTuple):
+    """How the matrix is cut for the backward pass."""
+
+    rows: Any
+    """int64: queries of a tile."""
+    columns: Any
+    """int64: keys of a tile."""
+    key_parts: Any
+    """int64: where each task's range of keys begins, and the end."""
+
+
+class Desk(NamedTuple):
+    """One worker's memory in the backward pass."""
+
+    query: Any
+    key: Any
+    value: Any
+    out: Any
+    """(rows, values) float32: the gradient of the output."""
+    scores: Any
+    flow: Any
+    """(rows, columns) float32: the gradient of the weights, then of the scores."""
+    key_slope: Any
+    value_slope: Any
 
 
 class Tile(NamedTuple):
@@ -181,4 +242,20 @@ def workspace(plan: Plan, inputs: Inputs, features: int, values: int, top: int) 
         top_places=np.empty((rows, top), np.int64),
         part=np.empty(columns, single),
         total=np.empty(columns),
+    )
+
+
+def make_desk(split: Split, features: int, values: int) -> Desk:
+    """A worker's memory in the backward pass."""
+    rows, columns, single = int(split.rows), int(split.columns), np.float32
+    stride = -(-columns // WINDOW) * WINDOW
+    return Desk(
+        query=np.empty((rows, features), single),
+        key=np.empty((columns, features), single),
+        value=np.empty((columns, values), single),
+        out=np.empty((rows, values), single),
+        scores=np.empty((rows, stride), single),
+        flow=np.empty((rows, stride), single),
+        key_slope=np.empty((columns, features), single),
+        value_slope=np.empty((columns, values), single),
     )
