@@ -132,7 +132,7 @@ def _continue(
         walk, rules.select(example), trail, settings, torch.zeros_like(lengths), "enters"
     )
     return [
-        [h.after(len(p), settings.length_penalty) for h in answer]
+        _ranked([h.after(len(p), settings.length_penalty) for h in answer])
         for p, answer in zip(prompts, found, strict=True)
     ]
 
@@ -158,7 +158,11 @@ def _answers(
     for scores, finished in done:
         for example, hypothesis in finished.finish(scores, lengths, reading):
             answers[example].append(hypothesis)
-    return [sorted(a, key=lambda h: -h.score)[: settings.n_best] for a in answers]
+    return [_ranked(answer)[: settings.n_best] for answer in answers]
+
+
+def _ranked(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
+    return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)
 
 
 @contextmanager

@@ -1,0 +1,180 @@
+"""Multi-head attention against torch's own, against itself cached, and by finite differences."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from regard import normalizers, scores
+from regard.attention import causal, padding
+from regard.errors import InputError, ShapeError
+from regard.layers import (
+    ALiBiPositions,
+    MultiHeadAttention,
+    Positions,
+    RelativePositions,
+    RotaryPositions,
+)
+
+LENGTHS = torch.tensor([7, 3, 1])
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(11)
+
+
+def positions(name: str, heads: int) -> Positions | None:
+    return {
+        "none": None,
+        "rotary": RotaryPositions(),
+        "alibi": ALiBiPositions(),
+        "relative": RelativePositions(heads, buckets=8, furthest=6),
+    }[name]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_self_attention_gives_torchs_numbers(bias: bool) -> None:
+    theirs = nn.MultiheadAttention(30, 5, bias=bias, batch_first=True).double().eval()
+    if bias:
+        nn.init.normal_(theirs.in_proj_bias)
+        nn.init.normal_(theirs.out_proj.bias)
+    ours = MultiHeadAttention.from_torch(theirs)
+    x = torch.randn(3, 7, 30, dtype=torch.float64)
+    hidden = ~torch.ones(7, 7, dtype=torch.bool).tril()
+    expected, weights = theirs(x, x, x, attn_mask=hidden, average_attn_weights=False)
+    output, found = ours(x, mask=causal())
+    torch.testing.assert_close(output, expected)
+    torch.testing.assert_close(found.dense(), weights)
+
+
+@pytest.mark.parametrize("memory_width", [30, 13])
+def test_cross_attention_gives_torchs_numbers(memory_width: int) -> None:
+    theirs = nn.MultiheadAttention(
+        30, 3, kdim=memory_width, vdim=memory_width, batch_first=True
+    ).double()
+    nn.init.normal_(theirs.in_proj_bias)
+    ours = MultiHeadAttention.from_torch(theirs)
+    x = torch.randn(3, 5, 30, dtype=torch.float64)
+    memory = torch.randn(3, 7, memory_width, dtype=torch.float64)
+    absent = torch.arange(7) >= LENGTHS[:, None]
+    expected, weights = theirs(
+        x, memory, memory, key_padding_mask=absent, average_attn_weights=False
+    )
+    output, found = ours(x, memory, mask=padding(LENGTHS))
+    torch.testing.assert_close(output, expected)
+    torch.testing.assert_close(found.dense(), weights)
+
+
+@pytest.mark.parametrize(
+    "unlike", [{"add_zero_attn": True}, {"add_bias_kv": True}, {"kdim": 8, "vdim": 6}]
+)
+def test_a_torch_module_that_is_more_than_this_is_refused(unlike: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="from_torch got"):
+        MultiHeadAttention.from_torch(nn.MultiheadAttention(12, 2, **unlike))
+
+
+@pytest.mark.parametrize("place", ["none", "rotary", "alibi", "relative"])
+@pytest.mark.parametrize("key_heads", [6, 3, 1])
+def test_step_by_step_with_a_cache_is_causal_attention(place: str, key_heads: int) -> None:
+    layer = MultiHeadAttention(24, 6, key_heads=key_heads, positions=positions(place, 6)).double()
+    x = torch.randn(3, 7, 24, dtype=torch.float64)
+    whole, weights = layer(x, mask=causal())
+    cache, parts = None, []
+    for start, stop in [(0, 1), (1, 4), (4, 5), (5, 7)]:
+        output, row, cache = layer.step(x[:, start:stop], cache)
+        parts.append(output)
+        torch.testing.assert_close(row.dense(), weights.dense()[:, :, start:stop, :stop])
+    torch.testing.assert_close(torch.cat(parts, 1), whole)
+
+
+def test_a_step_leaves_the_cache_it_was_given_as_it_was() -> None:
+    layer = MultiHeadAttention(8, 2)
+    x = torch.randn(2, 3, 8)
+    _, _, cache = layer.step(x[:, :2], None)
+    before = cache.key.clone()
+    first, _, _ = layer.step(x[:, 2:], cache)
+    again, _, longer = layer.step(x[:, 2:], cache)
+    assert torch.equal(first, again)
+    assert torch.equal(cache.key, before)
+    assert (cache.length, longer.length) == (2, 3)
+
+
+def test_remembered_once_is_cross_attention() -> None:
+    layer = MultiHeadAttention(12, 3, memory_width=5, key_heads=1)
+    x, memory = torch.randn(2, 4, 12), torch.randn(2, 7, 5)
+    torch.testing.assert_close(layer.look(x, layer.remember(memory))[0], layer(x, memory)[0])
+
+
+@pytest.mark.parametrize("place", ["none", "rotary", "alibi", "relative"])
+@pytest.mark.parametrize("key_heads", [4, 2])
+def test_gradients(place: str, key_heads: int) -> None:
+    layer = MultiHeadAttention(8, 4, key_heads=key_heads, positions=positions(place, 4)).double()
+    x = torch.randn(3, 5, 8, dtype=torch.float64, requires_grad=True)
+    lengths = torch.tensor([5, 2, 0])
+    names = [name for name, _ in layer.named_parameters()]
+
+    def run(x: torch.Tensor, *parameters: torch.Tensor) -> torch.Tensor:
+        values = dict(zip(names, parameters, strict=True))
+        output, _ = torch.func.functional_call(
+            layer, values, (x,), {"mask": padding(lengths) & causal()}
+        )
+        return output
+
+    assert torch.autograd.gradcheck(run, (x, *layer.parameters()), fast_mode=True)
+
+
+@pytest.mark.parametrize(
+    ("score", "normalizer"),
+    [
+        (scores.Cosine(3.0), normalizers.Softmax()),
+        (scores.Dot(), normalizers.Sparsemax()),
+        (scores.Additive(torch.linspace(-1, 1, 4)), normalizers.Entmax15()),
+        (scores.ScaledDot(), normalizers.Sigmoid()),
+    ],
+)
+def test_any_score_and_normaliser(score: scores.Score, normalizer: normalizers.Normalizer) -> None:
+    layer = MultiHeadAttention(12, 3, score=score, normalizer=normalizer)
+    x = torch.randn(2, 5, 12)
+    output, weights = layer(x, mask=causal())
+    _, own = layer._query_and_own(x)
+    mixed = weights.dense() @ own.value
+    torch.testing.assert_close(output, layer.output(mixed.transpose(1, 2).flatten(2)))
+    rows = weights.dense()[:, :, -1].sum(-1)
+    if not isinstance(normalizer, normalizers.Sigmoid):
+        torch.testing.assert_close(rows, torch.ones_like(rows))
+
+
+def test_what_stands_in_padding_changes_nothing() -> None:
+    layer = MultiHeadAttention(12, 3)
+    x = torch.randn(3, 7, 12)
+    spoiled = x.clone()
+    for row, length in enumerate(LENGTHS):
+        spoiled[row, length:] = torch.nan
+    real = torch.arange(7) < LENGTHS[:, None]
+    clean = layer(x, mask=padding(LENGTHS))[0][real]
+    torch.testing.assert_close(layer(spoiled, mask=padding(LENGTHS))[0][real], clean)
+
+
+def test_dropout_is_of_the_weights_in_training_only() -> None:
+    layer = MultiHeadAttention(12, 3, dropout=0.5)
+    x = torch.randn(2, 5, 12)
+    one, weights = layer(x)
+    assert not torch.allclose(one, layer(x)[0])
+    torch.testing.assert_close(weights.dense().sum(-1), torch.ones(2, 3, 5))
+    torch.manual_seed(5)
+    seeded = layer(x)[0]
+    torch.manual_seed(5)
+    assert torch.equal(layer(x)[0], seeded)
+    layer.eval()
+    assert torch.equal(layer(x)[0], layer(x)[0])
+
+
+def test_wrong_sizes_are_told() -> None:
+    with pytest.raises(InputError, match="width 10 does not divide by 3 heads"):
+        MultiHeadAttention(10, 3)
+    with pytest.raises(InputError, match="6 heads do not divide by 4 key heads"):
+        MultiHeadAttention(12, 6, key_heads=4)
+    with pytest.raises(ShapeError, match="memory of width 5"):
+        MultiHeadAttention(12, 3, memory_width=5)(torch.randn(1, 2, 12))
