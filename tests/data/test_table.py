@@ -304,6 +304,8 @@ def test_impossible_readings() -> None:
         Reading(over_long="drop")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="max_characters is 0"):
         Reading(max_characters=0)
+    with pytest.raises(SettingsError, match="did you mean 'skip'"):
+        Labelled(rare="skp")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="empty separator"):
         Reading(separator="")
 

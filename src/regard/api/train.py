@@ -18,7 +18,7 @@ from regard.api.folder import CONFIG, FORMAT, claim, read_config, write_json
 from regard.api.load import MODELS, load
 from regard.api.reading import Data, Source, hold_out, names_of
 from regard.api.settings import Settings, resolve
-from regard.data import Corpus, Example, Labelled, Pairs, Reading
+from regard.data import Corpus, Example, Labelled, Pairs, Reading, check_labels
 from regard.errors import InputError, SettingsError
 from regard.training import History, Processes, Watcher, fit
 from regard.training.checkpoint import LAST, WEIGHTS, load_weights
@@ -153,6 +153,9 @@ def _read(
     settings: Settings, source: Source, train: Data, valid: Data | None, watcher: Watcher
 ) -> tuple[Sequence[Example], Sequence[Example]]:
     examples = source.read(train)
+    if settings.task == "classification":
+        columns = source.columns if isinstance(source.columns, Labelled) else Labelled()
+        examples = check_labels(examples, rare=columns.rare)
     if valid is None:
         labelled = settings.task == "classification"
         parts = hold_out(examples, seed=settings.training.seed, labelled=labelled)

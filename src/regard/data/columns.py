@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
-from regard.errors import DataError, nearest
+from regard.data.labels import Rare
+from regard.errors import DataError, SettingsError, nearest
 
 __all__ = ["Column", "Labelled", "Layout", "Pairs", "choose_cells", "choose_fields"]
 
@@ -24,11 +26,17 @@ class Labelled:
             different values.
         separator: what stands between several labels of one text, for instance `"|"`; a JSON list
             needs none.
+        rare: what happens to labels that training sees only once, see `check_labels`.
     """
 
     text: Column | None = None
     label: Column | None = None
     separator: str | None = None
+    rare: Rare = "error"
+
+    def __post_init__(self) -> None:
+        if self.rare not in get_args(Rare):
+            raise SettingsError(f"unknown rare={self.rare!r}; {nearest(self.rare, get_args(Rare))}")
 
     @property
     def wanted(self) -> dict[str, Column | None]:
