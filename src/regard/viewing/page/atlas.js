@@ -3,7 +3,7 @@
 import { Reader, WEIGHT_OF_CODE, codeOfWeight, inflate } from "./codec.js";
 import { Sheet } from "./sheet.js";
 
-const REMEMBERED = 40;
+const REMEMBERED = 64;
 
 export class Atlas {
   // `source.chunk(name)` answers with base64 text.
@@ -25,9 +25,21 @@ export class Atlas {
   async sheet(index, { head, hideSpecial, words }) {
     const track = this.track(index);
     if (track.heads === 1) head = 0;
-    let sheet = await this.remember(`${index}.${head}`, () => this.heads(index, head));
-    if (track.kept === "blocks" || (!hideSpecial && !words)) return sheet;
-    return this.remember(`${index}.${head}.${hideSpecial}.${words}`, () => this.changed(sheet, track, { hideSpecial, words }));
+    if (track.kept === "blocks" || (!hideSpecial && !words)) {
+      return this.remember(`${index}.${head}`, () => this.heads(index, head));
+    }
+    return this.remember(`${index}.${head}.${hideSpecial}.${words}`, async () => {
+      if (words && head === "max") return overWeights(await this.all(index, { hideSpecial, words }), "max");
+      const sheet = await this.sheet(index, { head });
+      return this.changed(sheet, track, { hideSpecial, words });
+    });
+  }
+
+  // Every head. Words come before the maximum over heads: the maximum of sums is at most 1, and a sum
+  // of maxima may be more. (The mean may be taken before or after.)
+  all(index, options = {}) {
+    const heads = Array.from({ length: this.track(index).heads }, (_, head) => head);
+    return Promise.all(heads.map((head) => this.sheet(index, { ...options, head })));
   }
 
   // Where in the original pieces each row (or column) of a changed sheet begins.
@@ -57,10 +69,7 @@ export class Atlas {
   async heads(index, head) {
     const track = this.track(index);
     if (typeof head === "number" || track.kept === "coded") return this.open(index, head);
-    const sheets = [];
-    for (let each = 0; each < track.heads; each++) {
-      sheets.push(await this.remember(`${index}.${each}`, () => this.open(index, each)));
-    }
+    const sheets = await this.all(index);
     return track.kept === "exact" ? overWeights(sheets, head) : overBlocks(sheets, head);
   }
 
@@ -86,7 +95,9 @@ export class Atlas {
 function overWeights(sheets, how) {
   const weights = combined(sheets.map((sheet) => sheet.weights), how);
   const { rows, columns } = sheets[0];
-  return new Sheet({ rows, columns, kept: "exact", weights });
+  const sheet = new Sheet({ rows, columns, kept: "exact", weights });
+  sheet.about = sheets.some((each) => each.about);
+  return sheet;
 }
 
 // Of blocks, the mean of means is exact and the mean of maxima bounds the maximum from above; the largest

@@ -45,8 +45,10 @@ export class Controls {
   }
 
   select(name, options, patch) {
-    const box = h("select", { onchange: () => this.app.set(patch(box.value)) }, options.map(([value, text]) => h("option", { value }, text)));
-    return { box, label: h("label", {}, h("span", {}, name), box) };
+    const id = `${this.app.id}-${name}`;
+    const choices = options.map(([value, text]) => h("option", { value }, text));
+    const box = h("select", { id, onchange: () => this.app.set(patch(box.value)) }, choices);
+    return { box, label: h("span", { class: "choice" }, h("label", { for: id }, name), box) };
   }
 
   check(name, field) {

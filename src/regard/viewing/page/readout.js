@@ -1,6 +1,6 @@
 // The numbers beside the picture: the cell under the cursor, its row and its column.
 
-import { h, number, plural, short, token } from "./dom.js";
+import { h, number, short, token } from "./dom.js";
 
 const LISTED = 10;
 
@@ -46,7 +46,10 @@ export class Readout {
     const { sheet, state } = this.app;
     const { weight, exact } = sheet.weight(state.query, state.key);
     const rank = sheet.row(state.query, 32).findIndex((item) => item.index === state.key) + 1;
-    const place = `${plural(state.query + 1, "").trim()} of ${sheet.queries}, key ${state.key + 1} of ${sheet.keys}`;
-    return `${short(sheet.rows[state.query], 60)} to ${short(sheet.columns[state.key], 60)}: ${number(weight, exact).replace("≈", "about")}${rank ? `, rank ${rank} in its row` : ""}. Query ${place}.`;
+    const [from, to] = [short(sheet.rows[state.query], 60), short(sheet.columns[state.key], 60)];
+    const said = number(weight, exact).replace("≈", "about");
+    const ranked = rank ? `, rank ${rank} in its row` : "";
+    const place = `Query ${state.query + 1} of ${sheet.queries}, key ${state.key + 1} of ${sheet.keys}`;
+    return `${from} to ${to}: ${said}${ranked}. ${place}.`;
   }
 }
