@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,12 @@ def made(kind: str) -> EncoderDecoder:
         nn.init.normal_(parameter, std=0.7)
     assert isinstance(model, EncoderDecoder)
     return model.double().eval()
+
+
+@pytest.fixture(autouse=True)
+def _without_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
 
 
 @pytest.fixture(params=["transformer", "rnn", "pointer"])

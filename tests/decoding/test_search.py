@@ -25,7 +25,7 @@ Source = tuple[Tensor, Tensor]
 def log_probs(model: EncoderDecoder, source: Tensor, ids: list[int]) -> Tensor:
     """Of each token of `ids` and of EOS, without cache or beam."""
     target = torch.tensor([[BOS, *ids]])
-    logits = model(source[None], torch.tensor([len(source)]), target).logits[0].detach()
+    logits = model(source[None], torch.tensor([len(source)]), target).logits[0]
     return logits.log_softmax(-1).gather(1, torch.tensor([[*ids, EOS]]).T)[:, 0]
 
 
@@ -34,7 +34,7 @@ def all_log_probs(model: EncoderDecoder, source: Tensor, every: list[list[int]])
     target = torch.tensor([[BOS, *ids, *[4] * (3 - len(ids))] for ids in every])
     sources = source.expand(len(every), -1)
     lengths = torch.full((len(every),), len(source))
-    logs = model(sources, lengths, target).logits.detach().log_softmax(-1)
+    logs = model(sources, lengths, target).logits.log_softmax(-1)
     return [
         logs[row, : len(ids) + 1].gather(1, torch.tensor([[*ids, EOS]]).T)[:, 0]
         for row, ids in enumerate(every)
@@ -80,7 +80,7 @@ def test_scores_and_attention_are_those_of_the_sequence_itself(
             maps = model(one[None], torch.tensor([n]), target).maps["cross"]
             looked = maps[-2:][0].dense()[0]
             looked = looked if looked.dim() == 2 else looked.mean(0)
-            assert hypothesis.attention == pytest.approx(looked.detach().numpy(), abs=1e-5)
+            assert hypothesis.attention == pytest.approx(looked.numpy(), abs=1e-5)
 
 
 def test_readings_are_one_step_apart(model: EncoderDecoder, source: Source) -> None:
