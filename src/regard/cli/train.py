@@ -56,6 +56,9 @@ def train(
     label_separator: Annotated[
         str | None, typer.Option(help="What stands between several labels of one text.")
     ] = None,
+    rare_labels: Annotated[
+        str, typer.Option(help="Labels seen only once: error, skip or keep them.")
+    ] = "error",
     separator: Annotated[
         str | None, typer.Option(help="What separates the columns of lines of text.")
     ] = None,
@@ -93,7 +96,7 @@ def train(
             model=model,
             preset=preset.value,
             settings=settings_of(config, set_ or []),
-            columns=columns_of(task.value, source, target, label_separator),
+            columns=columns_of(task.value, source, target, label_separator, rare=rare_labels),
             reading=Reading(encoding=encoding, separator=separator),
             resume=resume,
             overwrite=overwrite,

@@ -69,5 +69,5 @@ def _slip(example: Example, once: set[str], known: set[str]) -> DataError:
         path=example.origin[0],
         line=example.origin[1],
         remedy=f"{nearest(label, known - once)}{header} "
-        "Correct it, add examples, or say rare='skip' or rare='keep'",
+        "Correct it, add examples, or accept it: rare='skip' or 'keep' (--rare-labels)",
     )
