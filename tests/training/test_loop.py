@@ -1,0 +1,166 @@
+"""The loop: what it records, when it stops, and that going on is exact."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from torch import nn
+
+from regard.errors import ModelFolderError, TrainingError
+from regard.training import Batch, History, Loss, fit, load_weights
+from regard.training.checkpoint import LAST, WEIGHTS, read_run
+
+
+def numbers(history: History) -> list[dict[str, float]]:
+    """The records without the time they took."""
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
+
+
+def test_learns_and_records_every_stretch(toy: ModuleType, tmp_path: Path) -> None:
+    history = toy.run(tmp_path, epochs=6, dropout=0.0)
+    updates = 6 * math.ceil(math.ceil(toy.COUNT / toy.BATCH) / 2)
+    steps = [record["step"] for record in history if "train_loss" in record]
+    assert steps == [*range(4, updates, 4), updates]
+    assert history.losses[-1] < 0.6 * history.losses[0]
+    best = history.best("accuracy")
+    assert best is not None
+    assert best["valid_accuracy"] > 0.85
+    lines = (tmp_path / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == history.records
+
+
+def test_best_weights_are_the_averaged_ones_that_were_measured(
+    toy: ModuleType, tmp_path: Path
+) -> None:
+    history = toy.run(tmp_path)
+    model = toy.Toy()
+    load_weights(model, tmp_path / WEIGHTS)
+    best = history.best("accuracy")
+    assert best is not None
+    assert toy.validate(model.eval())["accuracy"] == best["valid_accuracy"]
+
+
+@pytest.mark.parametrize("at", [1, 7, 8, 9, 13])
+def test_going_on_gives_the_losses_of_an_uninterrupted_run(
+    toy: ModuleType, tmp_path: Path, at: int
+) -> None:
+    whole = toy.run(None)
+
+    class Stop(Exception):
+        pass
+
+    def failing(model: nn.Module, batch: Batch) -> Loss:
+        failing.calls += 1
+        if failing.calls > 2 * at:
+            raise Stop
+        return toy.loss(model, batch)
+
+    failing.calls = 0
+    with pytest.raises(Stop):
+        fit(
+            toy.Toy(),
+            failing,
+            toy.batches,
+            settings=toy.SETTINGS,
+            validate=toy.validate,
+            out=tmp_path,
+        )
+    assert read_run(tmp_path)[0].step <= at
+    resumed = toy.run(tmp_path, resume=True)
+    assert numbers(resumed) == numbers(whole)
+
+
+def test_a_validation_cut_short_is_done_again(toy: ModuleType, tmp_path: Path) -> None:
+    whole = toy.run(None)
+
+    def interrupted(model: nn.Module) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            toy.Toy(),
+            toy.loss,
+            toy.batches,
+            settings=toy.SETTINGS,
+            validate=interrupted,
+            out=tmp_path,
+        )
+    assert numbers(toy.run(tmp_path, resume=True)) == numbers(whole)
+
+
+def test_going_on_with_a_finished_run_changes_nothing(toy: ModuleType, tmp_path: Path) -> None:
+    whole = toy.run(tmp_path)
+    assert toy.run(tmp_path, resume=True).records == whole.records
+
+
+def test_writing_or_not_makes_no_difference(toy: ModuleType, tmp_path: Path) -> None:
+    assert numbers(toy.run(None)) == numbers(toy.run(tmp_path, save_seconds=1e9))
+
+
+def test_nothing_to_go_on_from(toy: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(ModelFolderError, match="no such file"):
+        toy.run(tmp_path, resume=True)
+
+
+def test_steps_repeat_epochs(toy: ModuleType) -> None:
+    history = toy.run(None, steps=30, epochs=1)
+    assert history.records[-1]["step"] == 30
+    assert history.records[-1]["epoch"] == 3
+
+
+def test_validates_every_so_many_updates(toy: ModuleType) -> None:
+    history = toy.run(None, validate_every=5, epochs=2)
+    assert [r["step"] for r in history if "valid_accuracy" in r] == [5, 10, 15, 16]
+
+
+def test_stops_when_nothing_improves(toy: ModuleType) -> None:
+    values = iter([0.5, 0.7, 0.6, 0.7, 0.9])
+    history = fit(
+        toy.Toy(),
+        toy.loss,
+        toy.batches,
+        settings=toy.SETTINGS.model_copy(update={"patience": 2, "epochs": 9}),
+        validate=lambda model: {"accuracy": next(values)},
+    )
+    assert [r["valid_accuracy"] for r in history if "valid_accuracy" in r] == [0.5, 0.7, 0.6, 0.7]
+
+
+def test_stops_in_time(toy: ModuleType) -> None:
+    history = toy.run(None, minutes=1e-9, epochs=1000)
+    assert history.records[-1]["step"] == 1
+    assert "valid_accuracy" in history.records[-1]
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_not_a_number_stops_names_the_place_and_keeps_the_last_good(
+    toy: ModuleType, tmp_path: Path, what: str
+) -> None:
+    def poisoned(model: nn.Module, batch: Batch) -> Loss:
+        poisoned.calls += 1
+        good = toy.loss(model, batch)
+        if poisoned.calls == 2 * 10 + 1 and what == "loss":
+            return Loss(good.value * torch.nan, good.count)
+        if poisoned.calls == 2 * 10 + 1:
+            # A finite loss with an infinite gradient.
+            return Loss(good.value + (model.out.bias * 0).sqrt().sum(), good.count)
+        return good
+
+    poisoned.calls = 0
+    with pytest.raises(TrainingError, match=rf"the {what} .* epoch 2, step 11.* last good state"):
+        fit(
+            toy.Toy(),
+            poisoned,
+            toy.batches,
+            settings=toy.SETTINGS.model_copy(update={"save_seconds": 1e9}),
+            validate=toy.validate,
+            out=tmp_path,
+        )
+    state, _, tensors = read_run(tmp_path)
+    assert state.step == 8
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
+    assert (tmp_path / LAST).is_file()
