@@ -126,6 +126,13 @@ def test_nothing_has_no_ids(tokenizers: dict[str, Tokenizer], kind: Kind, text: 
 
 
 @kinds
+def test_half_a_surrogate_pair_is_unknown(tokenizers: dict[str, Tokenizer], kind: Kind) -> None:
+    encoding = tokenizers[kind].encode("Ein \udce4")
+    assert encoding.ids[-1] == UNK
+    assert encoding.surfaces[-1] == "\udce4"
+
+
+@kinds
 def test_batch_is_one_by_one(tokenizers: dict[str, Tokenizer], kind: Kind) -> None:
     texts = [*SENTENCES, "", "e\u0301"]
     assert tokenizers[kind].encode_batch(texts) == [tokenizers[kind].encode(t) for t in texts]

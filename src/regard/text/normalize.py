@@ -26,6 +26,8 @@ META = "\u2581"
 """The block that stands for a space inside BPE pieces; in a text it counts as a space."""
 
 _SPACES = re.compile(rf"[\s{META}]+")
+# Half a surrogate pair is no character; it comes from undecodable bytes on a command line.
+_HALVES = re.compile("[\ud800-\udfff]")
 _FORMS = ("NFC", "NFKC")
 
 
@@ -79,7 +81,8 @@ class Normalizer:
 
     def _characters(self, text: str) -> str:
         """Return `text` in normal form and case, spaces untouched."""
-        text = unicodedata.normalize(self.form, text)
+        if not text.isascii():
+            text = unicodedata.normalize(self.form, _HALVES.sub("\ufffd", text))
         if self.lowercase and not text.islower():
             lower = "".join(map(str.lower, text))
             text = unicodedata.normalize(self.form, lower)
