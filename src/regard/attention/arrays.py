@@ -134,7 +134,7 @@ def grouped_matmul(a: Array, b: Array) -> Array:
     """
     batch, heads, rows, inner = a.shape
     key_heads = b.shape[1]
-    if heads == key_heads or key_heads == 1 == heads:
+    if heads == key_heads:
         return a @ b
     xp = namespace(a=a, b=b)
     # The heads of a group become further rows: one product for each key head, and no copy of `b`.
@@ -152,10 +152,10 @@ def largest(array: Array, count: int) -> tuple[Array, Array]:
     if compat.is_numpy_array(array) and count < array.shape[-1]:
         candidates = np.argpartition(-array, count - 1, axis=-1)[..., :count]
         order = np.argsort(-np.take_along_axis(array, candidates, -1), axis=-1, kind="stable")
-        places = np.take_along_axis(candidates, order, -1)
+        best: Array = np.take_along_axis(candidates, order, -1)
     else:
-        places = xp.argsort(array, axis=-1, descending=True)[..., :count]
-    return xp.take_along_axis(array, places, axis=-1), places
+        best = xp.argsort(array, axis=-1, descending=True)[..., :count]
+    return xp.take_along_axis(array, best, axis=-1), best
 
 
 def split_rows(

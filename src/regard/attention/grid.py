@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat as compat
-import numpy as np
 
+from regard.attention.arrays import to_numpy
 from regard.errors import ShapeError
 from regard.shapes import Array, Int
 
@@ -53,9 +53,11 @@ class Grid:
 
     def asarray(self, values: Any, dtype: Any = None) -> Array:
         """`values`, of whatever library, as an array of this one on this device."""
-        if compat.is_array_api_obj(values) and compat.array_namespace(values) is not self.xp:
-            values = np.asarray(values)
-        return self.xp.asarray(values, dtype=dtype, device=self.device)
+        if not compat.is_array_api_obj(values) or compat.array_namespace(values) is not self.xp:
+            return self.xp.asarray(to_numpy(values), dtype=dtype, device=self.device)
+        # Not asarray, which in torch can cut the gradient.
+        values = values if dtype is None else self.xp.astype(values, dtype, copy=False)
+        return values if self.device is None else compat.to_device(values, self.device)
 
     def align(self, array: Array, name: str) -> Array:
         """A user's `(..., queries, keys)` array with four axes, checked against the matrix.

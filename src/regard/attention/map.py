@@ -411,6 +411,8 @@ def watched_statistics(watch: Sequence[str]) -> tuple[Statistic, ...]:
     Raises:
         SettingsError: for a statistic that does not exist; names the nearest.
     """
+    if isinstance(watch, str):
+        raise SettingsError(f"watch got {watch!r}; expected several names, as in ({watch!r},)")
     for name in watch:
         if name not in WATCHABLE:
             raise SettingsError(f"watch got {name!r}; {nearest(name, WATCHABLE)}")

@@ -1,0 +1,238 @@
+"""Everything an `AttentionMap` answers, against the float64 matrix; dense maps; watching."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import regard
+from regard import AttentionMap, normalizers
+from regard.attention import kernels
+from regard.errors import InputError, ShapeError
+
+WAYS = ["numpy", "torch", "jax", "tiles", "dense"]
+
+
+def problem(rng, queries=13, keys=17):
+    q, k = rng.normal(size=(2, 6, queries, 5)), rng.normal(size=(2, 3, keys, 5))
+    v = rng.normal(size=(2, 3, keys, 7))
+    mask = rng.random((2, 1, queries, keys)) < 0.7
+    mask[1, 0, 4] = False
+    return [x.astype(np.float32) for x in (q, k, v)], mask
+
+
+@pytest.fixture(params=WAYS)
+def way(request, libraries, monkeypatch):
+    """Makes a map of the same matrix by each library, by torch without its kernels, and dense."""
+    if request.param == "tiles":
+        for name in ("mix", "spread", "statistic"):
+            monkeypatch.setattr(kernels, name, lambda *_: None)
+        # And with several tiles.
+        monkeypatch.setattr(
+            "regard.attention.problem.split_rows",
+            lambda n, _: [slice(i, min(n, i + 5)) for i in range(0, n, 5)],
+        )
+    make = libraries[request.param if request.param in libraries else "torch"]
+
+    def of(arrays, mask):
+        weights = regard.attend(*(make(x) for x in arrays), mask=make(mask))[1]
+        return (AttentionMap.from_dense(weights.dense()) if request.param == "dense" else weights), make
+
+    return of
+
+
+def close(found, expected, atol=2e-6):
+    found = np.asarray(found)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=atol, rtol=0)
+
+
+def test_statistics(way, reference, rng):
+    arrays, mask = problem(rng)
+    weights, _ = way(arrays, mask)
+    expected = reference(*arrays, allowed=mask)
+    assert weights.shape == (2, 6, 13, 17)
+    close(weights.dense(), expected.weights)
+    close(weights.entropy(), expected.entropy())
+    close(weights.received(), expected.received())
+    close(weights.distance(), expected.distance(), 1e-5)
+    found = weights.topk(5)
+    close(found.values, expected.topk(5))
+    close(np.take_along_axis(expected.weights, np.asarray(found.positions), -1), expected.topk(5))
+    assert weights.topk(100).values.shape[-1] == 17
+    for blocks in ((4, 4), (64, 3)):
+        for ours, theirs in zip(weights.pool(*blocks), expected.pool(*blocks), strict=True):
+            close(ours, theirs)
+
+
+def test_the_operator(way, reference, rng):
+    arrays, mask = problem(rng)
+    weights, make = way(arrays, mask)
+    expected = reference(*arrays, allowed=mask)
+    close(weights @ make(arrays[2]), expected.output, 4e-6)
+    wide = rng.normal(size=(17, 300)).astype(np.float32)
+    close(weights @ make(wide), expected.weights @ wide, 5e-6)
+    g = rng.normal(size=(2, 6, 13, 3)).astype(np.float32)
+    close(weights.T @ make(g), expected.weights.swapaxes(-1, -2) @ g, 5e-6)
+    close(weights.T @ make(g[0, 0]), expected.weights.swapaxes(-1, -2) @ g[0, 0], 5e-6)
+    assert weights.T.shape == (2, 6, 17, 13)
+    assert weights.T.T is weights
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        np.s_[..., 3:9, :],
+        np.s_[..., 2, :],
+        np.s_[..., -1, :],
+        np.s_[1, 4, 3],
+        np.s_[1, 4, 3:11, 2:6],
+        np.s_[0],
+        np.s_[:, 2:4, ::3],
+        np.s_[:, :, [1, 12, 4], 5],
+        np.s_[..., 9:3, :],
+        np.s_[..., 4, 5],
+        np.s_[-1, ..., 0],
+        np.s_[...],
+    ],
+)
+def test_indexing_is_that_of_the_dense_matrix(index, way, reference, rng):
+    arrays, mask = problem(rng)
+    weights, _ = way(arrays, mask)
+    close(weights[index], reference(*arrays, allowed=mask).weights[index])
+
+
+def test_indexing_computes_only_the_rows_it_names(monkeypatch, rng):
+    arrays, mask = problem(rng)
+    _, weights = regard.attend(*arrays, mask=mask)
+    asked = []
+    plain = type(weights._source).weights
+    monkeypatch.setattr(
+        type(weights._source), "weights", lambda self, rows: asked.append(rows) or plain(self, rows)
+    )
+    weights[..., 3:5, :]
+    weights[0, 0, 7]
+    assert asked == [slice(3, 5), slice(7, 8)]
+
+
+def test_too_many_or_impossible_indices(rng):
+    arrays, _ = problem(rng)
+    _, weights = regard.attend(*arrays)
+    with pytest.raises(IndexError):
+        weights[0, 0, 0, 0, 0]
+    with pytest.raises(IndexError):
+        weights[..., 13, :]
+
+
+def test_asking_nothing_computes_nothing(monkeypatch, rng):
+    (q, k, v), mask = problem(rng)
+    q, k, v = (torch.from_numpy(x) for x in (q, k, v))
+    monkeypatch.setattr("regard.attention.problem.Problem.weights", lambda *_: pytest.fail("asked"))
+    _, weights = regard.attend(q, k, v, mask=torch.from_numpy(mask))
+    assert "AttentionMap(shape=(2, 6, 13, 17)" in repr(weights)
+    assert len(weights) == 2
+
+
+def test_tiles_cover_the_matrix(way, rng):
+    arrays, mask = problem(rng)
+    weights, _ = way(arrays, mask)
+    parts = list(weights.tiles())
+    assert [rows.start for rows, _ in parts] == [0, *(rows.stop for rows, _ in parts[:-1])]
+    np.testing.assert_array_equal(
+        np.concatenate([np.asarray(tile) for _, tile in parts], -2), np.asarray(weights.dense())
+    )
+
+
+def test_norms_are_what_is_moved(way, reference, rng):
+    arrays, mask = problem(rng)
+    weights, make = way(arrays, mask)
+    expected = reference(*arrays, allowed=mask)
+    projection = rng.normal(size=(6, 7, 4)).astype(np.float32)
+    moved = np.einsum("bhls,bhsv,hvd->bhlsd", expected.weights, expected.value, projection)
+    size = np.linalg.norm(moved, axis=-1)
+    found = weights.norms(make(arrays[2]), make(projection))
+    close(found.dense(), size, 2e-5)
+    close(found.received(), size.sum(-2), 2e-4)
+    flat = weights.norms(make(arrays[2]), make(projection.reshape(42, 4)))
+    close(flat.dense(), size, 2e-5)
+    with pytest.raises(ShapeError, match=r"output projection has shape \(5, 4\); expected \(6, 7, d\)"):
+        weights.norms(make(arrays[2]), make(projection[0, :5]))
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_answers_have_the_axes_of_the_question(rank, library, rng):
+    lead = (2,) * (rank - 2)
+    q, k = (library(rng.normal(size=(*lead, n, 5))) for n in (4, 6))
+    _, w = regard.attend(q, k, k)
+    assert w.shape == (*lead, 4, 6)
+    assert w.entropy().shape == (*lead, 4)
+    assert w.received().shape == (*lead, 6)
+    assert w.topk(2).positions.shape == (*lead, 4, 2)
+    assert w.pool(2, 3).max.shape == (*lead, 2, 3)
+    assert w.dense().shape == w[...].shape == (*lead, 4, 6)
+    assert (w @ k).shape == (*lead, 4, 5)
+    assert (w.T @ q).shape == (*lead, 6, 5)
+
+
+@pytest.mark.parametrize("lengths", [(0, 5), (5, 0), (1, 1), (0, 0)])
+def test_empty_and_single(lengths, library, rng):
+    q, k = (library(rng.normal(size=(2, 3, n, 4))) for n in lengths)
+    output, w = regard.attend(q, k, k, mask=regard.causal())
+    assert output.shape == (2, 3, lengths[0], 4)
+    assert not np.asarray(output).any() or lengths == (1, 1)
+    assert w.dense().shape == (2, 3, *lengths)
+    assert w.entropy().shape == (2, 3, lengths[0])
+    assert w.received().shape == (2, 3, lengths[1])
+    assert (w @ k).shape == output.shape
+
+
+def test_watching_gives_what_asking_gives(libraries, rng):
+    for make in libraries.values():
+        (q, k, v), _ = problem(rng, 70, 90)
+        arrays = [make(x) for x in (q, k, v)]
+        watch = ("entropy", "topk", "pool", "received")
+        output, watched = regard.attend(*arrays, mask=regard.window(20), watch=watch)
+        plain, asked = regard.attend(*arrays, mask=regard.window(20))
+        close(output, np.asarray(plain))
+        close(watched.entropy(), np.asarray(asked.entropy()))
+        close(watched.received(), np.asarray(asked.received()), 1e-5)
+        close(watched.topk().values, np.asarray(asked.topk().values))
+        close(watched.pool().mean, np.asarray(asked.pool().mean))
+
+
+def test_a_dense_map_of_a_recurrent_decoder():
+    rows = torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.25, 0.75]], requires_grad=True)
+    weights = AttentionMap.from_dense(rows)
+    np.testing.assert_allclose(
+        weights.entropy().detach(),
+        [math.log(2), -0.25 * math.log(0.25) - 0.75 * math.log(0.75)],
+        rtol=1e-6,
+    )
+    weights.entropy().sum().backward()
+    assert rows.grad is not None
+    with pytest.raises(ShapeError, match=r"weights have shape \(3,\)"):
+        AttentionMap.from_dense(rows[0])
+    with pytest.raises(InputError, match="weights hold torch.int64"):
+        AttentionMap.from_dense(rows.long())
+
+
+def test_impossible_questions(rng):
+    arrays, _ = problem(rng)
+    _, weights = regard.attend(*arrays)
+    with pytest.raises(InputError, match="topk got 0; expected at least 1 key"):
+        weights.topk(0)
+    with pytest.raises(InputError, match="pool got 0 blocks"):
+        weights.pool(4, 0)
+    with pytest.raises(ShapeError, match=r"x has shape \(13, 2\); expected \(\.\.\., 17, columns\)"):
+        weights @ np.zeros((13, 2))
+
+
+def test_statistics_of_other_normalisers(library, rng, reference, rows):
+    arrays, mask = problem(rng)
+    _, weights = regard.attend(
+        *(library(x) for x in arrays), mask=library(mask), normalizer=normalizers.Sparsemax()
+    )
+    expected = reference(*arrays, allowed=mask, row=rows["Sparsemax"])
+    close(weights.entropy(), expected.entropy(), 3e-6)
+    close(weights.received(), expected.received(), 3e-6)

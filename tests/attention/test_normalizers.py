@@ -1,0 +1,205 @@
+"""Each normaliser by hand and against bisection; sampling; a toy task learned by each hard way."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from regard.attention import normalizers
+from regard.attention.normalizers import (
+    Entmax15,
+    GumbelHard,
+    Hard,
+    MovingBaseline,
+    Sigmoid,
+    Softmax,
+    Sparsemax,
+    reinforce,
+    sample,
+)
+from regard.errors import InputError
+
+INF = math.inf
+EVERY = [Softmax(), Sparsemax(), Entmax15(), Sigmoid(), Hard(), GumbelHard()]
+
+
+def name(x):
+    return type(x).__name__
+
+
+def test_softmax_by_hand():
+    np.testing.assert_allclose(
+        Softmax()(np.log([[1.0, 2.0, 5.0]])), [[0.125, 0.25, 0.625]], rtol=1e-12
+    )
+
+
+def test_sparsemax_by_hand():
+    # tau = (1.0 + 0.8 - 1) / 2 = 0.4; 0.1 is below it.
+    np.testing.assert_allclose(Sparsemax()(np.array([[1.0, 0.8, 0.1]])), [[0.6, 0.4, 0.0]])
+    np.testing.assert_allclose(Sparsemax()(np.array([[3.0, 1.0, -INF]])), [[1, 0, 0]])
+
+
+def test_entmax_by_hand():
+    # Two equal scores: (s / 2 - tau)^2 = 1/2 each; a third 2 sqrt(1/2) below gets exactly nothing.
+    low = -2 * math.sqrt(0.5)
+    np.testing.assert_allclose(Entmax15()(np.array([[0.0, 0.0, low]])), [[0.5, 0.5, 0]], atol=1e-12)
+
+
+def test_sigmoid_by_hand():
+    found = Sigmoid()(np.array([[0.0, math.log(3), -math.log(3), 1e4, -1e4, -INF]]))
+    np.testing.assert_allclose(found, [[0.5, 0.75, 0.25, 1, 0, 0]])
+
+
+def test_hard_takes_the_first_of_equals():
+    np.testing.assert_array_equal(Hard()(np.array([[1.0, 3.0, 3.0, -INF]])), [[0, 1, 0, 0]])
+
+
+@pytest.mark.parametrize("which", ["Softmax", "Sparsemax", "Entmax15", "Sigmoid", "Hard"])
+@pytest.mark.parametrize("size", [0.1, 1.0, 30.0])
+def test_against_one_row_at_a_time(which, size, rows, library, rng):
+    scores = rng.normal(size=(3, 7, 101)) * size
+    scores[rng.random(scores.shape) < 0.3] = -INF
+    scores[0, 0] = -INF
+    found = getattr(normalizers, which)()(library(scores.astype(np.float32)))
+    expected = [rows[which](row) for row in scores.astype(np.float32).reshape(-1, 101).astype(float)]
+    np.testing.assert_allclose(np.asarray(found).reshape(-1, 101), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("normalizer", EVERY, ids=name)
+def test_rows_without_keys_and_masked_rows_are_zero(normalizer, library):
+    for shape in ((1, 1, 2, 0), (1, 1, 0, 3), (1, 1, 2, 3)):
+        found = np.asarray(normalizer(library(np.full(shape, -INF, np.float32))))
+        assert found.shape == shape
+        assert not found.any()
+
+
+@pytest.mark.parametrize("normalizer", EVERY, ids=name)
+def test_huge_scores_stay_finite(normalizer, library):
+    scores = np.array([[[[1e4, -1e4, 0.0], [-1e4, -1e4, -INF], [1e30, 0.0, -1e30]]]], np.float32)
+    found = np.asarray(normalizer(library(scores)))
+    assert np.isfinite(found).all()
+    if name(normalizer) != "Sigmoid":
+        np.testing.assert_allclose(found.sum(-1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("normalizer", [Softmax(), Sparsemax(), Entmax15(), Sigmoid()], ids=name)
+def test_gradients(normalizer):
+    torch.manual_seed(0)
+    scores = torch.randn(3, 11, dtype=torch.float64) * 2
+    scores[:, 4] = -INF
+    scores[1] = -INF
+    free = torch.isfinite(scores)
+
+    def of(x):
+        return normalizer(torch.full_like(scores, -INF).masked_scatter(free, x))
+
+    assert torch.autograd.gradcheck(of, scores[free].requires_grad_())
+
+
+@pytest.mark.parametrize("normalizer", [Softmax(), Sparsemax(), Entmax15(), Sigmoid()], ids=name)
+def test_masked_rows_have_no_gradient_and_no_nan(normalizer):
+    scores = torch.full((2, 3), -INF)
+    scores[0, 0] = 1.0
+    scores.requires_grad_()
+    normalizer(scores).square().sum().backward()
+    assert torch.isfinite(scores.grad).all()
+    assert not scores.grad[1].any()
+
+
+def test_gumbel_draws_from_softmax(rng):
+    scores = np.broadcast_to(np.log([0.1, 0.2, 0.7]), (1, 1, 20_000, 3))
+    drawn = GumbelHard(seed=3)(scores)
+    np.testing.assert_array_equal(drawn.sum(-1), 1)
+    np.testing.assert_allclose(drawn.mean((0, 1, 2)), [0.1, 0.2, 0.7], atol=0.012)  # 3.5 sigma
+
+
+def test_gumbel_is_the_same_whatever_the_tiling(library, rng):
+    scores = library(rng.normal(size=(2, 3, 10, 7)))
+    whole = np.asarray(GumbelHard(seed=5)(scores))
+    parts = [GumbelHard(seed=5)(scores[:, :, i : i + 3], first_row=i) for i in range(0, 10, 3)]
+    np.testing.assert_array_equal(np.concatenate([np.asarray(p) for p in parts], 2), whole)
+    assert (np.asarray(GumbelHard(seed=6)(scores)) != whole).any()
+
+
+def test_gumbel_gradient_is_that_of_the_soft_draw():
+    scores = torch.randn(1, 1, 4, 5, dtype=torch.float64, requires_grad=True)
+    values = torch.randn(5, dtype=torch.float64)
+    (hard,) = torch.autograd.grad((GumbelHard(0.5, seed=1)(scores) @ values).sum(), scores)
+    noise = normalizers._gumbel(scores.detach(), 1, 0)
+    soft = torch.softmax((scores + noise) / 0.5, -1) @ values
+    (expected,) = torch.autograd.grad(soft.sum(), scores)
+    torch.testing.assert_close(hard, expected)
+
+
+def test_a_temperature_must_be_positive():
+    with pytest.raises(InputError, match="temperature is 0; expected more than 0"):
+        GumbelHard(0)
+
+
+def test_sample_gives_positions_and_log_probabilities(library):
+    weights = library(np.broadcast_to([0.25, 0.0, 0.75], (4000, 3)).astype(np.float32))
+    drawn = sample(weights, seed=2)
+    positions = np.asarray(drawn.position)
+    assert set(np.unique(positions)) == {0, 2}
+    assert abs((positions == 2).mean() - 0.75) < 0.025
+    expected = np.log(np.where(positions == 2, 0.75, 0.25))
+    np.testing.assert_allclose(np.asarray(drawn.log_probability), expected, rtol=1e-5)
+
+
+def test_reinforce_is_the_gradient_of_the_expected_reward():
+    scores = torch.tensor([0.3, -0.2, 0.9], dtype=torch.float64, requires_grad=True)
+    reward = torch.tensor([1.0, 5.0, 2.0], dtype=torch.float64)
+    (expected,) = torch.autograd.grad(-(torch.softmax(scores, 0) @ reward), scores)
+    weights = torch.softmax(scores.expand(40_000, 3), -1)
+    for baseline in (0.0, 2.0):
+        drawn = sample(weights, seed=4)
+        loss = reinforce(drawn.log_probability, reward[drawn.position], baseline=baseline)
+        (found,) = torch.autograd.grad(loss, scores, retain_graph=True)
+        torch.testing.assert_close(found, expected, atol=0.05, rtol=0)
+
+
+def find_the_marked_word(step, steps):
+    """Trains `step(scores, values, targets, n)`; the task: copy the value whose key is marked."""
+    generator = torch.Generator().manual_seed(0)
+    vector = torch.zeros(4, requires_grad=True)
+    optimizer = torch.optim.Adam([vector], lr=0.1)
+
+    def batch():
+        keys = torch.randn(64, 6, 4, generator=generator) * 0.3
+        marked = torch.randint(6, (64,), generator=generator)
+        keys[torch.arange(64), marked, 2] += 2
+        values = torch.randn(64, 6, generator=generator)
+        return keys @ vector, values, values[torch.arange(64), marked], marked
+
+    for n in range(steps):
+        scores, values, target, _ = batch()
+        optimizer.zero_grad()
+        step(scores, values, target, n).backward()
+        optimizer.step()
+    scores, _, _, marked = batch()
+    picked = Hard()(scores.detach()).argmax(-1)
+    return float((picked == marked).float().mean())
+
+
+def test_straight_through_gumbel_learns():
+    def step(scores, values, target, n):
+        picked = GumbelHard(seed=n)(scores)
+        return ((picked * values).sum(-1) - target).square().mean()
+
+    assert find_the_marked_word(step, 60) > 0.95
+
+
+def test_reinforce_learns():
+    baseline = MovingBaseline()
+
+    def step(scores, values, target, n):
+        nonlocal baseline
+        drawn = sample(Softmax()(scores), seed=n)
+        picked = values.gather(1, drawn.position[:, None])[:, 0]
+        reward = -(picked - target).square()
+        loss = reinforce(drawn.log_probability, reward, baseline=baseline.value)
+        baseline = baseline.update(float(reward.mean()))
+        return loss
+
+    assert find_the_marked_word(step, 120) > 0.95

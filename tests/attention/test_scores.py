@@ -1,0 +1,141 @@
+"""Each score by hand, against loops, and its wrong shapes."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+import regard
+from regard.attention import scores
+from regard.errors import ShapeError
+
+
+def weights_of(score, query, key, f=np.asarray):
+    """The score of 2-D arrays, as a plain matrix."""
+    q, k = score.project(f(query)[None, None], f(key)[None, None])
+    return np.asarray(score.pair(q, k))[0, 0]
+
+
+def test_dot_by_hand():
+    np.testing.assert_allclose(
+        weights_of(scores.Dot(), [[1.0, 2.0]], [[3.0, 4.0], [0.0, -1.0]]), [[11, -2]]
+    )
+
+
+def test_scaled_dot_by_hand():
+    q, k = [[2.0, 0.0, 0.0, 2.0]], [[3.0, 9.0, 9.0, 1.0]]
+    np.testing.assert_allclose(weights_of(scores.ScaledDot(), q, k), [[4]])  # 8 / sqrt(4)
+    np.testing.assert_allclose(weights_of(scores.ScaledDot(0.25), q, k), [[2]])
+
+
+def test_general_by_hand():
+    weight = np.array([[1.0, 0, 2], [0, 1, 0]])  # (1, 2) W = (1, 2, 2)
+    np.testing.assert_allclose(
+        weights_of(scores.General(weight), [[1.0, 2.0]], [[1.0, 1, 1], [0, 0, 3]]), [[5, 6]]
+    )
+
+
+def test_general_with_a_weight_for_each_head():
+    rng = np.random.default_rng(0)
+    q, k, w = rng.normal(size=(2, 3, 5, 4)), rng.normal(size=(2, 3, 7, 2)), rng.normal(size=(3, 4, 2))
+    score = scores.General(w)
+    np.testing.assert_allclose(
+        score.pair(*score.project(q, k)), np.einsum("bhld,hde,bhse->bhls", q, w, k)
+    )
+
+
+def test_additive_by_hand():
+    score = scores.Additive(
+        np.array([1.0, -2.0]), np.array([[1.0, 0.0]]), np.array([[0.0, 1.0], [1.0, 0.0]])
+    )
+    # W q = (0.5, 0); U k = (k_2, k_1)
+    expected = math.tanh(0.5 + 2) - 2 * math.tanh(1)
+    np.testing.assert_allclose(weights_of(score, [[0.5]], [[1.0, 2.0]]), [[expected]])
+
+
+def test_concat_by_hand_is_additive_with_the_weight_cut_in_two():
+    rng = np.random.default_rng(0)
+    q, k = rng.normal(size=(3, 2)), rng.normal(size=(5, 4))
+    w, v = rng.normal(size=(6, 7)), rng.normal(size=7)
+    expected = [[v @ np.tanh(np.concatenate((a, b)) @ w) for b in k] for a in q]
+    np.testing.assert_allclose(weights_of(scores.Concat(v, w), q, k), expected)
+    np.testing.assert_allclose(weights_of(scores.Additive(v, w[:2], w[2:]), q, k), expected)
+
+
+def test_projected_keys_are_taken_as_they_are():
+    rng = np.random.default_rng(0)
+    q, k, v = rng.normal(size=(3, 7)), rng.normal(size=(5, 7)), rng.normal(size=7)
+    expected = [[v @ np.tanh(a + b) for b in k] for a in q]
+    np.testing.assert_allclose(weights_of(scores.Additive(v), q, k), expected)
+
+
+def test_cosine_by_hand():
+    found = weights_of(scores.Cosine(2.0), [[3.0, 4.0]], [[4.0, 3.0], [-6.0, -8.0], [0.0, 0.0]])
+    np.testing.assert_allclose(found, [[2 * 24 / 25, -2, 0]])
+
+
+def test_location_looks_at_places_whatever_the_keys():
+    weight = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [9.0, 9.0]])
+    found = weights_of(scores.Location(weight), [[2.0, 3.0]], np.full((3, 8), 5.0))
+    np.testing.assert_allclose(found, [[2, 3, 5]])
+
+
+def test_additive_in_chunks_is_additive_at_once(monkeypatch, library, rng):
+    q, k, v = (rng.normal(size=s) for s in ((2, 6, 5, 7), (2, 3, 11, 7), (7,)))
+    expected = np.einsum(
+        "d,bhlsd->bhls", v, np.tanh(q[:, :, :, None] + np.repeat(k, 2, axis=1)[:, :, None])
+    )
+    for chunk in (1, 2 * 6 * 5 * 7 * 4, 2**18):
+        monkeypatch.setattr(scores, "CHUNK", chunk)
+        found = scores.Additive(library(v)).pair(library(q), library(k))
+        np.testing.assert_allclose(np.asarray(found), expected, atol=2e-6)
+
+
+def test_grouped_heads_score_like_repeated_keys(library, rng):
+    q, k = rng.normal(size=(2, 6, 5, 4)), rng.normal(size=(2, 3, 7, 4))
+    found = scores.Dot().pair(library(q), library(k))
+    expected = np.einsum("bhld,bhsd->bhls", q, np.repeat(k, 2, axis=1))
+    np.testing.assert_allclose(np.asarray(found), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        (
+            regard.scores.ScaledDot(),
+            "query has 64 features, key has 32; scaled dot needs them equal "
+            "(use General for different sizes)",
+        ),
+        (regard.scores.Dot(), "query has 64 features, key has 32; dot needs them equal"),
+        (regard.scores.Cosine(), "query has 64 features, key has 32; cosine needs them equal"),
+        (
+            regard.scores.General(np.zeros((32, 64))),
+            "general score has a weight of shape (32, 64); query and key need (64, 32)",
+        ),
+        (
+            regard.scores.Additive(np.zeros(8), np.zeros((64, 8)), np.zeros((64, 8))),
+            "key has 32 features, but the additive score's key_weight takes 64",
+        ),
+        (
+            regard.scores.Additive(np.zeros(8)),
+            "query has 64 features, key has 32; additive needs them equal (after projection)",
+        ),
+        (
+            regard.scores.Additive(np.zeros(9), np.zeros((64, 8)), np.zeros((32, 8))),
+            "additive score has a vector of shape (9,); expected (8,)",
+        ),
+        (
+            regard.scores.Concat(np.zeros(8), np.zeros((64, 8))),
+            "concat score has a weight of shape (64, 8); expected 64 + 32 rows",
+        ),
+        (
+            regard.scores.Location(np.zeros((2, 64))),
+            "location score has a weight of shape (2, 64); expected at least 3 places (keys) and 64",
+        ),
+    ],
+)
+def test_widths_that_do_not_fit_are_named(score, message):
+    query, key, value = np.zeros((5, 64)), np.zeros((3, 32)), np.zeros((3, 32))
+    with pytest.raises(ShapeError, match=re.escape(message)):
+        regard.attend(query, key, value, score=score)
