@@ -19,6 +19,7 @@ from regard.data import Example, token_batches
 from regard.decoding import DecodingSettings
 from regard.evaluation import Score, comparison
 from regard.models import ModelSettings, build, from_config
+from regard.text import Tokenizer
 from regard.training import Batch, Epoch, Loss, Ragged, TrainingSettings
 from regard.viewing import AttentionRecord
 
@@ -181,6 +182,18 @@ def network_of(config: Mapping[str, Any]) -> nn.Module:
     """A network as `config.json` describes it; its weights come later."""
     network: nn.Module = build(from_config(config["model"]))
     return network.eval()
+
+
+def train_tokenizer(texts: Sequence[str], settings: Settings) -> Tokenizer:
+    """A tokenizer learned from the training part."""
+    text = settings.text
+    return Tokenizer.train(
+        texts,
+        kind=text.tokenizer,
+        size=text.vocabulary,
+        lowercase=text.lowercase,
+        min_count=text.min_count,
+    )
 
 
 def device_of(network: nn.Module) -> torch.device:

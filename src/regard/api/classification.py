@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from regard.api.answers import Classification
 from regard.api.base import (
     Evaluation,
     Model,
@@ -24,6 +23,7 @@ from regard.api.base import (
     network_of,
     new_network,
     padded,
+    train_tokenizer,
 )
 from regard.api.records import Maps, record_of
 from regard.api.settings import Settings
@@ -45,42 +45,7 @@ from regard.training import Batch, Loss, Ragged, smoothed_cross_entropy
 from regard.training.batches import labelled_batch
 from regard.viewing import AttentionRecord
 
-__all__ = ["Classification", "Classifier"]
-
-
-@dataclass(frozen=True, eq=False)
-class Classification:
-    """One text and its label.
-
-    Attributes:
-        text: that came.
-        label: the likeliest; empty for an empty text.
-        labels: all that apply, the likeliest first; one, unless a text may have several.
-        probabilities: of every label, by name, the likeliest first.
-        tokens: of the text.
-    """
-
-    text: str
-    label: str
-    labels: tuple[str, ...]
-    probabilities: Mapping[str, float]
-    tokens: tuple[str, ...]
-    _seen: Callable[[], tuple[Maps, AttentionRecord]] | None = field(default=None, repr=False)
-
-    @property
-    def maps(self) -> Maps:
-        """Attention by place (`"encoder"`, `"pooling"`, `"words"`, ...), one map a layer, exact."""
-        return self._views[0] if self.text.strip() else {}
-
-    def look(self) -> AttentionRecord:
-        """Everything it attended to, ready to be shown or saved."""
-        return self._views[1]
-
-    @cached_property
-    def _views(self) -> tuple[Maps, AttentionRecord]:
-        if self._seen is None:
-            raise InputError("an empty text has nothing to look at")
-        return self._seen()
+__all__ = ["Classifier"]
 
 
 class Classifier(Model):
@@ -109,14 +74,7 @@ class Classifier(Model):
     def learn(cls, examples: Sequence[Example], settings: Settings) -> Self:
         """Learn vocabulary and labels from the training part."""
         labels, several = _labels(examples)
-        text = settings.text
-        tokenizer = Tokenizer.train(
-            (example.text for example in examples),
-            kind=text.tokenizer,
-            size=text.vocabulary,
-            lowercase=text.lowercase,
-            min_count=text.min_count,
-        )
+        tokenizer = train_tokenizer([example.text for example in examples], settings)
         values = {**settings.model, "size": len(tokenizer), "labels": len(labels)}
         network = new_network(settings, configure(settings.kind, settings.preset, **values))
         model = cls(settings, network, tokenizer, labels, several=several)
@@ -275,7 +233,7 @@ class Classifier(Model):
             rows = self._predict(encodings)
             return [self._answer(*pair) for pair in zip(encodings, rows, strict=True)]
 
-        return answer_each(texts, answer, lambda text: Classification(text, "", (), {}, ()))
+        return answer_each(texts, answer, lambda text: Classification(text=text))
 
     def look(self, text: str, target: str | None = None) -> AttentionRecord:
         """What the network attends to while it reads `text`."""
@@ -301,7 +259,7 @@ class Classifier(Model):
             labels=tuple(self._applying(row)),
             probabilities={self.labels[i]: float(row[i]) for i in order},
             tokens=tuple(encoding.surfaces),
-            _seen=lambda: self._view(encoding),
+            view=lambda: self._view(encoding),
         )
 
     @torch.no_grad()

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from regard.api.answers import Translation
 from regard.api.train import train
-from regard.api.translation import Translation, Translator
+from regard.api.translation import Translator
 from regard.data import Example, dates
 from regard.decoding import DecodingSettings
 from regard.evaluation import Score, exact_match
@@ -28,7 +29,7 @@ _SETTINGS = {
     "schedule": "cosine",
     "warmup": 100,
     "ema": 0.99,
-    "metric": "exact",
+    "metric": "exact_match",
     "method": "greedy",
 }
 

@@ -51,6 +51,6 @@ def _training_part(source: Source, data: dict[str, Any]) -> tuple[Sequence[Examp
     if not data.get("train"):
         return None, "no baseline: the model was trained on examples given from Python"
     try:
-        return source.read(data["train"]), ""
+        return source.read_training(data["train"]), ""
     except RegardError as error:
         return None, f"no baseline: its training part cannot be read ({error})"

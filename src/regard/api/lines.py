@@ -6,13 +6,18 @@ import json as json_format
 from os import PathLike
 from typing import Any, TypeVar
 
+from regard.api.answers import Classification, Continuation, Summary, Translation
 from regard.api.base import Model
-from regard.api.classification import Classification
 from regard.api.load import load
-from regard.api.translation import Translation
 from regard.errors import InputError
 
-__all__ = ["classification_line", "load_for", "translation_line"]
+__all__ = [
+    "classification_line",
+    "continuation_line",
+    "load_for",
+    "summary_line",
+    "translation_line",
+]
 
 M = TypeVar("M", bound=Model)
 
@@ -67,6 +72,23 @@ def classification_line(
     if probability and answer.labels:
         return "\t".join(f"{name}\t{answer.probabilities[name]:.4f}" for name in answer.labels)
     return "\t".join(answer.labels)
+
+
+def summary_line(answer: Summary, *, json: bool = False) -> str:
+    """One summary as a line."""
+    if json:
+        facts = {"score": answer.score, "sentences": answer.sentences}
+        return _dumps({"source": answer.source, "text": answer.text, **facts})
+    return _line(answer.text)
+
+
+def continuation_line(answer: Continuation, *, json: bool = False) -> str:
+    """One continuation as a line, its beginning first."""
+    if json:
+        others = [{"text": a.text, "score": a.score} for a in answer.alternatives]
+        facts = {"score": answer.score, "alternatives": others}
+        return _dumps({"prompt": answer.prompt, "text": answer.text, **facts})
+    return _line(answer.prompt + answer.text)
 
 
 def _line(text: str) -> str:

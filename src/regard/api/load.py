@@ -8,15 +8,25 @@ from pathlib import Path
 from regard.api.base import Model
 from regard.api.classification import Classifier
 from regard.api.folder import CONFIG, read_config
+from regard.api.generation import Generator
+from regard.api.presets import PRESETS
 from regard.api.settings import Settings
+from regard.api.summarization import Picker, Writer
 from regard.api.translation import Translator
 from regard.errors import ModelFolderError, RegardError
 from regard.training.checkpoint import WEIGHTS, load_weights
 
 __all__ = ["MODELS", "load"]
 
-MODELS: dict[str, type[Model]] = {"translation": Translator, "classification": Classifier}
-"""The model class of each task."""
+MODELS: dict[str, type[Model]] = {
+    "transformer": Translator,
+    "rnn": Translator,
+    "pointer": Writer,
+    "extractive": Picker,
+    **dict.fromkeys(PRESETS["classification"].kinds, Classifier),
+    "lm": Generator,
+}
+"""What is made of a network of each kind."""
 
 
 def load(folder: str | PathLike[str], *, weights: bool = True) -> Model:
@@ -35,7 +45,7 @@ def load(folder: str | PathLike[str], *, weights: bool = True) -> Model:
     config = read_config(folder)
     try:
         settings = Settings.from_json(config["settings"])
-        model = MODELS[settings.task].restore(folder, settings, config)
+        model = MODELS[settings.kind].restore(folder, settings, config)
     except ModelFolderError:
         raise
     except (KeyError, TypeError, RegardError) as error:

@@ -73,7 +73,7 @@ PRESETS: Mapping[str, Defaults] = {
     ),
     "classification": Defaults(
         kind="wide",
-        kinds=("wide", "bigru", "cnn", "transformer-classifier", "hierarchical"),
+        kinds=("wide", "feedforward", "bigru", "cnn", "transformer-classifier", "hierarchical"),
         base={
             "training": {
                 "epochs": 10,
@@ -107,6 +107,12 @@ PRESETS: Mapping[str, Defaults] = {
                 "patience": 5,
             },
             "text": {"tokenizer": "word", "vocabulary": 20000, "lowercase": True, "min_count": 2},
+        },
+        of_kind={
+            "pointer": {
+                "text": {"max_tokens": 400},
+                "decoding": {"block_ngrams": 3, "block_unknown": True, "max_length": 60},
+            },
         },
     ),
     "language": Defaults(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from regard.data import (
     Labelled,
     Pairs,
     Reading,
+    check_labels,
     read_parallel,
     read_table,
     read_text,
@@ -39,11 +40,13 @@ class Source:
         task: what they are for.
         columns: of tables; `None` goes by usual names.
         reading: encoding, separator, longest line.
+        rare: what happens to labels seen only once in the training part.
     """
 
     task: Task
     columns: Labelled | Pairs | None = None
     reading: Reading | None = None
+    rare: Literal["error", "skip", "keep"] = "error"
 
     def read(self, data: Data) -> Sequence[Example]:
         """The examples of some files; examples are handed through.
@@ -70,13 +73,20 @@ class Source:
             )
         return read_parallel(names[::2], names[1::2], reading=self.reading)
 
+    def read_training(self, data: Data) -> Sequence[Example]:
+        """The examples of a training part, whose labels must be such that they can be learned."""
+        examples = self.read(data)
+        if self.task == "classification" and isinstance(examples, Corpus):
+            return check_labels(examples, rare=self.rare)
+        return examples
+
     def to_json(self) -> dict[str, Any]:
         """As `config.json` keeps it."""
         columns = None
         if self.columns is not None:
             columns = {"kind": type(self.columns).__name__, **asdict(self.columns)}
         reading = None if self.reading is None else asdict(self.reading)
-        return {"columns": columns, "reading": reading}
+        return {"columns": columns, "reading": reading, "rare": self.rare}
 
     @classmethod
     def from_json(cls, task: Task, values: dict[str, Any]) -> Source:
@@ -86,7 +96,8 @@ class Source:
             columns = dict(columns)
             columns = {"Labelled": Labelled, "Pairs": Pairs}[columns.pop("kind")](**columns)
         reading = values.get("reading")
-        return cls(task, columns, None if reading is None else Reading(**reading))
+        reading = None if reading is None else Reading(**reading)
+        return cls(task, columns, reading, values.get("rare", "error"))
 
 
 def names_of(data: Data) -> list[str]:

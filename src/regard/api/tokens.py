@@ -19,16 +19,13 @@ def read_tokens(encoding: Encoding, *, begin: bool = False, end: bool = True) ->
     return Tokens(tuple(pieces), encoding.text, tuple(offsets), special)
 
 
-def written_tokens(tokenizer: Tokenizer, ids: Sequence[int]) -> Tokens:
+def written_tokens(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokens:
     """The tokens of a text that was written, after the BOS they began from."""
-    names = tokenizer.vocabulary
-    tokens = [names[index] for index in ids]
     text = tokenizer.join(tokens)
     spans = _found(tokens, text) if tokenizer.kind == "word" else _grown(tokenizer, tokens)
     pieces = [text[start:end] or token for token, (start, end) in zip(tokens, spans, strict=True)]
-    return Tokens(
-        (SPECIALS[BOS], *pieces), text, ((0, 0), *spans), (True,) + (False,) * len(pieces)
-    )
+    special = (True,) + (False,) * len(pieces)
+    return Tokens((SPECIALS[BOS], *pieces), text, ((0, 0), *spans), special)
 
 
 def _grown(tokenizer: Tokenizer, tokens: Sequence[str]) -> list[tuple[int, int]]:

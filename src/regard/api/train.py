@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from regard import __version__
 from regard.api.base import Evaluation, Model, Prepared
@@ -38,6 +38,7 @@ def train(
     settings: Mapping[str, Any] | None = None,
     columns: Labelled | Pairs | None = None,
     reading: Reading | None = None,
+    rare: Literal["error", "skip", "keep"] = "error",
     resume: bool = False,
     overwrite: bool = False,
     watcher: Watcher | None = None,
@@ -58,6 +59,7 @@ def train(
         settings: single settings by name, e.g. `{"epochs": 3}`.
         columns: of tables whose columns do not have the usual names.
         reading: encoding, separator, longest line.
+        rare: what happens to labels seen only once.
         resume: go on with the run in `out`, to exactly the losses of one never interrupted.
         overwrite: replace the model in `out`.
         watcher: hears of progress.
@@ -72,7 +74,7 @@ def train(
         Interrupted: stopped by a signal, everything saved.
     """
     chosen = resolve(task, kind=model, preset=preset, values=settings)
-    source = Source(chosen.task, columns, reading)
+    source = Source(chosen.task, columns, reading, rare)
     watcher = watcher or Watcher()
     if out is None:
         with tempfile.TemporaryDirectory(prefix="regard-") as folder:
@@ -101,11 +103,11 @@ def _run(
 ) -> Model:
     processes = processes or Processes()
     examples, held_out = _read(settings, source, train, valid, watcher)
+    begun = resume and (out / LAST).is_file()
     if resume:
         _same_settings(settings, out)
-        model = load(out, weights=False)
-    else:
-        model = MODELS[settings.task].learn(examples, settings)
+    kind = MODELS[settings.kind]
+    model = load(out, weights=False) if begun else kind.learn(examples, settings)
     prepared = model.prepare(examples, training=True)
     for reason, count in prepared.skipped.items():
         watcher.told(f"left out {count:,} training examples: {reason}")
@@ -126,7 +128,7 @@ def _run(
     }
     if resume:
         _same_data(config, out)
-    elif processes.first:
+    if not begun and processes.first:
         write_json(out / CONFIG, {**config, **model.save_text(out)})
     history = fit(
         model.network,
@@ -135,7 +137,7 @@ def _run(
         settings=settings.training,
         validate=model.validator(held_out),
         out=out,
-        resume=resume and (out / LAST).is_file(),
+        resume=begun,
         watcher=watcher,
         processes=processes,
     )
@@ -152,7 +154,7 @@ def _run(
 def _read(
     settings: Settings, source: Source, train: Data, valid: Data | None, watcher: Watcher
 ) -> tuple[Sequence[Example], Sequence[Example]]:
-    examples = source.read(train)
+    examples = source.read_training(train)
     if settings.task == "classification":
         columns = source.columns if isinstance(source.columns, Labelled) else Labelled()
         examples = check_labels(examples, rare=columns.rare)

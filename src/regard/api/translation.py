@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
+from regard.api.answers import Translation
 from regard.api.base import (
     Evaluation,
     Model,
@@ -22,6 +21,7 @@ from regard.api.base import (
     network_of,
     new_network,
     padded,
+    train_tokenizer,
 )
 from regard.api.records import Maps, record_of
 from regard.api.settings import Settings
@@ -35,85 +35,37 @@ from regard.training import Batch, Loss, Ragged, smoothed_cross_entropy
 from regard.training.batches import pair_batch
 from regard.viewing import AttentionRecord
 
-__all__ = ["Translation", "Translator"]
+__all__ = ["Source", "TextToText", "Translator"]
+
+_READING = "at the step where the target token enters the decoder"
 
 
-@dataclass(frozen=True, eq=False)
-class Translation:
-    """One text and what became of it.
+class Source(NamedTuple):
+    """A text as the network reads it.
 
     Attributes:
-        source: the text that came.
-        text: the translation; empty for an empty source.
-        score: of the hypothesis: its log-probability over the length penalty, in nats.
-        tokens: of the translation.
-        source_tokens: of the source, with the end mark.
-        alignment: `(tokens, source tokens)`: where the decoder looked, averaged over heads, along
-            the beam's own ancestry.
-        alternatives: the other hypotheses of an n-best list, best first.
+        encoding: of the text.
+        ids: that go in, up to EOS.
+        own: ids of words that only this text has, for a network that copies.
     """
 
-    source: str
-    text: str
-    score: float
-    tokens: tuple[str, ...]
-    source_tokens: tuple[str, ...]
-    alignment: NDArray[np.float32]
-    alternatives: tuple[Translation, ...] = ()
-    _seen: Callable[[], tuple[Maps, AttentionRecord]] | None = field(default=None, repr=False)
-
-    @property
-    def maps(self) -> Maps:
-        """Attention by place (`"encoder"`, `"decoder"`, `"cross"`), one map a layer, exact."""
-        return self._views[0] if self.text else {}
-
-    def look(self) -> AttentionRecord:
-        """Everything it attended to, ready to be shown or saved."""
-        return self._views[1]
-
-    @cached_property
-    def _views(self) -> tuple[Maps, AttentionRecord]:
-        assert self._seen is not None
-        return self._seen()
-
-    def word_alignment(self) -> list[tuple[int, int]]:
-        """Pairs `(source word, target word)` from 0: for each target word where it looked most."""
-        record = self.look().select(kind="cross", layer=-1).without_special().words()
-        track = record.tracks[-1]
-        weights = track.dense()
-        return [(int(row.argmax()), place) for place, row in enumerate(weights) if row.size]
+    encoding: Encoding
+    ids: list[int]
+    own: Mapping[str, int]
 
 
-class Translator(Model):
-    """Writes a text for a text."""
+class TextToText(Model):
+    """What all models share that write a text for a text."""
 
-    task: ClassVar = "translation"
-    verb: ClassVar = "translate"
     network: EncoderDecoder
+    cuts: ClassVar[bool] = False
+    """Whether over-long sources are cut in training, rather than left out."""
 
     def __init__(
         self, settings: Settings, network: nn.Module, source: Tokenizer, target: Tokenizer
     ) -> None:
         super().__init__(settings, network)
         self.source, self.target = source, target
-
-    # Making one
-
-    @classmethod
-    def learn(cls, examples: Sequence[Example], settings: Settings) -> Self:
-        """Learn tokenizers from the training part; one for both sides if the model is `joint`."""
-        sources = [example.text for example in examples]
-        targets = [example.target or "" for example in examples]
-        defaults = KINDS[settings.kind][0].model_fields
-        joint = settings.model.get("joint", defaults["joint"].default)
-        if joint:
-            source = target = _tokenizer(sources + targets, settings)
-        else:
-            source, target = _tokenizer(sources, settings), _tokenizer(targets, settings)
-        sizes = {"source_size": len(source), "target_size": len(target)}
-        values = {**settings.model, **sizes}
-        network = new_network(settings, configure(settings.kind, settings.preset, **values))
-        return cls(settings, network, source, target)
 
     @classmethod
     def restore(cls, folder: Path, settings: Settings, config: Mapping[str, Any]) -> Self:
@@ -128,25 +80,38 @@ class Translator(Model):
         self.target.save(folder / "target.json")
         return {"model": self.network.settings.model_dump()}
 
+    # Text to ids and back
+
+    def read(self, texts: Sequence[str]) -> list[Source]:
+        """Texts as the network reads them."""
+        return [Source(e, [*e.ids, EOS], {}) for e in self.source.encode_batch(list(texts))]
+
+    def aim(self, encoding: Encoding, own: Mapping[str, int]) -> list[int]:
+        """What the network should write, from BOS to EOS."""
+        return [BOS, *encoding.ids, EOS]
+
+    def spell(self, ids: Sequence[int], own: Mapping[str, int]) -> list[str]:
+        """Written ids as tokens."""
+        names = self.target.vocabulary
+        return [names[index] for index in ids]
+
     # Training it
 
     def prepare(self, examples: Sequence[Example], *, training: bool) -> Prepared:
         """Sources end in EOS; targets run from BOS to EOS."""
-        sources = Ragged(_ended(self.source, (example.text for example in examples)))
-        targets = Ragged(
-            [BOS, *ids]
-            for ids in _ended(self.target, (example.target or "" for example in examples))
-        )
+        read = self.read([example.text for example in examples])
+        wanted = self.target.encode_batch([example.target or "" for example in examples])
+        sources = Ragged(source.ids for source in read)
+        targets = Ragged(self.aim(e, source.own) for e, source in zip(wanted, read, strict=True))
         lengths = np.stack([sources.lengths, targets.lengths], axis=1)
         limit = self.settings.text.max_tokens
-        kept = np.arange(len(lengths))
-        if training:
-            kept = np.flatnonzero((lengths <= limit).all(axis=1))
-        skipped = {f"longer than {limit} tokens": len(lengths) - len(kept)}
+        fits = (lengths <= limit).all(axis=1)
+        kept = np.flatnonzero(fits) if training and not self.cuts else np.arange(len(lengths))
+        left = len(lengths) - len(kept)
         return Prepared(
             lengths[kept],
             lambda indices: pair_batch(sources, targets, kept[indices].tolist()),
-            {reason: count for reason, count in skipped.items() if count},
+            {f"longer than {limit} tokens": left} if left else {},
         )
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
@@ -155,23 +120,106 @@ class Translator(Model):
 
     def validator(self, examples: Sequence[Example]) -> Callable[[nn.Module], dict[str, float]]:
         """Loss, and scores of what it writes (greedily) for the first thousand examples."""
-        prepared = self.prepare(examples, training=False)
-        batches = list(prepared.once())
-        some = list(examples)[:1000]
-        texts, references = (
-            [e.text for e in some],
-            [e.references or (e.target or "",) for e in some],
-        )
+        batches = list(self.prepare(examples, training=False).once())
+        some = list(examples[:1000])
+        texts, references = [example.text for example in some], references_of(some)
+        settings = self.decoding({"method": "greedy", "n_best": 1})
 
         def validate(network: nn.Module) -> dict[str, float]:
             device = device_of(network)
             losses = [_loss(network, batch.to(device), 0.0) for batch in batches]
             loss = float(sum(loss.value for loss in losses)) / sum(loss.count for loss in losses)
-            written = self.write(texts, settings=DecodingSettings(method="greedy"))
-            scores = bleu(written, references), exact_match(written, references)
-            return {"loss": loss, "bleu": scores[0].value, "exact": scores[1].value}
+            scores = self.figures(self.write(texts, settings=settings), references)
+            return {"loss": loss, **{_plain(score.name): score.value for score in scores}}
 
         return validate
+
+    def figures(
+        self, written: Sequence[str], references: Sequence[Sequence[str]]
+    ) -> tuple[Score, ...]:
+        """How good written texts are."""
+        raise NotImplementedError
+
+    # Using it
+
+    def write(self, texts: Sequence[str], *, settings: DecodingSettings | None = None) -> list[str]:
+        """Only the best text for each: what scoring needs."""
+
+        def answer(filled: list[str]) -> list[str]:
+            return [
+                self.target.join(self.spell(hypotheses[0].ids, source.own))
+                for source, hypotheses in self._decode(filled, settings)
+            ]
+
+        return answer_each(texts, answer, lambda _: "")
+
+    def _decode(
+        self,
+        texts: list[str],
+        settings: DecodingSettings | None,
+        begin: Sequence[str] | None = None,
+    ) -> list[tuple[Source, list[Hypothesis]]]:
+        read = self.read(texts)
+        ids, lengths = padded([source.ids for source in read], device_of(self.network))
+        prefix = None
+        if begin is not None:
+            prefix = [encoding.ids for encoding in self.target.encode_batch(list(begin))]
+        settings = settings or self.settings.decoding
+        return list(
+            zip(read, decode(self.network, ids, lengths, settings, prefix=prefix), strict=True)
+        )
+
+    def look(self, text: str, target: str | None = None) -> AttentionRecord:
+        """What the model attends to while it writes its answer to `text`, or a given `target`."""
+        source = self.read([text])[0]
+        if target is None:
+            _, found = self._decode([text], None)[0]
+            return self._view(source, found[0].ids)[1]
+        return self._view(source, self.aim(self.target.encode(target), source.own)[1:-1])[1]
+
+    @torch.no_grad()
+    def _view(self, source: Source, written: Sequence[int]) -> tuple[Maps, AttentionRecord]:
+        device = device_of(self.network)
+        ids, lengths = padded([source.ids], device)
+        target, _ = padded([[BOS, *written]], device)
+        maps = self.network(ids, lengths, target).maps
+        tokens = {
+            "source": read_tokens(source.encoding).take(_read_places(source)),
+            "target": written_tokens(self.target, self.spell(written, source.own)),
+        }
+        return maps, record_of(maps, tokens, reading=_READING, title=source.encoding.text)
+
+
+class Translator(TextToText):
+    """Writes a text for a text."""
+
+    task: ClassVar = "translation"
+    verb: ClassVar = "translate"
+
+    @classmethod
+    def learn(cls, examples: Sequence[Example], settings: Settings) -> Self:
+        """Learn tokenizers from the training part; one for both sides if the model is `joint`."""
+        sources = [example.text for example in examples]
+        targets = [example.target or "" for example in examples]
+        default = KINDS[settings.kind][0].model_fields["joint"].default
+        if settings.model.get("joint", default):
+            source = target = train_tokenizer(sources + targets, settings)
+        else:
+            source, target = (train_tokenizer(texts, settings) for texts in (sources, targets))
+        sizes = {"source_size": len(source), "target_size": len(target)}
+        values = {**settings.model, **sizes}
+        network = new_network(settings, configure(settings.kind, settings.preset, **values))
+        return cls(settings, network, source, target)
+
+    def figures(
+        self, written: Sequence[str], references: Sequence[Sequence[str]]
+    ) -> tuple[Score, ...]:
+        """BLEU, chrF and exact matches."""
+        return (
+            bleu(written, references),
+            chrf(written, references),
+            exact_match(written, references),
+        )
 
     def evaluate(
         self,
@@ -182,26 +230,14 @@ class Translator(Model):
         note: str = "",
     ) -> Evaluation:
         """BLEU, chrF and exact matches, beside giving back the source as it is."""
-        references = [example.references or (example.target or "",) for example in examples]
-        written = self.write([example.text for example in examples], settings=settings)
+        references = references_of(examples)
         copied = [example.text for example in examples]
         return Evaluation(
             len(examples),
-            _figures(written, references),
-            {"copy of the source": _figures(copied, references)},
+            self.figures(self.write(copied, settings=settings), references),
+            {"copy of the source": self.figures(copied, references)},
             note=note,
         )
-
-    # Using it
-
-    def write(self, texts: Sequence[str], *, settings: DecodingSettings | None = None) -> list[str]:
-        """Only the best text for each: what scoring needs."""
-
-        def answer(filled: list[str]) -> list[str]:
-            _, found = self._decode(filled, settings)
-            return [self.target.decode(hypotheses[0].ids) for hypotheses in found]
-
-        return answer_each(texts, answer, lambda _: "")
 
     def translate(
         self,
@@ -218,60 +254,45 @@ class Translator(Model):
             prefix: what each translation must begin with.
         """
         texts = [texts] if isinstance(texts, str) else list(texts)
-        begin = dict(zip(texts, prefix, strict=True)) if prefix else None
+        begin = None
+        if prefix is not None:
+            begin = [p for text, p in zip(texts, prefix, strict=True) if text.strip()]
 
         def answer(filled: list[str]) -> list[Translation]:
-            encodings, found = self._decode(filled, settings, begin)
-            return [self._answer(*pair) for pair in zip(encodings, found, strict=True)]
+            return [self._answer(*pair) for pair in self._decode(filled, settings, begin)]
 
-        return answer_each(texts, answer, _nothing)
+        return answer_each(texts, answer, lambda text: Translation(source=text))
 
-    def look(self, text: str, target: str | None = None) -> AttentionRecord:
-        """What the model attends to while it translates `text`, or writes a given `target`."""
-        encoding = self.source.encode(text)
-        if target is None:
-            return self.translate(text)[0].look()
-        return self._view(encoding, self.target.encode(target).ids)[1]
-
-    def _decode(
-        self,
-        texts: list[str],
-        settings: DecodingSettings | None,
-        begin: Mapping[str, str] | None = None,
-    ) -> tuple[list[Encoding], list[list[Hypothesis]]]:
-        encodings = self.source.encode_batch(texts)
-        ids, lengths = padded([[*e.ids, EOS] for e in encodings], device_of(self.network))
-        prefix = [self.target.encode(begin[text]).ids for text in texts] if begin else None
-        settings = settings or self.settings.decoding
-        return encodings, decode(self.network, ids, lengths, settings, prefix=prefix)
-
-    def _answer(self, encoding: Encoding, found: list[Hypothesis]) -> Translation:
-        best, *others = (self._translation(encoding, hypothesis) for hypothesis in found)
+    def _answer(self, source: Source, found: list[Hypothesis]) -> Translation:
+        best, *others = (self._translation(source, hypothesis) for hypothesis in found)
         return replace(best, alternatives=tuple(others))
 
-    def _translation(self, encoding: Encoding, hypothesis: Hypothesis) -> Translation:
-        tokens = written_tokens(self.target, hypothesis.ids)
+    def _translation(self, source: Source, hypothesis: Hypothesis) -> Translation:
+        tokens = written_tokens(self.target, self.spell(hypothesis.ids, source.own))
         return Translation(
-            source=encoding.text,
-            text=self.target.decode(hypothesis.ids),
+            source=source.encoding.text,
+            text=tokens.text,
             score=hypothesis.score,
             tokens=tokens.pieces[1:],
-            source_tokens=read_tokens(encoding).pieces,
+            source_tokens=read_tokens(source.encoding).pieces,
             alignment=hypothesis.alignment,
-            _seen=lambda: self._view(encoding, hypothesis.ids),
+            view=lambda: self._view(source, hypothesis.ids),
         )
 
-    @torch.no_grad()
-    def _view(self, encoding: Encoding, written: Sequence[int]) -> tuple[Maps, AttentionRecord]:
-        device = device_of(self.network)
-        source, lengths = padded([[*encoding.ids, EOS]], device)
-        target, _ = padded([[BOS, *written]], device)
-        maps = self.network(source, lengths, target).maps
-        tokens = {"source": read_tokens(encoding), "target": written_tokens(self.target, written)}
-        return maps, record_of(maps, tokens, reading=_READING, title=encoding.text)
+
+def references_of(examples: Sequence[Example]) -> list[tuple[str, ...]]:
+    """Every right text of each example."""
+    return [example.references or (example.target or "",) for example in examples]
 
 
-_READING = "at the step where the target token enters the decoder"
+def _read_places(source: Source) -> list[int]:
+    """Which tokens the network saw, EOS being the last: a long text may have been cut."""
+    return [*range(len(source.ids) - 1), len(source.encoding)]
+
+
+def _plain(name: str) -> str:
+    """The name of a figure as a setting and a curve have it: `ROUGE-1` is `rouge1`."""
+    return name.lower().replace("-", "").replace(" ", "_")
 
 
 def _loss(network: nn.Module, batch: Batch, smoothing: float) -> Loss:
@@ -282,26 +303,3 @@ def _loss(network: nn.Module, batch: Batch, smoothing: float) -> Loss:
     if output.penalty is not None:
         value = value + output.penalty * count
     return Loss(value, count)
-
-
-def _ended(tokenizer: Tokenizer, texts: Iterable[str]) -> list[list[int]]:
-    return [[*encoding.ids, EOS] for encoding in tokenizer.encode_batch(list(texts))]
-
-
-def _tokenizer(texts: list[str], settings: Settings) -> Tokenizer:
-    text = settings.text
-    return Tokenizer.train(
-        texts,
-        kind=text.tokenizer,
-        size=text.vocabulary,
-        lowercase=text.lowercase,
-        min_count=text.min_count,
-    )
-
-
-def _nothing(text: str) -> Translation:
-    return Translation(text, "", 0.0, (), (), np.zeros((0, 0), dtype=np.float32))
-
-
-def _figures(written: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[Score, ...]:
-    return bleu(written, references), chrf(written, references), exact_match(written, references)

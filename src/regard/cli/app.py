@@ -8,8 +8,10 @@ from regard import __version__
 from regard.cli.classify import classify
 from regard.cli.demo import demo
 from regard.cli.evaluate import evaluate
+from regard.cli.generate import generate
 from regard.cli.look import look
 from regard.cli.shared import SpreadOptions, telling
+from regard.cli.summarize import summarize
 from regard.cli.train import train
 from regard.cli.translate import translate
 
@@ -41,7 +43,7 @@ def _root(
     pass
 
 
-for verb in (demo, train, evaluate, translate, classify, look):
+for verb in (demo, train, evaluate, translate, classify, summarize, generate, look):
     app.command(cls=SpreadOptions)(telling(verb))
 
 

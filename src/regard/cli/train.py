@@ -30,6 +30,14 @@ class Preset(StrEnum):
     base = "base"
 
 
+class Rare(StrEnum):
+    """What happens to labels seen only once."""
+
+    error = "error"
+    skip = "skip"
+    keep = "keep"
+
+
 def train(
     task: Annotated[TaskName, typer.Argument(help="What the model is for.")],
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
@@ -62,6 +70,9 @@ def train(
     separator: Annotated[
         str | None, typer.Option(help="What separates the columns of lines of text.")
     ] = None,
+    rare: Annotated[
+        Rare, typer.Option(help="What happens to labels seen only once in training.")
+    ] = Rare.error,
     encoding: Annotated[str, typer.Option(help="Encoding of text files.")] = "utf-8",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
@@ -98,6 +109,7 @@ def train(
             settings=settings_of(config, set_ or []),
             columns=columns_of(task.value, source, target, label_separator, rare=rare_labels),
             reading=Reading(encoding=encoding, separator=separator),
+            rare=rare.value,
             resume=resume,
             overwrite=overwrite,
             watcher=bar,

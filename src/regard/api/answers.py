@@ -1,0 +1,130 @@
+"""What a model answers, with what it attended to while it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regard.api.records import Maps
+from regard.errors import InputError
+from regard.viewing import AttentionRecord
+
+__all__ = ["Answer", "Classification", "Continuation", "Summary", "Translation", "View"]
+
+View = Callable[[], tuple[Maps, AttentionRecord]]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Answer:
+    """What all answers can show. Maps are made when they are asked for, by one more pass.
+
+    Attributes:
+        tokens: of what was written; of what was read, when nothing is written.
+    """
+
+    tokens: tuple[str, ...] = ()
+    view: View | None = field(default=None, repr=False)
+
+    @property
+    def maps(self) -> Maps:
+        """Attention by place (`"encoder"`, `"cross"`, `"pooling"`, ...), one map a layer, exact."""
+        return self._views[0] if self.view else {}
+
+    def look(self) -> AttentionRecord:
+        """Everything that was attended to, ready to be shown or saved.
+
+        Raises:
+            InputError: the text was empty.
+        """
+        return self._views[1]
+
+    @cached_property
+    def _views(self) -> tuple[Maps, AttentionRecord]:
+        if self.view is None:
+            raise InputError("an empty text has nothing to look at")
+        return self.view()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Translation(Answer):
+    """One text and what became of it.
+
+    Attributes:
+        source: the text that came.
+        text: the translation; empty for an empty source.
+        score: its log-probability over the length penalty, in nats.
+        source_tokens: with the end mark.
+        alignment: `(tokens, source tokens)`: where the decoder looked, averaged over heads, along
+            the beam's own ancestry.
+        alternatives: the other hypotheses of an n-best list, best first.
+    """
+
+    source: str
+    text: str = ""
+    score: float = 0.0
+    source_tokens: tuple[str, ...] = ()
+    alignment: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    alternatives: tuple[Translation, ...] = ()
+
+    def word_alignment(self) -> list[tuple[int, int]]:
+        """Pairs `(source word, target word)` from 0: for each target word where it looked most."""
+        if self.view is None:
+            return []
+        record = self.look().select(kind="cross", layer=-1).without_special().words()
+        weights = record.tracks[-1].dense()
+        return [(int(row.argmax()), place) for place, row in enumerate(weights) if row.size]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Summary(Answer):
+    """One text and its summary.
+
+    Attributes:
+        source: the text that came.
+        text: the summary.
+        score: log-probability of what was written, or of the sentences picked, in nats.
+        sentences: numbers of the sentences picked, from 0; none for a model that writes.
+    """
+
+    source: str
+    text: str = ""
+    score: float = 0.0
+    sentences: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Classification(Answer):
+    """One text and its label.
+
+    Attributes:
+        text: that came.
+        label: the likeliest; empty for an empty text.
+        labels: all that apply, the likeliest first; one, unless a text may have several.
+        probabilities: of every label, by name, the likeliest first.
+    """
+
+    text: str
+    label: str = ""
+    labels: tuple[str, ...] = ()
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Continuation(Answer):
+    """A beginning and how it goes on.
+
+    Attributes:
+        prompt: the beginning.
+        text: what was added.
+        score: its log-probability, in nats.
+        alternatives: other continuations.
+    """
+
+    prompt: str
+    text: str = ""
+    score: float = 0.0
+    alternatives: tuple[Continuation, ...] = ()

@@ -1,0 +1,66 @@
+"""`regard generate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regard.cli.shared import answer_lines, lines_of, settings_of
+
+__all__ = ["generate"]
+
+
+def generate(
+    model: Annotated[Path, typer.Argument(help="Folder of the model.")],
+    prompt: Annotated[
+        str | None, typer.Argument(help="How the text begins; without it, lines of input.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Below 1 plays safe, above 1 is bold.")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest tokens.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Draw from the likeliest tokens with this mass.")
+    ] = None,
+    length: Annotated[int | None, typer.Option(help="New tokens at most.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Continuations of each beginning.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same text.")] = 0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="One decoding setting; may be repeated."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+) -> None:
+    """Go on with a text.
+
+    [bold]Examples[/bold]
+
+    regard generate runs/book "It was a dark and"
+
+    regard generate runs/book "It was" --temperature 0.7 --top-k 40 --count 5
+    """
+    from regard.api.generation import Generator
+    from regard.api.lines import continuation_line, load_for
+
+    generator = load_for(Generator, model)
+    options = {
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "max_length": length,
+        "n_best": count,
+        "seed": seed,
+    }
+    values = {name: value for name, value in options.items() if value is not None}
+    settings = generator.decoding({**values, **settings_of(None, set_ or [])})
+    answer_lines(
+        iter([prompt]) if prompt is not None else lines_of([], "Type a beginning."),
+        lambda texts: (
+            each
+            for answer in generator.generate(texts, settings=settings)
+            for each in (answer, *answer.alternatives)
+        ),
+        lambda answer: continuation_line(answer, json=json),
+    )
