@@ -32,7 +32,11 @@ def measure(kind: str, length: int, padded: bool) -> None:
     torch.manual_seed(0)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     config = GPT2Config(
-        vocab_size=512, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS, n_positions=length
+        vocab_size=512,
+        n_embd=WIDTH,
+        n_layer=LAYERS,
+        n_head=HEADS,
+        n_positions=length,
     )
     model = GPT2Model(config).eval()
     ids = torch.randint(512, (2 if padded else 1, length))

@@ -1,0 +1,108 @@
+"""Masks in rows are the masks `transformers` makes, and whole to whoever does anything else."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from transformers import masking_utils as hf
+
+import regard
+from regard.integrations.lazy_mask import LazyMask, lazy_mask
+
+PADDING = torch.tensor([[True] * 7, [False] * 3 + [True] * 4])
+CASES = {
+    "causal": {"mask_function": hf.causal_mask_function},
+    "window": {"mask_function": hf.sliding_window_causal_mask_function(3), "local_size": 3},
+    "both ways": {"mask_function": hf.bidirectional_mask_function, "allow_is_causal_skip": False},
+    "chunks": {"mask_function": hf.chunked_causal_mask_function(3, torch.zeros(2, dtype=int))},
+    "vmap": {"mask_function": lambda b, h, q, k: (k <= q) | (k == 5), "use_vmap": True},
+}
+
+
+def both(q=7, k=7, **options):
+    sizes = {"batch_size": 2, "q_length": q, "kv_length": k, "q_offset": k - q, **options}
+    sizes.setdefault("attention_mask", PADDING)
+    return lazy_mask(hf.sdpa_mask, **sizes), hf.sdpa_mask(**sizes)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("queries", [7, 3, 1])
+def test_rows_are_those_of_sdpa(name, queries):
+    lazy, dense = both(q=queries, **CASES[name])
+    assert isinstance(lazy, LazyMask)
+    assert (lazy.shape, lazy.dtype, lazy.device) == (dense.shape, dense.dtype, dense.device)
+    rows = [lazy.rows.tile_of(slice(n, n + 1)) for n in range(queries)]
+    assert torch.equal(torch.cat(rows, 2), dense)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("vmap", "chunks")])
+@pytest.mark.parametrize("padding", [None, torch.ones(2, 7, dtype=torch.bool), PADDING])
+@pytest.mark.parametrize("queries", [7, 3, 1])
+@pytest.mark.parametrize("local", [None, 3, 9])
+def test_there_is_none_where_sdpa_has_none(name, padding, queries, local):
+    options = {**CASES[name], "local_size": local, "attention_mask": padding}
+    options["allow_is_bidirectional_skip"] = name == "both ways"
+    lazy, dense = both(q=queries, **options)
+    assert (lazy is None) == (dense is None)
+
+
+@pytest.mark.parametrize(
+    "do",
+    [
+        lambda mask: mask[:, :, :, :4],
+        lambda mask: ~mask,
+        lambda mask: torch.where(mask, 0.0, -1.0),
+        lambda mask: mask.expand(2, 4, 7, 7),
+        lambda mask: torch.cat([mask, mask], -1),
+        lambda mask: mask.to(torch.float32),
+        lambda mask: mask & mask,
+    ],
+)
+def test_any_operation_takes_the_whole_mask(do):
+    lazy, dense = both(**CASES["window"])
+    made = do(lazy)
+    assert type(made) is torch.Tensor
+    assert torch.equal(made, do(dense))
+
+
+def test_keys_that_a_cache_dropped_are_counted():
+    lazy, dense = both(q=1, k=3, **{**CASES["window"], "kv_offset": 4, "q_offset": 6})
+    assert lazy.first_key == 4
+    assert torch.equal(lazy.rows.tile_of(slice(0, 1)), dense)
+
+
+def grid_of(mask):
+    x = torch.zeros(mask.shape[0], 1, mask.shape[2], 4)
+    keys = torch.zeros(mask.shape[0], 1, mask.shape[3], 4)
+    return regard.attend(x, keys, keys)[1]._source.grid
+
+
+def test_intervals_say_the_same_as_rows(monkeypatch):
+    for name in ("causal", "window", "both ways"):
+        lazy, dense = both(**CASES[name])
+        low, high = lazy.rows.intervals(grid_of(lazy))
+        place = torch.arange(7)
+        assert torch.equal((place >= low[..., None]) & (place < high[..., None]), dense)
+
+
+def test_broken_rows_have_no_intervals():
+    lazy, _ = both(**CASES["vmap"])
+    assert lazy.rows.intervals(grid_of(lazy)) is None
+
+
+def test_intervals_are_looked_for_once():
+    looked = []
+
+    def dense(**options):
+        looked.append(options["q_length"])
+        return hf.sdpa_mask(**options)
+
+    lazy = partial(lazy_mask, dense)(
+        batch_size=1, q_length=600, kv_length=600, attention_mask=torch.arange(600)[None] > 20
+    )
+    grid = grid_of(lazy)
+    lazy.rows.intervals(grid)
+    lazy.rows.intervals(grid)
+    assert looked == [256, 256, 88]
