@@ -207,6 +207,24 @@ def test_heads_words_and_special_tokens_agree_with_numpy(cross, look, heads, wor
     np.testing.assert_allclose(numbers, track.dense(heads), rtol=2e-6, atol=1e-8)
 
 
+def test_the_cursor_stays_on_its_tokens(cross, look):
+    tab = look(cross, "#view=map&query=7&key=6")
+    playwright.expect(tab.locator(".pair")).to_have_text("house→haus")
+    tab.get_by_label("Merge to words").check()
+    playwright.expect(tab.locator(".pair")).to_have_text("playhouse→Spielhaus")
+    tab.get_by_label("Hide special tokens").check()
+    playwright.expect(tab.locator(".fact").first).to_have_text("query 6 of 6, key 5 of 6")
+    playwright.expect(tab.locator(".pair")).to_have_text("playhouse→Spielhaus")
+
+
+def test_a_reader_that_is_special_is_not_hidden(look):
+    reader = Tokens.of(["reader"], special=["reader"])
+    text = Tokens.of(["<s>", "good", "film"], special=["<s>"])
+    tab = look(AttentionRecord.of([[0.5, 0.3, 0.2]], reader, text))
+    tab.get_by_label("Hide special tokens").check()
+    playwright.expect(tab.locator(".shaded .token")).to_have_text(["good", "film"])
+
+
 def test_search_marks_and_visits(cross, look):
     tab = look(cross, "#view=map")
     tab.get_by_label("Find a token").fill("IN")

@@ -54,6 +54,13 @@ def test_hiding_special_tokens_leaves_out_what_they_received(cross):
     assert "hidden" in shown.notes[0]
 
 
+def test_a_reader_that_is_special_is_not_hidden(pooling):
+    reader = Tokens.of(["reader"], special=["reader"])
+    text = Tokens.of(["<s>", "good", "film"], special=["<s>"])
+    record = AttentionRecord.of([[0.5, 0.3, 0.2]], reader, text).without_special()
+    np.testing.assert_allclose(record.tracks[0].weights, [[[0.3, 0.2]]])
+
+
 def test_select_by_name_kind_and_layer(layers):
     assert [t.layer for t in layers.select("encoder").tracks] == [0, 1]
     assert layers.select("encoder", layer=-1).tracks[0].layer == 1
@@ -123,7 +130,10 @@ def test_pooling_agrees_with_a_loop(queries, keys, rows, columns):
     mean, peak = pool(weights, rows, columns)
     down = [*block_edges(queries, rows), queries]
     across = [*block_edges(keys, columns), keys]
-    assert mean.shape == peak.shape == (1, min(rows, queries), min(columns, keys))
+    assert mean.shape == peak.shape == (1, len(down) - 1, len(across) - 1)
+    assert len(down) - 1 <= rows
+    assert len(set(np.diff(down[:-1]))) <= 1  # equal blocks, but the last
+    assert 0 < down[-1] - down[-2] <= -(-queries // rows)
     for i in range(len(down) - 1):
         for j in range(len(across) - 1):
             block = weights[0, down[i] : down[i + 1], across[j] : across[j + 1]]

@@ -258,9 +258,12 @@ class AttentionRecord:
         )
 
     def without_special(self) -> AttentionRecord:
-        """Special tokens hidden. What they received is left out, so rows may sum to less than 1."""
+        """Special tokens hidden. What they received is left out, so rows may sum to less than 1.
+
+        An axis of special tokens only, such as the one reader of a pooled text, stays.
+        """
         keep = {
-            axis: [i for i, mark in enumerate(side.special) if not mark]
+            axis: [i for i, mark in enumerate(side.special) if not mark or all(side.special)]
             for axis, side in self.tokens.items()
         }
         return self._reshaped(

@@ -34,8 +34,8 @@ class Summary:
     """A large map at honest resolution: block means and maxima, exact facts of rows and columns.
 
     Attributes:
-        mean: `(heads, row blocks, column blocks)`, the mean weight in each block. Block `i` of `b`
-            over `n` positions holds those from `i * n // b` up to `(i + 1) * n // b`.
+        mean: `(heads, row blocks, column blocks)`, the mean weight in each block. Of `b` blocks over
+            `n` positions all have `ceil(n / b)` but the last, which has what is left.
         max: the same shape; the largest weight, so that a spike is not averaged away.
         top_values: `(heads, queries, k)`, the largest weights of each row, descending; exact.
         top_keys: the same shape; their keys.
@@ -81,9 +81,10 @@ class Summary:
     def coarser(self, rows: int, columns: int) -> tuple[FloatArray, FloatArray]:
         """Mean and maximum over blocks of the blocks held, at most `(rows, columns)` of them."""
         _, down, across = self.mean.shape
-        tall = np.diff(block_edges(self.entropy.shape[1], down), append=self.entropy.shape[1])
-        wide = np.diff(block_edges(self.received.shape[1], across), append=self.received.shape[1])
-        cells = np.outer(tall, wide)[None].astype(np.float32)  # blocks differ by one position
+        queries, keys = self.entropy.shape[1], self.received.shape[1]
+        tall = np.diff(block_edges(queries, down), append=queries)
+        wide = np.diff(block_edges(keys, across), append=keys)
+        cells = np.outer(tall, wide)[None].astype(np.float32)  # the last blocks may be smaller
         mean = pool(self.mean * cells, rows, columns)[0] / pool(cells, rows, columns)[0]
         return mean, pool(self.max, rows, columns)[1]
 
@@ -102,9 +103,8 @@ def over_heads(maps: FloatArray, heads: Heads) -> FloatArray:
 
 
 def block_edges(length: int, blocks: int) -> NDArray[np.int64]:
-    """The first position of each of at most `blocks` near-equal blocks."""
-    blocks = max(1, min(blocks, length))
-    return np.arange(blocks) * length // blocks
+    """The first position of each of at most `blocks` blocks, equal but for the last."""
+    return np.arange(0, length, -(-length // blocks))
 
 
 def pool(weights: FloatArray, rows: int, columns: int) -> tuple[FloatArray, FloatArray]:

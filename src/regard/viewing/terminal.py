@@ -17,7 +17,7 @@ from rich.text import Text
 from regard.viewing.display import headline, is_right_to_left, percent, printable
 from regard.viewing.record import AttentionRecord, Track
 from regard.viewing.scale import Scale, Theme, contrast, palette, shade
-from regard.viewing.summary import FloatArray, Heads, Summary, entropy, over_heads
+from regard.viewing.summary import FloatArray, Heads, Summary, block_edges, entropy, over_heads
 
 __all__ = ["show"]
 
@@ -231,7 +231,7 @@ def _blocks(pen: _Pen, record: AttentionRecord, track: Track, heads: Heads, scal
     down, across = peak.shape
     sizes = f"{-(-len(rows) // down)} queries x {-(-len(columns) // across)} keys"
     pen.prose(f"each cell: the largest weight among about {sizes}", "dim")
-    spans = np.arange(down) * len(rows) // down
+    spans = block_edges(len(rows), down)
     for start, row in zip(spans, levels, strict=True):
         name = f"{start + 1:>5} {printable(rows[start])}"
         pen.line(_label(name, 17), " ", Text.assemble(*(pen.cell("  ", x) for x in row)))

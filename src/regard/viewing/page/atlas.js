@@ -42,7 +42,6 @@ export class Atlas {
     return Promise.all(heads.map((head) => this.sheet(index, { ...options, head })));
   }
 
-  // Where in the original pieces each row (or column) of a changed sheet begins.
   changed(sheet, track, { hideSpecial, words }) {
     const [rows, columns] = [this.tokens(track.queries), this.tokens(track.keys)];
     let special = [rows.special, columns.special];
@@ -51,10 +50,16 @@ export class Atlas {
       special = [rows, columns].map((axis) => axis.starts.map((start) => axis.special[start]));
     }
     if (hideSpecial) {
-      const kept = special.map((marks) => marks.flatMap((mark, i) => (mark ? [] : [i])));
-      sheet = sheet.keep(...kept);
+      sheet = sheet.keep(...special.map(ordinary));
     }
     return sheet;
+  }
+
+  // The piece at which each row or column shown begins.
+  places(axis, { hideSpecial, words }) {
+    const { pieces, special, starts } = this.tokens(axis);
+    const begin = words ? starts : pieces.map((_, i) => i);
+    return hideSpecial ? ordinary(begin.map((start) => special[start])).map((i) => begin[i]) : begin;
   }
 
   async remember(name, make) {
@@ -74,7 +79,7 @@ export class Atlas {
   }
 
   async open(index, head) {
-    const { kept, queries, keys, shape, blocks, top } = this.track(index);
+    const { kept, queries, keys, shape, blocks, cover, top } = this.track(index);
     const read = new Reader(await inflate(this.source.chunk(`${index}.${head}`)));
     const [rows, columns] = [this.tokens(queries).pieces, this.tokens(keys).pieces];
     if (kept === "exact") {
@@ -84,12 +89,19 @@ export class Atlas {
     const received = read.take(Float32Array, shape[1]);
     const values = read.take(Float32Array, shape[0] * top);
     const places = read.take(shape[1] > 65535 ? Uint32Array : Uint16Array, shape[0] * top);
-    const [down, across] = kept === "coded" ? shape : blocks;
+    const [[down, across], [tall, wide]] = [blocks, cover];
     const max = read.take(Uint8Array, down * across);
     const mean = kept === "coded" ? max : read.take(Uint8Array, down * across);
     const exact = { values, keys: places, count: top };
-    return new Sheet({ rows, columns, kept, max, mean, down, across, top: exact, entropy, received });
+    const level = { max, mean, down, across, tall, wide };
+    return new Sheet({ rows, columns, kept, level, top: exact, entropy, received });
   }
+}
+
+// The places that are not special; all of them where nothing else is there, as in a pooled text's reader.
+function ordinary(marks) {
+  const kept = marks.flatMap((mark, i) => (mark ? [] : [i]));
+  return kept.length ? kept : marks.map((_, i) => i);
 }
 
 function overWeights(sheets, how) {
@@ -104,9 +116,7 @@ function overWeights(sheets, how) {
 // of each row are those that the heads hold, so their numbers are marked as approximate.
 function overBlocks(sheets, how) {
   const { rows, columns, levels, top } = sheets[0];
-  const { down, across } = levels[0];
-  const max = new Uint8Array(down * across);
-  const mean = new Uint8Array(down * across);
+  const [max, mean] = [levels[0].max.slice(), levels[0].mean.slice()];
   for (let i = 0; i < max.length; i++) {
     let [peak, total] = [0, 0];
     for (const sheet of sheets) {
@@ -120,7 +130,7 @@ function overBlocks(sheets, how) {
   const entropy = combined(sheets.map((sheet) => sheet.entropy), "mean");
   const received = combined(sheets.map((sheet) => sheet.received), "mean");
   const joined = joinTops(sheets, how, rows.length, top.count);
-  return new Sheet({ rows, columns, kept: "blocks", max, mean, down, across, top: joined, entropy, received });
+  return new Sheet({ rows, columns, kept: "blocks", level: { ...levels[0], max, mean }, top: joined, entropy, received });
 }
 
 function joinTops(sheets, how, queries, count) {

@@ -82,6 +82,7 @@ export class App {
 
   // Change what is looked at. A later call wins over one that is still opening its map.
   async set(patch, { reveal = false, focus = false } = {}) {
+    if ("words" in patch || "hideSpecial" in patch) patch = this.stay(patch);
     Object.assign(this.state, patch);
     const { state } = this;
     const turn = (this.turn = (this.turn ?? 0) + 1);
@@ -97,6 +98,18 @@ export class App {
     if ("query" in patch || "key" in patch || reveal) this.reveal();
     this.render(patch);
     if (focus) this.focus();
+  }
+
+  // The cursor stays on its tokens when they are merged or when others are hidden.
+  stay(patch) {
+    const { state, atlas, about } = this;
+    const track = about.tracks[state.track];
+    if (track.kept === "blocks" || "query" in patch) return patch;
+    const moved = (axis, index) => {
+      const piece = atlas.places(axis, state)[index];
+      return Math.max(0, atlas.places(axis, { ...state, ...patch }).findLastIndex((start) => start <= piece));
+    };
+    return { ...patch, query: moved(track.queries, state.query), key: moved(track.keys, state.key) };
   }
 
   turnTo(sheet) {

@@ -1,6 +1,5 @@
 // The map: queries down, keys across, from a whole 32k x 32k square to single cells with their numbers.
 
-import { blockOf } from "./sheet.js";
 import { h } from "./dom.js";
 import { fitted, widthOf } from "./surface.js";
 
@@ -64,7 +63,7 @@ export class MapView {
     const level = sheet.level(this.scale);
     const single = this.scale >= 1;
     const [down, across] = single ? [sheet.queries, sheet.keys] : [level.down, level.across];
-    const [perRow, perColumn] = [sheet.queries / down, sheet.keys / across];
+    const [perRow, perColumn] = single ? [1, 1] : [level.tall, level.wide];
     const row = Math.floor(this.y / perRow);
     const column = Math.floor(this.x / perColumn);
     const rows = Math.min(down, Math.ceil((this.y + this.tall / this.scale) / perRow)) - row;
@@ -82,13 +81,13 @@ export class MapView {
     const { sheet } = this.app;
     const picture = new ImageData(columns, rows);
     const pixels = new Uint32Array(picture.data.buffer);
-    const { down, across } = sheet.levels[0];
+    const { across, tall, wide } = sheet.levels[0];
     const plane = sheet.levels[0][sheet.kept === "blocks" && this.scale >= 2 ? "mean" : this.app.state.pool];
-    const blocks = Int32Array.from({ length: columns }, (_, i) => blockOf(column + i, across, sheet.keys));
+    const blocks = Int32Array.from({ length: columns }, (_, i) => Math.floor((column + i) / wide));
     const tables = [];
     for (let i = 0; i < rows; i++) {
       const table = this.table(tables, row + i);
-      const start = blockOf(row + i, down, sheet.queries) * across;
+      const start = Math.floor((row + i) / tall) * across;
       for (let j = 0; j < columns; j++) pixels[i * columns + j] = table[plane[start + blocks[j]]];
       if (sheet.kept === "blocks") this.spikes(pixels, i * columns, row + i, column, columns);
     }
@@ -115,7 +114,7 @@ export class MapView {
     const plane = level[this.app.state.pool];
     const tables = [];
     for (let i = 0; i < rows; i++) {
-      const table = this.table(tables, Math.floor((row + i) * perRow));
+      const table = this.table(tables, (row + i) * perRow);
       const start = (row + i) * level.across + column;
       for (let j = 0; j < columns; j++) pixels[i * columns + j] = table[plane[start + j]];
     }

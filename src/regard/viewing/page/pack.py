@@ -110,9 +110,16 @@ def _thumbnails(track: Track) -> list[NDArray[np.uint8]]:
 
 def _about(track: Track, kept: Kept, side: int, keep: int) -> dict[str, Any]:
     queries, keys = track.shape
-    blocks = (min(side, queries), min(side, keys))
+    blocks: tuple[int, ...] = track.shape
+    cover: tuple[int, ...] = (1, 1)  # positions each block has, but the last
+    if kept == "blocks":
+        held = track.weights.mean.shape[1:] if isinstance(track.weights, Summary) else (side, side)
+        steps = [-(-n // side) for n in held]
+        cover = tuple(
+            -(-n // b) * step for n, b, step in zip(track.shape, held, steps, strict=True)
+        )
+        blocks = tuple(-(-n // size) for n, size in zip(track.shape, cover, strict=True))
     if isinstance(track.weights, Summary):
-        blocks = tuple(min(n, m) for n, m in zip(blocks, track.weights.mean.shape[1:], strict=True))
         keep = min(keep, track.weights.top_keys.shape[2])
     return {
         "label": printable(track.label),
@@ -124,6 +131,7 @@ def _about(track: Track, kept: Kept, side: int, keep: int) -> dict[str, Any]:
         "shape": track.shape,
         "kept": kept,
         "blocks": blocks,
+        "cover": cover,
         "top": min(keep, keys),
         "entropy": [round(float(x), 4) for x in track.entropy().mean(axis=1)],
     }

@@ -7,20 +7,19 @@
 import { WEIGHT_OF_CODE, codeOfWeight, codesOf } from "./codec.js";
 
 export class Sheet {
-  constructor({ rows, columns, kept, weights, max, mean, down, across, top, entropy, received }) {
+  constructor({ rows, columns, kept, weights, level, top, entropy, received }) {
     Object.assign(this, { rows, columns, kept, weights, top });
     this.queries = rows.length;
     this.keys = columns.length;
     if (kept === "exact") {
-      max = mean = codesOf(weights);
-      down = this.queries;
-      across = this.keys;
+      const codes = codesOf(weights);
+      level = { max: codes, mean: codes, down: this.queries, across: this.keys, tall: 1, wide: 1 };
       entropy ??= entropies(weights, this.queries, this.keys);
       received ??= columnSums(weights, this.queries, this.keys);
     }
     this.entropy = entropy;
     this.received = received;
-    this.levels = [{ max, mean, down, across }];
+    this.levels = [level];
     this.peak = Math.max(largest(weights ?? top.values), 1e-8);
   }
 
@@ -29,8 +28,7 @@ export class Sheet {
     let index = 0;
     for (;;) {
       const level = this.levels[index];
-      const pixels = (pixelsPerToken * this.keys) / level.across;
-      if (pixels >= 1 || level.across < 2 || level.down < 2) return level;
+      if (pixelsPerToken * level.wide >= 1 || level.across < 2 || level.down < 2) return level;
       this.levels[++index] ??= halved(level);
     }
   }
@@ -42,8 +40,8 @@ export class Sheet {
 
   // The code to draw for one cell; `plane` is "max" or "mean".
   code(query, key, plane) {
-    const { down, across } = this.levels[0];
-    return this.levels[0][plane][blockOf(query, down, this.queries) * across + blockOf(key, across, this.keys)];
+    const level = this.levels[0];
+    return level[plane][Math.floor(query / level.tall) * level.across + Math.floor(key / level.wide)];
   }
 
   // A weight and whether the number is exact.
@@ -138,18 +136,14 @@ export class Sheet {
   }
 }
 
-// Block i of b over n positions begins at floor(i n / b).
-export function blockOf(position, blocks, length) {
-  return Math.floor(((position + 1) * blocks - 1) / length);
-}
-
 export function wordOf(starts, length) {
   const words = new Int32Array(length);
   starts.forEach((start, word) => words.fill(word, start, starts[word + 1] ?? length));
   return words;
 }
 
-function halved({ max, mean, down, across }) {
+// A level has `down` x `across` blocks, each of `tall` x `wide` tokens but the last.
+function halved({ max, mean, down, across, tall, wide }) {
   const rows = Math.ceil(down / 2);
   const columns = Math.ceil(across / 2);
   const peaks = new Uint8Array(rows * columns);
@@ -170,7 +164,7 @@ function halved({ max, mean, down, across }) {
       means[row * columns + column] = codeOfWeight(total / cells);
     }
   }
-  return { max: peaks, mean: means, down: rows, across: columns };
+  return { max: peaks, mean: means, down: rows, across: columns, tall: 2 * tall, wide: 2 * wide };
 }
 
 function largest(values) {
