@@ -109,7 +109,7 @@ def _thumbnails(track: Track) -> list[NDArray[np.uint8]]:
 
 
 def _about(track: Track, kept: Kept, side: int, keep: int) -> dict[str, Any]:
-    queries, keys = track.shape
+    _, keys = track.shape
     blocks: tuple[int, ...] = track.shape
     cover: tuple[int, ...] = (1, 1)  # positions each block has, but the last
     if kept == "blocks":
