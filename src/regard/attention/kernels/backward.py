@@ -46,7 +46,7 @@ def differentiate(scores, flow, width, near, rest, constant, slope):
         slope: of the row, for logarithms in bits.
     """
     for j in range(width):
-        x = floor_at_lowest(min(scores[j] - near, ZERO))
+        x = floor_at_lowest(scores[j] - near)
         p = rest * exp2(x)
         scores[j] = p
         flow[j] = p * (flow[j] + (constant + slope * x))
@@ -58,7 +58,7 @@ def differentiate_dropped(
 ):
     """The same under dropout; what becomes weights are those that were kept."""
     for j in range(width):
-        x = floor_at_lowest(min(scores[j] - near, ZERO))
+        x = floor_at_lowest(scores[j] - near)
         p = rest * exp2(x)
         kept = mix(np.uint32(row_key ^ column_keys[j])) >= drop_below
         scores[j] = p if kept else ZERO

@@ -47,8 +47,9 @@ from regard.attention.kernels.rows import (
 __all__ = ["LN2", "adjust", "forward", "pick", "received", "score_tile", "span", "weight"]
 
 LN2 = float(np.log(2.0))
-LARGEST = np.float32(np.finfo(np.float32).max)
-FLUSH = 32
+LARGEST = np.float32(2**27)
+"""What a score of +inf becomes: more than any other, yet the log of a sum can still be added to it."""
+FLUSH = 8
 """Rows whose weights are added up in float32 before the sum goes to float64."""
 
 
@@ -87,7 +88,7 @@ def find(edges, place):
 def adjust(scores, bias, allowed, i, j0, width):
     """Adds a row of the bias, and -inf where a Boolean mask forbids.
 
-    As in the slow twin, a bias of +inf is the largest number, so that it takes all the weight.
+    As in the slow twin, a bias of +inf is a large number, so that it takes all the weight.
     """
     if bias.size:
         line = bias[i if bias.shape[0] > 1 else 0]
@@ -183,8 +184,8 @@ def listed(places, count, place):
 
 @inlined
 def weight(score, most):
-    """`2**(score - most)`; the difference of two scores of which rounding may exchange the order."""
-    return exp2(min(floor_at_lowest(score - most), np.float32(0)))
+    """`2**(score - most)`."""
+    return exp2(floor_at_lowest(score - most))
 
 
 @inlined

@@ -40,7 +40,7 @@ def floor_at_lowest(x):
 
 @inlined
 def exp2(x):
-    """`2**x` for x in [-127, 0]; exactly 0 at -127, exactly 1 at 0.
+    """`2**x` for x in [-127, 127]; exactly 0 at -127, exactly 1 at 0.
 
     The whole part goes into the exponent's bits and the rest through a polynomial.
     """

@@ -1,0 +1,100 @@
+"""Small tiles, so that small problems have many; and a reference in float64 that shares no code."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from regard.attention.kernels import engine, onepass, tiles
+from regard.attention.normalizers import Softmax
+from regard.attention.problem import make_problem
+from regard.attention.scores import ScaledDot
+
+EVERYTHING = (("entropy",), ("topk", 5), ("pool", 7, 3), ("received",))
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """Tiles of 24 queries by at most 32 keys, in chunks of at most 16."""
+    monkeypatch.setattr(engine, "ROWS", 24)
+    for module, name, value in (
+        (tiles, "COLUMNS", 32),
+        (engine, "COLUMNS", 32),
+        (tiles, "CHUNK", 16),
+        (engine, "CHUNK", 16),
+    ):
+        monkeypatch.setattr(module, name, value)
+
+
+def problem(query, key, value, *, score=None, mask=None, bias=None):
+    return make_problem(
+        query, key, value, score=score or ScaledDot(), normalizer=Softmax(), mask=mask, bias=bias
+    )
+
+
+def run(*arrays, statistics=EVERYTHING, dropout=0.0, seed=0, **settings):
+    """Output and statistics by the kernel, which must accept the problem."""
+    given = problem(*arrays, **settings)
+    assert onepass.fits(given, statistics)
+    output, found = onepass.one_pass(given, statistics, dropout=dropout, seed=seed)
+    return output, found
+
+
+def dense(query, key, allowed=None, bias=None, scale=None, vector=None):
+    """The weights, as the definition has them, in float64."""
+    query, key = query.double(), key.double()
+    key = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
+    if vector is None:
+        scores = query @ key.mT * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    else:
+        scores = torch.tanh(query[:, :, :, None] + key[:, :, None]) @ vector.double()
+    if bias is not None:
+        scores = scores + bias.double()
+    if allowed is not None:
+        scores = scores.masked_fill(~allowed, -math.inf)
+    most = scores.amax(-1, keepdim=True).clamp_min(-1e300)
+    raised = torch.exp(scores - most)
+    return raised / raised.sum(-1, keepdim=True).clamp_min(1e-300)
+
+
+def blocks(weights, query_blocks, key_blocks):
+    """Mean and maximum of each block."""
+    rows, columns = (
+        math.ceil(n / b) for n, b in zip(weights.shape[2:], (query_blocks, key_blocks), strict=True)
+    )
+    parts = [[b for b in a.split(columns, 3)] for a in weights.split(rows, 2)]
+    stack = lambda of: torch.stack([torch.stack([of(b) for b in row], -1) for row in parts], -2)  # noqa: E731
+    return stack(lambda b: b.mean((2, 3))), stack(lambda b: b.amax((2, 3)))
+
+
+def gap(found, expected):
+    """The largest difference."""
+    found, expected = torch.as_tensor(found).double(), torch.as_tensor(expected).double()
+    assert found.shape == expected.shape
+    return float((found - expected).abs().max()) if found.numel() else 0.0
+
+
+def check(output, found, weights, value, tolerance=2e-6):
+    """Output and every statistic against dense weights."""
+    value = value.double().repeat_interleave(weights.shape[1] // value.shape[1], 1)
+    assert gap(output, weights @ value) < tolerance
+    assert gap(found["entropy",], torch.special.entr(weights).sum(-1)) < tolerance
+    assert gap(found["received",], weights.sum(2)) < tolerance
+    k = min(5, weights.shape[-1])
+    top, places = (torch.as_tensor(x) for x in found["topk", 5])
+    assert gap(top, weights.topk(k).values) < tolerance
+    assert gap(weights.gather(-1, places), weights.topk(k).values) < tolerance
+    assert (places.sort(-1).values.diff(dim=-1) > 0).all(), "a key is listed twice"
+    for pooled, expected in zip(found["pool", 7, 3], blocks(weights, 7, 3), strict=True):
+        assert gap(pooled, expected) < tolerance
+
+
+@pytest.fixture(scope="session")
+def lab():
+    """The helpers of this folder; with pytest's import mode tests cannot import each other."""
+    return SimpleNamespace(
+        everything=EVERYTHING, problem=problem, run=run, dense=dense, gap=gap, check=check
+    )
