@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from regard.attention import attend
+from regard.attention.scores import Dot
 from regard.errors import InputError, ShapeError
 from regard.layers import AttentionPooling
 
@@ -20,9 +22,9 @@ def reference(pooling: AttentionPooling, sequence: Tensor, mask: Tensor) -> tupl
     for row, real in zip(sequence, mask, strict=True):
         for head in range(len(pooling.context)):
             hidden = torch.tanh(row @ pooling.project.weight.T + pooling.project.bias)
-            scores = hidden @ pooling.context[head, 0]
+            scores = hidden @ pooling.context[head]
             if pooling.position is not None:
-                scores = scores + pooling.position[head, 0, : len(row)]
+                scores = scores + pooling.position[head, : len(row)]
             alpha = torch.where(real, (scores - scores[real].amax()).exp(), 0.0)
             alpha = alpha / alpha.sum()
             weights.append(alpha)
@@ -69,6 +71,24 @@ def test_the_formula(heads: int, positions: int) -> None:
     assert weights.shape == (3, heads, 1, 11)
     torch.testing.assert_close(pooled, expected)
     torch.testing.assert_close(weights.dense(), expected_weights)
+
+
+def test_it_is_attention_with_a_learned_query() -> None:
+    pooling = double(5, 7, heads=3, positions=11)
+    sequence = torch.randn(3, 11, 5, dtype=torch.double)
+    mask = torch.arange(11) < torch.tensor([[11], [4], [0]])
+    assert pooling.position is not None
+    output, weights = attend(
+        pooling.context[None, :, None].expand(3, -1, -1, -1),
+        torch.tanh(pooling.project(sequence))[:, None],
+        sequence[:, None],
+        score=Dot(),
+        mask=mask[:, None, None],
+        bias=pooling.position[:, None],
+    )
+    pooled, own = pooling(sequence, mask)
+    torch.testing.assert_close(pooled, output.flatten(1))
+    torch.testing.assert_close(own.dense(), weights.dense())
 
 
 @pytest.mark.parametrize("positions", [0, 7])
@@ -142,7 +162,7 @@ def test_position_bias_says_where_to_look() -> None:
     pooling = AttentionPooling(3, positions=5)
     with torch.no_grad():
         assert pooling.position is not None
-        pooling.position[0, 0, 3] = 50.0
+        pooling.position[0, 3] = 50.0
     sequence = torch.randn(2, 5, 3)
     torch.testing.assert_close(pooling(sequence)[0], sequence[:, 3])
 

@@ -25,11 +25,12 @@ SURFACES = [
 SIZE = len(SURFACES)
 STOP = SURFACES.index(".")
 PLACES = {
+    "feedforward": {"pooling"},
     "bigru": {"pooling"},
     "cnn": {"encoder", "pooling"},
     "transformer-classifier": {"encoder", "pooling"},
     "hierarchical": {"words", "sentences"},
-    "wide": {"encoder", "pooling"},
+    "wide": {"pooling"},
 }
 KINDS = list(PLACES)
 
@@ -115,7 +116,9 @@ def planted(count: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["bigru", "cnn", "transformer-classifier", "hierarchical"])
+@pytest.mark.parametrize(
+    "kind", ["feedforward", "bigru", "cnn", "transformer-classifier", "hierarchical"]
+)
 def test_it_learns_the_planted_word_and_looks_at_it(kind: str) -> None:
     network = model(kind, 2, dropout=0.1)
     optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)

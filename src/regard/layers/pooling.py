@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regard.attention import AttentionMap, attend
-from regard.attention.scores import Dot
+from regard.attention import AttentionMap
 from regard.errors import InputError, ShapeError
 
 __all__ = ["AttentionPooling"]
@@ -28,7 +27,8 @@ class AttentionPooling(nn.Module):
     stands there. Several heads share :math:`W` and have a :math:`v` (and :math:`p`) each, and their
     means stand side by side (Lin et al. 2017, "A Structured Self-Attentive Sentence Embedding").
 
-    It is dot-product attention with a learned query :math:`v`, and runs as that.
+    It is dot-product attention with a learned query :math:`v` and values :math:`h`. With one query a
+    head the weights are as small as the output, so they are made at once, not by `attend`.
 
     Args:
         width: features of the sequence.
@@ -51,8 +51,8 @@ class AttentionPooling(nn.Module):
                 f"positions={positions} at least 0"
             )
         self.project = nn.Linear(width, hidden)
-        self.context = nn.Parameter(torch.empty(heads, 1, hidden))
-        self.position = nn.Parameter(torch.zeros(heads, 1, positions)) if positions else None
+        self.context = nn.Parameter(torch.empty(heads, hidden))
+        self.position = nn.Parameter(torch.zeros(heads, positions)) if positions else None
         nn.init.normal_(self.context, std=hidden**-0.5)
 
     def forward(self, sequence: Tensor, mask: Tensor | None = None) -> tuple[Tensor, AttentionMap]:
@@ -83,15 +83,17 @@ class AttentionPooling(nn.Module):
             mask = mask[:, None] if single else mask
             # NaN in the padding would come back through the gradient of W.
             sequence = torch.where(mask.any(1)[..., None], sequence, 0.0)
-        parts = 1 if mask is None else mask.shape[1]
-        value = sequence[:, None]
-        pooled, weights = attend(
-            self.context.expand(len(sequence), -1, parts, -1),
-            torch.tanh(self.project(value)),
-            value,
-            score=Dot(),
-            mask=None if mask is None else mask[:, None],
-            bias=None if self.position is None else self.position[..., :length],
-        )
-        pooled = pooled.transpose(1, 2).flatten(2)
-        return (pooled[:, 0] if single else pooled), weights
+        scores = torch.tanh(self.project(sequence)) @ self.context.mT
+        scores = scores.mT if scores.dtype == torch.float64 else scores.mT.float()
+        if self.position is not None:
+            scores = scores + self.position[:, :length]
+        weights = _softmax(scores[:, :, None], None if mask is None else mask[:, None])
+        pooled = (weights.to(sequence.dtype) @ sequence[:, None]).transpose(1, 2).flatten(2)
+        return (pooled[:, 0] if single else pooled), AttentionMap.from_dense(weights)
+
+
+def _softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
+    """Over the last axis, zero where `mask` is false, even if that is everywhere."""
+    if mask is None:
+        return scores.softmax(-1)
+    return scores.masked_fill(~mask, -torch.inf).softmax(-1).masked_fill(~mask, 0.0)

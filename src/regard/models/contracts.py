@@ -164,7 +164,7 @@ class LanguageModel(nn.Module, ABC):
 
 
 class Classifier(nn.Module, ABC):
-    """Ids to one score per label: `wide`, `bigru`, `cnn`, `transformer-classifier`, `hierarchical`."""
+    """Ids to one score per label: `wide`, `feedforward`, `bigru`, `cnn`, ..., `hierarchical`."""
 
     settings: ModelSettings
 

@@ -14,6 +14,7 @@ __all__ = [
     "BigruSettings",
     "ClassifierSettings",
     "CnnSettings",
+    "FeedForwardSettings",
     "HierarchicalSettings",
     "TransformerClassifierSettings",
     "WideSettings",
@@ -32,6 +33,19 @@ class ClassifierSettings(ModelSettings):
     word_dropout: Rate = 0.1  # tokens read as unknown, in training
     heads: Size = 1  # of the pooling
     members: Size = 1  # networks that vote, each trained for itself
+
+
+class FeedForwardSettings(ClassifierSettings):
+    """Embedding, attention pooling: feed-forward attention (Raffel and Ellis 2016)."""
+
+    kind: Literal["feedforward"] = "feedforward"
+    heads: Size = 2
+
+    presets: ClassVar[Mapping[str, Values]] = {
+        "tiny": {"embedding": 50},
+        "small": {},
+        "base": {"embedding": 300, "heads": 4},
+    }
 
 
 class BigruSettings(ClassifierSettings):
@@ -119,7 +133,9 @@ class WideSettings(ClassifierSettings):
     """N-grams beside attention, as wide and deep models are made (Cheng et al. 2016)."""
 
     kind: Literal["wide"] = "wide"
-    deep: Literal["bigru", "cnn", "transformer-classifier", "hierarchical"] = "cnn"
+    deep: Literal["feedforward", "bigru", "cnn", "transformer-classifier", "hierarchical"] = (
+        "feedforward"
+    )
     preset: Literal["tiny", "small", "base"] = "small"  # of the deep part
     share: Annotated[float, Field(ge=0.0)] = 0.5  # of the deep part in the sum of the logits
     most_ngrams: Size = 200_000
@@ -129,8 +145,8 @@ class WideSettings(ClassifierSettings):
 
     presets: ClassVar[Mapping[str, Values]] = {
         "tiny": {"preset": "tiny"},
-        "small": {"members": 2},
-        "base": {"preset": "base", "members": 2},
+        "small": {},
+        "base": {"preset": "base", "members": 3},
     }
 
     def of_deep(self) -> ModelSettings:
@@ -139,8 +155,9 @@ class WideSettings(ClassifierSettings):
         return configure(self.deep, self.preset, **shared)
 
 
-_SHARED = ("dropout", "word_dropout", "heads", "members")
+_SHARED = ("dropout", "word_dropout", "members")
 
+register(FeedForwardSettings, "regard.models.classifiers.feedforward:FeedForward")
 register(BigruSettings, "regard.models.classifiers.bigru:Bigru")
 register(CnnSettings, "regard.models.classifiers.cnn:Cnn")
 register(

@@ -1,0 +1,38 @@
+"""Attention pooling of word vectors, and nothing else."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from regard.layers.pooling import AttentionPooling
+from regard.models.classifiers.reading import Reader, Reading, ReadingClassifier, WordEmbedding
+from regard.models.classifiers.settings import FeedForwardSettings
+from regard.models.parts import padding_mask
+
+__all__ = ["FeedForward"]
+
+
+class FeedForwardReader(Reader):
+    """Word vectors, pooled (map `"pooling"`): which words matter, in whatever order."""
+
+    def __init__(self, settings: FeedForwardSettings) -> None:
+        super().__init__()
+        self.embedding = WordEmbedding(settings)
+        self.pooling = AttentionPooling(settings.embedding, heads=settings.heads)
+        self.width = settings.embedding * settings.heads
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Reading:
+        """Embed, pool."""
+        mask = padding_mask(lengths, ids.shape[1])
+        pooled, weights = self.pooling(self.embedding(ids), mask)
+        return pooled, {"pooling": [weights]}
+
+
+class FeedForward(ReadingClassifier):
+    """`feedforward`."""
+
+    settings: FeedForwardSettings
+
+    def reader(self) -> FeedForwardReader:
+        """A member."""
+        return FeedForwardReader(self.settings)
