@@ -17,6 +17,7 @@ from regard.evaluation.faithfulness_measures import Floats, Ids
 from regard.evaluation.faithfulness_questions import Explained
 from regard.layers.pooling import AttentionPooling
 from regard.models import Classifier, Output
+from regard.models.classifiers.wide import WideAndDeep
 from regard.text import BOS, EOS, PAD, UNK
 
 __all__ = ["Classified", "PooledClassified", "explained"]
@@ -38,10 +39,9 @@ def explained(
     Raises:
         InputError: the model shows no attention over its tokens (when asked).
     """
-    pooling = [part for part in model.modules() if isinstance(part, AttentionPooling)]
-    if len(pooling) == 1:
-        return PooledClassified(model, pooling[0], mask_id=mask_id, special_ids=special_ids)
-    return Classified(model, mask_id=mask_id, special_ids=special_ids)
+    pools = any(isinstance(part, AttentionPooling) for part in model.modules())
+    kind = PooledClassified if pools else Classified
+    return kind(model, mask_id=mask_id, special_ids=special_ids)
 
 
 class Classified:
@@ -76,11 +76,23 @@ class Classified:
                     "there is no gradient x input to compare with"
                 )
             answer = logits.log_softmax(-1).amax(-1).sum()
-            (slope,) = torch.autograd.grad(answer, found)
-            return (slope * found[0]).detach().sum(-1)
+            slopes = torch.autograd.grad(answer, [vectors for _, vectors in found])
+            total = torch.zeros(ids.shape, dtype=logits.dtype, device=ids.device)
+            for (real, vectors), slope in zip(found, slopes, strict=True):
+                total[ids != PAD] += (slope * vectors).detach().sum(-1)[real]
+            return total + self._linear(ids, lengths, logits.detach())
 
         slopes = self._each(texts, of)
         return [slope[: len(text)] for slope, text in zip(slopes, texts, strict=True)]
+
+    def _linear(self, ids: Tensor, lengths: Tensor, logits: Tensor) -> Tensor | float:
+        """The same for n-grams, whose logits are sums over tokens and have no embedding."""
+        if not isinstance(self.model, WideAndDeep):
+            return 0.0
+        shares = self.model.wide.contributions(ids, lengths)
+        answer = nn.functional.one_hot(logits.argmax(-1), logits.shape[-1])
+        linear: Tensor = (shares * (answer - logits.softmax(-1))[:, None]).sum(-1)
+        return linear
 
     def _answer(self, ids: Tensor, lengths: Tensor) -> Tensor:
         with torch.no_grad():
@@ -110,17 +122,6 @@ class Classified:
 class PooledClassified(Classified):
     """A classifier that pools by attention, whose weights can be replaced."""
 
-    def __init__(
-        self,
-        model: Classifier,
-        pooling: AttentionPooling,
-        *,
-        mask_id: int,
-        special_ids: frozenset[int],
-    ) -> None:
-        super().__init__(model, mask_id=mask_id, special_ids=special_ids)
-        self.pooling = pooling
-
     def predict_with(self, texts: Sequence[Ids], weights: Sequence[Floats]) -> Floats:
         """Class probabilities if the pooling used these weights, `(heads, length)` each."""
 
@@ -128,7 +129,7 @@ class PooledClassified(Classified):
             given = np.zeros((len(rows), len(weights[0]), ids.shape[1]))
             for place, row in zip(given, rows, strict=True):
                 place[:, : len(texts[row])] = weights[row]
-            with _pooled_by(self.pooling, torch.from_numpy(given).to(ids.device)):
+            with _pooled_by(self.model, torch.from_numpy(given).to(ids.device)):
                 return self._answer(ids, lengths)
 
         return np.stack(self._each(texts, of))
@@ -138,7 +139,10 @@ def _over_tokens(output: Output, lengths: Tensor) -> Tensor:
     """How much each token was attended to, `(batch, heads, length)`."""
     maps = output.maps
     if maps.get("pooling"):
-        return torch.as_tensor(maps["pooling"][-1][..., 0, :])
+        return torch.cat([pooling[..., 0, :] for pooling in maps["pooling"]], 1)
+    if maps.get("words"):  # of a sentence, times the sentence's of the document
+        levels = zip(maps["sentences"], maps["words"], strict=True)
+        return torch.cat([(outer.dense() @ inner.dense())[:, :, 0] for outer, inner in levels], 1)
     if maps.get("encoder"):
         rows = maps["encoder"][-1].dense()
         real = torch.arange(rows.shape[-2], device=lengths.device) < lengths[:, None]
@@ -146,7 +150,7 @@ def _over_tokens(output: Output, lengths: Tensor) -> Tensor:
         return received
     raise InputError(
         f"the model shows attention in {sorted(maps) or 'no place'}; "
-        "expected 'pooling' or 'encoder'"
+        "expected 'pooling', 'words' or 'encoder'"
     )
 
 
@@ -163,15 +167,21 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _embedded(model: nn.Module, ids: Tensor) -> Iterator[list[Tensor]]:
-    """The embeddings of `ids` as leaves of the graph, once the model has looked them up."""
-    found: list[Tensor] = []
+def _embedded(model: nn.Module, ids: Tensor) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Each look-up of the tokens of `ids`: which places are tokens, and the vectors, as leaves.
+
+    Models may lay the tokens out anew (a sentence a row), as long as their order stays, and several
+    networks that vote look them up several times.
+    """
+    found: list[tuple[Tensor, Tensor]] = []
+    tokens = ids[ids != PAD]
 
     def keep(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
-        if found or args[0].shape != ids.shape or not torch.equal(args[0], ids):
+        real = args[0] != PAD
+        if not torch.equal(args[0][real], tokens):
             return None
-        found.append(output.detach().requires_grad_())
-        return found[0]
+        found.append((real, output.detach().requires_grad_()))
+        return found[-1][1]
 
     hooks = [
         part.register_forward_hook(keep)
@@ -186,16 +196,37 @@ def _embedded(model: nn.Module, ids: Tensor) -> Iterator[list[Tensor]]:
 
 
 @contextmanager
-def _pooled_by(pooling: AttentionPooling, weights: Tensor) -> Iterator[None]:
-    """The pooling mixes by `weights` `(batch, heads, length)` instead of its own."""
+def _pooled_by(model: nn.Module, weights: Tensor) -> Iterator[None]:
+    """Every pooling mixes by its heads of `weights` `(batch, heads, length)`, in order.
+
+    Where sentences are pooled apart, a sentence gets the sum of its tokens' weights, and its tokens
+    their shares of that.
+    """
+    heads_used = 0
+    of_sentences: Tensor | None = None
 
     def replace(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        sequence: Tensor = args[0]
-        given = weights.to(sequence)
-        return (given @ sequence).flatten(1), AttentionMap.from_dense(given[:, :, None])
+        nonlocal heads_used, of_sentences
+        (sequence, mask), heads = args, output[1].shape[1]
+        if of_sentences is not None:
+            given, of_sentences = of_sentences[:, :, None], None
+        else:
+            given = weights[:, heads_used : heads_used + heads, None].to(sequence)
+            heads_used += heads
+            if mask.ndim == 3:
+                given = given * mask[:, None]
+                of_sentences = given.sum(-1)
+                given = given / of_sentences[..., None].clamp(min=torch.finfo(given.dtype).tiny)
+        pooled = (given @ sequence[:, None]).transpose(1, 2).flatten(2)
+        return (pooled if mask.ndim == 3 else pooled[:, 0]), AttentionMap.from_dense(given)
 
-    hook = pooling.register_forward_hook(replace)
+    hooks = [
+        part.register_forward_hook(replace)
+        for part in model.modules()
+        if isinstance(part, AttentionPooling)
+    ]
     try:
         yield
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
