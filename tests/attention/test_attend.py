@@ -75,16 +75,15 @@ def test_every_score_with_every_normaliser(score, normalizer, library, reference
 def test_location_depends_on_the_query_and_the_place(library, rng):
     q, k, v = arrays(rng, lead=(2,), key_lead=(2,))
     w = rng.normal(size=(20, 5)).astype(np.float32)
-    _, weights = regard.attend(
-        *(library(x) for x in (q, k, v)), score=scores.Location(library(w))
-    )
+    _, weights = regard.attend(*(library(x) for x in (q, k, v)), score=scores.Location(library(w)))
     logits = np.einsum("bld,sd->bls", q, w[:11]).astype(float)
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     np.testing.assert_allclose(np.asarray(weights.dense()), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("length", "which"), [(61, "numpy"), (61, "torch"), (61, "jax"), (2039, "numpy"), (2039, "torch")]
+    ("length", "which"),
+    [(61, "numpy"), (61, "torch"), (61, "jax"), (2039, "numpy"), (2039, "torch")],
 )
 def test_float32_is_within_two_millionths(length, which, libraries, reference, rng):
     library = libraries[which]
@@ -175,9 +174,10 @@ def test_tiles_do_not_show(monkeypatch, rng):
     }
     whole, weights = regard.attend(q, k, v, **settings)
     dense = weights.dense()
-    monkeypatch.setattr("regard.attention.problem.split_rows", lambda rows, _: [
-        slice(i, min(rows, i + 2)) for i in range(0, rows, 2)
-    ])
+    monkeypatch.setattr(
+        "regard.attention.problem.split_rows",
+        lambda rows, _: [slice(i, min(rows, i + 2)) for i in range(0, rows, 2)],
+    )
     parts, weights = regard.attend(q, k, v, **settings)
     np.testing.assert_allclose(parts, whole, rtol=1e-6)
     np.testing.assert_array_equal(weights.dense(), dense)
@@ -256,7 +256,12 @@ ZEROS = np.zeros((2, 3, 5, 4))
             ShapeError,
             "query has a batch of 3, key of 2",
         ),
-        ((ZEROS,) * 3, {"bias": np.ones((5, 5), bool)}, InputError, "bias holds bool; expected floats (pass it as mask=)"),
+        (
+            (ZEROS,) * 3,
+            {"bias": np.ones((5, 5), bool)},
+            InputError,
+            "bias holds bool; expected floats (pass it as mask=)",
+        ),
         ((ZEROS,) * 3, {"bias": np.ones((5, 5), int)}, InputError, "bias holds int64"),
         ((ZEROS,) * 3, {"bias": 3.0}, InputError, "bias is a float; expected a float array"),
         ((ZEROS,) * 3, {"bias": np.ones((4, 5))}, ShapeError, "bias has shape (4, 5); expected"),
@@ -264,7 +269,12 @@ ZEROS = np.zeros((2, 3, 5, 4))
         ((ZEROS,) * 3, {"score": "dot"}, InputError, "score is 'dot'; expected one such as"),
         ((ZEROS,) * 3, {"normalizer": max}, InputError, "normalizer is <built-in function max>"),
         ((ZEROS,) * 3, {"watch": ["entropi"]}, SettingsError, "did you mean 'entropy'?"),
-        ((ZEROS,) * 3, {"watch": "entropy"}, SettingsError, "watch got 'entropy'; expected several names"),
+        (
+            (ZEROS,) * 3,
+            {"watch": "entropy"},
+            SettingsError,
+            "watch got 'entropy'; expected several names",
+        ),
     ],
 )
 def test_wrong_input_gets_one_clear_error(arguments, settings, error, message):

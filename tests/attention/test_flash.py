@@ -35,8 +35,12 @@ def test_the_algebra_is_the_matrix(mask, lengths, size, small, reference, monkey
     mask = MASKS[mask](L, S)
     _, weights = regard.attend(q, k, v, mask=mask)
     p = weights._source
-    allowed = True if mask is None else (
-        mask if isinstance(mask, torch.Tensor) else mask.tile(p.grid, slice(0, L), slice(0, S))
+    allowed = (
+        True
+        if mask is None
+        else (
+            mask if isinstance(mask, torch.Tensor) else mask.tile(p.grid, slice(0, L), slice(0, S))
+        )
     )
     expected = reference(q, k, v, allowed=np.asarray(allowed))
     exact = {"atol": 2e-6, "rtol": 0}
@@ -50,8 +54,16 @@ def test_the_algebra_is_the_matrix(mask, lengths, size, small, reference, monkey
     np.testing.assert_allclose(flash.mix(p, v), expected.output, atol=2e-6 * size, rtol=0)
 
 
-@pytest.mark.parametrize("score", [scores.Dot(), scores.ScaledDot(0.3), scores.Cosine(4.0),
-                                   scores.General(torch.randn(8, 8)), scores.Location(torch.randn(60, 8))])
+@pytest.mark.parametrize(
+    "score",
+    [
+        scores.Dot(),
+        scores.ScaledDot(0.3),
+        scores.Cosine(4.0),
+        scores.General(torch.randn(8, 8)),
+        scores.Location(torch.randn(60, 8)),
+    ],
+)
 def test_every_dot_product_takes_it(score):
     torch.manual_seed(1)
     q, k, v = torch.randn(2, 6, 7, 8), torch.randn(2, 3, 53, 8), torch.randn(2, 3, 53, 5)

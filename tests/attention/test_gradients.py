@@ -12,7 +12,11 @@ from regard.attention.masks import local
 
 torch.manual_seed(0)
 DOUBLE = {"dtype": torch.float64}
-Q, K, V = (torch.randn(2, 4, 5, 3, **DOUBLE), torch.randn(2, 2, 7, 3, **DOUBLE), torch.randn(2, 2, 7, 2, **DOUBLE))
+Q, K, V = (
+    torch.randn(2, 4, 5, 3, **DOUBLE),
+    torch.randn(2, 2, 7, 3, **DOUBLE),
+    torch.randn(2, 2, 7, 2, **DOUBLE),
+)
 LENGTHS = regard.padding([7, 4], queries=[5, 0])
 SMOOTH = ["Softmax", "Sparsemax", "Entmax15", "Sigmoid"]
 
@@ -56,7 +60,9 @@ def test_additive_in_chunks(monkeypatch):
 
 
 def test_biases_and_centres():
-    check(lambda q, k, v, b: regard.attend(q, k, v, bias=b)[0], Q, K, V, torch.randn(5, 7, **DOUBLE))
+    check(
+        lambda q, k, v, b: regard.attend(q, k, v, bias=b)[0], Q, K, V, torch.randn(5, 7, **DOUBLE)
+    )
     check(
         lambda q, k, v, t: regard.attend(q, k, v, bias=positions.Relative(t), mask=LENGTHS)[0],
         Q,
@@ -81,8 +87,15 @@ def test_the_map_carries_gradients():
     def answers(q, k, v):
         _, w = regard.attend(q, k, v, mask=regard.padding([5, 3], queries=[4, 0]))
         return (
-            w.dense(), w.entropy(), w.received(), w.distance(), w @ v, w.T @ q, w[..., 2, :],
-            w.topk(3).values, *w.pool(2, 3),
+            w.dense(),
+            w.entropy(),
+            w.received(),
+            w.distance(),
+            w @ v,
+            w.T @ q,
+            w[..., 2, :],
+            w.topk(3).values,
+            *w.pool(2, 3),
         )
 
     check(answers, Q[:, :, :4, :2], K[:, :, :5, :2], V[:, :, :5, :1])
@@ -134,7 +147,10 @@ def test_the_flash_path_has_the_gradients_of_the_tiles(mask, queries, monkeypatc
         mask = regard.padding([7, 4], queries=[5, 0])
 
     def gradients():
-        inputs = [x.clone().requires_grad_() for x in (torch.cat((Q, Q[:, :, :2]), 2)[:, :, :queries], K, V)]
+        inputs = [
+            x.clone().requires_grad_()
+            for x in (torch.cat((Q, Q[:, :, :2]), 2)[:, :, :queries], K, V)
+        ]
         output, _ = regard.attend(*inputs, mask=mask)
         return [output, *torch.autograd.grad(output.square().sum(), inputs)]
 

@@ -37,7 +37,9 @@ def way(request, libraries, monkeypatch):
 
     def of(arrays, mask):
         weights = regard.attend(*(make(x) for x in arrays), mask=make(mask))[1]
-        return (AttentionMap.from_dense(weights.dense()) if request.param == "dense" else weights), make
+        return (
+            AttentionMap.from_dense(weights.dense()) if request.param == "dense" else weights
+        ), make
 
     return of
 
@@ -156,7 +158,9 @@ def test_norms_are_what_is_moved(way, reference, rng):
     close(found.received(), size.sum(-2), 2e-4)
     flat = weights.norms(make(arrays[2]), make(projection.reshape(42, 4)))
     close(flat.dense(), size, 2e-5)
-    with pytest.raises(ShapeError, match=r"output projection has shape \(5, 4\); expected \(6, 7, d\)"):
+    with pytest.raises(
+        ShapeError, match=r"output projection has shape \(5, 4\); expected \(6, 7, d\)"
+    ):
         weights.norms(make(arrays[2]), make(projection[0, :5]))
 
 
@@ -224,7 +228,9 @@ def test_impossible_questions(rng):
         weights.topk(0)
     with pytest.raises(InputError, match="pool got 0 blocks"):
         weights.pool(4, 0)
-    with pytest.raises(ShapeError, match=r"x has shape \(13, 2\); expected \(\.\.\., 17, columns\)"):
+    with pytest.raises(
+        ShapeError, match=r"x has shape \(13, 2\); expected \(\.\.\., 17, columns\)"
+    ):
         weights @ np.zeros((13, 2))
 
 

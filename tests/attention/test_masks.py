@@ -86,9 +86,7 @@ def test_documents_broken_and_across():
     broken = np.array([0, 1, 0, 1, 1, 2, 2])
     mask = regard.documents(torch.tensor(broken))
     assert mask.intervals(grid(queries=7)) is None
-    np.testing.assert_array_equal(
-        whole(mask, grid(queries=7))[1, 1], broken[:, None] == broken
-    )
+    np.testing.assert_array_equal(whole(mask, grid(queries=7))[1, 1], broken[:, None] == broken)
     queries, keys = np.array([3, 9, 1, 1, 0]), np.array([0, 0, 1, 1, 1, 3, 3])
     across = regard.documents(queries, keys)
     assert across.intervals(grid()) is not None
@@ -139,7 +137,10 @@ def test_a_mask_of_three_axes_is_for_each_example_when_there_are_no_heads(rng):
         (lambda: local(np.zeros((1, 5)), -2), r"local got a width of -2"),
         (lambda: local(np.zeros((1, 6)), 2), r"local got centres of shape \(1, 6\)"),
         (lambda: regard.padding([1, 2, 3]), r"padding got 3 lengths for a batch of 2"),
-        (lambda: regard.padding([1.5, 2]), r"padding got float64 of shape \(2,\); expected lengths"),
+        (
+            lambda: regard.padding([1.5, 2]),
+            r"padding got float64 of shape \(2,\); expected lengths",
+        ),
         (lambda: regard.padding(np.ones((2, 6), bool)), r"padding got shape \(2, 6\)"),
         (lambda: regard.documents([1, 2]), r"documents got queries of shape \(1, 2\)"),
         (lambda: regard.documents([0.5]), r"documents got float64"),

@@ -62,7 +62,9 @@ def test_against_one_row_at_a_time(which, size, rows, library, rng):
     scores[rng.random(scores.shape) < 0.3] = -INF
     scores[0, 0] = -INF
     found = getattr(normalizers, which)()(library(scores.astype(np.float32)))
-    expected = [rows[which](row) for row in scores.astype(np.float32).reshape(-1, 101).astype(float)]
+    expected = [
+        rows[which](row) for row in scores.astype(np.float32).reshape(-1, 101).astype(float)
+    ]
     np.testing.assert_allclose(np.asarray(found).reshape(-1, 101), expected, atol=1e-6)
 
 

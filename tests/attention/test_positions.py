@@ -43,7 +43,9 @@ def test_rotary_by_hand(halves, library):
 def test_rotary_scores_depend_on_distance_only(halves, library, rng):
     q, k = (library(rng.normal(size=(1, 2, 1, 8)).repeat(30, axis=2)) for _ in range(2))
     q, k = positions.rotary(q, halves=halves), positions.rotary(k, halves=halves)
-    products = np.asarray(q @ np.asarray(k).swapaxes(-1, -2) if isinstance(q, np.ndarray) else q @ k.mT)
+    products = np.asarray(
+        q @ np.asarray(k).swapaxes(-1, -2) if isinstance(q, np.ndarray) else q @ k.mT
+    )
     for distance in (-9, 0, 4):
         line = np.diagonal(products, distance, 2, 3)
         np.testing.assert_allclose(line, line[..., :1] + 0 * line, rtol=1e-4, atol=1e-5)
@@ -52,9 +54,7 @@ def test_rotary_scores_depend_on_distance_only(halves, library, rng):
 def test_rotary_positions_are_those_of_a_cache(rng):
     x = torch.randn(2, 3, 9, 6)
     whole = positions.rotary(x)
-    torch.testing.assert_close(
-        positions.rotary(x[:, :, 5:], torch.arange(5, 9)), whole[:, :, 5:]
-    )
+    torch.testing.assert_close(positions.rotary(x[:, :, 5:], torch.arange(5, 9)), whole[:, :, 5:])
     own = positions.rotary(x, torch.stack((torch.arange(9), torch.arange(9) + 3))[:, None])
     torch.testing.assert_close(own[0], whole[0])
     with pytest.raises(ShapeError, match="rotary got 5 features; expected an even number"):
@@ -99,7 +99,9 @@ def test_relative_looks_its_table_up(rng):
     np.testing.assert_allclose(np.diagonal(found, 0, 1, 2), table[:, [0] * 4])
     np.testing.assert_allclose(np.diagonal(found, -1, 1, 2), table[:, [1] * 3])
     np.testing.assert_allclose(np.diagonal(found, 1, 1, 2), table[:, [5] * 3])
-    with pytest.raises(ShapeError, match=r"relative bias has a table of shape \(2, 8\); expected \(3"):
+    with pytest.raises(
+        ShapeError, match=r"relative bias has a table of shape \(2, 8\); expected \(3"
+    ):
         dense_bias(positions.Relative(table), 4, 4, 3)
 
 

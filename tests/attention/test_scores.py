@@ -38,7 +38,11 @@ def test_general_by_hand():
 
 def test_general_with_a_weight_for_each_head():
     rng = np.random.default_rng(0)
-    q, k, w = rng.normal(size=(2, 3, 5, 4)), rng.normal(size=(2, 3, 7, 2)), rng.normal(size=(3, 4, 2))
+    q, k, w = (
+        rng.normal(size=(2, 3, 5, 4)),
+        rng.normal(size=(2, 3, 7, 2)),
+        rng.normal(size=(3, 4, 2)),
+    )
     score = scores.General(w)
     np.testing.assert_allclose(
         score.pair(*score.project(q, k)), np.einsum("bhld,hde,bhse->bhls", q, w, k)

@@ -10,7 +10,9 @@ KEY, VALUE = [[1, 0, 0], [0, 1, 0], [1, 0, 1]], [[1, 2], [3, 4], [5, 6]]
 
 
 def test_the_classic_example(capsys):
-    steps = regard.worked([1, 0, 1], KEY, VALUE, scale=1, tokens=["she"], key_tokens=["a", "b", "c"])
+    steps = regard.worked(
+        [1, 0, 1], KEY, VALUE, scale=1, tokens=["she"], key_tokens=["a", "b", "c"]
+    )
     np.testing.assert_array_equal(steps.scores, [[1, 0, 2]])
     np.testing.assert_allclose(steps.output, [[3.84102497, 4.84102497]])
     np.testing.assert_allclose(steps.weighted.sum(1), steps.output)

@@ -65,7 +65,7 @@ class Grid:
         Raises:
             ShapeError: if it does not broadcast to the matrix.
         """
-        given = tuple(array.shape)
+        array, given = self.asarray(array), tuple(array.shape)
         if self.rank == 3 and array.ndim == 3:
             array = array[:, None]
         shape = (1,) * (4 - array.ndim) + tuple(array.shape)

@@ -273,7 +273,7 @@ class _Array(Mask):
     def tile(
         self, grid: Grid, rows: slice, columns: slice
     ) -> Bool[Array, "batch heads rows columns"]:
-        array = grid.align(grid.asarray(self.array), "mask")
+        array = grid.align(self.array, "mask")
         if array.shape[2] != 1:
             array = array[:, :, rows]
         return array if array.shape[3] == 1 else array[..., columns]

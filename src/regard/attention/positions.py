@@ -224,7 +224,7 @@ class _ArrayBias(Bias):
     def tile(
         self, grid: Grid, rows: slice, columns: slice
     ) -> Float[Array, "batch heads rows columns"]:
-        array = grid.align(grid.asarray(self.array), "bias")
+        array = grid.align(self.array, "bias")
         if array.shape[2] != 1:
             array = array[:, :, rows]
         return array if array.shape[3] == 1 else array[..., columns]

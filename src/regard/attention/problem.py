@@ -107,11 +107,6 @@ class Problem:
     bias: Bias | None
     poison: Poison | None
 
-    def allowed(self, rows: slice) -> Bool[Array, "batch heads rows keys"] | None:
-        """What the mask says of some rows."""
-        everything = slice(0, self.grid.keys)
-        return None if self.mask is None else self.mask.tile(self.grid, rows, everything)
-
     def scores(self, rows: slice) -> Float[Array, "batch heads rows keys"]:
         """Scores of some rows, with bias, -inf where masked."""
         xp, grid = self.grid.xp, self.grid
@@ -126,8 +121,10 @@ class Problem:
             # more.
             scores = xp.where(bias == -math.inf, -math.inf, scores + xp.astype(bias, grid.dtype))
             scores = xp.where(scores == math.inf, xp.finfo(grid.dtype).max, scores)
-        allowed = self.allowed(rows)
-        return scores if allowed is None else xp.where(allowed, scores, -math.inf)
+        if self.mask is not None:
+            allowed = self.mask.tile(grid, rows, slice(0, grid.keys))
+            scores = xp.where(allowed, scores, -math.inf)
+        return scores
 
     def weights(self, rows: slice) -> Float[Array, "batch heads rows keys"]:
         """The attention weights of some rows."""
@@ -136,13 +133,13 @@ class Problem:
     def output(self, rows: slice, dropout: float, seed: int) -> Float[Array, "batch heads rows dv"]:
         """Weights, thinned by dropout, times values."""
         xp, grid = self.grid.xp, self.grid
-        weights = self.weights(rows)
-        mixed = weights
+        scores = self.scores(rows)
+        weights = self.normalizer(scores, first_row=rows.start)
         if dropout:
-            mixed = xp.where(self._kept(rows, dropout, seed), weights / (1 - dropout), 0.0)
-        output = grouped_matmul(mixed, xp.astype(self.value, grid.dtype))
+            weights = xp.where(self._kept(rows, dropout, seed), weights / (1 - dropout), 0.0)
+        output = grouped_matmul(weights, xp.astype(self.value, grid.dtype))
         if self.poison is not None:
-            output = xp.where(self.poison.reached(weights, self.allowed(rows)), math.nan, output)
+            output = xp.where(self.poison.reached(scores != -math.inf), math.nan, output)
         return xp.astype(output, self.value.dtype)
 
     def _kept(self, rows: slice, dropout: float, seed: int) -> Bool[Array, "batch heads rows keys"]:
@@ -171,12 +168,11 @@ class Poison:
         key = xp.repeat(self.key, self.heads // self.key.shape[1], axis=1)
         return self.query[:, :, rows] | xp.matrix_transpose(key)
 
-    def reached(self, weights: Array, allowed: Array | None) -> Bool[Array, "batch heads rows 1"]:
+    def reached(self, allowed: Bool[Array, "batch heads rows keys"]) -> Bool[Array, "b h rows 1"]:
         """Rows that are allowed to see a value that held NaN."""
-        xp = namespace(weights=weights)
-        seen = xp.astype(weights != 0, weights.dtype) if allowed is None else allowed
-        seen = xp.astype(xp.broadcast_to(seen, weights.shape), weights.dtype)
-        return grouped_matmul(seen, xp.astype(self.value, weights.dtype)) > 0
+        xp = namespace(allowed=allowed)
+        seen, bad = xp.astype(allowed, xp.float32), xp.astype(self.value, xp.float32)
+        return grouped_matmul(seen, bad) > 0
 
 
 def make_problem(

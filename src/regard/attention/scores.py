@@ -174,7 +174,7 @@ class AdditiveScore(Score):
         chunk = max(1, CHUNK // max(1, batch * heads * rows * dim))
         parts = [
             xp.tanh(query + key[:, :, None, None, start : start + chunk]) @ self.vector
-            for start in range(0, keys, chunk)
+            for start in range(0, max(1, keys), chunk)
         ]
         scores = parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)
         return xp.reshape(scores, (scores.shape[0], heads, rows, keys))

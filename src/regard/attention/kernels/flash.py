@@ -161,7 +161,7 @@ def _swapped(problem: Problem, g: Tensor | None) -> Tensor:
             total[:, at, piece.columns] += share if g is None else share * out[..., : g.shape[-1]]
     if problem.mask is not None and problem.mask.same_for_all_rows:
         allowed = problem.mask.tile(grid, slice(0, 1), slice(0, grid.keys))
-        total = total * allowed.transpose(2, 3)
+        total = torch.where(allowed.transpose(2, 3), total, 0.0)
     return total.to(grid.dtype)
 
 
@@ -264,9 +264,7 @@ def _even(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Te
         x if x.shape[-1] == width else F.pad(x, (0, width - x.shape[-1]))
         for x in (query, key, value)
     )
-    query, key, value = (
-        x if x.stride(-1) == 1 else x.contiguous() for x in (query, key, value)
-    )
+    query, key, value = (x if x.stride(-1) == 1 else x.contiguous() for x in (query, key, value))
     heads = max(key.shape[1], value.shape[1])  # location scores have keys of one head
     key, value = (x.expand(batch, heads, -1, -1) for x in (key, value))
     return query.expand(batch, -1, -1, -1), key, value
