@@ -8,7 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from regard.errors import InputError
-from regard.evaluation.faithfulness import Steerable, TrustSettings, Verdict, trust
+from regard.evaluation import faithfulness
+from regard.evaluation.faithfulness import (
+    Controls,
+    Erasure,
+    Interval,
+    Mass,
+    Steerable,
+    TrustSettings,
+    Verdict,
+    trust,
+)
 from regard.evaluation.faithfulness_models import explained
 from regard.layers.pooling import AttentionPooling
 from regard.models import Classifier, Output
@@ -155,7 +165,8 @@ TEXT = [7, 9, 8, 7, 6]  # gradient ranks the places 4, 3, 2, 1, 0
 
 @pytest.fixture(scope="module")
 def known() -> Verdict:
-    return trust(Known(), [TEXT] * 8, settings=TrustSettings(permutations=200, draws=60))
+    settings = TrustSettings(permutations=200, draws=60)
+    return trust(Known(), [TEXT] * 8, settings=settings, spell=lambda token: f"<{token}>")
 
 
 def test_erasing_by_hand(known):
@@ -206,7 +217,7 @@ def test_special_tokens_are_never_erased_and_their_mass_is_told():
 
 def test_sinks_by_hand(known):
     assert known.mass.special == 0
-    assert (known.mass.sink, known.mass.sink_share) == (9, 1)
+    assert (known.mass.sink, known.mass.sink_share) == ("<9>", 1)
     assert known.mass.sink_frequency == pytest.approx(1 / 5)
 
 
@@ -221,6 +232,65 @@ def test_without_replaceable_weights_the_missing_control_is_told():
     assert verdict.flips is None
     assert verdict.level == "partial"
     assert "cannot be shuffled" in verdict.sentence
+
+
+def erasure(attention, gradient, random, *, high_is_good):
+    """Erasure with certain means."""
+    better = 1 if high_is_good else -1
+    values = (attention, gradient, random, better * (attention - random))
+    return Erasure(*(Interval(value, value, value) for value in values))
+
+
+def judged(needed, enough, *, moved: float | None = 0.5, special=0.0):
+    """The level and sentence for numbers (attention, gradient, random)."""
+    erasures = {
+        ("comprehensiveness", "delete"): erasure(*needed, high_is_good=True),
+        ("sufficiency", "delete"): erasure(*enough, high_is_good=False),
+    }
+    even = Interval(0.5, 0.5, 0.5)
+    controls = None if moved is None else Controls(Interval(moved, moved, moved), 0.0, even, 0.0)
+    mass = Mass(special, "the", 0.1, 0.1)
+    return faithfulness._judge(erasures, controls, mass, 10, TrustSettings())
+
+
+GOOD = (0.5, 0.5, 0.1), (0.1, 0.1, 0.5)
+VAIN = (0.1, 0.5, 0.1), (0.5, 0.1, 0.5)
+
+
+def test_good_on_all_counts():
+    assert judged(*GOOD)[0] == "good"
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        (lambda: judged(GOOD[0], VAIN[1]), "keeping only what it points to"),
+        (lambda: judged((0.1, 0.1, 0.1), GOOD[1]), "taking out what it points to"),
+        (lambda: judged((0.2, 0.5, 0.1), GOOD[1]), "gradient x input finds more than twice"),
+        (lambda: judged(*GOOD, special=0.6), "60% of it rests on special tokens"),
+        (lambda: judged(*GOOD, moved=None), "cannot be shuffled"),
+    ],
+)
+def test_one_doubt_is_told_and_only_that(case, words):
+    level, sentence = case()
+    assert level == "partial"
+    assert sentence.startswith("Read this with care: ")
+    assert words in sentence
+    assert ";" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        (lambda: judged(*VAIN), "no more than taking out random tokens (0.10 against 0.10)"),
+        (lambda: judged(*GOOD, moved=0.01), "shuffling it does not change the answer (by 0.01"),
+    ],
+)
+def test_either_fault_is_enough_for_none(case, words):
+    level, sentence = case()
+    assert level == "none"
+    assert sentence.startswith("Do not read this as an explanation: ")
+    assert words in sentence
 
 
 def test_texts_without_ordinary_tokens_are_refused():

@@ -19,7 +19,7 @@ texts, and gives a `Verdict`: numbers, beside random and beside gradient x input
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,7 +86,11 @@ class Verdict:
 
 
 def trust(
-    model: Explained, texts: Sequence[Ids], *, settings: TrustSettings | None = None
+    model: Explained,
+    texts: Sequence[Ids],
+    *,
+    settings: TrustSettings | None = None,
+    spell: Callable[[int], str] = str,
 ) -> Verdict:
     """Ask a classifier, on these texts, whether its attention explains its answers.
 
@@ -96,6 +100,7 @@ def trust(
         texts: token ids. A few hundred texts give intervals narrow enough to decide; labels are
             not needed, since the question is about the answer given, right or wrong.
         settings: how thoroughly to ask.
+        spell: an id as a person knows it.
 
     Raises:
         InputError: no text with an ordinary token in it.
@@ -109,7 +114,7 @@ def trust(
     if isinstance(model, Steerable):
         controls = ask.controls(model, cases, settings, rng)
         flips = ask.flips(model, cases, settings, rng)
-    mass = ask.mass(model, cases)
+    mass = ask.mass(model, cases, spell)
     level, sentence = _judge(erasures, controls, mass, len(cases), settings)
     return Verdict(
         level,
@@ -220,6 +225,6 @@ def _table(verdict: Verdict) -> list[str]:
     row(
         "largest sink",
         f"{mass.sink_share:.0%}",
-        f"token id {mass.sink}, {mass.sink_frequency:.0%} of tokens",
+        f"{mass.sink!r}, {mass.sink_frequency:.0%} of tokens",
     )
     return lines

@@ -7,7 +7,7 @@ interval.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -162,13 +162,13 @@ class Mass:
 
     Attributes:
         special: share of attention on special tokens.
-        sink: the ordinary token id that takes the largest share.
+        sink: the ordinary token that takes the largest share.
         sink_share: its share of all attention.
         sink_frequency: its share of all tokens.
     """
 
     special: float
-    sink: int
+    sink: str
     sink_share: float
     sink_frequency: float
 
@@ -337,7 +337,7 @@ def flips(
     return Flips(float(np.mean(highest)), float(np.mean(random)), shares)
 
 
-def mass(model: Explained, cases: Sequence[Case]) -> Mass:
+def mass(model: Explained, cases: Sequence[Case], spell: Callable[[int], str]) -> Mass:
     """Find out how much attention special tokens take, and the greediest ordinary one."""
     tokens = np.concatenate([case.text for case in cases])
     weights = np.concatenate([case.weights.mean(0) for case in cases])
@@ -348,7 +348,7 @@ def mass(model: Explained, cases: Sequence[Case]) -> Mass:
     sink = int(received.argmax())
     return Mass(
         special=float(weights[~ordinary].sum()),
-        sink=int(known[sink]),
+        sink=spell(int(known[sink])),
         sink_share=float(received[sink]),
         sink_frequency=float((tokens == known[sink]).mean()),
     )
