@@ -88,20 +88,29 @@ def test_what_is_fed_counts_like_any_input(cell: str) -> None:
     made = Recurrence(cell, 3, 4, feed=2)  # type: ignore[arg-type]
     x, fed, hidden = torch.randn(2, 1, 3), torch.randn(2, 2), made.begin(torch.randn(2, 4))
     output, _ = made.step(made.prepare(x)[:, 0], fed, hidden)
-    whole = made.run(torch.cat([x, fed[:, None]], -1), hidden)
-    torch.testing.assert_close(output, whole[:, 0])
+    assert made.feed is not None
+    gates = made.prepare(x)[:, 0] + fed @ made.feed.T
+    made.feed = None
+    whole, _ = made.step(gates, fed, hidden)
+    torch.testing.assert_close(output, whole)
+    assert not torch.allclose(output, made.step(made.prepare(x)[:, 0], fed, hidden)[0])
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_the_encoder_reads_both_ways_and_no_padding(cell: str) -> None:
-    encoder = BiEncoder(cell, 3, 4)  # type: ignore[arg-type]
+    encoder = BiEncoder(cell, 3, 4, layers=2)  # type: ignore[arg-type]
     x, lengths = torch.randn(3, 6, 3), torch.tensor([2, 6, 1])
     spoiled = x.clone()
     spoiled[torch.arange(6) >= lengths[:, None]] = torch.nan
     states, last = encoder(spoiled, lengths)
+    theirs = (nn.GRU if cell == "gru" else nn.LSTM)(3, 4, 2, bidirectional=True, batch_first=True)
+    for side, suffix in ((encoder.onward, ""), (encoder.reverse, "_reverse")):
+        for layer, module in enumerate(side):
+            for name, value in module.state_dict().items():
+                getattr(theirs, name.replace("l0", f"l{layer}{suffix}")).data.copy_(value)
     assert not states[torch.arange(6) >= lengths[:, None]].any()
     for row, n in enumerate(lengths):
-        alone, _ = encoder.rnn(x[row : row + 1, :n])
+        alone, _ = theirs(x[row : row + 1, :n])
         torch.testing.assert_close(states[row, :n], alone[0])
         ends = torch.cat([alone[0, -1, :4], alone[0, 0, 4:]])
         torch.testing.assert_close(last[row], ends)

@@ -9,7 +9,8 @@ from regard.attention import AttentionMap
 from regard.attention.masks import Mask
 from regard.attention.normalizers import Normalizer
 from regard.attention.scores import Additive
-from regard.layers.single import SingleAttention
+from regard.layers.late import Products
+from regard.layers.single import PLAIN, SingleAttention
 
 __all__ = ["BahdanauAttention"]
 
@@ -70,10 +71,9 @@ class BahdanauAttention(SingleAttention):
         projected: Tensor = self.key(key)
         return projected
 
-    def ask(self, query: Tensor) -> Tensor:
+    def ask(self, query: Tensor, products: Products = PLAIN) -> Tensor:
         """`W s`."""
-        projected: Tensor = self.query(query)
-        return projected
+        return products.linear(query, self.query.weight)
 
     def score(self) -> Additive:
         """`v . tanh(q + k)`."""

@@ -13,7 +13,8 @@ from regard.attention.normalizers import Normalizer
 from regard.attention.positions import Gaussian
 from regard.attention.scores import Additive, Dot, Score
 from regard.errors import InputError, ShapeError, nearest
-from regard.layers.single import SingleAttention
+from regard.layers.late import Products
+from regard.layers.single import PLAIN, SingleAttention
 
 __all__ = ["AttentionalVector", "LocalM", "LocalP", "LuongAttention", "LuongScore"]
 
@@ -78,9 +79,9 @@ class LuongScore(SingleAttention):
         """`W h`, or the keys' part of `W [s; h]`, once for all steps."""
         return key if self.key is None else self.key(key)
 
-    def ask(self, query: Tensor) -> Tensor:
+    def ask(self, query: Tensor, products: Products = PLAIN) -> Tensor:
         """The queries' part of `W [s; h]`; the queries themselves under dot and general."""
-        return query if self.query is None else self.query(query)
+        return query if self.query is None else products.linear(query, self.query.weight)
 
     def score(self) -> Score:
         """What is left after both projections."""
@@ -104,9 +105,10 @@ class AttentionalVector(nn.Module):
         for linear in (self.context, self.query):  # Xavier, as the one matrix they are
             nn.init.uniform_(linear.weight, -bound, bound)
 
-    def forward(self, context: Tensor, query: Tensor) -> Tensor:
+    def forward(self, context: Tensor, query: Tensor, products: Products = PLAIN) -> Tensor:
         """`(..., context_width)` and `(..., query_width)` to `(..., width)`."""
-        return torch.tanh(self.context(context) + self.query(query))
+        looked_up = products.linear(context, self.context.weight)
+        return torch.tanh(looked_up + products.linear(query, self.query.weight))
 
 
 class LuongAttention(nn.Module):

@@ -17,8 +17,11 @@ from regard.attention import AttentionMap, attend
 from regard.attention.masks import Mask
 from regard.attention.normalizers import Normalizer, Softmax
 from regard.attention.scores import AdditiveScore, Score
+from regard.layers.late import Plain, Products
 
 __all__ = ["SingleAttention", "projected_scores", "weigh"]
+
+PLAIN = Plain()
 
 
 class SingleAttention(nn.Module, ABC):
@@ -37,7 +40,7 @@ class SingleAttention(nn.Module, ABC):
         """What depends on the keys alone: `(batch, keys, key_width)` to `(batch, keys, dim)`."""
 
     @abstractmethod
-    def ask(self, query: Tensor) -> Tensor:
+    def ask(self, query: Tensor, products: Products = PLAIN) -> Tensor:
         """What depends on the queries alone: `(batch, queries, query_width)` to `(..., dim)`."""
 
     @abstractmethod
@@ -89,7 +92,12 @@ class SingleAttention(nn.Module, ABC):
         )
 
     def look(
-        self, query: Tensor, remembered: Tensor, value: Tensor, mask: Tensor
+        self,
+        query: Tensor,
+        remembered: Tensor,
+        value: Tensor,
+        mask: Tensor,
+        products: Products = PLAIN,
     ) -> tuple[Tensor, Tensor]:
         """The context of a few queries, as one step of a decoder needs it.
 
@@ -98,14 +106,14 @@ class SingleAttention(nn.Module, ABC):
             remembered: `(batch, keys, dim)`, from `remember`.
             value: `(batch, keys, value_width)`.
             mask: `(batch, keys)` Boolean, `True` where they may look.
+            products: `Late` in a loop that is trained.
 
         Returns:
             `(batch, queries, value_width)` and weights `(batch, queries, keys)`.
         """
-        weights = weigh(
-            projected_scores(self.score(), self.ask(query), remembered), mask, self.normalizer
-        )
-        return weights.to(value.dtype) @ value, weights
+        scores = projected_scores(self.score(), self.ask(query, products), remembered)
+        weights = weigh(scores, mask, self.normalizer)
+        return products.mix(weights, value), weights
 
 
 def projected_scores(score: Score, query: Tensor, key: Tensor) -> Tensor:

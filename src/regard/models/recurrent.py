@@ -7,9 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from regard.layers.dropout import Dropout
+from regard.layers.late import Products
+from regard.layers.single import PLAIN
 
 __all__ = ["BiEncoder", "Hidden", "Recurrence"]
 
@@ -24,7 +25,6 @@ def recurrent_layer(
     *,
     layers: int = 1,
     dropout: float = 0.0,
-    bidirectional: bool = False,
 ) -> nn.GRU | nn.LSTM:
     """torch's layer, initialised with Xavier inputs and orthogonal recurrence, gate by gate.
 
@@ -36,7 +36,6 @@ def recurrent_layer(
         width,
         num_layers=layers,
         dropout=dropout if layers > 1 else 0.0,
-        bidirectional=bidirectional,
         batch_first=True,
     )
     for name, parameter in layer.named_parameters():
@@ -52,6 +51,10 @@ def recurrent_layer(
 
 class BiEncoder(nn.Module):
     """A recurrent layer read both ways; padding is never read.
+
+    The second direction reads each sequence mirrored within its own length, so nothing is packed: the
+    backward pass of torch's packed layers adds up a gradient as large as the batch at every step, which
+    took a third of a small model's training.
 
     Args:
         cell: GRU (Cho et al. 2014) or LSTM.
@@ -71,9 +74,10 @@ class BiEncoder(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.rnn = recurrent_layer(
-            cell, inputs, width, layers=layers, dropout=dropout, bidirectional=True
-        )
+        widths = [inputs] + [2 * width] * (layers - 1)
+        self.onward = nn.ModuleList(recurrent_layer(cell, w, width) for w in widths)
+        self.reverse = nn.ModuleList(recurrent_layer(cell, w, width) for w in widths)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Read every sequence.
@@ -86,11 +90,21 @@ class BiEncoder(nn.Module):
             States `(batch, length, 2 * width)`, zero in the padding, and the last state of both
             directions of the top layer, `(batch, 2 * width)`.
         """
-        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        states, last = self.rnn(packed)
-        hidden = last[0] if isinstance(last, tuple) else last
-        states, _ = pad_packed_sequence(states, batch_first=True, total_length=x.shape[1])
-        return states, torch.cat([hidden[-2], hidden[-1]], -1)
+        place = torch.arange(x.shape[1], device=x.device)
+        padded = (place >= lengths[:, None])[..., None]
+        mirror = torch.where(padded[..., 0], place, lengths[:, None] - 1 - place)
+        x = x.masked_fill(padded, 0.0)
+        for layer, (onward, reverse) in enumerate(zip(self.onward, self.reverse, strict=True)):
+            x = self.dropout(x) if layer else x
+            one, two = onward(x)[0], _mirrored(reverse(_mirrored(x, mirror))[0], mirror)
+            x = torch.cat([one, two], -1).masked_fill(padded, 0.0)
+        ends = one[torch.arange(len(x), device=x.device), lengths - 1]
+        return x, torch.cat([ends, two[:, 0]], -1)
+
+
+def _mirrored(x: Tensor, mirror: Tensor) -> Tensor:
+    """`x` `(batch, length, features)` with place `mirror[b, t]` at place `t`."""
+    return x.gather(1, mirror[..., None].expand_as(x))
 
 
 class Recurrence(nn.Module):
@@ -116,8 +130,13 @@ class Recurrence(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.cell, self.inputs, self.layers = cell, inputs, layers
-        self.rnn = recurrent_layer(cell, inputs + feed, width, layers=layers, dropout=dropout)
+        self.cell, self.layers = cell, layers
+        self.rnn = recurrent_layer(cell, inputs, width, layers=layers, dropout=dropout)
+        gates = len(self._weight("hh", 0))
+        self.feed = nn.Parameter(torch.empty(gates, feed)) if feed else None
+        if self.feed is not None:
+            for gate in torch.split(self.feed.data, width):
+                nn.init.xavier_uniform_(gate)
         self.dropout = Dropout(dropout)
 
     def begin(self, outputs: Tensor) -> Hidden:
@@ -127,28 +146,30 @@ class Recurrence(nn.Module):
 
     def prepare(self, x: Tensor) -> Tensor:
         """The inputs' share of the first layer's gates, for all steps in one product."""
-        return F.linear(x, self._weight("ih", 0)[:, : self.inputs], self._bias("ih", 0))
+        return F.linear(x, self._weight("ih", 0), self._bias("ih", 0))
 
-    def step(self, prepared: Tensor, fed: Tensor | None, hidden: Hidden) -> tuple[Tensor, Hidden]:
+    def step(
+        self, prepared: Tensor, fed: Tensor, hidden: Hidden, products: Products = PLAIN
+    ) -> tuple[Tensor, Hidden]:
         """One step.
 
         Args:
             prepared: `(batch, gates)`, one step of what `prepare` returned.
-            fed: `(batch, feed)`, or `None` where nothing is fed.
+            fed: `(batch, feed)`; not looked at where nothing is fed.
             hidden: from the step before.
+            products: `Late` in a loop that is trained.
 
         Returns:
             The output of the top layer `(batch, width)`, and the hidden state.
         """
-        gates = prepared
-        if fed is not None:
-            gates = gates + F.linear(fed, self._weight("ih", 0)[:, self.inputs :])
+        gates = prepared if self.feed is None else prepared + products.linear(fed, self.feed)
         after: list[tuple[Tensor, ...]] = []
         for layer, before in enumerate(hidden):
             if layer:
                 below = self.dropout(after[-1][0])
-                gates = F.linear(below, self._weight("ih", layer), self._bias("ih", layer))
-            recurrent = F.linear(before[0], self._weight("hh", layer), self._bias("hh", layer))
+                gates = products.linear(below, self._weight("ih", layer), self._bias("ih", layer))
+            weight, bias = self._weight("hh", layer), self._bias("hh", layer)
+            recurrent = products.linear(before[0], weight, bias)
             after.append((_gru if self.cell == "gru" else _lstm)(gates, recurrent, before))
         return after[-1][0], tuple(after)
 

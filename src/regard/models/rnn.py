@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from regard.attention import AttentionMap, padding
 from regard.layers import AttentionalVector, BahdanauAttention, LuongScore, SingleAttention
 from regard.layers.dropout import Dropout
+from regard.layers.late import Late, Products
+from regard.layers.single import PLAIN
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
 from regard.models.parts import Embedding, WordDropout, padding_mask
 from regard.models.recurrent import BiEncoder, Hidden, Recurrence
@@ -122,22 +124,28 @@ class Rnn(EncoderDecoder):
         return Step(self.output(state.attentional), state, weights)
 
     def _advance(
-        self, prepared: Tensor, state: RnnState, memory: RnnMemory
+        self,
+        prepared: Tensor,
+        state: RnnState,
+        memory: RnnMemory,
+        products: Products = PLAIN,
     ) -> tuple[RnnState, Tensor]:
         """Cell, attention and attentional vector; weights are `(batch, keys)`."""
-        fed = state.attentional if self.settings.input_feeding else None
-        output, hidden = self.cell.step(prepared, fed, state.hidden)
+        output, hidden = self.cell.step(prepared, state.attentional, state.hidden, products)
         query = output.view(memory.batch, -1, output.shape[-1])
-        context, weights = self.attention.look(query, memory.remembered, memory.states, memory.mask)
-        attentional = self.combine(context, query).flatten(0, 1)
+        context, weights = self.attention.look(
+            query, memory.remembered, memory.states, memory.mask, products
+        )
+        attentional = self.combine(context, query, products).flatten(0, 1)
         return RnnState(hidden, attentional), weights.flatten(0, 1)
 
     def _feeding(self, embedded: Tensor, memory: RnnMemory) -> tuple[Tensor, AttentionMap]:
         """Step by step, since each step reads the attentional vector of the one before."""
         state = self.start(memory)
         vectors, rows = [], []
+        products = Late(embedded.shape[1]) if torch.is_grad_enabled() else PLAIN
         for prepared in self.cell.prepare(embedded).unbind(1):
-            state, weights = self._advance(prepared, state, memory)
+            state, weights = self._advance(prepared, state, memory, products)
             vectors.append(state.attentional)
             rows.append(weights)
         return torch.stack(vectors, 1), AttentionMap.from_dense(torch.stack(rows, 1))
