@@ -164,3 +164,14 @@ def test_not_a_number_stops_names_the_place_and_keeps_the_last_good(
     assert state.step == 8
     assert all(tensor.isfinite().all() for tensor in tensors.values())
     assert (tmp_path / LAST).is_file()
+
+
+@pytest.mark.slow
+def test_tensorboard_gets_every_number(toy: ModuleType, tmp_path: Path) -> None:
+    loading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    history = toy.run(tmp_path, epochs=1, tensorboard=True)
+    events = loading.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    found = [(e.step, pytest.approx(e.value)) for e in events.Scalars("train/loss")]
+    assert [(r["step"], r["train_loss"]) for r in history if "train_loss" in r] == found
+    assert len(events.Scalars("valid/accuracy")) == 1

@@ -28,6 +28,7 @@ class Answer:
 
     tokens: tuple[str, ...] = ()
     view: View | None = field(default=None, repr=False)
+    along: Callable[[], AttentionRecord] | None = field(default=None, repr=False)
 
     @property
     def maps(self) -> Maps:
@@ -41,6 +42,18 @@ class Answer:
             InputError: the text was empty.
         """
         return self._views[1]
+
+    def aligned(self) -> AttentionRecord:
+        """Where it looked as it wrote this answer: one map, the mean over heads, made already.
+
+        Unlike `look`, which reads the answer once more, it keeps to what was knocked out, and in
+        beam search it follows the beam's own ancestry. An answer that was not written step by step
+        shows all it has.
+
+        Raises:
+            InputError: the text was empty.
+        """
+        return self.along() if self.along is not None else self.look()
 
     @cached_property
     def _views(self) -> tuple[Maps, AttentionRecord]:
@@ -88,12 +101,14 @@ class Summary(Answer):
         text: the summary.
         score: log-probability of what was written, or of the sentences picked, in nats.
         sentences: numbers of the sentences picked, from 0; none for a model that writes.
+        alternatives: the other hypotheses of an n-best list, best first.
     """
 
     source: str
     text: str = ""
     score: float = 0.0
     sentences: tuple[int, ...] = ()
+    alternatives: tuple[Summary, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -38,12 +39,13 @@ from regard.evaluation import (
     score_labels,
     tfidf_logistic,
 )
+from regard.evaluation.faithfulness_models import PooledClassified, explained, pooled_by
 from regard.models import Classifier as Network
 from regard.models import configure
 from regard.text import Encoding, Tokenizer
 from regard.training import Batch, Loss, Ragged, smoothed_cross_entropy
 from regard.training.batches import labelled_batch
-from regard.viewing import AttentionRecord
+from regard.viewing import AttentionRecord, Tokens
 
 __all__ = ["Classifier"]
 
@@ -235,6 +237,47 @@ class Classifier(Model):
 
         return answer_each(texts, answer, lambda text: Classification(text=text))
 
+    def reweigh(self, text: str, strengths: Sequence[float]) -> Classification:
+        r"""The labels of a text, had its tokens been attended to otherwise.
+
+        .. math:: a'_i = \frac{s_i a_i}{\sum_j s_j a_j}
+
+        Strength 1 leaves a token as it is, 0 knocks attention to it out. Only the pooling is changed:
+        what is read before it (and n-grams beside it) still sees every token.
+
+        Args:
+            text: not empty.
+            strengths: one per token (`read_tokens`), at least 0.
+
+        Raises:
+            InputError: a wrong number of strengths, all zero, or a model that does not pool by attention.
+        """
+        encoding = self.tokenizer.encode(text)
+        ids = encoding.ids[: self.settings.text.max_tokens]
+        factors = np.asarray(strengths, dtype=np.float64)
+        if factors.shape != (len(ids),):
+            raise InputError(f"{factors.size} strengths for {len(ids)} tokens; give one each")
+        if not (np.isfinite(factors).all() and (factors >= 0).all() and (factors > 0).any()):
+            raise InputError("strengths must be at least 0, and one above; 1 changes nothing")
+        asked = explained(self.network)
+        if not isinstance(asked, PooledClassified):
+            raise InputError(
+                f"a {self.settings.kind} with these settings does not pool by attention, so there "
+                "are no weights to change; try a model with pooling"
+            )
+        weights = asked.attention([ids])[0] * factors
+        weights = weights / np.maximum(weights.sum(-1, keepdims=True), np.finfo(float).tiny)
+        device = device_of(self.network)
+        batch, lengths = padded([ids], device)
+        with torch.inference_mode(), pooled_by(self.network, torch.from_numpy(weights[None]).to(device)):
+            row = self._probabilities(self.network(batch, lengths).logits)[0]
+        answer = self._answer(encoding, row)
+        return replace(answer, view=None, along=lambda: self._pooled(encoding, weights))
+
+    def read_tokens(self, text: str) -> Tokens:
+        """The tokens of a text as the network reads them; `reweigh` counts them."""
+        return self._read(self.tokenizer.encode(text))
+
     def look(self, text: str, target: str | None = None) -> AttentionRecord:
         """What the network attends to while it reads `text`."""
         if target is not None:
@@ -260,15 +303,28 @@ class Classifier(Model):
             probabilities={self.labels[i]: float(row[i]) for i in order},
             tokens=tuple(encoding.surfaces),
             view=lambda: self._view(encoding),
+            along=lambda: self._pooled(encoding),
         )
+
+    def _read(self, encoding: Encoding) -> Tokens:
+        limit = min(self.settings.text.max_tokens, len(encoding))
+        return read_tokens(encoding, end=False).take(range(limit))
+
+    def _pooled(
+        self, encoding: Encoding, weights: NDArray[np.float64] | None = None
+    ) -> AttentionRecord:
+        """How much each token was attended to in the end, `(heads, tokens)`."""
+        tokens = self._read(encoding)
+        if weights is None:
+            weights = explained(self.network).attention([encoding.ids[: len(tokens)]])[0]
+        return AttentionRecord.of(weights[:, None], Tokens.of(["reader"], special=["reader"]), tokens)
 
     @torch.no_grad()
     def _view(self, encoding: Encoding) -> tuple[Maps, AttentionRecord]:
         limit = self.settings.text.max_tokens
         ids, lengths = padded([encoding.ids[:limit]], device_of(self.network))
         maps = self.network(ids, lengths).maps
-        tokens = {"text": read_tokens(encoding, end=False).take(range(int(lengths[0])))}
-        return maps, record_of(maps, tokens, title=encoding.text)
+        return maps, record_of(maps, {"text": self._read(encoding)}, title=encoding.text)
 
 
 def _labels(examples: Sequence[Example]) -> tuple[list[str], bool]:

@@ -28,7 +28,9 @@ _OURS = (
     "history.jsonl",
     "history.png",
     "README.md",
+    "attention.png",  # the demo's
 )
+_OUR_FOLDERS = (LAST.parent.name, "tensorboard")
 
 
 def claim(folder: Path, *, resume: bool, overwrite: bool) -> None:
@@ -63,7 +65,7 @@ def claim(folder: Path, *, resume: bool, overwrite: bool) -> None:
 def _foreign(folder: Path) -> list[str]:
     """Names of what other programs put there."""
     found = folder.iterdir() if folder.is_dir() else ()
-    ours = {*_OURS, LAST.parent.name}
+    ours = {*_OURS, *_OUR_FOLDERS}
     return sorted(f.name for f in found if f.name not in ours and not f.name.startswith("."))
 
 
@@ -71,7 +73,8 @@ def _clear(folder: Path) -> None:
     """Delete what `regard` writes; other people's files stay."""
     for name in _OURS:
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / LAST.parent, ignore_errors=True)
+    for name in _OUR_FOLDERS:
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -25,9 +26,9 @@ from regard.api.base import (
 from regard.api.records import Maps
 from regard.api.settings import Settings
 from regard.api.tokens import written_tokens
-from regard.api.translation import Source, TextToText, references_of
+from regard.api.translation import Hear, Source, Steering, TextToText, references_of
 from regard.data import Example
-from regard.decoding import DecodingSettings
+from regard.decoding import DecodingSettings, Hypothesis
 from regard.evaluation import Score, rouge
 from regard.evaluation.generation import RougeScorer
 from regard.models import configure
@@ -136,26 +137,33 @@ class Writer(Summarizer, TextToText):
         texts: str | Sequence[str | Sequence[str]],
         *,
         settings: DecodingSettings | None = None,
+        prefix: Sequence[str] | None = None,
+        hidden: Sequence[Sequence[int]] | None = None,
+        hear: Hear | None = None,
     ) -> list[Summary]:
-        """See `Summarizer`."""
+        """See `Summarizer`, and `Translator.translate` for what it can be told beside."""
+        plain = [" ".join(sentences) for sentences in _documents(texts)]
+        steering = Steering(prefix, hidden, hear).filled(plain)
 
         def answer(filled: list[str]) -> list[Summary]:
-            summaries = []
-            for source, found in self._decode(filled, settings):
-                tokens = written_tokens(self.target, self.spell(found[0].ids, source.own))
-                summaries.append(
-                    Summary(
-                        source=source.encoding.text,
-                        text=tokens.text,
-                        score=found[0].score,
-                        tokens=tokens.pieces[1:],
-                        view=lambda s=source, ids=found[0].ids: self._view(s, ids),  # type: ignore[misc]
-                    )
-                )
-            return summaries
+            return [self._answer(*pair) for pair in self._decode(filled, settings, steering)]
 
-        plain = [" ".join(sentences) for sentences in _documents(texts)]
         return answer_each(plain, answer, lambda text: Summary(source=text))
+
+    def _answer(self, source: Source, found: list[Hypothesis]) -> Summary:
+        best, *others = (self._summary(source, hypothesis) for hypothesis in found)
+        return replace(best, alternatives=tuple(others))
+
+    def _summary(self, source: Source, hypothesis: Hypothesis) -> Summary:
+        tokens = written_tokens(self.target, self.spell(hypothesis.ids, source.own))
+        return Summary(
+            source=source.encoding.text,
+            text=tokens.text,
+            score=hypothesis.score,
+            tokens=tokens.pieces[1:],
+            view=lambda: self._view(source, hypothesis.ids),
+            along=lambda: self._along(source, hypothesis),
+        )
 
 
 class Picker(Summarizer):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from regard.api.answers import Translation
 from regard.api.base import (
@@ -27,15 +28,16 @@ from regard.api.records import Maps, record_of
 from regard.api.settings import Settings
 from regard.api.tokens import read_tokens, written_tokens
 from regard.data import Example
-from regard.decoding import DecodingSettings, Hypothesis, decode
+from regard.decoding import DecodingSettings, Hypothesis, Listener, decode, likeliest_next
+from regard.errors import InputError
 from regard.evaluation import Score, bleu, chrf, exact_match
 from regard.models import KINDS, EncoderDecoder, configure
-from regard.text import BOS, EOS, Encoding, Tokenizer
+from regard.text import BOS, EOS, PAD, UNK, Encoding, Tokenizer
 from regard.training import Batch, Loss, Ragged, smoothed_cross_entropy
 from regard.training.batches import pair_batch
-from regard.viewing import AttentionRecord
+from regard.viewing import AttentionRecord, Tokens, Track
 
-__all__ = ["Source", "TextToText", "Translator"]
+__all__ = ["Hear", "Source", "Steering", "TextToText", "Translator"]
 
 _READING = "at the step where the target token enters the decoder"
 
@@ -52,6 +54,41 @@ class Source(NamedTuple):
     encoding: Encoding
     ids: list[int]
     own: Mapping[str, int]
+
+
+Hear: TypeAlias = Callable[[int, str], None]
+"""Told, while an answer is written, which text it is for and how it begins so far."""
+
+
+@dataclass(frozen=True)
+class Steering:
+    """How the answers to some texts are led away from the model's own way, and who hears of them.
+
+    Args:
+        prefix: what each answer must begin with.
+        hidden: for each text the places of its tokens that attention is knocked out from.
+        hear: told each answer as it is written; in beam search a later word may take some back.
+    """
+
+    prefix: Sequence[str] | None = None
+    hidden: Sequence[Sequence[int]] | None = None
+    hear: Hear | None = None
+
+    def filled(self, texts: Sequence[str]) -> Steering:
+        """The same for those of the texts that hold something."""
+        places = [place for place, text in enumerate(texts) if text.strip()]
+        prefix, hidden, hear = self.prefix, self.hidden, self.hear
+        for name, values in (("prefix", prefix), ("hidden", hidden)):
+            if values is not None and len(values) != len(texts):
+                raise InputError(f"{len(values)} of {name} for {len(texts)} texts; give one each")
+        return Steering(
+            None if prefix is None else [prefix[place] for place in places],
+            None if hidden is None else [hidden[place] for place in places],
+            None if hear is None else lambda index, text: hear(places[index], text),
+        )
+
+
+_FREE = Steering()
 
 
 class TextToText(Model):
@@ -157,17 +194,65 @@ class TextToText(Model):
         self,
         texts: list[str],
         settings: DecodingSettings | None,
-        begin: Sequence[str] | None = None,
+        steering: Steering = _FREE,
     ) -> list[tuple[Source, list[Hypothesis]]]:
         read = self.read(texts)
         ids, lengths = padded([source.ids for source in read], device_of(self.network))
         prefix = None
-        if begin is not None:
-            prefix = [encoding.ids for encoding in self.target.encode_batch(list(begin))]
-        settings = settings or self.settings.decoding
-        return list(
-            zip(read, decode(self.network, ids, lengths, settings, prefix=prefix), strict=True)
+        if steering.prefix is not None:
+            begun = self.target.encode_batch(list(steering.prefix))
+            pairs = zip(begun, read, strict=True)
+            prefix = [self.aim(encoding, source.own)[1:-1] for encoding, source in pairs]
+        found = decode(
+            self.network,
+            ids,
+            lengths,
+            settings or self.settings.decoding,
+            prefix=prefix,
+            hidden=_hidden(ids, lengths, steering.hidden),
+            listener=self._listener(read, steering.hear),
         )
+        return list(zip(read, found, strict=True))
+
+    def _listener(self, read: Sequence[Source], hear: Hear | None) -> Listener | None:
+        if hear is None:
+            return None
+        return lambda place, ids: hear(place, self.target.join(self.spell(ids, read[place].own)))
+
+    def read_tokens(self, text: str) -> Tokens:
+        """The tokens of a text as the network reads them, with the end mark.
+
+        `hidden` counts them.
+        """
+        source = self.read([text])[0]
+        return read_tokens(source.encoding).take(_read_places(source))
+
+    def next_words(
+        self, text: str, begin: str = "", *, hidden: Sequence[int] = (), count: int = 5
+    ) -> list[tuple[str, float]]:
+        """What the answer to `text` may go on with after `begin`, likeliest first.
+
+        Args:
+            text: that is answered.
+            begin: the answer so far, whole words.
+            hidden: places of source tokens that attention is knocked out from.
+            count: how many at most.
+
+        Returns:
+            Beginnings one token longer than `begin`, each with the probability of that token.
+        """
+        source = self.read([text])[0]
+        ids, lengths = padded([source.ids], device_of(self.network))
+        prefix = self.aim(self.target.encode(begin), source.own)[1:-1]
+        log_probs = likeliest_next(
+            self.network, ids, lengths, prefix, hidden=_hidden(ids, lengths, [hidden])
+        )
+        log_probs[[PAD, UNK, BOS, EOS]] = -torch.inf
+        best = log_probs.topk(min(count, len(log_probs) - 4))
+        return [
+            (self.target.join(self.spell([*prefix, token], source.own)), math.exp(log_prob))
+            for token, log_prob in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
 
     def look(self, text: str, target: str | None = None) -> AttentionRecord:
         """What the model attends to while it writes its answer to `text`, or a given `target`."""
@@ -183,11 +268,27 @@ class TextToText(Model):
         ids, lengths = padded([source.ids], device)
         target, _ = padded([[BOS, *written]], device)
         maps = self.network(ids, lengths, target).maps
-        tokens = {
+        tokens = self._tokens(source, written)
+        return maps, record_of(maps, tokens, reading=_READING, title=source.encoding.text)
+
+    def _tokens(self, source: Source, written: Sequence[int]) -> dict[str, Tokens]:
+        return {
             "source": read_tokens(source.encoding).take(_read_places(source)),
             "target": written_tokens(self.target, self.spell(written, source.own)),
         }
-        return maps, record_of(maps, tokens, reading=_READING, title=source.encoding.text)
+
+    def _along(self, source: Source, hypothesis: Hypothesis) -> AttentionRecord:
+        """What decoding kept: no pass of its own, one map."""
+        tokens = self._tokens(source, hypothesis.ids)
+        written = tokens["target"].take(range(1, len(tokens["target"])))
+        track = Track("cross", "cross", "target", "source", hypothesis.alignment)
+        reading = f"at the step where the target token {hypothesis.reading} the decoder"
+        return AttentionRecord(
+            {**tokens, "target": written},
+            (track,),
+            source.encoding.text,
+            f"{reading}, mean of heads",
+        )
 
 
 class Translator(TextToText):
@@ -245,6 +346,8 @@ class Translator(TextToText):
         *,
         settings: DecodingSettings | None = None,
         prefix: Sequence[str] | None = None,
+        hidden: Sequence[Sequence[int]] | None = None,
+        hear: Hear | None = None,
     ) -> list[Translation]:
         """Translate some texts.
 
@@ -252,14 +355,16 @@ class Translator(TextToText):
             texts: one or several; an empty one has an empty translation.
             settings: how to decode; `None` as the model was trained to.
             prefix: what each translation must begin with.
+            hidden: for each text the places of its tokens (`source_tokens`) that attention is knocked
+                out from: what would it say, had it not looked there?
+            hear: told each translation as it is written; in beam search a later word may take some
+                back.
         """
         texts = [texts] if isinstance(texts, str) else list(texts)
-        begin = None
-        if prefix is not None:
-            begin = [p for text, p in zip(texts, prefix, strict=True) if text.strip()]
+        steering = Steering(prefix, hidden, hear).filled(texts)
 
         def answer(filled: list[str]) -> list[Translation]:
-            return [self._answer(*pair) for pair in self._decode(filled, settings, begin)]
+            return [self._answer(*pair) for pair in self._decode(filled, settings, steering)]
 
         return answer_each(texts, answer, lambda text: Translation(source=text))
 
@@ -277,6 +382,7 @@ class Translator(TextToText):
             source_tokens=read_tokens(source.encoding).pieces,
             alignment=hypothesis.alignment,
             view=lambda: self._view(source, hypothesis.ids),
+            along=lambda: self._along(source, hypothesis),
         )
 
 
@@ -288,6 +394,21 @@ def references_of(examples: Sequence[Example]) -> list[tuple[str, ...]]:
 def _read_places(source: Source) -> list[int]:
     """Which tokens the network saw, EOS being the last: a long text may have been cut."""
     return [*range(len(source.ids) - 1), len(source.encoding)]
+
+
+def _hidden(ids: Tensor, lengths: Tensor, places: Sequence[Sequence[int]] | None) -> Tensor | None:
+    """Places as a Boolean `(batch, keys)`; `None` where nothing is hidden."""
+    if places is None or not any(places):
+        return None
+    hidden = torch.zeros_like(ids, dtype=torch.bool)
+    for row, (length, chosen) in enumerate(zip(lengths.tolist(), places, strict=True)):
+        for place in chosen:
+            if not 0 <= place < length:
+                raise InputError(
+                    f"token {place} of a text of {length} cannot be hidden; count from 0"
+                )
+            hidden[row, place] = True
+    return hidden
 
 
 def _plain(name: str) -> str:

@@ -49,7 +49,7 @@ class TrainingBar(Watcher):
 
     def told(self, message: str) -> None:
         """One line."""
-        self.console.print(message, highlight=False, markup=False)
+        self.console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def stepped(self, progress: Place) -> None:
         """Move the bar."""
@@ -69,4 +69,5 @@ class TrainingBar(Watcher):
         where = f"epoch {place.epoch:>3}  update {place.step:>6}  " if place else ""
         loss = f"train {place.loss:.3f}  " if place and place.loss is not None else ""
         text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-        self.console.print(f"{where}{loss}{text}{'  *' if best else ''}", highlight=False)
+        line = f"{where}{loss}{text}{'  *' if best else ''}"
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)

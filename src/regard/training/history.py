@@ -10,7 +10,7 @@ from typing import Any
 
 from regard.files import written_whole
 
-__all__ = ["History", "better"]
+__all__ = ["History", "Record", "better"]
 
 Record = dict[str, Any]
 

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from regard.errors import TrainingError
 from regard.files import remove_leftovers
 from regard.training.batches import Batch
+from regard.training.board import Board
 from regard.training.checkpoint import WEIGHTS, RunState, read_run, save_run, save_weights
-from regard.training.history import History, better
+from regard.training.history import History, Record, better
 from regard.training.interrupt import Interrupted, Interruption
 from regard.training.loss import Loss
 from regard.training.processes import Processes
@@ -105,11 +106,14 @@ class _Run:
         self.processes = updater.processes
         self.state, self.history = RunState(), History()
         self.loss: float | None = None
+        self.board: Board | None = None
         self._pending: list[Tensor] = []
         self._saved = self._clock = time.monotonic()
         if out is not None and self.processes.first:
             out.mkdir(parents=True, exist_ok=True)
             remove_leftovers(out)
+            if self.settings.tensorboard:
+                self.board = Board(out / "tensorboard")
 
     def restore(self) -> None:
         assert self.out is not None
@@ -160,7 +164,7 @@ class _Run:
     def _record(self, step: int) -> None:
         total, targets, norms, updates = self.state.stretch
         self.loss = total / targets
-        self.history.add(
+        self._add(
             {
                 "step": step,
                 "epoch": self.state.epoch + 1,
@@ -171,6 +175,11 @@ class _Run:
             }
         )
         self.state.stretch = (0.0, 0.0, 0.0, 0)
+
+    def _add(self, record: Record) -> None:
+        self.history.add(record)
+        if self.board is not None:
+            self.board.add(record)
 
     def _stop_at(self, step: int, loss: float) -> None:
         what = "the loss" if not math.isfinite(loss) else "the gradient"
@@ -221,7 +230,7 @@ class _Run:
                     save_weights(model, self.out / WEIGHTS)
         facts = {"step": self.state.step, "epoch": self.state.epoch}
         named = {f"valid_{name}": number for name, number in numbers.items()}
-        self.history.add({**facts, "seconds": round(self.state.seconds, 3), **named})
+        self._add({**facts, "seconds": round(self.state.seconds, 3), **named})
         self.watcher.validated(numbers, best=best)
         return best
 

@@ -52,4 +52,5 @@ class TrainingSettings(BaseModel):
     log_every: Annotated[int, Field(ge=1)] = 20
     """Updates that one line of the history sums up."""
     tensorboard: bool = False
+    """Also write the history to `out/tensorboard`."""
     seed: Annotated[int, Field(ge=0)] = 1

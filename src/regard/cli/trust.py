@@ -1,0 +1,43 @@
+"""`regard trust`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["trust"]
+
+
+def trust(
+    model: Annotated[Path, typer.Argument(help="Folder of the model.")],
+    test: Annotated[
+        list[Path],
+        typer.Option(help="Files it has never seen. Translation: source and target by turns."),
+    ],
+    gold: Annotated[
+        Path | None,
+        typer.Option(help="Translation: word links, i-j sure and ipj possible, from 1."),
+    ] = None,
+    texts: Annotated[int, typer.Option(help="Classification: ask about so many texts.")] = 200,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Ask how far attention may be read as the reason for an answer.
+
+    Tokens are taken out, weights shuffled, always beside random and gradient x input; translators
+    are held against word links that people drew. The verdict stays with the model: views show it.
+
+    [bold]Examples[/bold]
+
+    regard trust runs/mood --test test.tsv
+
+    regard trust runs/de-en --test test.de test.en --gold test.links
+    """
+    from dataclasses import asdict
+    from json import dumps
+
+    from regard.api.trust import trust as run
+
+    verdict = run(model, [*test], gold=gold, texts=texts)
+    typer.echo(dumps(asdict(verdict), ensure_ascii=False, indent=1) if json else str(verdict))
