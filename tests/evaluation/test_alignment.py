@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from regard.errors import DataError, InputError, ShapeError
 from regard.evaluation.alignment import (
-    CrossAttention,
     Gold,
     alignment_error_rate,
-    compare_readings,
     diagonal,
     ibm_model_1,
-    links_from_attention,
-    merge_pieces,
     parse_gold,
-    read_at,
     read_gold,
     read_sentence_pairs,
     symmetrize,
-    words_of_pieces,
 )
 
 link = st.tuples(st.integers(0, 6), st.integers(0, 6))
@@ -151,43 +144,3 @@ def test_grow_diag_takes_edges_before_corners():
 def test_grow_diag_lies_between_intersection_and_union(forward, backward):
     grown = symmetrize(forward, backward, method="grow-diag")
     assert forward & backward <= grown <= forward | backward
-
-
-def test_words_of_pieces_from_offsets():
-    text = "the  cats sat"
-    assert words_of_pieces(text, [(0, 0), (0, 3), (3, 7), (7, 9), (9, 13)]) == [-1, 0, 1, 1, 2]
-    assert words_of_pieces(text, [(3, 5)]) == [-1]  # spaces only
-
-
-def test_merging_sums_over_keys_and_averages_over_queries():
-    weights = [[0.5, 0.2, 0.3], [0.1, 0.1, 0.8]]
-    merged = merge_pieces(weights, [0, 0], [0, 0, 1])
-    np.testing.assert_allclose(merged, [[0.45, 0.55]])
-
-
-def test_merging_leaves_special_tokens_out():
-    weights = [[0.9, 0.04, 0.06]]
-    merged = merge_pieces(weights, [0], [-1, 0, 1])
-    np.testing.assert_allclose(merged, [[0.04, 0.06]])
-    assert links_from_attention(merged) == {(1, 0)}
-
-
-def test_a_word_with_no_weight_gets_no_link():
-    assert links_from_attention([[0.0, 0.0], [0.3, 0.7]]) == {(1, 1)}
-    assert links_from_attention(np.zeros((3, 0))) == set()
-
-
-def test_reading_where_words_enter_and_where_they_leave():
-    # The decoder looks at word t at the step that reads it: steps are BOS, w0, w1.
-    weights = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    sentence = CrossAttention(weights, source_words=[0, 1, -1], target_words=[0, 1])
-    np.testing.assert_array_equal(read_at(sentence, "enters"), weights[1:])
-    np.testing.assert_array_equal(read_at(sentence, "leaves"), weights[:2])
-    scores = compare_readings([sentence], [parse_gold("1-1 2-2")])
-    assert scores["enters"].error_rate == 0
-    assert scores["leaves"].error_rate == 1 - 0 / 3
-
-
-def test_cross_attention_must_keep_the_last_step():
-    with pytest.raises(ShapeError, match="target pieces \\+ 1"):
-        CrossAttention(np.ones((2, 3)), source_words=[0, 1, 2], target_words=[0, 1])

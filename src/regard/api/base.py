@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from regard.api.presets import Task
 from regard.api.settings import Settings
+from regard.api.verdict import kept_verdict
 from regard.data import Example, token_batches
 from regard.decoding import DecodingSettings
 from regard.evaluation import Score, comparison
@@ -161,6 +162,11 @@ class Model(ABC):
     def decoding(self, values: Mapping[str, Any]) -> DecodingSettings:
         """How this model decodes, with some settings changed by name."""
         return DecodingSettings(**{**self.settings.decoding.model_dump(), **values})
+
+    @property
+    def verdict(self) -> str:
+        """How far to trust its attention as an explanation: what `regard trust` found, if asked."""
+        return kept_verdict(self.folder)
 
     @property
     def parameters(self) -> int:

@@ -20,7 +20,12 @@ _AXES = {
 
 
 def record_of(
-    maps: Maps, tokens: Mapping[str, Tokens], *, title: str, reading: str = ""
+    maps: Maps,
+    tokens: Mapping[str, Tokens],
+    *,
+    title: str,
+    reading: str = "",
+    verdict: str = "",
 ) -> AttentionRecord:
     """The maps of one example, the first of its batch.
 
@@ -29,6 +34,7 @@ def record_of(
         tokens: `"source"` and `"target"` of a model that writes, `"text"` of one that reads.
         title: a heading.
         reading: at which step cross-attention is read.
+        verdict: how far to trust the maps as an explanation.
     """
     tokens = dict(tokens)
     tracks = []
@@ -54,4 +60,4 @@ def record_of(
             )
     used = {axis for track in tracks for axis in (track.queries, track.keys)}
     shown = {axis: side for axis, side in tokens.items() if axis in used}
-    return AttentionRecord(shown, tuple(tracks), title=title, reading=reading)
+    return AttentionRecord(shown, tuple(tracks), title=title, reading=reading, verdict=verdict)

@@ -14,6 +14,7 @@ from regard.cli.shared import SpreadOptions, telling
 from regard.cli.summarize import summarize
 from regard.cli.train import train
 from regard.cli.translate import translate
+from regard.cli.trust import trust
 
 __all__ = ["app", "main"]
 
@@ -43,7 +44,7 @@ def _root(
     pass
 
 
-for verb in (demo, train, evaluate, translate, classify, summarize, generate, look):
+for verb in (demo, train, evaluate, translate, classify, summarize, generate, look, trust):
     app.command(cls=SpreadOptions)(telling(verb))
 
 

@@ -20,7 +20,7 @@ from regard.models import Classifier, Output
 from regard.models.classifiers.wide import WideAndDeep
 from regard.text import BOS, EOS, PAD, UNK
 
-__all__ = ["Classified", "PooledClassified", "explained"]
+__all__ = ["Classified", "PooledClassified", "explained", "pooled_by"]
 
 
 def explained(
@@ -129,7 +129,7 @@ class PooledClassified(Classified):
             given = np.zeros((len(rows), len(weights[0]), ids.shape[1]))
             for place, row in zip(given, rows, strict=True):
                 place[:, : len(texts[row])] = weights[row]
-            with _pooled_by(self.model, torch.from_numpy(given).to(ids.device)):
+            with pooled_by(self.model, torch.from_numpy(given).to(ids.device)):
                 return self._answer(ids, lengths)
 
         return np.stack(self._each(texts, of))
@@ -196,7 +196,7 @@ def _embedded(model: nn.Module, ids: Tensor) -> Iterator[list[tuple[Tensor, Tens
 
 
 @contextmanager
-def _pooled_by(model: nn.Module, weights: Tensor) -> Iterator[None]:
+def pooled_by(model: nn.Module, weights: Tensor) -> Iterator[None]:
     """Every pooling mixes by its heads of `weights` `(batch, heads, length)`, in order.
 
     Where sentences are pooled apart, a sentence gets the sum of its tokens' weights, and its tokens
