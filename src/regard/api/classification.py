@@ -324,7 +324,8 @@ class Classifier(Model):
         limit = self.settings.text.max_tokens
         ids, lengths = padded([encoding.ids[:limit]], device_of(self.network))
         maps = self.network(ids, lengths).maps
-        return maps, record_of(maps, {"text": self._read(encoding)}, title=encoding.text)
+        tokens = {"text": self._read(encoding)}
+        return maps, record_of(maps, tokens, title=encoding.text, verdict=self.verdict)
 
 
 def _labels(examples: Sequence[Example]) -> tuple[list[str], bool]:

@@ -29,6 +29,7 @@ _OURS = (
     "history.png",
     "README.md",
     "attention.png",  # the demo's
+    "trust.json",
 )
 _OUR_FOLDERS = (LAST.parent.name, "tensorboard")
 

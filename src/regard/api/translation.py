@@ -269,7 +269,8 @@ class TextToText(Model):
         target, _ = padded([[BOS, *written]], device)
         maps = self.network(ids, lengths, target).maps
         tokens = self._tokens(source, written)
-        return maps, record_of(maps, tokens, reading=_READING, title=source.encoding.text)
+        title = source.encoding.text
+        return maps, record_of(maps, tokens, reading=_READING, title=title, verdict=self.verdict)
 
     def _tokens(self, source: Source, written: Sequence[int]) -> dict[str, Tokens]:
         return {

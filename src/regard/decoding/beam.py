@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regard.decoding.hypothesis import Trail, length_penalty
+from regard.decoding.hypothesis import Listener, Trail, length_penalty
 from regard.decoding.rules import Rules
 from regard.decoding.walk import Walk
 from regard.text import EOS
@@ -14,7 +14,7 @@ __all__ = ["beam_search"]
 
 
 def beam_search(
-    walk: Walk, rules: Rules, trail: Trail, *, width: int
+    walk: Walk, rules: Rules, trail: Trail, *, width: int, listener: Listener | None = None
 ) -> list[tuple[Tensor, Trail]]:
     """Keep the `width` best unfinished sequences per example until `width` have finished.
 
@@ -27,6 +27,7 @@ def beam_search(
         rules: one row per row of state.
         trail: one row per row of state.
         width: of the beam.
+        listener: told the best unfinished sequence of each example after every step.
 
     Returns:
         `(scores, trail)` of the sequences that finished together.
@@ -59,6 +60,8 @@ def beam_search(
         gained = score.gather(1, live)
         log_prob = gained.view(-1) - total.view(-1)[rows]
         trail = trail.select(rows).extend(choice.gather(1, live).view(-1), log_prob, weights[rows])
+        if listener is not None:
+            trail.tell(listener)
         rules = rules.select(rows)
         walk = walk.select(rows, alive if len(alive) < examples else None)
         total, count, examples = gained, count[alive], len(alive)

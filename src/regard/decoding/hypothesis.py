@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -13,7 +14,10 @@ from torch import Tensor
 from regard.models import Rows
 from regard.text import BOS
 
-__all__ = ["Hypothesis", "Trail", "length_penalty"]
+__all__ = ["Hypothesis", "Listener", "Trail", "length_penalty"]
+
+Listener: TypeAlias = Callable[[int, list[int]], None]
+"""Told, after every step, an example and the tokens of its best unfinished sequence so far."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,14 @@ class Trail(Rows):
             log_probs=torch.cat([self.log_probs, log_prob[:, None]], 1),
             attention=torch.cat([self.attention, weights[:, None]], 1),
         )
+
+    def tell(self, listener: Listener) -> None:
+        """Tell each example's first row, which is its best."""
+        before = None
+        for example, ids in zip(self.example.tolist(), self.ids.tolist(), strict=True):
+            if example != before:
+                listener(example, ids)
+            before = example
 
     def finish(
         self, scores: Tensor, lengths: Tensor, reading: Literal["enters", "leaves"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from regard.decoding.hypothesis import Trail, length_penalty
+from regard.decoding.hypothesis import Listener, Trail, length_penalty
 from regard.decoding.rules import Rules
 from regard.decoding.settings import DecodingSettings
 from regard.decoding.walk import Walk
@@ -51,7 +51,9 @@ def truncated(scores: Tensor, top_k: int, top_p: float) -> Tensor:
     return scores
 
 
-def follow(walk: Walk, rules: Rules, trail: Trail, pick: Pick) -> list[tuple[Tensor, Trail]]:
+def follow(
+    walk: Walk, rules: Rules, trail: Trail, pick: Pick, *, listener: Listener | None = None
+) -> list[tuple[Tensor, Trail]]:
     """Extend every row by `pick` until EOS; rows that finish leave the batch.
 
     Args:
@@ -59,6 +61,7 @@ def follow(walk: Walk, rules: Rules, trail: Trail, pick: Pick) -> list[tuple[Ten
         rules: likewise.
         trail: likewise.
         pick: chooses a token per row from what the rules leave.
+        listener: told the first unfinished row of each example after every step.
 
     Returns:
         `(scores, trail)` of the rows that finished together, in the order they did. A score is the
@@ -79,4 +82,6 @@ def follow(walk: Walk, rules: Rules, trail: Trail, pick: Pick) -> list[tuple[Ten
             alive = (~finished).nonzero()[:, 0]
             trail, rules = trail.select(alive), rules.select(alive)
             walk = walk.select(alive, alive)
+        if listener is not None:
+            trail.tell(listener)
     return done

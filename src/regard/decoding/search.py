@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.decoding.beam import beam_search
-from regard.decoding.hypothesis import Hypothesis, Trail
+from regard.decoding.hypothesis import Hypothesis, Listener, Trail
 from regard.decoding.rules import Rules
 from regard.decoding.sample import follow, likeliest, sampler
 from regard.decoding.settings import DecodingSettings
@@ -18,7 +18,7 @@ from regard.decoding.walk import Walk
 from regard.models import EncoderDecoder, LanguageModel, Memory
 from regard.text import BOS
 
-__all__ = ["decode", "generate", "search"]
+__all__ = ["decode", "generate", "likeliest_next", "search"]
 
 Prefixes = Sequence[Sequence[int]]
 
@@ -31,6 +31,8 @@ def decode(
     settings: DecodingSettings | None = None,
     *,
     prefix: Prefixes | None = None,
+    hidden: Tensor | None = None,
+    listener: Listener | None = None,
 ) -> list[list[Hypothesis]]:
     """Decode any number of sources.
 
@@ -42,6 +44,10 @@ def decode(
         source_lengths: `(batch)`, each at least 1.
         settings: how; beam search with a beam of 5 unless said otherwise.
         prefix: per example, token ids that must begin the answer; an empty list leaves it free.
+        hidden: Boolean `(batch, keys)`, source places that attention is knocked out from. The encoder
+            reads them all the same: this asks what looking there was good for.
+        listener: told the best unfinished sequence of each example after every step; in beam search
+            a later step may take words back.
 
     Returns:
         Per example its `n_best` hypotheses, best first. There are fewer only where fewer exist.
@@ -53,10 +59,20 @@ def decode(
     with _evaluating(model):
         for indices in torch.split(order, max(1, settings.rows // per_example)):
             lengths = source_lengths[indices]
+            places = indices.tolist()
             memory = model.encode(source[indices, : int(lengths.max())], lengths)
-            chosen = [prefix[i] for i in indices.tolist()] if prefix else None
-            found = search(model, memory, settings, source_lengths=lengths, prefix=chosen)
-            for index, hypotheses in zip(indices.tolist(), found, strict=True):
+            if hidden is not None:
+                memory = memory.forbid(hidden[indices, : int(lengths.max())])
+            chosen = [prefix[i] for i in places] if prefix else None
+            found = search(
+                model,
+                memory,
+                settings,
+                source_lengths=lengths,
+                prefix=chosen,
+                listener=_at(places, listener),
+            )
+            for index, hypotheses in zip(places, found, strict=True):
                 answers[index] = hypotheses
     return answers
 
@@ -69,6 +85,7 @@ def search(
     *,
     source_lengths: Tensor,
     prefix: Prefixes | None = None,
+    listener: Listener | None = None,
 ) -> list[list[Hypothesis]]:
     """Decode one batch from its memory, which may have been changed (words knocked out).
 
@@ -83,7 +100,36 @@ def search(
     rules = Rules.of(settings, limit, least=least, prefix=prefix).select(example)
     trail = Trail.empty(example, memory.mask.shape[1])
     walk = Walk(model, model.start(memory).select(example), memory)
-    return _answers(walk, rules, trail, settings, source_lengths, model.reading)
+    return _answers(walk, rules, trail, settings, source_lengths, model.reading, listener)
+
+
+@torch.no_grad()
+def likeliest_next(
+    model: EncoderDecoder,
+    source: Tensor,
+    source_lengths: Tensor,
+    prefix: Sequence[int],
+    *,
+    hidden: Tensor | None = None,
+) -> Tensor:
+    """Log-probabilities `(vocab)` of what may follow `prefix` in the answer to one source.
+
+    Args:
+        model: as in `decode`.
+        source: `(1, keys)` int64.
+        source_lengths: `(1)`.
+        prefix: token ids of the answer so far, without BOS; may be empty.
+        hidden: Boolean `(1, keys)`, as in `decode`.
+    """
+    with _evaluating(model):
+        memory = model.encode(source, source_lengths)
+        if hidden is not None:
+            memory = memory.forbid(hidden)
+        walk = Walk(model, model.start(memory), memory)
+        log_probs = source.new_empty(0)
+        for token in [BOS, *prefix]:
+            log_probs, _, walk = walk.step(source.new_tensor([token]))
+    return log_probs[0]
 
 
 @torch.no_grad()
@@ -144,21 +190,28 @@ def _answers(
     settings: DecodingSettings,
     lengths: Tensor,
     reading: Literal["enters", "leaves"],
+    listener: Listener | None = None,
 ) -> list[list[Hypothesis]]:
     """Run the method that the settings name, and sort what it finished by example and score."""
     if settings.method == "beam":
-        done = beam_search(walk, rules, trail, width=settings.beam)
+        done = beam_search(walk, rules, trail, width=settings.beam, listener=listener)
     else:
         greedy = settings.method == "greedy"
         pick = likeliest if greedy else sampler(settings, trail.example.device)
-        done = follow(
-            walk.select(torch.arange(len(trail.example)), trail.example), rules, trail, pick
-        )
+        rows = torch.arange(len(trail.example))
+        done = follow(walk.select(rows, trail.example), rules, trail, pick, listener=listener)
     answers: list[list[Hypothesis]] = [[] for _ in lengths]
     for scores, finished in done:
         for example, hypothesis in finished.finish(scores, lengths, reading):
             answers[example].append(hypothesis)
     return [_ranked(answer)[: settings.n_best] for answer in answers]
+
+
+def _at(places: list[int], listener: Listener | None) -> Listener | None:
+    """The same listener, told places in the whole list rather than in one batch of it."""
+    if listener is None:
+        return None
+    return lambda example, ids: listener(places[example], ids)
 
 
 def _ranked(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
