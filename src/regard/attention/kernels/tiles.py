@@ -184,7 +184,7 @@ def cut(start: int, stop: int, block: int, most: int) -> npt.NDArray[np.int64]:
         most: positions of a part.
 
     >>> cut(100, 400, 150, 80).tolist()
-    [0, 50, 125, 200, 300]
+    [0, 50, 125, 200, 250, 300]
     """
     block = block or most
     edges = [start, *range((start // block + 1) * block, stop, block), stop]
