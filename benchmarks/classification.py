@@ -107,16 +107,16 @@ def measure(task: Task, model: str, splits: int, seed: int) -> Figure:
             settings={"seed": seed},
         )
         results.append(trained.evaluate(split.test, train=split.train))
-        print(model, f"{100 * results[-1].scores[0].value:.2f}", flush=True)
+        print(model, f"{results[-1].scores[0].value:.2f}", flush=True)
     return _figure(task, model, results, seed, (time.monotonic() - start) / 60)
 
 
 def _figure(task: Task, model: str, results: list[Evaluation], seed: int, minutes: float) -> Figure:
-    found = [100 * result.scores[0].value for result in results]
-    simple = [100 * scores[0].value for r in results for scores in r.baselines.values()]
+    found = [result.scores[0].value for result in results]
+    simple = [scores[0].value for r in results for scores in r.baselines.values()]
     interval = results[0].scores[0].interval
     assert interval is not None
-    spread = f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} (95 %, bootstrap)"
+    spread = f"{interval[0]:.1f} to {interval[1]:.1f} (95 %, bootstrap)"
     if len(found) > 1:
         each = ", ".join(f"{x:.1f}" for x in found)
         spread = f"deviation {statistics.stdev(found):.1f} over splits: {each}"

@@ -174,7 +174,7 @@ def test_the_deep_part_learns_alone_and_both_answer(
     expected = network.wide(ids, lengths) + network.settings.share * deep.logits
     torch.testing.assert_close(output.logits, expected)
     assert output.members is None
-    assert output.maps["pooling"][0].shape == (7, 1, 1, ids.shape[1])
+    assert output.maps["pooling"][0].shape == (7, 2, 1, ids.shape[1])
     assert torch.equal(output.logits.argmax(1), TARGETS)
 
 
@@ -188,3 +188,14 @@ def test_saved_and_loaded(
     network.eval()
     again.eval()
     assert torch.equal(again(ids, lengths).logits, network(ids, lengths).logits)
+
+
+def test_settled_with_more_texts(model: tuple[WideAndDeep, torch.Tensor, torch.Tensor]) -> None:
+    """The n-grams stay, their weights follow the new labels."""
+    network, ids, lengths = model
+    keys, shapes = network.wide.key.clone(), {k: v.shape for k, v in network.state_dict().items()}
+    texts = [row[:n].tolist() for row, n in zip(ids, lengths, strict=True)]
+    assert network.settle(texts, 1 - TARGETS)
+    assert torch.equal(network.wide(ids, lengths).argmax(1), 1 - TARGETS)
+    assert torch.equal(network.wide.key, keys)
+    assert {k: v.shape for k, v in network.state_dict().items()} == shapes

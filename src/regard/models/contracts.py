@@ -181,6 +181,16 @@ class Classifier(nn.Module, ABC):
             targets: `(texts,)` labels, or `(texts, labels)` of 0 and 1 where a text may have several.
         """
 
+    def settle(self, texts: Sequence[Sequence[int]], targets: Tensor) -> bool:
+        """Once the best epoch is chosen, learn again from all texts, those held out too.
+
+        Only what is solved and not trained can; the shapes of the state stay.
+
+        Returns:
+            Whether anything changed.
+        """
+        return False
+
     @abstractmethod
     def forward(self, ids: Tensor, lengths: Tensor) -> Output:
         """`logits` are `(batch, labels)`."""
