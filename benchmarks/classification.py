@@ -1,9 +1,9 @@
 """Classification from a random start: sentiment sentences, SST-2, TREC, movie reviews.
 
 Reads the data sets from the folder in REGARD_DATA (default: ../shared/data). Everything but the model's name
-is `regard train classification` as it comes: vocabulary and n-grams are learned from the training part, and a
-tenth of that (or the validation part, where the data has one) decides which epoch's weights are kept. The
-test part is read once, after training.
+and what `--set` says is `regard train classification` as it comes: vocabulary and n-grams are learned from the
+training part, and a tenth of that (or the validation part, where the data has one) decides which epoch's
+weights are kept. The test part is read once, after training.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sklearn.model_selection import train_test_split
 
 import regard
 from benchmarks.results import ROOT, Figure, keep
 from regard.api.base import Evaluation
+from regard.api.settings import named_values
 from regard.data import Example, Reading, read_table
 
 DATA = Path(os.environ.get("REGARD_DATA", ROOT.parent / "shared" / "data"))
@@ -94,7 +95,7 @@ TASKS = {
 }
 
 
-def measure(task: Task, model: str, splits: int, seed: int) -> Figure:
+def measure(task: Task, model: str, splits: int, chosen: dict[str, Any]) -> Figure:
     """Train and test on each of the first splits."""
     start = time.monotonic()
     results = []
@@ -104,14 +105,16 @@ def measure(task: Task, model: str, splits: int, seed: int) -> Figure:
             train=split.train,
             valid=split.valid,
             model=model,
-            settings={"seed": seed},
+            settings=chosen,
         )
         results.append(trained.evaluate(split.test, train=split.train))
         print(model, f"{results[-1].scores[0].value:.2f}", flush=True)
-    return _figure(task, model, results, seed, (time.monotonic() - start) / 60)
+    return _figure(task, model, results, chosen, (time.monotonic() - start) / 60)
 
 
-def _figure(task: Task, model: str, results: list[Evaluation], seed: int, minutes: float) -> Figure:
+def _figure(
+    task: Task, model: str, results: list[Evaluation], chosen: dict[str, Any], minutes: float
+) -> Figure:
     found = [result.scores[0].value for result in results]
     simple = [scores[0].value for r in results for scores in r.baselines.values()]
     interval = results[0].scores[0].interval
@@ -122,12 +125,12 @@ def _figure(task: Task, model: str, results: list[Evaluation], seed: int, minute
         spread = f"deviation {statistics.stdev(found):.1f} over splits: {each}"
     return Figure(
         data=f"{task.title}, {sum(r.examples for r in results):,} tested in {len(found)} split(s)",
-        system=f"`{model}`",
+        system=" ".join([f"`{model}`", *(f"{k}={v}" for k, v in chosen.items() if k != "seed")]),
         score=f"{statistics.mean(found):.2f} accuracy",
         spread=spread,
         baseline=f"TF-IDF, logistic regression {statistics.mean(simple):.2f}",
         peers=task.peers,
-        seeds=str(seed),
+        seeds=str(chosen["seed"]),
         minutes=minutes,
     )
 
@@ -141,9 +144,11 @@ def main() -> None:
         "--splits", type=int, default=None, help="how many; 5, and 1 for movie reviews"
     )
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--set", action="append", default=[], help="name=value, as `regard train`")
     given = parser.parse_args()
     splits = given.splits or (5 if given.task == "sentiment" else 1)
-    figure = measure(TASKS[given.task], given.model, splits, given.seed)
+    chosen = {"seed": given.seed, **named_values(given.set)}
+    figure = measure(TASKS[given.task], given.model, splits, chosen)
     keep(f"{given.task}-{given.model}", [figure])
 
 
