@@ -26,7 +26,7 @@ _ROOMS = {
     "train": "regard.api",
     "watch": "regard.integrations",
 }
-_SUBMODULES = ("layers", "normalizers", "positions", "scores")
+_SUBMODULES = ("layers", "masks", "normalizers", "positions", "scores")
 
 __all__ = [  # noqa: PLE0604
     "AttentionMap",
@@ -36,6 +36,7 @@ __all__ = [  # noqa: PLE0604
     "documents",
     "layers",
     "load",
+    "masks",
     "normalizers",
     "padding",
     "positions",
