@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from regard.attention.kernels import engine, onepass, tiles
+from regard.attention.kernels import onepass, tiles
 from regard.attention.normalizers import Softmax
 from regard.attention.problem import make_problem
 from regard.attention.scores import ScaledDot
@@ -19,14 +19,8 @@ EVERYTHING = (("entropy",), ("topk", 5), ("pool", 7, 3), ("received",))
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Tiles of 24 queries by at most 32 keys, in chunks of at most 16."""
-    monkeypatch.setattr(engine, "ROWS", 24)
-    for module, name, value in (
-        (tiles, "COLUMNS", 32),
-        (engine, "COLUMNS", 32),
-        (tiles, "CHUNK", 16),
-        (engine, "CHUNK", 16),
-    ):
-        monkeypatch.setattr(module, name, value)
+    for name, size in {"BAND": 12, "ROWS": 24, "NARROW_ROWS": 24, "COLUMNS": 32, "CHUNK": 16}.items():
+        monkeypatch.setattr(tiles, name, size)
 
 
 def problem(query, key, value, *, score=None, mask=None, bias=None):

@@ -161,6 +161,10 @@ print(sum(forward.forward.stats.cache_hits.values()), sum(forward.forward.stats.
 def test_blocks_are_cut_where_they_begin_in_the_whole_matrix():
     assert cut(0, 200, 64, 64).tolist() == [0, 64, 128, 192, 200]
     assert cut(100, 400, 150, 80).tolist() == [0, 50, 125, 200, 250, 300]
-    plan = make_plan(256, 0, 1000, 1000, 100, 0)
-    assert plan.row_tiles.tolist() == [0, 200, 400, 600, 800, 1000]
-    assert make_plan(256, 0, 1000, 1000, 1000, 0).row_tiles.tolist() == [0, 250, 500, 750, 1000]
+    for block, narrow, starts in (
+        (100, True, [0, 200, 400, 600, 800, 1000]),
+        (1000, True, [0, 250, 500, 750, 1000]),
+        (1000, False, [0, 500, 1000]),
+    ):
+        plan = make_plan(0, 1000, 1000, query_block=block, key_block=100, narrow=narrow)
+        assert plan.row_tiles.tolist() == starts

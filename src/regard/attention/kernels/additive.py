@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from regard.attention.kernels.compiling import inlined
+from regard.attention.kernels.compiling import inlined, wide_vectors
 
 __all__ = ["additive_gradients", "additive_scores", "tanh"]
 
@@ -39,6 +39,7 @@ def tanh(x):
 @inlined
 def additive_scores(direction, query, key, rows, width, scores):
     """`scores[:rows, :width] = tanh(query + key) . direction`, in bits."""
+    wide_vectors()
     log2e = np.float32(1 / np.log(2.0))
     for r in range(rows):
         q = query[r]
@@ -55,6 +56,7 @@ def additive_gradients(
     direction, query, key, flow, rows, width, query_slope, key_slope, direction_slope
 ):
     """Adds the gradients of `direction . tanh(query + key)`, given `flow`, those of the scores."""
+    wide_vectors()
     for r in range(rows):
         q, out = query[r], query_slope[r]
         for j in range(width):

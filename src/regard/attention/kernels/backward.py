@@ -23,7 +23,7 @@ import numpy as np
 
 from regard.attention.kernels.additive import additive_gradients
 from regard.attention.kernels.blas import multiply, multiply_left_transposed, multiply_transposed
-from regard.attention.kernels.compiling import compiled, inlined, next_index
+from regard.attention.kernels.compiling import compiled, inlined, next_index, wide_vectors
 from regard.attention.kernels.forward import LN2, adjust, pick, score_tile, span
 from regard.attention.kernels.rows import exp2, floor_at_lowest, forbid, load, mix
 
@@ -45,6 +45,7 @@ def differentiate(scores, flow, width, near, rest, constant, slope):
         constant: of the row.
         slope: of the row, for logarithms in bits.
     """
+    wide_vectors()
     for j in range(width):
         x = floor_at_lowest(scores[j] - near)
         p = rest * exp2(x)
@@ -57,6 +58,7 @@ def differentiate_dropped(
     scores, flow, width, near, rest, constant, slope, row_key, column_keys, drop_below
 ):
     """The same under dropout; what becomes weights are those that were kept."""
+    wide_vectors()
     for j in range(width):
         x = floor_at_lowest(scores[j] - near)
         p = rest * exp2(x)

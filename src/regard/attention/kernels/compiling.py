@@ -37,6 +37,7 @@ __all__ = [
     "round_to_even",
     "specialised",
     "spliced",
+    "wide_vectors",
 ]
 
 PATIENCE = 2.0
@@ -174,6 +175,22 @@ def bits_as_float(typing: Any, x: Any) -> Any:
         return builder.bitcast(arguments[0], _float)
 
     return numba.float32(numba.int32), emit
+
+
+@intrinsic  # type: ignore[misc]
+def wide_vectors(typing: Any) -> Any:
+    """Called in a function, lets its loops use the widest vectors the processor has.
+
+    LLVM keeps to 256 bits on processors with AVX-512, for fear of their clock; on those that lower
+    it, the products around these loops have done so already.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        # llvmlite's own `add` takes only the attributes it knows by name.
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return numba.void(), emit
 
 
 @intrinsic  # type: ignore[misc]

@@ -10,25 +10,20 @@ import numpy.typing as npt
 from regard.attention import noise
 from regard.attention.kernels import backward as compiled_backward
 from regard.attention.kernels import forward as compiled
+from regard.attention.kernels import tiles
 from regard.attention.kernels.blas import gemm
 from regard.attention.kernels.threads import run, thread_count
 from regard.attention.kernels.tiles import (
-    CHUNK,
-    COLUMNS,
     Answers,
     Inputs,
     Plan,
     Slopes,
     Split,
     make_desk,
-    make_plan,
     workspace,
 )
 
-__all__ = ["CHUNK", "ROWS", "Arrays", "Asked", "Results", "Settings", "attend", "backward"]
-
-ROWS = 256
-"""Queries of a tile."""
+__all__ = ["Arrays", "Asked", "Results", "Settings", "attend", "backward"]
 
 Words = npt.NDArray[np.uint16]
 Singles = npt.NDArray[np.float32]
@@ -102,9 +97,10 @@ def attend(arrays: Arrays, settings: Settings, asked: Asked, *, wide: bool) -> R
     batch, heads, queries, _ = arrays.query.shape
     keys = arrays.key.shape[2]
     inputs = make_inputs(arrays, settings)
-    plan = make_plan(
-        ROWS, settings.first_row, queries, keys, asked.query_block, asked.key_block
-    )
+    plan = tiles.make_plan(
+        settings.first_row, queries, keys, query_block=asked.query_block,
+        key_block=asked.key_block, narrow=bool((arrays.high - arrays.low < keys).any()),
+    )  # fmt: skip
     results = _make_results(arrays, asked, plan)
     answers = Answers(*results[:-1])
     gemm_ = gemm()
@@ -149,7 +145,7 @@ def backward(
     key_heads, keys = arrays.key.shape[1:3]
     features, values = (n // (2 if wide else 1) for n in (words, arrays.value.shape[3]))
     parts = _parts(batch * key_heads, keys)
-    split = Split(min(ROWS, queries), min(COLUMNS, keys), parts)
+    split = Split(min(tiles.NARROW_ROWS, queries), min(tiles.COLUMNS, keys), parts)
     tasks = batch * key_heads * (len(parts) - 1)
     slopes = Slopes(
         arrived, lse, constant, slope,

@@ -256,8 +256,9 @@ def _factor(problem: Problem) -> float:
 
 
 def _even(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The three with one batch and one width, as the kernel wants them: narrower ones filled up
-    with zeros, features next to each other in memory.
+    """The three as the kernel wants them.
+
+    One batch; one width, narrower ones filled up with zeros; features next to each other in memory.
     """
     batch, width = max(query.shape[0], key.shape[0]), max(query.shape[-1], value.shape[-1])
     query, key, value = (

@@ -30,11 +30,13 @@ from regard.attention.kernels.compiling import (
     larger,
     next_index,
     spliced,
+    wide_vectors,
 )
 from regard.attention.kernels.rows import (
     NOTHING,
     drop,
     exp2,
+    expect_largest,
     exponentials,
     floor_at_lowest,
     forbid,
@@ -133,6 +135,7 @@ def take_in(tile, r, scores, edges, c0, count, t):
     before, width = tile.most[r], edges[count] - edges[0]
     most = max(before, maxima_of_chunks(scores, edges, tile.chunk_max[r, c0 : c0 + count]))
     if tile.top_scores.shape[1]:
+        expect_largest(tile.chunk_max[r, c0 : c0 + count], tile.top_scores[r])
         keep_largest(scores, width, edges[0], tile.top_scores[r], tile.top_places[r])
     tile.most[r] = tile.reference[r, t] = most
     if most == NOTHING:  # nothing seen yet
@@ -261,6 +264,7 @@ def received(counter, sgemm, tile, tasks, inputs, plan, lse, answer):
 
     A task is a tile of keys, past which all tiles of queries go by: one worker makes each sum.
     """
+    wide_vectors()
     heads, queries = lse.shape[1:]
     keys = inputs.key.shape[2]
     group = heads // inputs.key.shape[1]

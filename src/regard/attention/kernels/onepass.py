@@ -13,7 +13,7 @@ import numpy as np
 
 from regard.attention.arrays import split_rows, stop_gradient
 from regard.attention.grid import Grid
-from regard.attention.kernels import Statistic, engine
+from regard.attention.kernels import Statistic, engine, tiles
 from regard.attention.kernels.tiles import cut
 from regard.attention.map import block_lengths, block_size
 from regard.attention.normalizers import Softmax
@@ -94,9 +94,9 @@ def one_pass(
         settings = engine.Settings(_scale(problem), dropout, seed, at)
         arrays = (query[:, :, piece.rows], key, value, piece.low, piece.high)
         parts.append(run((*arrays, vector, piece.allowed, piece.bias), settings, asked))
-        cuts.append(at + cut(at, piece.rows.stop, asked.query_block, engine.ROWS)[1:])
+        cuts.append(at + cut(at, piece.rows.stop, asked.query_block, tiles.BAND)[1:])
     results = parts[0] if len(parts) == 1 else _join(grid.xp, parts)
-    edges = np.concatenate(cuts), cut(0, grid.keys, asked.key_block, engine.CHUNK)
+    edges = np.concatenate(cuts), cut(0, grid.keys, asked.key_block, tiles.CHUNK)
     return results.output, {which: _answer(which, results, grid, edges) for which in statistics}
 
 
@@ -131,7 +131,7 @@ def _known(which: Statistic, keys: int) -> bool:
     if which[0] == "topk":
         return which[1] <= MOST_TOP
     if which[0] == "pool":
-        return block_size(keys, which[2]) >= NARROWEST or keys < engine.CHUNK
+        return block_size(keys, which[2]) >= NARROWEST or keys < tiles.CHUNK
     return which[0] in ("entropy", "received")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regard.attention.kernels import engine
+from regard.attention.kernels import engine, tiles
 from regard.attention.kernels.tiles import cut
 
 __all__ = ["attend", "attend_backward"]
@@ -69,8 +69,8 @@ def _(
     by_head, queries, keys = query.shape[:2], query.shape[2], key.shape[2]
     blocks = (0, 0)
     if key_block:
-        rows = cut(first_row, first_row + queries, query_block, engine.ROWS)
-        blocks = len(rows) - 1, len(cut(0, keys, key_block, engine.CHUNK)) - 1
+        rows = cut(first_row, first_row + queries, query_block, tiles.BAND)
+        blocks = len(rows) - 1, len(cut(0, keys, key_block, tiles.CHUNK)) - 1
     shapes = (queries, value.shape[3]), (queries,), (queries if entropy else 0,)
     shapes += (queries, top), (queries, top), blocks, blocks, (keys if received else 0,)
     dtypes = [torch.float32] * len(shapes)

@@ -18,6 +18,7 @@ from regard.attention.kernels.compiling import (
     inlined,
     larger,
     round_to_even,
+    wide_vectors,
 )
 
 WINDOW = 64
@@ -102,6 +103,7 @@ def forbid(scores, low, high, width):
 @inlined
 def maxima_of_chunks(scores, edges, out):
     """The largest score of each chunk into `out`; returns the row's. `edges` count from `edges[0]`."""
+    wide_vectors()
     most = NOTHING
     for c in range(out.size):
         part = scores[edges[c] - edges[0] : edges[c + 1] - edges[0]]
@@ -119,6 +121,7 @@ def exponentials(scores, edges, reference, out):
 
     Returns their sum, and the sum of each times its logarithm.
     """
+    wide_vectors()
     total, moment = 0.0, 0.0
     for c in range(out.size):
         part = scores[edges[c] - edges[0] : edges[c + 1] - edges[0]]
@@ -133,6 +136,23 @@ def exponentials(scores, edges, reference, out):
         total += mass
         moment += times_log
     return total, moment
+
+
+@inlined
+def expect_largest(maxima, values):
+    """Begins an empty list with a bound: with as many chunks as places, all end above the least maximum.
+
+    It spares the list most of what the first tile would enter and soon drop. The bound's own places
+    are never seen, since as many scores as the list is long are above it.
+    """
+    if values[0] == NOTHING and maxima.size >= values.size:
+        least = maxima[0]
+        for c in range(1, maxima.size):
+            least = min(least, maxima[c])
+        if least != NOTHING:
+            below = np.nextafter(least, NOTHING)
+            for k in range(values.size):
+                values[k] = below
 
 
 @inlined
@@ -172,6 +192,7 @@ def mix(x):
 @inlined
 def drop(weights, count, row_key, column_keys, threshold):
     """Dropout: zeroes the weights whose hash is below `threshold`."""
+    wide_vectors()
     for j in range(count):
         kept = mix(np.uint32(row_key ^ column_keys[j])) >= threshold
         weights[j] = weights[j] if kept else np.float32(0)

@@ -28,8 +28,17 @@ __all__ = [
 CHUNK = 128
 """Keys whose maximum and sum are taken together, at most."""
 
+BAND = 256
+"""Queries of a part of a pooled block, at most."""
+
 COLUMNS = 512
-"""Keys of a tile: with as many queries a megabyte of scores, half of a second-level cache."""
+"""Keys of a tile, at most."""
+
+ROWS = 512
+"""Queries of a tile, at most: with as many keys a megabyte of scores, half of a level-2 cache."""
+
+NARROW_ROWS = 256
+"""The same where a mask cuts the matrix, as tiles at its edge are computed whole."""
 
 
 class Inputs(NamedTuple):
@@ -196,19 +205,20 @@ def cut(start: int, stop: int, block: int, most: int) -> npt.NDArray[np.int64]:
 
 
 def make_plan(
-    rows: int, first_row: int, queries: int, keys: int, query_block: int, key_block: int
+    first_row: int, queries: int, keys: int, *, query_block: int, key_block: int, narrow: bool
 ) -> Plan:
-    """Tiles of at most `rows` queries, made of whole blocks or, where those are larger, of parts.
+    """Tiles of queries that are made of whole blocks or, where those are larger, of parts.
 
     Args:
-        rows: queries of a tile, at most.
         first_row: where the first query stands in the whole matrix.
         queries: how many there are.
         keys: likewise.
         query_block: pooled queries; 0 for no pooling.
         key_block: pooled keys.
+        narrow: whether a mask cuts the matrix.
     """
-    edges = cut(first_row, first_row + queries, query_block, rows)
+    rows = NARROW_ROWS if narrow else ROWS
+    edges = cut(first_row, first_row + queries, query_block, BAND)
     starts = [0]
     for start, stop in zip(edges, edges[1:], strict=False):
         if stop - starts[-1] > rows:

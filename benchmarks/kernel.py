@@ -1,0 +1,235 @@
+"""The one-pass kernel beside torch's attention: time, memory and growth, as ratios of one run.
+
+    python benchmarks/kernel.py            # the table of docs/kernel.md, some minutes
+    python benchmarks/kernel.py --quick    # fewer repetitions and lengths
+    python benchmarks/kernel.py --plot     # also the pictures, from the JSON that a run leaves
+
+Every ratio is a median over rounds in which its two sides take turns, float32, two threads. Memory is the
+growth of the process's peak in a process of its own, less what the answer itself takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+import regard
+from regard import scores
+from regard.attention import kernels
+
+ROOT = Path(__file__).parent.parent
+RESULTS = Path(__file__).with_name("kernel.json")
+WATCH = ("entropy", "topk", "pool")
+
+
+def sdpa(q, k, v, **settings):
+    return F.scaled_dot_product_attention(q, k, v, **settings)
+
+
+def watched(q, k, v, *, watch=WATCH, **settings):
+    return regard.attend(q, k, v, watch=watch, **settings)
+
+
+def eager(q, k, v, *, received=True):
+    """The matrix, and the same statistics read from it."""
+    size = -(-q.shape[2] // 64)
+    weights = (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1)
+    blocks = weights.unflatten(3, (-1, size)).unflatten(2, (-1, size))
+    found = [weights @ v, torch.special.entr(weights).sum(-1), weights.topk(8)]
+    return [*found, blocks.mean((3, 5)), blocks.amax((3, 5)), weights.sum(2)]
+
+
+def trained(forward: Callable) -> Callable:
+    """Forward and backward."""
+
+    def step(*arrays):
+        output = forward(*arrays)
+        output = output[0] if isinstance(output, tuple) else output
+        return torch.autograd.grad(output.sum(), [a for a in arrays if a.requires_grad])
+
+    return step
+
+
+def additive(q, k, v, vector):
+    return regard.attend(q, k, v, score=scores.Additive(vector))
+
+
+def additive_kernel(q, k, v, vector):
+    return regard.attend(q, k, v, score=scores.Additive(vector), watch=("entropy",))
+
+
+def broadcast(q, k, v, vector):
+    return (torch.tanh(q[:, :, :, None] + k[:, :, None]) @ vector).softmax(-1) @ v
+
+
+def arrays(length: int, heads: int = 8, features: int = 64, *, grad: bool = False):
+    torch.manual_seed(0)
+    return [torch.randn(1, heads, length, features, requires_grad=grad) for _ in range(3)]
+
+
+def vector(features: int = 128, *, grad: bool = False):
+    return (torch.randn(features) / features**0.5).requires_grad_(grad)
+
+
+def compare(sides: dict[str, Callable], rounds: int) -> dict[str, float]:
+    """Median seconds of each side, which take turns."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for side in sides.values():
+        side()
+    for _ in range(rounds):
+        for name, side in sides.items():
+            start = time.perf_counter()
+            side()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def table(rounds: int) -> list[tuple[str, float, str]]:
+    """Each claim: what, its ratio, what it should be."""
+    q, k, v = arrays(4096)
+    causal = regard.causal()
+    all_four = (*WATCH, "received")
+    plain = compare(
+        {
+            "sdpa": lambda: sdpa(q, k, v),
+            "kernel": lambda: watched(q, k, v),
+            "received": lambda: watched(q, k, v, watch=all_four),
+            "causal sdpa": lambda: sdpa(q, k, v, is_causal=True),
+            "causal": lambda: watched(q, k, v, mask=causal),
+            "window": lambda: watched(q, k, v, mask=regard.window(128, 0)),
+        },
+        rounds,
+    )
+    slow = compare({"eager": lambda: eager(q, k, v)}, 2)["eager"]
+    grads = arrays(4096, grad=True)
+    training = compare(
+        {
+            "sdpa": lambda: trained(sdpa)(*grads),
+            "kernel": lambda: trained(lambda *a: watched(*a, watch=("entropy",)))(*grads),
+            "dropout": lambda: trained(lambda *a: regard.attend(*a, dropout=0.1))(*grads),
+        },
+        max(3, rounds // 2),
+    )
+    dropped = compare({"sdpa": lambda: trained(lambda *a: sdpa(*a, dropout_p=0.1))(*grads)}, 2)
+    short = arrays(1024, 1, 128, grad=True)
+    v128 = vector(grad=True)
+    plain_short, plain_vector = [a.detach() for a in short], v128.detach()
+    bahdanau = compare(
+        {
+            "kernel": lambda: additive_kernel(*plain_short, plain_vector),
+            "broadcast": lambda: broadcast(*plain_short, plain_vector),
+            "kernel both": lambda: trained(additive_kernel)(*short, v128),
+            "broadcast both": lambda: trained(broadcast)(*short, v128),
+        },
+        max(3, rounds // 2),
+    )
+    base = plain["sdpa"]
+    return [
+        ("output, lse, entropy, top-8, pooled / SDPA", plain["kernel"] / base, "<= 1.5"),
+        ("the same and received mass / SDPA", plain["received"] / base, "<= 2.2"),
+        ("causal, the first / causal SDPA", plain["causal"] / plain["causal sdpa"], "<= 1.5"),
+        ("window of 128 keys / SDPA", plain["window"] / base, ""),
+        ("eager with all statistics / ours", slow / plain["received"], ">= 9"),
+        ("forward + backward / SDPA's", training["kernel"] / training["sdpa"], ""),
+        ("forward + backward, dropout / SDPA's without", training["dropout"] / training["sdpa"], "<= 1.5"),
+        ("SDPA with dropout / ours, forward + backward", dropped["sdpa"] / training["dropout"], ">= 3"),
+        ("additive: broadcast / ours, forward", bahdanau["broadcast"] / bahdanau["kernel"], ">= 3"),
+        ("additive: broadcast / ours, forward + backward",
+         bahdanau["broadcast both"] / bahdanau["kernel both"], ">= 3"),
+        ("SDPA, seconds", base, ""),
+    ]  # fmt: skip
+
+
+CASES: dict[str, Callable[[int], Callable]] = {
+    "regard": lambda n: lambda a=arrays(n, 1): watched(*a),
+    "sdpa": lambda n: lambda a=arrays(n, 1): sdpa(*a),
+    "eager": lambda n: lambda a=arrays(n, 1): eager(*a),
+    "additive": lambda n: lambda a=(*arrays(n, 1, 128), vector()): additive_kernel(*a),
+    "broadcast": lambda n: lambda a=(*arrays(n, 1, 128), vector()): broadcast(*a),
+}
+"""Of one head: what is measured in a process of its own."""
+
+
+def alone(case: str, length: int) -> dict[str, float]:
+    """Seconds and peak memory of one case, in this process."""
+    torch.set_num_threads(2)
+    step = CASES[case](length)
+    small = CASES[case](512)
+    small()  # loads or compiles
+    before = peak()
+    start = time.perf_counter()
+    answer = step()
+    seconds = time.perf_counter() - start
+    megabytes = peak() - before
+    return {"seconds": seconds, "megabytes": megabytes, "answer": sum(sizes(answer)) / 2**20}
+
+
+def peak() -> float:
+    """Megabytes the process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def sizes(answer) -> list[int]:
+    """Bytes of every tensor of an answer, those an `AttentionMap` keeps included."""
+    if isinstance(answer, torch.Tensor):
+        return [answer.untyped_storage().nbytes()]
+    parts = answer._known.values() if hasattr(answer, "_known") else answer
+    return [size for part in parts for size in sizes(part)]
+
+
+def growth(lengths: list[int]) -> list[dict[str, object]]:
+    """Time and memory against length, each point in a new process."""
+    points = []
+    for length in lengths:
+        for case in ("regard", "sdpa", "eager", "additive", "broadcast"):
+            limit = {"eager": 16384, "broadcast": 2048, "additive": 16384}.get(case, 2**30)
+            if length > limit:
+                continue
+            command = [sys.executable, __file__, "--alone", case, str(length)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            points.append({"case": case, "length": length, **json.loads(done.stdout)})
+            print(points[-1], flush=True)
+    return points
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions and lengths")
+    parser.add_argument("--plot", action="store_true", help="draw docs/images/kernel-growth.svg")
+    parser.add_argument("--alone", nargs=2, metavar=("CASE", "LENGTH"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.alone:
+        print(json.dumps(alone(options.alone[0], int(options.alone[1]))))
+        return
+    torch.set_num_threads(2)
+    kernels.SMALL = 0
+    found = table(5 if options.quick else 15)
+    for name, ratio, wanted in found:
+        print(f"{name:50} {ratio:7.2f}  {wanted}", flush=True)
+    lengths = [1024, 4096, 16384] if options.quick else [1024 * 2**n for n in range(8)]
+    kept = {
+        "machine": f"{platform.processor() or platform.machine()}, 2 threads",
+        "torch": torch.__version__,
+        "table": [{"what": name, "ratio": ratio, "wanted": wanted} for name, ratio, wanted in found],
+        "growth": growth(lengths),
+    }
+    RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+    if options.plot:
+        from kernel_pictures import draw_growth
+
+        draw_growth(kept["growth"], ROOT / "docs/images/kernel-growth.svg")
+
+
+if __name__ == "__main__":
+    main()
