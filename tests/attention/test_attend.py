@@ -34,8 +34,8 @@ def test_the_classic_example(library):
 
 def learned(which, library, rng, d=5):
     """A score of this name, with its parameters, and what it says of one query and one key."""
-    w = [rng.normal(size=s).astype(np.float32) for s in ((d, d), (d, 4), (d, 4), (4,), (11, d))]
-    W, U, K, v, P = (x.astype(float) for x in w)
+    w = [rng.normal(size=s).astype(np.float32) for s in ((d, d), (d, 4), (d, 4), (4,))]
+    W, U, K, v = (x.astype(float) for x in w)
     a = [library(x) for x in w]
     unit = lambda x: x / np.linalg.norm(x)  # noqa: E731
     return {

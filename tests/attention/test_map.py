@@ -217,7 +217,7 @@ def test_a_dense_map_of_a_recurrent_decoder():
     assert rows.grad is not None
     with pytest.raises(ShapeError, match=r"weights have shape \(3,\)"):
         AttentionMap.from_dense(rows[0])
-    with pytest.raises(InputError, match="weights hold torch.int64"):
+    with pytest.raises(InputError, match=r"weights hold torch\.int64"):
         AttentionMap.from_dense(rows.long())
 
 

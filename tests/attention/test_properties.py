@@ -44,7 +44,7 @@ def problems(draw, *, least=0):
 
 @st.composite
 def masks(draw, full, rng):
-    batch, heads, queries, keys = full
+    batch, _, queries, keys = full
     away = np.arange(keys) - (np.arange(queries) + keys - queries)[:, None]
     lengths, rows = (rng.integers(0, n + 1, batch) for n in (keys, queries))
     ids = np.sort(rng.integers(0, 3, (batch, max(queries, keys))))

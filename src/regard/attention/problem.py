@@ -24,7 +24,7 @@ from regard.attention.grid import Grid
 from regard.attention.masks import Mask, as_mask
 from regard.attention.normalizers import Normalizer
 from regard.attention.positions import Bias, as_bias
-from regard.attention.scores import Score
+from regard.attention.scores import AdditiveScore, Score
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Bool, Float
 
@@ -149,8 +149,10 @@ class Problem:
         return grid.xp.reshape(kept, (grid.batch, grid.heads, -1, grid.keys))
 
     def tiles(self) -> list[slice]:
-        """Row slices whose scores take a few megabytes."""
-        return split_rows(self.grid.queries, _row_bytes(self.grid))
+        """Row slices that take a few megabytes."""
+        # A backward pass through an additive score holds `tanh(q + k)` of a whole tile.
+        depth = self.query.shape[-1] // 8 if isinstance(self.score, AdditiveScore) else 1
+        return split_rows(self.grid.queries, _row_bytes(self.grid) * max(1, depth))
 
 
 @dataclass(frozen=True, eq=False)
