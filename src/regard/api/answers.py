@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from regard.api.records import Maps
 from regard.errors import InputError
-from regard.viewing import AttentionRecord
+from regard.viewing import AttentionRecord, Tokens
 
 __all__ = ["Answer", "Classification", "Continuation", "Summary", "Translation", "View"]
 
@@ -74,6 +74,7 @@ class Translation(Answer):
         alignment: `(tokens, source tokens)`: where the decoder looked, averaged over heads, along
             the beam's own ancestry.
         alternatives: the other hypotheses of an n-best list, best first.
+        axes: tokens and source tokens with their places in the texts.
     """
 
     source: str
@@ -82,13 +83,17 @@ class Translation(Answer):
     source_tokens: tuple[str, ...] = ()
     alignment: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     alternatives: tuple[Translation, ...] = ()
+    axes: tuple[Tokens, Tokens] | None = field(default=None, repr=False)
 
     def word_alignment(self) -> list[tuple[int, int]]:
         """Pairs `(source word, target word)` from 0: for each target word where it looked most."""
-        if self.view is None:
+        if self.axes is None:
             return []
-        record = self.look().select(kind="cross", layer=-1).without_special().words()
-        weights = record.tracks[-1].dense()
+        # Spaces, which are tokens where every character is one, are part of no word.
+        rows, columns = ([i for i, p in enumerate(t.pieces) if p.strip()] for t in self.axes)
+        written, read = (t.take(keep) for t, keep in zip(self.axes, (rows, columns), strict=True))
+        record = AttentionRecord.of(self.alignment[rows][:, columns], written, read)
+        weights = record.without_special().words().tracks[0].dense()
         return [(int(row.argmax()), place) for place, row in enumerate(weights) if row.size]
 
 
@@ -102,6 +107,7 @@ class Summary(Answer):
         score: log-probability of what was written, or of the sentences picked, in nats.
         sentences: numbers of the sentences picked, from 0; none for a model that writes.
         alternatives: the other hypotheses of an n-best list, best first.
+        axes: tokens and source tokens with their places in the texts.
     """
 
     source: str

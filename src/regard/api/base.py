@@ -107,12 +107,14 @@ class Model(ABC):
         folder: where it lives; `None` for one that was never saved.
         task: what it is for.
         verb: the command that uses it.
+        measures: what a validation finds, and `metric` may name.
         fits_baseline: whether its baseline learns from the training part.
     """
 
     task: ClassVar[Task]
     verb: ClassVar[str]
     fits_baseline: ClassVar[bool] = False
+    measures: ClassVar[tuple[str, ...]] = ("loss",)
 
     def __init__(self, settings: Settings, network: nn.Module) -> None:
         self.settings, self.network = settings, network
@@ -135,6 +137,13 @@ class Model(ABC):
     @abstractmethod
     def prepare(self, examples: Sequence[Example], *, training: bool) -> Prepared:
         """Examples as ids; in training, examples that are too long are left out."""
+
+    def settle(self, examples: Sequence[Example], held_out: Sequence[Example]) -> bool:
+        """After training, learn from the examples that were held out what costs no epoch to learn.
+
+        Returns whether that changed the network; most have nothing of the kind.
+        """
+        return False
 
     @abstractmethod
     def loss(self, network: nn.Module, batch: Batch) -> Loss:

@@ -56,6 +56,7 @@ class Classifier(Model):
     task: ClassVar = "classification"
     verb: ClassVar = "classify"
     fits_baseline: ClassVar = True
+    measures: ClassVar = ("loss", "accuracy", "macro_f1")
     network: Network
 
     def __init__(
@@ -83,6 +84,12 @@ class Classifier(Model):
         texts = model._ids([example.text for example in examples])
         model.network.survey(tokenizer.spelling, texts, model._targets(examples))
         return model
+
+    def settle(self, examples: Sequence[Example], held_out: Sequence[Example]) -> bool:
+        """Solve what is solved and not trained once more, with all examples."""
+        together = [*examples, *held_out]
+        texts = self._ids([example.text for example in together])
+        return self.network.settle(texts, self._targets(together))
 
     @classmethod
     def restore(cls, folder: Path, settings: Settings, config: Mapping[str, Any]) -> Self:
@@ -165,10 +172,12 @@ class Classifier(Model):
                 total += float(self._loss(logits, batch, 0.0).value)
                 found.append(self._probabilities(logits))
             scored = self._scored(gold, np.concatenate(found))
-            numbers = {"loss": total / len(gold)}
-            for score in scored.scores:
-                numbers[score.name.replace(" ", "_")] = score.value
-            return numbers
+            whole = scored.exact if isinstance(scored, MultiLabelling) else scored.accuracy
+            return {
+                "loss": total / len(gold),
+                "accuracy": whole.value,
+                "macro_f1": scored.macro_f1.value,
+            }
 
         return validate
 
@@ -259,20 +268,27 @@ class Classifier(Model):
             raise InputError(f"{factors.size} strengths for {len(ids)} tokens; give one each")
         if not (np.isfinite(factors).all() and (factors >= 0).all() and (factors > 0).any()):
             raise InputError("strengths must be at least 0, and one above; 1 changes nothing")
-        asked = explained(self.network)
-        if not isinstance(asked, PooledClassified):
+        if not self.pools:
             raise InputError(
                 f"a {self.settings.kind} with these settings does not pool by attention, so there "
                 "are no weights to change; try a model with pooling"
             )
-        weights = asked.attention([ids])[0] * factors
+        weights = explained(self.network).attention([ids])[0] * factors
         weights = weights / np.maximum(weights.sum(-1, keepdims=True), np.finfo(float).tiny)
         device = device_of(self.network)
         batch, lengths = padded([ids], device)
-        with torch.inference_mode(), pooled_by(self.network, torch.from_numpy(weights[None]).to(device)):
+        with (
+            torch.inference_mode(),
+            pooled_by(self.network, torch.from_numpy(weights[None]).to(device)),
+        ):
             row = self._probabilities(self.network(batch, lengths).logits)[0]
         answer = self._answer(encoding, row)
         return replace(answer, view=None, along=lambda: self._pooled(encoding, weights))
+
+    @property
+    def pools(self) -> bool:
+        """Whether it pools by attention, so that `reweigh` has weights to change."""
+        return isinstance(explained(self.network), PooledClassified)
 
     def read_tokens(self, text: str) -> Tokens:
         """The tokens of a text as the network reads them; `reweigh` counts them."""
@@ -317,7 +333,9 @@ class Classifier(Model):
         tokens = self._read(encoding)
         if weights is None:
             weights = explained(self.network).attention([encoding.ids[: len(tokens)]])[0]
-        return AttentionRecord.of(weights[:, None], Tokens.of(["reader"], special=["reader"]), tokens)
+        return AttentionRecord.of(
+            weights[:, None], Tokens.of(["reader"], special=["reader"]), tokens
+        )
 
     @torch.no_grad()
     def _view(self, encoding: Encoding) -> tuple[Maps, AttentionRecord]:

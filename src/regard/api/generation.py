@@ -44,6 +44,7 @@ class Generator(Model):
 
     task: ClassVar = "language"
     verb: ClassVar = "generate"
+    measures: ClassVar = ("loss", "perplexity")
     fits_baseline: ClassVar = True
     network: LanguageModel
 

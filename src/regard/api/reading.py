@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -40,13 +40,11 @@ class Source:
         task: what they are for.
         columns: of tables; `None` goes by usual names.
         reading: encoding, separator, longest line.
-        rare: what happens to labels seen only once in the training part.
     """
 
     task: Task
     columns: Labelled | Pairs | None = None
     reading: Reading | None = None
-    rare: Literal["error", "skip", "keep"] = "error"
 
     def read(self, data: Data) -> Sequence[Example]:
         """The examples of some files; examples are handed through.
@@ -76,9 +74,10 @@ class Source:
     def read_training(self, data: Data) -> Sequence[Example]:
         """The examples of a training part, whose labels must be such that they can be learned."""
         examples = self.read(data)
-        if self.task == "classification" and isinstance(examples, Corpus):
-            return check_labels(examples, rare=self.rare)
-        return examples
+        if self.task != "classification":
+            return examples
+        columns = self.columns if isinstance(self.columns, Labelled) else Labelled()
+        return check_labels(examples, rare=columns.rare)
 
     def to_json(self) -> dict[str, Any]:
         """As `config.json` keeps it."""
@@ -86,7 +85,7 @@ class Source:
         if self.columns is not None:
             columns = {"kind": type(self.columns).__name__, **asdict(self.columns)}
         reading = None if self.reading is None else asdict(self.reading)
-        return {"columns": columns, "reading": reading, "rare": self.rare}
+        return {"columns": columns, "reading": reading}
 
     @classmethod
     def from_json(cls, task: Task, values: dict[str, Any]) -> Source:
@@ -97,7 +96,7 @@ class Source:
             columns = {"Labelled": Labelled, "Pairs": Pairs}[columns.pop("kind")](**columns)
         reading = values.get("reading")
         reading = None if reading is None else Reading(**reading)
-        return cls(task, columns, reading, values.get("rare", "error"))
+        return cls(task, columns, reading)
 
 
 def names_of(data: Data) -> list[str]:

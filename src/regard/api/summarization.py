@@ -53,6 +53,7 @@ class Summarizer(Model):
 
     task: ClassVar = "summarization"
     verb: ClassVar = "summarize"
+    measures: ClassVar = ("loss", "rouge1", "rouge2", "rougel")
 
     def summarize(
         self,

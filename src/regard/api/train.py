@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from regard import __version__
 from regard.api.base import Evaluation, Model, Prepared
@@ -18,10 +18,10 @@ from regard.api.folder import CONFIG, FORMAT, claim, read_config, write_json
 from regard.api.load import MODELS, load
 from regard.api.reading import Data, Source, hold_out, names_of
 from regard.api.settings import Settings, resolve
-from regard.data import Corpus, Example, Labelled, Pairs, Reading, check_labels
-from regard.errors import InputError, SettingsError
+from regard.data import Corpus, Example, Labelled, Pairs, Reading
+from regard.errors import InputError, SettingsError, nearest
 from regard.training import History, Processes, Watcher, fit
-from regard.training.checkpoint import LAST, WEIGHTS, load_weights
+from regard.training.checkpoint import LAST, WEIGHTS, load_weights, save_weights
 from regard.viewing import curves, figure
 
 __all__ = ["train"]
@@ -38,7 +38,6 @@ def train(
     settings: Mapping[str, Any] | None = None,
     columns: Labelled | Pairs | None = None,
     reading: Reading | None = None,
-    rare: Literal["error", "skip", "keep"] = "error",
     resume: bool = False,
     overwrite: bool = False,
     watcher: Watcher | None = None,
@@ -59,7 +58,6 @@ def train(
         settings: single settings by name, e.g. `{"epochs": 3}`.
         columns: of tables whose columns do not have the usual names.
         reading: encoding, separator, longest line.
-        rare: what happens to labels seen only once.
         resume: go on with the run in `out`, to exactly the losses of one never interrupted.
         overwrite: replace the model in `out`.
         watcher: hears of progress.
@@ -74,7 +72,10 @@ def train(
         Interrupted: stopped by a signal, everything saved.
     """
     chosen = resolve(task, kind=model, preset=preset, values=settings)
-    source = Source(chosen.task, columns, reading, rare)
+    measures, metric = MODELS[chosen.kind].measures, chosen.training.metric
+    if metric not in measures:
+        raise SettingsError(f"{task} has no metric {metric!r}; {nearest(metric, measures)}")
+    source = Source(chosen.task, columns, reading)
     watcher = watcher or Watcher()
     if out is None:
         with tempfile.TemporaryDirectory(prefix="regard-") as folder:
@@ -145,9 +146,12 @@ def _run(
     load_weights(model.network, out / WEIGHTS)
     model.network.eval()
     model.folder = out
-    if processes.first:
-        part = held_out[:1000]
-        _finish(model, history, model.evaluate(part, train=examples), out)
+    scores = model.evaluate(held_out[:1000], train=examples) if processes.first else None
+    settled = valid is None and model.settle(examples, held_out)  # the figures are from before
+    if scores is not None:
+        if settled:
+            save_weights(model.network, out / WEIGHTS)
+        _finish(model, history, scores, out)
     return model
 
 
@@ -155,9 +159,6 @@ def _read(
     settings: Settings, source: Source, train: Data, valid: Data | None, watcher: Watcher
 ) -> tuple[Sequence[Example], Sequence[Example]]:
     examples = source.read_training(train)
-    if settings.task == "classification":
-        columns = source.columns if isinstance(source.columns, Labelled) else Labelled()
-        examples = check_labels(examples, rare=columns.rare)
     if valid is None:
         labelled = settings.task == "classification"
         parts = hold_out(examples, seed=settings.training.seed, labelled=labelled)

@@ -297,6 +297,7 @@ class Translator(TextToText):
 
     task: ClassVar = "translation"
     verb: ClassVar = "translate"
+    measures: ClassVar = ("loss", "bleu", "chrf", "exact_match")
 
     @classmethod
     def learn(cls, examples: Sequence[Example], settings: Settings) -> Self:
@@ -374,14 +375,16 @@ class Translator(TextToText):
         return replace(best, alternatives=tuple(others))
 
     def _translation(self, source: Source, hypothesis: Hypothesis) -> Translation:
-        tokens = written_tokens(self.target, self.spell(hypothesis.ids, source.own))
+        written = written_tokens(self.target, self.spell(hypothesis.ids, source.own))
+        tokens, sources = written.take(range(1, len(written))), read_tokens(source.encoding)
         return Translation(
             source=source.encoding.text,
             text=tokens.text,
             score=hypothesis.score,
-            tokens=tokens.pieces[1:],
-            source_tokens=read_tokens(source.encoding).pieces,
+            tokens=tokens.pieces,
+            source_tokens=sources.pieces,
             alignment=hypothesis.alignment,
+            axes=(tokens, sources),
             view=lambda: self._view(source, hypothesis.ids),
             along=lambda: self._along(source, hypothesis),
         )

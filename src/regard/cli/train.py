@@ -65,14 +65,11 @@ def train(
         str | None, typer.Option(help="What stands between several labels of one text.")
     ] = None,
     rare_labels: Annotated[
-        str, typer.Option(help="Labels seen only once: error, skip or keep them.")
-    ] = "error",
+        Rare, typer.Option(help="What happens to labels seen only once in training.")
+    ] = Rare.error,
     separator: Annotated[
         str | None, typer.Option(help="What separates the columns of lines of text.")
     ] = None,
-    rare: Annotated[
-        Rare, typer.Option(help="What happens to labels seen only once in training.")
-    ] = Rare.error,
     encoding: Annotated[str, typer.Option(help="Encoding of text files.")] = "utf-8",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
@@ -107,9 +104,8 @@ def train(
             model=model,
             preset=preset.value,
             settings=settings_of(config, set_ or []),
-            columns=columns_of(task.value, source, target, label_separator, rare=rare_labels),
+            columns=columns_of(task.value, source, target, label_separator, rare=rare_labels.value),
             reading=Reading(encoding=encoding, separator=separator),
-            rare=rare.value,
             resume=resume,
             overwrite=overwrite,
             watcher=bar,

@@ -1,0 +1,187 @@
+"""What models of each task answer, fresh and from their folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import regard
+from regard.api import Classifier, Generator, Model, Picker, Translator, Writer
+from regard.data import Example, dates
+from regard.decoding import DecodingSettings
+from regard.errors import DataError, InputError
+
+TEXTS = ["3. Mai 2018", "", "jeudi 4 juin 2020", "   "]
+
+
+def reloaded(model: Model) -> Model:
+    assert model.folder is not None
+    return regard.load(model.folder)
+
+
+def test_a_translator_from_its_folder_translates_the_same(translator: Translator) -> None:
+    again = reloaded(translator)
+    assert isinstance(again, Translator)
+    for one, other in zip(translator.translate(TEXTS), again.translate(TEXTS), strict=True):
+        assert (one.text, one.tokens, one.source_tokens) == (
+            other.text,
+            other.tokens,
+            other.source_tokens,
+        )
+        assert one.score == pytest.approx(other.score)
+
+
+def test_an_empty_text_has_an_empty_answer_in_its_place(
+    translator: Translator, classifier: Classifier, picker: Picker, writer: Writer
+) -> None:
+    translations = translator.translate(TEXTS)
+    assert [bool(t.text) for t in translations] == [True, False, True, False]
+    assert translations[2].text == translator.translate(TEXTS[2])[0].text
+    assert [bool(c.label) for c in classifier.classify(TEXTS)] == [True, False, True, False]
+    assert [s.source for s in picker.summarize(["", "One. Two."])] == ["", "One. Two."]
+    assert writer.summarize([""])[0].text == ""
+    with pytest.raises(InputError, match="empty text"):
+        translations[1].look()
+
+
+def test_a_translation_carries_maps_tokens_and_alignment(translator: Translator) -> None:
+    answer = translator.translate("3. Mai 2018", settings=DecodingSettings(n_best=3))[0]
+    tokens, sources = len(answer.tokens), len(answer.source_tokens)
+    assert answer.source_tokens == (*"3. Mai 2018", "</s>")
+    assert answer.text == "".join(answer.tokens)
+    assert answer.alignment.shape == (tokens, sources)
+    np.testing.assert_allclose(answer.alignment.sum(1), 1, atol=1e-5)
+    cross = answer.maps["cross"]
+    assert [m.shape for m in cross] == [(1, 2, tokens + 1, sources)] * 2
+    # What the decoder reported on the way is what a second pass finds: the last layer but one, the
+    # heads' mean, a row later, since row 0 is of the step that read BOS.
+    found = cross[-2].dense()[0].mean(0)[1:].numpy()
+    np.testing.assert_allclose(answer.alignment, found, atol=1e-5)
+    assert len(answer.alternatives) == 2
+    assert answer.score >= answer.alternatives[0].score >= answer.alternatives[1].score
+    assert all(0 <= i < 4 and j >= 0 for i, j in answer.word_alignment())
+
+
+def test_a_look_shows_what_a_given_target_would_see(translator: Translator) -> None:
+    record = translator.look("3. Mai 2018", "2018-05-03")
+    assert record.tokens["target"].pieces == ("<s>", *"2018-05-03")
+    assert "enters the decoder" in record.reading
+    assert {(t.name, t.layer) for t in record.tracks} == {
+        (name, layer) for name in ("encoder", "decoder", "cross") for layer in (0, 1)
+    }
+
+
+def test_a_prefix_is_where_a_translation_begins(translator: Translator) -> None:
+    found = translator.translate(["", "3. Mai 2018"], prefix=["", "20"])
+    assert found[1].text.startswith("20")
+
+
+def test_a_classifier_says_how_sure_it_is(classifier: Classifier) -> None:
+    again = reloaded(classifier)
+    assert isinstance(again, Classifier)
+    texts = ["red green is good", "pink blue is bad"]
+    for one, other in zip(classifier.classify(texts), again.classify(texts), strict=True):
+        assert one.probabilities == pytest.approx(other.probabilities)
+        assert sum(one.probabilities.values()) == pytest.approx(1)
+        assert next(iter(one.probabilities)) == one.label == one.labels[0]
+    answer = classifier.classify(texts)[0]
+    assert answer.label == "yes"  # the n-grams beside attention know it after any training
+    assert answer.tokens == ("red", "green", "is", "good")
+    assert answer.maps["pooling"][0].shape[-1] == 4
+    record = answer.look()
+    assert record.tracks[0].kind == "pooling"
+    assert record.keys(record.tracks[0]).pieces == answer.tokens
+
+
+def test_several_labels(tmp_path: Path) -> None:
+    words = ["red", "green", "blue", "gold"]
+    examples = [
+        Example(f"{words[i % 4]} and {words[i % 3]}", labels=tuple({words[i % 4], words[i % 3]}))
+        for i in range(60)
+    ]
+    settings = {"steps": 2, "metric": "macro_f1"}
+    model = regard.train("classification", train=examples, preset="tiny", settings=settings)
+    assert isinstance(model, Classifier)
+    assert model.several
+    answer = model.classify("red and blue")[0]
+    assert set(answer.labels) == {"red", "blue"}
+    found = model.evaluate(examples, train=examples)
+    assert {score.name for score in found.scores} == {"micro F1", "macro F1", "exact sets"}
+    assert set(found.baselines) == {"TF-IDF, logistic regression"}
+
+
+def test_a_picker_gives_back_sentences(picker: Picker) -> None:
+    again = reloaded(picker)
+    assert isinstance(again, Picker)
+    document = ["The red zyx sings.", "Nobody knows.", "It is pink."]
+    one, other = picker.summarize([document])[0], again.summarize([" ".join(document)])[0]
+    assert one.text == other.text == document[one.sentences[0]]
+    record = one.look()
+    assert record.tokens["text"].pieces == tuple(document)
+    assert float(record.tracks[0].dense().sum()) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_writer_copies_words_it_does_not_know(writer: Writer) -> None:
+    source = writer.read(["The Qrst99 sings"])[0]
+    known = len(writer.source)
+    assert source.own == {"qrst99": known}
+    assert known in source.ids
+    assert writer.aim(writer.target.encode("qrst99 abc"), source.own)[1] == known
+    assert writer.spell([known], source.own) == ["qrst99"]
+    again = reloaded(writer)
+    assert isinstance(again, Writer)
+    text = "The qrst99 sings. Nobody knows."
+    one, other = writer.summarize(text)[0], again.summarize(text)[0]
+    assert one.text == other.text
+    assert one.maps["cross"][0].shape[-1] == len(source.ids) + 4  # ". Nobody knows ."
+
+
+def test_a_generator_goes_on(generator: Generator) -> None:
+    again = reloaded(generator)
+    assert isinstance(again, Generator)
+    settings = generator.decoding({"n_best": 2, "seed": 5})
+    one, other = (m.generate(["red green", ""], settings=settings) for m in (generator, again))
+    assert [c.text for c in one] == [c.text for c in other]
+    assert one[0].prompt == "red green"
+    assert len(one[0].alternatives) == 1
+    assert generator.look("red green is").tracks[0].direction == "causal"
+
+
+@pytest.mark.parametrize(
+    ("name", "scores", "baseline"),
+    [
+        ("translator", {"BLEU", "chrF", "exact match"}, "copy of the source"),
+        ("picker", {"ROUGE-1", "ROUGE-2", "ROUGE-L"}, "first sentence"),
+        ("writer", {"ROUGE-1", "ROUGE-2", "ROUGE-L"}, "first sentence"),
+    ],
+)
+def test_every_figure_stands_beside_a_baseline(
+    name: str, scores: set[str], baseline: str, request: pytest.FixtureRequest
+) -> None:
+    model: Model = request.getfixturevalue(name)
+    examples = dates.generate(6, part="test")
+    if name != "translator":
+        examples = [Example((e.text, "It is so."), e.target) for e in examples]
+    found = model.evaluate(examples)
+    assert {score.name for score in found.scores} == scores
+    assert list(found.baselines) == [baseline]
+    assert "this model" in str(found)
+    assert all(score.interval is not None for score in found.scores)
+
+
+def test_perplexity_of_word_frequencies_by_hand(generator: Generator) -> None:
+    train = [Example("red")]
+    found = generator.evaluate([Example("red")], train=train)
+    size, ids = len(generator.tokenizer), generator.tokenizer.encode("red").ids
+    seen = {index: ids.count(index) + 1 for index in ids} | {3: 2}
+    total = size + len(ids) + 1
+    nats = [-np.log(seen[index] / total) for index in (*ids, 3)]
+    assert found.baselines["word frequencies"][0].value == pytest.approx(np.exp(np.mean(nats)))
+
+
+def test_a_label_that_training_never_saw_names_its_line(classifier: Classifier) -> None:
+    strange = Example("red", labels=("perhaps",), origin=("test.tsv", 7))
+    with pytest.raises(DataError, match=r"test\.tsv:7: label 'perhaps' .* no, yes"):
+        classifier.evaluate([strange])
