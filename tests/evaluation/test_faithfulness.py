@@ -241,14 +241,14 @@ def erasure(attention, gradient, random, *, high_is_good):
     return Erasure(*(Interval(value, value, value) for value in values))
 
 
-def judged(needed, enough, *, moved: float | None = 0.5, special=0.0):
+def judged(needed, enough, *, moved: float | None = 0.5, flips=0.0, special=0.0):
     """The level and sentence for numbers (attention, gradient, random)."""
     erasures = {
         ("comprehensiveness", "delete"): erasure(*needed, high_is_good=True),
         ("sufficiency", "delete"): erasure(*enough, high_is_good=False),
     }
     even = Interval(0.5, 0.5, 0.5)
-    controls = None if moved is None else Controls(Interval(moved, moved, moved), 0.0, even, 0.0)
+    controls = None if moved is None else Controls(Interval(moved, moved, moved), flips, even, 0.0)
     mass = Mass(special, "the", 0.1, 0.1)
     return faithfulness._judge(erasures, controls, mass, 10, TrustSettings())
 
@@ -259,6 +259,10 @@ VAIN = (0.1, 0.5, 0.1), (0.5, 0.1, 0.5)
 
 def test_good_on_all_counts():
     assert judged(*GOOD)[0] == "good"
+
+
+def test_a_model_sure_of_nothing_moves_little_and_flips_much():
+    assert judged(*GOOD, moved=0.01, flips=0.1)[0] == "good"
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,10 @@ def _judge(
             f"that keeps the answer no better (loss {enough.attention.mean:.2f} against "
             f"{enough.random.mean:.2f})"
         )
-    if controls is not None and controls.permuted.mean < settings.unmoved:
+    if (
+        controls is not None
+        and max(controls.permuted.mean, controls.permuted_flips) < settings.unmoved
+    ):
         faults.append(
             f"shuffling it does not change the answer (by {controls.permuted.mean:.2f} of 1; "
             f"{controls.permuted_flips:.0%} of decisions flip)"

@@ -94,7 +94,9 @@ class TrustSettings:
         permutations: shuffles of the weights of a text.
         steps: at most so many steps to remove all weights of a text.
         resamples: of the bootstrap.
-        unmoved: the answer counts as unchanged by shuffling when its total variation stays below.
+        unmoved: the answer counts as unchanged by shuffling when both its total variation and the
+            share of decisions that flip stay below. (A model that is sure of nothing moves little
+            and flips much.)
         seed: of everything random.
     """
 

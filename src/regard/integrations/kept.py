@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regard.attention import AttentionMap
-from regard.attention.map import Pool, TopK
+from regard.attention.map import WATCHABLE, Pool, TopK
 from regard.errors import InputError, RegardError
 
 __all__ = ["Call", "Keep", "Layer", "keep_of"]
@@ -48,6 +48,17 @@ class Keep:
             raise InputError(
                 f"pool={self.pool}, topk={self.topk}, whole={self.whole}; expected 0 or more"
             )
+
+    @property
+    def watch(self) -> tuple[str, ...]:
+        """What `attend` can compute along with its output; the rest is asked of the map."""
+        kept = {
+            "entropy": True,  # tells NaN, kept or not
+            "pool": WATCHABLE["pool"] == ("pool", self.pool, self.pool),
+            "received": self.received,
+            "topk": WATCHABLE["topk"] == ("topk", self.topk),
+        }
+        return tuple(name for name, wanted in kept.items() if wanted)
 
 
 @dataclass(frozen=True, eq=False)

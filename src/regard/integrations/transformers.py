@@ -169,7 +169,9 @@ def _attention(
             "watched by `with regard.watch(model):`, not by attn_implementation"
         )
     with torch.no_grad():
-        weights, only_past = _weights(module, query, key, value, attention_mask, options)
+        weights, only_past = _weights(
+            module, query, key, value, attention_mask, options, seen.keep.watch
+        )
         first_key = attention_mask.first_key if isinstance(attention_mask, LazyMask) else 0
         seen.add(module, weights, causal=only_past, first_key=first_key)
     return output, None
@@ -209,6 +211,7 @@ def _weights(
     value: Tensor,
     mask: Tensor | None,
     options: dict[str, Any],
+    watch: tuple[str, ...],
 ) -> tuple[AttentionMap, bool]:
     """The map of what `sdpa` computes, and whether queries see earlier keys only."""
     query, key, value = query.detach(), key.detach(), value.detach()
@@ -238,5 +241,6 @@ def _weights(
         score=ScaledDot(scale),
         mask=visible,
         bias=None if bias is None else bias.detach(),
+        watch=watch,
     )
     return weights, bool(flag)
