@@ -10,7 +10,7 @@ from matplotlib.image import imread
 
 from regard.errors import InputError, SettingsError
 from regard.viewing import AttentionRecord, Summary, Tokens, Track, curves, figure, ink
-from regard.viewing.scale import contrast, palette, shade
+from regard.viewing.scale import contrast, palette, shade, shade_text
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -121,6 +121,13 @@ def test_shades_by_hand():
     expected = [[1, 0.75], [1 + np.log10(0.2) / 4, 0]]
     np.testing.assert_allclose(shade(weights, "log"), expected, rtol=1e-6)
     assert not shade(np.zeros((2, 2), np.float32), "log").any()
+
+
+def test_a_text_read_evenly_is_pale():
+    even = shade_text(np.full(20, 0.05, dtype=np.float32))
+    np.testing.assert_allclose(even, 0.25, rtol=1e-5)
+    sharp = shade_text(np.array([0.9, 0.05, 0.05, 0, 0, 0], dtype=np.float32))
+    np.testing.assert_allclose(sharp[:2], [1, 0.05 / 0.9], rtol=1e-5)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -135,7 +135,11 @@ def test_the_keyboard_reads_the_numbers_aloud(cross, look):
         weight = cross.tracks[0].dense("mean")[query, at]
         said = tab.locator(".unseen")
         playwright.expect(said).to_contain_text(f"Query {query + 1} of 8, key {at + 1} of 9.")
-        shown = f"{weight:.4f}" if weight >= 0.001 else f"{weight:.2e}".replace("e-0", "e-")
+        shown = (
+            f"{weight:.4f}"
+            if weight >= 0.001
+            else np.format_float_positional(weight, precision=3, fractional=False, trim="k")
+        )
         playwright.expect(said).to_contain_text(shown)
         assert value(tab) == shown
     tab.keyboard.press("t")

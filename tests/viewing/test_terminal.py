@@ -100,7 +100,7 @@ def test_pooling_is_shown_as_its_text(pooling):
     text = printed(pooling)
     assert "the film is slow but utterly wonderful ." in text
     assert re.search(r"wonderful  38\.0% █+", text)
-    assert len(re.findall(r"█{9}", text.splitlines()[3])) == 1  # under `wonderful`
+    assert len(re.findall(r"▓{9}", text.splitlines()[3])) == 1  # under `wonderful`
 
 
 def test_a_summary_is_shown_in_blocks(weights):

@@ -40,7 +40,7 @@ def history(entries: Sequence[Mapping[str, Any]], *, title: str = "") -> Figure:
             "valid_loss or valid_accuracy"
         )
     along = next((name for name in _STEPS if any(name in e for e in entries)), "")
-    across = min(3, len(curves))
+    across = 2 if len(curves) == 4 else min(3, len(curves))
     down = -(-len(curves) // across)
     wide, tall = (ink.PAGE if across > 1 else 3.6) / across, 2.0
     figure = ink.blank(wide * across, down * (tall + 0.35) + 0.4)
@@ -119,10 +119,10 @@ def _mark_best(axes: Axes, name: str, points: list[tuple[float, float]]) -> None
     axes.annotate(
         f"{y:.4g}",
         (x, y),
-        xytext=(0, 6 if lower else -6),
+        xytext=(0, -6 if lower else 6),
         textcoords="offset points",
         ha="center",
-        va="bottom" if lower else "top",
+        va="top" if lower else "bottom",
         fontsize=ink.SMALL,
         color=_COLORS["validation"],
     )

@@ -14,7 +14,7 @@ from regard.errors import InputError
 from regard.viewing import ink
 from regard.viewing.display import headline
 from regard.viewing.record import AttentionRecord, Track
-from regard.viewing.scale import DECADES, Scale, contrast, palette, shade
+from regard.viewing.scale import DECADES, Scale, contrast, palette, shade, shade_text
 from regard.viewing.summary import FloatArray, Heads, Summary, top
 
 __all__ = ["alignment", "attention_map", "head_grid", "highlight", "layer_overview"]
@@ -39,6 +39,16 @@ def attention_map(record: AttentionRecord, heads: Heads, scale: Scale) -> Figure
     ink.tokens_along(axes, rows, side="left", inches=tall)
     ink.tokens_along(axes, columns, side="top", inches=wide)
     ink.style(axes)
+    axes.annotate(
+        "keys →\nqueries ↓",
+        (0, 1),
+        xytext=(-5, 4),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="right",
+        fontsize=ink.SMALL - 1,
+        color=ink.MUTED,
+    )
     bar = _place(figure, left + wide + 0.12, 0.05 + max(0, tall - 1.4), 0.09, min(tall, 1.4))
     _legend(figure, bar, mesh, scale, float(grid.max(initial=0.0)))
     ink.caption(
@@ -153,7 +163,7 @@ def highlight(record: AttentionRecord, heads: Heads, scale: Scale) -> Figure:
         weights = track.blocks(1, track.shape[1], heads=heads)[0][0]
     else:
         weights = track.dense(heads)[0]
-    levels = shade(weights[None], scale)[0]
+    levels = shade_text(weights, scale)
     figure = ink.blank(ink.PAGE, 1.0)
     size, line = ink.BODY + 1, 0.21
     words = [
@@ -174,7 +184,12 @@ def highlight(record: AttentionRecord, heads: Heads, scale: Scale) -> Figure:
     ink.caption(
         figure,
         record.title,
-        headline([ink.facts(record, track, heads), f"darkest: {weights.max():.3g}"]),
+        headline(
+            [
+                ink.facts(record, track, heads),
+                f"largest {weights.max():.3g}, even share {1 / weights.size:.3g}",
+            ]
+        ),
         left=0.05,
         top=height - 0.25,
     )

@@ -24,6 +24,7 @@ __all__ = ["BODY", "INK", "MUTED", "RULE", "SMALL", "blank", "caption", "colorma
 INK, MUTED, RULE = "#1a1d29", "#5a6072", "#d5d9e3"
 BODY, SMALL = 8.0, 7.0  # points, at the width of a paper's page
 PAGE = 6.5  # inches of text width
+_COUNTED = 40  # tokens beyond which their labels carry numbers
 _CLIP = 22  # characters of a token before it is cut
 _FAMILIES = (
     "DejaVu Sans",
@@ -140,10 +141,10 @@ def thinned(count: int, inches: float, *, size: float = BODY) -> NDArray[np.int6
 def tokens_along(
     axes: Axes, pieces: Sequence[str], *, side: str, inches: float, size: float = BODY
 ) -> None:
-    """Token labels along one side; when there are too many, every n-th with its number."""
+    """Token labels along one side; when there are too many, every n-th."""
     ticks = thinned(len(pieces), inches, size=size)
-    every = len(ticks) == len(pieces)
-    names = [label(pieces[i]) if every else f"{i + 1} {label(pieces[i])}" for i in ticks]
+    few = len(pieces) <= _COUNTED
+    names = [label(pieces[i]) if few else f"{i + 1} {label(pieces[i])}" for i in ticks]
     if side == "left":
         axes.set_yticks(ticks, names, fontsize=size)
     else:
@@ -153,7 +154,7 @@ def tokens_along(
 
 def longest(pieces: Sequence[str], size: float = BODY) -> float:
     """How many inches the longest label takes, with its number in front if there are many."""
-    number = "" if len(pieces) <= 40 else f"{len(pieces)} "
+    number = "" if len(pieces) <= _COUNTED else f"{len(pieces)} "
     likely = sorted((label(piece) for piece in pieces), key=len)[-8:]
     figure = blank(1, 1)
     drawn = [figure.text(0, 0, number + name, fontsize=size) for name in likely]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from regard.errors import SettingsError, nearest
 from regard.viewing.summary import FloatArray
 
-__all__ = ["DECADES", "Scale", "Theme", "contrast", "palette", "shade"]
+__all__ = ["DECADES", "Scale", "Theme", "contrast", "palette", "shade", "shade_text"]
 
 Scale: TypeAlias = Literal["linear", "log", "row"]
 Theme: TypeAlias = Literal["light", "dark"]
@@ -40,6 +40,20 @@ def shade(weights: FloatArray, scale: Scale = "linear") -> FloatArray:
     if scale not in ("linear", "log", "row"):
         raise SettingsError(f"unknown scale {scale!r}; {nearest(scale, ('linear', 'log', 'row'))}")
     peak = weights.max(axis=1, keepdims=True) if scale == "row" else weights.max(initial=0.0)
+    return _shares(weights, peak, scale)
+
+
+def shade_text(weights: FloatArray, scale: Scale = "linear") -> FloatArray:
+    """Shades from 0 to 1 for the tokens of one text.
+
+    The darkest shade stands for at least four times the even share of a token, so that a text
+    that was read evenly looks pale all over, and not dark all over.
+    """
+    even = 4 / max(1, weights.size)
+    return _shares(weights, max(float(weights.max(initial=0.0)), min(1.0, even)), scale)
+
+
+def _shares(weights: FloatArray, peak: FloatArray | float, scale: Scale) -> FloatArray:
     shares = weights / np.maximum(peak, np.finfo(np.float32).tiny)
     if scale != "log":
         return np.asarray(np.clip(shares, 0, 1))

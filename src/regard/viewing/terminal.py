@@ -16,7 +16,7 @@ from rich.text import Text
 
 from regard.viewing.display import headline, is_right_to_left, percent, printable
 from regard.viewing.record import AttentionRecord, Track
-from regard.viewing.scale import Scale, Theme, contrast, palette, shade
+from regard.viewing.scale import Scale, Theme, contrast, palette, shade, shade_text
 from regard.viewing.summary import FloatArray, Heads, Summary, block_edges, entropy, over_heads
 
 __all__ = ["show"]
@@ -143,7 +143,7 @@ def _grid(pen: _Pen, record: AttentionRecord, track: Track, heads: Heads, scale:
     """Every query beside its row of shaded cells and its strongest keys."""
     weights = track.dense(heads)
     rows, columns = record.queries(track).pieces, record.keys(track).pieces
-    label = min(_LABEL, max(cell_len(printable(p)) for p in rows))
+    label = max(8, min(_LABEL, max(cell_len(printable(p)) for p in rows)))
     room = pen.console.width - label - 4
     cell = 3 if 3 * len(columns) <= room else 2 if 2 * len(columns) <= room else 1
     if cell * len(columns) > room:
@@ -244,7 +244,7 @@ def _highlight(
 ) -> None:
     """One reader over a text: the text itself, shaded, then the tokens that count most."""
     weights = _one_row(track, heads)
-    levels = shade(weights[None], scale)[0]
+    levels = shade_text(weights, scale)
     pieces = [printable(piece) for piece in record.keys(track).pieces]
     text, marks, used = Text(), Text(), 0
     for piece, level in zip(pieces, levels, strict=True):
@@ -264,7 +264,7 @@ def _highlight(
     room = min(32, pen.console.width - width - 10)
     for i in best:
         bar = "█" * round(room * weights[i] / max(weights[best[0]], 1e-30))
-        pen.line(_label(pieces[i], width), f" {100 * weights[i]:5.1f}% ", Text(bar, style="blue"))
+        pen.line(_label(pieces[i], width), f" {100 * weights[i]:5.1f}% ", bar)
 
 
 def _flush(pen: _Pen, text: Text, marks: Text) -> None:

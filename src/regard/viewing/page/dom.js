@@ -29,7 +29,7 @@ export function short(text, most) {
 export function number(weight, exact = true) {
   if (!exact) return `≈ ${weight === 0 ? "0" : weight < 1e-4 ? weight.toExponential(0) : Number(weight.toPrecision(2))}`;
   if (weight === 0) return "0";
-  return weight < 0.001 ? weight.toExponential(2) : weight.toFixed(4);
+  return weight < 0.001 ? weight.toPrecision(3) : weight.toFixed(4);
 }
 
 export function plural(count, word) {

@@ -20,6 +20,12 @@ export class Shades {
     return Math.min(1, Math.max(0, level));
   }
 
+  // What the darkest shade of a text stands for: at least four times the even share, so that a text read
+  // evenly is pale all over.
+  standout(peak, tokens) {
+    return Math.max(peak, Math.min(1, 4 / tokens));
+  }
+
   color(weight, peak, scale) {
     return this.colors[Math.round(255 * this.level(weight, peak, scale))];
   }

@@ -41,11 +41,17 @@ export class TextView {
     const { sheet, state, found } = this.app;
     this.asked.hidden = sheet.queries === 1;
     const line = sheet.line(state.query);
-    const peak = state.scale === "row" || sheet.queries === 1 ? sheet.row(state.query, 1)[0]?.weight ?? 1 : sheet.peak;
-    const scale = state.scale === "row" ? "linear" : state.scale;
+    const [peak, scale] = this.scale();
     this.fill(this.queries, sheet.rows, state.query, found.rows, () => null);
     const center = sheet.row(state.query, 1)[0]?.index ?? 0;
     this.fill(this.keys, sheet.columns, state.key, found.columns, (i) => this.shade(line[i], peak, scale), center);
+  }
+
+  scale() {
+    const { sheet, state, shades } = this.app;
+    const own = state.scale === "row" || sheet.queries === 1;
+    const peak = own ? shades.standout(sheet.row(state.query, 1)[0]?.weight ?? 0, sheet.keys) : sheet.peak;
+    return [peak, state.scale === "row" ? "linear" : state.scale];
   }
 
   shade(weight, peak, scale) {
@@ -77,8 +83,7 @@ export class TextView {
   draw(surface) {
     const { sheet, state, ink } = this.app;
     const line = sheet.line(state.query);
-    const peak = Math.max(sheet.row(state.query, 1)[0]?.weight ?? 1, state.scale === "row" ? 0 : sheet.peak);
-    const scale = state.scale === "row" ? "linear" : state.scale;
+    const [peak, scale] = this.scale();
     surface.text(`${sheet.rows[state.query].slice(0, 80)} looks at`, 8, 16, { size: 13, weight: 650, color: ink.text });
     let [x, y] = [8, 46];
     for (let i = 0; i < Math.min(line.length, MOST) && y < surface.height; i++) {
