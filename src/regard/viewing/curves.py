@@ -94,6 +94,7 @@ def _panel(axes: Axes, name: str, splits: dict[str, list[tuple[float, float]]], 
         )
     if "validation" in splits:
         _mark_best(axes, name, splits["validation"])
+    axes.margins(y=0.14)  # room for the number at the best point
     ink.style(axes)
     axes.spines["left"].set_visible(True)
     axes.spines["bottom"].set_visible(True)
