@@ -10,6 +10,7 @@ from regard.cli.demo import demo
 from regard.cli.evaluate import evaluate
 from regard.cli.generate import generate
 from regard.cli.look import look
+from regard.cli.serve import serve
 from regard.cli.shared import SpreadOptions, telling
 from regard.cli.summarize import summarize
 from regard.cli.train import train
@@ -44,7 +45,7 @@ def _root(
     pass
 
 
-for verb in (demo, train, evaluate, translate, classify, summarize, generate, look, trust):
+for verb in (demo, train, evaluate, translate, classify, summarize, generate, look, serve, trust):
     app.command(cls=SpreadOptions)(telling(verb))
 
 

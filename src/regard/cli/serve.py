@@ -1,0 +1,50 @@
+"""`regard serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regard.errors import MissingExtraError
+
+__all__ = ["serve"]
+
+
+def serve(
+    models: Annotated[list[Path], typer.Argument(help="Folders of models.")],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other machines see all but loopback.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    max_characters: Annotated[int, typer.Option(min=1, help="Longest text.")] = 5000,
+    queue: Annotated[int, typer.Option(min=1, help="Requests that may wait.")] = 100,
+    batch: Annotated[int, typer.Option(min=1, help="Requests answered at once.")] = 16,
+    patience: Annotated[float, typer.Option(min=0.1, help="Seconds until 503.")] = 30.0,
+) -> None:
+    """Serve models as a web page and a JSON API.
+
+    Type a text, see the answer as it is written and where each word looked; force another word,
+    knock words out, compare two models.
+
+    [bold]Examples[/bold]
+
+    regard serve runs/de-en runs/mood
+
+    regard serve runs/de-en runs/de-en-rnn --port 9000
+    """
+    try:
+        from regard.serving import Limits
+        from regard.serving import serve as run
+    except ModuleNotFoundError as error:
+        if error.name not in ("fastapi", "uvicorn", "starlette"):
+            raise
+        raise MissingExtraError("regard serve", "serve") from None
+
+    limits = Limits(characters=max_characters, waiting=queue, together=batch, patience=patience)
+    run(models, host=host, port=port, limits=limits, ready=_tell)
+
+
+def _tell(address: str) -> None:
+    typer.echo(f"Open {address} in a browser; the API is at {address}docs. Ctrl-C stops.", err=True)

@@ -1,0 +1,230 @@
+"""What goes over the wire: requests as they may come, answers as they go."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "Classified",
+    "Classify",
+    "Health",
+    "Instead",
+    "Look",
+    "Looked",
+    "Map",
+    "ModelFacts",
+    "NextWord",
+    "NextWords",
+    "Other",
+    "Probability",
+    "Problem",
+    "Question",
+    "Side",
+    "Word",
+    "Write",
+    "Written",
+]
+
+Number = Annotated[int, Field(ge=0, le=100_000)]
+Text = Annotated[str, Field(description="What the model reads; lines count as spaces.")]
+Begin = Annotated[str, Field(description="What the answer must begin with, in whole words.")]
+Hide = Annotated[
+    list[Number],
+    Field(
+        max_length=5000, description="Numbers of source words that attention is knocked out from."
+    ),
+]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Question(_Message):
+    """What every request holds."""
+
+    text: Text
+    model: Annotated[
+        str | None,
+        Field(description="A name from /health; may be left out where one model fits."),
+    ] = None
+
+
+class Write(Question):
+    """A text to translate or to summarise."""
+
+    beam: Annotated[
+        int | None, Field(ge=1, le=10, description="Hypotheses kept; the model's own if left out.")
+    ] = None
+    begin: Begin = ""
+    hide: Hide = []
+    stream: Annotated[
+        bool, Field(description="Answer in server-sent events: `draft`s, then `answer` or `error`.")
+    ] = False
+
+
+class Instead(Question):
+    """A place in an answer where something else could be said."""
+
+    begin: Begin = ""
+    hide: Hide = []
+    count: Annotated[int, Field(ge=1, le=10)] = 5
+
+
+class Classify(Question):
+    """A text to label."""
+
+    strength: Annotated[
+        dict[
+            Annotated[str, Field(pattern=r"^\d{1,5}$")], Annotated[float, Field(ge=0.0, le=100.0)]
+        ],
+        Field(
+            max_length=5000,
+            description="Factors on the attention to words, by their numbers; 0 knocks a word out.",
+        ),
+    ] = {}
+
+
+class Look(Question):
+    """A text to look at: which map of the model to show."""
+
+    target: Annotated[
+        str | None, Field(description="What the model should write, instead of its own answer.")
+    ] = None
+    map: Annotated[
+        str | None, Field(description="`cross`, `encoder`, `pooling`, ...; the usual if left out.")
+    ] = None
+    layer: Annotated[int | None, Field(description="From 1, -1 is the last.", ge=-1, le=1000)] = (
+        None
+    )
+    head: Annotated[
+        int | None, Field(description="From 1; the mean if left out.", ge=1, le=1000)
+    ] = None
+    words: Annotated[bool, Field(description="Whether pieces are merged to words.")] = True
+
+
+class Word(_Message):
+    """A word and its characters in the text; a special mark has none."""
+
+    text: str
+    start: int
+    end: int
+    special: bool = False
+
+
+class Side(_Message):
+    """A text and its words."""
+
+    text: str
+    words: list[Word]
+
+
+class Other(_Message):
+    """Another hypothesis of the beam."""
+
+    text: str
+    score: float
+
+
+class Written(_Message):
+    """An answer that was written, and where each of its words looked."""
+
+    model: str
+    source: Side
+    answer: Side
+    score: Annotated[float, Field(description="Log-probability over the length penalty, in nats.")]
+    attention: Annotated[
+        list[list[float]],
+        Field(description="A row per word of the answer, a column per source word."),
+    ]
+    reading: Annotated[str, Field(description="At which step attention is read.")]
+    alternatives: list[Other]
+
+
+class NextWord(_Message):
+    """A way to go on."""
+
+    word: str
+    probability: Annotated[float, Field(description="Of the first piece of the word.")]
+    text: Annotated[str, Field(description="The whole answer then.")]
+
+
+class NextWords(_Message):
+    """Ways to go on, likeliest first."""
+
+    begin: str
+    choices: list[NextWord]
+
+
+class Probability(_Message):
+    """A label and how likely it is."""
+
+    label: str
+    probability: float
+
+
+class Classified(_Message):
+    """A label, and how much attention each word got."""
+
+    model: str
+    source: Side
+    label: str
+    labels: list[str]
+    probabilities: list[Probability]
+    attention: Annotated[list[float], Field(description="Of each word, the mean over heads.")]
+    editable: Annotated[bool, Field(description="Whether `strength` can be used with this model.")]
+
+
+class Map(_Message):
+    """One map: a row per query, a column per key."""
+
+    name: str
+    layer: Annotated[int, Field(description="From 1.")]
+    heads: int
+    queries: Side
+    keys: Side
+    weights: list[list[float]]
+
+
+class Looked(_Message):
+    """What a model attends to."""
+
+    model: str
+    title: str
+    reading: str
+    notes: list[str]
+    verdict: Annotated[
+        str, Field(description="How far it may be read as an explanation, if known.")
+    ]
+    map: Map
+
+
+class ModelFacts(_Message):
+    """A model that is served."""
+
+    name: str
+    task: str
+    kind: str
+    parameters: int
+    writes: Annotated[bool, Field(description="Whether it writes its answer word by word.")]
+    labels: list[str]
+    beam: int
+
+
+class Health(_Message):
+    """How the server is."""
+
+    status: str
+    version: str
+    waiting: Annotated[int, Field(description="Requests in the queue.")]
+    most_waiting: int
+    most_characters: int
+    models: list[ModelFacts]
+
+
+class Problem(_Message):
+    """Why there is no answer, and what to do."""
+
+    error: str
