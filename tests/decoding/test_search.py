@@ -129,6 +129,9 @@ def test_lengths_are_kept(model: EncoderDecoder, source: Source, method: str) ->
     settings = DecodingSettings(method=method, min_length=3, max_length=5)
     lengths = [len(a[0].ids) for a in decode(model, *source, settings)]
     assert all(3 <= n <= 5 for n in lengths)
+    for exactly in (1, 4):
+        settings = DecodingSettings(method=method, min_length=exactly, max_length=exactly)
+        assert {len(a[0].ids) for a in decode(model, *source, settings)} == {exactly}
     assert not any(
         h.ids
         for a in decode(model, *source, DecodingSettings(method=method))
