@@ -94,6 +94,8 @@ def test_the_operator(way, reference, rng):
         np.s_[:, 2:4, ::3],
         np.s_[:, :, [1, 12, 4], 5],
         np.s_[..., 9:3, :],
+        np.s_[..., np.arange(13) % 5 == 1, :],
+        np.s_[1, ..., np.int64(6), :],
         np.s_[..., 4, 5],
         np.s_[-1, ..., 0],
         np.s_[...],

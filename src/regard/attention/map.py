@@ -16,6 +16,7 @@ from regard.attention.arrays import (
     grouped_matmul,
     largest,
     namespace,
+    to_numpy,
     transpose,
     wide_dtype,
 )
@@ -145,19 +146,19 @@ class AttentionMap:
     def _rows(self, lead: tuple[Any, ...], rows: Any, columns: Any) -> Array:
         grid = self._source.grid
         inner: int | slice = slice(None)
-        if isinstance(rows, int):
+        if isinstance(rows, int | np.integer):
             row = range(grid.queries)[rows]
             spans, inner = [slice(row, row + 1)], 0
-        elif isinstance(rows, slice):
-            start, stop, step = rows.indices(grid.queries)
-            if step != 1:
-                return self._rows(lead, list(range(start, stop, step)), columns)
+        elif isinstance(rows, slice) and rows.step in (None, 1):
+            start, stop, _ = rows.indices(grid.queries)
             spans = _cut(self._source.tiles(), start, max(start, stop))
         else:
-            places = [range(grid.queries)[int(row)] for row in rows]
-            spans = [slice(row, row + 1) for row in places]
-        tiles = [grid.restore(self._source.weights(span)) for span in spans]
-        picked = [tile[(*lead, inner, columns)] for tile in tiles]
+            places = np.arange(grid.queries)[rows if isinstance(rows, slice) else to_numpy(rows)]
+            spans = [slice(int(row), int(row) + 1) for row in places] or [slice(0, 0)]
+        # Only what was asked of a tile is kept while the next is made.
+        picked = [
+            grid.restore(self._source.weights(span))[(*lead, inner, columns)] for span in spans
+        ]
         if len(picked) == 1:
             return picked[0]
         return grid.xp.concat(picked, axis=-1 if isinstance(columns, int) else -2)
