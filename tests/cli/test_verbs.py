@@ -1,0 +1,194 @@
+"""The verbs, called as from a shell: what comes out, what goes to standard error, and the status."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from regard.cli.app import app
+from regard.cli.shared import spread
+from regard.data import dates
+
+VERBS = ("demo", "train", "evaluate", "translate", "classify", "summarize", "generate", "look")
+
+
+def call(*arguments: object, text: str | bytes | None = None) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=text)
+
+
+def test_names_up_to_the_next_option_belong_to_the_one_before() -> None:
+    assert spread(["x", "--train", "a", "b", "--out", "c", "--test", "d"]) == [
+        *("x", "--train", "a", "--train", "b", "--out", "c", "--test", "d")
+    ]
+    assert spread(["--valid", "-", "--json", "x"]) == ["--valid", "-", "--json", "x"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_shows_examples(verb: str) -> None:
+    shown = call(verb, "--help")
+    assert shown.exit_code == 0
+    assert "Examples" in shown.output
+    assert f"regard {verb}" in shown.output
+
+
+def test_as_many_lines_out_as_in(model: Path) -> None:
+    lines = "3. Mai 2018\n\n4 June 2020\u2028x\n\u0085\n5/3/18"  # no line end after the last
+    found = call("translate", model, "--set", "min_length=3", text=lines)
+    assert found.exit_code == 0
+    answers = found.stdout.removesuffix("\n").split("\n")
+    assert len(answers) == 5
+    assert answers[1] == ""
+    assert answers[3] == ""
+    assert answers[0]
+    assert found.stderr == ""
+
+
+def test_files_and_standard_input_are_the_same(model: Path, tmp_path: Path) -> None:
+    lines = "3. Mai 2018\n4 juin 2020\n"
+    (tmp_path / "in.txt").write_text(lines)
+    piped = call("translate", model, text=lines).stdout
+    assert call("translate", model, tmp_path / "in.txt").stdout == piped
+    assert call("translate", model, "-", text=lines).stdout == piped
+    assert call("translate", model, text="").stdout == ""
+
+
+def test_a_prompt_answers_each_line(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    from regard.cli import shared
+
+    typed = iter(["3. Mai 2018", ""])
+
+    def ask(_: str) -> str:
+        try:
+            return next(typed)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr("builtins.input", ask)
+    assert list(shared.lines_of([], "Type.")) == ["3. Mai 2018", ""]
+
+
+def test_json_is_one_object_per_line(model: Path) -> None:
+    found = call("translate", model, "--n-best", 2, "--json", text="3. Mai 2018\n\n")
+    first, second = map(json.loads, found.stdout.splitlines())
+    assert first["source"] == "3. Mai 2018"
+    assert len(first["alternatives"]) == 1
+    assert len(first["alignment"]) == len(first["tokens"])
+    assert second["text"] == ""
+
+
+def test_alignments_are_pairs_of_words(model: Path) -> None:
+    found = call("translate", model, "--alignment", "--beam", 1, text="3 May 2018\n\n").stdout
+    first, second, _ = found.split("\n")
+    assert re.fullmatch(r"[^\t]*\t(\d+-\d+( \d+-\d+)*)?", first)
+    assert second == "\t"
+
+
+def test_look_draws_in_the_terminal_and_to_files(model: Path, tmp_path: Path) -> None:
+    shown = call("look", model, "3. Mai 2018", "--target", "2018-05-03")
+    assert shown.exit_code == 0
+    assert "cross" in shown.stdout
+    assert "enters" in shown.stdout
+    for name in ("map.png", "map.svg"):
+        assert call("look", model, "3. Mai 2018", "--out", tmp_path / name).exit_code == 0
+        assert (tmp_path / name).stat().st_size > 1000
+    other = call("look", model, "3. Mai", "--map", "encoder", "--layer", 1, "--head", 2)
+    assert "encoder 1" in other.stdout
+
+
+def test_evaluate_prints_figures_beside_the_baseline(model: Path, tmp_path: Path) -> None:
+    examples = dates.generate(5, part="test")
+    files = [tmp_path / "t.src", tmp_path / "t.tgt"]
+    files[0].write_text("".join(e.text + "\n" for e in examples))
+    files[1].write_text("".join(f"{e.target}\n" for e in examples))
+    found = call("evaluate", model, "--test", *files)
+    assert "copy of the source" in found.stdout
+    assert "tok:13a" in found.stdout  # sacreBLEU's signature
+    content = json.loads(call("evaluate", model, "--test", *files, "--json").stdout)
+    assert content["examples"] == 5
+    assert content["scores"]["model"]["BLEU"]["interval"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["translate", "nowhere"], "nowhere: no such folder"),
+        (["classify", "MODEL"], "for translation, not for classification; try: regard translate"),
+        (["translate", "MODEL", "missing.txt"], "missing.txt"),
+        (["translate", "MODEL", "--set", "bean=3"], "did you mean 'beam'"),
+        (["translate", "MODEL", "--set", "beam"], "expected name=value"),
+        (["translate", "MODEL", "--n-best", "9", "--beam", "2"], "n_best=9 of beam=2"),
+        (["look", "MODEL", "x", "--map", "crass"], "no track 'crass'"),
+        (["look", "MODEL", "x", "--out", "map.gif"], "map.gif"),
+        (["evaluate", "MODEL", "--test", "one.txt"], "expected pairs"),
+        (["train", "translation", "--train", "a", "b", "--out", "MODEL"], "--resume goes on"),
+        (["train", "translation", "--train", "a", "b", "--out", "new"], "a: "),
+        (["train", "translation", "--train", "a", "--out", "new", "--set", "epoch=1"], "'epochs'"),
+    ],
+)
+def test_errors_are_one_message_and_a_status(
+    model: Path,
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = call(*[model if a == "MODEL" else a for a in arguments], text="x\n")
+    assert found.exit_code == 2
+    assert message in found.stderr
+    assert found.stderr.startswith("regard: ")
+    assert "Traceback" not in found.output
+
+
+def test_bytes_that_are_not_text_name_their_line(model: Path) -> None:
+    found = call("translate", model, text=b"fine\n\xff\xfe\n")
+    assert found.exit_code == 2
+    assert "standard input:2" in found.stderr
+
+
+@pytest.mark.slow
+def test_train_from_a_shell(tmp_path: Path) -> None:
+    table = tmp_path / "t.tsv"
+    table.write_text("".join(f"{'good' if i % 2 else 'bad'} {i}\t{i % 2}\n" for i in range(40)))
+    (tmp_path / "s.toml").write_text("steps = 9\n")
+    out = tmp_path / "run"
+    found = call(
+        *("train", "classification", "--train", table, "--out", out, "--preset", "tiny"),
+        *("--config", tmp_path / "s.toml", "--set", "steps=2", "--model", "bigru"),
+    )
+    assert found.exit_code == 0
+    assert found.stdout == ""
+    assert "held out 4 of 40" in found.stderr
+    assert "accuracy" in found.stderr
+    assert json.loads((out / "config.json").read_text())["settings"]["training"]["steps"] == 2
+    answers = call("classify", out, "--probability", text="good 3\n\n").stdout.split("\n")
+    assert re.fullmatch(r"[01]\t0\.\d{4}", answers[0])
+    assert answers[1] == ""
+    assert json.loads(call("classify", out, "--json", text="bad\n").stdout)["labels"]
+
+
+@pytest.mark.slow
+def test_the_demo_leaves_what_it_says(tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    found = call("demo", "--out", out, "--examples", 60, "--epochs", 1)
+    assert found.exit_code == 0
+    for expected in (
+        "a format it never saw",
+        "5/3/18 [en-US]",
+        "regard translate",
+        "Where it looked",
+    ):
+        assert expected in found.stdout
+    for name in ("model.safetensors", "history.png", "attention.png"):
+        assert (out / name).is_file()
