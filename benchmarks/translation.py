@@ -53,7 +53,17 @@ def _eutrans(model: str, **settings: Any) -> Task:
 
 
 TASKS = {
-    "multi30k-transformer": _multi30k("transformer", "JoeyNMT 35.06"),
+    "multi30k-transformer": _multi30k(
+        "transformer",
+        "JoeyNMT 35.06",
+        vocabulary=6000,
+        feedforward=1024,
+        batch_tokens=2048,
+        schedule="cosine",
+        warmup=800,
+        epochs=24,
+        patience=0,
+    ),
     "multi30k-rnn": _multi30k("rnn", "JoeyNMT 16.66, tutorial RNN 28 to 33"),
     "eutrans-transformer": _eutrans("transformer"),
     "eutrans-rnn": _eutrans("rnn"),
