@@ -57,7 +57,10 @@ def test_a_folder_holds_everything_and_says_where_it_came_from(tmp_path: Path) -
         "source.json",
         "target.json",
     }
-    assert listener.messages == ["held out 3 of 30 examples for validation"]
+    assert listener.messages == [
+        "held out 3 of 30 examples for validation",
+        f"the model is in {out}",
+    ]
     card = (out / "README.md").read_text()
     for expected in (
         "copy of the source",

@@ -22,7 +22,7 @@ from regard.cli import main
 try:
     main()
 except SystemExit as end:
-    heavy = {{"torch", "numpy", "matplotlib", "pyarrow", "pydantic", "tokenizers", "sklearn"}}
+    heavy = {{"torch", "numpy", "matplotlib", "pyarrow", "tokenizers", "sklearn"}}
     print(sorted(heavy & sys.modules.keys()), file=sys.stderr)
     sys.exit(end.code)
 """

@@ -333,9 +333,8 @@ class Classifier(Model):
         tokens = self._read(encoding)
         if weights is None:
             weights = explained(self.network).attention([encoding.ids[: len(tokens)]])[0]
-        return AttentionRecord.of(
-            weights[:, None], Tokens.of(["reader"], special=["reader"]), tokens
-        )
+        reader = Tokens.of(["reader"], special=["reader"])
+        return AttentionRecord.of(weights[:, None], reader, tokens, verdict=self.verdict)
 
     @torch.no_grad()
     def _view(self, encoding: Encoding) -> tuple[Maps, AttentionRecord]:

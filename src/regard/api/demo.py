@@ -58,7 +58,7 @@ def demo(
     *,
     inputs: Sequence[str] = ("jeudi 3 mai 2018", "3. Mai 2018", "5/3/18 [en-US]"),
     examples: int = 40_000,
-    epochs: int = 2,
+    epochs: int = 3,
     seed: int = 1,
     watcher: Watcher | None = None,
 ) -> Demo:

@@ -86,9 +86,12 @@ def train(
     if processes.first:
         claim(Path(out), resume=resume, overwrite=overwrite)
     processes.wait()
-    return _run(
+    found = _run(
         chosen, source, train, valid, Path(out), resume=resume, watcher=watcher, processes=processes
     )
+    if processes.first:
+        watcher.told(f"the model is in {out}")
+    return found
 
 
 def _run(
@@ -103,6 +106,7 @@ def _run(
     processes: Processes | None = None,
 ) -> Model:
     processes = processes or Processes()
+    watcher = watcher if processes.first else Watcher()
     examples, held_out = _read(settings, source, train, valid, watcher)
     begun = resume and (out / LAST).is_file()
     if resume:

@@ -289,6 +289,7 @@ class TextToText(Model):
             (track,),
             source.encoding.text,
             f"{reading}, mean of heads",
+            verdict=self.verdict,
         )
 
 

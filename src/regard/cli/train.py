@@ -110,4 +110,3 @@ def train(
             overwrite=overwrite,
             watcher=bar,
         )
-    bar.told(f"\nThe model is in {out}. Try: regard evaluate {out} --test FILES")

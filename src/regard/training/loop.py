@@ -228,7 +228,8 @@ class _Run:
                 self.state.best = value
                 if self.out is not None:
                     save_weights(model, self.out / WEIGHTS)
-        facts = {"step": self.state.step, "epoch": self.state.epoch}
+        epoch = self.state.epoch + (self.state.position > 0)
+        facts = {"step": self.state.step, "epoch": epoch}
         named = {f"valid_{name}": number for name, number in numbers.items()}
         self._add({**facts, "seconds": round(self.state.seconds, 3), **named})
         self.watcher.validated(numbers, best=best)
