@@ -1,8 +1,7 @@
 """The one-pass kernel beside torch's attention: time, memory and growth, as ratios of one run.
 
-    python benchmarks/kernel.py            # the table of docs/kernel.md, some minutes
-    python benchmarks/kernel.py --quick    # fewer repetitions and lengths
-    python benchmarks/kernel.py --plot     # also the pictures, from the JSON that a run leaves
+    python -m benchmarks.kernel            # the table of docs/kernel.md, some minutes
+    python -m benchmarks.kernel --quick    # fewer repetitions and lengths
 
 Every ratio is a median over rounds in which its two sides take turns, float32, two threads. Memory is the
 growth of the process's peak in a process of its own, less what the answer itself takes.
@@ -12,24 +11,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
 import regard
+from benchmarks.results import KEPT, machine
 from regard import scores
 from regard.attention import kernels
 
 ROOT = Path(__file__).parent.parent
-RESULTS = Path(__file__).with_name("kernel.json")
+THREADS = 2
 WATCH = ("entropy", "topk", "pool")
 
 
@@ -151,22 +151,21 @@ def table(rounds: int) -> list[tuple[str, float, str]]:
     ]  # fmt: skip
 
 
-CASES: dict[str, Callable[[int], Callable]] = {
-    "regard": lambda n: lambda a=arrays(n, 1): watched(*a),
-    "sdpa": lambda n: lambda a=arrays(n, 1): sdpa(*a),
-    "eager": lambda n: lambda a=arrays(n, 1): eager(*a),
-    "additive": lambda n: lambda a=(*arrays(n, 1, 128), vector()): additive_kernel(*a),
-    "broadcast": lambda n: lambda a=(*arrays(n, 1, 128), vector()): broadcast(*a),
-}
-"""Of one head: what is measured in a process of its own."""
+def case(name: str, length: int) -> Callable:
+    """One head of what is measured in a process of its own."""
+    if name in ("additive", "broadcast"):
+        given = (*arrays(length, 1, 128), vector())
+        return lambda: (additive_kernel if name == "additive" else broadcast)(*given)
+    way = {"regard": watched, "sdpa": sdpa, "eager": eager}[name]
+    given = arrays(length, 1)
+    return lambda: way(*given)
 
 
-def alone(case: str, length: int) -> dict[str, float]:
+def alone(name: str, length: int) -> dict[str, float]:
     """Seconds and peak memory of one case, in this process."""
-    torch.set_num_threads(2)
-    step = CASES[case](length)
-    small = CASES[case](512)
-    small()  # loads or compiles
+    torch.set_num_threads(THREADS)
+    step = case(name, length)
+    case(name, 512)()  # loads or compiles
     before = peak()
     start = time.perf_counter()
     answer = step()
@@ -177,7 +176,9 @@ def alone(case: str, length: int) -> dict[str, float]:
 
 def peak() -> float:
     """Megabytes the process has held at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
 
 
 def sizes(answer) -> list[int]:
@@ -192,13 +193,13 @@ def growth(lengths: list[int]) -> list[dict[str, object]]:
     """Time and memory against length, each point in a new process."""
     points = []
     for length in lengths:
-        for case in ("regard", "sdpa", "eager", "additive", "broadcast"):
-            limit = {"eager": 16384, "broadcast": 2048, "additive": 16384}.get(case, 2**30)
+        for name in ("regard", "sdpa", "eager", "additive", "broadcast"):
+            limit = {"eager": 16384, "broadcast": 2048, "additive": 16384}.get(name, 2**30)
             if length > limit:
                 continue
-            command = [sys.executable, __file__, "--alone", case, str(length)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            points.append({"case": case, "length": length, **json.loads(done.stdout)})
+            command = [sys.executable, "-m", "benchmarks.kernel", "--alone", name, str(length)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+            points.append({"case": name, "length": length, **json.loads(done.stdout)})
             print(points[-1], flush=True)
     return points
 
@@ -206,29 +207,29 @@ def growth(lengths: list[int]) -> list[dict[str, object]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer repetitions and lengths")
-    parser.add_argument("--plot", action="store_true", help="draw docs/images/kernel-growth.svg")
     parser.add_argument("--alone", nargs=2, metavar=("CASE", "LENGTH"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.alone:
         print(json.dumps(alone(options.alone[0], int(options.alone[1]))))
         return
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
     kernels.SMALL = 0
     found = table(5 if options.quick else 15)
     for name, ratio, wanted in found:
         print(f"{name:50} {ratio:7.2f}  {wanted}", flush=True)
     lengths = [1024, 4096, 16384] if options.quick else [1024 * 2**n for n in range(8)]
     kept = {
-        "machine": f"{platform.processor() or platform.machine()}, 2 threads",
+        "command": "python -m benchmarks.kernel" + " --quick" * options.quick,
+        "date": date.today().isoformat(),
+        "machine": machine(),
         "torch": torch.__version__,
-        "table": [{"what": name, "ratio": ratio, "wanted": wanted} for name, ratio, wanted in found],
+        "threads": THREADS,
+        "table": [{"what": name, "ratio": ratio, "wanted": goal} for name, ratio, goal in found],
         "growth": growth(lengths),
     }
-    RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
-    if options.plot:
-        from kernel_pictures import draw_growth
-
-        draw_growth(kept["growth"], ROOT / "docs/images/kernel-growth.svg")
+    KEPT.mkdir(exist_ok=True)
+    name = "kernel_quick.json" if options.quick else "kernel.json"
+    (KEPT / name).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

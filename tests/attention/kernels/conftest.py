@@ -19,7 +19,13 @@ EVERYTHING = (("entropy",), ("topk", 5), ("pool", 7, 3), ("received",))
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Tiles of 24 queries by at most 32 keys, in chunks of at most 16."""
-    for name, size in {"BAND": 12, "ROWS": 24, "NARROW_ROWS": 24, "COLUMNS": 32, "CHUNK": 16}.items():
+    for name, size in {
+        "BAND": 12,
+        "ROWS": 24,
+        "NARROW_ROWS": 24,
+        "COLUMNS": 32,
+        "CHUNK": 16,
+    }.items():
         monkeypatch.setattr(tiles, name, size)
 
 
@@ -59,7 +65,7 @@ def blocks(weights, query_blocks, key_blocks):
     rows, columns = (
         math.ceil(n / b) for n, b in zip(weights.shape[2:], (query_blocks, key_blocks), strict=True)
     )
-    parts = [[b for b in a.split(columns, 3)] for a in weights.split(rows, 2)]
+    parts = [a.split(columns, 3) for a in weights.split(rows, 2)]
     stack = lambda of: torch.stack([torch.stack([of(b) for b in row], -1) for row in parts], -2)  # noqa: E731
     return stack(lambda b: b.mean((2, 3))), stack(lambda b: b.amax((2, 3)))
 

@@ -19,7 +19,7 @@ def differentiate(function, arrays, arrived):
 
 def compare(lab, arrays, *, additive=False, dropout=0.0, tolerance=3e-6, **settings):
     generator = torch.Generator().manual_seed(3)
-    q, k, v = arrays[:3]
+    q, _, v = arrays[:3]
     lengths = q.shape[:3]
     arrived = [torch.randn(*lengths, v.shape[-1], generator=generator)]
     arrived.append(torch.randn(lengths, generator=generator))
@@ -93,7 +93,7 @@ def test_few_heads_are_cut_in_ranges_of_keys(lab, small_tiles, threads, monkeypa
 
 
 def test_dropout_is_that_of_the_hash(lab, small_tiles):
-    q, k, v = arrays()
+    q, k, _ = arrays()
     eye = torch.eye(61).expand(2, 3, -1, -1)
     thinned, _ = lab.run(q, k, eye, dropout=0.25, seed=-9)
     kept = noise.keep(-9, range(12), range(43), range(61), rate=0.25, like=q).view(2, 6, 43, 61)

@@ -69,7 +69,9 @@ def _in_child(send, arrays):
     send.send(engine.attend(given, engine.Settings(0.2), engine.Asked(True), wide=True).entropy)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python warns of forks with threads about
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning"
+)  # Python warns of forks with threads about
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork")
 def test_after_a_fork(monkeypatch):
     monkeypatch.setattr(threads, "SMALL", 0)

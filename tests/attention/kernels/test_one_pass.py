@@ -234,7 +234,9 @@ def test_attend_and_its_map_use_the_kernel(monkeypatch):
 def test_what_does_not_fit_is_left_to_the_twin(change):
     from regard.attention.problem import make_problem
 
-    q, k, v = (x.to(change.get("dtype", torch.float32)) for x in arrays(keys=change.get("keys", 61)))
+    q, k, v = (
+        x.to(change.get("dtype", torch.float32)) for x in arrays(keys=change.get("keys", 61))
+    )
     given = make_problem(
         q, k, v, score=scores.ScaledDot(), mask=None, bias=change.get("bias"),
         normalizer=change.get("normalizer", regard.normalizers.Softmax()),

@@ -8,6 +8,7 @@ statistics in one pass (`onepass`, `docs/kernel.md`), and torch's flash kernel (
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,10 @@ def one_pass(
     kernel = _kernel(problem)
     if kernel is None or not kernel.fits(problem, statistics):
         return None
-    return kernel.one_pass(problem, statistics, dropout=dropout, seed=seed)
+    found: tuple[Array, Mapping[Statistic, Any]] = kernel.one_pass(
+        problem, statistics, dropout=dropout, seed=seed
+    )
+    return found
 
 
 def mix(problem: Problem, x: Array) -> Array | None:
@@ -45,8 +49,13 @@ def mix(problem: Problem, x: Array) -> Array | None:
     if is_torch(problem.query):
         from regard.attention.kernels import flash
 
-        return flash.mix(problem, x)
-    return None
+        mixed = flash.mix(problem, x)
+        if mixed is not None:
+            return mixed
+    kernel, problem = _kernel(problem), replace(problem, value=x)
+    if kernel is None or not kernel.fits(problem):
+        return None
+    return kernel.one_pass(problem, ())[0]
 
 
 def spread(problem: Problem, g: Array) -> Array | None:
@@ -61,7 +70,9 @@ def spread(problem: Problem, g: Array) -> Array | None:
 def statistic(problem: Problem, which: Statistic) -> Any | None:
     """One statistic, without gradients."""
     kernel = _kernel(problem)
-    if kernel and not _gradient_wanted(problem) and kernel.fits(problem, (which,)) and kernel.modest(problem):
+    if kernel and kernel.fits(problem, (which,)) and kernel.modest(problem):
+        if _gradient_wanted(problem):
+            return None
         return kernel.one_pass(kernel.without_values(problem), (which,))[1][which]
     if is_torch(problem.query) and which in (("entropy",), ("received",)):
         from regard.attention.kernels import flash

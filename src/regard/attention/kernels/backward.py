@@ -15,7 +15,7 @@ Gradients that reach a row's entropy `H` or `lse` enter as two numbers of the ro
 A task is a range of keys of one key head, whose `dK` and `dV` it owns; `dQ` it adds to its own copy, one
 for each range, so nothing is added by two workers and the bits do not depend on who is faster.
 """
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg, var-annotated"
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def spread_scores(sgemm, tile, inputs, rows, width, query_slope, direction_slope
     if inputs.direction.size:
         additive_gradients(
             inputs.direction, tile.query, tile.key, tile.flow, rows, width,
-            query_slope, tile.key_slope, direction_slope,
+            query_slope, tile.key_slope, direction_slope, tile.part,
         )  # fmt: skip
     else:
         features = tile.query.shape[1]

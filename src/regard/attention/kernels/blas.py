@@ -7,6 +7,7 @@ this size. It is used when it is there and right to float32; otherwise the OpenB
 The address is an argument of every kernel: it differs from process to process, and compiled code
 that holds it could not be cached.
 """
+# mypy: disable-error-code="misc, no-untyped-def, no-untyped-call, call-arg, no-any-return"
 
 from __future__ import annotations
 
@@ -134,7 +135,7 @@ def _call(
     )  # fmt: skip
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def _sgemm(
     typing: Any, address: Any, ta: Any, tb: Any, m: Any, n: Any, k: Any, alpha: Any,
     a: Any, lda: Any, b: Any, ldb: Any, beta: Any, c: Any, ldc: Any,
@@ -167,21 +168,21 @@ NO, YES = ord("N"), ord("T")
 
 
 @inlined
-def multiply_transposed(sgemm, rows, columns, inner, alpha, a, b, beta, c):  # type: ignore[no-untyped-def]
+def multiply_transposed(sgemm, rows, columns, inner, alpha, a, b, beta, c):
     """`c[:rows, :columns] = alpha * a[:rows, :inner] @ b[:columns, :inner].T + beta * c`."""
     _sgemm(sgemm, YES, NO, columns, rows, inner, np.float32(alpha), b.ctypes.data, b.shape[1],
            a.ctypes.data, a.shape[1], np.float32(beta), c.ctypes.data, c.shape[1])  # fmt: skip
 
 
 @inlined
-def multiply(sgemm, rows, columns, inner, alpha, a, b, beta, c):  # type: ignore[no-untyped-def]
+def multiply(sgemm, rows, columns, inner, alpha, a, b, beta, c):
     """`c[:rows, :columns] = alpha * a[:rows, :inner] @ b[:inner, :columns] + beta * c`."""
     _sgemm(sgemm, NO, NO, columns, rows, inner, np.float32(alpha), b.ctypes.data, b.shape[1],
            a.ctypes.data, a.shape[1], np.float32(beta), c.ctypes.data, c.shape[1])  # fmt: skip
 
 
 @inlined
-def multiply_left_transposed(sgemm, rows, columns, inner, alpha, a, b, beta, c):  # type: ignore[no-untyped-def]
+def multiply_left_transposed(sgemm, rows, columns, inner, alpha, a, b, beta, c):
     """`c[:rows, :columns] = alpha * a[:inner, :rows].T @ b[:inner, :columns] + beta * c`."""
     _sgemm(sgemm, NO, YES, columns, rows, inner, np.float32(alpha), b.ctypes.data, b.shape[1],
            a.ctypes.data, a.shape[1], np.float32(beta), c.ctypes.data, c.shape[1])  # fmt: skip

@@ -4,6 +4,7 @@ No compiler is needed on the user's machine: Numba carries LLVM. The first call 
 some seconds and stores the result beside the source (or in the user's cache folder where that is read-only);
 later processes load it in well under a tenth of a second.
 """
+# mypy: disable-error-code="misc, no-untyped-def, no-untyped-call, call-arg, no-any-return"
 
 from __future__ import annotations
 
@@ -49,7 +50,7 @@ NaN keep their meaning: -inf is a masked score, and a NaN must come out where it
 
 # Without Numba's run time there is no counting of references, whose atomic operations took a third of
 # the time outside of the products; so kernels allocate nothing, and get their memory from Python.
-OPTIONS = {"fastmath": FAST, "error_model": "numpy", "_nrt": False}
+OPTIONS: dict[str, Any] = {"fastmath": FAST, "error_model": "numpy", "_nrt": False}
 
 inlined = numba.njit(forceinline=True, **OPTIONS)
 """For functions that are part of a kernel's loop; a cache of their own would be of no use."""
@@ -91,7 +92,7 @@ def specialised(dispatcher: Any, types: tuple[Any, ...]) -> Callable[..., None]:
         with _patience():
             dispatcher.compile(types)
         found = dispatcher.overloads[types]
-    return found.entry_point  # type: ignore[no-any-return]
+    return found.entry_point
 
 
 @contextmanager
@@ -120,7 +121,7 @@ def kernel_type(argument: Any) -> Any:
     Arrays of users have three or four axes and any stride; those of fewer axes are ours, in order.
     """
     if isinstance(argument, np.ndarray):
-        layout = "A" if argument.ndim > 2 else "C"
+        layout: Any = "A" if argument.ndim > 2 else "C"
         return numba.types.Array(numba.from_dtype(argument.dtype), argument.ndim, layout)
     if isinstance(argument, tuple):
         parts = [kernel_type(part) for part in argument]
@@ -132,7 +133,7 @@ _float = ir.FloatType()
 _word = ir.IntType(32)
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def larger(typing: Any, a: Any, b: Any) -> Any:
     """`max(a, b)` of floats that are no NaN; unlike Python's `max` it reduces in vector lanes."""
 
@@ -144,7 +145,7 @@ def larger(typing: Any, a: Any, b: Any) -> Any:
     return numba.float32(numba.float32, numba.float32), emit
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def round_to_even(typing: Any, x: Any) -> Any:
     """The nearest whole float; `round` and `math.floor` give an int64, four times as wide."""
 
@@ -157,7 +158,7 @@ def round_to_even(typing: Any, x: Any) -> Any:
     return numba.float32(numba.float32), emit
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def float_as_bits(typing: Any, x: Any) -> Any:
     """The 32 bits of a float."""
 
@@ -167,7 +168,7 @@ def float_as_bits(typing: Any, x: Any) -> Any:
     return numba.int32(numba.float32), emit
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def bits_as_float(typing: Any, x: Any) -> Any:
     """The float of 32 bits."""
 
@@ -177,7 +178,7 @@ def bits_as_float(typing: Any, x: Any) -> Any:
     return numba.float32(numba.int32), emit
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def wide_vectors(typing: Any) -> Any:
     """Called in a function, lets its loops use the widest vectors the processor has.
 
@@ -193,7 +194,7 @@ def wide_vectors(typing: Any) -> Any:
     return numba.void(), emit
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def above(typing: Any, row: Any, start: Any, threshold: Any) -> Any:
     """A word whose bit `i` says whether `row[start + i] > threshold`, for 64 floats in a row."""
 
@@ -212,7 +213,7 @@ def above(typing: Any, row: Any, start: Any, threshold: Any) -> Any:
     return numba.uint64(row, numba.intp, numba.float32), emit
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def contiguous(typing: Any, row: Any) -> Any:
     """Promises that a vector of unknown stride has stride 1, so that loops over it vectorise."""
 
@@ -222,7 +223,7 @@ def contiguous(typing: Any, row: Any) -> Any:
     return row.copy(layout="C")(row), emit
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def count_trailing_zeros(typing: Any, word: Any) -> Any:
     """The place of the lowest bit that is set."""
 
@@ -232,7 +233,7 @@ def count_trailing_zeros(typing: Any, word: Any) -> Any:
     return numba.int64(numba.uint64), emit
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def next_index(typing: Any, counter: Any) -> Any:
     """Takes the next number from a counter that threads share, an `int64` array of one element."""
 

@@ -152,7 +152,7 @@ def backward(
         query=np.zeros(((len(parts) - 1) * batch * heads * queries, features), np.float32),
         key=np.empty((batch * key_heads * keys, features), np.float32),
         value=np.empty((batch * key_heads * keys, values), np.float32),
-        direction=np.zeros((tasks, features if arrays.direction is not None else 0), np.float32),
+        direction=np.zeros((tasks, features if arrays.direction is not None else 0)),
     )  # fmt: skip
     run(
         compiled_backward.backward, lambda: make_desk(split, features, values),
@@ -164,14 +164,16 @@ def backward(
         by_query[0] if len(by_query) == 1 else by_query.sum(0),
         slopes.key.reshape(batch, key_heads, keys, features),
         slopes.value.reshape(batch, key_heads, keys, values),
-        slopes.direction.sum(0),
+        slopes.direction.sum(0).astype(np.float32),
     )
 
 
 def _parts(pairs: int, keys: int) -> npt.NDArray[np.int64]:
     """Ranges of keys that make tasks of about equal size: one where heads keep all threads busy."""
     threads = thread_count()
-    count = next(n for n in range(1, threads + 1) if pairs * n % threads == 0 or pairs * n > 4 * threads)
+    count = next(
+        n for n in range(1, threads + 1) if pairs * n % threads == 0 or pairs * n > 4 * threads
+    )
     return np.linspace(0, keys, min(count, keys) + 1).astype(np.int64)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -113,7 +113,9 @@ def _run_numpy(
 ) -> engine.Results:
     words = [a if a.strides[-1] == a.itemsize else np.ascontiguousarray(a) for a in arrays[:3]]
     vector = None if arrays[5] is None else np.ascontiguousarray(arrays[5])
-    given = engine.Arrays(*(w.view(np.uint16) for w in words), *arrays[3:5], vector, *arrays[6:])
+    query, key, value = (w.view(np.uint16) for w in words)
+    low, high, _, allowed, bias = arrays[3:]
+    given = engine.Arrays(query, key, value, low, high, vector, allowed, bias)
     results = engine.attend(given, settings, asked, wide=True)
     return results._replace(output=results.output.view(np.float32))
 
@@ -122,17 +124,18 @@ def _known_type(query: Array) -> bool:
     """float32, or in torch bfloat16, that a processor can read now."""
     if compat.is_torch_array(query):
         kind = str(query.dtype)
-        return query.device.type == "cpu" and kind in ("torch.float32", "torch.bfloat16")
+        return bool(query.device.type == "cpu") and kind in ("torch.float32", "torch.bfloat16")
     return bool(compat.is_numpy_array(query) and query.dtype == np.float32)
 
 
 def _known(which: Statistic, keys: int) -> bool:
     """Whether the kernel has this statistic, at these numbers."""
-    if which[0] == "topk":
-        return which[1] <= MOST_TOP
-    if which[0] == "pool":
-        return block_size(keys, which[2]) >= NARROWEST or keys < tiles.CHUNK
-    return which[0] in ("entropy", "received")
+    name, *numbers = which
+    if name == "topk":
+        return numbers[0] <= MOST_TOP
+    if name == "pool":
+        return block_size(keys, numbers[1]) >= NARROWEST or keys < tiles.CHUNK
+    return name in ("entropy", "received")
 
 
 def _learns(bias: Any) -> bool:
@@ -163,13 +166,13 @@ def _even(problem: Problem) -> tuple[Array, Array, Array]:
 
 def _ask(statistics: tuple[Statistic, ...], grid: Grid) -> engine.Asked:
     """The kernel keeps one list for top-k and one grid for pooling."""
-    pool = next((which for which in statistics if which[0] == "pool"), None)
-    tops = [min(which[1], grid.keys) for which in statistics if which[0] == "topk"]
+    pool = next((numbers for name, *numbers in statistics if name == "pool"), None)
+    tops = [min(numbers[0], grid.keys) for name, *numbers in statistics if name == "topk"]
     return engine.Asked(
         entropy=("entropy",) in statistics,
         top=max(tops, default=0),
-        query_block=block_size(grid.queries, pool[1]) if pool else 0,
-        key_block=block_size(grid.keys, pool[2]) if pool else 0,
+        query_block=block_size(grid.queries, pool[0]) if pool else 0,
+        key_block=block_size(grid.keys, pool[1]) if pool else 0,
         received=("received",) in statistics,
     )
 
@@ -199,36 +202,34 @@ def _pieces(problem: Problem) -> Iterator[Piece]:
 def _join(xp: Any, parts: list[engine.Results]) -> engine.Results:
     """The results of all pieces: one below the other, received mass added up."""
     *by_row, received = zip(*parts, strict=True)
-    return engine.Results(*(xp.concat(rows, axis=2) for rows in by_row), sum(received))
+    joined = [xp.concat(rows, axis=2) for rows in by_row]
+    return engine.Results(*joined, sum(received))  # type: ignore[call-arg]
 
 
-def _answer(
-    which: Statistic, results: engine.Results, grid: Grid, edges: tuple[Any, Any]
-) -> Any:
+def _answer(which: Statistic, results: engine.Results, grid: Grid, edges: tuple[Any, Any]) -> Any:
     """What the map computes for this statistic; of these the entropy has a gradient."""
-    if which[0] == "topk":
-        k = min(which[1], grid.keys)
+    name, *numbers = which
+    if name == "topk":
+        k = min(numbers[0], grid.keys)
         return stop_gradient(results.top_weights[..., :k]), results.top_places[..., :k]
-    if which[0] == "pool":
-        mean, most = _pool(which, results, grid, edges)
+    if name == "pool":
+        mean, most = _pool(numbers, results, grid, edges)
         return stop_gradient(mean), stop_gradient(most)
-    return results.entropy if which[0] == "entropy" else stop_gradient(results.received)
+    return results.entropy if name == "entropy" else stop_gradient(results.received)
 
 
 def _pool(
-    which: Statistic, results: engine.Results, grid: Grid, edges: tuple[Any, Any]
+    numbers: Sequence[int], results: engine.Results, grid: Grid, edges: tuple[Any, Any]
 ) -> tuple[Array, Array]:
     """Mean and maximum of the blocks, from sums and maxima of their parts."""
     xp, lengths = grid.xp, (grid.queries, grid.keys)
     sums, maxima, sizes = results.block_sum, results.block_max, []
-    for axis, length, blocks, cuts in zip((2, 3), lengths, which[1:], edges, strict=True):
+    for axis, length, blocks, cuts in zip((2, 3), lengths, numbers, edges, strict=True):
         block = block_size(length, blocks)
         sizes.append(block_lengths(length, block))
         firsts = [*np.searchsorted(cuts, np.arange(0, length, block)), len(cuts) - 1]
         if len(firsts) != len(cuts):  # some block is in several parts
-            spans = [
-                (*(slice(None),) * axis, slice(a, b)) for a, b in itertools.pairwise(firsts)
-            ]
+            spans = [(*(slice(None),) * axis, slice(a, b)) for a, b in itertools.pairwise(firsts)]
             sums = xp.stack([xp.sum(sums[span], axis=axis) for span in spans], axis=axis)
             maxima = xp.stack([xp.max(maxima[span], axis=axis) for span in spans], axis=axis)
     return sums / grid.asarray(np.outer(*sizes).astype(np.float32)), maxima

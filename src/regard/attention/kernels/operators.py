@@ -2,6 +2,7 @@
 
 `regard::attend` computes output and statistics, `regard::attend_backward` the gradients.
 """
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
 
 from __future__ import annotations
 
@@ -65,13 +66,17 @@ def attend(
 def _(
     query, key, value, low, high, direction, allowed, bias, scale, dropout, seed, first_row,
     entropy, top, query_block, key_block, received,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     by_head, queries, keys = query.shape[:2], query.shape[2], key.shape[2]
     blocks = (0, 0)
     if key_block:
         rows = cut(first_row, first_row + queries, query_block, tiles.BAND)
         blocks = len(rows) - 1, len(cut(0, keys, key_block, tiles.CHUNK)) - 1
-    shapes = (queries, value.shape[3]), (queries,), (queries if entropy else 0,)
+    shapes: tuple[tuple[int, ...], ...] = (
+        (queries, value.shape[3]),
+        (queries,),
+        (queries if entropy else 0,),
+    )
     shapes += (queries, top), (queries, top), blocks, blocks, (keys if received else 0,)
     dtypes = [torch.float32] * len(shapes)
     dtypes[0], dtypes[1], dtypes[4] = value.dtype, torch.float64, torch.int64
@@ -103,12 +108,14 @@ def attend_backward(
 def _(
     query, key, value, low, high, direction, allowed, bias, scale, dropout, seed, first_row,
     arrived, lse, constant, slope,
-):  # type: ignore[no-untyped-def]  # fmt: skip
-    of_direction = query.new_empty((0,) if direction is None else direction.shape, dtype=torch.float32)
+):  # fmt: skip
+    of_direction = query.new_empty(
+        (0,) if direction is None else direction.shape, dtype=torch.float32
+    )
     return *(torch.empty(x.shape, dtype=x.dtype) for x in (query, key, value)), of_direction
 
 
-def _remember(ctx, inputs, output):  # type: ignore[no-untyped-def]
+def _remember(ctx, inputs, output):
     """Keeps the arrays and what a row has come to; the matrix is made again."""
     ctx.set_materialize_grads(False)
     out, lse, entropy, *_ = output
@@ -116,7 +123,7 @@ def _remember(ctx, inputs, output):  # type: ignore[no-untyped-def]
     ctx.settings = inputs[8:12]
 
 
-def _differentiate(ctx, arrived, of_lse, of_entropy, *others):  # type: ignore[no-untyped-def]
+def _differentiate(ctx, arrived, of_lse, of_entropy, *others):
     *arrays, out, lse, entropy = ctx.saved_tensors
     constant = torch.zeros_like(lse, dtype=torch.float32)
     slope = constant

@@ -1,9 +1,9 @@
 """Workers for the tiles of one call.
 
-Threads are made for each call (some 50 microseconds) and gone after it. So there is no pool to break at a fork, none
-to share between Python threads, and none beside torch's own that could disagree with it. Each runs one compiled
-function without the GIL, which takes tiles from a shared counter until none is left; every tile writes
-to places of its own, so the result does not depend on who took it.
+Threads are made for each call (some 50 microseconds) and gone after it. So there is no pool to break at
+a fork, none to share between Python threads, and none beside torch's own that could disagree with
+it. Each runs one compiled function without the GIL, which takes tiles from a shared counter until none
+is left; every tile writes to places of its own, so the result does not depend on who took it.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,7 +123,7 @@ class Slopes(NamedTuple):
     value: Any
     """(batch * key_heads * keys, values) float32."""
     direction: Any
-    """(tasks, features) float32, to be added up."""
+    """(tasks, features) float64, to be added up."""
 
 
 class Split(NamedTuple):
@@ -149,6 +150,8 @@ class Desk(NamedTuple):
     """(rows, columns) float32: the gradient of the weights, then of the scores."""
     key_slope: Any
     value_slope: Any
+    part: Any
+    """(features,) float32: what one query adds to the gradient of the direction."""
 
 
 class Tile(NamedTuple):
@@ -198,7 +201,7 @@ def cut(start: int, stop: int, block: int, most: int) -> npt.NDArray[np.int64]:
     block = block or most
     edges = [start, *range((start // block + 1) * block, stop, block), stop]
     parts = [0]
-    for first, last in zip(edges, edges[1:], strict=False):
+    for first, last in pairwise(edges):
         count = -(-(last - first) // most)
         parts += [first - start + (part + 1) * (last - first) // count for part in range(count)]
     return np.array(parts, np.int64)
@@ -220,7 +223,7 @@ def make_plan(
     rows = NARROW_ROWS if narrow else ROWS
     edges = cut(first_row, first_row + queries, query_block, BAND)
     starts = [0]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         if stop - starts[-1] > rows:
             starts.append(int(start))
     row_tiles = np.array([*starts, queries], np.int64)
@@ -268,4 +271,5 @@ def make_desk(split: Split, features: int, values: int) -> Desk:
         flow=np.empty((rows, stride), single),
         key_slope=np.empty((columns, features), single),
         value_slope=np.empty((columns, values), single),
+        part=np.empty(features, single),
     )
