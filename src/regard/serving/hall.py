@@ -44,6 +44,9 @@ class Hall:
     Args:
         models: by the name that clients use.
 
+    Attributes:
+        facts: what clients may know of each.
+
     Raises:
         InputError: none, or one for a task that is not served.
     """
@@ -58,6 +61,7 @@ class Hall:
                     f"try: regard {model.verb} {model.folder or name}"
                 )
         self.models = dict(models)
+        self.facts = [_facts(name, model) for name, model in models.items()]
 
     @classmethod
     def of(cls, folders: Sequence[str | PathLike[str]]) -> Hall:
@@ -97,23 +101,6 @@ class Hall:
             model = self.models[name]
             raise Refusal(422, f"{name!r} is for {model.task}; try /{model.verb}")
         return name, self.models[name]
-
-    def facts(self) -> list[m.ModelFacts]:
-        """What clients may know of each model."""
-        return [
-            m.ModelFacts(
-                name=name,
-                task=model.task,
-                kind=model.settings.kind,
-                parameters=model.parameters,
-                writes=isinstance(model, Translator | Writer),
-                labels=list(model.labels) if isinstance(model, Classifier) else [],
-                beam=model.settings.decoding.beam
-                if model.settings.decoding.method == "beam"
-                else 1,
-            )
-            for name, model in self.models.items()
-        ]
 
 
 @dataclass(frozen=True)
@@ -204,6 +191,20 @@ def record(name: str, model: Model, items: Sequence[m.Look]) -> list[AttentionRe
 
 
 # Their parts
+
+
+def _facts(name: str, model: Model) -> m.ModelFacts:
+    decoding = model.settings.decoding
+    return m.ModelFacts(
+        name=name,
+        task=model.task,
+        kind=model.settings.kind,
+        parameters=model.parameters,
+        writes=isinstance(model, Translator | Writer),
+        labels=list(model.labels) if isinstance(model, Classifier) else [],
+        beam=decoding.beam if decoding.method == "beam" else 1,
+        verdict=model.verdict,
+    )
 
 
 def _line(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 __all__ = [
     "Classified",
@@ -27,9 +27,16 @@ __all__ = [
     "Written",
 ]
 
+
+def _whole(text: str) -> str:
+    """Half a surrogate pair is no character: JSON can say it, UTF-8 cannot."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+Whole = Annotated[str, AfterValidator(_whole)]
 Number = Annotated[int, Field(ge=0, le=100_000)]
-Text = Annotated[str, Field(description="What the model reads; lines count as spaces.")]
-Begin = Annotated[str, Field(description="What the answer must begin with, in whole words.")]
+Text = Annotated[Whole, Field(description="What the model reads; lines count as spaces.")]
+Begin = Annotated[Whole, Field(description="What the answer must begin with, in whole words.")]
 Hide = Annotated[
     list[Number],
     Field(
@@ -47,7 +54,7 @@ class Question(_Message):
 
     text: Text
     model: Annotated[
-        str | None,
+        Whole | None,
         Field(description="A name from /health; may be left out where one model fits."),
     ] = None
 
@@ -91,10 +98,11 @@ class Look(Question):
     """A text to look at: which map of the model to show."""
 
     target: Annotated[
-        str | None, Field(description="What the model should write, instead of its own answer.")
+        Whole | None, Field(description="What the model should write, instead of its own answer.")
     ] = None
     map: Annotated[
-        str | None, Field(description="`cross`, `encoder`, `pooling`, ...; the usual if left out.")
+        Whole | None,
+        Field(description="`cross`, `encoder`, `pooling`, ...; the usual if left out."),
     ] = None
     layer: Annotated[int | None, Field(description="From 1, -1 is the last.", ge=-1, le=1000)] = (
         None
@@ -211,6 +219,9 @@ class ModelFacts(_Message):
     writes: Annotated[bool, Field(description="Whether it writes its answer word by word.")]
     labels: list[str]
     beam: int
+    verdict: Annotated[
+        str, Field(description="How far its attention explains, if `regard trust` has asked.")
+    ]
 
 
 class Health(_Message):

@@ -15,7 +15,7 @@ export class ClassifiedView {
       aim: (index) => this.aim(index),
       choose: (index) => this.choose(index),
     });
-    this.words.shade(answer.attention);
+    this.words.shade(answer.attention, Math.max(...answer.attention));
     const { strength } = pane.state;
     this.words.mark("hidden-word", Object.keys(strength).filter((i) => strength[i] === 0).map(Number));
     this.words.mark("edited-word", Object.keys(strength).filter((i) => strength[i] > 0).map(Number));

@@ -3,6 +3,7 @@
 import { get } from "./client.js";
 import { h } from "./dom.js";
 import { themeButton } from "./theme.js";
+import { prose } from "./words.js";
 
 class Docs {
   constructor(root, api, health) {
@@ -10,7 +11,7 @@ class Docs {
     this.health = health;
     root.replaceChildren(
       h("header", {},
-        h("div", {}, h("h1", {}, `${api.info.title} API`), h("p", { class: "facts" }, api.info.description)),
+        h("div", {}, h("h1", {}, `${api.info.title} API`), h("p", { class: "facts" }, prose(api.info.description))),
         h("div", { class: "corner" }, themeButton(root), h("a", { class: "api", href: "/" }, "Web app"), h("a", { class: "api", href: "/openapi.json" }, "openapi.json"))),
       ...Object.entries(api.paths).flatMap(([path, calls]) => Object.entries(calls).map(([method, call]) => this.call(path, method, call))));
     root.dataset.ready = "";
@@ -22,7 +23,7 @@ class Docs {
     const refusals = Object.entries(call.responses).filter(([status]) => status !== "200");
     return h("section", { class: "call", "aria-label": `${method.toUpperCase()} ${path}` },
       h("h2", {}, h("code", { class: "method" }, method.toUpperCase()), " ", h("code", {}, path)),
-      h("p", {}, call.description ?? call.summary),
+      h("p", {}, prose(call.description ?? call.summary)),
       body ? this.fields("Request", body) : null,
       found ? this.fields("Answer", found) : null,
       refusals.length ? h("p", { class: "fact" }, "Otherwise: ", refusals.map(([status, { description }]) => `${status} ${description}`).join(" ")) : null,
@@ -40,7 +41,7 @@ class Docs {
         h("table", {}, h("tbody", {}, Object.entries(properties).map(([name, field]) => h("tr", {},
           h("th", { scope: "row" }, h("code", {}, name), title === "Request" && required.includes(name) ? " *" : ""),
           h("td", {}, h("code", {}, this.type(field))),
-          h("td", {}, field.description ?? "")))))));
+          h("td", {}, prose(field.description ?? ""))))))));
   }
 
   type(field) {
@@ -56,7 +57,7 @@ class Docs {
   }
 
   attempt(path, method, body) {
-    const field = body ? h("textarea", { rows: "3", spellcheck: "false", "aria-label": `Body for ${path}` }) : null;
+    const field = body ? h("textarea", { rows: "5", spellcheck: "false", "aria-label": `Body for ${path}` }) : null;
     if (field) field.value = JSON.stringify(this.example(path), null, 1);
     const result = h("pre", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Answer of ${path}`, hidden: true });
     const send = async () => {

@@ -3,6 +3,7 @@
 import { ask, askAloud } from "./client.js";
 import { ClassifiedView } from "./classified.js";
 import { h } from "./dom.js";
+import { prose } from "./words.js";
 import { WrittenView } from "./written.js";
 
 const PATHS = { translation: "/translate", summarization: "/summarize", classification: "/classify" };
@@ -61,9 +62,9 @@ export class Pane {
     const running = (this.running = new AbortController());
     this.element.setAttribute("aria-busy", "true");
     this.told(null);
-    this.chips();
     try {
       if (this.steered && !this.base) this.base = await ask(this.path, this.question(false), running);
+      this.chips();
       const answer = this.facts.writes
         ? await askAloud(this.path, this.question(true), (draft) => this.draft(draft), running)
         : await ask(this.path, this.question(true), running);
@@ -96,15 +97,26 @@ export class Pane {
     const View = this.facts.task === "classification" ? ClassifiedView : WrittenView;
     this.view = new View(this, answer, this.base);
     const said = answer.answer ? answer.answer.text : answer.label;
-    this.body.replaceChildren(this.view.element, this.whole(said));
+    this.body.replaceChildren(this.view.element, ...this.trust(answer), this.whole(said));
     this.say(`${this.state.model}: ${said}`);
   }
 
+  // How far attention may be believed: what `regard trust` found, or that nobody has asked.
+  trust({ reading }) {
+    const { verdict } = this.facts;
+    const advice = "Attention shows where a model looked, not why it answered so; `regard trust` asks how far it explains.";
+    return [
+      verdict ? h("p", { class: "verdict" }, verdict) : h("p", { class: "fact" }, prose(advice)),
+      reading ? h("p", { class: "fact" }, `Attention is read ${reading}.`) : null,
+    ].filter(Boolean);
+  }
+
   whole(said) {
+    const changed = this.state.hide.length || Object.keys(this.state.strength).length;
     const query = new URLSearchParams({ model: this.state.model, text: this.text });
     if (this.facts.writes && said) query.set("target", said);
     return h("p", { class: "whole" }, h("a", { href: `/view?${query}`, target: "_blank", rel: "noopener" }, "All layers and heads"),
-      h("span", { class: "fact" }, " Attention shows where a model looked, not why it answered so."));
+      changed ? h("span", { class: "fact" }, " as they are without the change") : null);
   }
 
   told(problem) {

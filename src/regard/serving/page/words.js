@@ -57,8 +57,8 @@ export class Words {
     this.buttons.forEach((button, i) => button.setAttribute("tabindex", i === index ? "0" : "-1"));
   }
 
-  shade(weights) {
-    const peak = Math.max(...(weights ?? []), 1e-9);
+  // `peak` is the largest weight of the whole map, so that what is small everywhere stays pale.
+  shade(weights, peak) {
     this.buttons.forEach((button, i) => {
       const share = weights ? weights[i] / peak : 0;
       button.style.setProperty("--share", `${(DEEPEST * share).toFixed(1)}%`);
@@ -84,6 +84,11 @@ export function ranking(pairs, most = 5) {
     bar.style.inlineSize = `${(100 * weight) / peak}%`;
     return h("li", {}, bar, h("bdi", { class: "token" }, short(name, 40)), h("span", { class: "value" }, weight.toFixed(3)));
   }));
+}
+
+// Text with `code` in it, as documentation writes it.
+export function prose(text) {
+  return text.split("`").map((part, index) => index % 2 ? h("code", {}, part) : part);
 }
 
 export function nameOf(word) {

@@ -10,6 +10,7 @@ export class WrittenView {
     this.pane = pane;
     this.answer = answer;
     this.pinned = null;
+    this.peak = Math.max(...answer.attention.map((row) => Math.max(...row)));
     const picks = !pane.facts.writes;
     this.source = new Words(answer.source, {
       label: "What it read",
@@ -63,12 +64,12 @@ export class WrittenView {
     const [at, of] = index === null ? (this.pinned ?? [null, null]) : [side, index];
     const [own, other] = at === "source" ? [this.source, this.target] : [this.target, this.source];
     for (const words of [this.source, this.target]) {
-      words.shade(null);
+      words.shade(null, 1);
       words.mark("aimed", []);
     }
     if (at === null) return;
     own.mark("aimed", [of]);
-    other.shade(this.weights(at, of));
+    other.shade(this.weights(at, of), this.peak);
     if (index !== null) this.pane.say(this.spoken(at, of));
   }
 
