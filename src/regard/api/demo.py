@@ -57,8 +57,8 @@ def demo(
     out: str | PathLike[str] = "demo-run",
     *,
     inputs: Sequence[str] = ("jeudi 3 mai 2018", "3. Mai 2018", "5/3/18 [en-US]"),
-    examples: int = 40_000,
-    epochs: int = 3,
+    examples: int = 60_000,
+    epochs: int = 2,
     seed: int = 1,
     watcher: Watcher | None = None,
 ) -> Demo:

@@ -12,8 +12,8 @@ __all__ = ["demo"]
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for what it leaves behind.")] = Path("demo-run"),
-    examples: Annotated[int, typer.Option(min=1, help="Dates to learn from.")] = 40_000,
-    epochs: Annotated[int, typer.Option(min=1, help="How often each is seen.")] = 3,
+    examples: Annotated[int, typer.Option(min=1, help="Dates to learn from.")] = 60_000,
+    epochs: Annotated[int, typer.Option(min=1, help="How often each is seen.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same model.")] = 1,
 ) -> None:
     """Train, score and look at a small attention model: about three minutes on two cores.
