@@ -58,7 +58,8 @@ def attend(
         seed: of the dropout; the same seed leaves out the same weights.
         watch: names of statistics to compute along with the output where a kernel can:
             `"entropy"`, `"topk"`, `"pool"`, `"received"`. Everything can be asked of the map
-            later, too.
+            later, too. Of what a kernel found along with the output only the entropy has a
+            gradient.
 
     Returns:
         The output, `(..., queries, values)`, and the `AttentionMap` of the weights, which costs
