@@ -28,7 +28,7 @@ _ROOMS = {
 }
 _SUBMODULES = ("layers", "masks", "normalizers", "positions", "scores")
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "AttentionMap",
     "__version__",
     "attend",
