@@ -106,3 +106,11 @@ def test_intervals_are_looked_for_once():
     lazy.rows.intervals(grid)
     lazy.rows.intervals(grid)
     assert looked == [256, 256, 88]
+
+
+def test_keys_beyond_the_padding_mask_do_not_exist_yet():
+    # A static cache: room for nine keys, seven of which were seen.
+    seen = torch.ones(2, 7, dtype=torch.bool)
+    lazy, dense = both(q=1, k=9, **{**CASES["causal"], "attention_mask": seen, "q_offset": 8})
+    assert torch.equal(lazy.rows.tile_of(slice(0, 1)), dense)
+    assert not dense[..., 7:].any()
