@@ -334,7 +334,9 @@ class Classifier(Model):
         if weights is None:
             weights = explained(self.network).attention([encoding.ids[: len(tokens)]])[0]
         reader = Tokens.of(["reader"], special=["reader"])
-        return AttentionRecord.of(weights[:, None], reader, tokens, verdict=self.verdict)
+        return AttentionRecord.of(
+            weights[:, None], reader, tokens, kind="pooling", verdict=self.verdict
+        )
 
     @torch.no_grad()
     def _view(self, encoding: Encoding) -> tuple[Maps, AttentionRecord]:

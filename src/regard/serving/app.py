@@ -50,6 +50,7 @@ def create_app(models: Hall, *, limits: Limits | None = None, loopback: bool = T
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        desk.open()
         yield
         desk.close()
 

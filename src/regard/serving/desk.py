@@ -37,7 +37,11 @@ class Desk:
         self._limits = limits
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
-        self._closing = False
+        self._open = False
+
+    def open(self) -> None:
+        """Begin to take questions."""
+        self._open = True
         self._thread = threading.Thread(target=self._work, name="regard-desk", daemon=True)
         self._thread.start()
 
@@ -53,11 +57,11 @@ class Desk:
             item: the question.
 
         Raises:
-            Refusal: the queue is full, or the desk is closed.
+            Refusal: the queue is full, or the desk is not open.
         """
         job = _Job(key, answer, item)
         with self._changed:
-            if self._closing:
+            if not self._open:
                 raise stopping()
             if len(self._jobs) >= self._limits.waiting:
                 raise busy(len(self._jobs))
@@ -79,7 +83,7 @@ class Desk:
     def close(self) -> None:
         """Take nothing new, answer what waits, and end."""
         with self._changed:
-            self._closing = True
+            self._open = False
             self._changed.notify()
         self._thread.join()
 
@@ -91,7 +95,7 @@ class Desk:
 
     def _next(self) -> list[_Job]:
         with self._changed:
-            while not self._jobs and not self._closing:
+            while not self._jobs and self._open:
                 self._changed.wait()
             key = self._jobs[0].key if self._jobs else None
             alike = [job for job in self._jobs if job.key == key][: self._limits.together]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from os import PathLike
 
 import uvicorn
@@ -52,7 +53,7 @@ def serve(
     )
     name = f"[{host}]" if ":" in host else host
     ready(f"http://{name}:{bound.getsockname()[1]}/")
-    with bound:
+    with bound, suppress(KeyboardInterrupt):  # which uvicorn raises anew once it has stopped
         uvicorn.Server(config).run(sockets=[bound])
 
 
