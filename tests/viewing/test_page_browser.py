@@ -297,8 +297,8 @@ def test_downloads(layers, look, view, tmp_path):
 @pytest.mark.parametrize("view", ["overview", "map", "links", "text"])
 def test_widths_and_themes(layers, look, device, theme, view):
     tab = look(layers, f"#view={view}&track=3&query=3", device=device, theme=theme)
-    wide = tab.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-    assert wide[0] <= wide[1]  # no sideways scrolling
+    wide = tab.evaluate("document.documentElement.scrollWidth")
+    assert wide <= device["viewport"]["width"]  # no sideways scrolling
     assert tab.locator("#record").get_attribute("data-theme") == theme
     poor = tab.evaluate(CONTRAST)
     assert poor == []
@@ -345,7 +345,7 @@ def test_fingers_pan_and_choose_on_a_phone(weights, look):
     assert value(tab) != before
 
 
-def test_wheel_and_drag(weights, look):
+def test_wheel_and_drag(weights, look, tmp_path):
     tokens = [f"t{i}" for i in range(200)]
     tab = look(AttentionRecord.of(weights(1, 200, 200), tokens), "#view=map")
     box = tab.locator("canvas[tabindex]").bounding_box()
@@ -364,6 +364,10 @@ def test_wheel_and_drag(weights, look):
     tab.wait_for_timeout(300)
     pictures.append(tab.locator("canvas[tabindex]").screenshot())
     assert len(set(pictures)) == 3
+    address = tab.evaluate("location.hash")
+    again = look(tmp_path / "page.html", address)
+    again.wait_for_timeout(400)
+    assert again.evaluate("location.hash") == address
     tab.locator("canvas[tabindex]").focus()
     tab.keyboard.press("0")
     playwright.expect(tab.locator(".unseen")).to_have_text("All in view")
@@ -387,8 +391,7 @@ def test_odd_tokens(odd_tokens, weights, look, view):
             assert tab.locator(".running [aria-selected=true]").first.get_attribute(
                 "data-index"
             ) == str(min(i + 1, n - 1))
-    wide = tab.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-    assert wide[0] <= wide[1]
+    assert tab.evaluate("document.documentElement.scrollWidth") <= DESKTOP["viewport"]["width"]
     for name in ("PNG", "SVG", "CSV"):
         assert downloaded(tab, name)
 

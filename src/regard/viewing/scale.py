@@ -25,7 +25,10 @@ DECADES = 4
 
 _HUE = 262.0
 _LIGHTNESS = {"light": (0.985, 0.30), "dark": (0.20, 0.93)}
-_CHROMA = {"light": (0.004, 0.17, 0.13), "dark": (0.02, 0.16, 0.06)}  # at 0, 1/2 and 1
+_CHROMA = {
+    "light": (0.004, 0.17, 0.13),
+    "dark": (0.02, 0.16, 0.03),
+}  # at 0, 1/2 and 1, all of it inside sRGB
 
 
 def shade(weights: FloatArray, scale: Scale = "linear") -> FloatArray:
@@ -67,13 +70,7 @@ def palette(theme: Theme = "light") -> NDArray[np.uint8]:
     steps = np.linspace(0, 1, 256)
     lightness = np.interp(steps, (0, 1), _LIGHTNESS[theme])
     chroma = np.interp(steps, (0, 0.5, 1), _CHROMA[theme])
-    # Out-of-gamut colours lose chroma, never lightness, which is what carries the weight.
-    rgb = _srgb(lightness, chroma)
-    for _ in range(40):
-        outside = ((rgb < 0) | (rgb > 1)).any(axis=1)
-        chroma = np.where(outside, chroma * 0.97, chroma)
-        rgb = _srgb(lightness, chroma)
-    return np.round(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
+    return np.round(_srgb(lightness, chroma) * 255).astype(np.uint8)
 
 
 def contrast(color: NDArray[np.uint8]) -> str:

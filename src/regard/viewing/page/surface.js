@@ -115,7 +115,7 @@ export class SvgSurface {
     const anchor = { left: null, center: "middle", right: "end" }[align];
     const transform = turn ? `rotate(${turn} ${x.toFixed(2)} ${y.toFixed(2)})` : null;
     const shared = { "font-size": size, "font-weight": weight, fill: color, "text-anchor": anchor, transform };
-    this.add("text", { x, y, "dominant-baseline": "central", ...shared }).textContent = legal(text);
+    this.add("text", { x, y, "dominant-baseline": "central", ...shared }).textContent = text;
   }
 
   curve(x1, y1, x2, y2, { color, line, opacity = null }) {
@@ -152,9 +152,4 @@ export class SvgSurface {
   toString() {
     return new XMLSerializer().serializeToString(this.root);
   }
-}
-
-// XML has no way to write these, not even escaped.
-function legal(text) {
-  return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "�");
 }
