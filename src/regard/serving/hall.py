@@ -31,7 +31,7 @@ __all__ = ["Hall", "WriteItem", "classify", "instead", "look", "record", "write"
 Hear: TypeAlias = Callable[[str], None]
 AnyWriter: TypeAlias = Translator | Writer
 
-_TASKS: Mapping[str, type[Model]] = {
+_TASKS: Mapping[str, type] = {
     "translation": Translator,
     "summarization": Summarizer,
     "classification": Classifier,
@@ -133,8 +133,7 @@ def write(name: str, model: Model, items: Sequence[WriteItem]) -> list[m.Written
     settings = model.decoding(
         {**values, "n_best": settings.beam if settings.method == "beam" else 1}
     )
-    verb = model.translate if isinstance(model, Translator) else model.summarize
-    answers = verb(
+    answers = _verb(model)(
         texts,
         settings=settings,
         prefix=[_line(item.question.begin) for item in items],
@@ -209,6 +208,10 @@ def _facts(name: str, model: Model) -> m.ModelFacts:
 
 def _line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _verb(model: AnyWriter) -> Callable[..., Sequence[Translation | Summary]]:
+    return model.translate if isinstance(model, Translator) else model.summarize
 
 
 def _tell(hear: Hear | None, text: str) -> None:
@@ -297,8 +300,7 @@ def _instead(model: AnyWriter, question: m.Instead) -> m.NextWords:
     # More than asked for: several pieces may begin the same word.
     ways = model.next_words(text, begin, hidden=hidden, count=question.count + 3)
     settings = model.decoding({"method": "greedy", "n_best": 1})
-    verb = model.translate if isinstance(model, Translator) else model.summarize
-    answers = verb(
+    answers = _verb(model)(
         [text] * len(ways),
         settings=settings,
         prefix=[way for way, _ in ways],
