@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,11 @@ from regard.api.records import Maps
 from regard.errors import InputError
 from regard.viewing import AttentionRecord, Tokens
 
-__all__ = ["Answer", "Classification", "Continuation", "Summary", "Translation", "View"]
+__all__ = ["Answer", "Classification", "Continuation", "Reading", "Summary", "Translation", "View"]
 
 View = Callable[[], tuple[Maps, AttentionRecord]]
+Reading: TypeAlias = Literal["enters", "leaves"]
+Along = Callable[[Reading | None], AttentionRecord]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -28,7 +31,7 @@ class Answer:
 
     tokens: tuple[str, ...] = ()
     view: View | None = field(default=None, repr=False)
-    along: Callable[[], AttentionRecord] | None = field(default=None, repr=False)
+    along: Along | None = field(default=None, repr=False)
 
     @property
     def maps(self) -> Maps:
@@ -43,17 +46,21 @@ class Answer:
         """
         return self._views[1]
 
-    def aligned(self) -> AttentionRecord:
+    def aligned(self, reading: Reading | None = None) -> AttentionRecord:
         """Where it looked as it wrote this answer: one map, the mean over heads, made already.
 
         Unlike `look`, which reads the answer once more, it keeps to what was knocked out, and in
         beam search it follows the beam's own ancestry. An answer that was not written step by step
         shows all it has.
 
+        Args:
+            reading: whether a word shows where the decoder looked as the word entered it (was read
+                back), or as it left it (was written); `None` for the model's own way.
+
         Raises:
             InputError: the text was empty.
         """
-        return self.along() if self.along is not None else self.look()
+        return self.along(reading) if self.along is not None else self.look()
 
     @cached_property
     def _views(self) -> tuple[Maps, AttentionRecord]:

@@ -283,7 +283,7 @@ class Classifier(Model):
         ):
             row = self._probabilities(self.network(batch, lengths).logits)[0]
         answer = self._answer(encoding, row)
-        return replace(answer, view=None, along=lambda: self._pooled(encoding, weights))
+        return replace(answer, view=None, along=lambda _: self._pooled(encoding, weights))
 
     @property
     def pools(self) -> bool:
@@ -319,7 +319,7 @@ class Classifier(Model):
             probabilities={self.labels[i]: float(row[i]) for i in order},
             tokens=tuple(encoding.surfaces),
             view=lambda: self._view(encoding),
-            along=lambda: self._pooled(encoding),
+            along=lambda _: self._pooled(encoding),
         )
 
     def _read(self, encoding: Encoding) -> Tokens:

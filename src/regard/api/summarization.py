@@ -163,7 +163,7 @@ class Writer(Summarizer, TextToText):
             score=hypothesis.score,
             tokens=tokens.pieces[1:],
             view=lambda: self._view(source, hypothesis.ids),
-            along=lambda: self._along(source, hypothesis),
+            along=lambda reading: self._along(source, hypothesis, reading),
         )
 
 

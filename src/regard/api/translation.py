@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regard.api.answers import Translation
+from regard.api.answers import Reading, Translation
 from regard.api.base import (
     Evaluation,
     Model,
@@ -278,17 +278,19 @@ class TextToText(Model):
             "target": written_tokens(self.target, self.spell(written, source.own)),
         }
 
-    def _along(self, source: Source, hypothesis: Hypothesis) -> AttentionRecord:
+    def _along(
+        self, source: Source, hypothesis: Hypothesis, reading: Reading | None
+    ) -> AttentionRecord:
         """What decoding kept: no pass of its own, one map."""
+        hypothesis = hypothesis.read(reading or hypothesis.reading)
         tokens = self._tokens(source, hypothesis.ids)
         written = tokens["target"].take(range(1, len(tokens["target"])))
         track = Track("cross", "cross", "target", "source", hypothesis.alignment)
-        reading = f"at the step where the target token {hypothesis.reading} the decoder"
         return AttentionRecord(
             {**tokens, "target": written},
             (track,),
             source.encoding.text,
-            f"{reading}, mean of heads",
+            f"at the step where the target token {hypothesis.reading} the decoder, mean of heads",
             verdict=self.verdict,
         )
 
@@ -387,7 +389,7 @@ class Translator(TextToText):
             alignment=hypothesis.alignment,
             axes=(tokens, sources),
             view=lambda: self._view(source, hypothesis.ids),
-            along=lambda: self._along(source, hypothesis),
+            along=lambda reading: self._along(source, hypothesis, reading),
         )
 
 

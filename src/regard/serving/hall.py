@@ -18,6 +18,7 @@ from regard.api import (
     Translator,
     Writer,
 )
+from regard.api.answers import Reading
 from regard.api.load import load
 from regard.api.views import chosen
 from regard.errors import InputError, nearest
@@ -140,7 +141,8 @@ def write(name: str, model: Model, items: Sequence[WriteItem]) -> list[m.Written
         hidden=[_pieces(model, t, i.question.hide) for t, i in zip(texts, items, strict=True)],
         hear=lambda index, text: _tell(items[index].hear, text),
     )
-    return [_written(name, answer) for answer in answers]
+    pairs = zip(answers, items, strict=True)
+    return [_written(name, answer, item.question.reading) for answer, item in pairs]
 
 
 def instead(name: str, model: Model, items: Sequence[m.Instead]) -> list[m.NextWords]:
@@ -250,7 +252,7 @@ def _word_of(tokens: Tokens, largest: int) -> list[int]:
     return numbers
 
 
-def _written(name: str, answer: Translation | Summary) -> m.Written:
+def _written(name: str, answer: Translation | Summary, reading: Reading | None = None) -> m.Written:
     if not answer.source.strip():
         nothing = m.Side(text=answer.source, words=[])
         return m.Written(
@@ -262,7 +264,7 @@ def _written(name: str, answer: Translation | Summary) -> m.Written:
             reading="",
             alternatives=[],
         )
-    record = answer.aligned().words()
+    record = answer.aligned(reading).words()
     return m.Written(
         model=name,
         source=_side(record.tokens["source"], answer.source),

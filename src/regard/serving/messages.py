@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -67,6 +67,13 @@ class Write(Question):
     ] = None
     begin: Begin = ""
     hide: Hide = []
+    reading: Annotated[
+        Literal["enters", "leaves"] | None,
+        Field(
+            description="Attention of a word as it enters the decoder (is read back) or as it leaves "
+            "it (is written); the model's own way if left out."
+        ),
+    ] = None
     stream: Annotated[
         bool, Field(description="Answer in server-sent events: `draft`s, then `answer` or `error`.")
     ] = False

@@ -13,10 +13,11 @@ export function read() {
         .map(([word, factor]) => [word, Number(factor)]),
     ),
   }));
-  return { text: found.get("text") ?? "", panes };
+  const reading = found.get("reading") === "enters" ? "enters" : "leaves";
+  return { text: found.get("text") ?? "", reading, panes };
 }
 
-export function write({ text, panes }) {
+export function write({ text, reading, panes }) {
   const said = new URLSearchParams();
   for (const { model } of panes) said.append("model", model);
   panes.forEach(({ begin, hide, strength }, index) => {
@@ -25,6 +26,7 @@ export function write({ text, panes }) {
     const factors = Object.entries(strength);
     if (factors.length) said.set(`strength.${index}`, factors.map((pair) => pair.join(":")).join(","));
   });
+  if (reading === "enters") said.set("reading", reading);
   if (text) said.set("text", text);
   history.replaceState(null, "", `#${said}`);
 }

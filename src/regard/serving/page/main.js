@@ -25,6 +25,8 @@ class App {
     this.first = h("select", { id: "model", onchange: () => this.chosen() }, options(null).filter(Boolean));
     this.second = h("select", { id: "second", onchange: () => this.chosen() });
     this.input = h("textarea", { id: "text", rows: "4", spellcheck: "false", dir: "auto", placeholder: "Type or paste a text", onkeydown: (event) => this.key(event), oninput: () => this.count() });
+    this.reading = h("select", { id: "reading", onchange: () => this.chosen() },
+      h("option", { value: "leaves" }, "as they were written"), h("option", { value: "enters" }, "as they were read back"));
     this.button = h("button", { type: "submit", class: "main" });
     this.length = h("span", { class: "fact" });
     this.voice = h("p", { class: "unseen", role: "status", "aria-live": "polite" });
@@ -37,7 +39,8 @@ class App {
       h("form", { class: "ask", onsubmit: (event) => { event.preventDefault(); this.run(); } },
         h("div", { class: "controls" },
           h("span", { class: "choice" }, h("label", { for: "model" }, "Model"), this.first),
-          h("span", { class: "choice" }, h("label", { for: "second" }, "Compare with"), this.second)),
+          h("span", { class: "choice" }, h("label", { for: "second" }, "Compare with"), this.second),
+          this.readings = h("span", { class: "choice" }, h("label", { for: "reading" }, "Words looked"), this.reading)),
         h("label", { for: "text", class: "unseen" }, "Text"), this.input,
         h("div", { class: "send" }, this.button, h("span", { class: "fact help" }, "or Ctrl+Enter"), this.length)),
       this.stage, this.voice);
@@ -54,12 +57,14 @@ class App {
     this.second.replaceChildren(h("option", { value: "" }, "nothing"), ...alike.map(({ name }) => h("option", { value: name }, name)));
     this.second.value = alike.some(({ name }) => name === before) ? before : "";
     this.second.disabled = !alike.length;
+    this.readings.hidden = !this.facts.writes;
     this.button.textContent = VERBS[this.facts.task];
     this.count();
   }
 
   restore() {
-    const { text, panes } = address.read();
+    const { text, reading, panes } = address.read();
+    this.reading.value = reading;
     const known = panes.filter(({ model }) => this.models.some(({ name }) => name === model));
     if (known.length) this.first.value = known[0].model;
     this.offer();
@@ -103,7 +108,7 @@ class App {
   }
 
   changed() {
-    address.write({ text: this.input.value, panes: this.panes.map(({ state }) => state) });
+    address.write({ text: this.input.value, reading: this.reading.value, panes: this.panes.map(({ state }) => state) });
   }
 
   count() {

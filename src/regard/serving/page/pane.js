@@ -86,7 +86,8 @@ export class Pane {
     const { model, begin, hide, strength } = this.state;
     const common = { model, text: this.text };
     if (this.facts.task === "classification") return steered ? { ...common, strength } : common;
-    return steered ? { ...common, begin, hide } : common;
+    const written = { ...common, reading: this.app.reading.value };
+    return steered ? { ...written, begin, hide } : written;
   }
 
   draft(text) {
@@ -105,9 +106,10 @@ export class Pane {
   trust({ reading }) {
     const { verdict } = this.facts;
     const advice = "Attention shows where a model looked, not why it answered so; `regard trust` asks how far it explains.";
+    const facts = [verdict ? "" : advice, reading ? `Attention is read ${reading}.` : ""].filter(Boolean).join(" ");
     return [
-      verdict ? h("p", { class: "verdict" }, verdict) : h("p", { class: "fact" }, prose(advice)),
-      reading ? h("p", { class: "fact" }, `Attention is read ${reading}.`) : null,
+      verdict ? h("p", { class: "verdict" }, verdict) : null,
+      facts ? h("p", { class: "fact" }, prose(facts)) : null,
     ].filter(Boolean);
   }
 

@@ -125,17 +125,17 @@ export class WrittenView {
       event.preventDefault();
       if (field.value.trim()) this.pane.steer({ begin: `${begin} ${field.value}`.trim() });
     } }, field, h("button", { type: "submit", class: "act" }, "Go on from there"));
-    this.fill(list, begin);
+    this.fill(list, begin, words[index].text);
     return h("section", {}, h("h3", {}, "Say instead"), list, form);
   }
 
-  async fill(list, begin) {
+  async fill(list, begin, said) {
     const { model, hide } = this.pane.state;
     try {
       const { choices } = await ask("/instead", { model, text: this.pane.text, begin, hide });
       list.replaceChildren(...choices.map(({ word, probability, text }) => h("li", {},
-        h("button", { type: "button", class: "way", title: text.slice(0, 400), onclick: () => this.pane.steer({ begin: `${begin} ${word}`.trim() }) },
-          h("bdi", { class: "token" }, short(word, 40)), h("span", { class: "value" }, probability.toFixed(3))))));
+        h("button", { type: "button", class: "way", title: text.slice(0, 400), disabled: word === said, onclick: () => this.pane.steer({ begin: `${begin} ${word}`.trim() }) },
+          h("bdi", { class: "token" }, short(word, 40)), h("span", { class: "value" }, word === said ? "said, " : "", probability.toFixed(3))))));
       if (!choices.length) list.replaceChildren(h("li", { class: "fact" }, "nothing else is likely here"));
     } catch (error) {
       list.replaceChildren(h("li", { class: "fact" }, error.message));

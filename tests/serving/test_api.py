@@ -1,0 +1,300 @@
+"""Every endpoint against tiny models: right answers, and refusals that say what to do."""
+
+import json
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+import regard
+from regard.decoding import DecodingSettings
+from regard.errors import InputError
+from regard.serving import Hall, Limits, create_app
+
+TEXT = "der alt mann sieht die katze ."
+
+
+@pytest.fixture(scope="module")
+def client(models):
+    with TestClient(create_app(models), base_url="http://localhost") as client:
+        yield client
+
+
+def answer(client, path, status=200, **question):
+    response = client.post(path, json=question)
+    assert response.status_code == status, response.text
+    return response.json()
+
+
+def test_translating(client, models):
+    found = answer(client, "/translate", text=TEXT, model="de-en")
+    model = models.models["de-en"]
+    expected = model.translate(TEXT, settings=DecodingSettings(n_best=5))[0]
+    assert found["answer"]["text"] == expected.text
+    assert [other["text"] for other in found["alternatives"]] == [
+        a.text for a in expected.alternatives
+    ]
+    assert [word["text"] for word in found["source"]["words"]] == [*TEXT.split(), "</s>"]
+    assert len(found["answer"]["words"]) == len(found["attention"])
+    np.testing.assert_allclose(np.sum(found["attention"], axis=1), 1.0, atol=1e-3)
+    for word in found["answer"]["words"]:
+        assert found["answer"]["text"][word["start"] : word["end"]] == word["text"]
+
+
+def test_greedy_has_no_alternatives(client):
+    assert answer(client, "/translate", text=TEXT, model="de-en", beam=1)["alternatives"] == []
+
+
+def test_a_forced_beginning(client):
+    found = answer(client, "/translate", text=TEXT, model="de-en", begin="a dog")
+    assert found["answer"]["text"].startswith("a dog ")
+
+
+def test_a_hidden_word_gets_no_attention(client):
+    plain = answer(client, "/translate", text=TEXT, model="de-en")
+    found = answer(client, "/translate", text=TEXT, model="de-en", hide=[1, 3])
+    weights = np.array(found["attention"])
+    assert not weights[:, [1, 3]].any()
+    assert np.array(plain["attention"])[:, 1].any()
+    np.testing.assert_allclose(weights.sum(1), 1.0, atol=1e-3)
+
+
+def test_both_readings_of_attention(client, models):
+    question = {"text": TEXT, "model": "de-en"}
+    enters = answer(client, "/translate", reading="enters", **question)
+    leaves = answer(client, "/translate", reading="leaves", **question)
+    assert enters == answer(client, "/translate", **question)
+    assert leaves["reading"].startswith("at the step where the target token leaves the decoder")
+    # The step that a word enters is the one that the next word leaves.
+    assert enters["attention"][:-1] == leaves["attention"][1:]
+
+
+def test_hiding_everything_is_answered(client):
+    found = answer(client, "/translate", text="der mann", model="de-en", hide=[0, 1, 2])
+    assert not np.array(found["attention"]).any()
+
+
+def test_streaming_ends_in_the_same_answer(client):
+    question = {"text": TEXT, "model": "de-en"}
+    response = client.post("/translate", json={**question, "stream": True})
+    assert response.headers["content-type"].startswith("text/event-stream")
+    events = [block.split("\n") for block in response.text.strip().split("\n\n")]
+    names = [event.removeprefix("event: ") for event, _ in events]
+    assert names[-1] == "answer"
+    assert set(names[:-1]) <= {"draft"}
+    final = json.loads(events[-1][1].removeprefix("data: "))
+    assert final == answer(client, "/translate", **question)
+
+
+def test_a_stream_that_fails_says_so(client):
+    response = client.post(
+        "/translate", json={"text": "der", "model": "de-en", "hide": [7], "stream": True}
+    )
+    assert response.text.startswith("event: error\ndata: ")
+    assert "word 7 of a text of 2 words" in response.text
+
+
+def test_what_else_could_be_said(client):
+    found = answer(client, "/instead", text=TEXT, model="de-en", begin="the", count=3)
+    assert len(found["choices"]) == 3
+    probabilities = [choice["probability"] for choice in found["choices"]]
+    assert probabilities == sorted(probabilities, reverse=True)
+    for choice in found["choices"]:
+        assert choice["text"].startswith(f"the {choice['word']}")
+    likeliest = answer(client, "/translate", text=TEXT, model="de-en", beam=1, begin="the")
+    assert found["choices"][0]["text"] == likeliest["answer"]["text"]
+
+
+def test_classifying(client, models):
+    found = answer(client, "/classify", text="the film was good")
+    expected = models.models["mood"].classify("the film was good")[0]
+    assert found["label"] == expected.label == "positive"
+    assert {p["label"]: p["probability"] for p in found["probabilities"]} == pytest.approx(
+        expected.probabilities
+    )
+    assert sum(found["attention"]) == pytest.approx(1.0, abs=1e-3)
+    assert found["attention"][3] == max(found["attention"])
+
+
+def test_another_strength_of_attention(client, models):
+    text = "the film was good"
+    plain = answer(client, "/classify", text=text)
+    found = answer(client, "/classify", text=text, strength={"3": 0})
+    rest = np.array(plain["attention"][:3])
+    assert found["attention"][3] == 0.0
+    record = models.models["mood"].classify(text)[0].aligned().tracks[0].weights[:, 0, :3]
+    np.testing.assert_allclose(
+        found["attention"][:3], (record / record.sum(1, keepdims=True)).mean(0), atol=1e-4
+    )
+    assert rest.shape == (3,)
+    assert _positive(found) < _positive(plain)
+    more = answer(client, "/classify", text=text, strength={"3": 10, "0": 1})
+    assert _positive(more) > _positive(plain)
+    same = answer(client, "/classify", text=text, strength={"3": 1})
+    assert _positive(same) == pytest.approx(_positive(plain), abs=1e-6)
+
+
+def _positive(found):
+    return next(p["probability"] for p in found["probabilities"] if p["label"] == "positive")
+
+
+def test_summarising_by_picking(client):
+    text = "der mann sieht die katze . ein hund jagt die frau ."
+    found = answer(client, "/summarize", text=text)
+    assert [word["text"] for word in found["source"]["words"]] == [text[:26], text[27:]]
+    assert found["answer"]["text"] in text
+    assert sum(found["attention"][0]) == pytest.approx(1.0, abs=1e-3)
+    told = answer(client, "/summarize", 422, text=text, hide=[0])
+    assert "leave out 'begin' and 'hide'" in told["error"]
+
+
+def test_looking(client, models):
+    found = answer(client, "/look", text=TEXT, model="de-en", target="the man sees the cat .")
+    weights = np.array(found["map"]["weights"])
+    record = models.models["de-en"].look(TEXT, "the man sees the cat .")
+    np.testing.assert_allclose(weights, record.words().tracks[-1].dense(), atol=1e-5)
+    assert len(found["map"]["queries"]["words"]) == weights.shape[0]
+    assert found["reading"] == record.reading
+    told = answer(client, "/look", 422, text=TEXT, model="de-en", map="croos")
+    assert "cross" in told["error"]
+    told = answer(client, "/look", 422, text=TEXT, model="de-en", head=9)
+    assert told["error"] == "head 9 of 1; they are counted from 1"
+
+
+def test_an_empty_text_has_an_empty_answer(client):
+    for text in ("", " \n\t "):
+        assert answer(client, "/translate", text=text, model="de-en")["answer"]["words"] == []
+        assert answer(client, "/classify", text=text)["label"] == ""
+        assert answer(client, "/summarize", text=text)["attention"] == []
+        assert answer(client, "/instead", text=text, model="de-en")["choices"] == []
+        assert "look" in answer(client, "/look", 422, text=text, model="mood")["error"]
+
+
+def test_which_model(client):
+    told = answer(client, "/translate", 422, text=TEXT)
+    assert told["error"] == "say which model: 'model' is one of de-en, de-en-young, see /health"
+    told = answer(client, "/translate", 404, text=TEXT, model="de-eng")
+    assert told["error"] == "no model 'de-eng' here; did you mean 'de-en'?"
+    told = answer(client, "/translate", 422, text=TEXT, model="mood")
+    assert told["error"] == "'mood' is for classification; try /classify"
+    told = answer(client, "/instead", 422, text=TEXT, model="mood")
+    assert "does not write word by word" in told["error"]
+    for path in ("../mood", "/etc/passwd", "runs/mood", "."):
+        assert answer(client, "/classify", 404, text=TEXT, model=path)["error"].startswith(
+            "no model"
+        )
+
+
+def test_health_says_what_is_there(client):
+    found = client.get("/health").json()
+    assert found["status"] == "ok"
+    assert [model["name"] for model in found["models"]] == ["de-en", "de-en-young", "mood", "gist"]
+    assert (found["most_waiting"], found["most_characters"]) == (100, 5000)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"{", "JSON"),
+        (b'{"txet": "x"}', "text: Field required"),
+        (b'{"text": "x", "hide": [-1]}', "hide.0"),
+        (b'{"text": "x", "beam": 99}', "beam"),
+        (b'{"text": "x", "folder": "/etc"}', "folder: Extra inputs"),
+        (b"\xff\xfe", "see /docs"),
+        (b"[1]", "see /docs"),
+    ],
+)
+def test_what_cannot_be_understood(client, body, said):
+    response = client.post("/translate", content=body, headers={"content-type": "application/json"})
+    assert response.status_code == 422, response.text
+    assert said in response.json()["error"]
+
+
+def test_half_a_surrogate_pair_is_an_unknown_character(client):
+    body = b'{"text": "der \\ud800 mann", "model": "de-en"}'
+    response = client.post("/translate", content=body, headers={"content-type": "application/json"})
+    assert response.status_code == 200
+    assert response.json()["source"]["text"] == "der \ufffd mann"
+
+
+def test_texts_and_bodies_that_are_too_long(client):
+    told = answer(client, "/classify", 413, text="x" * 5001)
+    assert told["error"].startswith("'text' has 5,001 characters, at most 5,000 are taken; send it")
+    assert answer(client, "/translate", 413, text="x", begin="x" * 5001, model="de-en")
+    told = answer(client, "/translate", 413, text="der " * 1000, model="de-en")
+    assert "the text has 1,001 tokens, at most 256" in told["error"]
+    huge = client.post("/classify", content=b"x" * 200_000)
+    assert huge.status_code == 413
+    assert "more than 136,384 bytes" in huge.json()["error"]
+    unknown_length = client.post("/classify", content=(b"x" * 10_000 for _ in range(20)))
+    assert unknown_length.status_code == 413
+
+
+def test_a_full_queue_is_429_with_a_time_to_come_back(models):
+    app = create_app(models, limits=Limits(waiting=1, patience=0.001))
+    with TestClient(app, base_url="http://localhost") as client:
+        late = client.post("/translate", json={"text": "der mann " * 60, "model": "de-en"})
+        assert late.status_code == 503
+        assert "try again later" in late.json()["error"]
+        codes = {client.post("/classify", json={"text": "good"}).status_code for _ in range(3)}
+        assert codes <= {200, 429, 503}
+
+
+def test_headers_and_hosts(client):
+    for path in ("/", "/docs", "/health", "/page/main.js", "/nothing"):
+        headers = client.get(path).headers
+        policy = headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self';")
+        assert "unsafe" not in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert "server" not in headers
+    told = client.get("/", headers={"host": "evil.example"})
+    assert told.status_code == 421
+    for host in ("localhost:8000", "127.0.0.1", "[::1]:8000"):
+        assert client.get("/health", headers={"host": host}).status_code == 200
+
+
+def test_an_open_server_answers_to_any_name(models):
+    with TestClient(create_app(models, loopback=False), base_url="http://any.example") as client:
+        assert client.get("/health").status_code == 200
+
+
+def test_pages_hold_no_inline_script_and_name_no_other_server(client):
+    for path in ("/", "/docs"):
+        text = client.get(path).text
+        assert "<script>" not in text
+        assert "http" not in text
+    for name in ("main.js", "dom.js", "view.css", "serve.css", "docs.js"):
+        response = client.get(f"/page/{name}")
+        assert response.status_code == 200
+        assert "//cdn" not in response.text
+    for name in ("app.py", "..%2Fapp.py", "%2Fetc%2Fpasswd", "index.html%00"):
+        assert client.get(f"/page/{name}").status_code == 404
+
+
+def test_the_full_view_has_a_policy_of_its_own(client):
+    response = client.get("/view", params={"model": "de-en", "text": "der </script> mann"})
+    assert response.status_code == 200
+    assert "script-src 'sha256-" in response.text
+    assert response.headers["x-frame-options"] == "DENY"
+    assert "</script> mann" not in response.text
+
+
+def test_the_api_describes_itself(client):
+    api = client.get("/openapi.json").json()
+    posted = {"/translate", "/summarize", "/classify", "/instead", "/look"}
+    assert set(api["paths"]) == posted | {"/health"}
+    for path in posted:
+        assert {"404", "413", "422", "429", "503"} <= set(api["paths"][path]["post"]["responses"])
+
+
+def test_what_cannot_be_served(models, tmp_path):
+    with pytest.raises(InputError, match="no model to serve"):
+        Hall({})
+    with pytest.raises(InputError, match="two folders are called 'a'; rename one"):
+        Hall.of([tmp_path / "a", tmp_path / "b" / "a"])
+    lm = regard.api.Generator.__new__(regard.api.Generator)
+    lm.folder = None
+    with pytest.raises(InputError, match="try: regard generate"):
+        Hall({"lm": lm})

@@ -1,0 +1,358 @@
+"""The web app in a real browser, by click and by keyboard; anything on the console is a failure."""
+
+import json
+import shutil
+import threading
+import time
+from urllib.parse import quote
+
+import pytest
+import uvicorn
+
+from regard.serving import Hall, Limits, create_app
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESKTOP = {"viewport": {"width": 1280, "height": 800}}
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "has_touch": True,
+    "is_mobile": True,
+    "device_scale_factor": 2,
+}
+TEXT = "der alt mann sieht die katze ."
+PATIENT = 30_000
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: try apt-get install chromium"),
+    # The driver's pipes are closed when the process ends.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def address(folders):
+    app = create_app(Hall.of(folders), limits=Limits(characters=400))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", access_log=False))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}/"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Opens the app; at the end console and network must have been silent but for the app's own."""
+    troubles, contexts = [], []
+
+    def visit(path="", *, device=DESKTOP, theme="light"):
+        context = browser.new_context(**device, color_scheme=theme)
+        context.set_default_timeout(PATIENT)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("console", lambda message: troubles.append(message.text))
+        tab.on("pageerror", lambda error: troubles.append(str(error)))
+        tab.on("request", lambda asked: asked.url.startswith(address) or troubles.append(asked.url))
+        tab.goto(address + path)
+        tab.wait_for_selector("[data-ready]")
+        return tab
+
+    visit.troubles = troubles
+    yield visit
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+def link(model, text=TEXT, **more):
+    return "#" + "&".join(
+        f"{k}={quote(v)}" for k, v in {"model": model, **more, "text": text}.items()
+    )
+
+
+def wrote(tab):
+    return tab.get_by_role("group", name="What it wrote")
+
+
+def read(tab):
+    return tab.get_by_role("group", name="What it read")
+
+
+def answered(tab, text):
+    playwright.expect(wrote(tab)).to_contain_text(text, timeout=PATIENT)
+
+
+def fits(tab):
+    """Nothing reaches past the right edge. (On phones `innerWidth` grows with what overflows.)"""
+    return tab.evaluate("document.documentElement.scrollWidth") <= tab.viewport_size["width"]
+
+
+def shades(group):
+    """How dark each word is, in per cent."""
+    return group.evaluate(
+        "e => [...e.querySelectorAll('.word')].map(w => parseFloat(w.style.getPropertyValue('--share')) || 0)"
+    )
+
+
+def test_typing_a_text_gives_an_answer_by_keyboard_alone(visit):
+    tab = visit()
+    tab.get_by_label("Text").focus()
+    tab.keyboard.type(TEXT)
+    tab.keyboard.press("Control+Enter")
+    answered(tab, "the")
+    assert "text=der+alt+mann" in tab.url
+    assert wrote(tab).inner_text().startswith("the ")
+
+
+def test_words_link_both_ways(visit):
+    tab = visit(link("de-en"))
+    answered(tab, "the")
+    wrote(tab).get_by_role("button").nth(1).hover()
+    assert max(shades(read(tab))) > 20
+    assert not any(shades(wrote(tab)))
+    read(tab).get_by_role("button").nth(2).hover()
+    assert any(shades(wrote(tab)))
+    assert not any(shades(read(tab)))
+
+
+def test_words_as_they_were_read_back(visit):
+    tab = visit(link("de-en"))
+    answered(tab, "the")
+    playwright.expect(tab.locator(".answer")).to_contain_text("token leaves the decoder")
+    wrote(tab).get_by_role("button").nth(1).hover()
+    written = shades(read(tab))
+    tab.get_by_label("Words looked").select_option("as they were read back")
+    playwright.expect(tab.locator(".answer")).to_contain_text("token enters the decoder")
+    assert "reading=enters" in tab.url
+    wrote(tab).get_by_role("button").nth(1).hover()
+    assert shades(read(tab)) != written
+
+
+def test_words_are_reached_and_read_aloud_by_keyboard(visit):
+    tab = visit(link("de-en"))
+    answered(tab, "the")
+    words = wrote(tab).get_by_role("button")
+    words.first.focus()
+    tab.keyboard.press("ArrowRight")
+    playwright.expect(words.nth(1)).to_be_focused()
+    playwright.expect(tab.get_by_role("status")).to_contain_text("looked most at")
+    tab.keyboard.press("End")
+    playwright.expect(words.last).to_be_focused()
+    tab.keyboard.press("Home")
+    tab.keyboard.press("Enter")
+    playwright.expect(words.first).to_have_attribute("aria-pressed", "true")
+    playwright.expect(tab.locator(".detail")).to_contain_text("the looked at")
+    tab.keyboard.press("Enter")
+    playwright.expect(tab.locator(".detail")).to_be_hidden()
+
+
+def test_forcing_another_word(visit):
+    tab = visit(link("de-en"))
+    answered(tab, "the")
+    before = wrote(tab).inner_text()
+    wrote(tab).get_by_role("button").first.click()
+    tab.locator(".way").filter(has_text="a").last.click()
+    playwright.expect(tab.locator(".chip")).to_contain_text("begins with", timeout=PATIENT)
+    playwright.expect(tab.locator(".was")).to_contain_text(before)
+    tab.locator(".chip").click()
+    playwright.expect(tab.locator(".chip")).to_have_count(0)
+    answered(tab, before.split()[1])
+
+
+def test_forcing_a_typed_word_by_keyboard(visit):
+    tab = visit(link("de-en"))
+    answered(tab, "the")
+    wrote(tab).get_by_role("button").nth(1).focus()
+    tab.keyboard.press("Enter")
+    tab.get_by_label("Another word").focus()
+    tab.keyboard.type("dog")
+    tab.keyboard.press("Enter")
+    answered(tab, "the dog")
+    assert "begin.0=the+dog" in tab.url
+
+
+def test_knocking_out_attention_and_sharing_it(visit):
+    tab = visit(link("de-en"))
+    answered(tab, "the")
+    read(tab).get_by_role("button", name="mann").click()
+    tab.get_by_role("button", name="Knock out attention to it").click()
+    playwright.expect(tab.locator(".chip")).to_contain_text(
+        "no attention to “mann”", timeout=PATIENT
+    )
+    assert "hide.0=2" in tab.url
+    again = visit(tab.url.split("/", 3)[3])
+    playwright.expect(again.locator(".chip")).to_contain_text("no attention to “mann”")
+    playwright.expect(again.locator(".hidden-word")).to_have_text("mann")
+    playwright.expect(again.locator(".was")).not_to_be_empty()
+
+
+def test_the_beams_other_answers(visit):
+    tab = visit(link("de-en"))
+    answered(tab, "the")
+    tab.get_by_text("4 other answers of the beam").click()
+    others = tab.locator(".other")
+    playwright.expect(others).to_have_count(4)
+    chosen = others.first.locator("bdi").inner_text()
+    others.first.click()
+    answered(tab, chosen)
+
+
+def test_two_models_side_by_side(visit):
+    tab = visit(link("de-en"))
+    tab.get_by_label("Compare with").select_option("de-en-young")
+    playwright.expect(wrote(tab)).to_have_count(2)
+    first, second = (pane.bounding_box() for pane in tab.locator(".pane").all())
+    assert first["y"] == second["y"]
+    assert first["x"] + first["width"] < second["x"]
+    assert tab.url.count("model=") == 2
+
+
+def test_attention_of_a_classifier_is_edited(visit):
+    tab = visit(link("mood", "the film was good"))
+    playwright.expect(tab.locator(".labels .chosen")).to_contain_text("positive")
+    group = tab.get_by_role("group", name="What it read")
+    assert max(range(4), key=shades(group).__getitem__) == 3
+    group.get_by_role("button", name="good").click()
+    tab.get_by_label("Strength of attention to it").focus()
+    tab.keyboard.press("ArrowRight")
+    playwright.expect(tab.locator(".chip")).to_contain_text("attention to “good” × 1.25")
+    group.get_by_role("button", name="good").click()
+    tab.get_by_role("button", name="Knock out attention to it").click()
+    playwright.expect(tab.locator(".chip")).to_contain_text("no attention to “good”")
+    playwright.expect(tab.locator(".hidden-word")).to_have_text("good")
+    assert shades(group)[3] == 0
+    assert "strength.0=3%3A0" in tab.url
+
+
+def test_a_summary_is_picked(visit):
+    tab = visit(link("gist", "der mann sieht die katze . ein hund jagt die frau ."))
+    playwright.expect(tab.get_by_role("group", name="What it picked")).to_be_visible()
+    assert tab.get_by_role("group", name="What it read").get_by_role("button").count() == 2
+
+
+def test_what_the_server_refuses_is_told(visit):
+    tab = visit()
+    tab.get_by_label("Text").fill("x" * 401)
+    playwright.expect(tab.get_by_text("401 characters, at most 400 are taken")).to_be_visible()
+    playwright.expect(tab.get_by_role("button", name="Translate")).to_be_disabled()
+    tab = visit(link("de-en", "der mann", **{"hide.0": "9"}))
+    playwright.expect(tab.locator(".status")).to_contain_text("word 9 of a text of 3 words")
+
+
+@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_overflows_and_everything_can_be_read(visit, device, theme):
+    tab = visit(link("de-en", TEXT + " " + "w" * 120), device=device, theme=theme)
+    answered(tab, " ")
+    word = wrote(tab).get_by_role("button").first
+    word.tap() if device is PHONE else word.click()
+    playwright.expect(tab.locator(".way").first).to_be_visible()
+    assert fits(tab)
+    assert tab.evaluate(LOWEST_CONTRAST) >= 4.5
+    assert (
+        tab.evaluate("getComputedStyle(document.body).backgroundColor")
+        == {
+            "light": "rgb(255, 255, 255)",
+            "dark": "rgb(18, 21, 30)",
+        }[theme]
+    )
+
+
+# The least contrast of any text with what is painted behind it (WCAG 2, 1.4.3).
+LOWEST_CONTRAST = """() => {
+  const canvas = Object.assign(document.createElement('canvas'), { width: 1, height: 1 });
+  const paint = canvas.getContext('2d', { willReadFrequently: true });
+  const over = (colors) => {
+    paint.clearRect(0, 0, 1, 1);
+    for (const color of colors) { paint.fillStyle = color; paint.fillRect(0, 0, 1, 1); }
+    return [...paint.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const light = (rgb) => {
+    const line = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = rgb.map((v) => line(v / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  let worst = 21;
+  for (const element of document.querySelectorAll('main *')) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    const exempt = element.closest('.unseen, [hidden], :disabled, option');
+    if (!own || exempt || !element.getClientRects().length) continue;
+    const behind = [];
+    for (let e = element; e; e = e.parentElement) behind.unshift(getComputedStyle(e).backgroundColor);
+    const ground = light(over(behind));
+    const ink = light(over([...behind, getComputedStyle(element).color]));
+    worst = Math.min(worst, (Math.max(ground, ink) + 0.05) / (Math.min(ground, ink) + 0.05));
+  }
+  return worst;
+}"""
+
+
+def test_the_theme_is_kept(visit):
+    tab = visit()
+    tab.get_by_role("button", name="Dark theme").click()
+    tab.reload()
+    tab.wait_for_selector("[data-theme=dark]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "</script><img src=x onerror=alert(1)> 'quotes' \"double\"",
+        "👩‍👩‍👧‍👦 e\u0301\u0323 שלום עולם \u200b zero",
+        "北京 ไทย " + "x" * 300,
+    ],
+)
+def test_any_text_is_only_text(visit, text):
+    tab = visit(link("mood", text))
+    playwright.expect(tab.locator(".labels li").first).to_be_visible()
+    assert tab.locator("main img, main script").count() == 0
+    tab.locator(".word").first.click()
+    playwright.expect(tab.locator(".detail")).to_be_visible()
+    assert fits(tab)
+
+
+def test_the_api_page_works_without_any_network_but_its_own(visit):
+    tab = visit("docs")
+    call = tab.get_by_role("region", name="POST /classify", exact=True)
+    call.get_by_role("button", name="Try it").click()
+    found = call.get_by_role("region", name="Answer of /classify")
+    playwright.expect(found).to_contain_text('"label"')
+    status, body = found.inner_text().split("\n", 1)
+    assert status == "200"
+    assert json.loads(body)["model"] == "mood"
+    assert fits(tab)
+
+
+def test_all_layers_and_heads_open_in_a_page_of_their_own(visit):
+    tab = visit(link("de-en"))
+    answered(tab, "the")
+    with tab.context.expect_page() as opened:
+        tab.get_by_role("link", name="All layers and heads").click()
+    opened.value.wait_for_selector("[data-ready]")
+    assert "/view?model=de-en" in opened.value.url
