@@ -40,8 +40,8 @@ def token_batches(
         raise ShapeError(
             f"lengths has shape {sizes.shape}, expected (examples,) or (examples, sides)"
         )
-    if not len(sizes):
-        return []
+    if len(sizes) < 2:
+        return [[0]] * len(sizes)
     rng = np.random.default_rng([seed, epoch])
     sides = sizes.reshape(len(sizes), -1)
     longest = np.maximum(sides.max(axis=1), 1)

@@ -229,7 +229,7 @@ class Tokenizer:
                 (start if blocks[start] in (META, " ") else start - 1, end - 1)
                 for start, end in fed
             ]
-        if normal == text:
+        if normal == text or (text.isascii() and normal == text.lower()):  # place by place
             return list(fed)
         origin = self.normalizer.align(text)
         return [

@@ -22,6 +22,7 @@ Hashes = NDArray[np.uint64]
 
 _WORDS, _CHARACTERS = 0, 1
 _SPACE, _LETTER, _SIGN, _START = 0, 1, 2, 3
+_ONE = np.uint64(1)
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _PLACE = np.uint64(1 << 21)  # above every code point
 
@@ -107,10 +108,15 @@ class Ngrams:
 
     def occurrences(self, spelling: Spelling) -> Occurrences:
         """Find every n-gram of a spelling."""
-        found = [*self._of_words(spelling), *self._of_characters(spelling)]
-        return Occurrences(*map(np.concatenate, zip(*found, strict=True)))
+        found = [*self._of_words(spelling), self._of_characters(spelling)]
+        key, start, end = map(np.concatenate, zip(*found, strict=True))
+        salted = _mix(key)
+        words = sum(len(part.key) for part in found[:-1])
+        salted[:words] &= ~np.uint64(1)
+        salted[words:] |= np.uint64(1)
+        return Occurrences(salted.view(np.int64), spelling.row[start], start, end)
 
-    def _of_words(self, spelling: Spelling) -> list[Occurrences]:
+    def _of_words(self, spelling: Spelling) -> list[_Places]:
         letter = spelling.kind == _LETTER
         begins = spelling.kind >= _SIGN
         begins[1:] |= letter[1:] & ~letter[:-1]
@@ -119,38 +125,43 @@ class Ngrams:
         word = (np.cumsum(begins) - 1)[inside]
         size = np.bincount(word, minlength=len(start))
         offset = (inside - start[word]).astype(np.uint64)
-        single = np.zeros(len(start), np.uint64)
-        np.add.at(single, word, _mix(spelling.code[inside].astype(np.uint64) + offset * _PLACE))
+        letters = _mix(spelling.code[inside].astype(np.uint64) + offset * _PLACE)
+        single = np.add.reduceat(letters, np.cumsum(size) - size)
         row, end = spelling.row[start], start + size
-        found, key = [], single
-        for n in range(1, self.words + 1):
-            if n > 1:
-                key = key[:-1] * _BASE + single[n - 1 :]
-            count = len(key)
-            keep = np.flatnonzero(row[:count] == row[n - 1 :])
-            if n == 1:  # every text has its start
-                keep = keep[spelling.kind[start] != _START]
-            found.append(_found(key[keep], _WORDS, n, row[keep], start[keep], end[keep + n - 1]))
-        return found
-
-    def _of_characters(self, spelling: Spelling) -> list[Occurrences]:
-        single = _mix(spelling.code.astype(np.uint64))
-        space = (spelling.kind == _SPACE) | (spelling.kind == _START)
-        spaces = np.cumsum(space)
-        found, key = [], single
-        for n in range(2, self.characters + 1):
+        alone = spelling.kind[start] != _START  # every text has its start
+        found, key = [_Places(single[alone] + _ONE, start[alone], end[alone])], single
+        for n in range(2, self.words + 1):
             key = key[:-1] * _BASE + single[n - 1 :]
-            first, last = space[: len(key)], space[n - 1 :]
-            # No space but at either end, and something between them.
-            inner = spaces[n - 1 :] - spaces[: len(key)] - last
-            keep = np.flatnonzero((inner == 0) & ~(first & last & (n == 2)))
-            found.append(_found(key[keep], _CHARACTERS, n, spelling.row[keep], keep, keep + n))
+            same = row[: len(key)] == row[n - 1 :]
+            salted = key[same] + np.uint64(n)
+            found.append(_Places(salted, start[: len(key)][same], end[n - 1 :][same]))
         return found
 
+    def _of_characters(self, spelling: Spelling) -> _Places:
+        count = len(spelling.code)
+        single = np.zeros(count + self.characters, np.uint64)
+        single[:count] = _mix(spelling.code.astype(np.uint64))
+        # Row n - 1 has the n-grams of all places, whatever they cross.
+        key = np.empty((self.characters, count), np.uint64)
+        key[0] = single[:count]
+        for n in range(1, self.characters):
+            np.multiply(key[n - 1], _BASE, out=key[n])
+            key[n] += single[n : n + count]
+        key += np.arange(1, self.characters + 1, dtype=np.uint64)[:, None]
+        # No space but at either end, and something between them.
+        space = (spelling.kind == _SPACE) | (spelling.kind == _START)
+        stop = np.append(np.flatnonzero(space), count)[np.cumsum(space)]  # the next space
+        longest = stop - np.arange(count) + 1
+        longest[space & (longest == 2)] = 0
+        sizes = np.arange(2, self.characters + 1)
+        n, start = np.nonzero(sizes[:, None] <= np.minimum(longest, count - np.arange(count)))
+        return _Places(key[n + 1, start], start, start + n + 2)
 
-def _found(key: Hashes, block: int, n: int, row: Ints, start: Ints, end: Ints) -> Occurrences:
-    salted = _mix(key + np.uint64(n))
-    return Occurrences((salted & ~np.uint64(1) | np.uint64(block)).view(np.int64), row, start, end)
+
+class _Places(NamedTuple):
+    key: Hashes  # before it is scattered
+    start: Ints
+    end: Ints
 
 
 def _mix(x: Hashes) -> Hashes:

@@ -57,8 +57,8 @@ class BigruSettings(ClassifierSettings):
 
     presets: ClassVar[Mapping[str, Values]] = {
         "tiny": {"embedding": 50, "width": 32},
-        "small": {},
-        "base": {"embedding": 200, "width": 128, "layers": 2},
+        "small": {"members": 3, "word_dropout": 0.2},
+        "base": {"embedding": 200, "width": 128, "layers": 2, "members": 3, "word_dropout": 0.2},
     }
 
 
@@ -72,8 +72,15 @@ class CnnSettings(ClassifierSettings):
 
     presets: ClassVar[Mapping[str, Values]] = {
         "tiny": {"embedding": 50, "width": 32, "windows": (3,)},
-        "small": {},
-        "base": {"embedding": 200, "width": 100, "windows": (1, 2, 3, 4), "looks": 4},
+        "small": {"members": 3, "word_dropout": 0.2},
+        "base": {
+            "embedding": 200,
+            "width": 100,
+            "windows": (1, 2, 3, 4),
+            "looks": 4,
+            "members": 3,
+            "word_dropout": 0.2,
+        },
     }
 
     @model_validator(mode="after")
