@@ -154,8 +154,8 @@ class Ngrams:
         longest = stop - np.arange(count) + 1
         longest[space & (longest == 2)] = 0
         sizes = np.arange(2, self.characters + 1)
-        n, start = np.nonzero(sizes[:, None] <= np.minimum(longest, count - np.arange(count)))
-        return _Places(key[n + 1, start], start, start + n + 2)
+        row, start = np.nonzero(sizes[:, None] <= np.minimum(longest, count - np.arange(count)))
+        return _Places(key[row + 1, start], start, start + row + 2)
 
 
 class _Places(NamedTuple):
