@@ -65,7 +65,17 @@ TASKS = {
         patience=0,
     ),
     "multi30k-rnn": _multi30k("rnn", "JoeyNMT 16.66, tutorial RNN 28 to 33"),
-    "eutrans-transformer": _eutrans("transformer"),
+    "eutrans-transformer": _eutrans(
+        "transformer",
+        vocabulary=3000,
+        batch_tokens=1024,
+        schedule="cosine",
+        warmup=150,
+        epochs=14,
+        ema=0.995,
+        dropout=0.1,
+        patience=0,
+    ),
     "eutrans-rnn": _eutrans("rnn"),
 }
 

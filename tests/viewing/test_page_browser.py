@@ -429,7 +429,7 @@ def test_a_page_of_144_heads_opens_at_once(weights, look, tmp_path):
     tab.get_by_role("button", name="encoder 5, head 3").click()
     dense = tracks[4].weights[2]
     best = dense[0].argmax()
-    assert value(tab) == f"{dense[0, best]:.4f}"
+    playwright.expect(tab.locator(".readout .weight")).to_have_text(f"{dense[0, best]:.4f}")
     tab.get_by_label("Head", exact=True).select_option("mean")
     settled(tab, "query 1 of 128")
     mean = tracks[4].dense("mean")
