@@ -47,7 +47,9 @@ def files(folder: Path) -> None:
 def commands() -> list[tuple[str, str]]:
     """The page's blocks that are run."""
     page = (ROOT / "README.md").read_text(encoding="utf-8")
-    return [(kind, text) for kind, text in BLOCK.findall(page) if not text.startswith("# not run here")]
+    return [
+        (kind, text) for kind, text in BLOCK.findall(page) if not text.startswith("# not run here")
+    ]
 
 
 def main() -> int:
