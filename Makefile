@@ -22,7 +22,7 @@ demo: $(STAMP)  ## train, score and look at a small attention model (about three
 	$(BIN)/regard demo
 
 test: $(STAMP)  ## the tests
-	$(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 check: $(STAMP)  ## lint, types, import contract
 	$(BIN)/ruff check .

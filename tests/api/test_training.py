@@ -57,7 +57,10 @@ def test_a_folder_holds_everything_and_says_where_it_came_from(tmp_path: Path) -
         "source.json",
         "target.json",
     }
-    assert listener.messages == [
+    held_out, scores, place = listener.messages
+    assert "| this model " in scores
+    assert "| copy of the source " in scores
+    assert [held_out, place] == [
         "held out 3 of 30 examples for validation",
         f"the model is in {out}",
     ]

@@ -156,6 +156,7 @@ def _run(
         if settled:
             save_weights(model.network, out / WEIGHTS)
         _finish(model, history, scores, out)
+        watcher.told(f"\nOn the validation part, beside a simple baseline\n\n{scores.table}\n")
     return model
 
 
@@ -169,9 +170,10 @@ def _read(
         watcher.told(f"held out {len(parts[1]):,} of {len(examples):,} examples for validation")
     else:
         parts = examples, source.read(valid)
-    for corpus in {id(c): c for c in (examples, parts[1]) if isinstance(c, Corpus)}.values():
-        if corpus.report.skipped or corpus.report.cut or corpus.report.notes:
-            watcher.told(str(corpus.report))
+    reports = [part.report for part in (examples, parts[1]) if isinstance(part, Corpus)]
+    worth_telling = [str(r) for r in reports if r.skipped or r.cut or r.notes]
+    for report in dict.fromkeys(worth_telling):  # a part held out has the report of the whole
+        watcher.told(report)
     return parts
 
 
