@@ -26,6 +26,7 @@ parts; test parts were read once for each system, at the end, with one exception
 sentences, read twice (85.2, then 85.6 after a change that other splits had chosen; see the log). Those
 sentences have no test part of their own: choices were made on splits of the same 3,000 drawn with other
 seeds, so they share sentences with the splits reported. The baseline of each row is on the same split.
+Minutes are wall clock with one thread on a machine that other jobs shared: an upper bound.
 """
 
 
