@@ -150,6 +150,8 @@ def joey_config(kind: str, folder: Path) -> Path:
         "training": {
             "optimizer": "adam",
             "learning_rate": 0.001,
+            "scheduling": "warmupinversesquareroot",
+            "learning_rate_warmup": 1000,
             "label_smoothing": 0.1,
             "normalization": "tokens",
             "loss": "crossentropy",
