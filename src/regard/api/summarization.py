@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,7 @@ class Summarizer(Model):
     verb: ClassVar = "summarize"
     measures: ClassVar = ("loss", "rouge1", "rouge2", "rougel")
 
+    @abstractmethod
     def summarize(
         self,
         texts: str | Sequence[str | Sequence[str]],
@@ -67,7 +69,6 @@ class Summarizer(Model):
             texts: one or several; each a text or its sentences. An empty one has an empty summary.
             settings: how to decode, for a model that writes.
         """
-        raise NotImplementedError
 
     def evaluate(
         self,

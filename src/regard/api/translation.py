@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -171,11 +172,11 @@ class TextToText(Model):
 
         return validate
 
+    @abstractmethod
     def figures(
         self, written: Sequence[str], references: Sequence[Sequence[str]]
     ) -> tuple[Score, ...]:
         """How good written texts are."""
-        raise NotImplementedError
 
     # Using it
 

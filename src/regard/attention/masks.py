@@ -337,8 +337,8 @@ class _Local(IntervalMask):
 
 
 @dataclass(frozen=True, eq=False)
-class _Both(Mask):
-    """What both masks allow."""
+class _Two(Mask):
+    """What follows from two masks, place by place."""
 
     first: Mask
     second: Mask
@@ -350,6 +350,11 @@ class _Both(Mask):
     def check(self, grid: Grid) -> None:
         self.first.check(grid)
         self.second.check(grid)
+
+
+@dataclass(frozen=True, eq=False)
+class _Both(_Two):
+    """What both masks allow."""
 
     def tile(
         self, grid: Grid, rows: slice, columns: slice
@@ -365,19 +370,8 @@ class _Both(Mask):
 
 
 @dataclass(frozen=True, eq=False)
-class _Either(Mask):
+class _Either(_Two):
     """What either mask allows."""
-
-    first: Mask
-    second: Mask
-
-    @property
-    def same_for_all_rows(self) -> bool:
-        return self.first.same_for_all_rows and self.second.same_for_all_rows
-
-    def check(self, grid: Grid) -> None:
-        self.first.check(grid)
-        self.second.check(grid)
 
     def tile(
         self, grid: Grid, rows: slice, columns: slice
