@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from regard import __version__
-from regard.api.base import Evaluation, Model, Prepared
+from regard.api.base import Model, Prepared
 from regard.api.card import write_card
 from regard.api.folder import CONFIG, FORMAT, claim, read_config, write_json
 from regard.api.load import MODELS, load
@@ -118,23 +118,19 @@ def _run(
         watcher.told(f"left out {count:,} training examples: {reason}")
     if not len(prepared.lengths):
         raise InputError("no training example is left; raise max_tokens")
-    config = {
-        "regard": __version__,
-        "format": FORMAT,
-        "settings": settings.to_json(),
-        "data": {
-            "train": names_of(train),
-            "valid": names_of(valid) if valid is not None else [],
-            "command": _command(),
-            "examples": [len(examples), len(held_out)],
-            "fingerprint": _fingerprint(prepared),
-            **source.to_json(),
-        },
+    facts = {
+        "train": names_of(train),
+        "valid": names_of(valid) if valid is not None else [],
+        "command": _command(),
+        "examples": [len(examples), len(held_out)],
+        "fingerprint": _fingerprint(prepared),
+        **source.to_json(),
     }
     if resume:
-        _same_data(config, out)
+        _same_data(facts, out)
     if not begun and processes.first:
-        write_json(out / CONFIG, {**config, **model.save_text(out)})
+        about = {"regard": __version__, "format": FORMAT, "settings": settings.to_json()}
+        write_json(out / CONFIG, {**about, "data": facts, **model.save_text(out)})
     history = fit(
         model.network,
         model.loss,
@@ -150,13 +146,9 @@ def _run(
     load_weights(model.network, out / WEIGHTS)
     model.network.eval()
     model.folder = out
-    scores = model.evaluate(held_out[:1000], train=examples) if processes.first else None
-    settled = valid is None and model.settle(examples, held_out)  # the figures are from before
-    if scores is not None:
-        if settled:
-            save_weights(model.network, out / WEIGHTS)
-        _finish(model, history, scores, out)
-        watcher.told(f"\nOn the validation part, beside a simple baseline\n\n{scores.table}\n")
+    # Weights may settle on what was held out only if nobody is to judge them by it.
+    parts = examples, held_out
+    _finish(model, history, parts, settle=valid is None, first=processes.first, watcher=watcher)
     return model
 
 
@@ -177,10 +169,28 @@ def _read(
     return parts
 
 
-def _finish(model: Model, history: History, scores: Evaluation, out: Path) -> None:
-    """Leave a plot and a model card beside the weights."""
-    figure.write(curves.history(history.records, title=out.name), out / "history.png")
-    write_card(model, history, scores, out)
+def _finish(
+    model: Model,
+    history: History,
+    parts: tuple[Sequence[Example], Sequence[Example]],
+    *,
+    settle: bool,
+    first: bool,
+    watcher: Watcher,
+) -> None:
+    """Score the model, let it settle, and leave a plot and a model card beside the weights."""
+    assert model.folder is not None
+    examples, held_out = parts
+    scores = model.evaluate(held_out[:1000], train=examples) if first else None
+    settled = settle and model.settle(examples, held_out)  # the figures are from before
+    if scores is None:
+        return
+    if settled:
+        save_weights(model.network, model.folder / WEIGHTS)
+    plot = curves.history(history.records, title=model.folder.name)
+    figure.write(plot, model.folder / "history.png")
+    write_card(model, history, scores, model.folder)
+    watcher.told(f"\nOn the validation part, beside a simple baseline\n\n{scores.table}\n")
 
 
 def _command() -> str:
@@ -209,8 +219,8 @@ def _same_settings(settings: Settings, out: Path) -> None:
                 )
 
 
-def _same_data(config: dict[str, Any], out: Path) -> None:
-    before, now = read_config(out)["data"], config["data"]
+def _same_data(now: dict[str, Any], out: Path) -> None:
+    before = read_config(out)["data"]
     if (before["fingerprint"], before["examples"]) != (now["fingerprint"], now["examples"]):
         raise InputError(
             f"{out} was begun with {before['examples'][0]:,} training examples, these are "
