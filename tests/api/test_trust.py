@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 import regard
 from regard.api.trust import trust
 from regard.cli.app import app
+from regard.data import Labelled
 from regard.errors import InputError
 from regard.evaluation.alignment_attention import AlignmentVerdict
 from regard.evaluation.faithfulness import TrustSettings
@@ -97,14 +98,10 @@ def test_a_translator_is_held_against_links(translator, pairs):
 
 
 def test_what_does_not_go_together_is_told(mood, table, translator, pairs):
-    with pytest.raises(InputError, match="gold links are for translators"):
+    with pytest.raises(InputError, match="gold links are for models that write"):
         trust(mood, table, gold=pairs[2])
     with pytest.raises(InputError, match="texts is 0"):
         trust(mood, table, texts=0)
-    choosy = regard.load(mood)
-    choosy.several = True
-    with pytest.raises(InputError, match="may give a text several labels"):
-        trust(choosy, table)
     with pytest.raises(InputError, match="needs gold links"):
         trust(translator, pairs[:2])
     with pytest.raises(InputError, match="20 lines of gold links for 40 sentence pairs"):
@@ -120,3 +117,85 @@ def test_the_command_prints_words_and_numbers(mood, table):
         app, ["trust", str(mood), "--test", str(table), "--texts", "6", "--json"]
     )
     assert json.loads(found.output)["texts"] == 6
+
+
+def test_of_several_labels_the_surest_is_asked_about(tmp_path):
+    rng = np.random.default_rng(0)
+    lines = ["text\tlabel"]
+    for _ in range(80):
+        labels = [label for label in ("good", "cheap") if rng.random() < 0.6]
+        text = rng.permutation([*rng.choice(["the", "a", "film", "food", "was"], 4), *labels])
+        lines.append(f"{' '.join(text)}\t{','.join(labels)}")
+    table = tmp_path / "tags.tsv"
+    table.write_text("\n".join(lines) + "\n")
+    out = tmp_path / "tags"
+    regard.train(
+        "classification",
+        train=table,
+        out=out,
+        model="feedforward",
+        preset="tiny",
+        columns=Labelled(separator=","),
+        settings={"epochs": 30, "batch_tokens": 256, "learning_rate": 1e-2},
+    )
+    verdict = trust(out, table, texts=30, settings=QUICK)
+    assert 0 < verdict.texts <= 30  # those given no label are left out
+    assert verdict.controls is not None
+    needed = verdict.comprehensiveness["delete"]
+    assert needed.attention.mean > needed.random.mean
+    assert regard.load(out).look("good food").verdict == verdict.sentence
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("papers")
+    rng = np.random.default_rng(1)
+    words = ["the", "a", "room", "film", "food", "was"]
+    rows = []
+    for _ in range(12):
+        document = [" ".join(rng.choice(words, 4)) + "." for _ in range(3)]
+        document.insert(int(rng.integers(4)), "we show the thing.")
+        rows.append(json.dumps({"source": document, "target": "we show the thing."}))
+    (folder / "papers.jsonl").write_text("\n".join(rows) + "\n")
+    return folder / "papers.jsonl"
+
+
+def test_a_picker_is_asked_about_the_words_of_what_it_picks(papers, tmp_path):
+    out = tmp_path / "short"
+    regard.train(
+        "summarization", train=papers, valid=papers, out=out, preset="tiny", settings=QUIET
+    )
+    verdict = trust(out, papers, settings=QUICK)
+    assert verdict.texts == 12
+    assert verdict.sentence.startswith("The weights over sentences are the choice itself")
+    assert verdict.places.chance == pytest.approx(1 / 4)
+    kept = json.loads((out / "trust.json").read_text())
+    assert kept["places"]["first"] == verdict.places.first
+    model = regard.load(out)
+    record = model.summarize([["the film was a film.", "we show the thing."]])[0].look()
+    assert record.verdict == verdict.sentence
+    words, sentences = record.tracks
+    np.testing.assert_allclose(words.weights.sum(), 1, atol=1e-5)
+    assert record.keys(words).pieces[-1].strip() in ("thing.", ".")
+    by_sentence = [words.weights[..., i].sum() for i in _sentences_of(record, words)]
+    np.testing.assert_allclose(by_sentence, sentences.weights.ravel(), atol=1e-5)
+
+
+def _sentences_of(record, words):
+    """Places of the words of each of two sentences."""
+    second = record.keys(words).text.index("we show")
+    starts = np.array([start for start, _ in record.keys(words).offsets])
+    return [starts < second, starts >= second]
+
+
+def test_models_without_a_verdict_are_told_what_there_is(papers, tmp_path):
+    book = tmp_path / "book.txt"
+    book.write_text("the film was good\n" * 12)
+    model = regard.train("language", train=book, preset="tiny", settings=QUIET)
+    with pytest.raises(InputError, match="a language model gives no one answer"):
+        trust(model, book)
+    writer = regard.train(
+        "summarization", train=papers, model="pointer", preset="tiny", settings=QUIET
+    )
+    with pytest.raises(InputError, match="a summariser that writes needs gold links"):
+        trust(writer, papers)

@@ -141,6 +141,7 @@ class Known:
 
     mask_id = 1
     special_ids = frozenset({2})
+    several = False
 
     def predict(self, texts):
         return self.predict_with(texts, self.attention(texts))
@@ -223,7 +224,7 @@ def test_sinks_by_hand(known):
 
 def test_without_replaceable_weights_the_missing_control_is_told():
     class OutOfReach:
-        mask_id, special_ids = 1, frozenset()
+        mask_id, special_ids, several = 1, frozenset(), False
         predict, attention, gradient = Known().predict, Known().attention, Known().gradient
 
     assert not isinstance(OutOfReach(), Steerable)
@@ -305,3 +306,37 @@ def test_texts_without_ordinary_tokens_are_refused():
 def test_one_token_texts_do_not_break_it():
     verdict = trust(Known(), [[9], [7], [2, 7]], settings=QUICK)
     assert verdict.texts == 3
+
+
+# Several labels
+
+
+class Tagged(Known):
+    """Label 1 as in `Known`; label 0 applies with 0.6 wherever a 7 stands, attended to or not."""
+
+    several = True
+
+    def predict_with(self, texts, weights):
+        nine = super().predict_with(texts, weights)[:, 1] - 0.2
+        seven = np.array([0.6 * (7 in text) for text in texts])
+        return np.stack([seven, nine], -1)
+
+
+def test_of_several_labels_the_surest_is_asked_about_by_hand():
+    # [7, 9, 8, 7, 6] has both labels, 0.6 and 0.7, and 1 is asked about: all is as in `Known`,
+    # whatever becomes of label 0. [8, 6] has no label and is left out; the last text has label 1.
+    settings = TrustSettings(permutations=200)
+    verdict = trust(Tagged(), [TEXT, [8, 6], [8, 9, 8, 5, 6]], settings=settings)
+    assert verdict.texts == 2
+    assert verdict.comprehensiveness["delete"].attention.mean == pytest.approx(0.7)
+    assert verdict.agreement["attention"].mean == pytest.approx(1)
+    assert verdict.controls.permuted.mean == pytest.approx(0.7)
+    assert verdict.controls.uniform.mean == pytest.approx(0.7 * 4 / 5)
+    assert verdict.controls.uniform_flips == 1  # 0.14 is below one half
+    assert verdict.flips.highest == 1
+    assert verdict.flips.random == 0
+
+
+def test_texts_that_are_given_no_label_are_refused():
+    with pytest.raises(InputError, match="gives no label to any of 2 texts"):
+        trust(Tagged(), [[8, 6], [8]], settings=QUICK)

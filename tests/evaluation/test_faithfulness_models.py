@@ -86,6 +86,14 @@ def test_shapes_and_sums(model):
         assert slope.shape == (len(text),)
 
 
+def test_several_labels_have_a_probability_each(model):
+    asked = explained(model, several=True)
+    ids, lengths = torch.tensor([TEXTS[1]]), torch.tensor([7])
+    with torch.no_grad():
+        logits = model.eval()(ids, lengths).logits[0].double()
+    np.testing.assert_allclose(asked.predict([TEXTS[1]])[0], logits.sigmoid(), atol=1e-6)
+
+
 def test_its_own_weights_give_its_own_answer(model):
     asked = explained(model)
     assert isinstance(asked, Steerable)
@@ -120,12 +128,13 @@ def test_a_sentence_without_weight_is_not_heard():
     assert abs(answers[0] - answers[1]).max() < 0.05
 
 
-def test_gradient_times_input_by_differences(model):
+@pytest.mark.parametrize("several", [False, True])
+def test_gradient_times_input_by_differences(model, several):
     # g_t = d/ds log p(y) at s = 1, where all that place t puts in is scaled by s.
     model.double().eval()
     ids, lengths = torch.tensor([TEXTS[1]]), torch.tensor([7])
     label = model(ids, lengths).logits.argmax()
-    slopes = explained(model).gradient([TEXTS[1]])[0]
+    slopes = explained(model, several=several).gradient([TEXTS[1]])[0]
     stacked = [part for part in model.modules() if isinstance(part, nn.Embedding)]
 
     def answer(place, scale):
@@ -143,7 +152,7 @@ def test_gradient_times_input_by_differences(model):
                 logits += (scale - 1) * model.wide.contributions(ids, lengths)[0, place]
         for hook in hooks:
             hook.remove()
-        return logits.log_softmax(-1)[label].item()
+        return (logits.sigmoid().log() if several else logits.log_softmax(-1))[label].item()
 
     numeric = [(answer(t, 1 + 1e-5) - answer(t, 1 - 1e-5)) / 2e-5 for t in range(7)]
     np.testing.assert_allclose(slopes, numeric, atol=1e-6)

@@ -1,6 +1,7 @@
 """Figures: golden pictures with tolerance, and the facts a picture must hold."""
 
 import os
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -160,3 +161,15 @@ def test_history_knows_its_words():
     }
     with pytest.raises(InputError, match="train_loss"):
         curves.history([{"epoch": 1}])
+
+
+@pytest.mark.parametrize("view", ["map", "heads", "alignment"])
+def test_the_verdict_stands_below_every_picture(cross, view):
+    sentence = "Read this with care: gradient x input finds more than twice as much. " * 3
+    marked = replace(cross, verdict=sentence)
+    plain, drawn = figure.draw(cross, view=view), figure.draw(marked, view=view)
+    (added,) = drawn.texts[len(plain.texts) :]
+    assert " ".join(added.get_text().split()) == sentence.strip()
+    box, wide = added.get_window_extent(), max(drawn.get_figwidth(), 0.6 * ink.PAGE)
+    assert box.y1 <= 0  # below all else; saving takes it in
+    assert box.width <= wide * drawn.dpi

@@ -28,7 +28,7 @@ from regard.api.records import Maps
 from regard.api.settings import Settings
 from regard.api.tokens import written_tokens
 from regard.api.translation import Hear, Source, Steering, TextToText, references_of
-from regard.data import Example
+from regard.data import Example, pad_documents
 from regard.decoding import DecodingSettings, Hypothesis
 from regard.evaluation import Score, rouge
 from regard.evaluation.generation import RougeScorer
@@ -203,7 +203,7 @@ class Picker(Summarizer):
 
     def prepare(self, examples: Sequence[Example], *, training: bool) -> Prepared:
         """Each sentence is to be picked as often as it resembles the reference (`resemblance`)."""
-        documents = [self._ids(example.sentences) for example in examples]
+        documents = [self.ids(example.sentences) for example in examples]
         targets = [resemblance(example) for example in examples]
         lengths = np.array([len(d) * max(map(len, d)) for d in documents])
 
@@ -217,7 +217,8 @@ class Picker(Summarizer):
 
         return Prepared(lengths, batch, {})
 
-    def _ids(self, sentences: Sequence[str]) -> list[list[int]]:
+    def ids(self, sentences: Sequence[str]) -> list[list[int]]:
+        """Sentences as the network reads them, each cut to `max_tokens`."""
         limit = self.settings.text.max_tokens
         return [e.ids[:limit] or [UNK] for e in self.tokenizer.encode_batch(list(sentences))]
 
@@ -265,7 +266,7 @@ class Picker(Summarizer):
         text = " ".join(sentences)
         if not text.strip():
             return Summary(source=text)
-        ids, lengths = _pad_documents([self._ids(sentences)])
+        ids, lengths = _pad_documents([self.ids(sentences)])
         device = device_of(self.network)
         output = self.network(ids.to(device), lengths.to(device))
         picked = Extractive.pick(output, self.count)[0]
@@ -285,16 +286,38 @@ class Picker(Summarizer):
 
     @torch.no_grad()
     def _view(self, sentences: Sequence[str]) -> tuple[Maps, AttentionRecord]:
-        ids, lengths = _pad_documents([self._ids(sentences)])
+        read = self.ids(sentences)
+        ids, lengths = _pad_documents([read])
         device = device_of(self.network)
         maps = self.network(ids.to(device), lengths.to(device)).maps
-        weights = maps["sentences"][0].dense()[0].float().cpu().numpy()
+        over, inside = (maps[name][0].dense().cpu().double() for name in ("sentences", "words"))
+        # What a word is to the summary: its share of its sentence, times the sentence's.
+        shares = [over[0, 0, n] * inside[n, 0, 0, : len(ids)] for n, ids in enumerate(read)]
         tokens = {
             "reader": Tokens.of(["summary"], special=["summary"]),
+            "words": self._words(sentences),
             "text": Tokens.of(list(sentences), " ".join(sentences)),
         }
-        track = Track("sentences", "pooling", "reader", "text", weights)
-        return maps, AttentionRecord(tokens, (track,), title="which sentence says most")
+        weights = {"words": torch.cat(shares)[None], "text": over[0]}
+        tracks = tuple(
+            Track(name, "pooling", "reader", axis, weights[axis].float().numpy())
+            for name, axis in (("words", "words"), ("sentences", "text"))
+        )
+        title = "which sentence says most"
+        return maps, AttentionRecord(tokens, tracks, title, verdict=self.verdict)
+
+    def _words(self, sentences: Sequence[str]) -> Tokens:
+        """The tokens that are read, with their places in the whole text."""
+        pieces: list[str] = []
+        offsets: list[tuple[int, int]] = []
+        at, limit = 0, self.settings.text.max_tokens
+        for sentence, encoding in zip(
+            sentences, self.tokenizer.encode_batch(list(sentences)), strict=True
+        ):
+            pieces += encoding.surfaces[:limit] or [""]
+            offsets += [(at + i, at + j) for i, j in encoding.offsets[:limit]] or [(at, at)]
+            at += len(sentence) + 1
+        return Tokens(tuple(pieces), " ".join(sentences), tuple(offsets))
 
 
 def resemblance(example: Example, *, sharpness: float = 20.0) -> list[float]:
@@ -319,13 +342,5 @@ def _documents(texts: str | Sequence[str | Sequence[str]]) -> list[list[str]]:
 
 
 def _pad_documents(documents: Sequence[Sequence[Sequence[int]]]) -> tuple[Tensor, Tensor]:
-    """`(batch, sentences, words)` ids and `(batch, sentences)` lengths."""
-    count = max(len(document) for document in documents)
-    longest = max(len(sentence) for document in documents for sentence in document)
-    ids = np.zeros((len(documents), count, longest), dtype=np.int64)
-    lengths = np.zeros((len(documents), count), dtype=np.int64)
-    for row, document in enumerate(documents):
-        for place, sentence in enumerate(document):
-            ids[row, place, : len(sentence)] = sentence
-            lengths[row, place] = len(sentence)
+    ids, lengths = pad_documents(documents)
     return torch.from_numpy(ids), torch.from_numpy(lengths)

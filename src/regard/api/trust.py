@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from os import PathLike
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +14,12 @@ from regard.api.classification import Classifier
 from regard.api.folder import read_config
 from regard.api.load import load
 from regard.api.reading import Data, Source
+from regard.api.summarization import Picker
 from regard.api.translation import TextToText
 from regard.api.verdict import keep_verdict
 from regard.data import Example, Labelled, Pairs, Reading
 from regard.errors import InputError
-from regard.evaluation.alignment import read_gold
+from regard.evaluation.alignment import Gold, read_gold
 from regard.evaluation.alignment_attention import (
     AlignmentVerdict,
     CrossAttention,
@@ -28,6 +28,7 @@ from regard.evaluation.alignment_attention import (
 )
 from regard.evaluation.faithfulness import TrustSettings, Verdict
 from regard.evaluation.faithfulness import trust as ask
+from regard.evaluation.faithfulness_extraction import trust_extraction
 from regard.evaluation.faithfulness_models import explained
 from regard.text import BOS
 
@@ -46,8 +47,9 @@ def trust(
 ) -> Verdict | AlignmentVerdict:
     """Ask how far the attention of a model explains its answers; see `docs/trust.md`.
 
-    A classifier is asked with tokens taken out and weights shuffled; a translator by how its
-    cross-attention agrees with word links that people drew. The verdict is kept in the model's
+    A classifier is asked with tokens taken out and weights shuffled, and so is a model that picks
+    sentences, about the words of the sentence it picks; a model that writes a text for a text by how
+    its cross-attention agrees with word links that people drew. The verdict is kept in the model's
     folder, so that every view of it can say so.
 
     Args:
@@ -55,67 +57,77 @@ def trust(
         test: files or examples. Of a translator, words and signs apart, as the gold links count
             them.
         gold: links for a translator, a line for each pair: `i-j` sure, `ipj` possible, from 1.
-        texts: at most so many, drawn evenly from the test part; a classifier only.
+        texts: at most so many, drawn evenly from the test part; of a translator all are asked.
         columns: of tables; `None` as in training.
         reading: encoding and separator; `None` as in training.
-        settings: how thoroughly to ask a classifier.
+        settings: how thoroughly to ask, without gold.
 
     Raises:
-        InputError: a model of another task, or one that may give a text several labels; gold links
-            that are missing, needless or for other pairs.
+        InputError: a language model; gold links that are missing, needless or for other pairs.
     """
     model = model if isinstance(model, Model) else load(model)
+    if model.settings.task == "language":
+        raise InputError(
+            "a language model gives no one answer that attention could be the reason for, so it has "
+            "no verdict; 'regard look' shows what it attends to, and trust asks classifiers, "
+            "summarisers that pick sentences, and translators"
+        )
+    links = _links(model, gold)
+    if texts < 1:
+        raise InputError(f"texts is {texts}; expected at least 1")
     data = read_config(model.folder)["data"] if model.folder else {}
     trained = Source.from_json(model.settings.task, data)
     examples = Source(trained.task, columns or trained.columns, reading or trained.reading).read(
         test
     )
-    verdict = (
-        _of_classifier(model, examples, texts, settings, gold)
-        if isinstance(model, Classifier)
-        else _of_translator(model, examples, gold)
-    )
+    verdict: Verdict | AlignmentVerdict
+    if isinstance(model, TextToText):
+        verdict = _of_writer(model, examples, links)
+    else:
+        chosen = np.unique(np.linspace(0, len(examples) - 1, min(texts, len(examples))).astype(int))
+        verdict = _of_reader(model, [examples[int(index)] for index in chosen], settings)
     if model.folder:
         keep_verdict(model.folder, asdict(verdict))
     return verdict
 
 
-def _of_classifier(
-    model: Classifier,
-    examples: Sequence[Example],
-    texts: int,
-    settings: TrustSettings | None,
-    gold: Any,
-) -> Verdict:
-    if gold is not None:
-        raise InputError("gold links are for translators; a classifier is asked without")
-    if model.several:
+def _links(model: Model, gold: str | PathLike[str] | None) -> list[Gold]:
+    if not isinstance(model, TextToText):
+        if gold is not None:
+            raise InputError("gold links are for models that write; this one is asked without")
+        return []
+    if gold is None:
+        what = "translator" if model.settings.task == "translation" else "summariser that writes"
         raise InputError(
-            "this model may give a text several labels; trust asks those that give one"
+            f"a {what} needs gold links to be held against; give gold=... (--gold): which word of "
+            "the one text comes from which of the other"
         )
-    if texts < 1:
-        raise InputError(f"texts is {texts}; expected at least 1")
-    chosen = np.unique(np.linspace(0, len(examples) - 1, min(texts, len(examples))).astype(int))
-    encodings = model.tokenizer.encode_batch([examples[int(i)].text for i in chosen])
-    limit = model.settings.text.max_tokens
+    return read_gold(gold)
+
+
+def _of_reader(
+    model: Model, examples: Sequence[Example], settings: TrustSettings | None
+) -> Verdict:
+    assert isinstance(model, Classifier | Picker)
     surfaces = model.tokenizer.spelling
-    return ask(
-        explained(model.network),
-        [encoding.ids[:limit] for encoding in encodings],
-        settings=settings,
-        spell=lambda token: surfaces[token].strip(),
-    )
+
+    def spell(token: int) -> str:
+        return surfaces[token].strip()
+
+    if isinstance(model, Picker):
+        documents = [model.ids(example.sentences) for example in examples]
+        return trust_extraction(model.network, documents, settings=settings, spell=spell)
+    encodings = model.tokenizer.encode_batch([example.text for example in examples])
+    limit = model.settings.text.max_tokens
+    asked = explained(model.network, several=model.several)
+    texts = [encoding.ids[:limit] for encoding in encodings]
+    return ask(asked, texts, settings=settings, spell=spell)
 
 
 @torch.no_grad()
-def _of_translator(model: Model, examples: Sequence[Example], gold: Any) -> AlignmentVerdict:
-    if not isinstance(model, TextToText):
-        raise InputError(
-            f"a model for {model.settings.task} has no verdict; expected a classifier or a translator"
-        )
-    if gold is None:
-        raise InputError("a translator needs gold links to be held against; give gold=... (--gold)")
-    links = read_gold(gold)
+def _of_writer(
+    model: TextToText, examples: Sequence[Example], links: Sequence[Gold]
+) -> AlignmentVerdict:
     if len(links) != len(examples):
         raise InputError(f"{len(links)} lines of gold links for {len(examples)} sentence pairs")
     device, layers = device_of(model.network), list[list[CrossAttention]]()

@@ -18,14 +18,14 @@ def trust(
     ],
     gold: Annotated[
         Path | None,
-        typer.Option(help="Translation: word links, i-j sure and ipj possible, from 1."),
+        typer.Option(help="Models that write: word links, i-j sure and ipj possible, from 1."),
     ] = None,
-    texts: Annotated[int, typer.Option(help="Classification: ask about so many texts.")] = 200,
+    texts: Annotated[int, typer.Option(help="Models that read: ask about so many texts.")] = 200,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Ask how far attention may be read as the reason for an answer.
 
-    Tokens are taken out, weights shuffled, always beside random and gradient x input; translators
+    Tokens are taken out, weights shuffled, always beside random and gradient x input; models that write
     are held against word links that people drew. The verdict stays with the model: views show it.
 
     [bold]Examples[/bold]

@@ -1,7 +1,7 @@
 """Files to checked examples, and examples to batches."""
 
 from regard.data import dates
-from regard.data.batches import pad, token_batches
+from regard.data.batches import pad, pad_documents, token_batches
 from regard.data.columns import Labelled, Pairs
 from regard.data.corpus import Corpus, Example, Report
 from regard.data.known import fetch
@@ -22,6 +22,7 @@ __all__ = [
     "dates",
     "fetch",
     "pad",
+    "pad_documents",
     "read_lines",
     "read_parallel",
     "read_table",

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from regard.errors import SettingsError, ShapeError
 from regard.text import PAD
 
-__all__ = ["pad", "token_batches"]
+__all__ = ["pad", "pad_documents", "token_batches"]
 
 
 def token_batches(
@@ -87,3 +87,22 @@ def pad(sequences: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[
         i for sequence in sequences for i in sequence
     ]
     return ids, lengths
+
+
+def pad_documents(
+    documents: Sequence[Sequence[Sequence[int]]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return ids `(batch, sentences, words)` and lengths `(batch, sentences)`, 0 = no sentence.
+
+    >>> pad_documents([[[5, 6], [7]], [[8]]])
+    (array([[[5, 6],
+            [7, 0]],
+    <BLANKLINE>
+           [[8, 0],
+            [0, 0]]]), array([[2, 1],
+           [1, 0]]))
+    """
+    most = max(map(len, documents))
+    sentences = [s for document in documents for s in (*document, *([()] * (most - len(document))))]
+    ids, lengths = pad(sentences)
+    return ids.reshape(len(documents), most, -1), lengths.reshape(len(documents), most)

@@ -5,8 +5,8 @@ Wiegreffe and Pinter 2019; Serrano and Smith 2019). `trust` puts the question to
 texts, and gives a `Verdict`: numbers, beside random and beside gradient x input, and a sentence.
 
 * **Comprehensiveness** (DeYoung et al. 2020, ERASER): p(y | x) - p(y | x without its top tokens), y
-  the predicted class; mean over several shares of tokens. High is good: what was pointed at was
-  needed.
+  the predicted class, or the surest of several labels; mean over several shares of tokens. High is
+  good: what was pointed at was needed.
 * **Sufficiency**: p(y | x) - p(y | only the top tokens). Low is good: what was pointed at is
   enough. Both are measured by deleting tokens and by masking them, apart: each makes texts the
   model has never seen, in its own way.
@@ -29,6 +29,7 @@ from regard.evaluation import faithfulness_questions as ask
 from regard.evaluation.faithfulness_measures import Ids, Interval, Way
 from regard.evaluation.faithfulness_questions import (
     WAYS,
+    Case,
     Controls,
     Erasure,
     Explained,
@@ -49,6 +50,7 @@ __all__ = [
     "Steerable",
     "TrustSettings",
     "Verdict",
+    "examine",
     "trust",
 ]
 
@@ -94,6 +96,9 @@ def trust(
 ) -> Verdict:
     """Ask a classifier, on these texts, whether its attention explains its answers.
 
+    Where a text may have several labels, each text is asked about the label the model is surest of;
+    texts that it gives none are left out.
+
     Args:
         model: what to ask; `Classified` wraps a `regard` classifier. One that is `Steerable` is
             also asked with its attention shuffled, uniform and removed.
@@ -103,11 +108,22 @@ def trust(
         spell: an id as a person knows it.
 
     Raises:
-        InputError: no text with an ordinary token in it.
+        InputError: no text with an ordinary token in it, or none that is given a label.
     """
-    settings = settings or TrustSettings()
+    return examine(
+        model, ask.cases(model, texts), settings=settings or TrustSettings(), spell=spell
+    )
+
+
+def examine(
+    model: Explained,
+    cases: Sequence[Case],
+    *,
+    settings: TrustSettings,
+    spell: Callable[[int], str],
+) -> Verdict:
+    """Put every question to a model about these cases; `trust` without choosing them."""
     rng = np.random.default_rng(settings.seed)
-    cases = ask.cases(model, texts)
     erasures = ask.erasures(model, cases, settings, rng)
     agreement = ask.agreement(model, cases, settings, rng)
     controls = flips = None

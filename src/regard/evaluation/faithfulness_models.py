@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from regard.attention import AttentionMap
@@ -28,6 +29,7 @@ def explained(
     *,
     mask_id: int = UNK,
     special_ids: frozenset[int] = frozenset({PAD, BOS, EOS}),
+    several: bool = False,
 ) -> Explained:
     """Wrap a classifier, so that its attention can also be replaced if it pools by attention.
 
@@ -35,23 +37,32 @@ def explained(
         model: with the maps of its attention in its output.
         mask_id: stands in for a masked token.
         special_ids: tokens that are not the text's own and are never erased.
+        several: whether a text may have several labels: each logit is a yes or no of its own.
 
     Raises:
         InputError: the model shows no attention over its tokens (when asked).
     """
     pools = any(isinstance(part, AttentionPooling) for part in model.modules())
     kind = PooledClassified if pools else Classified
-    return kind(model, mask_id=mask_id, special_ids=special_ids)
+    return kind(model, mask_id=mask_id, special_ids=special_ids, several=several)
 
 
 class Classified:
     """A classifier that answers and shows its attention."""
 
-    def __init__(self, model: Classifier, *, mask_id: int, special_ids: frozenset[int]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        mask_id: int = UNK,
+        special_ids: frozenset[int] = frozenset({PAD, BOS, EOS}),
+        several: bool = False,
+    ) -> None:
         self.model, self.mask_id, self.special_ids = model, mask_id, special_ids
+        self.several = several
 
     def predict(self, texts: Sequence[Ids]) -> Floats:
-        """Class probabilities, `(texts, labels)`."""
+        """Probabilities, `(texts, labels)`: of classes, or of each label that may apply."""
         return np.stack(self._each(texts, lambda rows, ids, lengths: self._answer(ids, lengths)))
 
     def attention(self, texts: Sequence[Ids]) -> list[Floats]:
@@ -59,13 +70,13 @@ class Classified:
 
         def of(rows: list[int], ids: Tensor, lengths: Tensor) -> Tensor:
             with torch.no_grad():
-                return _over_tokens(self.model(ids, lengths), lengths)
+                return self._over_tokens(self.model(ids, lengths), lengths)
 
         weights = self._each(texts, of)
-        return [w[:, : len(text)] for w, text in zip(weights, texts, strict=True)]
+        return [self._along(row, text) for row, text in zip(weights, texts, strict=True)]
 
     def gradient(self, texts: Sequence[Ids]) -> list[Floats]:
-        """`sum_d x_d * d log p(y) / d x_d` over a token's embedding x; y is the predicted class."""
+        """`sum_d x_d * d log p(y) / d x_d` over a token's embedding x; y is the likeliest label."""
 
         def of(rows: list[int], ids: Tensor, lengths: Tensor) -> Tensor:
             with _embedded(self.model, ids) as found:
@@ -75,7 +86,8 @@ class Classified:
                     f"{type(self.model).__name__} does not look its ids up in an nn.Embedding, so "
                     "there is no gradient x input to compare with"
                 )
-            answer = logits.log_softmax(-1).amax(-1).sum()
+            logs = nn.functional.logsigmoid(logits) if self.several else logits.log_softmax(-1)
+            answer = logs.amax(-1).sum()
             slopes = torch.autograd.grad(answer, [vectors for _, vectors in found])
             total = torch.zeros(ids.shape, dtype=logits.dtype, device=ids.device)
             for (real, vectors), slope in zip(found, slopes, strict=True):
@@ -83,7 +95,7 @@ class Classified:
             return total + self._linear(ids, lengths, logits.detach())
 
         slopes = self._each(texts, of)
-        return [slope[: len(text)] for slope, text in zip(slopes, texts, strict=True)]
+        return [self._along(slope, text) for slope, text in zip(slopes, texts, strict=True)]
 
     def _linear(self, ids: Tensor, lengths: Tensor, logits: Tensor) -> Tensor | float:
         """The same for n-grams, whose logits are sums over tokens and have no embedding."""
@@ -91,13 +103,28 @@ class Classified:
             return 0.0
         shares = self.model.wide.contributions(ids, lengths)
         answer = nn.functional.one_hot(logits.argmax(-1), logits.shape[-1])
-        linear: Tensor = (shares * (answer - logits.softmax(-1))[:, None]).sum(-1)
+        # d log p(y) / d logits: of the likeliest label alone where each is a yes or no.
+        fall = answer * (1 - logits.sigmoid()) if self.several else answer - logits.softmax(-1)
+        linear: Tensor = (shares * fall[:, None]).sum(-1)
         return linear
 
     def _answer(self, ids: Tensor, lengths: Tensor) -> Tensor:
         with torch.no_grad():
-            probabilities: Tensor = self.model(ids, lengths).logits.double().softmax(-1)
-            return probabilities
+            logits: Tensor = self.model(ids, lengths).logits.double()
+            return logits.sigmoid() if self.several else logits.softmax(-1)
+
+    # How texts lie in a batch
+
+    def _lay(self, texts: Sequence[Ids]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Ids and lengths as the model takes them."""
+        return pad(texts)
+
+    def _along(self, values: Floats, text: Ids) -> Floats:
+        """Back from one row of a batch to the tokens of its text."""
+        return values[..., : len(text)]
+
+    def _over_tokens(self, output: Output, lengths: Tensor) -> Tensor:
+        return _over_tokens(output, lengths)
 
     def _each(
         self, texts: Sequence[Ids], of: Callable[[list[int], Tensor, Tensor], Tensor]
@@ -108,7 +135,7 @@ class Classified:
         # cuDNN has no backward pass for recurrent layers that are not training.
         with _evaluating(self.model), torch.backends.cudnn.flags(enabled=False):
             for rows in token_batches([len(text) for text in texts], max_tokens=16_384):
-                ids, lengths = pad([texts[row] for row in rows])
+                ids, lengths = self._lay([texts[row] for row in rows])
                 values = of(
                     rows,
                     torch.from_numpy(ids).to(device),

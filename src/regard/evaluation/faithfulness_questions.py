@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from regard.errors import InputError
 from regard.evaluation.faithfulness_measures import (
@@ -51,6 +52,7 @@ Measure = Literal["comprehensiveness", "sufficiency"]
 WAYS: tuple[Way, ...] = ("delete", "mask")
 ORDERS = ("attention", "gradient", "random")
 MEASURES: tuple[Measure, ...] = ("comprehensiveness", "sufficiency")
+APPLIES = 0.5  # the probability from which on a label is given, where there may be several
 
 
 class Explained(Protocol):
@@ -60,9 +62,11 @@ class Explained(Protocol):
     """Stands in for a masked token."""
     special_ids: frozenset[int]
     """Tokens that belong to the model and not to the text: never erased."""
+    several: bool
+    """Whether a text may have any number of labels, each with a probability of its own."""
 
     def predict(self, texts: Sequence[Ids]) -> Floats:
-        """Class probabilities, `(texts, labels)`."""
+        """Probabilities, `(texts, labels)`; of classes, or of each label that may apply."""
         ...
 
     def attention(self, texts: Sequence[Ids]) -> list[Floats]:
@@ -180,17 +184,34 @@ class Mass:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One text: its answer, and how attention and gradient rank its tokens."""
+    """One text: its answer, and how attention and gradient rank its tokens.
+
+    Where a text may have several labels, the answer asked about is that the likeliest applies.
+    """
 
     text: list[int]
-    candidates: list[int]  # positions of ordinary tokens
+    candidates: list[int]  # positions of tokens that are erased
+    weighed: list[int]  # positions whose weights are replaced
     probabilities: Floats
     weights: Floats  # (heads, length)
     gradient: Floats
+    several: bool = False
     label: int = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", int(self.probabilities.argmax()))
+
+    def moved(self, answers: Floats) -> Floats:
+        """How far each row of probabilities is from the answer: total variation, 0 to 1."""
+        if self.several:  # of (p, 1 - p)
+            return np.asarray(abs(answers[:, self.label] - self.probabilities[self.label]))
+        return total_variation(answers, self.probabilities)
+
+    def flipped(self, answers: Floats) -> NDArray[np.bool_]:
+        """Which rows of probabilities decide otherwise."""
+        if self.several:
+            return np.asarray(answers[:, self.label] < APPLIES)
+        return np.asarray(answers.argmax(-1) != self.label)
 
     @property
     def scores(self) -> dict[str, Floats]:
@@ -199,7 +220,10 @@ class Case:
 
 
 def cases(model: Explained, texts: Sequence[Ids]) -> list[Case]:
-    """Ask for answer, attention and gradient once per text; texts without ordinary tokens go.
+    """Ask for answer, attention and gradient once per text.
+
+    Texts without ordinary tokens go, and so do those that are given no label: that nothing applies
+    is not an answer that some token was the reason for.
 
     Raises:
         InputError: no text is left.
@@ -210,13 +234,23 @@ def cases(model: Explained, texts: Sequence[Ids]) -> list[Case]:
         raise InputError(
             f"{len(texts)} texts and no ordinary token in them; give texts to ask about"
         )
+    probabilities = model.predict([texts[n] for n in chosen])
+    if model.several:
+        labelled = probabilities.max(-1) >= APPLIES
+        chosen = [n for n, one in zip(chosen, labelled, strict=True) if one]
+        probabilities = probabilities[labelled]
+        if not chosen:
+            raise InputError(
+                f"the model gives no label to any of {len(texts)} texts, so there is no answer to "
+                "explain; give texts of the kind it was trained on, or train it longer"
+            )
     asked = [list(texts[n]) for n in chosen]
     return [
-        Case(text, ordinary[n], probabilities, weights, gradient)
-        for n, text, probabilities, weights, gradient in zip(
+        Case(text, ordinary[n], [*range(len(text))], row, weights, gradient, model.several)
+        for n, text, row, weights, gradient in zip(
             chosen,
             asked,
-            model.predict(asked),
+            probabilities,
             model.attention(asked),
             model.gradient(asked),
             strict=True,
@@ -295,12 +329,13 @@ def controls(
     """
     permuted, permuted_flips, uniform, uniform_flips = [], [], [], []
     for case in cases:
-        length = len(case.text)
-        shuffles = [case.weights[:, rng.permutation(length)] for _ in range(settings.permutations)]
-        flat = np.full_like(case.weights, 1 / length)
-        answers = model.predict_with([case.text] * (len(shuffles) + 1), [*shuffles, flat])
-        moved = total_variation(answers, case.probabilities)
-        flipped = answers.argmax(-1) != case.label
+        own = case.weights[:, case.weighed]
+        replaced = np.repeat(case.weights[None], settings.permutations + 1, 0)
+        for row in replaced[:-1]:
+            row[:, case.weighed] = own[:, rng.permutation(len(case.weighed))]
+        replaced[-1][:, case.weighed] = own.mean(-1, keepdims=True)
+        answers = model.predict_with([case.text] * len(replaced), list(replaced))
+        moved, flipped = case.moved(answers), case.flipped(answers)
         permuted.append(float(np.median(moved[:-1])))
         permuted_flips.append(float(flipped[:-1].mean()))
         uniform.append(float(moved[-1]))
@@ -320,17 +355,16 @@ def flips(
     highest, random = [], []
     until: dict[str, list[float]] = {name: [] for name in ORDERS}
     for case in cases:
-        length = len(case.text)
-        orders = {name: ranking(score, range(length)) for name, score in case.scores.items()}
-        orders["random"] = rng.permutation(length).tolist()
+        length = len(case.weighed)
+        orders = {name: ranking(score, case.weighed) for name, score in case.scores.items()}
+        orders["random"] = rng.permutation(case.weighed).tolist()
         top = orders["attention"][0]
         other = [i for i in orders["random"] if i != top][:1]
         sizes = np.unique(np.linspace(1, length, min(settings.steps, length)).round().astype(int))
         removals = [[top], other]
         removals += [order[:size] for order in orders.values() for size in sizes]
         weights = [without(case.weights, positions) for positions in removals]
-        answers = model.predict_with([case.text] * len(weights), weights)
-        flipped = answers.argmax(-1) != case.label
+        flipped = case.flipped(model.predict_with([case.text] * len(weights), weights))
         highest.append(float(flipped[0]))
         random.append(float(flipped[1]))
         for name, gone in zip(orders, flipped[2:].reshape(len(orders), -1), strict=True):

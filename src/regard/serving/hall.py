@@ -280,7 +280,7 @@ def _picked(name: str, answer: Summary) -> m.Written:
     """Sentences for words; the one reader of the text looked the same for all that it picked."""
     if not answer.source.strip():
         return _written(name, answer)
-    record = answer.look()
+    record = answer.look().select("sentences")
     sentences = record.tokens["text"]
     row = _rounded(record.tracks[0].dense()[0])
     return m.Written(

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from regard.errors import InputError, SettingsError, nearest
 from regard.files import written_whole
-from regard.viewing import drawings
+from regard.viewing import drawings, ink
 from regard.viewing.record import AttentionRecord
 from regard.viewing.scale import Scale
 from regard.viewing.summary import Heads
@@ -61,7 +61,10 @@ def draw(
         view = "layers" if several else "highlight" if pooling else "map"
     if view not in _VIEWS:
         raise SettingsError(f"unknown view {view!r}; {nearest(view, _VIEWS)}")
-    return _VIEWS[view](record, heads, scale)
+    drawn = _VIEWS[view](record, heads, scale)
+    if record.verdict:
+        ink.footnote(drawn, record.verdict)
+    return drawn
 
 
 def write(figure: Figure, path: str | Path, *, dpi: int = 200) -> Path:

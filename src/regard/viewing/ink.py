@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,7 +20,18 @@ from regard.viewing.record import AttentionRecord, Track
 from regard.viewing.scale import palette
 from regard.viewing.summary import Heads
 
-__all__ = ["BODY", "INK", "MUTED", "RULE", "SMALL", "blank", "caption", "colormap", "label"]
+__all__ = [
+    "BODY",
+    "INK",
+    "MUTED",
+    "RULE",
+    "SMALL",
+    "blank",
+    "caption",
+    "colormap",
+    "footnote",
+    "label",
+]
 
 INK, MUTED, RULE = "#1a1d29", "#5a6072", "#d5d9e3"
 BODY, SMALL = 8.0, 7.0  # points, at the width of a paper's page
@@ -114,6 +126,19 @@ def caption(figure: Figure, title: str, facts: str, *, left: float, top: float) 
         )
         drawn.set_fontfamily(list(families()))
         y += size * 1.6 / 72
+
+
+def footnote(figure: Figure, text: str) -> None:
+    """Sentences below everything else, wrapped to the width of the figure (or the least readable).
+
+    They stand outside the figure's own box; saving with `bbox_inches="tight"` includes them.
+    """
+    letter = 0.53 * SMALL / 72  # inches of a usual one
+    columns = int(max(figure.get_figwidth(), 0.6 * PAGE) / letter)
+    lines = "\n".join(wrap(label_line(text), columns))
+    x, y = 0.05 / figure.get_figwidth(), -0.04 / figure.get_figheight()
+    drawn = figure.text(x, y, lines, color=INK, fontsize=SMALL, style="italic", va="top")
+    drawn.set_fontfamily(list(families()))
 
 
 def label_line(text: str) -> str:
