@@ -21,8 +21,10 @@ setup: $(STAMP)  ## make .venv with everything in it
 demo: $(STAMP)  ## train, score and look at a small attention model (about three minutes)
 	$(BIN)/regard demo
 
-test: $(STAMP)  ## the tests
+test: $(STAMP)  ## the tests; then those of arrays again, with the shapes in every signature checked
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 PYTHONPATH=tests/plugins $(BIN)/pytest -n 2 -p checked_shapes \
+		tests/attention tests/decoding --ignore tests/attention/kernels
 
 check: $(STAMP)  ## lint, types, import contract
 	$(BIN)/ruff check .

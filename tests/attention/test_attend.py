@@ -234,6 +234,7 @@ def test_non_contiguous_and_broadcast_inputs(rng, reference):
 ZEROS = np.zeros((2, 3, 5, 4))
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize(
     ("arguments", "settings", "error", "message"),
     [

@@ -217,6 +217,11 @@ def test_a_dense_map_of_a_recurrent_decoder():
     )
     weights.entropy().sum().backward()
     assert rows.grad is not None
+
+
+@pytest.mark.unchecked
+def test_what_is_no_map():
+    rows = torch.ones(2, 3)
     with pytest.raises(ShapeError, match=r"weights have shape \(3,\)"):
         AttentionMap.from_dense(rows[0])
     with pytest.raises(InputError, match=r"weights hold torch\.int64"):

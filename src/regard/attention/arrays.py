@@ -95,7 +95,7 @@ def recomputed(function: Callable[..., Array], like: Array) -> Callable[..., Arr
     return function
 
 
-def to_numpy(values: Any) -> np.ndarray[Any, Any]:
+def to_numpy(values: Any) -> np.ndarray:
     """`values` as a NumPy array on the host."""
     return np.asarray(values.detach().cpu()) if is_torch(values) else np.asarray(values)
 

@@ -22,8 +22,8 @@ _SCORE, _NORMALIZER = ScaledDot(), Softmax()
 
 def attend(
     query: Float[Array, "*lead queries features"],
-    key: Float[Array, "*lead keys key_features"],
-    value: Float[Array, "*lead keys values"],
+    key: Float[Array, "*key_lead keys key_features"],
+    value: Float[Array, "*key_lead keys values"],
     *,
     score: Score = _SCORE,
     normalizer: Normalizer = _NORMALIZER,
@@ -32,7 +32,7 @@ def attend(
     dropout: float = 0.0,
     seed: int = 0,
     watch: Sequence[str] = (),
-) -> tuple[Float[Array, "*lead queries values"], AttentionMap]:
+) -> tuple[Float[Array, "... queries values"], AttentionMap]:
     """Attention: for each query a mixture of the values, weighted by how well their keys answer it.
 
     `output = normalizer(score(query, key) + bias, where mask) @ value`; with the settings as they

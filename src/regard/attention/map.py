@@ -166,8 +166,8 @@ class AttentionMap:
     # The operator
 
     def __matmul__(
-        self, x: Float[Array, "*lead keys columns"]
-    ) -> Float[Array, "*lead rows columns"]:
+        self, x: Float[Array, "... keys columns"]
+    ) -> Float[Array, "... queries columns"]:
         """`weights @ x`; with four axes `x` may have fewer heads, like a value."""
         grid, x = self._source.grid, self._four(x, self._source.grid.keys)
 
@@ -185,7 +185,7 @@ class AttentionMap:
         return TransposedMap(self)
 
     def flow_back(
-        self, g: Float[Array, "batch heads queries columns"]
+        self, g: Float[Array, "... queries columns"]
     ) -> Float[Array, "batch heads keys columns"]:
         """`weights.T @ g` with all four axes."""
 
@@ -285,8 +285,8 @@ class AttentionMap:
 
     def norms(
         self,
-        value: Float[Array, "*lead keys values"],
-        output_projection: Float[Array, "*h values d"],
+        value: Float[Array, "... keys values"],
+        output_projection: Float[Array, "... rows d"],
     ) -> AttentionMap:
         """How much is really moved from each key to each query (Kobayashi et al. 2020).
 
@@ -369,8 +369,8 @@ class TransposedMap:
         return self._of
 
     def __matmul__(
-        self, g: Float[Array, "*lead queries columns"]
-    ) -> Float[Array, "*lead keys columns"]:
+        self, g: Float[Array, "... queries columns"]
+    ) -> Float[Array, "... keys columns"]:
         """`weights.T @ g`: what flows back from the queries to the keys."""
         grid = self._of._source.grid
         return grid.restore(self._of.flow_back(self._of._four(g, grid.queries)))
@@ -381,7 +381,7 @@ def block_size(length: int, blocks: int) -> int:
     return max(1, math.ceil(length / blocks))
 
 
-def block_lengths(length: int, size: int) -> np.ndarray[Any, Any]:
+def block_lengths(length: int, size: int) -> np.ndarray:
     """Positions of every block."""
     starts = np.arange(0, length, size)
     return np.minimum(starts + size, length) - starts

@@ -283,8 +283,8 @@ class _Array(Mask):
 class _Documents(Mask):
     """Positions that carry the same number see each other; ranges where documents are unbroken."""
 
-    queries: np.ndarray[Any, Any]
-    keys: np.ndarray[Any, Any]
+    queries: np.ndarray
+    keys: np.ndarray
     ranges: tuple[Any, Any] | None
 
     def check(self, grid: Grid) -> None:
@@ -401,7 +401,7 @@ def _per_key(which: Any) -> Mask:
     )
 
 
-def _document_ids(ids: Any) -> np.ndarray[Any, Any]:
+def _document_ids(ids: Any) -> np.ndarray:
     array = to_numpy(ids)
     if array.ndim not in (1, 2) or array.dtype.kind not in "iu":
         raise MaskError(

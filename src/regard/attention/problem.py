@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from regard.attention import noise
 from regard.attention.arrays import (
@@ -31,6 +31,7 @@ from regard.shapes import Array, Bool, Float
 __all__ = ["Dense", "Problem", "Scaled", "Source", "make_problem"]
 
 
+@runtime_checkable
 class Source(Protocol):
     """Anything that can give rows of an attention matrix."""
 

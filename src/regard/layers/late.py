@@ -8,7 +8,7 @@ weight's. The numbers are the same up to the order of addition.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 __all__ = ["Late", "Plain", "Products"]
 
 
+@runtime_checkable
 class Products(Protocol):
     """What a step multiplies with."""
 
