@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -25,3 +28,93 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder} (set REGARD_DATA to the folder that holds it)")
     return folder
+
+
+# A headless Chromium, for tests marked `browser`
+
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DEVICES: dict[str, dict[str, Any]] = {
+    "desktop": {"viewport": {"width": 1280, "height": 800}},
+    "phone": {
+        "viewport": {"width": 390, "height": 844},
+        "has_touch": True,
+        "is_mobile": True,
+        "device_scale_factor": 2,
+    },
+}
+DRIVEN = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: try apt-get install chromium"),
+    # The driver's pipes are closed when the process ends.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What every test in a browser needs."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            for mark in DRIVEN:
+                item.add_marker(mark)
+
+
+@pytest.fixture(scope="module")  # its event loop must be gone when other tests start theirs
+def browser() -> Iterator[Any]:
+    """A Chromium, started once for the tests of a file."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def troubles() -> list[str]:
+    """What the console said and which strange addresses were asked for; tests end with none."""
+    return []
+
+
+@pytest.fixture
+def open_tab(browser: Any, troubles: list[str]) -> Iterator[Callable[..., Any]]:
+    """Opens an address on a device; at the end, console and network must have stayed silent.
+
+    `open_tab(address, own=("file:",), device="phone", theme="dark", patience=30_000)`: `own` are
+    beginnings of addresses that may be asked for, `patience` milliseconds to wait for anything.
+    """
+    contexts = []
+
+    def open_tab(
+        address: str,
+        *,
+        own: tuple[str, ...] = ("file:", "data:", "blob:", "about:"),
+        device: str = "desktop",
+        theme: str = "light",
+        patience: int = 20_000,
+    ) -> Any:
+        context = browser.new_context(**DEVICES[device], color_scheme=theme)
+        context.set_default_timeout(patience)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("console", lambda message: troubles.append(message.text))
+        tab.on("pageerror", lambda error: troubles.append(str(error)))
+        tab.on("request", lambda asked: asked.url.startswith(own) or troubles.append(asked.url))
+        tab.goto(address)
+        return tab
+
+    yield open_tab
+    for context in contexts:
+        context.close()
+    assert troubles == []

@@ -1,7 +1,6 @@
 """The web app in a real browser, by click and by keyboard; anything on the console is a failure."""
 
 import json
-import shutil
 import threading
 import time
 from urllib.parse import quote
@@ -12,36 +11,10 @@ import uvicorn
 from regard.serving import Hall, Limits, create_app
 
 playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-DESKTOP = {"viewport": {"width": 1280, "height": 800}}
-PHONE = {
-    "viewport": {"width": 390, "height": 844},
-    "has_touch": True,
-    "is_mobile": True,
-    "device_scale_factor": 2,
-}
 TEXT = "der alt mann sieht die katze ."
 PATIENT = 30_000
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: try apt-get install chromium"),
-    # The driver's pipes are closed when the process ends.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
@@ -58,36 +31,16 @@ def address(folders):
     thread.join()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield started
-        started.close()
-
-
 @pytest.fixture
-def visit(browser, address):
-    """Opens the app; at the end console and network must have been silent but for the app's own."""
-    troubles, contexts = [], []
+def visit(open_tab, address):
+    """Opens the app, which may ask for its own addresses only."""
 
-    def visit(path="", *, device=DESKTOP, theme="light"):
-        context = browser.new_context(**device, color_scheme=theme)
-        context.set_default_timeout(PATIENT)
-        contexts.append(context)
-        tab = context.new_page()
-        tab.on("console", lambda message: troubles.append(message.text))
-        tab.on("pageerror", lambda error: troubles.append(str(error)))
-        tab.on("request", lambda asked: asked.url.startswith(address) or troubles.append(asked.url))
-        tab.goto(address + path)
+    def visit(path="", **options):
+        tab = open_tab(address + path, own=(address,), patience=PATIENT, **options)
         tab.wait_for_selector("[data-ready]")
         return tab
 
-    visit.troubles = troubles
-    yield visit
-    for context in contexts:
-        context.close()
-    assert troubles == []
+    return visit
 
 
 def link(model, text=TEXT, **more):
@@ -265,13 +218,13 @@ def test_what_the_server_refuses_is_told(visit):
     playwright.expect(tab.locator(".status")).to_contain_text("word 9 of a text of 3 words")
 
 
-@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("device", ["desktop", "phone"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_nothing_overflows_and_everything_can_be_read(visit, device, theme):
     tab = visit(link("de-en", TEXT + " " + "w" * 120), device=device, theme=theme)
     answered(tab, " ")
     word = wrote(tab).get_by_role("button").first
-    word.tap() if device is PHONE else word.click()
+    word.tap() if device == "phone" else word.click()
     playwright.expect(tab.locator(".way").first).to_be_visible()
     assert fits(tab)
     assert tab.evaluate(LOWEST_CONTRAST) >= 4.5

@@ -4,6 +4,7 @@ import base64
 import html.parser
 import json
 import re
+import sys
 import zlib
 
 import numpy as np
@@ -180,10 +181,40 @@ def test_the_widget_carries_the_record(cross):
     json.dumps(made.record)
 
 
+def shown(record, monkeypatch):
+    """What a notebook is told to display."""
+    import IPython.display
+
+    told = []
+    monkeypatch.setattr(
+        IPython.display, "display", lambda data, raw=False: told.append((data, raw))
+    )
+    widget.display(record)
+    [(data, raw)] = told
+    assert raw
+    return data
+
+
+def test_a_notebook_shows_a_widget_and_keeps_the_frame_beside_it(cross, monkeypatch):
+    pytest.importorskip("IPython")
+    pytest.importorskip("anywidget")
+    data = shown(cross, monkeypatch)
+    assert data["application/vnd.jupyter.widget-view+json"]["model_id"]
+    assert data["text/html"] == cross._repr_html_()
+    assert data["text/plain"] == "de → en"
+
+
+def test_without_anywidget_a_notebook_shows_the_frame(cross, monkeypatch):
+    pytest.importorskip("IPython")
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    widget._kind.cache_clear()
+    assert set(shown(cross, monkeypatch)) == {"text/plain", "text/html"}
+
+
 def test_without_anywidget_the_error_says_what_to_install(cross, monkeypatch):
     from regard.errors import MissingExtraError
 
-    monkeypatch.setitem(__import__("sys").modules, "anywidget", None)
+    monkeypatch.setitem(sys.modules, "anywidget", None)
     widget._kind.cache_clear()
     with pytest.raises(MissingExtraError, match=r"regard\[notebook\]"):
         widget.widget(cross)

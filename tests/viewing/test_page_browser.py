@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import shutil
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -12,70 +11,21 @@ import pytest
 from regard.viewing import AttentionRecord, Summary, Tokens, Track, page
 
 playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-DESKTOP = {"viewport": {"width": 1280, "height": 800}}
-PHONE = {
-    "viewport": {"width": 390, "height": 844},
-    "has_touch": True,
-    "is_mobile": True,
-    "device_scale_factor": 2,
-}
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: try apt-get install chromium"),
-    # The driver's pipes are closed when the process ends.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield started
-        started.close()
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def look(browser, tmp_path):
-    """Opens a record from disk; at the end, the console and the network must have stayed silent."""
-    troubles, contexts = [], []
+def look(open_tab, tmp_path):
+    """Opens a record from disk."""
 
-    def look(record, address="", *, device=DESKTOP, theme="light"):
+    def look(record, address="", **options):
         path = record if hasattr(record, "exists") else record.save(tmp_path / "page.html")
-        context = browser.new_context(**device, color_scheme=theme, accept_downloads=True)
-        contexts.append(context)
-        tab = context.new_page()
-        tab.on("console", lambda message: troubles.append(message.text))
-        tab.on("pageerror", lambda error: troubles.append(str(error)))
-        tab.on(
-            "request",
-            lambda asked: (
-                asked.url.startswith(("file:", "data:", "blob:")) or troubles.append(asked.url)
-            ),
-        )
-        tab.goto(f"file://{path}{address}")
-        tab.wait_for_selector("[data-ready]", timeout=20_000)
+        tab = open_tab(f"file://{path}{address}", **options)
+        tab.wait_for_selector("[data-ready]")
         return tab
 
-    yield look
-    for context in contexts:
-        context.close()
-    assert troubles == []
+    return look
 
 
 def value(tab):
@@ -292,13 +242,13 @@ def test_downloads(layers, look, view, tmp_path):
     assert len(svg) > 1500
 
 
-@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("device", ["desktop", "phone"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("view", ["overview", "map", "links", "text"])
 def test_widths_and_themes(layers, look, device, theme, view):
     tab = look(layers, f"#view={view}&track=3&query=3", device=device, theme=theme)
     wide = tab.evaluate("document.documentElement.scrollWidth")
-    assert wide <= device["viewport"]["width"]  # no sideways scrolling
+    assert wide <= tab.viewport_size["width"]  # no sideways scrolling
     assert tab.locator("#record").get_attribute("data-theme") == theme
     poor = tab.evaluate(CONTRAST)
     assert poor == []
@@ -337,7 +287,7 @@ CONTRAST = """() => {
 def test_fingers_pan_and_choose_on_a_phone(weights, look):
     tokens = [f"t{i}" for i in range(120)]
     record = AttentionRecord.of(weights(1, 120, 120), tokens)
-    tab = look(record, "#view=map&zoom=20&x=10&y=10", device=PHONE)
+    tab = look(record, "#view=map&zoom=20&x=10&y=10", device="phone")
     box = tab.locator("canvas[tabindex]").bounding_box()
     before = value(tab)
     tab.touchscreen.tap(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.6)
@@ -391,7 +341,7 @@ def test_odd_tokens(odd_tokens, weights, look, view):
             assert tab.locator(".running [aria-selected=true]").first.get_attribute(
                 "data-index"
             ) == str(min(i + 1, n - 1))
-    assert tab.evaluate("document.documentElement.scrollWidth") <= DESKTOP["viewport"]["width"]
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 1280
     for name in ("PNG", "SVG", "CSV"):
         assert downloaded(tab, name)
 
@@ -483,14 +433,10 @@ FRAMES = """async () => {
 }"""
 
 
-def test_the_frame_of_an_exported_notebook(browser, cross, tmp_path):
+def test_the_frame_of_an_exported_notebook(open_tab, cross, tmp_path):
     path = tmp_path / "notebook.html"
     path.write_text(f"<!doctype html><title>notebook</title>{page.frame(cross)}", encoding="utf-8")
-    troubles = []
-    tab = browser.new_page()
-    tab.on("console", lambda message: troubles.append(message.text))
-    tab.on("pageerror", lambda error: troubles.append(str(error)))
-    tab.goto(f"file://{path}")
+    tab = open_tab(f"file://{path}")
     inside = tab.frame_locator("iframe")
     inside.locator("[data-ready]").wait_for()
     inside.get_by_role("tab", name="Map").click()
@@ -500,11 +446,11 @@ def test_the_frame_of_an_exported_notebook(browser, cross, tmp_path):
     with tab.expect_download() as download:
         inside.get_by_role("button", name="Download CSV").click()
     assert download.value.path().read_bytes()
-    tab.close()
-    assert troubles == []
+    # Its address is the notebook's own, so there is no link to what is shown.
+    assert inside.get_by_role("button", name="Copy link").count() == 0
 
 
-def test_the_widget_in_a_browser(browser, cross, tmp_path):
+def test_the_widget_in_a_browser(open_tab, cross, tmp_path):
     packed = page.pack(cross)
     record = json.dumps({"about": packed.about, "chunks": packed.chunks})
     path = tmp_path / "widget.html"
@@ -516,12 +462,7 @@ def test_the_widget_in_a_browser(browser, cross, tmp_path):
         + "front.render({ model, el: document.getElementById('cell') });</script>",
         encoding="utf-8",
     )
-    tab = browser.new_page()
-    troubles = []
-    tab.on("pageerror", lambda error: troubles.append(str(error)))
-    tab.goto(f"file://{path}")
+    tab = open_tab(f"file://{path}")
     tab.wait_for_selector("[data-ready]")
     tab.get_by_role("tab", name="Map").click()
     assert tab.locator(".readout .weight").inner_text()
-    tab.close()
-    assert troubles == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,17 @@ def in_notebook() -> bool:
 
 
 def display(record: AttentionRecord) -> None:
-    """Show a record below the cell: as a widget where `anywidget` is installed, else as a frame."""
+    """Show a record below the cell: as a widget where `anywidget` is installed, else as a frame.
+
+    The frame goes beside the widget, too: it is what is left once no kernel answers, as in an
+    exported notebook.
+    """
     notebook: Any = importlib.import_module("IPython.display")
-    try:
-        notebook.display(widget(record))
-    except MissingExtraError:
-        notebook.display(notebook.HTML(record._repr_html_()))
+    data = {"text/plain": record.title or "Attention", "text/html": record._repr_html_()}
+    with suppress(MissingExtraError):
+        (made, _) = widget(record)._repr_mimebundle_()
+        data = {**made, **data}
+    notebook.display(data, raw=True)
 
 
 def widget(record: AttentionRecord) -> Any:

@@ -3,4 +3,6 @@
 import { start } from "./main.js";
 
 const source = { chunk: (name) => document.getElementById(`chunk-${name}`).textContent };
-start(document.getElementById("record"), JSON.parse(document.getElementById("about").textContent), source, { address: location });
+// In the frame of a notebook the address is nobody's, so no link leads to what is shown.
+const address = location.protocol === "about:" ? null : location;
+start(document.getElementById("record"), JSON.parse(document.getElementById("about").textContent), source, { address });

@@ -199,11 +199,7 @@ export class App {
     this.later = setTimeout(() => {
       const { fit, x, y, scale } = this.map;
       Object.assign(this.state, fit ? { x: null, y: null, zoom: null } : { x, y, zoom: scale });
-      try {
-        history.replaceState(null, "", `#${toHash(this.state, this.about)}`);
-      } catch {
-        this.address = null; // a frame without an address of its own
-      }
+      history.replaceState(null, "", `#${toHash(this.state, this.about)}`);
     }, 200);
   }
 
