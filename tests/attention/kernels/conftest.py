@@ -82,7 +82,9 @@ def check(output, found, weights, value, tolerance=2e-6):
     value = value.double().repeat_interleave(weights.shape[1] // value.shape[1], 1)
     assert gap(output, weights @ value) < tolerance
     assert gap(found["entropy",], torch.special.entr(weights).sum(-1)) < tolerance
-    assert gap(found["received",], weights.sum(2)) < tolerance
+    received = weights.sum(2)
+    rounding = float(received.max()) * 2**-24  # of the answer to float32: 2e-6 at 32
+    assert gap(found["received",], received) < tolerance + rounding
     k = min(5, weights.shape[-1])
     top, places = (torch.as_tensor(x) for x in found["topk", 5])
     assert gap(top, weights.topk(k).values) < tolerance

@@ -25,11 +25,9 @@ from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 
 __all__ = [
-    "above",
     "bits_as_float",
     "compiled",
     "contiguous",
-    "count_trailing_zeros",
     "float_as_bits",
     "inlined",
     "kernel_type",
@@ -77,7 +75,7 @@ def compiled(function: Callable[..., Any]) -> Any:
 def _sources() -> str:
     """One hash of all files that hold compiled code."""
     digest = hashlib.sha256()
-    for name in ("additive", "backward", "blas", "compiling", "forward", "rows"):
+    for name in ("additive", "backward", "blas", "compiling", "forward", "lanes", "rows"):
         digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
     return digest.hexdigest()
 
@@ -195,25 +193,6 @@ def wide_vectors(typing: Any) -> Any:
 
 
 @intrinsic
-def above(typing: Any, row: Any, start: Any, threshold: Any) -> Any:
-    """A word whose bit `i` says whether `row[start + i] > threshold`, for 64 floats in a row."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        vector = ir.VectorType(_float, 64)
-        place = builder.gep(array.data, [arguments[1]])
-        scores = builder.load(builder.bitcast(place, vector.as_pointer()), align=4)
-        lanes = ir.Constant(ir.VectorType(_word, 64), [0] * 64)
-        single = builder.insert_element(
-            ir.Constant(vector, ir.Undefined), arguments[2], ir.Constant(_word, 0)
-        )
-        limit = builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), lanes)
-        return builder.bitcast(builder.fcmp_ordered(">", scores, limit), ir.IntType(64))
-
-    return numba.uint64(row, numba.intp, numba.float32), emit
-
-
-@intrinsic
 def contiguous(typing: Any, row: Any) -> Any:
     """Promises that a vector of unknown stride has stride 1, so that loops over it vectorise."""
 
@@ -221,16 +200,6 @@ def contiguous(typing: Any, row: Any) -> Any:
         return impl_ret_borrowed(context, builder, signature.return_type, arguments[0])
 
     return row.copy(layout="C")(row), emit
-
-
-@intrinsic
-def count_trailing_zeros(typing: Any, word: Any) -> Any:
-    """The place of the lowest bit that is set."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
-
-    return numba.int64(numba.uint64), emit
 
 
 @intrinsic

@@ -34,16 +34,19 @@ from regard.attention.kernels.compiling import (
 )
 from regard.attention.kernels.rows import (
     NOTHING,
+    STRIP,
     drop,
     exp2,
-    expect_largest,
     exponentials,
     floor_at_lowest,
     forbid,
+    just_below,
     keep_largest,
     load,
     maxima_of_chunks,
+    reached_by,
     store,
+    sums_of_chunks,
 )
 
 __all__ = ["LN2", "adjust", "forward", "pick", "received", "score_tile", "span", "weight"]
@@ -127,16 +130,42 @@ def reset(tile):
 
 
 @inlined
+def look(tile, r, scores, edges, c0, count, top):
+    """The maxima of a row's chunks, and the bound that scores must pass to enter its list."""
+    maxima = tile.chunk_max[r, c0 : c0 + count]
+    tile.peak[r] = maxima_of_chunks(scores, edges, tile.parts, maxima)
+    if top:
+        bound = tile.top_scores[r, top - 1]
+        if bound == NOTHING:
+            bound = just_below(reached_by(scores, edges[count] - edges[0], top, tile.lanes))
+        tile.bound[r] = bound
+
+
+@inlined
+def enter_largest(tile, first, last, edges, c0, count):
+    """Enters what is above the bounds of these rows into their lists.
+
+    The chunks to look into are listed first, without a branch: where they are cannot be guessed.
+    """
+    found = 0
+    for r in range(first, last):
+        for c in range(count):
+            tile.hits[found] = r * count + c
+            found += tile.chunk_max[r, c0 + c] > tile.bound[r]
+    for i in range(found):
+        r, c = tile.hits[i] // count, tile.hits[i] % count
+        keep_largest(tile.scores[r], edges[c] - edges[0], edges[c + 1] - edges[0],
+                     tile.bound[r], edges[0], tile.top_scores[r], tile.top_places[r])  # fmt: skip
+
+
+@inlined
 def take_in(tile, r, scores, edges, c0, count, t):
     """Renews one row's state with its scores in the `t`th tile of keys, which become weights.
 
     The tile is made of the `count` chunks from `c0` on.
     """
-    before, width = tile.most[r], edges[count] - edges[0]
-    most = max(before, maxima_of_chunks(scores, edges, tile.chunk_max[r, c0 : c0 + count]))
-    if tile.top_scores.shape[1]:
-        expect_largest(tile.chunk_max[r, c0 : c0 + count], tile.top_scores[r])
-        keep_largest(scores, width, edges[0], tile.top_scores[r], tile.top_places[r])
+    before = tile.most[r]
+    most = max(before, tile.peak[r])
     tile.most[r] = tile.reference[r, t] = most
     if most == NOTHING:  # nothing seen yet
         scores[:] = 0
@@ -150,9 +179,9 @@ def take_in(tile, r, scores, edges, c0, count, t):
         out = tile.out[r]
         for d in range(out.size):
             out[d] *= factor
-    mass, moment = exponentials(scores, edges, most, tile.chunk_sum[r, c0 : c0 + count])
-    tile.mass[r] += mass
-    tile.moment[r] += moment
+    tile.moment[r] += exponentials(scores, edges[count] - edges[0], most)
+    sums = tile.chunk_sum[r, c0 : c0 + count]
+    tile.mass[r] += sums_of_chunks(scores, edges, tile.parts, sums)
 
 
 @inlined
@@ -166,7 +195,7 @@ def finish(tile, r, answer, b, h, i):
     if answer.entropy.size:
         answer.entropy[b, h, i] = LN2 * max(log_mass - tile.moment[r] / mass, 0.0) if some else 0.0
     places, spare = tile.top_places[r], 0
-    for k in range(places.size):
+    for k in range(answer.top_places.shape[3]):
         score = tile.top_scores[r, k]
         if score == NOTHING:  # fewer keys than asked for: those of weight 0, in order
             while listed(places, k, spare):
@@ -194,13 +223,17 @@ def weight(score, most):
 @inlined
 def pool_row(tile, r, sums, maxima, tiles):
     """Adds one row's chunks to its block of queries."""
-    sums, maxima = contiguous(sums), contiguous(maxima)
     most, share = tile.most[r], np.float32(1 / tile.mass[r])
     for t in range(tiles):
         factor = share * weight(tile.reference[r, t], most)
-        for c in range(tile.firsts[t], tile.firsts[t + 1]):
-            sums[c] += factor * tile.chunk_sum[r, c]
-            maxima[c] = larger(maxima[c], share * weight(tile.chunk_max[r, c], most))
+        first, last = tile.firsts[t], tile.firsts[t + 1]
+        these, all_rows = tile.chunk_sum[r, first:last], contiguous(sums)[first:last]
+        for c in range(these.size):
+            all_rows[c] += factor * these[c]
+    first, last = tile.firsts[0], tile.firsts[tiles]
+    these, all_rows = tile.chunk_max[r, first:last], contiguous(maxima)[first:last]
+    for c in range(these.size):
+        all_rows[c] = larger(all_rows[c], share * weight(these[c], most))
 
 
 @compiled
@@ -210,6 +243,7 @@ def forward(counter, sgemm, tile, tasks, inputs, plan, answer):
     group = heads // inputs.key.shape[1]
     tiles = plan.row_tiles.size - 1
     edges = plan.key_edges
+    top = answer.top_places.shape[3]
     while True:
         task = next_index(counter)
         if task >= tasks:
@@ -234,15 +268,21 @@ def forward(counter, sgemm, tile, tasks, inputs, plan, answer):
             load(key, j0, width, tile.key)
             load(value, j0, width, tile.value)
             score_tile(sgemm, inputs, tile.query, tile.key, rows, width, tile.scores)
-            for r in range(rows):
-                i = i0 + r
-                scores = tile.scores[r]
-                adjust(scores, bias, allowed, i, j0, width)
-                forbid(scores, low[i] - j0, high[i] - j0, width)
-                take_in(tile, r, scores, edges[c0 : c0 + count + 1], c0, count, t)
-                if inputs.drop_below:
-                    drop(scores, width, inputs.row_keys[b * heads + h, i],
-                         inputs.column_keys[j0 : j0 + width], inputs.drop_below)  # fmt: skip
+            these = edges[c0 : c0 + count + 1]
+            for first in range(0, rows, STRIP):
+                last = min(first + STRIP, rows)
+                for r in range(first, last):
+                    i = i0 + r
+                    adjust(tile.scores[r], bias, allowed, i, j0, width)
+                    forbid(tile.scores[r], low[i] - j0, high[i] - j0, width)
+                    look(tile, r, tile.scores[r], these, c0, count, top)
+                if top:
+                    enter_largest(tile, first, last, these, c0, count)
+                for r in range(first, last):
+                    take_in(tile, r, tile.scores[r], these, c0, count, t)
+                    if inputs.drop_below:
+                        drop(tile.scores[r], width, inputs.row_keys[b * heads + h, i0 + r],
+                             inputs.column_keys[j0 : j0 + width], inputs.drop_below)  # fmt: skip
             if tile.value.shape[1]:  # a map that is asked for statistics multiplies with nothing
                 multiply(sgemm, rows, tile.value.shape[1], width, inputs.survivor, tile.scores,
                          tile.value, 1.0, tile.out)  # fmt: skip

@@ -10,19 +10,29 @@ from __future__ import annotations
 import numpy as np
 
 from regard.attention.kernels.compiling import (
-    above,
     bits_as_float,
     contiguous,
-    count_trailing_zeros,
     float_as_bits,
     inlined,
     larger,
     round_to_even,
     wide_vectors,
 )
+from regard.attention.kernels.lanes import (
+    GROUP,
+    LANES,
+    WINDOW,
+    above,
+    count_trailing_zeros,
+    maxima_of,
+    raise_lanes,
+    ranked,
+    shift_in,
+    sums_of,
+)
 
-WINDOW = 64
-"""Scores that `above` looks at together; rows of a tile are allocated in multiples of it."""
+STRIP = 8
+"""Rows of a tile that are worked on together: as many as a level-1 cache holds."""
 
 NOTHING = np.float32(-np.inf)
 LOWEST = np.float32(-127)
@@ -101,82 +111,88 @@ def forbid(scores, low, high, width):
 
 
 @inlined
-def maxima_of_chunks(scores, edges, out):
+def maxima_of_chunks(scores, edges, parts, out):
     """The largest score of each chunk into `out`; returns the row's. `edges` count from `edges[0]`."""
-    wide_vectors()
     most = NOTHING
-    for c in range(out.size):
-        part = scores[edges[c] - edges[0] : edges[c + 1] - edges[0]]
-        largest = NOTHING
-        for j in range(part.size):
-            largest = larger(largest, part[j])
-        out[c] = largest
-        most = larger(most, largest)
+    for c in range(0, out.size, GROUP):
+        most = larger(most, maxima_of(scores, edges, c, min(GROUP, out.size - c), parts, out))
     return most
 
 
 @inlined
-def exponentials(scores, edges, reference, out):
-    """Replaces scores by `2**(score - reference)`, and puts the sum of each chunk into `out`.
+def sums_of_chunks(weights, edges, parts, out):
+    """The sum of each chunk into `out`; returns the row's."""
+    total = 0.0
+    for c in range(0, out.size, GROUP):
+        total += sums_of(weights, edges, c, min(GROUP, out.size - c), parts, out)
+    return total
 
-    Returns their sum, and the sum of each times its logarithm.
+
+@inlined
+def exponentials(scores, width, reference):
+    """Replaces scores by `2**(score - reference)`; returns the sum of each times its logarithm.
+
+    What stands beyond `width` is -inf up to a multiple of `WINDOW`, and becomes 0.
     """
     wide_vectors()
-    total, moment = 0.0, 0.0
-    for c in range(out.size):
-        part = scores[edges[c] - edges[0] : edges[c + 1] - edges[0]]
-        mass, times_log = np.float32(0), np.float32(0)
-        for j in range(part.size):
-            x = floor_at_lowest(part[j] - reference)
-            e = exp2(x)
-            part[j] = e
-            mass += e
-            times_log += e * x
-        out[c] = mass
-        total += mass
-        moment += times_log
-    return total, moment
+    moment = np.float32(0)
+    for j in range((width + WINDOW - 1) // WINDOW * WINDOW):
+        x = floor_at_lowest(scores[j] - reference)
+        e = exp2(x)
+        scores[j] = e
+        moment += e * x
+    return moment
 
 
 @inlined
-def expect_largest(maxima, values):
-    """Begins an empty list with a bound: with as many chunks as places, all end above the least maximum.
+def reached_by(scores, width, count, lanes):
+    """A score that at least `count` of a row reach, and few more: a bound for an empty list.
 
-    It spares the list most of what the first tile would enter and soon drop. The bound's own places
-    are never seen, since as many scores as the list is long are above it.
+    The `count`th largest of the maxima of 16 lanes: as many scores reach it, and rarely two of the
+    largest share a lane.
     """
-    if values[0] == NOTHING and maxima.size >= values.size:
-        least = maxima[0]
-        for c in range(1, maxima.size):
-            least = min(least, maxima[c])
-        if least != NOTHING:
-            below = np.nextafter(least, NOTHING)
-            for k in range(values.size):
-                values[k] = below
-
-
-@inlined
-def keep_largest(scores, width, first, values, places):
-    """Enters the scores of a tile into a row's list of largest, which is in descending order.
-
-    `above` finds the few that beat the list's last, 64 at a time. Equal scores stay in the order of
-    their places.
-    """
-    last = values.size - 1
+    if count > LANES:
+        return NOTHING
+    lanes[:] = NOTHING
     for start in range(0, width, WINDOW):
-        candidates = above(scores, start, values[last])
-        while candidates != 0:
-            j = start + count_trailing_zeros(candidates)
-            candidates &= candidates - np.uint64(1)
-            score = scores[j]
-            if score > values[last]:
-                slot = last
-                while slot > 0 and values[slot - 1] < score:
-                    values[slot] = values[slot - 1]
-                    places[slot] = places[slot - 1]
-                    slot -= 1
-                values[slot] = score
-                places[slot] = first + j
+        raise_lanes(lanes, scores, start)
+    return ranked(lanes, count)
+
+
+@inlined
+def just_below(x):
+    """The next float below, that of -inf being itself."""
+    return np.nextafter(x, NOTHING)
+
+
+@inlined
+def lowest_bits(count):
+    """A word whose `count` lowest bits are set, or all 64."""
+    every = ~np.uint64(0)
+    return every if count >= WINDOW else ~(every << np.uint64(count))
+
+
+@inlined
+def keep_largest(scores, first, last, bound, places_from, values, places):
+    """Enters the scores `[first, last)` above `bound` into a row's list of largest.
+
+    The list is in descending order; equal scores stay in the order of their places. What enters
+    does so without a branch, which the processor would guess wrong.
+    """
+    for start in range(first, last, WINDOW):
+        found = above(scores, start, bound) & lowest_bits(last - start)
+        while found != 0:
+            j = start + count_trailing_zeros(found)
+            found &= found - np.uint64(1)
+            enter(values, places, scores[j], np.int32(places_from + j))
+
+
+@inlined
+def enter(values, places, score, place):
+    """Enters one score into a list."""
+    for start in range(values.size - LANES, 0, -LANES):
+        shift_in(values, places, start, values[start - 1], places[start - 1], score, place)
+    shift_in(values, places, 0, np.float32(np.inf), np.int32(0), score, place)
 
 
 @inlined

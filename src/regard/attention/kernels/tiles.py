@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from regard.attention.kernels.rows import NOTHING, WINDOW
+from regard.attention.kernels.lanes import GROUP, LANES, WINDOW
+from regard.attention.kernels.rows import STRIP
 
 __all__ = [
     "CHUNK",
@@ -37,6 +39,9 @@ COLUMNS = 512
 
 ROWS = 512
 """Queries of a tile, at most: with as many keys a megabyte of scores, half of a level-2 cache."""
+
+LINE = 64
+"""Bytes of a cache line."""
 
 NARROW_ROWS = 256
 """The same where a mask cuts the matrix, as tiles at its edge are computed whole."""
@@ -177,9 +182,19 @@ class Tile(NamedTuple):
     firsts: Any
     """(key tiles + 1,) int64: the first chunk of each tile, and the end."""
     top_scores: Any
-    """(rows, k) float32, descending."""
+    """(rows, k or a little more) float32, descending."""
     top_places: Any
-    """(rows, k) int64."""
+    """The same of int32."""
+    peak: Any
+    """(rows,) float32: the largest score of this tile of keys."""
+    bound: Any
+    """(rows,) float32: what a score must be above to enter the list of largest."""
+    hits: Any
+    """(STRIP * columns,) int64: chunks of a strip of rows with such scores."""
+    lanes: Any
+    """(WINDOW,) float32."""
+    parts: Any
+    """(GROUP * LANES,) float32."""
     part: Any
     """(columns,) float32: what the keys received from a few queries."""
     total: Any
@@ -230,6 +245,18 @@ def make_plan(
     return Plan(row_tiles, edges, cut(0, keys, key_block, CHUNK), COLUMNS)
 
 
+def aligned(shape: tuple[int, ...], kind: Any) -> npt.NDArray[Any]:
+    """Memory that begins with a cache line, and some that vectors may touch past its end.
+
+    Vectors that lie across two lines cost a tenth of all time.
+    """
+    size = math.prod(shape) * np.dtype(kind).itemsize
+    memory = np.zeros(size + LINE + 4 * WINDOW, np.uint8)
+    first = -memory.ctypes.data % LINE
+    cut: npt.NDArray[Any] = memory[first : first + size].view(kind)
+    return cut.reshape(shape)
+
+
 def workspace(plan: Plan, inputs: Inputs, features: int, values: int, top: int) -> Tile:
     """A worker's memory: a tile and, for each of its rows, what grows with the number of keys."""
     rows = int(np.diff(plan.row_tiles).max())
@@ -237,22 +264,28 @@ def workspace(plan: Plan, inputs: Inputs, features: int, values: int, top: int) 
     chunks = plan.key_edges.size - 1
     tiles = min(chunks, 2 * -(-inputs.key.shape[2] // columns) + 1)  # a tile is at least half full
     stride = -(-columns // WINDOW) * WINDOW
+    listed = -(-top // LANES) * LANES
     single = np.float32
     return Tile(
-        query=np.empty((rows, features), single),
-        key=np.empty((columns, features), single),
-        value=np.empty((columns, values), single),
-        scores=np.full((rows, stride), NOTHING),
-        out=np.empty((rows, values), single),
+        query=aligned((rows, features), single),
+        key=aligned((columns, features), single),
+        value=aligned((columns, values), single),
+        scores=aligned((rows, stride), single),
+        out=aligned((rows, values), single),
         most=np.empty(rows, single),
         mass=np.empty(rows),
         moment=np.empty(rows),
-        chunk_max=np.empty((rows, chunks), single),
-        chunk_sum=np.empty((rows, chunks), single),
+        chunk_max=aligned((rows, chunks), single),
+        chunk_sum=aligned((rows, chunks), single),
         reference=np.empty((rows, tiles), single),
         firsts=np.empty(tiles + 1, np.int64),
-        top_scores=np.empty((rows, top), single),
-        top_places=np.empty((rows, top), np.int64),
+        top_scores=aligned((rows, listed), single),
+        top_places=aligned((rows, listed), np.int32),
+        peak=np.empty(rows, single),
+        bound=np.empty(rows, single),
+        hits=np.empty(STRIP * columns, np.int64),
+        lanes=aligned((WINDOW,), single),
+        parts=aligned((GROUP * LANES,), single),
         part=np.empty(columns, single),
         total=np.empty(columns),
     )
@@ -263,12 +296,12 @@ def make_desk(split: Split, features: int, values: int) -> Desk:
     rows, columns, single = int(split.rows), int(split.columns), np.float32
     stride = -(-columns // WINDOW) * WINDOW
     return Desk(
-        query=np.empty((rows, features), single),
-        key=np.empty((columns, features), single),
-        value=np.empty((columns, values), single),
-        out=np.empty((rows, values), single),
-        scores=np.empty((rows, stride), single),
-        flow=np.empty((rows, stride), single),
+        query=aligned((rows, features), single),
+        key=aligned((columns, features), single),
+        value=aligned((columns, values), single),
+        out=aligned((rows, values), single),
+        scores=aligned((rows, stride), single),
+        flow=aligned((rows, stride), single),
         key_slope=np.empty((columns, features), single),
         value_slope=np.empty((columns, values), single),
         part=np.empty(features, single),
