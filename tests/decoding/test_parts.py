@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,13 @@ def test_an_unknown_word_is_the_source_word_it_came_from() -> None:
     assert replace_unknown(hypothesis(), tokens, source) == ["the", "Zyx"]
     assert replace_unknown(hypothesis(), tokens, source, dictionary={"Zyx": "Zux"})[1] == "Zux"
     assert replace_unknown(hypothesis(), tokens, source, reading="enters") == ["the", "das"]
+
+
+def test_an_unknown_word_without_attention_stays() -> None:
+    given_first = replace(hypothesis(), ids=[1, 1], attention=np.diag([0, 1, 1]))
+    tokens = ["<unk>", "<unk>"]
+    assert replace_unknown(given_first, tokens, ["Zyx", "das"]) == ["<unk>", "das"]
+    assert replace_unknown(hypothesis(), tokens[:2], []) == tokens  # nothing was read
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,14 @@ class TextSettings(BaseModel):
     """How often a word must occur in the training part to be known."""
     max_tokens: Annotated[int, Field(ge=1)] = 512
     """Longest sequence; in training longer pairs are left out and counted, other texts are cut."""
+    replace_unknown: bool | None = None
+    """Write the source word looked at for a word that is not known; `None`: if tokens are words."""
+
+    @property
+    def replaces(self) -> bool:
+        """Whether unknown words are replaced."""
+        chosen = self.replace_unknown
+        return self.tokenizer == "word" if chosen is None else chosen
 
 
 @dataclass(frozen=True)

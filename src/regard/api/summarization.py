@@ -157,13 +157,14 @@ class Writer(Summarizer, TextToText):
         return replace(best, alternatives=tuple(others))
 
     def _summary(self, source: Source, hypothesis: Hypothesis) -> Summary:
-        tokens = written_tokens(self.target, self.spell(hypothesis.ids, source.own))
+        spelled = self._spelled(source, hypothesis)
+        tokens = written_tokens(self.target, spelled)
         return Summary(
             source=source.encoding.text,
             text=tokens.text,
             score=hypothesis.score,
             tokens=tokens.pieces[1:],
-            view=lambda: self._view(source, hypothesis.ids),
+            view=lambda: self._view(source, hypothesis.ids, spelled),
             along=lambda reading: self._along(source, hypothesis, reading),
         )
 

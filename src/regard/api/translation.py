@@ -29,7 +29,14 @@ from regard.api.records import Maps, record_of
 from regard.api.settings import Settings
 from regard.api.tokens import read_tokens, written_tokens
 from regard.data import Example
-from regard.decoding import DecodingSettings, Hypothesis, Listener, decode, likeliest_next
+from regard.decoding import (
+    DecodingSettings,
+    Hypothesis,
+    Listener,
+    decode,
+    likeliest_next,
+    replace_unknown,
+)
 from regard.errors import InputError
 from regard.evaluation import Score, bleu, chrf, exact_match
 from regard.models import KINDS, EncoderDecoder, configure
@@ -50,11 +57,13 @@ class Source(NamedTuple):
         encoding: of the text.
         ids: that go in, up to EOS.
         own: ids of words that only this text has, for a network that copies.
+        begun: words of the beginning that its answer was given.
     """
 
     encoding: Encoding
     ids: list[int]
     own: Mapping[str, int]
+    begun: Sequence[str] = ()
 
 
 Hear: TypeAlias = Callable[[int, str], None]
@@ -185,7 +194,7 @@ class TextToText(Model):
 
         def answer(filled: list[str]) -> list[str]:
             return [
-                self.target.join(self.spell(hypotheses[0].ids, source.own))
+                self.target.join(self._spelled(source, hypotheses[0]))
                 for source, hypotheses in self._decode(filled, settings)
             ]
 
@@ -204,6 +213,8 @@ class TextToText(Model):
             begun = self.target.encode_batch(list(steering.prefix))
             pairs = zip(begun, read, strict=True)
             prefix = [self.aim(encoding, source.own)[1:-1] for encoding, source in pairs]
+            pairs = zip(begun, read, strict=True)
+            read = [source._replace(begun=encoding.surfaces) for encoding, source in pairs]
         found = decode(
             self.network,
             ids,
@@ -214,6 +225,18 @@ class TextToText(Model):
             listener=self._listener(read, steering.hear),
         )
         return list(zip(read, found, strict=True))
+
+    def _spelled(self, source: Source, hypothesis: Hypothesis) -> list[str]:
+        """Tokens of an answer; a word that is not known by what was given or looked at there."""
+        tokens = self.spell(hypothesis.ids, source.own)
+        if not self.settings.text.replaces:
+            return tokens
+        read = source.encoding.surfaces[: len(source.ids) - 1]
+        tokens = replace_unknown(hypothesis, tokens, read, reading=hypothesis.reading)
+        for place, word in enumerate(source.begun[: len(tokens)]):
+            if hypothesis.ids[place] == UNK:
+                tokens[place] = word
+        return tokens
 
     def _listener(self, read: Sequence[Source], hear: Hear | None) -> Listener | None:
         if hear is None:
@@ -260,23 +283,26 @@ class TextToText(Model):
         source = self.read([text])[0]
         if target is None:
             _, found = self._decode([text], None)[0]
-            return self._view(source, found[0].ids)[1]
-        return self._view(source, self.aim(self.target.encode(target), source.own)[1:-1])[1]
+            return self._view(source, found[0].ids, self._spelled(source, found[0]))[1]
+        ids = self.aim(self.target.encode(target), source.own)[1:-1]
+        return self._view(source, ids, self.spell(ids, source.own))[1]
 
     @torch.no_grad()
-    def _view(self, source: Source, written: Sequence[int]) -> tuple[Maps, AttentionRecord]:
+    def _view(
+        self, source: Source, written: Sequence[int], spelled: Sequence[str]
+    ) -> tuple[Maps, AttentionRecord]:
         device = device_of(self.network)
         ids, lengths = padded([source.ids], device)
         target, _ = padded([[BOS, *written]], device)
         maps = self.network(ids, lengths, target).maps
-        tokens = self._tokens(source, written)
+        tokens = self._tokens(source, spelled)
         title = source.encoding.text
         return maps, record_of(maps, tokens, reading=_READING, title=title, verdict=self.verdict)
 
-    def _tokens(self, source: Source, written: Sequence[int]) -> dict[str, Tokens]:
+    def _tokens(self, source: Source, spelled: Sequence[str]) -> dict[str, Tokens]:
         return {
             "source": read_tokens(source.encoding).take(_read_places(source)),
-            "target": written_tokens(self.target, self.spell(written, source.own)),
+            "target": written_tokens(self.target, spelled),
         }
 
     def _along(
@@ -284,7 +310,7 @@ class TextToText(Model):
     ) -> AttentionRecord:
         """What decoding kept: no pass of its own, one map."""
         hypothesis = hypothesis.read(reading or hypothesis.reading)
-        tokens = self._tokens(source, hypothesis.ids)
+        tokens = self._tokens(source, self._spelled(source, hypothesis))
         written = tokens["target"].take(range(1, len(tokens["target"])))
         track = Track("cross", "cross", "target", "source", hypothesis.alignment)
         return AttentionRecord(
@@ -379,7 +405,8 @@ class Translator(TextToText):
         return replace(best, alternatives=tuple(others))
 
     def _translation(self, source: Source, hypothesis: Hypothesis) -> Translation:
-        written = written_tokens(self.target, self.spell(hypothesis.ids, source.own))
+        spelled = self._spelled(source, hypothesis)
+        written = written_tokens(self.target, spelled)
         tokens, sources = written.take(range(1, len(written))), read_tokens(source.encoding)
         return Translation(
             source=source.encoding.text,
@@ -389,7 +416,7 @@ class Translator(TextToText):
             source_tokens=sources.pieces,
             alignment=hypothesis.alignment,
             axes=(tokens, sources),
-            view=lambda: self._view(source, hypothesis.ids),
+            view=lambda: self._view(source, hypothesis.ids, spelled),
             along=lambda reading: self._along(source, hypothesis, reading),
         )
 

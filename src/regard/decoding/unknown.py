@@ -21,6 +21,8 @@ def replace_unknown(
 ) -> list[str]:
     """Each UNK replaced by the source token attended to most (Luong et al. 2015; Jean et al. 2015).
 
+    One that was given, not decoded, has no attention and stays; so does any where nothing was read.
+
     Args:
         hypothesis: with its attention.
         tokens: what its ids spell.
@@ -30,7 +32,9 @@ def replace_unknown(
     """
     dictionary = dictionary or {}
     looked = hypothesis.read(reading).alignment[:, : len(source)]
-    return [
-        dictionary.get(source[row.argmax()], source[row.argmax()]) if index == UNK else token
-        for index, token, row in zip(hypothesis.ids, tokens, looked, strict=True)
-    ]
+    replaced = list(tokens)
+    for place, (index, row) in enumerate(zip(hypothesis.ids, looked, strict=True)):
+        if index == UNK and row.any():
+            word = source[row.argmax()]
+            replaced[place] = dictionary.get(word, word)
+    return replaced
