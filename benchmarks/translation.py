@@ -102,7 +102,7 @@ def measure(task: Task, out: Path, seed: int) -> Figure:
         model=task.model,
         settings={**task.settings, "seed": seed, "minutes": task.minutes},
         overwrite=True,
-        watcher=_Printed(),
+        watcher=Printed(),
     )
     minutes = (time.monotonic() - start) / 60
     test = read_parallel([DATA / task.test[0]], [DATA / task.test[1]])
@@ -123,16 +123,18 @@ def measure(task: Task, out: Path, seed: int) -> Figure:
     )
 
 
-class _Printed(Watcher):
+class Printed(Watcher):
     """A line per validation, with the minutes since the start."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
 
     def told(self, message: str) -> None:
+        """Print it."""
         print(message, flush=True)
 
     def validated(self, numbers: dict[str, float], *, best: bool) -> None:
+        """Print the numbers, a star where they are the best so far."""
         figures = " ".join(f"{name} {value:.3f}" for name, value in numbers.items())
         minutes = (time.monotonic() - self._start) / 60
         print(f"{minutes:5.1f} min  {figures}{'  *' if best else ''}", flush=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from regard.errors import SettingsError
 from regard.models import Classifier, build, configure, from_config
+from regard.models.classifiers.cnn import Cnn
 from regard.models.classifiers.hierarchical import sentences
 
 SURFACES = [
@@ -103,6 +104,20 @@ def test_votes(kind: str) -> None:
     assert not torch.equal(*output.members)
     torch.testing.assert_close(output.members.mean(0), output.logits)
     assert {len(maps) for maps in output.maps.values()} == {2}
+
+
+def test_peaks_are_those_of_the_words_that_are_there() -> None:
+    """The last features are each filter's highest answer, of a short text in long company too."""
+    network = model("cnn", peaks=True).double().eval()
+    assert isinstance(network, Cnn)
+    (reader,) = network.readers
+    ids, lengths = batch()
+    pooled, _ = reader(ids, lengths)
+    (filters,) = reader.filters
+    short = reader.embedding(ids[1:2, :7]).mT
+    expected = filters(torch.nn.functional.pad(short, (1, 1))).relu().amax(-1)
+    torch.testing.assert_close(pooled[1:2, -expected.shape[1] :], expected)
+    assert pooled.shape == (3, reader.width)
 
 
 def planted(count: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

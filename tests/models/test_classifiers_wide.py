@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
 
 from regard.models import build, configure, from_config
 from regard.models.classifiers.ngrams import Ngrams
@@ -41,10 +42,13 @@ def padded(texts: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, lengths
 
 
-def found(texts: list[str], *, words: int, characters: int) -> list[tuple[list[str], list[str]]]:
+def found(
+    texts: list[str], *, words: int, characters: int, skips: int = 0
+) -> list[tuple[list[str], list[str]]]:
     """The n-grams of each text as strings, words and characters, by way of one id per character."""
     alphabet = sorted({*"".join(texts)})
-    ngrams = Ngrams(*Ngrams.alphabet(["", *alphabet]), words=words, characters=characters)
+    code, end = Ngrams.alphabet(["", *alphabet])
+    ngrams = Ngrams(code, end, words=words, skips=skips, characters=characters)
     ids, lengths = padded([[alphabet.index(c) + 1 for c in text] for text in texts])
     spelling = ngrams.spell(ids.numpy(), lengths.numpy())
     text = "".join(map(chr, spelling.code))
@@ -68,6 +72,14 @@ def test_ngrams_by_hand() -> None:
     assert none == nothing == []
 
 
+def test_pairs_that_leave_words_out() -> None:
+    """Each distance is a pair of its own, and none reaches into the next text."""
+    (words, _), (others, _) = found(["a b a", "a a"], words=2, skips=2, characters=2)
+    neighbours = ["a", "b", "a", " a", "a b", "b a"]
+    assert sorted(words) == sorted([*neighbours, " a b", "a b a", " a b a"])
+    assert sorted(others) == sorted(["a", "a", " a", "a a", " a a"])
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.text("ab'!. é3", max_size=12), min_size=1, max_size=3))
 def test_character_ngrams_are_those_of_scikit_learn(texts: list[str]) -> None:
@@ -78,9 +90,11 @@ def test_character_ngrams_are_those_of_scikit_learn(texts: list[str]) -> None:
         assert len(characters) <= len(analyse(text))
 
 
-def learned(labels: int = 2, targets: torch.Tensor = TARGETS) -> tuple[Wide, Tokenizer]:
+def learned(
+    labels: int = 2, targets: torch.Tensor = TARGETS, **values: Any
+) -> tuple[Wide, Tokenizer]:
     tokenizer = Tokenizer.train(TEXTS, kind="bpe", size=60, lowercase=True)
-    wide = Wide(WideSettings(size=len(tokenizer), labels=labels))
+    wide = Wide(WideSettings(size=len(tokenizer), labels=labels, **values))
     wide.fit(tokenizer.spelling, [e.ids for e in tokenizer.encode_batch(TEXTS)], targets)
     return wide, tokenizer
 
@@ -89,14 +103,18 @@ def read(tokenizer: Tokenizer, texts: list[str]) -> tuple[torch.Tensor, torch.Te
     return padded([e.ids for e in tokenizer.encode_batch(texts)])
 
 
-def test_the_same_as_scikit_learn_made_by_hand() -> None:
-    """Two TF-IDF matrices side by side, scaled by the log-count ratio, in a logistic regression."""
-    wide, tokenizer = learned()
+@pytest.mark.parametrize("margin", ["logistic", "hinge"])
+@pytest.mark.parametrize(("longest", "skips"), [(2, 0), (3, 2)])
+def test_the_same_as_scikit_learn_made_by_hand(longest: int, skips: int, margin: str) -> None:
+    """Two TF-IDF matrices side by side, scaled by the log-count ratio, in a linear classifier."""
+    wide, tokenizer = learned(words=longest, skips=skips, margin=margin)
     new = ["a good value", "not excellent", "it's good, not bad!", "xyz"]
 
     def words(text: str) -> list[str]:
-        found = re.findall(r"[\w']+|[^\w\s]", text.lower())
-        return found + [" ".join(pair) for pair in pairwise(["<start>", *found])]
+        found = ["<start>", *re.findall(r"[\w']+|[^\w\s]", text.lower())]
+        runs = [zip(*(found[i:] for i in range(n)), strict=False) for n in range(1, longest + 1)]
+        pairs = [zip([d] * 99, found, found[d:], strict=False) for d in range(2, skips + 2)]
+        return [repr(run) for part in [*runs, *pairs] for run in part if run != ("<start>",)]
 
     parts = [
         TfidfVectorizer(analyzer=words, sublinear_tf=True),
@@ -107,7 +125,10 @@ def test_the_same_as_scikit_learn_made_by_hand() -> None:
     yes = TARGETS.numpy() == 1
     ratio = np.log((train[yes].sum(0) + 0.1) / 3) - np.log((train[~yes].sum(0) + 0.1) / 4)
     solver = LogisticRegression(C=1 / wide.penalty, tol=1e-8, max_iter=1000)
+    if margin == "hinge":
+        solver = LinearSVC(C=1 / wide.penalty, tol=1e-8, max_iter=10_000)
     expected = solver.fit(train * abs(ratio), yes).decision_function(test * abs(ratio))
+    expected *= 2 if margin == "hinge" else 1
     scores = wide(*read(tokenizer, new))
     np.testing.assert_allclose((scores[:, 1] - scores[:, 0]).numpy(), expected, atol=2e-3)
     assert len(wide.key) == train.shape[1]

@@ -32,7 +32,8 @@ class CnnReader(Reader):
         self.attention = MultiHeadAttention(width, settings.looks)
         self.dropout = Dropout(settings.dropout)
         self.pooling = AttentionPooling(width, heads=settings.heads)
-        self.width = width * settings.heads
+        self.peaks = settings.peaks
+        self.width = width * (settings.heads + settings.peaks)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Reading:
         """Detect, compare, pool."""
@@ -41,6 +42,8 @@ class CnnReader(Reader):
         found = torch.cat([_slide(filters, embedded) for filters in self.filters], 1).relu().mT
         compared, looks = self.attention(self.dropout(found), mask=mask[:, None, None])
         pooled, weights = self.pooling(found + compared, mask)
+        if self.peaks:
+            pooled = torch.cat([pooled, found.where(mask[..., None], 0.0).amax(1)], -1)
         return pooled, {"encoder": [looks], "pooling": [weights]}
 
 

@@ -64,19 +64,23 @@ class Ngrams:
     """N-grams of words and of characters within words.
 
     Words are runs of letters and digits or single signs, and the start of the text is one where others
-    follow it (how a question begins says what it asks for). Characters are taken with the space before
-    and after what stands between two spaces, as `char_wb` of scikit-learn does.
+    follow it (how a question begins says what it asks for). Pairs of words that are not neighbours can
+    count, too, each distance for itself (orthogonal sparse bigrams, Siefkes et al. 2004). Characters are
+    taken with the space before and after what stands between two spaces, as `char_wb` of scikit-learn does.
 
     Args:
         code: the characters that each id adds to a text, one id after the other; the texts themselves
             are their concatenation.
         end: for each id, where its characters end in `code`.
         words: the longest n-gram of words.
+        skips: how many words at most a pair leaves out.
         characters: the longest n-gram of characters; the shortest has two.
     """
 
-    def __init__(self, code: Ints, end: Ints, *, words: int = 2, characters: int = 5) -> None:
-        self.words, self.characters = words, characters
+    def __init__(
+        self, code: Ints, end: Ints, *, words: int = 2, skips: int = 0, characters: int = 5
+    ) -> None:
+        self.words, self.skips, self.characters = words, skips, characters
         self._code = np.append(code.astype(np.int64), ord(" "))  # one id more: a space
         self._kind = np.array([_kind(chr(character)) for character in self._code], np.int64)
         self._offset = np.concatenate([[0], end.astype(np.int64), [len(self._code)]])
@@ -135,6 +139,11 @@ class Ngrams:
             same = row[: len(key)] == row[n - 1 :]
             salted = key[same] + np.uint64(n)
             found.append(_Places(salted, start[: len(key)][same], end[n - 1 :][same]))
+        for apart in range(2, self.skips + 2):
+            same = row[:-apart] == row[apart:]
+            # The distance is no n: pairs and n-grams have to stay different.
+            salted = (single[:-apart] * _BASE + single[apart:])[same] + np.uint64(1000 + apart)
+            found.append(_Places(salted, start[:-apart][same], end[apart:][same]))
         return found
 
     def _of_characters(self, spelling: Spelling) -> _Places:

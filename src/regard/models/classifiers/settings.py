@@ -69,6 +69,7 @@ class CnnSettings(ClassifierSettings):
     width: Size = 50  # filters of each window
     windows: tuple[Size, ...] = (1, 2, 3)  # tokens that a filter sees
     looks: Size = 2  # heads of the self-attention
+    peaks: bool = False  # also each filter's highest answer, wherever it is (Kim 2014)
 
     presets: ClassVar[Mapping[str, Values]] = {
         "tiny": {"embedding": 50, "width": 32, "windows": (3,)},
@@ -78,6 +79,7 @@ class CnnSettings(ClassifierSettings):
             "width": 100,
             "windows": (1, 2, 3, 4),
             "looks": 4,
+            "peaks": True,
             "members": 3,
             "word_dropout": 0.2,
         },
@@ -145,7 +147,10 @@ class WideSettings(ClassifierSettings):
     )
     preset: Literal["tiny", "small", "base"] = "small"  # of the deep part
     share: Annotated[float, Field(ge=0.0)] = 0.5  # of the deep part in the sum of the logits
+    words: Size = 2  # longest n-gram of words
+    skips: Annotated[int, Field(ge=0)] = 0  # words that a pair of words may leave out
     most_ngrams: Size = 200_000
+    margin: Literal["logistic", "hinge"] = "logistic"  # what the n-grams are solved for
     penalty: Annotated[float, Field(gt=0.0)] = 0.5  # L2, on the weights of the n-grams
     letters: Annotated[int, Field(ge=0)] = 0  # characters of the vocabulary; found in the data
     ngrams: Annotated[int, Field(ge=0)] = 0  # known n-grams; found in the data

@@ -53,15 +53,16 @@ class Wide(nn.Module):
 
     where :math:`\hat x_f = (1 + \ln \mathrm{tf}_f)\, \mathrm{idf}_f`, words and characters each scaled
     to unit length. The log-count ratio :math:`r` gives an n-gram that tells labels apart more room
-    (Wang and Manning 2012, "Baselines and Bigrams"; theirs is a support vector machine on presence).
+    (Wang and Manning 2012, "Baselines and Bigrams"; theirs is a support vector machine on presence,
+    and `margin="hinge"` one on the values above, with the squared hinge loss).
     The problem is convex, so `fit` solves it once; nothing here has a gradient.
 
     Everything it knows is in its state: what each id spells, the hashes of the n-grams, their idf and
     their weights.
 
     Args:
-        settings: of these, `most_ngrams` and `penalty` decide, and `letters` and `ngrams` say how large
-            the state is that will be loaded.
+        settings: of these, `words`, `skips`, `most_ngrams`, `margin` and `penalty` decide, and `letters`
+            and `ngrams` say how large the state is that will be loaded.
     """
 
     smoothing = 0.1  #: :math:`\alpha`
@@ -75,11 +76,9 @@ class Wide(nn.Module):
 
     def __init__(self, settings: WideSettings) -> None:
         super().__init__()
-        self.labels, self.most, self.penalty = (
-            settings.labels,
-            settings.most_ngrams,
-            settings.penalty,
-        )
+        self.labels, self.most = settings.labels, settings.most_ngrams
+        self.words, self.skips = settings.words, settings.skips
+        self.margin, self.penalty = settings.margin, settings.penalty
         letters, ngrams = settings.letters, settings.ngrams
         ends = settings.size if letters else 0
         self.register_buffer("code", torch.zeros(letters, dtype=torch.int32))
@@ -146,7 +145,8 @@ class Wide(nn.Module):
 
     def _prepare(self) -> None:
         """Make what the state implies."""
-        self._ngrams = Ngrams(self.code.numpy(force=True), self.end.numpy(force=True))
+        code, end = self.code.numpy(force=True), self.end.numpy(force=True)
+        self._ngrams = Ngrams(code, end, words=self.words, skips=self.skips)
         self._key, self._idf = self.key.numpy(force=True), self.idf.numpy(force=True).astype(float)
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
@@ -192,7 +192,8 @@ class Wide(nn.Module):
             parts.append((found.row + first, found.ngram, found.value))
             first += len(ids)
         row, index, value = map(np.concatenate, zip(*parts, strict=True))
-        return csr_array((value, (row, index)), shape=(len(texts), len(self._key)))
+        place = row.astype(np.int32), index.astype(np.int32)  # liblinear takes no wider ones
+        return csr_array((value, place), shape=(len(texts), len(self._key)))
 
     def _solve(self, matrix: Any, targets: Ints) -> tuple[Floats, Floats]:
         """Weights `(n-grams, labels)` and biases: one label against the rest, for each of them."""
@@ -210,6 +211,7 @@ class Wide(nn.Module):
     def _separate(self, matrix: Any, yes: NDArray[np.bool_]) -> tuple[Floats, float]:
         """Weights and bias that tell texts with a label from those without."""
         from sklearn.linear_model import LogisticRegression
+        from sklearn.svm import LinearSVC
 
         if yes.all() or not yes.any():
             return np.zeros(matrix.shape[1]), float(
@@ -219,9 +221,14 @@ class Wide(nn.Module):
             (matrix[rows].sum(axis=0) + self.smoothing) / rows.sum() for rows in (yes, ~yes)
         )
         ratio = np.abs(np.log(mean_yes / mean_no))
-        solver = LogisticRegression(C=1 / self.penalty, max_iter=1000)
+        strength, scale = 1 / self.penalty, 1.0
+        if self.margin == "hinge":
+            # Margins of 1 stand for odds of e^2 to 1, so that they can be read, and added, as logits.
+            solver, scale = LinearSVC(C=strength, max_iter=10_000, random_state=0), 2.0
+        else:
+            solver = LogisticRegression(C=strength, max_iter=1000)
         solver.fit(matrix.multiply(ratio).tocsr(), yes)
-        return ratio * solver.coef_[0], float(solver.intercept_[0])
+        return scale * ratio * solver.coef_[0], scale * float(solver.intercept_[0])
 
 
 class WideAndDeep(Classifier):
