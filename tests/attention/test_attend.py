@@ -67,7 +67,7 @@ def test_every_score_with_every_normaliser(score, normalizer, library, reference
         bias=library(bias),
     )
     expected = reference(q, k, v, one=one, row=rows[normalizer], allowed=mask, bias=bias)
-    np.testing.assert_allclose(np.asarray(output), expected.output, atol=4e-6)
+    np.testing.assert_allclose(np.asarray(output), expected.output, atol=2e-6)
     np.testing.assert_allclose(np.asarray(weights.dense()), expected.weights, atol=2e-6)
     assert not np.asarray(output)[0, :, 2].any()
 

@@ -225,7 +225,7 @@ def test_the_libraries_agree(problem):
         answers.append([np.asarray(x) for x in (output, weights.dense(), weights.entropy())])
     for other in answers[1:]:
         for a, b in zip(other, answers[0], strict=True):
-            np.testing.assert_allclose(a, b, atol=3e-6)
+            np.testing.assert_allclose(a, b, atol=2e-6)
 
 
 @settings(TIGHT)

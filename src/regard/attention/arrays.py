@@ -24,6 +24,7 @@ __all__ = [
     "is_torch",
     "largest",
     "namespace",
+    "readable",
     "recomputed",
     "split_rows",
     "stop_gradient",
@@ -75,6 +76,13 @@ def concrete(array: Array) -> bool:
 
         return not torch.compiler.is_compiling()
     return True
+
+
+def readable(array: Array) -> bool:
+    """Whether looking at values of `array` costs nothing: they exist, and not on another device."""
+    if not concrete(array):
+        return False
+    return not is_torch(array) or bool(array.device.type == "cpu")
 
 
 def recomputed(function: Callable[..., Array], like: Array) -> Callable[..., Array]:

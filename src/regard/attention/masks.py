@@ -18,7 +18,7 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
-from regard.attention.arrays import stop_gradient, to_numpy
+from regard.attention.arrays import readable, stop_gradient, to_numpy
 from regard.attention.grid import Grid
 from regard.errors import MaskError, ShapeError
 from regard.shapes import Array, Bool, Int
@@ -205,8 +205,17 @@ class _Lengths(IntervalMask):
                 f"padding got {self.lengths.shape[0]} lengths for a batch of {grid.batch}; "
                 "expected one for each example"
             )
+        if not self.lengths.shape[0] or not readable(self.lengths):
+            return
+        low, high = int(self.lengths.min()), int(self.lengths.max())
+        if low < 0 or high > grid.keys:
+            raise MaskError(
+                f"padding got a length of {low if low < 0 else high} where there are {grid.keys} "
+                f"positions; expected 0 to {grid.keys}"
+            )
 
     def intervals(self, grid: Grid) -> Intervals:
+        # Clipped for lengths that could not be looked at.
         high = grid.xp.clip(grid.asarray(self.lengths), 0, grid.keys)[:, None, None]
         return high * 0, high
 
