@@ -166,6 +166,54 @@ def test_not_a_number_stops_names_the_place_and_keeps_the_last_good(
     assert (tmp_path / LAST).is_file()
 
 
+def test_weights_spoiled_by_an_update_with_a_finite_loss_are_never_kept(
+    toy: ModuleType, tmp_path: Path
+) -> None:
+    # The last update of the first epoch makes a weight infinite; its own loss was fine.
+    def spoiled(model: nn.Module, batch: Batch) -> Loss:
+        spoiled.calls += 1
+        if spoiled.calls == len(toy.batches(0)):
+            model.embedding.weight.data[:] = torch.inf
+            return Loss(model.out.bias.sum() * 0, len(batch))
+        return toy.loss(model, batch)
+
+    spoiled.calls = 0
+    settings = toy.SETTINGS.model_copy(update={"save_seconds": 1e9, "ema": 0.0})
+    with pytest.raises(TrainingError, match=r"a weight .* epoch 1, step 8; nothing was saved yet"):
+        fit(
+            toy.Toy(),
+            spoiled,
+            toy.batches,
+            settings=settings,
+            validate=toy.validate,
+            out=tmp_path,
+        )
+    assert not (tmp_path / WEIGHTS).exists()
+    assert not (tmp_path / LAST).exists()
+
+
+def test_a_validation_that_is_no_number_stops_and_keeps_the_best(
+    toy: ModuleType, tmp_path: Path
+) -> None:
+    # Huge weights are numbers still; what they answer is none.
+    def validate(model: nn.Module) -> dict[str, float]:
+        validate.calls += 1
+        return {"accuracy": float(validate.calls), "loss": math.nan if validate.calls > 1 else 0.5}
+
+    validate.calls = 0
+    what = "the loss on the validation part is no longer a number at epoch 2, step 16.* last good"
+    with pytest.raises(TrainingError, match=what):
+        fit(
+            toy.Toy(),
+            toy.loss,
+            toy.batches,
+            settings=toy.SETTINGS,
+            validate=validate,
+            out=tmp_path,
+        )
+    assert read_run(tmp_path)[0].best == 1.0
+
+
 @pytest.mark.slow
 def test_tensorboard_gets_every_number(toy: ModuleType, tmp_path: Path) -> None:
     loading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")

@@ -17,7 +17,7 @@ from regard.errors import TrainingError
 from regard.files import remove_leftovers
 from regard.training.batches import Batch
 from regard.training.board import Board
-from regard.training.checkpoint import WEIGHTS, RunState, read_run, save_run, save_weights
+from regard.training.checkpoint import LAST, WEIGHTS, RunState, read_run, save_run, save_weights
 from regard.training.history import History, Record, better
 from regard.training.interrupt import Interrupted, Interruption
 from regard.training.loss import Loss
@@ -57,7 +57,7 @@ def fit(
         processes: those that train together.
 
     Raises:
-        TrainingError: the loss is no longer finite; names epoch and step. `out` keeps the last
+        TrainingError: a loss or weight is no longer finite; names epoch and step. `out` keeps the last
             good state.
         Interrupted: SIGINT or SIGTERM came; everything is saved.
     """
@@ -153,7 +153,7 @@ class _Run:
         first = self.state.step - len(self._pending) + 1
         for step, (loss, count, norm) in enumerate(torch.stack(self._pending).tolist(), first):
             if not (math.isfinite(loss) and math.isfinite(norm)):
-                self._stop_at(step, loss)
+                self._stop_at(step, "the loss" if not math.isfinite(loss) else "the gradient")
             total, targets, norms, updates = self.state.stretch
             self.state.stretch = (total + loss, targets + count, norms + norm, updates + 1)
             self.state.targets += count
@@ -181,11 +181,14 @@ class _Run:
         if self.board is not None:
             self.board.add(record)
 
-    def _stop_at(self, step: int, loss: float) -> None:
-        what = "the loss" if not math.isfinite(loss) else "the gradient"
-        kept = f"; {self.out} keeps the last good state" if self.out is not None else ""
+    def _stop_at(self, step: int, what: str) -> None:
+        kept = ""
+        if self.out is not None:
+            saved = any((self.out / name).is_file() for name in (WEIGHTS, LAST))
+            kept = f"; {self.out} keeps the last good state" if saved else "; nothing was saved yet"
+        epoch = self.state.epoch + (self.state.position > 0)
         raise TrainingError(
-            f"{what} is no longer a number at epoch {self.state.epoch + 1}, step {step}{kept}: "
+            f"{what} is no longer a number at epoch {epoch}, step {step}{kept}: "
             "try a lower learning_rate, a longer warmup, clip=1 or precision=float32"
         )
 
@@ -222,6 +225,8 @@ class _Run:
         self.watcher.validating()
         with self.updater.averaged() as model:
             numbers = self.validate(model)
+            if not math.isfinite(numbers.get("loss", 0.0)):
+                self._stop_at(self.state.step, "the loss on the validation part")
             value = numbers[self.settings.metric]
             best = better(self.settings.metric, value, self.state.best)
             if best:
@@ -236,8 +241,10 @@ class _Run:
         return best
 
     def save(self) -> None:
-        """Write the state of the run; only of updates whose numbers were read and are finite."""
+        """Write the state of the run; only of updates whose numbers and weights are finite."""
         self.read()
+        if not self.updater.finite:
+            self._stop_at(self.state.step, "a weight")
         self._saved = time.monotonic()
         if self.out is not None and self.processes.first:
             save_run(self.out, self.state, self.history, self.updater.tensors())

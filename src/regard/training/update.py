@@ -62,6 +62,12 @@ class Updater:
         self._follow(step)
         return torch.stack([numbers[0], numbers[1], norm])
 
+    @property
+    def finite(self) -> bool:
+        """Whether every weight is a number; the last update can spoil them though its loss was one."""
+        with torch.no_grad():
+            return all(bool(p.isfinite().all()) for p in self.parameters)
+
     def _seed(self, step: int) -> None:
         # Each update draws its dropout from a stream of its own, so a resumed run needs no saved
         # generator and nothing done in between (validation, sampling) can disturb it.
