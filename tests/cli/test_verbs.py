@@ -123,6 +123,8 @@ def test_evaluate_prints_figures_beside_the_baseline(model: Path, tmp_path: Path
     ("arguments", "message"),
     [
         (["translate", "nowhere"], "nowhere: no such folder"),
+        (["translate", "one.txt"], "one.txt is a file; give the folder"),
+        (["train", "language", "--train", "a.tsv", "--out", "new"], "not from tables"),
         (["classify", "MODEL"], "for translation, not for classification; try: regard translate"),
         (["translate", "MODEL", "missing.txt"], "missing.txt"),
         (["translate", "MODEL", "--set", "bean=3"], "did you mean 'beam'"),
@@ -144,6 +146,7 @@ def test_errors_are_one_message_and_a_status(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.txt").write_text("x\n")
     found = call(*[model if a == "MODEL" else a for a in arguments], text="x\n")
     assert found.exit_code == 2
     assert message in found.stderr
@@ -159,19 +162,22 @@ def test_bytes_that_are_not_text_name_their_line(model: Path) -> None:
 
 @pytest.mark.slow
 def test_train_from_a_shell(tmp_path: Path) -> None:
-    table = tmp_path / "t.tsv"
-    table.write_text("".join(f"{'good' if i % 2 else 'bad'} {i}\t{i % 2}\n" for i in range(40)))
+    table = tmp_path / "t.dat"
+    rows = [f"{'good' if i % 2 else 'bad'} {i}\t{i % 2}\n" for i in range(40)]
+    table.write_text("".join([*rows[:-1], f"good {'x' * 60}\t1\n"]))
     (tmp_path / "s.toml").write_text("steps = 9\n")
     out = tmp_path / "run"
     found = call(
         *("train", "classification", "--train", table, "--out", out, "--preset", "tiny"),
         *("--config", tmp_path / "s.toml", "--set", "steps=2", "--model", "bigru"),
+        *("--format", "tsv", "--max-characters", 20, "--over-long", "cut"),
     )
     assert found.exit_code == 0
     assert found.stdout == ""
     assert "held out 4 of 40" in found.stderr
     assert "accuracy" in found.stderr
     assert json.loads((out / "config.json").read_text())["settings"]["training"]["steps"] == 2
+    assert "cut 1 to the longest allowed" in found.stderr
     answers = call("classify", out, "--probability", text="good 3\n\n").stdout.split("\n")
     assert re.fullmatch(r"[01]\t0\.\d{4}", answers[0])
     assert answers[1] == ""

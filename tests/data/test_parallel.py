@@ -113,6 +113,9 @@ def test_nothing_to_read(tmp_path: Path, content: str) -> None:
 def test_one_empty_file_of_several(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"b: an empty file"):
         read_text(write(tmp_path, a="x\n", b=""))
+    for sides in ({"b": "", "a": "x\n"}, {"a": "x\n", "b": ""}):
+        with pytest.raises(DataError, match=r"b: an empty file"):
+            read_parallel(*write(tmp_path, **sides))
 
 
 def test_long_lines_are_skipped_or_cut_as_told(tmp_path: Path) -> None:

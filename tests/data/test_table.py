@@ -153,7 +153,7 @@ def test_a_record_that_lacks_a_field(tmp_path: Path) -> None:
     ("row", "message"),
     [
         ("a\tb\t1", r":3: 3 columns, expected 2.*separator inside"),
-        ("a", ":3: 1 columns.*cut short"),
+        ("a", ":3: 1 column, .*cut short"),
     ],
 )
 def test_wrong_numbers_of_columns(tmp_path: Path, row: str, message: str) -> None:
@@ -276,7 +276,7 @@ def test_nothing_to_read(tmp_path: Path, name: str, content: str) -> None:
 
 
 def test_a_header_and_nothing_else(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="an empty file"):
+    with pytest.raises(DataError, match="a header and nothing below it"):
         read_table(write(tmp_path / "a.tsv", "text\tlabel\n"))
 
 

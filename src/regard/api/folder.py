@@ -93,6 +93,8 @@ def read_config(folder: str | PathLike[str]) -> dict[str, Any]:
     """
     folder = Path(folder)
     path = folder / CONFIG
+    if folder.is_file():
+        raise ModelFolderError(f"{folder} is a file; give the folder it is in (of --out)")
     if not folder.is_dir():
         raise ModelFolderError(f"{folder}: no such folder; `regard train` makes one")
     if not path.is_file():

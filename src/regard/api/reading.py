@@ -29,7 +29,7 @@ __all__ = ["Data", "Source", "hold_out"]
 Files: TypeAlias = str | PathLike[str] | Sequence[str | PathLike[str]]
 Data: TypeAlias = Files | Sequence[Example]
 
-_TABLES = (".tsv", ".csv", ".jsonl", ".parquet")
+_TABLES = (".tsv", ".tab", ".csv", ".jsonl", ".ndjson", ".json", ".parquet", ".pq")
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,15 @@ class Source:
         names = names_of(data)
         if self.task == "classification":
             return read_table(names, self.columns or Labelled(), reading=self.reading)
+        if self.task == "language" and any(_is_table(name) for name in names):
+            raise InputError(
+                f"{', '.join(names)}: a language model learns from text files, a text per line, and "
+                "not from tables; write the column of texts to a file"
+            )
         if self.task == "language":
             return read_text(names, reading=self.reading)
-        if self.task == "summarization" or all(_is_table(name) for name in names):
+        tables = self.reading is not None and self.reading.format is not None
+        if self.task == "summarization" or tables or all(_is_table(name) for name in names):
             return read_table(names, self.columns or Pairs(), reading=self.reading)
         if len(names) % 2:
             raise InputError(
@@ -132,4 +138,4 @@ def _chosen(examples: Sequence[Example], indices: list[int]) -> Sequence[Example
 
 
 def _is_table(name: str) -> bool:
-    return Path(name.removesuffix(".gz")).suffix in _TABLES
+    return name.startswith("hub:") or Path(name.removesuffix(".gz")).suffix in _TABLES

@@ -30,6 +30,22 @@ class Preset(StrEnum):
     base = "base"
 
 
+class Format(StrEnum):
+    """Formats of tables."""
+
+    tsv = "tsv"
+    csv = "csv"
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
+class OverLong(StrEnum):
+    """What happens to texts that are too long."""
+
+    skip = "skip"
+    cut = "cut"
+
+
 class Rare(StrEnum):
     """What happens to labels seen only once."""
 
@@ -71,6 +87,16 @@ def train(
         str | None, typer.Option(help="What separates the columns of lines of text.")
     ] = None,
     encoding: Annotated[str, typer.Option(help="Encoding of text files.")] = "utf-8",
+    format_: Annotated[
+        Format | None,
+        typer.Option("--format", help="Format of tables [dim](default: by their ending)[/dim]."),
+    ] = None,
+    max_characters: Annotated[
+        int | None, typer.Option(help="Longest text that is taken as it is.")
+    ] = None,
+    over_long: Annotated[
+        OverLong, typer.Option(help="What happens to longer ones; they are counted.")
+    ] = OverLong.skip,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
     ] = False,
@@ -105,7 +131,13 @@ def train(
             preset=preset.value,
             settings=settings_of(config, set_ or []),
             columns=columns_of(task.value, source, target, label_separator, rare=rare_labels.value),
-            reading=Reading(encoding=encoding, separator=separator),
+            reading=Reading(
+                encoding=encoding,
+                format=format_.value if format_ else None,
+                separator=separator,
+                max_characters=max_characters,
+                over_long=over_long.value,
+            ),
             resume=resume,
             overwrite=overwrite,
             watcher=bar,

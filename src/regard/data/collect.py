@@ -77,7 +77,11 @@ def collect(
     )
     if not report.examples:
         why = ", ".join(f"{count:,} x {reason}" for reason, count in tally.skipped.items())
-        problem = f"no example in {tally.lines:,} lines ({why})" if why else "an empty file"
+        problem = (
+            f"no example in {tally.lines:,} lines ({why})"
+            if why
+            else "a header and nothing below it"
+        )
         raise DataError(problem, path=", ".join(files))
     return Corpus(table, report)
 

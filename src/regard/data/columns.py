@@ -191,13 +191,14 @@ def _unclear(columns: Labelled | Pairs, names: Sequence[str], path: str) -> Data
             f"one column ({_shown(names)}), expected two: {' and '.join(roles)}",
             path=path,
             line=1,
-            remedy=f"what separates them? Perhaps separator={likely!r}",
+            remedy=f"what separates them? Perhaps separator={likely!r} (--separator)",
         )
     return DataError(
         f"which column is the {roles[0]}, which the {roles[1]}? There are {_shown(names)}",
         path=path,
         line=1,
-        remedy=f"say {roles[0]}= and {roles[1]}=, by name or by number counted from 1",
+        remedy=f"say {roles[0]}= and {roles[1]}= (--source and --target), by name or by number "
+        "counted from 1",
     )
 
 

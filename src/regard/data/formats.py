@@ -40,7 +40,7 @@ def format_of(path: str, reading: Reading) -> str:
         raise DataError(
             f"unknown kind of file {ending!r}",
             path=path,
-            remedy="known are .tsv, .csv, .jsonl and .parquet; or say format='tsv'",
+            remedy="known are .tsv, .csv, .jsonl and .parquet; or say format='tsv' (--format tsv)",
         )
     return _ENDINGS.get(ending, "tsv")
 
@@ -78,7 +78,7 @@ def _csv(path: str, reading: Reading) -> Iterator[Cells]:
             f"not CSV: {error}",
             path=path,
             line=start,
-            remedy="is a quote left open? If quotes are plain characters here, say format='tsv'",
+            remedy="is a quote left open? If quotes are plain characters here, say format='tsv' (--format tsv)",
         ) from error
 
 

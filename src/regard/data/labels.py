@@ -34,14 +34,14 @@ def check_labels(examples: Sequence[Example], *, rare: Rare = "error") -> Sequen
         raise _problem(
             examples,
             f"one class only: all {len(examples):,} examples are {next(iter(counts))!r}",
-            "add examples of another class, or name the column of labels with label=",
+            "add examples of another class, or name the column of labels: label= (--target)",
         )
     once = {label for label, count in counts.items() if count == 1}
     if len(once) > 0.5 * len(examples) and len(examples) > 4:
         raise _problem(
             examples,
             f"{len(counts):,} different labels in {len(examples):,} examples",
-            "is this the column of labels? Name it with label=",
+            "is this the column of labels? If not, name it: label= (--target)",
         )
     if not once or rare == "keep":
         return examples
@@ -68,6 +68,6 @@ def _slip(example: Example, once: set[str], known: set[str]) -> DataError:
         f"the label {label!r} is seen only once, too little to learn it",
         path=example.origin[0],
         line=example.origin[1],
-        remedy=f"{nearest(label, known - once)}{header} "
-        "Correct it, add examples, or accept it: rare='skip' or 'keep' (--rare-labels)",
+        remedy=f"{nearest(label, known - once)};{header} "
+        "correct it, add examples, or accept it: rare='skip' or 'keep' (--rare-labels)",
     )

@@ -52,7 +52,7 @@ def read_lines(path: FilePath | BinaryIO, *, encoding: str = "utf-8") -> Iterato
                 f"begins with the byte order mark of {_MARKS[first].upper()}, not {encoding}",
                 path=name,
                 line=1,
-                remedy=f"try encoding={_MARKS[first]!r}",
+                remedy=f"try encoding={_MARKS[first]!r} (--encoding {_MARKS[first]})",
             )
         if wide:
             text = _decode(stream.read(), encoding, name, 1, 0)
@@ -127,6 +127,6 @@ def _decode(raw: bytes, encoding: str, name: str | None, line: int, offset: int)
             f"byte 0x{raw[error.start]:02x} at offset {offset + error.start} is not {encoding}",
             path=name,
             line=line,
-            remedy="if this is the right file, try encoding='latin-1', which would read "
-            f"{raw[max(0, error.start - 12) : error.start + 12].decode('latin-1')!r}",
+            remedy="if this is the right file, try encoding='latin-1' (--encoding latin-1), which "
+            f"would read {raw[max(0, error.start - 12) : error.start + 12].decode('latin-1')!r}",
         ) from error

@@ -79,8 +79,9 @@ def _paired(source: str, target: str, file: int, reading: Reading) -> Iterator[R
         if left and right:
             yield Row(left[1], (right[1],), None, file, left[0])
     count = [len(side) for side in lengths]
-    if not any(count):
-        raise DataError("an empty file", path=source)
+    for path, lines in zip((source, target), count, strict=True):
+        if not lines:
+            raise DataError("an empty file", path=path)
     if count[0] == count[1]:
         return
     misfit = first_misfit(np.array(lengths[0]), np.array(lengths[1]))

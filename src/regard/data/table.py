@@ -86,7 +86,7 @@ def _rows_of_cells(
             yield Row("", None, None, file, line)
         elif len(cells) != len(filled[0]):
             raise DataError(
-                f"{len(cells)} columns, expected {len(filled[0])} as in the first line",
+                f"{len(cells)} column{'s' * (len(cells) > 1)}, expected {len(filled[0])} as in the first line",
                 path=path,
                 line=line,
                 remedy="is there a separator inside the text?"

@@ -1,0 +1,42 @@
+"""What the names of files and the settings of a reading make of a task's data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from regard.api.reading import Source
+from regard.data import Pairs, Reading, table
+from regard.data.formats import Record
+from regard.errors import InputError
+
+
+def test_a_data_set_of_the_hub_is_a_table_for_every_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows(name: str) -> Iterator[Record]:
+        assert name == "hub:who/what#test"
+        yield 1, {"translation.de": "der Hund", "translation.en": "the dog", "label": "good"}
+
+    monkeypatch.setattr(table, "hub_records", rows)
+    pairs = Pairs("translation.de", "translation.en")
+    for task in ("translation", "summarization"):
+        (example,) = Source(task, pairs).read([Path("hub:who/what#test")])
+        assert (example.source, example.target) == ("der Hund", "the dog")
+    with pytest.raises(InputError, match="a language model learns from text files"):
+        Source("language").read("hub:who/what#test")
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.tab", "a.tsv.gz", "a.jsonl", "a.ndjson", "a.pq"])
+def test_tables_go_by_their_ending(name: str) -> None:
+    with pytest.raises(InputError, match="not from tables"):
+        Source("language").read(name)
+
+
+def test_a_format_makes_any_file_a_table(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.dat"
+    file.write_text("ein Hund\ta dog\neine Katze\ta cat\n")
+    with pytest.raises(InputError, match="expected pairs"):
+        Source("translation").read(file)
+    found = Source("translation", reading=Reading(format="tsv")).read(file)
+    assert [example.target for example in found] == ["a dog", "a cat"]
