@@ -122,3 +122,9 @@ def test_files_that_hold_none(tmp_path: Path, name: str, text: str, message: str
         read_file(tmp_path / name)
     with pytest.raises(SettingsError, match="cannot be read"):
         read_file(tmp_path / "missing.toml")
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_no_setting_hides_behind_the_choice_of_kind_and_size(kind: str) -> None:
+    """`configure` takes both itself, so `--set preset=...` would never reach the model."""
+    assert "preset" not in KINDS[kind][0].model_fields

@@ -145,7 +145,7 @@ class WideSettings(ClassifierSettings):
     deep: Literal["feedforward", "bigru", "cnn", "transformer-classifier", "hierarchical"] = (
         "feedforward"
     )
-    preset: Literal["tiny", "small", "base"] = "small"  # of the deep part
+    deep_preset: Literal["tiny", "small", "base"] = "small"
     share: Annotated[float, Field(ge=0.0)] = 0.5  # of the deep part in the sum of the logits
     words: Size = 2  # longest n-gram of words
     skips: Annotated[int, Field(ge=0)] = 0  # words that a pair of words may leave out
@@ -156,15 +156,15 @@ class WideSettings(ClassifierSettings):
     ngrams: Annotated[int, Field(ge=0)] = 0  # known n-grams; found in the data
 
     presets: ClassVar[Mapping[str, Values]] = {
-        "tiny": {"preset": "tiny"},
+        "tiny": {"deep_preset": "tiny"},
         "small": {},
-        "base": {"preset": "base", "members": 3},
+        "base": {"deep_preset": "base", "members": 3},
     }
 
     def of_deep(self) -> ModelSettings:
         """Settings of the deep part."""
         shared = {name: getattr(self, name) for name in ("size", "labels", *_SHARED)}
-        return configure(self.deep, self.preset, **shared)
+        return configure(self.deep, self.deep_preset, **shared)
 
 
 _SHARED = ("dropout", "word_dropout", "members")
