@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
+from regard.api import base
+from regard.api.base import Model
 from regard.api.reading import Source
-from regard.data import Pairs, Reading, table
+from regard.data import Example, Pairs, Reading, table
 from regard.data.formats import Record
 from regard.errors import InputError
 
@@ -40,3 +43,21 @@ def test_a_format_makes_any_file_a_table(tmp_path: Path) -> None:
         Source("translation").read(file)
     found = Source("translation", reading=Reading(format="tsv")).read(file)
     assert [example.target for example in found] == ["a dog", "a cat"]
+
+
+@pytest.mark.parametrize("name", ["translator", "classifier", "writer", "generator"])
+def test_ids_are_the_same_however_many_are_made_at_once(
+    name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model: Model = request.getfixturevalue(name)
+    texts = [f"3 May 20{i} red green" for i in range(10)]
+    labels = ("yes",) if name == "classifier" else ()
+    examples = [Example(text, text[::-1], labels=labels) for text in texts]
+    whole = model.prepare(examples, training=True)
+    monkeypatch.setattr(base, "CHUNK", 3)
+    parts = model.prepare(examples, training=True)
+    assert (whole.lengths == parts.lengths).all()
+    indices = range(len(whole.lengths))
+    assert len(indices) >= 10
+    torch.testing.assert_close(whole.batch(indices).source, parts.batch(indices).source)
+    torch.testing.assert_close(whole.batch(indices).target, parts.batch(indices).target)

@@ -43,7 +43,7 @@ class Backwards(EncoderDecoder):
     def start(self, memory):
         return Place(torch.zeros(memory.batch, dtype=torch.int64))
 
-    def step(self, token, state, memory):
+    def step(self, token, state, memory, **_):
         beam = len(token) // memory.batch
         ids, words = (x.repeat_interleave(beam, 0) for x in (memory.ids, memory.mask.sum(1) - 1))
         said = words - 1 - state.at  # the place of the word to say now; -1 when all are said

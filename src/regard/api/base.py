@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -24,9 +25,18 @@ from regard.text import Tokenizer
 from regard.training import Batch, Epoch, Loss, Ragged, TrainingSettings
 from regard.viewing import AttentionRecord
 
-__all__ = ["Evaluation", "Model", "Prepared", "answer_each", "device_of"]
+__all__ = ["Evaluation", "Model", "Prepared", "answer_each", "chunks_of", "device_of"]
+
+CHUNK = 8192
 
 T = TypeVar("T")
+
+
+def chunks_of(examples: Sequence[Example]) -> Iterator[list[Example]]:
+    """A corpus in parts that fit into memory, whatever is made of each."""
+    rest = iter(examples)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk
 
 
 @dataclass(frozen=True)
@@ -199,7 +209,7 @@ def network_of(config: Mapping[str, Any]) -> nn.Module:
     return network.eval()
 
 
-def train_tokenizer(texts: Sequence[str], settings: Settings) -> Tokenizer:
+def train_tokenizer(texts: Iterable[str], settings: Settings) -> Tokenizer:
     """A tokenizer learned from the training part."""
     text = settings.text
     return Tokenizer.train(

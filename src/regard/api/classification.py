@@ -20,6 +20,7 @@ from regard.api.base import (
     Model,
     Prepared,
     answer_each,
+    chunks_of,
     device_of,
     network_of,
     new_network,
@@ -108,7 +109,9 @@ class Classifier(Model):
 
     def prepare(self, examples: Sequence[Example], *, training: bool) -> Prepared:
         """Texts are cut to `max_tokens`."""
-        sources = Ragged(self._ids([example.text for example in examples]))
+        sources = Ragged(
+            ids for some in chunks_of(examples) for ids in self._ids([e.text for e in some])
+        )
         targets = self._targets(examples)
         return Prepared(
             sources.lengths, lambda indices: labelled_batch(sources, targets, indices), {}

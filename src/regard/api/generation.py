@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -18,6 +18,7 @@ from regard.api.base import (
     Evaluation,
     Model,
     Prepared,
+    chunks_of,
     device_of,
     network_of,
     new_network,
@@ -55,7 +56,7 @@ class Generator(Model):
     @classmethod
     def learn(cls, examples: Sequence[Example], settings: Settings) -> Self:
         """Learn the vocabulary from the training part."""
-        tokenizer = train_tokenizer([example.text for example in examples], settings)
+        tokenizer = train_tokenizer((example.text for example in examples), settings)
         values = {**settings.model, "size": len(tokenizer)}
         network = new_network(settings, configure(settings.kind, settings.preset, **values))
         return cls(settings, network, tokenizer)
@@ -73,12 +74,15 @@ class Generator(Model):
     def prepare(self, examples: Sequence[Example], *, training: bool) -> Prepared:
         """Each line from BOS to EOS; a long one goes on in the next row."""
         limit = self.settings.text.max_tokens
-        rows: list[list[int]] = []
-        for encoding in self.tokenizer.encode_batch([example.text for example in examples]):
-            ids = [BOS, *encoding.ids, EOS]
-            # One token is in both parts: the end of one, the given beginning of the next.
-            rows += [ids[at : at + limit + 1] for at in range(0, len(ids) - 1, limit)]
-        texts = Ragged(rows)
+
+        def rows() -> Iterator[list[int]]:
+            for some in chunks_of(examples):
+                for encoding in self.tokenizer.encode_batch([example.text for example in some]):
+                    ids = [BOS, *encoding.ids, EOS]
+                    # One token is in both parts: the end of one, the given beginning of the next.
+                    yield from (ids[at : at + limit + 1] for at in range(0, len(ids) - 1, limit))
+
+        texts = Ragged(rows())
         return Prepared(texts.lengths, lambda indices: text_batch(texts, indices), {})
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
@@ -19,6 +20,7 @@ from regard.api.base import (
     Model,
     Prepared,
     answer_each,
+    chunks_of,
     device_of,
     network_of,
     new_network,
@@ -146,10 +148,7 @@ class TextToText(Model):
 
     def prepare(self, examples: Sequence[Example], *, training: bool) -> Prepared:
         """Sources end in EOS; targets run from BOS to EOS."""
-        read = self.read([example.text for example in examples])
-        wanted = self.target.encode_batch([example.target or "" for example in examples])
-        sources = Ragged(source.ids for source in read)
-        targets = Ragged(self.aim(e, source.own) for e, source in zip(wanted, read, strict=True))
+        sources, targets = Ragged.pairs(self._pairs(examples))
         lengths = np.stack([sources.lengths, targets.lengths], axis=1)
         limit = self.settings.text.max_tokens
         fits = (lengths <= limit).all(axis=1)
@@ -160,6 +159,13 @@ class TextToText(Model):
             lambda indices: pair_batch(sources, targets, kept[indices].tolist()),
             {f"longer than {limit} tokens": left} if left else {},
         )
+
+    def _pairs(self, examples: Sequence[Example]) -> Iterator[tuple[list[int], list[int]]]:
+        for some in chunks_of(examples):
+            read = self.read([example.text for example in some])
+            wanted = self.target.encode_batch([example.target or "" for example in some])
+            for source, encoding in zip(read, wanted, strict=True):
+                yield source.ids, self.aim(encoding, source.own)
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
         """Label-smoothed cross entropy over target tokens, and what the model adds to it."""
@@ -332,11 +338,11 @@ class Translator(TextToText):
     @classmethod
     def learn(cls, examples: Sequence[Example], settings: Settings) -> Self:
         """Learn tokenizers from the training part; one for both sides if the model is `joint`."""
-        sources = [example.text for example in examples]
-        targets = [example.target or "" for example in examples]
+        sources = (example.text for example in examples)
+        targets = (example.target or "" for example in examples)
         default = KINDS[settings.kind][0].model_fields["joint"].default
         if settings.model.get("joint", default):
-            source = target = train_tokenizer(sources + targets, settings)
+            source = target = train_tokenizer(chain(sources, targets), settings)
         else:
             source, target = (train_tokenizer(texts, settings) for texts in (sources, targets))
         sizes = {"source_size": len(source), "target_size": len(target)}

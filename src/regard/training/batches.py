@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import overload
+from tempfile import TemporaryFile, gettempdir
+from typing import IO, Self, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from regard.errors import TrainingError
+
 __all__ = ["Batch", "Epoch", "Ragged", "labelled_batch", "pair_batch", "text_batch"]
 
 PAD = 0
+IN_MEMORY = 2**26  # ids, 256 MiB
 
 
 class Ragged:
     """Sequences of different length, one after another in one array of 4-byte integers.
 
+    Up to 256 MiB of them stay in memory; more go to a file without a name, which is mapped and
+    vanishes with the process.
+
     >>> Ragged([[5, 6], [7]]).pad([1, 0])
     (tensor([[7, 0], [5, 6]]), tensor([1, 2]))
+
+    Raises:
+        TrainingError: the disk has no room for them.
     """
 
     def __init__(self, sequences: Iterable[Sequence[int]]) -> None:
-        parts = [np.asarray(sequence, dtype=np.int32) for sequence in sequences]
-        self.lengths: NDArray[np.int64] = np.array([len(part) for part in parts], dtype=np.int64)
+        ids = _Ids()
+        for sequence in sequences:
+            ids.add(sequence)
+        self._take(ids)
+
+    @classmethod
+    def pairs(cls, rows: Iterable[tuple[Sequence[int], Sequence[int]]]) -> tuple[Self, Self]:
+        """Both sides of some pairs, from one pass over them."""
+        sides, stores = (cls(()), cls(())), (_Ids(), _Ids())
+        for row in rows:
+            for ids, sequence in zip(stores, row, strict=True):
+                ids.add(sequence)
+        for side, ids in zip(sides, stores, strict=True):
+            side._take(ids)
+        return sides
+
+    def _take(self, ids: _Ids) -> None:
+        self.flat, self.lengths = ids.finish()
         self.starts = np.concatenate([[0], np.cumsum(self.lengths)])
-        self.flat = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -42,6 +68,42 @@ class Ragged:
         for row, index in enumerate(indices):
             padded[row, : lengths[row]] = self[index]
         return torch.from_numpy(padded), torch.from_numpy(lengths)
+
+
+class _Ids:
+    """Ids as they come: in memory first, in a file from the moment they are too many."""
+
+    def __init__(self) -> None:
+        self._ids, self._lengths = array("i"), array("q")
+        self._file: IO[bytes] | None = None
+
+    def add(self, sequence: Sequence[int]) -> None:
+        self._ids.extend(sequence)
+        self._lengths.append(len(sequence))
+        if len(self._ids) > IN_MEMORY:
+            self._write()
+
+    def finish(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """All ids, and how many of them each sequence has."""
+        lengths = np.array(self._lengths, dtype=np.int64)
+        if self._file is None:
+            return np.array(self._ids, dtype=np.int32), lengths
+        self._write()
+        with self._file as file:  # what is mapped stays
+            return np.asarray(np.memmap(file, dtype=np.int32, mode="r")), lengths
+
+    def _write(self) -> None:
+        try:
+            if self._file is None:
+                self._file = TemporaryFile(prefix="regard-ids-")  # noqa: SIM115 - closed by `finish`
+            self._ids.tofile(self._file)
+            self._file.flush()
+        except OSError as error:
+            raise TrainingError(
+                f"the token ids of the corpus are too many for memory and cannot be put on the "
+                f"disk ({error}); make room in {gettempdir()}, or set TMPDIR to another folder"
+            ) from error
+        self._ids = array("i")
 
 
 @dataclass(frozen=True, slots=True)
