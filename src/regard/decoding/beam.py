@@ -7,6 +7,7 @@ from torch import Tensor
 
 from regard.decoding.hypothesis import Listener, Trail, length_penalty
 from regard.decoding.rules import Rules
+from regard.decoding.vocabulary import largest, log_normalizer
 from regard.decoding.walk import Walk
 from regard.text import EOS
 
@@ -40,8 +41,9 @@ def beam_search(
     count = torch.zeros(examples, dtype=torch.int64, device=device)
     done: list[tuple[Tensor, Trail]] = []
     while examples:
-        log_probs, weights, walk = walk.step(trail.latest)
-        score, choice, parent = _candidates(rules.apply(log_probs, trail.ids), total)
+        logits, weights, walk = walk.step(trail.latest)
+        before = total - log_normalizer(logits).view_as(total)
+        score, choice, parent = _candidates(rules.apply(logits, trail.ids), before)
         parent = parent + torch.arange(0, examples * width, width, device=device)[:, None]
         ends = (choice == EOS) & score.isfinite()
         ends[:, width:] = False
@@ -75,7 +77,7 @@ def _candidates(scores: Tensor, total: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     Args:
         scores: `(examples * width, vocab)`, overwritten.
-        total: `(examples, width)`, log-probability so far.
+        total: `(examples, width)`, added to them: log-probability so far less the normaliser.
 
     Returns:
         Summed log-probability, token, and which of the `width` rows it continues, each
@@ -84,7 +86,7 @@ def _candidates(scores: Tensor, total: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     examples, width = total.shape
     ending = scores[:, EOS, None].clone()
     scores[:, EOS] = -torch.inf
-    best, token = scores.topk(min(width, scores.shape[1]))
+    best, token = largest(scores, min(width, scores.shape[1]))
     token = torch.cat([torch.full_like(token[:, :1], EOS), token], 1).view(examples, -1)
     score = torch.cat([ending, best], 1).view(examples, width, -1) + total[..., None]
     score, place = score.view(examples, -1).topk(min(2 * width, token.shape[1]))

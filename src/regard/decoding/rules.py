@@ -54,7 +54,7 @@ class Rules(Rows):
         forced = self._forced(steps)
         rows = forced.nonzero()[:, 0]
         kept = scores[rows, forced[rows]]
-        scores[:, [PAD, BOS]] = -torch.inf
+        scores[:, PAD] = scores[:, BOS] = -torch.inf
         if self.settings.block_unknown:
             scores[:, UNK] = -torch.inf
         if self.settings.block_ngrams:

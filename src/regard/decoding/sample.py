@@ -10,6 +10,7 @@ from torch import Tensor
 from regard.decoding.hypothesis import Listener, Trail, length_penalty
 from regard.decoding.rules import Rules
 from regard.decoding.settings import DecodingSettings
+from regard.decoding.vocabulary import log_normalizer
 from regard.decoding.walk import Walk
 from regard.text import EOS
 
@@ -70,10 +71,10 @@ def follow(
     done: list[tuple[Tensor, Trail]] = []
     alpha = rules.settings.length_penalty
     while len(trail.ids):
-        log_probs, weights, walk = walk.step(trail.latest)
-        scores = rules.apply(log_probs.clone(), trail.ids)
-        token = pick(scores)
-        chosen = log_probs.gather(1, token[:, None])[:, 0]
+        logits, weights, walk = walk.step(trail.latest)
+        normalizer = log_normalizer(logits)
+        token = pick(rules.apply(logits, trail.ids))
+        chosen = logits.gather(1, token[:, None])[:, 0] - normalizer
         trail = trail.extend(token, chosen, weights)
         finished = token == EOS
         if finished.any():

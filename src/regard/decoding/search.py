@@ -126,10 +126,10 @@ def likeliest_next(
         if hidden is not None:
             memory = memory.forbid(hidden)
         walk = Walk(model, model.start(memory), memory)
-        log_probs = source.new_empty(0)
+        logits = source.new_empty(0)
         for token in [BOS, *prefix]:
-            log_probs, _, walk = walk.step(source.new_tensor([token]))
-    return log_probs[0]
+            logits, _, walk = walk.step(source.new_tensor([token]))
+    return logits[0].log_softmax(-1)
 
 
 @torch.no_grad()

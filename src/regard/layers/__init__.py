@@ -1,9 +1,10 @@
 """torch modules that hold parameters around `regard.attend`."""
 
 from regard.layers.bahdanau import BahdanauAttention
+from regard.layers.cache import Cache
 from regard.layers.dropout import Dropout
 from regard.layers.luong import AttentionalVector, LocalM, LocalP, LuongAttention, LuongScore
-from regard.layers.multihead import Cache, MultiHeadAttention
+from regard.layers.multihead import MultiHeadAttention
 from regard.layers.pointer import PointerAttention, copy_distribution
 from regard.layers.pooling import AttentionPooling
 from regard.layers.positions import (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -15,30 +14,10 @@ from regard.attention.normalizers import Normalizer, Softmax
 from regard.attention.positions import Bias
 from regard.attention.scores import ScaledDot, Score
 from regard.errors import InputError, ShapeError
+from regard.layers.cache import Cache, recalled
 from regard.layers.positions import Positions
 
-__all__ = ["Cache", "MultiHeadAttention"]
-
-
-@dataclass(frozen=True)
-class Cache:
-    """Keys and values that were projected before, `(batch, key_heads, keys, features)` each."""
-
-    key: Tensor
-    value: Tensor
-
-    def select(self, indices: Tensor) -> Self:
-        """The rows at `indices`: reorders, repeats or drops examples."""
-        return type(self)(self.key.index_select(0, indices), self.value.index_select(0, indices))
-
-    def extend(self, key: Tensor, value: Tensor) -> Self:
-        """Later keys and values behind these; neither is changed."""
-        return type(self)(torch.cat([self.key, key], 2), torch.cat([self.value, value], 2))
-
-    @property
-    def length(self) -> int:
-        """How many keys it holds."""
-        return self.key.shape[2]
+__all__ = ["MultiHeadAttention"]
 
 
 class MultiHeadAttention(nn.Module):
@@ -194,7 +173,7 @@ class MultiHeadAttention(nn.Module):
             cache: from the step before, or `None` at the beginning.
 
         Returns:
-            As `forward`, and the cache with the new positions; the one passed is not changed.
+            As `forward`, and the cache with the new positions; the one passed holds what it held.
         """
         first = 0 if cache is None else cache.length
         asked, own = self._query_and_own(query, first=first)
@@ -226,10 +205,16 @@ class MultiHeadAttention(nn.Module):
         self, query: Tensor, cache: Cache, mask: Mask | Tensor | None, bias: Bias | None
     ) -> tuple[Tensor, AttentionMap]:
         dropout = self.dropout if self.training else 0.0
+        plain = isinstance(self.normalizer, Softmax) and bias is None and not dropout
+        if plain and isinstance(self.score, ScaledDot):
+            found = recalled(query, cache, mask, scale=self.score.factor(query.shape[-1]))
+            if found is not None:
+                return self.output(found[0]), found[1]
+        key, value = cache.gathered()
         output, weights = attend(
             query,
-            cache.key,
-            cache.value,
+            key,
+            value,
             score=self.score,
             normalizer=self.normalizer,
             mask=mask,

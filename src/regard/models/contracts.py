@@ -133,8 +133,12 @@ class EncoderDecoder(nn.Module, ABC):
         """The state before the first token (BOS), one row per row of `memory`."""
 
     @abstractmethod
-    def step(self, token: Tensor, state: State, memory: Memory) -> Step:
+    def step(
+        self, token: Tensor, state: State, memory: Memory, *, desk: Tensor | None = None
+    ) -> Step:
         """Feed one token `(batch,)` per row.
+
+        Logits may be written to `desk` `(batch, vocab)`, if there is one: see `parts.written`.
 
         `state` may have `n` times the rows of `memory` (a beam of `n`): rows `i * n ... i * n + n - 1`
         then share row `i` of the memory, which is neither copied nor projected again.

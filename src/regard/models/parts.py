@@ -11,12 +11,26 @@ from torch import Tensor, nn
 from regard.layers.dropout import Dropout
 from regard.text import PAD
 
-__all__ = ["Branch", "Embedding", "FeedForward", "WordDropout", "padding_mask"]
+__all__ = ["Branch", "Embedding", "FeedForward", "WordDropout", "padding_mask", "written"]
 
 
 def padding_mask(lengths: Tensor, size: int) -> Tensor:
     """`(batch, size)` Boolean, `True` at the first `lengths[i]` places of row `i`."""
     return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+def written(layer: nn.Linear, x: Tensor, desk: Tensor | None) -> Tensor:
+    """`layer(x)`, written to `desk` if there is one and it is of the right kind; not for training.
+
+    A step of decoding writes so many logits that the memory for them, were it new each time, would take
+    longer to get than they take to compute.
+    """
+    if desk is None or desk.dtype != x.dtype or layer.weight.dtype != x.dtype:
+        logits: Tensor = layer(x)
+        return logits
+    if layer.bias is None:
+        return torch.mm(x, layer.weight.T, out=desk)
+    return torch.addmm(layer.bias, x, layer.weight.T, out=desk)
 
 
 class Embedding(nn.Embedding):

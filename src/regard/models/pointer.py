@@ -117,7 +117,9 @@ class Pointer(EncoderDecoder):
         )
         return PointerState(self.cell.begin(memory.summary), context, coverage)
 
-    def step(self, token: Tensor, state: State, memory: Memory) -> Step:
+    def step(
+        self, token: Tensor, state: State, memory: Memory, *, desk: Tensor | None = None
+    ) -> Step:
         """One token per row; ids past the vocabulary are read as UNK."""
         assert isinstance(state, PointerState)
         assert isinstance(memory, PointerMemory)

@@ -14,7 +14,7 @@ from regard.layers.dropout import Dropout
 from regard.layers.late import Late, Products
 from regard.layers.single import PLAIN
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
-from regard.models.parts import Embedding, WordDropout, padding_mask
+from regard.models.parts import Embedding, WordDropout, padding_mask, written
 from regard.models.recurrent import BiEncoder, Hidden, Recurrence
 from regard.models.settings import RnnSettings
 
@@ -115,13 +115,15 @@ class Rnn(EncoderDecoder):
         attentional = memory.summary.new_zeros(memory.batch, self.settings.embedding)
         return RnnState(self.cell.begin(memory.summary), attentional)
 
-    def step(self, token: Tensor, state: State, memory: Memory) -> Step:
+    def step(
+        self, token: Tensor, state: State, memory: Memory, *, desk: Tensor | None = None
+    ) -> Step:
         """One token per row."""
         assert isinstance(state, RnnState)
         assert isinstance(memory, RnnMemory)
         prepared = self.cell.prepare(self.target(token))
         state, weights = self._advance(prepared, state, memory)
-        return Step(self.output(state.attentional), state, weights)
+        return Step(written(self.output, state.attentional, desk), state, weights)
 
     def _advance(
         self,

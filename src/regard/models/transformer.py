@@ -21,7 +21,7 @@ from regard.layers import (
 )
 from regard.layers.dropout import Dropout
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
-from regard.models.parts import Branch, Embedding, FeedForward, padding_mask
+from regard.models.parts import Branch, Embedding, FeedForward, padding_mask, written
 from regard.models.settings import TransformerSettings
 
 __all__ = ["Transformer"]
@@ -97,7 +97,7 @@ class DecoderLayer(nn.Module):
         return self.cross.remember(states)
 
     def forward(
-        self, x: Tensor, memory: Cache, mask: Mask | None, *, cache: Cache | None
+        self, x: Tensor, memory: Cache, mask: Mask | Tensor | None, *, cache: Cache | None
     ) -> tuple[Tensor, AttentionMap, AttentionMap, Cache]:
         """New target positions `x` after those in `cache`.
 
@@ -153,7 +153,8 @@ class Transformer(EncoderDecoder):
     def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Output:
         """Teacher forcing; maps under `"encoder"`, `"decoder"` and `"cross"`."""
         memory, encoder = self._read(source, source_lengths)
-        states, own, cross, _ = self._decode(target, self.start(memory), memory)
+        mask = None if bool(memory.mask.all()) else padding(memory.mask)
+        states, own, cross, _ = self._decode(target, self.start(memory), memory, mask)
         logits = self.output(states)
         return Output(logits, {"encoder": encoder, "decoder": own, "cross": cross})
 
@@ -165,13 +166,16 @@ class Transformer(EncoderDecoder):
         """Nothing cached yet."""
         return TransformerState((None,) * len(self.decoder), 0)
 
-    def step(self, token: Tensor, state: State, memory: Memory) -> Step:
+    def step(
+        self, token: Tensor, state: State, memory: Memory, *, desk: Tensor | None = None
+    ) -> Step:
         """One token per row, with everything before it in the cache."""
         assert isinstance(state, TransformerState)
         assert isinstance(memory, TransformerMemory)
-        states, _, cross, state = self._decode(token[:, None], state, memory)
+        mask = memory.mask[:, None, None]
+        states, _, cross, state = self._decode(token[:, None], state, memory, mask)
         weights = cross[-2:][0].dense().mean(1).reshape(len(token), -1)
-        return Step(self.output(states[:, 0]), state, weights)
+        return Step(written(self.output, states[:, 0], desk), state, weights)
 
     def _read(
         self, source: Tensor, lengths: Tensor
@@ -188,9 +192,12 @@ class Transformer(EncoderDecoder):
         return TransformerMemory(real, caches), maps
 
     def _decode(
-        self, target: Tensor, state: TransformerState, memory: TransformerMemory
+        self,
+        target: Tensor,
+        state: TransformerState,
+        memory: TransformerMemory,
+        mask: Mask | Tensor | None,
     ) -> tuple[Tensor, list[AttentionMap], list[AttentionMap], TransformerState]:
-        mask = None if bool(memory.mask.all()) else padding(memory.mask)
         x = self._embed(self.target, target, first=state.position)
         own, cross, caches = [], [], []
         for layer, remembered, cache in zip(self.decoder, memory.caches, state.caches, strict=True):

@@ -1,0 +1,156 @@
+"""Keys and values that were projected before, and the short way to attend to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from regard.attention import AttentionMap
+from regard.attention.masks import Mask
+
+__all__ = ["Cache", "recalled"]
+
+FEW, WORTH = 16, 32
+"""At most so many queries share a row of keys, and at least so many rows ask, for the short way."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Keys and values that were projected before.
+
+    A beam reorders its rows after every step. Here that reorders a table of where keys stand: those of the
+    past are written once and never moved, however many rows come to share them.
+
+    Attributes:
+        key: `(stored, key_heads, keys, features)`.
+        value: likewise.
+        origin: `(batch, keys)`, which of `stored` holds the key of a row at a place; `None` where
+            each row has its own.
+    """
+
+    key: Tensor
+    value: Tensor
+    origin: Tensor | None = None
+    room: _Room | None = None
+
+    def select(self, indices: Tensor) -> Self:
+        """The rows at `indices`: reorders, repeats or drops examples."""
+        if self.origin is not None:
+            return replace(self, origin=self.origin.index_select(0, indices))
+        return type(self)(self.key.index_select(0, indices), self.value.index_select(0, indices))
+
+    def extend(self, key: Tensor, value: Tensor) -> Self:
+        """Later keys and values, `(batch, key_heads, new, features)`, behind these.
+
+        This one holds what it held: only the first to extend it writes behind it, others copy.
+        """
+        batch, length = len(key), self.length + key.shape[2]
+        row = torch.arange(batch, device=key.device)[:, None]
+        origin = row.expand(batch, self.length) if self.origin is None else self.origin
+        room = self.room
+        if room is None or not room.fits(self.length, key):
+            room, origin = _Room.of(*self.gathered(), length), row.expand(batch, self.length)
+        room.write(self.length, key, value)
+        origin = torch.cat([origin, row.expand(batch, key.shape[2])], 1)
+        return type(self)(room.key[:, :, :length], room.value[:, :, :length], origin, room)
+
+    def gathered(self) -> tuple[Tensor, Tensor]:
+        """Key and value of every row, `(batch, key_heads, keys, features)` each."""
+        if self.origin is None:
+            return self.key, self.value
+        head = torch.arange(self.key.shape[1], device=self.key.device)[:, None]
+        place = torch.arange(self.length, device=self.key.device)
+        at = self.origin[:, None], head, place
+        return self.key[at], self.value[at]
+
+    @property
+    def length(self) -> int:
+        """How many keys a row has."""
+        return self.key.shape[2]
+
+
+@dataclass
+class _Room:
+    """Memory for keys to come; `filled` of its places are taken."""
+
+    key: Tensor
+    value: Tensor
+    filled: int
+
+    @classmethod
+    def of(cls, key: Tensor, value: Tensor, length: int) -> _Room:
+        """Room for `length` places and as many again, begun with some keys and values."""
+        batch, heads, _, features = key.shape
+        shape = batch, heads, max(16, 2 * length), features
+        room = cls(key.new_empty(shape), value.new_empty(shape), 0)
+        room.write(0, key, value)
+        return room
+
+    def fits(self, length: int, new: Tensor) -> bool:
+        """Whether `new` keys behind the first `length` can be written without harm to anyone.
+
+        Not if someone did so before, nor where a gradient may still want what stands there.
+        """
+        return (
+            self.filled == length
+            and len(new) <= len(self.key)
+            and length + new.shape[2] <= self.key.shape[2]
+            and not (new.requires_grad or self.key.requires_grad)
+        )
+
+    def write(self, first: int, key: Tensor, value: Tensor) -> None:
+        """Put keys and values at places from `first` on."""
+        self.filled = first + key.shape[2]
+        self.key[: len(key), :, first : self.filled] = key
+        self.value[: len(key), :, first : self.filled] = value
+
+
+def recalled(
+    query: Tensor, cache: Cache, mask: Mask | Tensor | None, *, scale: float
+) -> tuple[Tensor, AttentionMap] | None:
+    """Scaled dot product attention of a few queries to a cache, without the bookkeeping of `attend`.
+
+    Args:
+        query: `(batch, heads, queries, features)`.
+        cache: one row per row of the batch.
+        mask: `None` or Boolean `(batch, 1, 1, keys)`.
+        scale: of the dot products.
+
+    Returns:
+        Output `(batch, queries, heads * features)`, and the map; `None` where it is not worth it or
+        `attend` is needed: other types, other devices, gradients, masks that tell queries apart.
+    """
+    batch, heads, queries, _ = query.shape
+    if not (
+        queries <= FEW
+        and batch * queries >= WORTH
+        and query.device.type == "cpu"
+        and query.dtype == cache.key.dtype == cache.value.dtype == torch.float32
+        and not torch.is_grad_enabled()
+        and (cache.origin is None or queries == 1)
+        and (mask is None or (isinstance(mask, Tensor) and mask.shape[1:3] == (1, 1)))
+    ):
+        return None
+    from regard.attention.kernels.few import attend_to_few
+
+    origin = cache.origin
+    if origin is None:
+        row = torch.arange(batch).repeat_interleave(queries)
+        origin = row[:, None].expand(-1, cache.length).contiguous()
+    allowed = None
+    if mask is not None:
+        assert isinstance(mask, Tensor)
+        allowed = mask[:, 0, 0].contiguous().numpy()
+    found = attend_to_few(
+        query.transpose(1, 2).flatten(0, 1).numpy(),
+        cache.key.numpy(),
+        cache.value.numpy(),
+        origin.numpy(),
+        allowed,
+        scale=scale,
+    )
+    output, weights = (torch.from_numpy(x).view(batch, queries, heads, -1) for x in found)
+    return output.flatten(2), AttentionMap.from_dense(weights.transpose(1, 2))

@@ -1,0 +1,46 @@
+"""Compiled passes over a vocabulary, beside torch's own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from regard.decoding.vocabulary import WORTH, largest, log_normalizer
+
+SIZES = [(31, 8003), (1100, 131), (2, WORTH // 2)]
+
+
+@pytest.mark.parametrize("shape", SIZES)
+def test_normalisers_are_log_sums(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    logits = 20 * torch.randn(shape)
+    logits[0] = -torch.inf
+    logits[0, 5] = 1.5
+    logits[1, ::3] = -torch.inf
+    expected = logits.double().logsumexp(-1).float()
+    torch.testing.assert_close(log_normalizer(logits), expected, rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("shape", SIZES)
+@pytest.mark.parametrize("count", [1, 5, 70])
+def test_the_largest_are_those_of_a_sorted_row(shape: tuple[int, int], count: int) -> None:
+    torch.manual_seed(0)
+    scores = (4 * torch.randn(shape)).round()  # many of them equal
+    values, places = largest(scores, count)
+    ordered = scores.sort(dim=-1, descending=True, stable=True)
+    assert torch.equal(values, ordered.values[:, :count])
+    assert torch.equal(places, ordered.indices[:, :count])
+
+
+def test_a_row_with_too_few_ends_in_minus_infinity() -> None:
+    scores = torch.full((20, 8000), -torch.inf)
+    scores[:, 7999], scores[:, 64] = 2.0, 1.0
+    values, places = largest(scores, 4)
+    assert values[0].tolist() == [2.0, 1.0, -torch.inf, -torch.inf]
+    assert places[0, :2].tolist() == [7999, 64]
+
+
+def test_other_numbers_are_left_to_torch() -> None:
+    scores = torch.randn(20, 8000, dtype=torch.float64)
+    assert torch.equal(largest(scores, 3)[0], scores.topk(3).values)
+    assert torch.equal(log_normalizer(scores), scores.logsumexp(-1))

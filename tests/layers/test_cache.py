@@ -1,0 +1,112 @@
+"""Keys that stay where they were written, and the short way to attend to them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from regard.attention import attend
+from regard.layers import Cache, MultiHeadAttention
+from regard.layers.cache import recalled
+
+
+def keys(rows: int, new: int, seed: int) -> tuple[Tensor, Tensor]:
+    made = torch.Generator().manual_seed(seed)
+    first, second = (torch.randn(rows, 2, new, 5, generator=made) for _ in range(2))
+    return first, second
+
+
+def held(cache: Cache) -> tuple[Tensor, Tensor]:
+    return tuple(x.clone() for x in cache.gathered())  # type: ignore[return-value]
+
+
+def test_a_beam_carries_along_what_its_ancestors_held() -> None:
+    """Against copying everything at every step, over more steps than the first room has."""
+    key, value = keys(7, 3, 0)
+    cache = Cache(key, value)
+    for step in range(23):
+        order = torch.randint(len(key), (len(key) - step % 2,))
+        cache, key, value = cache.select(order), key[order], value[order]
+        new = keys(len(order), 1 + step % 3, step)
+        cache = cache.extend(*new)
+        key, value = torch.cat([key, new[0]], 2), torch.cat([value, new[1]], 2)
+        assert cache.length == key.shape[2]
+        torch.testing.assert_close(cache.gathered(), (key, value), rtol=0, atol=0)
+        if len(key) < 3:
+            key, value = keys(7, 2, step)
+            cache = Cache(key, value)
+
+
+def test_two_that_go_on_from_one_do_not_meet() -> None:
+    cache = Cache(*keys(3, 2, 0)).extend(*keys(3, 1, 1))
+    before = held(cache)
+    one = cache.extend(*keys(3, 1, 2))
+    first = held(one)
+    two = cache.select(torch.tensor([2, 0])).extend(*keys(2, 1, 3))
+    second = held(two)
+    one.extend(*keys(3, 1, 4))
+    two.extend(*keys(2, 1, 5))
+    for cached, expected in ((cache, before), (one, first), (two, second)):
+        torch.testing.assert_close(cached.gathered(), expected, rtol=0, atol=0)
+
+
+def test_gradients_flow_through_steps() -> None:
+    layer = MultiHeadAttention(8, 2).double()
+    x = torch.randn(2, 3, 8, dtype=torch.float64, requires_grad=True)
+
+    def run(x: Tensor) -> Tensor:
+        cache, parts = None, []
+        for place in range(3):
+            output, _, cache = layer.step(x[:, place : place + 1], cache)
+            parts.append(output)
+        return torch.cat(parts, 1)
+
+    assert torch.autograd.gradcheck(run, (x,), fast_mode=True)
+
+
+@pytest.mark.parametrize("key_heads", [6, 2])
+@pytest.mark.parametrize("queries", [1, 5])
+@torch.no_grad()
+def test_the_short_way_is_attend(key_heads: int, queries: int) -> None:
+    torch.manual_seed(1)
+    query = torch.randn(37, 6, queries, 7)
+    key, value = torch.randn(37, key_heads, 11, 7), torch.randn(37, key_heads, 11, 7)
+    mask = torch.rand(37, 11) > 0.4
+    mask[3] = False
+    key[~mask[:, None].expand(-1, key_heads, -1)] = torch.nan
+    mask = mask[:, None, None]
+    expected, weights = attend(query, key, value, mask=mask)
+    found = recalled(query, Cache(key, value), mask, scale=7**-0.5)
+    assert found is not None
+    torch.testing.assert_close(found[0], expected.transpose(1, 2).flatten(2))
+    torch.testing.assert_close(found[1].dense(), weights.dense())
+    assert not found[0][3].any()
+
+
+@torch.no_grad()
+def test_the_short_way_finds_keys_where_they_are() -> None:
+    torch.manual_seed(2)
+    cache = Cache(torch.randn(40, 2, 3, 8), torch.randn(40, 2, 3, 8))
+    for _ in range(4):
+        cache = cache.extend(torch.randn(40, 2, 1, 8), torch.randn(40, 2, 1, 8))
+        cache = cache.select(torch.randint(40, (40,)))
+    query = torch.randn(40, 2, 1, 8)
+    found = recalled(query, cache, None, scale=8**-0.5)
+    assert found is not None
+    expected, weights = attend(query, *cache.gathered())
+    torch.testing.assert_close(found[0], expected.transpose(1, 2).flatten(2))
+    torch.testing.assert_close(found[1].dense(), weights.dense())
+
+
+def test_what_the_short_way_cannot_is_left_to_attend() -> None:
+    query, cache = (
+        torch.randn(40, 2, 1, 8),
+        Cache(torch.randn(40, 2, 3, 8), torch.randn(40, 2, 3, 8)),
+    )
+    assert recalled(query, cache, None, scale=1.0) is None  # a gradient may be wanted
+    with torch.no_grad():
+        assert recalled(query, cache, None, scale=1.0) is not None
+        assert recalled(query.double(), cache, None, scale=1.0) is None
+        assert recalled(query[:4], cache.select(torch.arange(4)), None, scale=1.0) is None
+        assert recalled(query, cache, torch.ones(40, 2, 1, 3, dtype=torch.bool), scale=1.0) is None
