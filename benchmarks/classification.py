@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,25 +96,34 @@ TASKS = {
 }
 
 
-def measure(task: Task, model: str, splits: int, chosen: dict[str, Any]) -> Figure:
-    """Train and test on each of the first splits."""
+def measure(
+    task: Task, model: str, splits: int, seeds: Sequence[int], chosen: dict[str, Any]
+) -> Figure:
+    """Train and test on each of the first splits, with each seed."""
     start = time.monotonic()
     results = []
-    for split in [split for split, _ in zip(task.splits, range(splits), strict=False)]:
+    for split, seed in product(
+        [split for split, _ in zip(task.splits, range(splits), strict=False)], seeds
+    ):
         trained = regard.train(
             "classification",
             train=split.train,
             valid=split.valid,
             model=model,
-            settings=chosen,
+            settings={**chosen, "seed": seed},
         )
         results.append(trained.evaluate(split.test, train=split.train))
         print(model, f"{results[-1].scores[0].value:.2f}", flush=True)
-    return _figure(task, model, results, chosen, (time.monotonic() - start) / 60)
+    return _figure(task, model, results, seeds, chosen, (time.monotonic() - start) / 60)
 
 
 def _figure(
-    task: Task, model: str, results: list[Evaluation], chosen: dict[str, Any], minutes: float
+    task: Task,
+    model: str,
+    results: list[Evaluation],
+    seeds: Sequence[int],
+    chosen: dict[str, Any],
+    minutes: float,
 ) -> Figure:
     found = [result.scores[0].value for result in results]
     simple = [scores[0].value for r in results for scores in r.baselines.values()]
@@ -122,15 +132,18 @@ def _figure(
     spread = f"{interval[0]:.1f} to {interval[1]:.1f} (95 %, bootstrap)"
     if len(found) > 1:
         each = ", ".join(f"{x:.1f}" for x in found)
-        spread = f"deviation {statistics.stdev(found):.1f} over splits: {each}"
+        over = "splits" if len(seeds) == 1 else "seeds"
+        spread = f"deviation {statistics.stdev(found):.1f} over {over}: {each}"
+    splits = len(found) // len(seeds)
+    tested = sum(r.examples for r in results) // len(seeds)
     return Figure(
-        data=f"{task.title}, {sum(r.examples for r in results):,} tested in {len(found)} split(s)",
-        system=" ".join([f"`{model}`", *(f"{k}={v}" for k, v in chosen.items() if k != "seed")]),
+        data=f"{task.title}, {tested:,} tested in {splits} split(s)",
+        system=" ".join([f"`{model}`", *(f"{k}={v}" for k, v in chosen.items())]),
         score=f"{statistics.mean(found):.2f} accuracy",
         spread=spread,
         baseline=f"TF-IDF, logistic regression {statistics.mean(simple):.2f}",
         peers=task.peers,
-        seeds=str(chosen["seed"]),
+        seeds=", ".join(map(str, seeds)),
         minutes=minutes,
     )
 
@@ -143,12 +156,12 @@ def main() -> None:
     parser.add_argument(
         "--splits", type=int, default=None, help="how many; 5, and 1 for movie reviews"
     )
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, nargs="+", default=[1])
     parser.add_argument("--set", action="append", default=[], help="name=value, as `regard train`")
     given = parser.parse_args()
     splits = given.splits or (5 if given.task == "sentiment" else 1)
-    chosen = {"seed": given.seed, **named_values(given.set)}
-    figure = measure(TASKS[given.task], given.model, splits, chosen)
+    chosen = named_values(given.set)
+    figure = measure(TASKS[given.task], given.model, splits, given.seed, chosen)
     keep(f"{given.task}-{given.model}", [figure])
 
 
