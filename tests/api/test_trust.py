@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 
 import numpy as np
@@ -12,9 +13,10 @@ import regard
 from regard.api.trust import trust
 from regard.cli.app import app
 from regard.data import Labelled
-from regard.errors import InputError
+from regard.errors import InputError, ModelFolderError
 from regard.evaluation.alignment_attention import AlignmentVerdict
 from regard.evaluation.faithfulness import TrustSettings
+from regard.viewing import figure
 
 QUICK = TrustSettings(draws=2, permutations=4, resamples=50)
 QUIET = {"epochs": 2, "batch_tokens": 256}
@@ -84,6 +86,34 @@ def test_other_weights_have_no_verdict(mood, table):
     assert regard.load(mood, weights=False).verdict == ""
     weights.write_bytes(before)
     assert regard.load(mood).verdict
+
+
+def test_the_verdict_stands_beside_every_view(mood, table, tmp_path):
+    sentence = trust(mood, table, texts=4, settings=QUICK).sentence
+    answer = regard.load(mood).classify("the food was good")[0]
+    for record in (answer.look(), answer.aligned()):
+        assert record.verdict == sentence
+    run = CliRunner().invoke
+    plain = {"NO_COLOR": "1", "COLUMNS": "80"}
+    terminal = run(app, ["look", str(mood), "the food was good"], env=plain)
+    assert sentence in " ".join(terminal.output.split())
+    out = tmp_path / "view.html"
+    assert run(app, ["look", str(mood), "the food was good", "--out", str(out)]).exit_code == 0
+    escaped = json.dumps(sentence)[1:-1].replace("&", r"\u0026")
+    assert escaped in out.read_text()
+    assert html.escape(escaped) in record._repr_html_()
+    drawn = figure.draw(record).texts[-1].get_text()
+    assert " ".join(drawn.split()) == sentence
+
+
+def test_a_verdict_that_cannot_be_read_is_told(mood, table):
+    trust(mood, table, texts=4, settings=QUICK)
+    kept = (mood / "trust.json").read_text()
+    for broken in (kept[:20], "[]", "{}"):
+        (mood / "trust.json").write_text(broken)
+        with pytest.raises(ModelFolderError, match=r"trust\.json: damaged .*`regard trust`"):
+            regard.load(mood).look("the food was good")
+    (mood / "trust.json").write_text(kept)
 
 
 def test_a_translator_is_held_against_links(translator, pairs):

@@ -5,11 +5,13 @@ import random
 import pytest
 
 import regard
+from regard.api.verdict import keep_verdict
 from regard.data import Example
 from regard.serving import Hall
 
 GERMAN = "der die ein eine mann frau hund katze sieht jagt liebt . rot alt".split()  # noqa: SIM905
 ENGLISH = "the the a a man woman dog cat sees chases loves . red old".split()  # noqa: SIM905
+VERDICT = "Read this with care: <b>it</b> is a test."  # what `regard trust` found of "mood"
 NEUTRAL = ["the", "film", "was", "a", "story", "with", "music", "and", "people"]
 
 
@@ -85,4 +87,5 @@ def train_all(runs):
         preset="tiny",
         settings={"epochs": 1},
     )
+    keep_verdict(runs / "mood", {"sentence": VERDICT})
     return [runs / name for name in ("de-en", "de-en-young", "mood", "gist")]

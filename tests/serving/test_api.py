@@ -116,6 +116,15 @@ def test_classifying(client, models):
     assert found["attention"][3] == max(found["attention"])
 
 
+def test_the_verdict_of_regard_trust_is_passed_on(client, models):
+    said = {name: model.verdict for name, model in models.models.items()}
+    assert said["mood"].startswith("Read this with care")
+    found = client.get("/health").json()["models"]
+    assert {model["name"]: model["verdict"] for model in found} == said
+    for name in ("mood", "de-en"):
+        assert answer(client, "/look", text=TEXT, model=name)["verdict"] == said[name]
+
+
 def test_another_strength_of_attention(client, models):
     text = "the film was good"
     plain = answer(client, "/classify", text=text)

@@ -203,6 +203,20 @@ def test_attention_of_a_classifier_is_edited(visit):
     assert "strength.0=3%3A0" in tab.url
 
 
+def test_the_verdict_stands_under_every_answer(visit):
+    said = "Read this with care: <b>it</b> is a test."
+    for text in ("the film was good", "a bad story"):
+        tab = visit(link("mood", text))
+        playwright.expect(tab.locator(".pane .verdict")).to_have_text(said)
+        assert "`regard trust`" not in tab.locator(".pane").inner_text()
+    with tab.expect_popup() as opened:
+        tab.get_by_role("link", name="All layers and heads").click()
+    playwright.expect(opened.value.locator(".verdict")).to_contain_text(said)
+    unasked = visit(link("de-en"))
+    playwright.expect(unasked.locator(".pane")).to_contain_text("regard trust asks how far")
+    assert unasked.locator(".verdict").count() == 0
+
+
 def test_a_summary_is_picked(visit):
     tab = visit(link("gist", "der mann sieht die katze . ein hund jagt die frau ."))
     playwright.expect(tab.get_by_role("group", name="What it picked")).to_be_visible()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from regard.api.folder import write_json
+from regard.errors import ModelFolderError
 from regard.training.checkpoint import WEIGHTS
 
 __all__ = ["keep_verdict", "kept_verdict"]
@@ -21,14 +23,32 @@ def keep_verdict(folder: Path, verdict: dict[str, Any]) -> None:
 
 
 def kept_verdict(folder: Path | None) -> str:
-    """The sentence of the verdict; nothing where none is kept, or it is about other weights."""
+    """The sentence of the verdict; nothing where none is kept, or it is about other weights.
+
+    Raises:
+        ModelFolderError: the file is not what `keep_verdict` wrote.
+    """
     if folder is None or not (folder / FILE).is_file():
         return ""
-    content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    return str(content["sentence"]) if content["weights"] == _fingerprint(folder) else ""
+    try:
+        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        sentence, weights = str(content["sentence"]), content["weights"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelFolderError(
+            f"{folder / FILE}: damaged ({error!r}); ask again with `regard trust`, or delete it"
+        ) from error
+    return sentence if weights == _fingerprint(folder) else ""
 
 
 def _fingerprint(folder: Path) -> str:
     """Of the weights."""
-    with (folder / WEIGHTS).open("rb") as weights:
-        return hashlib.file_digest(weights, "sha256").hexdigest()
+    path = folder / WEIGHTS
+    facts = path.stat()
+    return _digest(path, facts.st_mtime_ns, facts.st_size)
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, changed: int, size: int) -> str:
+    """Of a file as it is now: every answer asks for it, so it is read once."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
