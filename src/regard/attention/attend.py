@@ -89,7 +89,7 @@ def _compute(
         together = kernels.one_pass(problem, watched, dropout=dropout, seed=seed)
         if together is not None:
             return together
-    output = None if dropout else kernels.mix(problem, problem.value)
+    output = None if dropout else kernels.output(problem)
     return _tile_by_tile(problem, dropout, seed) if output is None else output, {}
 
 

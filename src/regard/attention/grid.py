@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat as compat
+import numpy as np
 
 from regard.attention.arrays import to_numpy
 from regard.errors import ShapeError
@@ -53,6 +54,8 @@ class Grid:
 
     def asarray(self, values: Any, dtype: Any = None) -> Array:
         """`values`, of whatever library, as an array of this one on this device."""
+        if isinstance(values, np.ndarray):  # first, as torch cannot trace the questions below
+            return self.xp.asarray(values, dtype=dtype, device=self.device)
         if not compat.is_array_api_obj(values) or compat.array_namespace(values) is not self.xp:
             return self.xp.asarray(to_numpy(values), dtype=dtype, device=self.device)
         # Not asarray, which in torch can cut the gradient.

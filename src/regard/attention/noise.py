@@ -59,19 +59,24 @@ def mix(x: Any, word: Callable[[int], Any] = np.uint32) -> Any:
 
 def row_keys(seed: int, heads: npt.ArrayLike, rows: npt.ArrayLike) -> Keys:
     """The keys of rows: `(len(heads), len(rows))`."""
-    low, high = np.array([seed & WORD]), np.array([seed >> 32 & WORD])
-    base = mix(_wrap(mix(low.astype(np.uint32)), high))
-    return np.asarray(mix(_wrap(mix(_wrap(base, heads))[:, None], rows)))
+    by_head, by_row = (np.asarray(places).astype(np.uint32) for places in (heads, rows))
+    return np.asarray(_row_keys(seed, by_head, by_row, np.uint32))
 
 
 def column_keys(seed: int, columns: npt.ArrayLike) -> Keys:
     """The keys of columns: `(len(columns),)`."""
-    base = mix(np.array([(seed & WORD) ^ GOLDEN], dtype=np.uint32))
-    return np.asarray(mix(_wrap(base, columns)))
+    return np.asarray(_column_keys(seed, np.asarray(columns).astype(np.uint32), np.uint32))
 
 
-def _wrap(base: Keys, offset: npt.ArrayLike) -> Keys:
-    return base + np.asarray(offset).astype(np.uint32)  # unsigned sums wrap, without a warning
+def _row_keys(seed: int, heads: Any, rows: Any, word: Callable[[int], Any]) -> Any:
+    start = mix((mix(seed & WORD, int) + (seed >> 32 & WORD)) & WORD, int)
+    by_head = mix((heads + word(start)) & word(WORD), word)
+    return mix((by_head[:, None] + rows) & word(WORD), word)
+
+
+def _column_keys(seed: int, columns: Any, word: Callable[[int], Any]) -> Any:
+    start = mix((seed & WORD) ^ GOLDEN, int)
+    return mix((columns + word(start)) & word(WORD), word)
 
 
 def threshold(rate: float) -> int:
@@ -123,10 +128,15 @@ def _words(
 ) -> Array:
     """The hash of every place of a tile: `uint32`, or `int64` in torch, without unsigned sums."""
     xp = compat.array_namespace(like)
-    by_row, by_column = row_keys(seed, heads, rows), column_keys(seed, columns)
-    if compat.is_torch_namespace(xp):
-        place = {"dtype": xp.int64, "device": device_of(like)}
-        row, column = xp.asarray(by_row, **place), xp.asarray(by_column, **place)
+    if compat.is_torch_namespace(xp):  # in torch itself, so that it can be traced
+        heads, rows, columns = (_integers(xp, places, like) for places in (heads, rows, columns))
+        row, column = _row_keys(seed, heads, rows, int), _column_keys(seed, columns, int)
         return mix(row[:, :, None] ^ column, int)
-    row, column = xp.asarray(by_row), xp.asarray(by_column)
+    row, column = xp.asarray(row_keys(seed, heads, rows)), xp.asarray(column_keys(seed, columns))
     return mix(row[:, :, None] ^ column)
+
+
+def _integers(xp: Any, places: npt.ArrayLike, like: Array) -> Array:
+    if isinstance(places, range):
+        return xp.arange(places.start, places.stop, places.step, device=device_of(like))
+    return xp.asarray(places, dtype=xp.int64, device=device_of(like))

@@ -95,7 +95,8 @@ class Problem:
             be fewer.
         poison: which queries, keys and values held NaN or infinity, when something is masked. They
             are zeros in the arrays above, so that a masked one cannot leak, and come back in the
-            places that are allowed to see them.
+            places that are allowed to see them. `None` if there are none; while a function is
+            traced there may be.
     """
 
     grid: Grid
@@ -171,11 +172,44 @@ class Poison:
         key = xp.repeat(self.key, self.heads // self.key.shape[1], axis=1)
         return self.query[:, :, rows] | xp.matrix_transpose(key)
 
+    def rows(
+        self, problem: Problem
+    ) -> tuple[Bool[Array, "batch heads queries"], Bool[Array, "batch heads queries"]]:
+        """Rows whose weights are NaN, and rows whose output is, found without the matrix."""
+        query, key, value = (x[..., 0] for x in (self.query, self.key, self.value))
+        weights = _sees(problem, key) | (query & _sees(problem, key | ~key))
+        return weights, weights | _sees(problem, value)
+
     def reached(self, allowed: Bool[Array, "batch heads rows keys"]) -> Bool[Array, "b h rows 1"]:
         """Rows that are allowed to see a value that held NaN."""
         xp = namespace(allowed=allowed)
         seen, bad = xp.astype(allowed, xp.float32), xp.astype(self.value, xp.float32)
         return grouped_matmul(seen, bad) > 0
+
+
+def _sees(
+    problem: Problem, which: Bool[Array, "batch key_heads keys"]
+) -> Bool[Array, "batch heads queries"]:
+    """Whether a query may see any of these keys."""
+    grid, xp, mask, bias = problem.grid, problem.grid.xp, problem.mask, problem.bias
+    rows = (grid.batch, grid.heads, grid.queries)
+    which = xp.repeat(which, grid.heads // which.shape[1], axis=1)
+    ranges = None if mask is None or bias is not None else mask.intervals(grid)
+    if ranges is not None:
+        count = xp.cumulative_sum(xp.astype(which, xp.int64), axis=-1, include_initial=True)
+        count = xp.broadcast_to(count, (*rows[:2], grid.keys + 1))
+        low, high = (xp.broadcast_to(xp.astype(end, xp.int64), rows) for end in ranges)
+        before, after = (xp.take_along_axis(count, end, axis=-1) for end in (low, high))
+        return after > before
+    parts, everything = [], slice(0, grid.keys)
+    for part in split_rows(grid.queries, grid.batch * grid.heads * grid.keys):
+        seen = which[:, :, None]
+        if mask is not None:
+            seen = seen & mask.tile(grid, part, everything)
+        if bias is not None:
+            seen = seen & (bias.tile(grid, part, everything) != -math.inf)
+        parts.append(xp.broadcast_to(xp.any(seen, axis=-1), (*rows[:2], part.stop - part.start)))
+    return parts[0] if len(parts) == 1 else xp.concat(parts, axis=2)
 
 
 def make_problem(

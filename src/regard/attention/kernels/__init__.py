@@ -7,18 +7,22 @@ statistics in one pass (`onepass`, `docs/kernel.md`), and torch's flash kernel (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from regard.attention.arrays import is_torch
+import array_api_compat as compat
+import numpy as np
+
+from regard.attention.arrays import concrete, is_torch
 from regard.shapes import Array
 
 if TYPE_CHECKING:
     from regard.attention.problem import Problem
 
-__all__ = ["Statistic", "mix", "one_pass", "spread", "statistic"]
+__all__ = ["Statistic", "mix", "one_pass", "output", "spread", "statistic"]
 
 Statistic = tuple[str, *tuple[int, ...]]
 """A statistic and its numbers: `("entropy",)`, `("received",)`, `("topk", k)` or
@@ -38,29 +42,66 @@ def one_pass(
     kernel = _kernel(problem)
     if kernel is None or not kernel.fits(problem, statistics):
         return None
-    found: tuple[Array, Mapping[Statistic, Any]] = kernel.one_pass(
-        problem, statistics, dropout=dropout, seed=seed
-    )
-    return found
+    output, found = kernel.one_pass(problem, statistics, dropout=dropout, seed=seed)
+    if problem.poison is None:
+        return output, found
+    bad, reached = problem.poison.rows(problem)
+    spoilt = {which: _spoil(which, answer, bad) for which, answer in found.items()}
+    return _spoil(("output",), output, reached), spoilt
+
+
+def output(problem: Problem) -> Array | None:
+    """`P v`, differentiable."""
+    mixed = _mix(problem, problem.value)
+    if mixed is None or problem.poison is None:
+        return mixed
+    return _spoil(("output",), mixed, problem.poison.rows(problem)[1])
 
 
 def mix(problem: Problem, x: Array) -> Array | None:
-    """`P x`, differentiable: the output of attention, when `x` is the value."""
-    if is_torch(problem.query):
+    """`P x`, differentiable."""
+    mixed = _mix(problem, x)
+    if mixed is None or problem.poison is None:
+        return mixed
+    return _spoil(("output",), mixed, problem.poison.rows(problem)[0])
+
+
+def _mix(problem: Problem, x: Array) -> Array | None:
+    """`P x` of what was not NaN. The flash kernel is a little faster, but must look at a mask."""
+    kernel, with_x = _kernel(problem), replace(problem, value=x)
+    fits = kernel is not None and kernel.fits(with_x)
+    if is_torch(problem.query) and not (fits and problem.poison is not None):
         from regard.attention.kernels import flash
 
         mixed = flash.mix(problem, x)
         if mixed is not None:
             return mixed
-    kernel, problem = _kernel(problem), replace(problem, value=x)
-    if kernel is None or not kernel.fits(problem):
-        return None
-    return kernel.one_pass(problem, ())[0]
+    return kernel.one_pass(with_x, ())[0] if kernel is not None and fits else None
+
+
+def _spoil(which: Statistic, found: Any, bad: Array) -> Any:
+    """NaN where a row's weights are."""
+    name, *numbers = which
+    xp = compat.array_namespace(bad)
+    if name == "entropy":
+        return xp.where(bad, math.nan, found)
+    if name == "output":
+        return xp.where(bad[..., None], math.nan, found)
+    if name == "topk":
+        return xp.where(bad[..., None], math.nan, found[0]), found[1]
+    if name == "received":
+        return xp.where(xp.any(bad, axis=2, keepdims=True), math.nan, found)
+    rows = bad.shape[2]
+    edges = np.minimum(np.arange(found[0].shape[2] + 1) * -(-rows // numbers[0]), rows)
+    count = xp.cumulative_sum(xp.astype(bad, xp.int64), axis=2, include_initial=True)
+    count = xp.take(count, xp.asarray(edges, device=compat.device(bad)), axis=2)
+    spoilt = (count[:, :, 1:] > count[:, :, :-1])[..., None]
+    return tuple(xp.where(spoilt, math.nan, x) for x in found)
 
 
 def spread(problem: Problem, g: Array) -> Array | None:
     """`P^T g`: what flows back from queries to keys."""
-    if is_torch(problem.query):
+    if is_torch(problem.query) and concrete(problem.query):
         from regard.attention.kernels import flash
 
         return flash.spread(problem, g)
@@ -69,6 +110,8 @@ def spread(problem: Problem, g: Array) -> Array | None:
 
 def statistic(problem: Problem, which: Statistic) -> Any | None:
     """One statistic, without gradients."""
+    if not concrete(problem.query):  # how large scores are cannot be asked
+        return None
     kernel = _kernel(problem)
     if kernel and kernel.fits(problem, (which,)) and kernel.modest(problem):
         if _gradient_wanted(problem):

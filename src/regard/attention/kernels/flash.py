@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regard.attention.arrays import split_rows
+from regard.attention.arrays import concrete, split_rows
 from regard.attention.masks import is_causal
 from regard.attention.normalizers import Softmax
 from regard.attention.problem import Problem
@@ -67,7 +67,7 @@ def applies(problem: Problem) -> bool:
         isinstance(problem.query, Tensor)
         and isinstance(problem.score, DotScore)
         and isinstance(problem.normalizer, Softmax)
-        and problem.poison is None
+        and (problem.poison is None or not concrete(problem.query))
         and min(problem.grid.queries, problem.grid.keys, problem.query.shape[-1]) > 0
     )
 
@@ -196,11 +196,13 @@ def _pieces(problem: Problem, *, turned: bool = False) -> Iterator[Piece]:
         if is_causal(mask) and grid.queries == grid.keys and not turned:
             yield Piece(rows, columns, causal=True)
             return
-    low, high = _reach(problem)
+    reach = _reach(problem) if concrete(problem.query) else None
     heads = grid.heads if turned or problem.bias is not None else 1
     row_bytes = 4 * grid.batch * heads * grid.keys
     for part in split_rows(grid.queries, row_bytes, PIECE_BYTES, most=PIECE_ROWS):
-        seen = slice(int(low[part].min()), int(high[part].max()))
+        seen = columns
+        if reach is not None:
+            seen = slice(int(reach[0][part].min()), int(reach[1][part].max()))
         if seen.start >= seen.stop:  # nobody here sees anything: one key, masked for all
             seen = slice(0, 1)
         yield Piece(part, seen, bias=_bias(problem, part, seen))
@@ -223,7 +225,8 @@ def _bias(problem: Problem, rows: slice, columns: slice) -> Tensor | None:
     grid = problem.grid
     allowed = None if problem.mask is None else problem.mask.tile(grid, rows, columns)
     if problem.bias is None:
-        return None if allowed is None or bool(allowed.all()) else allowed
+        needless = allowed is None or (concrete(allowed) and bool(allowed.all()))
+        return None if needless else allowed
     bias: Tensor = problem.bias.tile(grid, rows, columns).to(grid.dtype)
     bias = bias.clamp_max(torch.finfo(grid.dtype).max)  # as in the slow twin: no inf - inf
     return bias if allowed is None else torch.where(allowed, bias, -math.inf)

@@ -11,7 +11,7 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
-from regard.attention.arrays import split_rows, stop_gradient
+from regard.attention.arrays import concrete, split_rows, stop_gradient
 from regard.attention.grid import Grid
 from regard.attention.kernels import Statistic, engine, tiles
 from regard.attention.kernels.tiles import cut
@@ -53,7 +53,7 @@ def fits(problem: Problem, statistics: tuple[Statistic, ...] = ()) -> bool:
     return (
         isinstance(problem.normalizer, Softmax)
         and isinstance(problem.score, DotScore | AdditiveScore)
-        and problem.poison is None
+        and (problem.poison is None or not concrete(problem.query))
         and len({a.dtype for a in arrays}) == 1
         and _known_type(problem.query)
         and min(grid.batch, grid.heads, grid.queries, grid.keys, problem.query.shape[-1]) > 0
