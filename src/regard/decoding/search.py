@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from regard.decoding.batches import side_by_side
 from regard.decoding.beam import beam_search
 from regard.decoding.hypothesis import Hypothesis, Listener, Trail
 from regard.decoding.rules import Rules
@@ -55,25 +56,33 @@ def decode(
     settings = settings or DecodingSettings()
     per_example = settings.beam if settings.method == "beam" else settings.n_best
     order = source_lengths.argsort(descending=True, stable=True)
-    answers: list[list[Hypothesis]] = [[] for _ in order]
+    batches = torch.split(order, max(1, settings.rows // per_example))
+
+    @torch.no_grad()  # which threads do not inherit
+    def answer(indices: Tensor) -> list[list[Hypothesis]]:
+        lengths = source_lengths[indices]
+        places = indices.tolist()
+        memory = model.encode(source[indices, : int(lengths.max())], lengths)
+        if hidden is not None:
+            memory = memory.forbid(hidden[indices, : int(lengths.max())])
+        return search(
+            model,
+            memory,
+            settings,
+            source_lengths=lengths,
+            prefix=[prefix[i] for i in places] if prefix else None,
+            listener=_at(places, listener),
+        )
+
     with _evaluating(model):
-        for indices in torch.split(order, max(1, settings.rows // per_example)):
-            lengths = source_lengths[indices]
-            places = indices.tolist()
-            memory = model.encode(source[indices, : int(lengths.max())], lengths)
-            if hidden is not None:
-                memory = memory.forbid(hidden[indices, : int(lengths.max())])
-            chosen = [prefix[i] for i in places] if prefix else None
-            found = search(
-                model,
-                memory,
-                settings,
-                source_lengths=lengths,
-                prefix=chosen,
-                listener=_at(places, listener),
-            )
-            for index, hypotheses in zip(places, found, strict=True):
-                answers[index] = hypotheses
+        if listener is None:
+            found = side_by_side(answer, batches, device=source.device)
+        else:  # who listens is told in the thread that asked
+            found = [answer(indices) for indices in batches]
+    answers: list[list[Hypothesis]] = [[] for _ in order]
+    for indices, hypotheses in zip(batches, found, strict=True):
+        for index, one in zip(indices.tolist(), hypotheses, strict=True):
+            answers[index] = one
     return answers
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from regard.attention.kernels.compiling import compiled, larger, wide_vectors
-from regard.attention.kernels.pieces import in_pieces
+from regard.attention.kernels.direct import call
 from regard.attention.kernels.rows import NOTHING, exp2, floor_at_lowest
 
 __all__ = ["largest", "log_normalizer"]
@@ -29,7 +29,7 @@ def log_normalizer(logits: Tensor) -> Tensor:
     if not _compiles(logits):
         return logits.logsumexp(-1)
     found = np.empty(len(logits), np.float32)
-    in_pieces(_log_sums, (logits.numpy(), found), len(logits), work=4.0 * logits.numel())
+    call(_log_sums, logits.numpy(), found)
     return torch.from_numpy(found)
 
 
@@ -44,7 +44,7 @@ def largest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
         return found.values, found.indices
     values = np.full((len(scores), count), -np.inf, np.float32)
     places = np.zeros((len(scores), count), np.int64)
-    in_pieces(_largest, (scores.numpy(), values, places), len(scores), work=1.0 * scores.numel())
+    call(_largest, scores.numpy(), values, places)
     return torch.from_numpy(values), torch.from_numpy(places)
 
 
@@ -58,10 +58,10 @@ def _compiles(scores: Tensor) -> bool:
 
 
 @compiled
-def _log_sums(first, last, logits, out):
+def _log_sums(logits, out):
     wide_vectors()
     log2e = np.float32(1 / math.log(2.0))
-    for r in range(first, last):
+    for r in range(out.size):
         row = logits[r]
         most = NOTHING
         for j in range(row.size):
@@ -77,10 +77,10 @@ def _log_sums(first, last, logits, out):
 
 
 @compiled
-def _largest(first, last, scores, values, places):
+def _largest(scores, values, places):
     wide_vectors()
     end = values.shape[1] - 1
-    for r in range(first, last):
+    for r in range(scores.shape[0]):
         row, best, where = scores[r], values[r], places[r]
         for start in range(0, row.size, BLOCK):
             part = row[start : min(start + BLOCK, row.size)]

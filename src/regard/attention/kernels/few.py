@@ -9,13 +9,12 @@ where, and nothing is gathered. Float32 on a processor, without gradients.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from regard.attention.kernels.compiling import compiled, contiguous, larger, wide_vectors
-from regard.attention.kernels.pieces import in_pieces
+from regard.attention.kernels.direct import call
 from regard.attention.kernels.rows import NOTHING, exp2, floor_at_lowest
 
 __all__ = ["attend_to_few"]
@@ -46,27 +45,26 @@ def attend_to_few(
         Output `(rows, heads, features)` and weights `(rows, heads, keys)`; a row that may look nowhere
         has zeros.
     """
-    (rows, heads, features), keys = query.shape, key.shape[2]
+    (rows, heads, _), keys = query.shape, key.shape[2]
     output = np.empty((rows, heads, value.shape[3]), np.float32)
     weights = np.empty((rows, heads, keys), np.float32)
     everywhere = np.empty((0, 0), np.bool_)
-    arguments: tuple[Any, ...] = (
-        query, key, value, origin, everywhere if allowed is None else allowed,
+    call(
+        _attend, query, key, value, origin, everywhere if allowed is None else allowed,
         scale / math.log(2), output, weights,
     )  # fmt: skip
-    in_pieces(_attend, arguments, rows, work=2.0 * rows * heads * keys * features)
     return output, weights
 
 
 @compiled
-def _attend(first, last, query, key, value, origin, allowed, scale, output, weights):
-    """Rows `first` to `last`. Scores are in bits, as in `rows`."""
+def _attend(query, key, value, origin, allowed, scale, output, weights):
+    """Scores are in bits, as in `rows`."""
     wide_vectors()
     heads, keys = query.shape[1], key.shape[2]
     group = heads // key.shape[1]
     masked = allowed.size > 0
     factor = np.float32(scale)
-    for r in range(first, last):
+    for r in range(query.shape[0]):
         for h in range(heads):
             q, p = contiguous(query[r, h]), contiguous(weights[r, h])
             o, g = contiguous(output[r, h]), h // group

@@ -1,0 +1,49 @@
+"""Batches in threads of their own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from regard.decoding import DecodingSettings, decode
+from regard.decoding.batches import side_by_side
+from regard.models import EncoderDecoder
+
+CPU = torch.device("cpu")
+
+
+def test_threads_answer_as_one_does(model: EncoderDecoder, source: tuple[Tensor, Tensor]) -> None:
+    settings = DecodingSettings(beam=2, n_best=2, rows=2, max_length=6)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = decode(model, *source, settings)
+        torch.set_num_threads(3)
+        together = decode(model, *source, settings)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    for one, two in zip(alone, together, strict=True):
+        assert [h.ids for h in one] == [h.ids for h in two]
+        assert [h.score for h in one] == pytest.approx([h.score for h in two], abs=1e-6)
+
+
+def test_what_fails_in_a_thread_is_told_and_the_rest_is_left() -> None:
+    before, begun = torch.get_num_threads(), []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number == 1:
+            raise ValueError("one")
+        return number
+
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(ValueError, match="one"):
+            side_by_side(work, range(10_000), device=CPU)
+        assert len(begun) < 10_000
+        assert torch.get_num_threads() == 2
+        assert side_by_side(lambda number: -number, range(5), device=CPU) == [0, -1, -2, -3, -4]
+    finally:
+        torch.set_num_threads(before)
