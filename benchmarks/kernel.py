@@ -43,11 +43,13 @@ def watched(q, k, v, *, watch=WATCH, **settings):
 
 
 def eager(q, k, v, *, received=True):
-    """The matrix, and the same statistics read from it."""
+    """The matrix, and the same statistics read from it, in place where that is faster."""
     size = -(-q.shape[2] // 64)
-    weights = (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1)
+    scores = q @ k.mT * q.shape[-1] ** -0.5
+    lse = scores.logsumexp(-1)
+    weights = scores.sub_(lse[..., None]).exp_()
     blocks = weights.unflatten(3, (-1, size)).unflatten(2, (-1, size))
-    found = [weights @ v, torch.special.entr(weights).sum(-1), weights.topk(8)]
+    found = [weights @ v, lse, torch.special.entr(weights).sum(-1), weights.topk(8)]
     found += [blocks.mean((3, 5)), blocks.amax((3, 5))]
     return [*found, weights.sum(2)] if received else found
 
