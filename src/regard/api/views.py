@@ -18,12 +18,14 @@ def chosen(
 
     Args:
         record: with all maps.
-        name: of the maps; `None` takes cross-attention where there is any, else all.
+        name: of the maps; `None` takes cross-attention where there is any, attention over sentences
+            where words have theirs in sentences, else all.
         layer: counted from 1, -1 for the last; `None` takes the last where there are several.
         words: whether pieces are merged to words.
     """
-    if name is None and any(track.kind == "cross" for track in record.tracks):
-        name = "cross"
+    if name is None:
+        there = {track.name for track in record.tracks}
+        name = next((usual for usual in ("cross", "sentences") if usual in there), None)
     if name is not None or layer is not None:
         if layer is None:
             layer = -1
