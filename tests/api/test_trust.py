@@ -127,6 +127,16 @@ def test_a_translator_is_held_against_links(translator, pairs):
     assert regard.load(translator).look("ein Hund .").verdict == verdict.sentence
 
 
+def test_a_recurrent_translator_is_held_against_links(pairs):
+    settings = {**QUIET, "vocabulary": 60}
+    model = regard.train(
+        "translation", train=pairs[:2], model="rnn", preset="tiny", settings=settings
+    )
+    verdict = trust(model, pairs[:2], gold=pairs[2])
+    assert len(verdict.layers) == 1
+    assert set(verdict.layers[0]) == {"enters", "leaves"}
+
+
 def test_what_does_not_go_together_is_told(mood, table, translator, pairs):
     with pytest.raises(InputError, match="gold links are for models that write"):
         trust(mood, table, gold=pairs[2])

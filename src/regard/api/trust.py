@@ -142,7 +142,8 @@ def _of_writer(
         source_words = [*source_words[: len(source.ids) - 1], -1]
         target_words = words_of_pieces(example.target or "", target.offsets)
         for layer, weights in zip(layers, maps, strict=True):
-            steps = weights.dense()[0].mean(0).double().numpy(force=True)
-            layer.append(CrossAttention(steps, source_words, target_words))
+            steps = weights.dense()[0].double()
+            steps = steps.mean(0) if steps.ndim == 3 else steps  # recurrent decoders have no heads
+            layer.append(CrossAttention(steps.numpy(force=True), source_words, target_words))
     pairs = [(example.text.split(), (example.target or "").split()) for example in examples]
     return judge_alignment(layers, pairs, links)
