@@ -34,6 +34,12 @@ from regard.evaluation.generation import RougeScorer
 DATA = Path(os.environ.get("REGARD_DATA", ROOT.parent / "shared" / "data")) / "scitldr"
 
 
+_COPIES = (
+    " Trained on the summaries, on the sentence of each training abstract nearest to its summary, and on"
+    " that sentence alone."
+)
+
+
 @dataclass(frozen=True)
 class Task:
     """A row of the page: a model and what it is told beyond its own settings.
@@ -114,7 +120,8 @@ def measure(task: Task, out: Path, chosen: dict[str, Any]) -> list[Figure]:
             peers=task.peers,
             seeds=str(chosen["seed"]),
             minutes=minutes,
-            note=f"`{one.signature}`: F-scores against the summary with the best ROUGE-1.",
+            note=f"`{one.signature}`: F-scores against the summary with the best ROUGE-1."
+            + _COPIES * task.copies,
         )
     ]
 
