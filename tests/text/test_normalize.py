@@ -73,3 +73,10 @@ def test_alignment_covers_the_text_in_order(normalizer: Normalizer, text: str) -
 def test_unknown_form_names_the_nearest() -> None:
     with pytest.raises(SettingsError, match="did you mean 'NFKC'"):
         Normalizer(form="NKC")  # type: ignore[arg-type]
+
+
+@given(normalizers, st.text(st.characters(max_codepoint=127)))
+@example(Normalizer(), " \x1c\tA  b\r\n")
+def test_alignment_of_ascii_is_that_of_any_text(normalizer: Normalizer, text: str) -> None:
+    assert normalizer.align(text + "x") == normalizer.align(text + "ж")
+    assert len(normalizer.align(text)) == len(normalizer(text))

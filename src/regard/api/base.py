@@ -21,8 +21,8 @@ from regard.data import Example, token_batches
 from regard.decoding import DecodingSettings
 from regard.evaluation import Score, comparison
 from regard.models import ModelSettings, build, from_config
-from regard.text import Tokenizer
-from regard.training import Batch, Epoch, Loss, Ragged, TrainingSettings
+from regard.text import PAD, Tokenizer
+from regard.training import Batch, Epoch, Loss, TrainingSettings
 from regard.viewing import AttentionRecord
 
 __all__ = ["Evaluation", "Model", "Prepared", "answer_each", "chunks_of", "device_of"]
@@ -228,8 +228,11 @@ def device_of(network: nn.Module) -> torch.device:
 
 def padded(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """`(ids, lengths)` of some sequences, on a device."""
-    ids, lengths = Ragged(sequences).pad(range(len(sequences)))
-    return ids.to(device), lengths.to(device)
+    lengths = np.array([len(sequence) for sequence in sequences])
+    ids = np.full((len(sequences), lengths.max(initial=0)), PAD)
+    for row, sequence in zip(ids, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return torch.from_numpy(ids).to(device), torch.from_numpy(lengths).to(device)
 
 
 def answer_each(

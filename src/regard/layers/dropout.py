@@ -22,8 +22,10 @@ class Dropout(nn.Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         """`input`, in training with about a share `p` of its elements zero and the others scaled up."""
+        if not self.training:
+            return input
         dropped = round(self.p * STEPS)
-        if not self.training or not 0 < dropped < STEPS or input.device.type != "cpu":
+        if not 0 < dropped < STEPS or input.device.type != "cpu":
             return super().forward(input)
         seed = int(torch.randint(2**63 - 1, ()))
         words = np.random.SFC64(seed).random_raw(-(-input.numel() // 4))

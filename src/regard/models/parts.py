@@ -52,7 +52,8 @@ class Embedding(nn.Embedding):
 
     def forward(self, ids: Tensor) -> Tensor:
         """`(...)` ids to `(..., width)`."""
-        return super().forward(ids) * self.factor
+        vectors = super().forward(ids)
+        return vectors if self.factor == 1.0 else vectors * self.factor
 
 
 class Branch(nn.Module):

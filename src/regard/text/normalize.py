@@ -28,6 +28,7 @@ META = "\u2581"
 _SPACES = re.compile(rf"[\s{META}]+")
 # Half a surrogate pair is no character; it comes from undecodable bytes on a command line.
 _HALVES = re.compile("[\ud800-\udfff]")
+_PLACES = re.compile(r"\s+|\S")
 _FORMS = ("NFC", "NFKC")
 
 
@@ -64,6 +65,9 @@ class Normalizer:
         Characters that were joined (or taken apart) together all point to the whole they came from;
         a run of spaces is one span.
         """
+        if text.isascii():  # a character for a character, but for spaces
+            inside = len(text) - len(text.lstrip()), len(text.rstrip())
+            return [place.span() for place in _PLACES.finditer(text, *inside)]
         spans: list[Span] = []
         normal: list[str] = []
         for start, end in _segments(text, self._characters):

@@ -23,7 +23,8 @@ class FeedForwardReader(Reader):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Reading:
         """Embed, pool."""
-        mask = padding_mask(lengths, ids.shape[1])
+        full = int(lengths.min()) == ids.shape[1]  # as a single text is
+        mask = None if full else padding_mask(lengths, ids.shape[1])
         pooled, weights = self.pooling(self.embedding(ids), mask)
         return pooled, {"pooling": [weights]}
 

@@ -75,15 +75,22 @@ class Ngrams:
         words: the longest n-gram of words.
         skips: how many words at most a pair leaves out.
         characters: the longest n-gram of characters; the shortest has two.
+
+    Attributes:
+        code: as given, and a space, which is one id more.
+        kind: of each of these characters.
+        offset: where the characters of each id begin in `code`, and where the last ones end.
+        size: how many characters each id has.
     """
 
     def __init__(
         self, code: Ints, end: Ints, *, words: int = 2, skips: int = 0, characters: int = 5
     ) -> None:
         self.words, self.skips, self.characters = words, skips, characters
-        self._code = np.append(code.astype(np.int64), ord(" "))  # one id more: a space
-        self._kind = np.array([_kind(chr(character)) for character in self._code], np.int64)
-        self._offset = np.concatenate([[0], end.astype(np.int64), [len(self._code)]])
+        self.code = np.append(code.astype(np.int64), ord(" "))
+        self.kind = np.array([_kind(chr(character)) for character in self.code], np.int64)
+        self.offset = np.concatenate([[0], end.astype(np.int64), [len(self.code)]])
+        self.size = np.diff(self.offset)
 
     @staticmethod
     def alphabet(surfaces: Sequence[str]) -> tuple[Ints, Ints]:
@@ -96,19 +103,19 @@ class Ngrams:
         """Lay out the characters of `ids` `(batch, length)`."""
         batch, length = ids.shape
         place = np.arange(length + 2)
-        space = len(self._offset) - 2
+        space = len(self.offset) - 2
         framed = np.full((batch, length + 2), space)
         framed[:, 1:-1] = ids
         framed[place > lengths[:, None]] = space
         row, column = np.nonzero(place <= lengths[:, None] + 1)
         token = framed[row, column]
-        first = self._offset[token]
-        count = self._offset[token + 1] - first
+        first = self.offset[token]
+        count = self.size[token]
         owner = np.repeat(np.arange(len(token)), count)
         at = np.arange(len(owner)) + np.repeat(first - np.cumsum(count) + count, count)
-        kind, place = self._kind[at], column[owner]
+        kind, place = self.kind[at], column[owner]
         kind[place == 0] = _START
-        return Spelling(self._code[at], kind, row[owner], place)
+        return Spelling(self.code[at], kind, row[owner], place)
 
     def occurrences(self, spelling: Spelling) -> Occurrences:
         """Find every n-gram of a spelling."""

@@ -64,6 +64,8 @@ class ReadingClassifier(Classifier):
             votes.append(output(self.dropout(vector)))
             for place, layers in found.items():
                 maps.setdefault(place, []).extend(layers)
+        if len(votes) == 1:
+            return Output(votes[0], maps)
         members = torch.stack(votes)
         return Output(members.mean(0), maps, members=members)
 

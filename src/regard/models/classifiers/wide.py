@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from regard.models import build
 from regard.models.classifiers.ngrams import Ints, Ngrams, Occurrences
+from regard.models.classifiers.scoring import Known, score
 from regard.models.classifiers.settings import WideSettings
 from regard.models.contracts import Classifier, Output
 
@@ -91,12 +92,8 @@ class Wide(nn.Module):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Scores `(batch, labels)` of `ids` `(batch, length)`; a text without a known n-gram gets the bias."""
-        spelling = self._ngrams.spell(ids.numpy(force=True), lengths.numpy(force=True))
-        found = self._features(self._ngrams.occurrences(spelling), len(ids))
-        row, index, value = map(torch.from_numpy, found[:3])
-        device = self.bias.device
-        terms = value.to(self.bias)[:, None] * self.weight[index.to(device)]
-        return self.bias.repeat(len(ids), 1).index_add_(0, row.to(device), terms)
+        scores = score(self._ngrams, self._known, ids.numpy(force=True), lengths.numpy(force=True))
+        return torch.from_numpy(scores).to(self.bias).add_(self.bias)
 
     def contributions(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """What each token adds to each score: `(batch, length, labels)`.
@@ -142,12 +139,14 @@ class Wide(nn.Module):
         """Solve for the weights of the n-grams that are known."""
         weight, bias = self._solve(self._matrix(texts), targets.numpy(force=True))
         self.weight, self.bias = (torch.from_numpy(x).to(self.idf) for x in (weight, bias))
+        self._prepare()
 
     def _prepare(self) -> None:
         """Make what the state implies."""
         code, end = self.code.numpy(force=True), self.end.numpy(force=True)
         self._ngrams = Ngrams(code, end, words=self.words, skips=self.skips)
         self._key, self._idf = self.key.numpy(force=True), self.idf.numpy(force=True).astype(float)
+        self._known = Known(self._key, self._idf, self.weight.numpy(force=True))
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
         super()._load_from_state_dict(*arguments)
