@@ -108,13 +108,13 @@ def test_grouped_heads_score_like_repeated_keys(library, rng):
     ("score", "message"),
     [
         (
-            regard.scores.ScaledDot(),
+            regard.scores.ScaledDot,
             "query has 64 features, key has 32; scaled dot needs them equal "
             "(use General for different sizes)",
         ),
-        (regard.scores.Dot(), "query has 64 features, key has 32; dot needs them equal"),
+        (regard.scores.Dot, "query has 64 features, key has 32; dot needs them equal"),
         (
-            lambda: regard.scores.Cosine(),
+            regard.scores.Cosine,
             "query has 64 features, key has 32; cosine needs them equal",
         ),
         (
