@@ -235,17 +235,18 @@ def pooled_by(model: nn.Module, weights: Tensor) -> Iterator[None]:
     def replace(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         nonlocal heads_used, of_sentences
         (sequence, mask), heads = args, output[1].shape[1]
+        in_parts = mask is not None and mask.ndim == 3
         if of_sentences is not None:
             given, of_sentences = of_sentences[:, :, None], None
         else:
             given = weights[:, heads_used : heads_used + heads, None].to(sequence)
             heads_used += heads
-            if mask.ndim == 3:
+            if in_parts:
                 given = given * mask[:, None]
                 of_sentences = given.sum(-1)
                 given = given / of_sentences[..., None].clamp(min=torch.finfo(given.dtype).tiny)
         pooled = (given @ sequence[:, None]).transpose(1, 2).flatten(2)
-        return (pooled if mask.ndim == 3 else pooled[:, 0]), AttentionMap.from_dense(given)
+        return (pooled if in_parts else pooled[:, 0]), AttentionMap.from_dense(given)
 
     hooks = [
         part.register_forward_hook(replace)
