@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from regard.decoding import DecodingSettings, decode
 from regard.decoding.batches import side_by_side
-from regard.models import EncoderDecoder
+from regard.models import EncoderDecoder, Step
 
 CPU = torch.device("cpu")
 
@@ -36,6 +40,7 @@ def test_what_fails_in_a_thread_is_told_and_the_rest_is_left() -> None:
         begun.append(number)
         if number == 1:
             raise ValueError("one")
+        time.sleep(1e-3)
         return number
 
     try:
@@ -47,3 +52,28 @@ def test_what_fails_in_a_thread_is_told_and_the_rest_is_left() -> None:
         assert side_by_side(lambda number: -number, range(5), device=CPU) == [0, -1, -2, -3, -4]
     finally:
         torch.set_num_threads(before)
+
+
+def test_an_interrupt_in_a_step_ends_all_threads(
+    model: EncoderDecoder, source: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, threads, steps = torch.get_num_threads(), set(threading.enumerate()), []
+    step = model.step
+
+    def interrupted(*given: Any, **named: Any) -> Step:
+        steps.append(threading.current_thread())
+        if len(steps) == 5:
+            raise KeyboardInterrupt
+        return step(*given, **named)
+
+    monkeypatch.setattr(model, "step", interrupted)
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(KeyboardInterrupt):
+            decode(model.train(), *source, DecodingSettings(beam=2, rows=2, max_length=6))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert not threads & set(steps)
+    assert set(threading.enumerate()) <= threads
+    assert model.training

@@ -22,11 +22,12 @@ def beam_search(
     At each step the candidates of an example are ranked together. Those among the best `width` that
     end in EOS are finished; the best `width` that do not end live on. An example with `width`
     finished sequences leaves the batch. Nothing in the loop touches a single sequence in Python.
+    An example begins with one row, and has `width` as soon as there are so many sequences.
 
     Args:
-        walk: `width` rows of state per row of memory.
-        rules: one row per row of state.
-        trail: one row per row of state.
+        walk: one row of state per example.
+        rules: likewise.
+        trail: likewise.
         width: of the beam.
         listener: told the best unfinished sequence of each example after every step.
 
@@ -35,16 +36,16 @@ def beam_search(
     """
     alpha = rules.settings.length_penalty
     device = trail.example.device
-    examples = len(trail.example) // width
-    total = torch.full((examples, width), -torch.inf, device=device)
-    total[:, 0] = 0.0  # all rows of an example are equal at first: one of them is enough
+    examples, rows_each = len(trail.example), 1
+    total = torch.zeros(examples, 1, device=device)
     count = torch.zeros(examples, dtype=torch.int64, device=device)
     done: list[tuple[Tensor, Trail]] = []
     while examples:
         logits, weights, walk = walk.step(trail.latest)
         before = total - log_normalizer(logits).view_as(total)
-        score, choice, parent = _candidates(rules.apply(logits, trail.ids), before)
-        parent = parent + torch.arange(0, examples * width, width, device=device)[:, None]
+        score, choice, parent = _candidates(rules.apply(logits, trail.ids), before, width)
+        first = torch.arange(0, examples * rows_each, rows_each, device=device)
+        parent = parent + first[:, None]
         ends = (choice == EOS) & score.isfinite()
         ends[:, width:] = False
         if ends.any():
@@ -55,7 +56,9 @@ def beam_search(
             done.append((score[ends] / length_penalty(ended.ids.shape[1], alpha), ended))
             count = count + ends.sum(1)
 
-        live = _first(choice != EOS, width)
+        rows_each = min(width, rows_each * min(width, logits.shape[1]))
+        score = score.masked_fill(choice == EOS, -torch.inf)  # should too few others make it live
+        live = _first(choice != EOS, rows_each)
         alive = ((count < width) & score.gather(1, live).isfinite().any(1)).nonzero()[:, 0]
         live, score, choice, parent = live[alive], score[alive], choice[alive], parent[alive]
         rows = parent.gather(1, live).view(-1)
@@ -70,27 +73,28 @@ def beam_search(
     return done
 
 
-def _candidates(scores: Tensor, total: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _candidates(scores: Tensor, total: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
     """The best `2 * width` continuations of each example, EOS competing with all others.
 
     A sequence has at most `width` useful continuations besides EOS, so no more are looked at.
 
     Args:
-        scores: `(examples * width, vocab)`, overwritten.
-        total: `(examples, width)`, added to them: log-probability so far less the normaliser.
+        scores: `(examples * rows, vocab)`, overwritten.
+        total: `(examples, rows)`, added to them: log-probability so far less the normaliser.
+        width: of the beam, at least `rows`.
 
     Returns:
-        Summed log-probability, token, and which of the `width` rows it continues, each
+        Summed log-probability, token, and which of the `rows` it continues, each
         `(examples, candidates)`, best first.
     """
-    examples, width = total.shape
+    examples, rows = total.shape
     ending = scores[:, EOS, None].clone()
     scores[:, EOS] = -torch.inf
     best, token = largest(scores, min(width, scores.shape[1]))
     token = torch.cat([torch.full_like(token[:, :1], EOS), token], 1).view(examples, -1)
-    score = torch.cat([ending, best], 1).view(examples, width, -1) + total[..., None]
+    score = torch.cat([ending, best], 1).view(examples, rows, -1) + total[..., None]
     score, place = score.view(examples, -1).topk(min(2 * width, token.shape[1]))
-    return score, token.gather(1, place), place // (token.shape[1] // width)
+    return score, token.gather(1, place), place // (token.shape[1] // rows)
 
 
 def _first(wanted: Tensor, count: int) -> Tensor:

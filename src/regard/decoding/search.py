@@ -100,8 +100,8 @@ def search(
 
     The model must be in evaluation mode. Otherwise as `decode`.
     """
-    width = settings.beam if settings.method == "beam" else settings.n_best
-    example = torch.arange(memory.batch, device=source_lengths.device).repeat_interleave(width)
+    example = torch.arange(memory.batch, device=source_lengths.device)
+    example = example.repeat_interleave(_begun(settings))
     limit = torch.full_like(source_lengths, settings.max_length or 0)
     if settings.max_length is None:
         limit = 2 * source_lengths + 20
@@ -163,17 +163,17 @@ def generate(
     with _evaluating(model):
         for first in range(0, len(prompts), max(1, settings.rows // width)):
             chosen = prompts[first : first + max(1, settings.rows // width)]
-            answers.extend(_continue(model, chosen, settings, width))
+            answers.extend(_continue(model, chosen, settings))
     return answers
 
 
 def _continue(
-    model: LanguageModel, prompts: Prefixes, settings: DecodingSettings, width: int
+    model: LanguageModel, prompts: Prefixes, settings: DecodingSettings
 ) -> list[list[Hypothesis]]:
     """One batch: what all prompts have at least is read at once, the rest is forced step by step."""
     device = next(model.parameters()).device
     lengths = torch.tensor([len(p) for p in prompts], device=device)
-    example = torch.arange(len(prompts), device=device).repeat_interleave(width)
+    example = torch.arange(len(prompts), device=device).repeat_interleave(_begun(settings))
     limit = lengths + (settings.max_length or 20)
     rules = Rules.of(settings, limit, least=lengths + settings.min_length, prefix=prompts)
     common = rules.prefix[:, : int(lengths.min())]
@@ -190,6 +190,11 @@ def _continue(
         _ranked([h.after(len(p), settings.length_penalty) for h in answer])
         for p, answer in zip(prompts, found, strict=True)
     ]
+
+
+def _begun(settings: DecodingSettings) -> int:
+    """With how many sequences an example begins: a beam spreads from one."""
+    return 1 if settings.method == "beam" else settings.n_best
 
 
 def _answers(

@@ -36,7 +36,8 @@ class Walk:
             Logits of the next token `(rows, vocab)` in float32 or better, the caller's until the next
             step, weights over the source `(rows, keys)`, and where that leads.
         """
-        desk = None if self.desk is None else self.desk[: len(token)]
+        desk = self.desk
+        desk = desk[: len(token)] if desk is not None and len(desk) >= len(token) else None
         if isinstance(self.model, LanguageModel):
             step = self.model.step(token, self.state)
             weights = step.weights.new_empty(len(token), 0)

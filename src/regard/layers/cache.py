@@ -55,7 +55,8 @@ class Cache:
             room, origin = _Room.of(*self.gathered(), length), row.expand(batch, self.length)
         room.write(self.length, key, value)
         origin = torch.cat([origin, row.expand(batch, key.shape[2])], 1)
-        return type(self)(room.key[:, :, :length], room.value[:, :, :length], origin, room)
+        key, value = (x[:length].permute(1, 2, 0, 3) for x in (room.key, room.value))
+        return type(self)(key, value, origin, room)
 
     def gathered(self) -> tuple[Tensor, Tensor]:
         """Key and value of every row, `(batch, key_heads, keys, features)` each."""
@@ -74,7 +75,10 @@ class Cache:
 
 @dataclass
 class _Room:
-    """Memory for keys to come; `filled` of its places are taken."""
+    """Memory for keys to come, `(places, stored, key_heads, features)`; `filled` places are taken.
+
+    What a step writes lies in one piece, and so does nearly all that the rows of an example read of it.
+    """
 
     key: Tensor
     value: Tensor
@@ -84,7 +88,7 @@ class _Room:
     def of(cls, key: Tensor, value: Tensor, length: int) -> _Room:
         """Room for `length` places and as many again, begun with some keys and values."""
         batch, heads, _, features = key.shape
-        shape = batch, heads, max(16, 2 * length), features
+        shape = max(16, 2 * length), batch, heads, features
         room = cls(key.new_empty(shape), value.new_empty(shape), 0)
         room.write(0, key, value)
         return room
@@ -96,16 +100,16 @@ class _Room:
         """
         return (
             self.filled == length
-            and len(new) <= len(self.key)
-            and length + new.shape[2] <= self.key.shape[2]
+            and len(new) <= self.key.shape[1]
+            and length + new.shape[2] <= len(self.key)
             and not (new.requires_grad or self.key.requires_grad)
         )
 
     def write(self, first: int, key: Tensor, value: Tensor) -> None:
         """Put keys and values at places from `first` on."""
         self.filled = first + key.shape[2]
-        self.key[: len(key), :, first : self.filled] = key
-        self.value[: len(key), :, first : self.filled] = value
+        self.key[first : self.filled, : len(key)] = key.permute(2, 0, 1, 3)
+        self.value[first : self.filled, : len(key)] = value.permute(2, 0, 1, 3)
 
 
 def recalled(
