@@ -26,7 +26,7 @@ import regard
 from benchmarks.results import ROOT, Figure, keep
 from benchmarks.translation import Printed
 from regard.api.settings import named_values
-from regard.api.translation import references_of
+from regard.api.writing import references_of
 from regard.data import Example, Pairs, read_table
 from regard.evaluation import Score, oracle_sentence, rouge
 from regard.evaluation.generation import RougeScorer

@@ -60,7 +60,7 @@ def test_an_unknown_word_is_the_source_word_it_came_from() -> None:
 
 
 def test_an_unknown_word_without_attention_stays() -> None:
-    given_first = replace(hypothesis(), ids=[1, 1], attention=np.diag([0, 1, 1]))
+    given_first = replace(hypothesis(), ids=[1, 1], attention=np.diag([0.0, 1, 1]))
     tokens = ["<unk>", "<unk>"]
     assert replace_unknown(given_first, tokens, ["Zyx", "das"]) == ["<unk>", "das"]
     assert replace_unknown(hypothesis(), tokens[:2], []) == tokens  # nothing was read

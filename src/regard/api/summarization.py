@@ -27,7 +27,7 @@ from regard.api.base import (
 from regard.api.records import Maps
 from regard.api.settings import Settings
 from regard.api.tokens import written_tokens
-from regard.api.translation import Hear, Source, Steering, TextToText, references_of
+from regard.api.writing import Hear, Source, Steering, TextToText, references_of
 from regard.data import Example, pad_documents
 from regard.decoding import DecodingSettings, Hypothesis
 from regard.evaluation import Score, rouge

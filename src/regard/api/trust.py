@@ -15,8 +15,8 @@ from regard.api.folder import read_config
 from regard.api.load import load
 from regard.api.reading import Data, Source
 from regard.api.summarization import Picker
-from regard.api.translation import TextToText
 from regard.api.verdict import keep_verdict
+from regard.api.writing import TextToText
 from regard.data import Example, Labelled, Pairs, Reading
 from regard.errors import InputError
 from regard.evaluation.alignment import Gold, read_gold
