@@ -24,7 +24,7 @@ __all__ = ["decode", "generate", "likeliest_next", "search"]
 Prefixes = Sequence[Sequence[int]]
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def decode(
     model: EncoderDecoder,
     source: Tensor,
@@ -58,7 +58,7 @@ def decode(
     order = source_lengths.argsort(descending=True, stable=True)
     batches = torch.split(order, max(1, settings.rows // per_example))
 
-    @torch.no_grad()  # which threads do not inherit
+    @torch.inference_mode()  # which threads do not inherit
     def answer(indices: Tensor) -> list[list[Hypothesis]]:
         lengths = source_lengths[indices]
         places = indices.tolist()
@@ -86,7 +86,7 @@ def decode(
     return answers
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def search(
     model: EncoderDecoder,
     memory: Memory,
@@ -141,7 +141,7 @@ def likeliest_next(
     return logits[0].log_softmax(-1)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def generate(
     model: LanguageModel, prompts: Prefixes, settings: DecodingSettings | None = None
 ) -> list[list[Hypothesis]]:

@@ -30,7 +30,7 @@ class DecodingSettings(BaseModel):
     top_k: Annotated[int, Field(ge=0)] = 0  # sample from the k likeliest; 0 = all
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # from the smallest set of this mass
     seed: int = 0
-    rows: Count = 512  # hypotheses advanced together; more is faster until memory says no
+    rows: Count = 850  # hypotheses advanced together; more is faster until memory says no
 
     def __init__(self, **values: object) -> None:
         try:
