@@ -15,16 +15,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from regard.models.classifiers.scoring import (
+    BASE,
+    LETTER,
+    ONE,
+    PLACE,
+    SIGN,
+    SKIP,
+    SPACE,
+    START,
+)
+
 __all__ = ["Ints", "Ngrams", "Occurrences", "Spelling"]
 
 Ints = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
-
-_WORDS, _CHARACTERS = 0, 1
-_SPACE, _LETTER, _SIGN, _START = 0, 1, 2, 3
-_ONE = np.uint64(1)
-_BASE = np.uint64(0x9E3779B97F4A7C15)
-_PLACE = np.uint64(1 << 21)  # above every code point
 
 
 class Occurrences(NamedTuple):
@@ -114,7 +119,7 @@ class Ngrams:
         owner = np.repeat(np.arange(len(token)), count)
         at = np.arange(len(owner)) + np.repeat(first - np.cumsum(count) + count, count)
         kind, place = self.kind[at], column[owner]
-        kind[place == 0] = _START
+        kind[place == 0] = START
         return Spelling(self.code[at], kind, row[owner], place)
 
     def occurrences(self, spelling: Spelling) -> Occurrences:
@@ -128,28 +133,27 @@ class Ngrams:
         return Occurrences(salted.view(np.int64), spelling.row[start], start, end)
 
     def _of_words(self, spelling: Spelling) -> list[_Places]:
-        letter = spelling.kind == _LETTER
-        begins = spelling.kind >= _SIGN
+        letter = spelling.kind == LETTER
+        begins = spelling.kind >= SIGN
         begins[1:] |= letter[1:] & ~letter[:-1]
         start = np.flatnonzero(begins)
         inside = np.flatnonzero(spelling.kind)
         word = (np.cumsum(begins) - 1)[inside]
         size = np.bincount(word, minlength=len(start))
         offset = (inside - start[word]).astype(np.uint64)
-        letters = _mix(spelling.code[inside].astype(np.uint64) + offset * _PLACE)
+        letters = _mix(spelling.code[inside].astype(np.uint64) + offset * PLACE)
         single = np.add.reduceat(letters, np.cumsum(size) - size)
         row, end = spelling.row[start], start + size
-        alone = spelling.kind[start] != _START  # every text has its start
-        found, key = [_Places(single[alone] + _ONE, start[alone], end[alone])], single
+        alone = spelling.kind[start] != START  # every text has its start
+        found, key = [_Places(single[alone] + ONE, start[alone], end[alone])], single
         for n in range(2, self.words + 1):
-            key = key[:-1] * _BASE + single[n - 1 :]
+            key = key[:-1] * BASE + single[n - 1 :]
             same = row[: len(key)] == row[n - 1 :]
             salted = key[same] + np.uint64(n)
             found.append(_Places(salted, start[: len(key)][same], end[n - 1 :][same]))
         for apart in range(2, self.skips + 2):
             same = row[:-apart] == row[apart:]
-            # The distance is no n: pairs and n-grams have to stay different.
-            salted = (single[:-apart] * _BASE + single[apart:])[same] + np.uint64(1000 + apart)
+            salted = (single[:-apart] * BASE + single[apart:])[same] + SKIP + np.uint64(apart)
             found.append(_Places(salted, start[:-apart][same], end[apart:][same]))
         return found
 
@@ -161,11 +165,11 @@ class Ngrams:
         key = np.empty((self.characters, count), np.uint64)
         key[0] = single[:count]
         for n in range(1, self.characters):
-            np.multiply(key[n - 1], _BASE, out=key[n])
+            np.multiply(key[n - 1], BASE, out=key[n])
             key[n] += single[n : n + count]
         key += np.arange(1, self.characters + 1, dtype=np.uint64)[:, None]
         # No space but at either end, and something between them.
-        space = (spelling.kind == _SPACE) | (spelling.kind == _START)
+        space = (spelling.kind == SPACE) | (spelling.kind == START)
         stop = np.append(np.flatnonzero(space), count)[np.cumsum(space)]  # the next space
         longest = stop - np.arange(count) + 1
         longest[space & (longest == 2)] = 0
@@ -189,6 +193,6 @@ def _mix(x: Hashes) -> Hashes:
 
 def _kind(character: str) -> int:
     if character.isspace():
-        return _SPACE
+        return SPACE
     letter = character.isalnum() or character in "'_’" or unicodedata.category(character)[0] == "M"
-    return _LETTER if letter else _SIGN
+    return LETTER if letter else SIGN

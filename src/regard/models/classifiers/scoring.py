@@ -8,21 +8,24 @@ tested against; for a single sentence the arrays' fifty calls cost ten times the
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regard.attention.kernels.compiling import compiled, inlined
 from regard.attention.kernels.direct import call
-from regard.models.classifiers.ngrams import Ints, Ngrams
 
-__all__ = ["Known", "score"]
+if TYPE_CHECKING:
+    from regard.models.classifiers.ngrams import Ints, Ngrams
 
-_SPACE, _LETTER, _SIGN, _START = 0, 1, 2, 3
-_ONE, _SKIP = np.uint64(1), np.uint64(1000)
-_BASE = np.uint64(0x9E3779B97F4A7C15)
-_PLACE = np.uint64(1 << 21)
+__all__ = ["BASE", "LETTER", "ONE", "PLACE", "SIGN", "SKIP", "SPACE", "START", "Known", "score"]
+
+# Here and not beside the arrays: compiled code is kept on disk for as long as this file stays the same.
+SPACE, LETTER, SIGN, START = 0, 1, 2, 3
+ONE, SKIP = np.uint64(1), np.uint64(1000)  # a distance is no n: pairs and n-grams have to differ
+BASE = np.uint64(0x9E3779B97F4A7C15)
+PLACE = np.uint64(1 << 21)  # above every code point
 _A, _B, _C = np.uint64(30), np.uint64(27), np.uint64(31)
 _D, _E = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
@@ -77,13 +80,13 @@ def _score(
 @inlined
 def _spell(ids, length, code, kinds, offset, text, kind):
     """Characters and their kinds, a space at either end; how many there are."""
-    text[0], kind[0] = 32, _START
+    text[0], kind[0] = 32, START
     at = 1
     for i in range(length):
         for j in range(offset[ids[i]], offset[ids[i] + 1]):
             text[at], kind[at] = code[j], kinds[j]
             at += 1
-    text[at], kind[at] = 32, _SPACE
+    text[at], kind[at] = 32, SPACE
     return at + 1
 
 
@@ -94,12 +97,12 @@ def _find_words(characters, places, hashes):
     word = hashes[0]
     words = 0
     for i in range(characters):
-        if kind[i] == _SPACE:
+        if kind[i] == SPACE:
             continue
-        if kind[i] != _LETTER or kind[i - 1] != _LETTER:
+        if kind[i] != LETTER or kind[i - 1] != LETTER:
             start[words], word[words] = i, np.uint64(0)
             words += 1
-        place = np.uint64(i - start[words - 1]) * _PLACE
+        place = np.uint64(i - start[words - 1]) * PLACE
         word[words - 1] += _mix(np.uint64(text[i]) + place)
     return words
 
@@ -110,16 +113,16 @@ def _count_words(words, places, hashes, sizes, key, slot, count, used, found):
     word, run = hashes[0], hashes[1]
     for i in range(words):
         run[i] = word[i]
-        if places[1, places[2, i]] != _START:
-            found = _add(_mix(word[i] + _ONE) & ~_ONE, key, slot, count, used, found)
+        if places[1, places[2, i]] != START:
+            found = _add(_mix(word[i] + ONE) & ~ONE, key, slot, count, used, found)
     for n in range(2, sizes[0] + 1):
         for i in range(words - n + 1):
-            run[i] = run[i] * _BASE + word[i + n - 1]
-            found = _add(_mix(run[i] + np.uint64(n)) & ~_ONE, key, slot, count, used, found)
+            run[i] = run[i] * BASE + word[i + n - 1]
+            found = _add(_mix(run[i] + np.uint64(n)) & ~ONE, key, slot, count, used, found)
     for apart in range(2, sizes[1] + 2):
         for i in range(words - apart):
-            pair = word[i] * _BASE + word[i + apart] + _SKIP + np.uint64(apart)
-            found = _add(_mix(pair) & ~_ONE, key, slot, count, used, found)
+            pair = word[i] * BASE + word[i + apart] + SKIP + np.uint64(apart)
+            found = _add(_mix(pair) & ~ONE, key, slot, count, used, found)
     return found
 
 
@@ -133,11 +136,11 @@ def _count_characters(characters, places, hashes, sizes, key, slot, count, used,
         run = single[i]
         for n in range(2, min(sizes[2], characters - i) + 1):
             last = i + n - 1
-            run = run * _BASE + single[last]
-            ends = kind[last] == _SPACE
-            if n == 2 and ends and (kind[i] == _SPACE or kind[i] == _START):
+            run = run * BASE + single[last]
+            ends = kind[last] == SPACE
+            if n == 2 and ends and (kind[i] == SPACE or kind[i] == START):
                 break
-            found = _add(_mix(run + np.uint64(n)) | _ONE, key, slot, count, used, found)
+            found = _add(_mix(run + np.uint64(n)) | ONE, key, slot, count, used, found)
             if ends:
                 break
     return found

@@ -66,6 +66,7 @@ class Wide(nn.Module):
             and `ngrams` say how large the state is that will be loaded.
     """
 
+    _known: Known
     smoothing = 0.1  #: :math:`\alpha`
 
     code: Tensor
@@ -139,31 +140,32 @@ class Wide(nn.Module):
         """Solve for the weights of the n-grams that are known."""
         weight, bias = self._solve(self._matrix(texts), targets.numpy(force=True))
         self.weight, self.bias = (torch.from_numpy(x).to(self.idf) for x in (weight, bias))
-        self._prepare()
+        self._known = self._known._replace(weight=self.weight.numpy(force=True))
 
     def _prepare(self) -> None:
         """Make what the state implies."""
         code, end = self.code.numpy(force=True), self.end.numpy(force=True)
         self._ngrams = Ngrams(code, end, words=self.words, skips=self.skips)
-        self._key, self._idf = self.key.numpy(force=True), self.idf.numpy(force=True).astype(float)
-        self._known = Known(self._key, self._idf, self.weight.numpy(force=True))
+        key, idf, weight = (x.numpy(force=True) for x in (self.key, self.idf, self.weight))
+        self._known = Known(key, idf.astype(float), weight)
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
         super()._load_from_state_dict(*arguments)
         self._prepare()
 
     def _features(self, occurrences: Occurrences, texts: int) -> Features:
-        index = np.searchsorted(self._key, occurrences.key)
-        index[index == len(self._key)] = 0
-        known = self._key[index] == occurrences.key if len(self._key) else index < 0
+        keys, idf = self._known.key, self._known.idf
+        index = np.searchsorted(keys, occurrences.key)
+        index[index == len(keys)] = 0
+        known = keys[index] == occurrences.key if len(keys) else index < 0
         pair, entry, count = np.unique(
-            occurrences.row[known] * len(self._key) + index[known],
+            occurrences.row[known] * len(keys) + index[known],
             return_inverse=True,
             return_counts=True,
         )
-        row, index = np.divmod(pair, max(len(self._key), 1))
-        value = (1 + np.log(count)) * self._idf[index]
-        block = 2 * row + (self._key[index] & 1)
+        row, index = np.divmod(pair, max(len(keys), 1))
+        value = (1 + np.log(count)) * idf[index]
+        block = 2 * row + (keys[index] & 1)
         length = np.sqrt(np.bincount(block, value**2, minlength=2 * texts))
         return Features(row, index, value / length[block], count, entry, known)
 
@@ -192,7 +194,7 @@ class Wide(nn.Module):
             first += len(ids)
         row, index, value = map(np.concatenate, zip(*parts, strict=True))
         place = row.astype(np.int32), index.astype(np.int32)  # liblinear takes no wider ones
-        return csr_array((value, place), shape=(len(texts), len(self._key)))
+        return csr_array((value, place), shape=(len(texts), len(self._known.key)))
 
     def _solve(self, matrix: Any, targets: Ints) -> tuple[Floats, Floats]:
         """Weights `(n-grams, labels)` and biases: one label against the rest, for each of them."""
