@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -77,3 +78,16 @@ def test_an_interrupt_in_a_step_ends_all_threads(
     assert not threads & set(steps)
     assert set(threading.enumerate()) <= threads
     assert model.training
+
+
+def test_threads_begun_afterwards_have_torchs_count() -> None:
+    """It is kept per thread, but the last one set is what new threads begin with."""
+    count = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        side_by_side(lambda batch: batch, [1, 2, 3], device=torch.device("cpu"))
+        assert torch.get_num_threads() == 2
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 2
+    finally:
+        torch.set_num_threads(count)
