@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from regard.api.presets import Task
 from regard.api.settings import Settings
 from regard.api.verdict import kept_verdict
-from regard.data import Example, token_batches
+from regard.data import Example, pad, token_batches
 from regard.decoding import DecodingSettings
 from regard.evaluation import Score, comparison
 from regard.models import ModelSettings, build, from_config
-from regard.text import PAD, Tokenizer
+from regard.text import Tokenizer
 from regard.training import Batch, Epoch, Loss, TrainingSettings
 from regard.viewing import AttentionRecord
 
@@ -228,10 +228,7 @@ def device_of(network: nn.Module) -> torch.device:
 
 def padded(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """`(ids, lengths)` of some sequences, on a device."""
-    lengths = np.array([len(sequence) for sequence in sequences])
-    ids = np.full((len(sequences), lengths.max(initial=0)), PAD)
-    for row, sequence in zip(ids, sequences, strict=True):
-        row[: len(sequence)] = sequence
+    ids, lengths = pad(sequences)
     return torch.from_numpy(ids).to(device), torch.from_numpy(lengths).to(device)
 
 
