@@ -193,9 +193,11 @@ def test_attention_of_a_classifier_is_edited(visit):
     assert max(range(4), key=shades(group).__getitem__) == 3
     group.get_by_role("button", name="good").click()
     tab.get_by_label("Strength of attention to it").focus()
-    tab.keyboard.press("ArrowRight")
-    playwright.expect(tab.locator(".chip")).to_contain_text("attention to “good” × 1.25")
-    group.get_by_role("button", name="good").click()
+    for strength in ("1.25", "1.5"):  # the word stays open and the hand on its control
+        tab.keyboard.press("ArrowRight")
+        playwright.expect(tab.locator(".chip")).to_contain_text(f"attention to “good” × {strength}")
+        playwright.expect(tab.locator(".edited-word")).to_have_text("good")
+        playwright.expect(tab.get_by_label("Strength of attention to it")).to_be_focused()
     tab.get_by_role("button", name="Knock out attention to it").click()
     playwright.expect(tab.locator(".chip")).to_contain_text("no attention to “good”")
     playwright.expect(tab.locator(".hidden-word")).to_have_text("good")

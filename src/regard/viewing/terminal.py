@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from rich.cells import cell_len, set_cell_size, split_graphemes
+from rich.color import Color, ColorSystem
 from rich.console import Console
+from rich.style import Style
 from rich.text import Text
 
 from regard.viewing.display import headline, is_right_to_left, percent, printable
@@ -25,6 +27,7 @@ _FENCE = "\u200e"  # a left-to-right mark: takes no room, ends the reach of righ
 _SHADES = " ░▒▓█"
 _SPARKS = "▁▂▃▄▅▆▇█"
 _ASCII = dict(zip("░▒▓█▁▂▃▄▅▆▇·×→…⋮", ".:*#1234567-x>~:", strict=True)) | {_FENCE: ""}
+_COLORS = {"256": ColorSystem.EIGHT_BIT, "truecolor": ColorSystem.TRUECOLOR}
 _LABEL = 14  # the most cells a token gets beside its row
 _HEADING = 7  # the most rows a token gets above its column
 _ROWS = 48  # beyond this a map is shown in blocks
@@ -42,11 +45,21 @@ class _Pen:
     def cell(self, text: str, level: float) -> Text:
         """Text on a shade; without colour, a sign of the shade fills the blanks."""
         if self.color:
-            color = palette(self.theme)[round(255 * float(level))]
-            style = f"{contrast(color)} on #{bytes(color).hex()}"
+            paper = palette(self.theme)[round(255 * float(level))]
+            style = Style(
+                color=self.shown(contrast(paper)), bgcolor=self.shown(f"#{bytes(paper).hex()}")
+            )
             return Text(text, style=style)
         ink = _SHADES[round(4 * float(level))]
         return Text(text.replace(" ", ink) if text.isspace() else ink + text[1:])
+
+    def shown(self, color: str) -> Color:
+        """A colour this terminal has.
+
+        rich keeps the codes of a style as the first console of the process wrote them, so a style
+        must not be left for each console to reduce.
+        """
+        return Color.parse(color).downgrade(_COLORS[str(self.console.color_system)])
 
     def spark(self, level: float) -> str:
         return _SPARKS[min(7, int(level * 8))]
@@ -87,7 +100,7 @@ def show(
         console: where to print; `NO_COLOR` and pipes are respected by `rich`.
     """
     console = console or Console()
-    color = console.color_system in ("256", "truecolor") and not console.no_color
+    color = console.color_system in _COLORS and not console.no_color
     pen = _Pen(console, color, console.options.ascii_only, theme)
     if record.title:
         pen.prose(record.title, "bold")

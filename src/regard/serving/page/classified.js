@@ -61,6 +61,11 @@ export class ClassifiedView {
     if (!again) this.detail.replaceChildren(...this.about(index));
   }
 
+  // The word whose detail was open in the answer before this one, or null.
+  open(pinned) {
+    if (pinned !== null) this.choose(pinned);
+  }
+
   about(index) {
     const { answer } = this;
     const seen = h("section", {},
@@ -79,7 +84,7 @@ export class ClassifiedView {
       this.pane.steer({ strength });
     };
     const slider = h("input", {
-      type: "range", min: "0", max: "4", step: "0.25", value: String(now), "aria-label": "Strength of attention to it",
+      type: "range", min: "0", max: "4", step: "0.25", value: String(now), "aria-label": "Strength of attention to it", "data-control": "strength",
       oninput: () => { shown.textContent = `× ${slider.value}`; },
       onchange: () => put(Number(slider.value)),
     });
@@ -87,6 +92,6 @@ export class ClassifiedView {
       h("h3", {}, "What if it had got another share?"),
       h("p", { class: "fact" }, "The word is still read; only the weight it is pooled with changes."),
       h("div", { class: "own" }, slider, shown,
-        h("button", { type: "button", class: "act", onclick: () => put(now === 0 ? 1 : 0) }, now === 0 ? "Let it look again" : "Knock out attention to it")));
+        h("button", { type: "button", class: "act", "data-control": "knock", onclick: () => put(now === 0 ? 1 : 0) }, now === 0 ? "Let it look again" : "Knock out attention to it")));
   }
 }

@@ -51,12 +51,20 @@ export class Pane {
   }
 
   async steer(change) {
+    const control = document.activeElement?.dataset.control;
     Object.assign(this.state, change);
     this.app.changed();
-    await this.answer();
-    this.body.querySelector(".word")?.focus({ preventScroll: true });
+    const shown = await this.answer();
+    if (shown && [document.body, null].includes(document.activeElement)) this.takeUp(control);
   }
 
+  // The answer is drawn anew: the hand is back on the control it used, so that a key can be pressed again.
+  takeUp(control) {
+    const same = control && this.body.querySelector(`[data-control="${control}"]`);
+    (same ?? this.body.querySelector(".word"))?.focus({ preventScroll: true });
+  }
+
+  // Whether an answer came, and not a problem or a newer question.
   async answer() {
     this.running?.abort();
     const running = (this.running = new AbortController());
@@ -71,11 +79,12 @@ export class Pane {
       if (!this.steered) this.base = answer;
       this.show(answer);
     } catch (error) {
-      if (error.name === "AbortError") return;
+      if (error.name === "AbortError") return false;
       this.body.replaceChildren();
       this.told(error.message);
     }
     this.element.removeAttribute("aria-busy");
+    return this.status.hidden;
   }
 
   get path() {
@@ -96,7 +105,9 @@ export class Pane {
 
   show(answer) {
     const View = this.facts.task === "classification" ? ClassifiedView : WrittenView;
+    const before = this.view;
     this.view = new View(this, answer, this.base);
+    if (before?.answer.source.text === answer.source.text) this.view.open(before.pinned);
     const said = answer.answer ? answer.answer.text : answer.label;
     this.body.replaceChildren(this.view.element, ...this.trust(answer), this.whole(said));
     this.say(`${this.state.model}: ${said}`);

@@ -96,6 +96,11 @@ export class WrittenView {
     if (!again) this.detail.replaceChildren(...this.about(side, index));
   }
 
+  // The word whose detail was open in the answer before this one: what was read is the same, what was written need not be.
+  open(pinned) {
+    if (pinned?.[0] === "source") this.choose(...pinned);
+  }
+
   about(side, index) {
     const [own, other] = this.sides(side);
     const name = short(nameOf(own[index]), 60);
@@ -112,7 +117,7 @@ export class WrittenView {
     return h("section", {},
       h("h3", {}, "What if it had not looked there?"),
       h("p", { class: "fact" }, "The word is still read; only attention to it is knocked out."),
-      h("button", { type: "button", class: "act", onclick: () => this.pane.steer({ hide: hidden ? hide.filter((i) => i !== index) : [...hide, index].toSorted((a, b) => a - b) }) },
+      h("button", { type: "button", class: "act", "data-control": "knock", onclick: () => this.pane.steer({ hide: hidden ? hide.filter((i) => i !== index) : [...hide, index].toSorted((a, b) => a - b) }) },
         hidden ? "Let it look again" : "Knock out attention to it"));
   }
 
