@@ -26,6 +26,9 @@ test: $(STAMP)  ## the tests; then those of arrays again, with the shapes in eve
 	OMP_NUM_THREADS=1 PYTHONPATH=tests/plugins $(BIN)/pytest -n 2 -p checked_shapes \
 		tests/attention tests/decoding --ignore tests/attention/kernels
 
+fuzz: $(STAMP)  ## the tests of properties on new random examples, many more of them
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m hypothesis --hypothesis-profile fuzz
+
 check: $(STAMP)  ## lint, types, import contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -38,4 +41,4 @@ bench: $(STAMP)  ## the speed claims, as ratios
 clean:  ## remove what the other commands made
 	rm -rf .venv build dist demo-run .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test fuzz check bench clean

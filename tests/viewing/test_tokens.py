@@ -26,6 +26,7 @@ def test_pieces_of_a_word_merge_and_signs_stand_alone(source):
         ("a...b", [0, 1, 1, 1, 2]),
         ("\u0301a", [0, 1]),
         (" \u0301", [-1, -1]),
+        (" \u0301a", [-1, -1, 0]),
     ],
 )
 def test_words_as_a_reader_counts_them(text, units):

@@ -142,16 +142,14 @@ def word_units(text: str) -> list[int]:
     unit, before = -1, ""
     for place, character in enumerate(text):
         kind = _kind(character)
+        mark = kind == "mark"
         if kind == "joiner":  # belongs to the word it stands in, else it is a sign
             after = _kind(text[place + 1]) if place + 1 < len(text) else ""
             kind = "word" if before == "word" == after else "sign"
-        elif kind == "mark":  # a combining mark goes with whatever it combines with
+        elif mark:  # a combining mark goes with whatever it combines with
             kind = before or "sign"
-            units.append(-1 if kind == "space" else max(unit, 0))
-            unit = max(unit, 0)
-            before = kind
-            continue
-        if kind != "space" and (kind != before or kind == "unspaced"):
+        goes_on = kind == before and (mark or kind != "unspaced")
+        if kind != "space" and not goes_on:
             unit += 1
         units.append(-1 if kind == "space" else unit)
         before = kind
