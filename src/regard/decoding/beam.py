@@ -42,8 +42,10 @@ def beam_search(
     done: list[tuple[Tensor, Trail]] = []
     while examples:
         logits, weights, walk = walk.step(trail.latest)
-        before = total - log_normalizer(logits).view_as(total)
-        score, choice, parent = _candidates(rules.apply(logits, trail.ids), before, width)
+        normalizer, peaks = log_normalizer(logits)
+        before = total - normalizer.view_as(total)
+        allowed = rules.apply(logits, trail.ids)
+        score, choice, parent = _candidates(allowed, before, width, peaks)
         first = torch.arange(0, examples * rows_each, rows_each, device=device)
         parent = parent + first[:, None]
         ends = (choice == EOS) & score.isfinite()
@@ -73,7 +75,9 @@ def beam_search(
     return done
 
 
-def _candidates(scores: Tensor, total: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+def _candidates(
+    scores: Tensor, total: Tensor, width: int, peaks: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """The best `2 * width` continuations of each example, EOS competing with all others.
 
     A sequence has at most `width` useful continuations besides EOS, so no more are looked at.
@@ -82,6 +86,7 @@ def _candidates(scores: Tensor, total: Tensor, width: int) -> tuple[Tensor, Tens
         scores: `(examples * rows, vocab)`, overwritten.
         total: `(examples, rows)`, added to them: log-probability so far less the normaliser.
         width: of the beam, at least `rows`.
+        peaks: of the scores before any was forbidden.
 
     Returns:
         Summed log-probability, token, and which of the `rows` it continues, each
@@ -90,7 +95,7 @@ def _candidates(scores: Tensor, total: Tensor, width: int) -> tuple[Tensor, Tens
     examples, rows = total.shape
     ending = scores[:, EOS, None].clone()
     scores[:, EOS] = -torch.inf
-    best, token = largest(scores, min(width, scores.shape[1]))
+    best, token = largest(scores, min(width, scores.shape[1]), peaks)
     token = torch.cat([torch.full_like(token[:, :1], EOS), token], 1).view(examples, -1)
     score = torch.cat([ending, best], 1).view(examples, rows, -1) + total[..., None]
     score, place = score.view(examples, -1).topk(min(2 * width, token.shape[1]))

@@ -72,7 +72,7 @@ def follow(
     alpha = rules.settings.length_penalty
     while len(trail.ids):
         logits, weights, walk = walk.step(trail.latest)
-        normalizer = log_normalizer(logits)
+        normalizer, _ = log_normalizer(logits)
         token = pick(rules.apply(logits, trail.ids))
         chosen = logits.gather(1, token[:, None])[:, 0] - normalizer
         trail = trail.extend(token, chosen, weights)

@@ -1,7 +1,8 @@
 """Two questions to every row of a whole vocabulary: what its `exp` sum to, and which are largest.
 
 torch answers both by passes that write as much as they read, and its `topk` is made for short rows. On a
-processor, in float32, compiled loops read each row once for either.
+processor, in float32, compiled loops read each row from memory once for both: what is summed leaves behind
+the peak of every block of scores, and few blocks hold anything that is among the largest.
 """
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg, var-annotated"
 
@@ -13,39 +14,58 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regard.attention.kernels.compiling import compiled, larger, wide_vectors
+from regard.attention.kernels.compiling import compiled, inlined, larger, wide_vectors
 from regard.attention.kernels.direct import call
+from regard.attention.kernels.lanes import WINDOW, count_trailing_zeros, not_below
 from regard.attention.kernels.rows import NOTHING, exp2, floor_at_lowest
 
 __all__ = ["largest", "log_normalizer"]
 
-BLOCK = 64
+BLOCK = WINDOW
 WORTH = 2**17
 """Scores below which nothing is worth loading compiled code."""
 
 
-def log_normalizer(logits: Tensor) -> Tensor:
-    """`logsumexp` of each row of `(rows, vocab)`: what a logit is reduced by to a log-probability."""
+def log_normalizer(logits: Tensor) -> tuple[Tensor, Tensor | None]:
+    """`logsumexp` of each row of `(rows, vocab)`: what a logit is reduced by to a log-probability.
+
+    Returns:
+        It, `(rows)`, and peaks that make `largest` faster, `(rows, blocks)`.
+    """
     if not _compiles(logits):
-        return logits.logsumexp(-1)
+        return logits.logsumexp(-1), None
     found = np.empty(len(logits), np.float32)
-    call(_log_sums, logits.numpy(), found)
-    return torch.from_numpy(found)
+    peaks = _room_for_peaks(logits)
+    call(_log_sums, logits.numpy(), found, peaks)
+    return torch.from_numpy(found), torch.from_numpy(peaks)
 
 
-def largest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def largest(scores: Tensor, count: int, peaks: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The `count` largest of each row of `(rows, vocab)`, in descending order, and their places.
 
     Among equals those of smaller places come first. A row with fewer scores above -inf ends in places
     of no meaning, with -inf.
+
+    Args:
+        scores: searched.
+        count: at most `vocab`.
+        peaks: what `log_normalizer` gave with the normaliser; overwritten. Scores may be smaller than
+            they were then, none may be larger.
     """
     if not _compiles(scores):
         found = scores.topk(count)
         return found.values, found.indices
-    values = np.full((len(scores), count), -np.inf, np.float32)
+    if peaks is None:
+        peaks = torch.from_numpy(_room_for_peaks(scores))
+        call(_find_peaks, scores.numpy(), peaks.numpy())
+    values = np.empty((len(scores), count), np.float32)
     places = np.zeros((len(scores), count), np.int64)
-    call(_largest, scores.numpy(), values, places)
+    call(_largest, scores.numpy(), peaks.numpy(), values, places)
     return torch.from_numpy(values), torch.from_numpy(places)
+
+
+def _room_for_peaks(scores: Tensor) -> np.ndarray:
+    return np.empty((len(scores), -(-scores.shape[1] // BLOCK)), np.float32)
 
 
 def _compiles(scores: Tensor) -> bool:
@@ -57,15 +77,34 @@ def _compiles(scores: Tensor) -> bool:
     )
 
 
+@inlined
+def _peaks_of(row, out):
+    """The largest of every block of a row into `out`; the largest of all."""
+    most = NOTHING
+    for b in range(out.size):
+        part = row[b * BLOCK : min((b + 1) * BLOCK, row.size)]
+        peak = NOTHING
+        for j in range(part.size):
+            peak = larger(peak, part[j])
+        out[b] = peak
+        most = larger(most, peak)
+    return most
+
+
 @compiled
-def _log_sums(logits, out):
+def _find_peaks(scores, peaks):
+    wide_vectors()
+    for r in range(scores.shape[0]):
+        _peaks_of(scores[r], peaks[r])
+
+
+@compiled
+def _log_sums(logits, out, peaks):
     wide_vectors()
     log2e = np.float32(1 / math.log(2.0))
     for r in range(out.size):
         row = logits[r]
-        most = NOTHING
-        for j in range(row.size):
-            most = larger(most, row[j])
+        most = _peaks_of(row, peaks[r])
         total = 0.0
         for start in range(0, row.size, 512):
             part = row[start : min(start + 512, row.size)]
@@ -76,24 +115,52 @@ def _log_sums(logits, out):
         out[r] = most + math.log(total) if most != NOTHING else NOTHING
 
 
+@inlined
+def _enter(value, place, best, where):
+    """Put a value that is above the last of `best` at its place among them."""
+    slot = best.size - 1
+    while slot > 0 and best[slot - 1] < value:
+        best[slot] = best[slot - 1]
+        where[slot] = where[slot - 1]
+        slot -= 1
+    best[slot] = value
+    where[slot] = place
+
+
+@inlined
+def _search(row, peaks, best, where):
+    """The largest of a row into `best`, and whether the peaks were true enough to find them.
+
+    Each peak is a score, so as many scores as are wanted reach the peak of that rank: no other is wanted.
+    """
+    end = best.size - 1
+    best[:] = NOTHING
+    for b in range(peaks.size):
+        if peaks[b] > best[end]:
+            _enter(peaks[b], 0, best, where)
+    least = best[end]
+    best[:] = NOTHING
+    for b in range(peaks.size):
+        if peaks[b] >= least and peaks[b] > best[end]:
+            start = b * BLOCK
+            if start + WINDOW <= row.size:
+                some = not_below(row, start, least)
+                while some:
+                    j = start + count_trailing_zeros(some)
+                    some &= some - np.uint64(1)
+                    if row[j] > best[end]:
+                        _enter(row[j], j, best, where)
+            else:
+                for j in range(start, row.size):
+                    if row[j] >= least and row[j] > best[end]:
+                        _enter(row[j], j, best, where)
+    return best[end] >= least
+
+
 @compiled
-def _largest(scores, values, places):
+def _largest(scores, peaks, values, places):
     wide_vectors()
-    end = values.shape[1] - 1
     for r in range(scores.shape[0]):
-        row, best, where = scores[r], values[r], places[r]
-        for start in range(0, row.size, BLOCK):
-            part = row[start : min(start + BLOCK, row.size)]
-            most = NOTHING
-            for j in range(part.size):
-                most = larger(most, part[j])
-            if most > best[end]:
-                for j in range(part.size):
-                    if part[j] > best[end]:
-                        slot = end
-                        while slot > 0 and best[slot - 1] < part[j]:
-                            best[slot] = best[slot - 1]
-                            where[slot] = where[slot - 1]
-                            slot -= 1
-                        best[slot] = part[j]
-                        where[slot] = start + j
+        if not _search(scores[r], peaks[r], values[r], places[r]):
+            _peaks_of(scores[r], peaks[r])
+            _search(scores[r], peaks[r], values[r], places[r])

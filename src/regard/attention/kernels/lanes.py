@@ -98,15 +98,29 @@ def _moved_up(builder: Any, vector: Any, first: Any) -> Any:
     return _shuffle(builder, vector, others, [LANES, *range(LANES - 1)])
 
 
+def _compared(context: Any, builder: Any, kind: Any, arguments: Any, sign: str) -> Any:
+    """A word whose bit `i` says how `row[start + i]` compares with a threshold."""
+    scores = builder.load(_place(context, builder, kind, *arguments[:2], WINDOW), align=4)
+    limit = _splat(builder, arguments[2], WINDOW)
+    return builder.bitcast(builder.fcmp_ordered(sign, scores, limit), ir.IntType(WINDOW))
+
+
 @intrinsic
 def above(typing: Any, row: Any, start: Any, threshold: Any) -> Any:
     """A word whose bit `i` says whether `row[start + i] > threshold`, for 64 floats in a row."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = _place(context, builder, signature.args[0], *arguments[:2], WINDOW)
-        scores = builder.load(place, align=4)
-        limit = _splat(builder, arguments[2], WINDOW)
-        return builder.bitcast(builder.fcmp_ordered(">", scores, limit), ir.IntType(WINDOW))
+        return _compared(context, builder, signature.args[0], arguments, ">")
+
+    return numba.uint64(row, numba.intp, numba.float32), emit
+
+
+@intrinsic
+def not_below(typing: Any, row: Any, start: Any, threshold: Any) -> Any:
+    """The same for `row[start + i] >= threshold`."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _compared(context, builder, signature.args[0], arguments, ">=")
 
     return numba.uint64(row, numba.intp, numba.float32), emit
 
