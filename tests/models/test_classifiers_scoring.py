@@ -23,12 +23,19 @@ def by_arrays(wide: Wide, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return scores
 
 
-@pytest.fixture(scope="module", params=[(1, 0), (2, 0), (3, 2)], ids=str)
-def wide(request: pytest.FixtureRequest) -> Wide:
-    words, skips = request.param
+def encoded() -> tuple[Tokenizer, list[list[int]]]:
     tokenizer = Tokenizer.train(TEXTS, kind="bpe", size=60, lowercase=True)
-    wide = Wide(WideSettings(size=len(tokenizer), labels=3, words=words, skips=skips))
-    ids = [encoding.ids for encoding in tokenizer.encode_batch(TEXTS)]
+    return tokenizer, [encoding.ids for encoding in tokenizer.encode_batch(TEXTS)]
+
+
+@pytest.fixture(
+    scope="module", params=[(1, 0, 0), (2, 0, 0), (3, 2, 0), (2, 0, 1), (3, 2, 4)], ids=str
+)
+def wide(request: pytest.FixtureRequest) -> Wide:
+    words, skips, leads = request.param
+    tokenizer, ids = encoded()
+    sizes = {"words": words, "skips": skips, "leads": leads}
+    wide = Wide(WideSettings(size=len(tokenizer), labels=3, **sizes))
     wide.fit(tokenizer.spelling, ids, torch.tensor([0, 1, 2, 1, 0]))
     return wide
 
@@ -45,6 +52,14 @@ def test_any_ids(wide: Wide, data: st.DataObject) -> None:
         row[: len(text)] = text
     found = score(wide._ngrams, wide._known, ids, lengths)
     np.testing.assert_allclose(found, by_arrays(wide, ids, lengths), rtol=1e-12, atol=1e-12)
+
+
+def test_texts_it_learned_from(wide: Wide) -> None:
+    """Here every n-gram counts, of those drawn above few are known."""
+    for text in encoded()[1]:
+        ids, lengths = np.array([text]), np.array([len(text)])
+        found = score(wide._ngrams, wide._known, ids, lengths)
+        np.testing.assert_allclose(found, by_arrays(wide, ids, lengths), rtol=1e-12, atol=1e-12)
 
 
 def test_long_texts(wide: Wide) -> None:

@@ -43,12 +43,12 @@ def padded(texts: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def found(
-    texts: list[str], *, words: int, characters: int, skips: int = 0
+    texts: list[str], *, words: int, characters: int, skips: int = 0, leads: int = 0
 ) -> list[tuple[list[str], list[str]]]:
     """The n-grams of each text as strings, words and characters, by way of one id per character."""
     alphabet = sorted({*"".join(texts)})
     code, end = Ngrams.alphabet(["", *alphabet])
-    ngrams = Ngrams(code, end, words=words, skips=skips, characters=characters)
+    ngrams = Ngrams(code, end, words=words, skips=skips, leads=leads, characters=characters)
     ids, lengths = padded([[alphabet.index(c) + 1 for c in text] for text in texts])
     spelling = ngrams.spell(ids.numpy(), lengths.numpy())
     text = "".join(map(chr, spelling.code))
@@ -80,6 +80,28 @@ def test_pairs_that_leave_words_out() -> None:
     assert sorted(others) == sorted(["a", "a", " a", "a a", " a a"])
 
 
+def test_beginnings_beside_every_later_word() -> None:
+    """One and two words at the beginning, with each word after them: no other text's, and not the start."""
+    texts = ["a b a c", "", "c d", "d"]
+    (words, _), (none, _), (others, _), (one, _) = found(texts, words=1, leads=2, characters=2)
+    pairs = ["a b", "a b a", "a b a c", "a b a", "a b a c"]
+    assert sorted(words) == sorted(["a", "b", "a", "c", *pairs])
+    assert (none, sorted(others), one) == ([], ["c", "c d", "d"], ["d"])
+
+
+def test_a_beginning_and_a_later_word_are_the_same_pair_at_any_distance() -> None:
+    code, end = Ngrams.alphabet(["", *"abcd "])
+    ngrams = Ngrams(code, end, words=1, leads=2, characters=1)
+
+    def pairs(text: str) -> set[int]:
+        ids = np.array([["abcd ".index(c) + 1 for c in text]])
+        return {*ngrams.occurrences(ngrams.spell(ids, np.array([len(text)]))).key.tolist()}
+
+    assert pairs("a b c") < pairs("a b d d c")
+    assert len(pairs("a b c") & pairs("a d c")) == 3  # a; c; a, c
+    assert len(pairs("a b c") & pairs("c b a")) == 3  # the words alone
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.text("ab'!. é3", max_size=12), min_size=1, max_size=3))
 def test_character_ngrams_are_those_of_scikit_learn(texts: list[str]) -> None:
@@ -104,17 +126,23 @@ def read(tokenizer: Tokenizer, texts: list[str]) -> tuple[torch.Tensor, torch.Te
 
 
 @pytest.mark.parametrize("margin", ["logistic", "hinge"])
-@pytest.mark.parametrize(("longest", "skips"), [(2, 0), (3, 2)])
-def test_the_same_as_scikit_learn_made_by_hand(longest: int, skips: int, margin: str) -> None:
+@pytest.mark.parametrize(("longest", "skips", "leads"), [(2, 0, 0), (3, 2, 0), (2, 1, 3)])
+def test_the_same_as_scikit_learn_made_by_hand(
+    longest: int, skips: int, leads: int, margin: str
+) -> None:
     """Two TF-IDF matrices side by side, scaled by the log-count ratio, in a linear classifier."""
-    wide, tokenizer = learned(words=longest, skips=skips, margin=margin)
+    wide, tokenizer = learned(words=longest, skips=skips, leads=leads, margin=margin)
     new = ["a good value", "not excellent", "it's good, not bad!", "xyz"]
 
     def words(text: str) -> list[str]:
         found = ["<start>", *re.findall(r"[\w']+|[^\w\s]", text.lower())]
         runs = [zip(*(found[i:] for i in range(n)), strict=False) for n in range(1, longest + 1)]
         pairs = [zip([d] * 99, found, found[d:], strict=False) for d in range(2, skips + 2)]
-        return [repr(run) for part in [*runs, *pairs] for run in part if run != ("<start>",)]
+        led = [
+            zip([found[1 : n + 1]] * 99, found[n + 1 :], strict=False) for n in range(1, leads + 1)
+        ]
+        every = [*runs, *pairs, *led]
+        return [repr(run) for part in every for run in part if run != ("<start>",)]
 
     parts = [
         TfidfVectorizer(analyzer=words, sublinear_tf=True),
@@ -209,6 +237,19 @@ def test_saved_and_loaded(
     network.eval()
     again.eval()
     assert torch.equal(again(ids, lengths).logits, network(ids, lengths).logits)
+
+
+def test_sizes_of_ngrams_are_saved_and_older_models_have_none() -> None:
+    """Models from before `leads` do not name it."""
+    for leads in (0, 2):
+        wide, tokenizer = learned(words=1, skips=1, leads=leads)
+        values = {"size": len(tokenizer), "labels": 2, "words": 1, "skips": 1}
+        values |= {"leads": leads} if leads else {}
+        values |= {"letters": len(wide.code), "ngrams": len(wide.key)}
+        again = Wide(WideSettings(**values))
+        again.load_state_dict(wide.state_dict())
+        batch = read(tokenizer, TEXTS)
+        assert torch.equal(again(*batch), wide(*batch))
 
 
 def test_settled_with_more_texts(model: tuple[WideAndDeep, torch.Tensor, torch.Tensor]) -> None:

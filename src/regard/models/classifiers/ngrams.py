@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from regard.models.classifiers.scoring import (
     BASE,
+    LEAD,
     LETTER,
     ONE,
     PLACE,
@@ -70,8 +71,9 @@ class Ngrams:
 
     Words are runs of letters and digits or single signs, and the start of the text is one where others
     follow it (how a question begins says what it asks for). Pairs of words that are not neighbours can
-    count, too, each distance for itself (orthogonal sparse bigrams, Siefkes et al. 2004). Characters are
-    taken with the space before and after what stands between two spaces, as `char_wb` of scikit-learn does.
+    count, too, each distance for itself (orthogonal sparse bigrams, Siefkes et al. 2004), and so can a text's
+    beginning with each later word, at any distance: in questions and commands, what is asked for. Characters
+    are taken with the space before and after what stands between two spaces, as `char_wb` of scikit-learn does.
 
     Args:
         code: the characters that each id adds to a text, one id after the other; the texts themselves
@@ -79,6 +81,7 @@ class Ngrams:
         end: for each id, where its characters end in `code`.
         words: the longest n-gram of words.
         skips: how many words at most a pair leaves out.
+        leads: how many words at most of a text's beginning are paired with every later word.
         characters: the longest n-gram of characters; the shortest has two.
 
     Attributes:
@@ -89,9 +92,16 @@ class Ngrams:
     """
 
     def __init__(
-        self, code: Ints, end: Ints, *, words: int = 2, skips: int = 0, characters: int = 5
+        self,
+        code: Ints,
+        end: Ints,
+        *,
+        words: int = 2,
+        skips: int = 0,
+        leads: int = 0,
+        characters: int = 5,
     ) -> None:
-        self.words, self.skips, self.characters = words, skips, characters
+        self.words, self.skips, self.leads, self.characters = words, skips, leads, characters
         self.code = np.append(code.astype(np.int64), ord(" "))
         self.kind = np.array([_kind(chr(character)) for character in self.code], np.int64)
         self.offset = np.concatenate([[0], end.astype(np.int64), [len(self.code)]])
@@ -155,6 +165,15 @@ class Ngrams:
             same = row[:-apart] == row[apart:]
             salted = (single[:-apart] * BASE + single[apart:])[same] + SKIP + np.uint64(apart)
             found.append(_Places(salted, start[:-apart][same], end[apart:][same]))
+        # The start of the text is word 0 and leads nothing: the first word, the first two, and so on.
+        zero = np.flatnonzero(~alone)
+        number, lead = np.arange(len(row)) - zero[row], np.zeros(len(zero), np.uint64)
+        for n in range(1, self.leads + 1):
+            lead = lead * BASE + single[np.minimum(zero + n, len(row) - 1)]
+            later = np.flatnonzero(number > n)
+            text = row[later]
+            salted = lead[text] * BASE + single[later] + LEAD + np.uint64(n)
+            found.append(_Places(salted, start[zero[text] + 1], end[later]))
         return found
 
     def _of_characters(self, spelling: Spelling) -> _Places:

@@ -19,11 +19,24 @@ from regard.attention.kernels.direct import call
 if TYPE_CHECKING:
     from regard.models.classifiers.ngrams import Ints, Ngrams
 
-__all__ = ["BASE", "LETTER", "ONE", "PLACE", "SIGN", "SKIP", "SPACE", "START", "Known", "score"]
+__all__ = [
+    "BASE",
+    "LEAD",
+    "LETTER",
+    "ONE",
+    "PLACE",
+    "SIGN",
+    "SKIP",
+    "SPACE",
+    "START",
+    "Known",
+    "score",
+]
 
 # Here and not beside the arrays: compiled code is kept on disk for as long as this file stays the same.
 SPACE, LETTER, SIGN, START = 0, 1, 2, 3
-ONE, SKIP = np.uint64(1), np.uint64(1000)  # a distance is no n: pairs and n-grams have to differ
+# A distance is no n, and a beginning neither: n-grams and both kinds of pairs have to differ.
+ONE, SKIP, LEAD = np.uint64(1), np.uint64(1000), np.uint64(1 << 32)
 BASE = np.uint64(0x9E3779B97F4A7C15)
 PLACE = np.uint64(1 << 21)  # above every code point
 _A, _B, _C = np.uint64(30), np.uint64(27), np.uint64(31)
@@ -42,11 +55,11 @@ def score(ngrams: Ngrams, known: Known, ids: Ints, lengths: Ints) -> NDArray[np.
     """Scores `(batch, labels)` of texts of ids `(batch, length)`, without the bias."""
     result = np.zeros((len(ids), known.weight.shape[1]))
     characters = 2 + int(ngrams.size[ids].sum(1).max(initial=0))
-    most = characters * (ngrams.words + ngrams.skips + ngrams.characters)
+    most = characters * (ngrams.words + ngrams.skips + ngrams.leads + ngrams.characters)
     slots = 1 << (2 * most).bit_length()
     table = np.full(slots, -1), np.empty(slots, np.int64), np.empty(most, np.int64)
     text = np.empty((3, characters), np.int64), np.empty((3, characters), np.uint64)
-    sizes = np.array([ngrams.words, ngrams.skips, ngrams.characters])
+    sizes = np.array([ngrams.words, ngrams.skips, ngrams.leads, ngrams.characters])
     call(
         _score, ids, lengths, ngrams.code, ngrams.kind, ngrams.offset, sizes,
         *known, *text, *table, result,
@@ -109,7 +122,7 @@ def _find_words(characters, places, hashes):
 
 @inlined
 def _count_words(words, places, hashes, sizes, key, slot, count, used, found):
-    """N-grams of words and pairs of words apart."""
+    """N-grams of words, pairs of words apart, beginnings with later words."""
     word, run = hashes[0], hashes[1]
     for i in range(words):
         run[i] = word[i]
@@ -123,6 +136,12 @@ def _count_words(words, places, hashes, sizes, key, slot, count, used, found):
         for i in range(words - apart):
             pair = word[i] * BASE + word[i + apart] + SKIP + np.uint64(apart)
             found = _add(_mix(pair) & ~ONE, key, slot, count, used, found)
+    lead = np.uint64(0)
+    for n in range(1, min(sizes[2] + 1, words)):
+        lead = lead * BASE + word[n]
+        for i in range(n + 1, words):
+            pair = lead * BASE + word[i] + LEAD + np.uint64(n)
+            found = _add(_mix(pair) & ~ONE, key, slot, count, used, found)
     return found
 
 
@@ -134,7 +153,7 @@ def _count_characters(characters, places, hashes, sizes, key, slot, count, used,
         single[i] = _mix(np.uint64(text[i]))
     for i in range(characters):
         run = single[i]
-        for n in range(2, min(sizes[2], characters - i) + 1):
+        for n in range(2, min(sizes[3], characters - i) + 1):
             last = i + n - 1
             run = run * BASE + single[last]
             ends = kind[last] == SPACE

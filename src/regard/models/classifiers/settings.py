@@ -149,6 +149,7 @@ class WideSettings(ClassifierSettings):
     share: Annotated[float, Field(ge=0.0)] = 0.5  # of the deep part in the sum of the logits
     words: Size = 2  # longest n-gram of words
     skips: Annotated[int, Field(ge=0)] = 0  # words that a pair of words may leave out
+    leads: Annotated[int, Field(ge=0)] = 0  # words of a text's beginning that pair with later ones
     most_ngrams: Size = 200_000
     margin: Literal["logistic", "hinge"] = "logistic"  # what the n-grams are solved for
     penalty: Annotated[float, Field(gt=0.0)] = 0.5  # L2, on the weights of the n-grams

@@ -62,8 +62,8 @@ class Wide(nn.Module):
     their weights.
 
     Args:
-        settings: of these, `words`, `skips`, `most_ngrams`, `margin` and `penalty` decide, and `letters`
-            and `ngrams` say how large the state is that will be loaded.
+        settings: of these, `words`, `skips`, `leads`, `most_ngrams`, `margin` and `penalty` decide, and
+            `letters` and `ngrams` say how large the state is that will be loaded.
     """
 
     _known: Known
@@ -79,7 +79,7 @@ class Wide(nn.Module):
     def __init__(self, settings: WideSettings) -> None:
         super().__init__()
         self.labels, self.most = settings.labels, settings.most_ngrams
-        self.words, self.skips = settings.words, settings.skips
+        self.words, self.skips, self.leads = settings.words, settings.skips, settings.leads
         self.margin, self.penalty = settings.margin, settings.penalty
         letters, ngrams = settings.letters, settings.ngrams
         ends = settings.size if letters else 0
@@ -100,7 +100,8 @@ class Wide(nn.Module):
         """What each token adds to each score: `(batch, length, labels)`.
 
         With the bias they sum to `forward`. The share of an n-gram is split evenly over its
-        occurrences and there over its characters; the spaces around a text count to its ends.
+        occurrences and there over its characters, with those a pair leaves out; the spaces around a
+        text count to its ends.
         """
         spelling = self._ngrams.spell(ids.numpy(force=True), lengths.numpy(force=True))
         occurrences = self._ngrams.occurrences(spelling)
@@ -145,7 +146,7 @@ class Wide(nn.Module):
     def _prepare(self) -> None:
         """Make what the state implies."""
         code, end = self.code.numpy(force=True), self.end.numpy(force=True)
-        self._ngrams = Ngrams(code, end, words=self.words, skips=self.skips)
+        self._ngrams = Ngrams(code, end, words=self.words, skips=self.skips, leads=self.leads)
         key, idf, weight = (x.numpy(force=True) for x in (self.key, self.idf, self.weight))
         self._known = Known(key, idf.astype(float), weight)
 
