@@ -65,6 +65,15 @@ def test_gradients_flow_through_steps() -> None:
     assert torch.autograd.gradcheck(run, (x,), fast_mode=True)
 
 
+def test_what_a_gradient_still_wants_is_left_alone() -> None:
+    key, value = keys(3, 2, 0)
+    cache = Cache(key.requires_grad_(), value).extend(*keys(3, 1, 1))
+    squares = (cache.key**2).sum()
+    cache.extend(*keys(3, 1, 2))
+    squares.backward()
+    torch.testing.assert_close(key.grad, 2 * key.detach())
+
+
 @pytest.mark.parametrize("key_heads", [6, 2])
 @pytest.mark.parametrize("queries", [1, 5])
 @torch.no_grad()
