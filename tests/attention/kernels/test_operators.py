@@ -25,9 +25,13 @@ def arguments(grad=True, dropout=0.25, **asked):
     )  # fmt: skip
 
 
+NOTHING = {"entropy": False, "top": 0, "query_block": 0, "key_block": 0, "received": False}
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.25])
-def test_opcheck_forward(dropout):
-    torch.library.opcheck(torch.ops.regard.attend, arguments(dropout=dropout))
+@pytest.mark.parametrize("asked", [{}, NOTHING])
+def test_opcheck_forward(dropout, asked):
+    torch.library.opcheck(torch.ops.regard.attend, arguments(dropout=dropout, **asked))
 
 
 def test_opcheck_additive():
@@ -42,6 +46,21 @@ def test_opcheck_backward():
     rows = torch.randn(2, 4, 19), torch.randn(2, 4, 19)
     arrays = (*given[:12], torch.randn_like(output), lse, *rows)
     torch.library.opcheck(torch.ops.regard.attend_backward, arrays)
+
+
+def test_the_gradient_of_the_log_sum():
+    q, k, v, low, high, *others = arguments(dropout=0.0, **NOTHING)
+    of_rows = torch.randn(2, 4, 19)
+    lse = operators.attend(q, k, v, low, high, *others)[1]
+    found = torch.autograd.grad((lse * of_rows).sum(), (q, k))
+    keys = k.double().repeat_interleave(2, 1)
+    scores = 0.25 * q.double() @ keys.transpose(2, 3) + others[2]
+    place = torch.arange(23)
+    seen = (place >= low[..., None]) & (place < high[..., None])
+    exact = scores.masked_fill(~seen, -torch.inf).logsumexp(-1)
+    torch.testing.assert_close(lse, exact, rtol=2e-6, atol=2e-6)
+    expected = torch.autograd.grad((exact * of_rows).sum(), (q, k))
+    torch.testing.assert_close(found, expected, rtol=2e-5, atol=2e-6)
 
 
 @pytest.fixture
