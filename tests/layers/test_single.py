@@ -169,6 +169,22 @@ def test_wrong_scores_and_widths_are_told() -> None:
         LuongScore(3, 5, kind="dot")
 
 
+@pytest.mark.parametrize("coverage", [True, False])
+def test_pointer_weights_are_those_of_the_paper(coverage: bool) -> None:
+    r"""`softmax(v . tanh(W_h h + W_s s + w_c c + b))`, term by term (See et al. 2017, equations 1 and 11)."""
+    layer = PointerAttention(4, 6, hidden=3, coverage=coverage)
+    key, query, before = torch.randn(3, 5, 6), torch.randn(3, 2, 4), torch.rand(3, 2, 5)
+    weights = layer(query, layer.remember(key), key, coverage=before, mask=MASK)[1]
+    remembered, asked = layer.remember(key), layer.query(query)
+    for b, q in ((b, q) for b in range(3) for q in range(2)):
+        inner = [asked[b, q] + remembered[b, k] for k in range(5)]
+        if coverage:
+            inner = [x + before[b, q, k] * layer.covered for k, x in enumerate(inner)]
+        scores = torch.stack([x.tanh() @ layer.vector for x in inner])
+        expected = scores.masked_fill(~MASK[b], -torch.inf).softmax(0)
+        torch.testing.assert_close(weights[b, q], expected)
+
+
 def test_coverage_is_the_sum_of_all_weights_before() -> None:
     layer = PointerAttention(4, 6)
     with torch.no_grad():

@@ -37,6 +37,16 @@ def test_pieces_belong_to_the_word_they_begin_in() -> None:
     # "un|der|stand" "," and an empty piece before the second word.
     offsets = [(0, 2), (2, 5), (5, 10), (10, 11), (12, 12), (12, 15)]
     assert word_ids(offsets, [(0, 10), (10, 11), (12, 15)]) == [0, 0, 0, 1, 2, 2]
+    assert word_ids([(0, 2), (4, 4)], [(0, 2)]) == [0, 0]  # behind the last word
+
+
+def test_a_text_is_what_its_ids_spell() -> None:
+    texts = ["der alte mann", "die alte katze"]
+    for kind, first in (("word", " "), ("bpe", " "), ("char", "")):
+        tokenizer = Tokenizer.train(texts, kind=kind)
+        spelled = "".join(tokenizer.spelling[i] for i in tokenizer.encode(texts[0]).ids)
+        assert spelled == first + texts[0]
+        assert tokenizer.spelling[:4] == ["", "\ufffd" if kind != "word" else " \ufffd", "", ""]
 
 
 def test_the_space_of_a_character_tokenizer_goes_with_the_next_word() -> None:
