@@ -149,3 +149,10 @@ def test_copying_is_no_translation(shared_data: Path) -> None:
     corpus = read_parallel(folder / "val.de", folder / "val.en")
     copied = bleu(copy_source(corpus), [example.references for example in corpus])
     assert 0 < copied.value < 5
+
+
+def test_the_interval_of_a_share_is_that_of_the_binomial_distribution() -> None:
+    right, count = 300, 400
+    score = exact_match(["a"] * right + ["b"] * (count - right), ["a"] * count)
+    half = 196 * math.sqrt(0.75 * 0.25 / count)
+    assert score.interval == pytest.approx((75 - half, 75 + half), abs=0.5)
