@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
@@ -15,7 +16,7 @@ from regard.decoding.hypothesis import Hypothesis, Listener, Trail
 from regard.decoding.rules import Rules
 from regard.decoding.sample import follow, likeliest, sampler
 from regard.decoding.settings import DecodingSettings
-from regard.decoding.walk import Walk
+from regard.decoding.walk import Desk, Walk
 from regard.models import EncoderDecoder, LanguageModel, Memory
 from regard.text import BOS
 
@@ -57,6 +58,7 @@ def decode(
     per_example = settings.beam if settings.method == "beam" else settings.n_best
     order = source_lengths.argsort(descending=True, stable=True)
     batches = torch.split(order, max(1, settings.rows // per_example))
+    local = threading.local()
 
     @torch.inference_mode()  # which threads do not inherit
     def answer(indices: Tensor) -> list[list[Hypothesis]]:
@@ -72,6 +74,7 @@ def decode(
             source_lengths=lengths,
             prefix=[prefix[i] for i in places] if prefix else None,
             listener=_at(places, listener),
+            desk=local.__dict__.setdefault("desk", Desk()),
         )
 
     with _evaluating(model):
@@ -95,10 +98,12 @@ def search(
     source_lengths: Tensor,
     prefix: Prefixes | None = None,
     listener: Listener | None = None,
+    desk: Desk | None = None,
 ) -> list[list[Hypothesis]]:
     """Decode one batch from its memory, which may have been changed (words knocked out).
 
-    The model must be in evaluation mode. Otherwise as `decode`.
+    The model must be in evaluation mode. `desk` is one that an earlier batch of this thread wrote on.
+    Otherwise as `decode`.
     """
     example = torch.arange(memory.batch, device=source_lengths.device)
     example = example.repeat_interleave(_begun(settings))
@@ -108,7 +113,7 @@ def search(
     least = torch.full_like(limit, settings.min_length)
     rules = Rules.of(settings, limit, least=least, prefix=prefix).select(example)
     trail = Trail.empty(example, memory.mask.shape[1])
-    walk = Walk(model, model.start(memory).select(example), memory)
+    walk = Walk(model, model.start(memory).select(example), memory, desk or Desk())
     return _answers(walk, rules, trail, settings, source_lengths, model.reading, listener)
 
 
