@@ -30,17 +30,18 @@ def log_normalizer(logits: Tensor) -> tuple[Tensor, Tensor | None]:
     """`logsumexp` of each row of `(rows, vocab)`: what a logit is reduced by to a log-probability.
 
     Returns:
-        It, `(rows)`, and peaks that make `largest` faster, `(rows, blocks)`.
+        It, `(rows)`, and the peaks of each row's blocks, `(rows, blocks)`, for `largest`; `None` where
+        nothing is compiled.
     """
     if not _compiles(logits):
         return logits.logsumexp(-1), None
     found = np.empty(len(logits), np.float32)
-    peaks = _room_for_peaks(logits)
+    peaks = np.empty((len(logits), -(-logits.shape[1] // BLOCK)), np.float32)
     call(_log_sums, logits.numpy(), found, peaks)
     return torch.from_numpy(found), torch.from_numpy(peaks)
 
 
-def largest(scores: Tensor, count: int, peaks: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def largest(scores: Tensor, count: int, peaks: Tensor | None) -> tuple[Tensor, Tensor]:
     """The `count` largest of each row of `(rows, vocab)`, in descending order, and their places.
 
     Among equals those of smaller places come first. A row with fewer scores above -inf ends in places
@@ -49,23 +50,16 @@ def largest(scores: Tensor, count: int, peaks: Tensor | None = None) -> tuple[Te
     Args:
         scores: searched.
         count: at most `vocab`.
-        peaks: what `log_normalizer` gave with the normaliser; overwritten. Scores may be smaller than
-            they were then, none may be larger.
+        peaks: what `log_normalizer` gave with the normaliser of these scores; overwritten. They may have
+            become smaller since, none may be larger.
     """
-    if not _compiles(scores):
+    if peaks is None:
         found = scores.topk(count)
         return found.values, found.indices
-    if peaks is None:
-        peaks = torch.from_numpy(_room_for_peaks(scores))
-        call(_find_peaks, scores.numpy(), peaks.numpy())
     values = np.empty((len(scores), count), np.float32)
     places = np.zeros((len(scores), count), np.int64)
     call(_largest, scores.numpy(), peaks.numpy(), values, places)
     return torch.from_numpy(values), torch.from_numpy(places)
-
-
-def _room_for_peaks(scores: Tensor) -> np.ndarray:
-    return np.empty((len(scores), -(-scores.shape[1] // BLOCK)), np.float32)
 
 
 def _compiles(scores: Tensor) -> bool:
@@ -89,13 +83,6 @@ def _peaks_of(row, out):
         out[b] = peak
         most = larger(most, peak)
     return most
-
-
-@compiled
-def _find_peaks(scores, peaks):
-    wide_vectors()
-    for r in range(scores.shape[0]):
-        _peaks_of(scores[r], peaks[r])
 
 
 @compiled

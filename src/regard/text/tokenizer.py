@@ -80,7 +80,7 @@ class Tokenizer:
         self.normalizer = normalizer
         self._backend = backend
         backend.encode_special_tokens = True  # "</s>" in a text is four characters, not an end
-        self._pieces = [str(backend.id_to_token(i)) for i in range(backend.get_vocab_size())]
+        self._pieces = tuple(str(backend.id_to_token(i)) for i in range(backend.get_vocab_size()))
 
     @classmethod
     def train(
@@ -133,9 +133,9 @@ class Tokenizer:
         return f"Tokenizer(kind={self.kind!r}, size={len(self)})"
 
     @property
-    def vocabulary(self) -> list[str]:
+    def vocabulary(self) -> tuple[str, ...]:
         """Every entry, in order of its id."""
-        return list(self._pieces)
+        return self._pieces
 
     @property
     def spelling(self) -> list[str]:
