@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import settings
 
 # Nothing is timed in the tests: a busy machine is no failure. The same examples every time, so that a
@@ -16,6 +17,9 @@ from hypothesis import settings
 settings.register_profile("regard", deadline=None, derandomize=True)
 settings.register_profile("fuzz", deadline=None, max_examples=1000)
 settings.load_profile("regard")
+
+if not torch.cuda.is_available():  # kernels for a GPU are interpreted; read when triton is imported
+    os.environ["TRITON_INTERPRET"] = "1"
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
-from regard.attention.kernels import onepass, tiles
+from regard.attention.kernels import onepass, operators, tiles
 from regard.attention.normalizers import Softmax
 from regard.attention.problem import make_problem
-from regard.attention.scores import ScaledDot
+from regard.attention.scores import DotScore, ScaledDot
 
 EVERYTHING = (("entropy",), ("topk", 5), ("pool", 7, 3), ("received",))
 
@@ -29,17 +31,60 @@ def small_tiles(monkeypatch):
         monkeypatch.setattr(tiles, name, size)
 
 
+@pytest.fixture
+def gpu(monkeypatch, lab):
+    """`lab.run` on a GPU, or where there is none in Triton's interpreter, on ordinary memory."""
+    pytest.importorskip("triton")
+    from regard.attention.kernels import gpu
+
+    if torch.cuda.is_available():
+        monkeypatch.setattr(lab, "device", "cuda")
+        return
+    from triton.runtime import interpreter
+
+    def create_dot(self, a, b, *others, plain=interpreter.InterpreterBuilder.create_dot):
+        return plain(self, widened(a), widened(b), *others)
+
+    def widened(handle):
+        """The interpreter keeps bfloat16 as words, and would multiply those."""
+        if not handle.dtype.is_bf16():
+            return handle
+        numbers = (handle.data.astype(np.uint32) << 16).view(np.float32)
+        return interpreter.TensorHandle(numbers, interpreter.tl.float32)
+
+    monkeypatch.setattr(interpreter.InterpreterBuilder, "create_dot", create_dot)
+    monkeypatch.setattr(operators, "attend", gpu.attend)
+    monkeypatch.setattr(onepass, "_computable", lambda problem, asked: fits_anywhere(problem))
+
+
+def fits_anywhere(problem):
+    return isinstance(problem.score, DotScore)
+
+
+@pytest.fixture(params=["processor", "gpu"])
+def device(request):
+    """Both of the devices that have a kernel."""
+    if request.param == "gpu":
+        request.getfixturevalue("gpu")
+    return request.param
+
+
 def problem(query, key, value, *, score=None, mask=None, bias=None):
     return make_problem(
         query, key, value, score=score or ScaledDot(), normalizer=Softmax(), mask=mask, bias=bias
     )
 
 
-def run(*arrays, statistics=EVERYTHING, dropout=0.0, seed=0, **settings):
+def run(lab, *arrays, statistics=EVERYTHING, dropout=0.0, seed=0, **settings):
     """Output and statistics by the kernel, which must accept the problem."""
+    if lab.device:
+        arrays = [x.to(lab.device) for x in arrays]
     given = problem(*arrays, **settings)
     assert onepass.fits(given, statistics)
     output, found = onepass.one_pass(given, statistics, dropout=dropout, seed=seed)
+    if lab.device:
+        at_home = lambda x: x.cpu() if isinstance(x, torch.Tensor) else tuple(map(at_home, x))  # noqa: E731
+        return output.cpu(), {which: at_home(answer) for which, answer in found.items()}
     return output, found
 
 
@@ -97,6 +142,8 @@ def check(output, found, weights, value, tolerance=2e-6):
 @pytest.fixture(scope="session")
 def lab():
     """The helpers of this folder; with pytest's import mode tests cannot import each other."""
-    return SimpleNamespace(
-        everything=EVERYTHING, problem=problem, run=run, dense=dense, gap=gap, check=check
+    lab = SimpleNamespace(
+        everything=EVERYTHING, problem=problem, dense=dense, gap=gap, check=check, device=None
     )
+    lab.run = partial(run, lab)
+    return lab

@@ -49,7 +49,7 @@ def allowed(mask, lab, q, k, v):
 
 @pytest.mark.parametrize("name", MASKS)
 @pytest.mark.parametrize("small", [True, False])
-def test_every_mask(lab, name, small, request):
+def test_every_mask(lab, device, name, small, request):
     if small:
         request.getfixturevalue("small_tiles")
     q, k, v = arrays()
@@ -58,9 +58,16 @@ def test_every_mask(lab, name, small, request):
 
 
 @pytest.mark.parametrize("features", [1, 32, 53, 256])
-@pytest.mark.parametrize("lengths", [(1, 1), (1, 67), (67, 1), (59, 131), (300, 700)])
-def test_sizes_that_fill_no_tile(lab, features, lengths):
+@pytest.mark.parametrize("lengths", [(1, 1), (1, 67), (67, 1), (131, 67), (67, 131)])
+def test_sizes_that_fill_no_tile(lab, device, features, lengths):
     q, k, v = arrays(1, 1, 3, 1, *lengths, features, 7)
+    output, found = lab.run(q, k, v)
+    lab.check(output, found, lab.dense(q, k), v)
+
+
+@pytest.mark.parametrize("features", [1, 32, 53, 256])
+def test_several_tiles_of_full_size(lab, features):
+    q, k, v = arrays(1, 1, 3, 1, 300, 700, features, 7)
     output, found = lab.run(q, k, v)
     lab.check(output, found, lab.dense(q, k), v)
 
@@ -80,7 +87,7 @@ def test_numpy_gives_the_same_bits_as_torch(lab):
     assert (also["entropy",] == found["entropy",].numpy()).all()
 
 
-def test_strided_and_broadcast_arrays(lab, small_tiles):
+def test_strided_and_broadcast_arrays(lab, device, small_tiles):
     q, k, v = arrays(3, 2, 4, 2, 37, 41, 16, 16)
     turned = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in (q, k, v)]
     turned[0] = torch.stack((turned[0], turned[0]), -1)[..., 0]  # features that lie apart
@@ -90,10 +97,10 @@ def test_strided_and_broadcast_arrays(lab, small_tiles):
 
 
 @pytest.mark.parametrize("small", [True, False])
-def test_biases(lab, small, monkeypatch, request):
+def test_biases(lab, device, small, monkeypatch, request):
     if small:
         request.getfixturevalue("small_tiles")
-        monkeypatch.setattr(onepass, "PIECE_BYTES", 2**14)  # several pieces
+        monkeypatch.setattr(onepass, "PIECE_BYTES", 2**16)  # several pieces
     q, k, v = arrays()
     bias = torch.randn(1, 6, 43, 61)
     bias[..., 5] = -math.inf
@@ -106,7 +113,7 @@ def test_biases(lab, small, monkeypatch, request):
     lab.check(output, found, lab.dense(q, k, MASKS["array"], tile), v)
 
 
-def test_infinite_bias_takes_all(lab):
+def test_infinite_bias_takes_all(lab, device):
     q, k, v = arrays()
     bias = torch.zeros(43, 61)
     bias[:, 3] = bias[:20, 7] = math.inf
@@ -118,7 +125,7 @@ def test_infinite_bias_takes_all(lab):
 
 
 @pytest.mark.parametrize("size", [30.0, 1e4])
-def test_extreme_scores(lab, size, small_tiles):
+def test_extreme_scores(lab, device, size, small_tiles):
     q, k, v = arrays(4)
     output, found = lab.run(q * size, k, v)
     weights = lab.dense(q * size, k)
@@ -129,7 +136,7 @@ def test_extreme_scores(lab, size, small_tiles):
     assert (total - 43).abs().max() < 43 * spacing
 
 
-def test_a_row_that_sees_nothing_is_zero(lab, small_tiles):
+def test_a_row_that_sees_nothing_is_zero(lab, device, small_tiles):
     q, k, v = arrays()
     seen = torch.rand(2, 6, 43, 61) > 0.3
     seen[0, :, 11] = seen[1, 2] = False

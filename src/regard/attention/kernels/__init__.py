@@ -1,8 +1,8 @@
 """Fast paths, each tested against the tile-by-tile twin (`problem.Problem`).
 
 Every function answers `None` where no fast path fits the problem, and the caller falls back to
-tiles. Two of them, both for softmax on a processor: the compiled kernel that computes output and
-statistics in one pass (`onepass`, `docs/kernel.md`), and torch's flash kernel (`flash`).
+tiles. Two of them, both for softmax: the compiled kernels that compute output and statistics together
+(`onepass`, on a processor or a GPU; `docs/kernel.md`), and torch's flash kernel (`flash`).
 """
 
 from __future__ import annotations

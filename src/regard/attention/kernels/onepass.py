@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any
 
 import array_api_compat as compat
@@ -48,14 +49,14 @@ class Piece:
 
 
 def fits(problem: Problem, statistics: tuple[Statistic, ...] = ()) -> bool:
-    """Whether the kernel can answer: softmax, a score it has, float32 or bfloat16, a processor."""
+    """Whether a kernel can answer: softmax, a score and a type it has, a processor or an NVIDIA GPU."""
     grid, arrays = problem.grid, (problem.query, problem.key, problem.value)
     return (
         isinstance(problem.normalizer, Softmax)
         and isinstance(problem.score, DotScore | AdditiveScore)
         and (problem.poison is None or not concrete(problem.query))
         and len({a.dtype for a in arrays}) == 1
-        and _known_type(problem.query)
+        and _computable(problem, statistics)
         and min(grid.batch, grid.heads, grid.queries, grid.keys, problem.query.shape[-1]) > 0
         and all(_known(which, grid.keys) for which in statistics)
         and not _learns(problem.bias)
@@ -120,12 +121,16 @@ def _run_numpy(
     return results._replace(output=results.output.view(np.float32))
 
 
-def _known_type(query: Array) -> bool:
-    """float32, or in torch bfloat16, that a processor can read now."""
-    if compat.is_torch_array(query):
-        kind = str(query.dtype)
-        return bool(query.device.type == "cpu") and kind in ("torch.float32", "torch.bfloat16")
-    return bool(compat.is_numpy_array(query) and query.dtype == np.float32)
+def _computable(problem: Problem, statistics: tuple[Statistic, ...]) -> bool:
+    """float32, or in torch bfloat16, on a processor; what `gpu` says on a GPU."""
+    query = problem.query
+    if not compat.is_torch_array(query):
+        return bool(compat.is_numpy_array(query) and query.dtype == np.float32)
+    if query.device.type == "cuda" and find_spec("triton"):
+        from regard.attention.kernels import gpu
+
+        return gpu.fits(problem, statistics)
+    return query.device.type == "cpu" and str(query.dtype) in ("torch.float32", "torch.bfloat16")
 
 
 def _known(which: Statistic, keys: int) -> bool:
@@ -183,7 +188,7 @@ def _pieces(problem: Problem) -> Iterator[Piece]:
     ranges = None if mask is None else mask.intervals(grid)
     by_tile = mask if ranges is None else None
     if ranges is None:
-        none = xp.zeros((1, 1, 1), dtype=xp.int64)
+        none = xp.zeros((1, 1, 1), dtype=xp.int64, device=grid.device)
         ranges = (none, none + grid.keys)
     low, high = (
         xp.astype(xp.broadcast_to(end, (*end.shape[:2], grid.queries)), xp.int64) for end in ranges

@@ -62,6 +62,13 @@ def attend(
     return from_words(first, value.dtype), *(torch.from_numpy(x) for x in others)  # type: ignore[return-value]
 
 
+@attend.register_kernel("cuda")
+def _(*given):
+    from regard.attention.kernels import gpu
+
+    return gpu.attend(*given)
+
+
 @attend.register_fake
 def _(
     query, key, value, low, high, direction, allowed, bias, scale, dropout, seed, first_row,
@@ -102,6 +109,13 @@ def attend_backward(
     of_query, of_key, of_value, of_direction = (torch.from_numpy(x) for x in slopes)
     kind = query.dtype
     return of_query.to(kind), of_key.to(kind), of_value.to(kind), of_direction
+
+
+@attend_backward.register_kernel("cuda")
+def _(*given):
+    from regard.attention.kernels import gpu
+
+    return gpu.attend_backward(*given)
 
 
 @attend_backward.register_fake
