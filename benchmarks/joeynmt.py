@@ -8,7 +8,9 @@ JoeyNMT lives in an environment of its own::
     python -m benchmarks.joeynmt --joeynmt joey/bin/python
 
 Both train on Multi30k de-en from a random start for a few updates, by turns, and both then write 1,000
-captions with beam 5, every hypothesis exactly 15 tokens long, so that neither gains by stopping early.
+captions with beam 5: 15 tokens and then an end, so that neither gains by stopping early. These are 16 steps
+of the network, which is what JoeyNMT's `max_output_length` counts; here `max_length` does not count the end.
+(A beam of JoeyNMT's that does not take the end at the last step is cut there, after as many.)
 Target tokens a second, padding not counted; medians of the repetitions; ratios above 1 are in our favour.
 """
 
@@ -153,7 +155,7 @@ def joey_config(kind: str, folder: Path) -> Path:
             "batch_size": 4096,
             "batch_type": "token",
             "min_output_length": LENGTH,
-            "max_output_length": LENGTH,
+            "max_output_length": LENGTH + 1,
             "eval_metrics": ["bleu"],
         },
         "training": {
