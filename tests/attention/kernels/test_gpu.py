@@ -96,6 +96,27 @@ def test_one_statistic_without_values(lab, gpu, asked):
     assert all(torch.equal(x, y) for x, y in pairs)
 
 
+NOTHING = {"entropy": False, "top": 0, "query_block": 0, "key_block": 0, "received": False}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="calls the passes with ordinary memory")
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"entropy": True}, {"top": 3}, {"query_block": 9, "key_block": 300}, {"received": True}],
+)
+def test_the_operator_gets_what_it_promises(lab, gpu, asked):
+    """Shapes and types, empty where nothing was asked, as on a processor."""
+    from regard.attention.kernels import gpu
+
+    q, k, v = arrays()
+    low = torch.zeros(1, 1, 70, dtype=torch.int64)
+    settings = (low, low + 131, None, None, None, 0.2, 0.0, 0, 40)
+    found = gpu.attend(q, k, v, *settings, *(NOTHING | asked).values())
+    expected = torch.ops.regard.attend(q, k, v, *settings, *(NOTHING | asked).values())
+    assert [(x.shape, x.dtype) for x in found] == [(x.shape, x.dtype) for x in expected]
+    assert all(lab.gap(x, y) < 3e-6 for x, y in zip(found, expected, strict=True))
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.25])
 @pytest.mark.parametrize("masked", ["range", "allowed", "bias"])
 def test_gradients_are_those_of_a_processor(lab, dropout, masked, monkeypatch):
