@@ -39,6 +39,22 @@ def test_one_map(cross, view, tmp_path):
     compare(figure.draw(cross, view=view), view, tmp_path)
 
 
+def test_the_tokens_of_several_heads_stand_above_and_beside_them_all(cross):
+    maps = [axes for axes in figure.draw(cross, view="heads").axes if "head" in axes.get_xlabel()]
+    above = [[label.get_text() for label in axes.get_xticklabels()] for axes in maps]
+    beside = [[label.get_text() for label in axes.get_yticklabels()] for axes in maps]
+    height = [axes.get_position().y0 for axes in maps]
+    left = [axes.get_position().x0 for axes in maps]
+    assert [axes.get_xlabel() for axes in maps] == ["head 1", "head 2", "head 3"]
+    assert all(
+        ("klettert" in labels) == (y == max(height))
+        for labels, y in zip(above, height, strict=True)
+    )
+    assert all(
+        ("climbs" in labels) == (x == min(left)) for labels, x in zip(beside, left, strict=True)
+    )
+
+
 def test_layers(layers, tmp_path):
     compare(figure.draw(layers), "layers", tmp_path)
 

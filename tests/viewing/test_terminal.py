@@ -112,6 +112,7 @@ def test_a_summary_is_shown_in_blocks(weights):
     )
     text = printed(record)
     assert "each cell: the largest weight" in text
+    assert re.fullmatch(r" {18}1 +300", text.rstrip().splitlines()[-1])  # the ruler
     assert len(text.splitlines()) < 45
 
 

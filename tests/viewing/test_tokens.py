@@ -23,6 +23,7 @@ def test_pieces_of_a_word_merge_and_signs_stand_alone(source):
         ("e\u0301a b", [0, 0, 0, -1, 1]),
         ("नमस्ते", [0, 0, 0, 0, 0, 0]),
         ("北京!", [0, 1, 2]),
+        ("a一鿿b", [0, 1, 2, 3]),  # the first and the last of their block
         ("北\u0301京", [0, 0, 1]),
         ("a...b", [0, 1, 1, 1, 2]),
         ("\u0301a", [0, 1]),
