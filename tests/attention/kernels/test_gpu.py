@@ -13,10 +13,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import regard
 from regard.attention.kernels import operators
 from regard.attention.kernels.tiles import cut
+from regard.attention.masks import as_mask
 
 pytest.importorskip("triton")
 
@@ -82,6 +85,39 @@ def test_lists_of_every_length(lab, gpu, k, kind):
     assert all(len(set(row.tolist())) == k for row in places[0, 0])
     assert places.min() >= 0
     assert places.max() < 111
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_shape(lab, gpu, data):
+    whole = st.integers
+    key_heads, group = data.draw(whole(1, 2)), data.draw(whole(1, 3))
+    queries, keys = data.draw(whole(1, 150)), data.draw(whole(1, 150))
+    widths = data.draw(whole(1, 40)), data.draw(whole(1, 40))
+    generator = torch.Generator().manual_seed(data.draw(whole(0, 99)))
+    q, k, v = (
+        torch.randn(1, heads, length, width, generator=generator)
+        for heads, length, width in (
+            (key_heads * group, queries, widths[0]), (key_heads, keys, widths[0]), (key_heads, keys, widths[1]),
+        )
+    )  # fmt: skip
+    low = data.draw(st.lists(whole(0, keys), min_size=queries, max_size=queries))
+    high = data.draw(st.lists(whole(0, keys), min_size=queries, max_size=queries))
+    place = torch.arange(keys)
+    seen = (place >= torch.tensor(low)[:, None]) & (place < torch.tensor(high)[:, None])
+    masks = {
+        None: None,
+        "causal": regard.causal(),
+        "window": regard.window(low[0], high[0]),
+        "any": seen,
+    }
+    mask = masks[data.draw(st.sampled_from(list(masks)))]
+    output, found = lab.run(q, k, v, mask=mask)
+    allowed = None
+    if mask is not None:
+        grid = lab.problem(q, k, v).grid
+        allowed = as_mask(mask).tile(grid, slice(0, queries), slice(0, keys))
+    lab.check(output, found, lab.dense(q, k, allowed), v)
 
 
 @pytest.mark.parametrize("asked", [("received",), ("entropy",), ("topk", 3), ("pool", 2, 3)])
