@@ -138,6 +138,7 @@ def test_a_mask_of_three_axes_is_for_each_example_when_there_are_no_heads(rng):
         (lambda: local(np.zeros((1, 6)), 2), r"local got centres of shape \(1, 6\)"),
         (lambda: regard.padding([1, 2, 3]), r"padding got 3 lengths for a batch of 2"),
         (lambda: regard.padding([7, 8]), r"padding got a length of 8 where there are 7 positions"),
+        (lambda: regard.padding([0, 8]), r"padding got a length of 8 where there are 7 positions"),
         (
             lambda: regard.padding([-1, 2]),
             r"padding got a length of -1 where there are 7 positions",

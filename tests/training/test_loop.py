@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from pathlib import Path
 from types import ModuleType
 
@@ -12,8 +13,9 @@ import torch
 from torch import nn
 
 from regard.errors import ModelFolderError, TrainingError
-from regard.training import Batch, History, Loss, fit, load_weights
+from regard.training import Batch, History, Interrupted, Loss, fit, load_weights
 from regard.training.checkpoint import LAST, WEIGHTS, read_run
+from regard.training.interrupt import Interruption
 
 
 def numbers(history: History) -> list[dict[str, float]]:
@@ -32,6 +34,51 @@ def test_learns_and_records_every_stretch(toy: ModuleType, tmp_path: Path) -> No
     assert best["valid_accuracy"] > 0.85
     lines = (tmp_path / "history.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == history.records
+
+
+def test_the_loss_of_a_stretch_is_the_mean_since_the_record_before(toy: ModuleType) -> None:
+    seen: list[tuple[float, int]] = []
+
+    def noted(model: nn.Module, batch: Batch) -> Loss:
+        loss = toy.loss(model, batch)
+        seen.append((float(loss.value.detach()), loss.count))
+        return loss
+
+    settings = toy.SETTINGS
+    history = fit(toy.Toy(), noted, toy.batches, settings=settings, validate=toy.validate)
+    records = [record for record in history if "train_loss" in record]
+    ends = [0, *(record["step"] for record in records)]
+    batches = math.ceil(toy.COUNT / toy.BATCH)  # odd: the last update of an epoch has one
+    updates = math.ceil(batches / settings.accumulate)
+    calls = [step // updates * batches + step % updates * settings.accumulate for step in ends]
+    assert len(records) > 2
+    for record, start, stop in zip(records, calls, calls[1:], strict=False):
+        total, targets = (sum(column) for column in zip(*seen[start:stop], strict=True))
+        assert record["train_loss"] == pytest.approx(total / targets, rel=1e-6)
+
+
+def test_a_signal_stops_a_validation_where_it_is(toy: ModuleType, tmp_path: Path) -> None:
+    beyond = []
+
+    def asked(model: nn.Module) -> dict[str, float]:
+        signal.raise_signal(signal.SIGTERM)
+        beyond.append(True)
+        return {"accuracy": 1.0}
+
+    with pytest.raises(Interrupted) as stopped:
+        fit(toy.Toy(), toy.loss, toy.batches, settings=toy.SETTINGS, validate=asked, out=tmp_path)
+    assert stopped.value.signal == signal.SIGTERM
+    assert not beyond
+
+
+def test_elsewhere_the_first_signal_is_noted_and_the_second_acts() -> None:
+    with Interruption() as interruption:
+        with interruption.at_once():
+            pass
+        signal.raise_signal(signal.SIGINT)
+        assert interruption.signal == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_best_weights_are_the_averaged_ones_that_were_measured(
