@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import regard
 from regard.api import Classifier, Generator, Model, Picker, Translator, Writer
+from regard.api.classification import _labels
 from regard.data import Example, dates
 from regard.decoding import DecodingSettings
 from regard.errors import DataError, InputError
@@ -179,6 +181,38 @@ def test_perplexity_of_word_frequencies_by_hand(generator: Generator) -> None:
     total = size + len(ids) + 1
     nats = [-np.log(seen[index] / total) for index in (*ids, 3)]
     assert found.baselines["word frequencies"][0].value == pytest.approx(np.exp(np.mean(nats)))
+
+
+def test_perplexity_and_loss_of_a_language_model_by_its_probabilities(generator: Generator) -> None:
+    texts, nats = ["red gold", "blue and grey is good"], []
+    generator.network.eval()
+    for text in texts:
+        ids = torch.tensor([[2, *generator.tokenizer.encode(text).ids, 3]])
+        with torch.no_grad():
+            logits = generator.network(ids[:, :-1], torch.tensor([ids.shape[1] - 1])).logits
+        nats += (-logits[0].log_softmax(-1))[range(ids.shape[1] - 1), ids[0, 1:]].tolist()
+    examples = [Example(text) for text in texts]
+    (score,) = generator.evaluate(examples).scores
+    assert score.value == pytest.approx(np.exp(np.mean(nats)), rel=1e-5)
+    found = generator.validator(examples)(generator.network)
+    assert found == pytest.approx({"loss": np.mean(nats), "perplexity": score.value}, rel=1e-5)
+
+
+def test_the_validation_loss_of_a_classifier_by_its_probabilities(classifier: Classifier) -> None:
+    texts, golds = ["red gold", "blue and grey is good", "pink"], ["yes", "no", "yes"]
+    answers = classifier.classify(texts)
+    nats = [
+        -np.log(answer.probabilities[gold]) for answer, gold in zip(answers, golds, strict=True)
+    ]
+    examples = [Example(text, labels=(gold,)) for text, gold in zip(texts, golds, strict=True)]
+    with torch.no_grad():
+        found = classifier.validator(examples)(classifier.network.eval())
+    assert found["loss"] == pytest.approx(np.mean(nats), rel=1e-5)
+
+
+def test_labels_that_are_numbers_come_first_in_their_order() -> None:
+    examples = [Example("x", labels=(label,)) for label in ("b", "10", "a", "9", "9")]
+    assert _labels(examples) == (["9", "10", "a", "b"], False)
 
 
 def test_a_label_that_training_never_saw_names_its_line(classifier: Classifier) -> None:
