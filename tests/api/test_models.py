@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from regard.api.classification import _labels
 from regard.data import Example, dates
 from regard.decoding import DecodingSettings
 from regard.errors import DataError, InputError
+from regard.training import Ragged
+from regard.training.batches import labelled_batch
 
 TEXTS = ["3. Mai 2018", "", "jeudi 4 juin 2020", "   "]
 
@@ -175,11 +178,12 @@ def test_every_figure_stands_beside_a_baseline(
 
 def test_perplexity_of_word_frequencies_by_hand(generator: Generator) -> None:
     train = [Example("red")]
-    found = generator.evaluate([Example("red")], train=train)
+    found = generator.evaluate([Example("red"), Example("red red")], train=train)
     size, ids = len(generator.tokenizer), generator.tokenizer.encode("red").ids
-    seen = {index: ids.count(index) + 1 for index in ids} | {3: 2}
+    more = generator.tokenizer.encode("red red").ids
+    assert len(more) > len(ids)  # one row is padded
     total = size + len(ids) + 1
-    nats = [-np.log(seen[index] / total) for index in (*ids, 3)]
+    nats = [-np.log((1 + [*ids, 3].count(index)) / total) for index in (*ids, 3, *more, 3)]
     assert found.baselines["word frequencies"][0].value == pytest.approx(np.exp(np.mean(nats)))
 
 
@@ -208,6 +212,17 @@ def test_the_validation_loss_of_a_classifier_by_its_probabilities(classifier: Cl
     with torch.no_grad():
         found = classifier.validator(examples)(classifier.network.eval())
     assert found["loss"] == pytest.approx(np.mean(nats), rel=1e-5)
+
+
+def test_the_smoothed_loss_of_several_labels_by_hand() -> None:
+    many = SimpleNamespace(several=True, labels=["a", "b"])
+    target = torch.tensor([[1.0, 0.0]])
+    batch = labelled_batch(Ragged([np.array([4])]), target, [0])
+    loss = Classifier._loss(many, torch.tensor([[2.0, -1.0]]), batch, 0.2)  # type: ignore[arg-type]
+    yes, no = 1 / (1 + np.exp(-2.0)), 1 / (1 + np.exp(1.0))
+    likely = 0.9 * np.log(yes) + 0.1 * np.log(1 - yes) + 0.1 * np.log(no) + 0.9 * np.log(1 - no)
+    assert float(loss.value) == pytest.approx(-likely / 2)
+    assert loss.count == 1
 
 
 def test_labels_that_are_numbers_come_first_in_their_order() -> None:

@@ -58,6 +58,19 @@ def test_files_and_standard_input_are_the_same(model: Path, tmp_path: Path) -> N
     assert call("translate", model, text="").stdout == ""
 
 
+def test_many_lines_are_answered_together_but_not_all(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from regard.cli import shared
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    sizes: list[int] = []
+    lines = [f"line {number}" for number in range(600)]
+    shared.answer_lines(iter(lines), lambda some: sizes.append(len(some)) or some, str.upper)
+    assert sizes == [256, 256, 88]
+    assert capsys.readouterr().out.splitlines() == [line.upper() for line in lines]
+
+
 def test_a_prompt_answers_each_line(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -103,7 +116,14 @@ def test_look_draws_in_the_terminal_and_to_files(model: Path, tmp_path: Path) ->
         assert call("look", model, "3. Mai 2018", "--out", tmp_path / name).exit_code == 0
         assert (tmp_path / name).stat().st_size > 1000
     other = call("look", model, "3. Mai", "--map", "encoder", "--layer", 1, "--head", 2)
-    assert "encoder 1" in other.stdout
+    assert other.exit_code == 0
+    assert "encoder 1 · head 2" in other.stdout
+    pictures = []
+    for head in ([], ["--head", 1], ["--head", 2]):
+        path = tmp_path / "head.png"
+        assert call("look", model, "3. Mai 2018", *head, "--out", path).exit_code == 0
+        pictures.append(path.read_bytes())
+    assert len(set(pictures)) == 3
 
 
 def test_evaluate_prints_figures_beside_the_baseline(model: Path, tmp_path: Path) -> None:
@@ -130,7 +150,11 @@ def test_evaluate_prints_figures_beside_the_baseline(model: Path, tmp_path: Path
         (["translate", "MODEL", "--set", "bean=3"], "did you mean 'beam'"),
         (["translate", "MODEL", "--set", "beam"], "expected name=value"),
         (["translate", "MODEL", "--n-best", "9", "--beam", "2"], "n_best=9 of beam=2"),
-        (["look", "MODEL", "x", "--map", "crass"], "no track 'crass'"),
+        (["look", "MODEL", "x", "--map", "crass"], "no map 'crass'; did you mean 'cross'?"),
+        (["look", "MODEL", "x", "--layer", "9"], "no layer 9 of map 'cross'; expected 1 to 2"),
+        (["look", "MODEL", "x", "--layer", "0"], "no layer 0 of map 'cross'; expected 1 to 2"),
+        (["look", "MODEL", "x", "--head", "3"], "no head 3; expected 1 to 2"),
+        (["look", "MODEL", "x", "--head", "2", "--out", "map.html"], "save a picture"),
         (["look", "MODEL", "x", "--out", "map.gif"], "map.gif"),
         (["evaluate", "MODEL", "--test", "one.txt"], "expected pairs"),
         (["train", "translation", "--train", "a", "b", "--out", "MODEL"], "--resume goes on"),

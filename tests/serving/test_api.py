@@ -167,7 +167,7 @@ def test_looking(client, models):
     told = answer(client, "/look", 422, text=TEXT, model="de-en", map="croos")
     assert "cross" in told["error"]
     told = answer(client, "/look", 422, text=TEXT, model="de-en", head=9)
-    assert told["error"] == "head 9 of 1; they are counted from 1"
+    assert told["error"] == "no head 9; expected 1 to 1"
 
 
 def test_an_empty_text_has_an_empty_answer(client):

@@ -37,12 +37,13 @@ def look(
     regard look runs/de-en "Ein Mann fährt Rad." --target "A man walks." --map encoder --layer 2
     """
     import regard
-    from regard.api.views import chosen
+    from regard.api.views import chosen, chosen_head
 
     loaded = regard.load(model)
     words = loaded.settings.text.tokenizer == "bpe" and not pieces
     record = chosen(loaded.look(text, target), name=map_, layer=layer, words=words)
+    heads = chosen_head(record, head)
     if out is None:
-        record.show(heads="mean" if head is None else head - 1)
+        record.show(heads=heads)
     else:
-        typer.echo(record.save(out), err=True)
+        typer.echo(record.save(out, **({} if head is None else {"heads": heads})), err=True)

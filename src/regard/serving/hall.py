@@ -20,7 +20,7 @@ from regard.api import (
 )
 from regard.api.answers import Reading
 from regard.api.load import load
-from regard.api.views import chosen
+from regard.api.views import chosen, chosen_head
 from regard.errors import InputError, nearest
 from regard.serving import messages as m
 from regard.serving.refusals import Refusal, too_long
@@ -329,9 +329,7 @@ def _look(name: str, model: Model, item: m.Look) -> m.Looked:
     text = _line(item.text)
     found = chosen(model.look(text, item.target), name=item.map, layer=item.layer, words=item.words)
     track = found.tracks[-1]
-    if item.head is not None and item.head > track.heads:
-        raise InputError(f"head {item.head} of {track.heads}; they are counted from 1")
-    weights = track.dense("mean" if item.head is None else item.head - 1)
+    weights = track.dense(chosen_head(found, item.head))
     queries, keys = found.queries(track), found.keys(track)
     return m.Looked(
         model=name,

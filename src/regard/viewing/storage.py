@@ -38,7 +38,10 @@ def save(record: AttentionRecord, path: Path, options: Mapping[str, Any]) -> Pat
 
         return figure.write(figure.draw(record, **options), path)
     if options:
-        raise SettingsError(f"{suffix} takes no options, got {', '.join(options)}")
+        raise SettingsError(
+            f"{suffix} keeps everything and takes no options, got {', '.join(options)}; save a picture "
+            f"({', '.join(_PICTURES)}), or all of it"
+        )
     with written_whole(path) as unfinished:
         if suffix == ".html":
             from regard.viewing import page
