@@ -35,8 +35,6 @@ def small_tiles(monkeypatch):
 def gpu(monkeypatch, lab):
     """`lab.run` on a GPU, or where there is none in Triton's interpreter, on ordinary memory."""
     pytest.importorskip("triton")
-    from regard.attention.kernels import gpu
-
     if torch.cuda.is_available():
         monkeypatch.setattr(lab, "device", "cuda")
         return
@@ -53,7 +51,7 @@ def gpu(monkeypatch, lab):
         return interpreter.TensorHandle(numbers, interpreter.tl.float32)
 
     monkeypatch.setattr(interpreter.InterpreterBuilder, "create_dot", create_dot)
-    monkeypatch.setattr(operators, "attend", gpu.attend)
+    monkeypatch.setattr(operators, "attend", operators.attend_on_gpu)
     monkeypatch.setattr(onepass, "_computable", lambda problem, asked: fits_anywhere(problem))
 
 

@@ -142,12 +142,10 @@ NOTHING = {"entropy": False, "top": 0, "query_block": 0, "key_block": 0, "receiv
 )
 def test_the_operator_gets_what_it_promises(lab, gpu, asked):
     """Shapes and types, empty where nothing was asked, as on a processor."""
-    from regard.attention.kernels import gpu
-
     q, k, v = arrays()
     low = torch.zeros(1, 1, 70, dtype=torch.int64)
     settings = (low, low + 131, None, None, None, 0.2, 0.0, 0, 40)
-    found = gpu.attend(q, k, v, *settings, *(NOTHING | asked).values())
+    found = operators.attend_on_gpu(q, k, v, *settings, *(NOTHING | asked).values())
     expected = torch.ops.regard.attend(q, k, v, *settings, *(NOTHING | asked).values())
     assert [(x.shape, x.dtype) for x in found] == [(x.shape, x.dtype) for x in expected]
     assert all(lab.gap(x, y) < 3e-6 for x, y in zip(found, expected, strict=True))
@@ -171,7 +169,7 @@ def test_gradients_are_those_of_a_processor(lab, dropout, masked, monkeypatch):
     of_rows = torch.randn(2, 6, 70), torch.randn(2, 6, 70)
     given = (q, k, v, *settings, torch.randn(2, 6, 70, 20), lse, *of_rows)
     expected = operators.attend_backward(*given)[:3]
-    found = gpu.attend_backward(*given)[:3]
+    found = operators.attend_backward_on_gpu(*given)[:3]
     for ours, theirs in zip(found, expected, strict=True):
         assert lab.gap(ours, theirs) < 2e-5 * float(theirs.abs().max())
 
@@ -253,7 +251,7 @@ def test_nothing_stays_behind_on_the_host(settings, monkeypatch):
 
     launched = Launched()
     monkeypatch.setattr(gpu, "triton_passes", SimpleNamespace(forward=launched, pooled=launched))
-    monkeypatch.setattr(operators, "attend", gpu.attend)
+    monkeypatch.setattr(operators, "attend", operators.attend_on_gpu)
     monkeypatch.setattr(onepass, "_computable", lambda problem, asked: True)
     monkeypatch.setattr(problem, "_take_out", lambda *arrays: (*arrays, None))  # looks at values
     q, k, v = (x.to("meta") for x in arrays(torch.float16, queries=700, keys=700))
@@ -265,7 +263,7 @@ def test_nothing_stays_behind_on_the_host(settings, monkeypatch):
     low = torch.zeros(1, 1, 700, dtype=torch.int64, device="meta")
     of_rows = q.new_zeros(2, 6, 700, dtype=torch.float32)
     given = (q, k, v, low, low, None, None, None, 1.0, settings.get("dropout", 0.0), 0, 0)
-    slopes = gpu.attend_backward(*given, output, of_rows, of_rows, of_rows)
+    slopes = operators.attend_backward_on_gpu(*given, output, of_rows, of_rows, of_rows)
     assert {x.device.type for x in slopes} == {"meta"}
 
 
@@ -291,6 +289,7 @@ import torch
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from regard.attention.kernels import gpu
+from regard.attention.kernels.operators import attend_on_gpu
 
 COMPILED = []
 
@@ -339,8 +338,8 @@ for kind, queries, width, masked in (
         allowed, dropout = torch.ones(1, 1, queries, 300, dtype=torch.bool), 0.7
         bias = torch.zeros(1, 1, queries, 300)
     settings = (low, low + 300, None, allowed, bias, 0.1, dropout, 0, 0)
-    gpu.attend(query, key, key, *settings, True, 8, 5, 79 if masked else 300, True)
-    gpu.attend(query, key, key[..., :0], *settings, False, 0, 0, 0, False)
+    attend_on_gpu(query, key, key, *settings, True, 8, 5, 79 if masked else 300, True)
+    attend_on_gpu(query, key, key[..., :0], *settings, False, 0, 0, 0, False)
 assert len(COMPILED) == 15, len(COMPILED)
 assert max(COMPILED) <= 99 * 1024, COMPILED  # what the smallest of these has for a program
 print("compiled")

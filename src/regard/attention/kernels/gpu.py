@@ -1,4 +1,4 @@
-"""The operators of `operators.py` on an NVIDIA GPU: the passes of `triton_passes.py`.
+"""What `engine.py` is to a processor, for an NVIDIA GPU: memory and plans around `triton_passes.py`.
 
 Torch keeps memory and order there, and Triton compiles: a second or so for each kind of tile, kept on
 disk. The backward pass is made of torch's own products, a few rows at a time.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,12 +20,13 @@ from torch import Tensor
 from regard.attention import noise
 from regard.attention.arrays import grouped_matmul, split_rows
 from regard.attention.kernels import Statistic, tiles, triton_passes
+from regard.attention.kernels.engine import Asked, Settings
 from regard.attention.kernels.forward import LARGEST, LN2
 from regard.attention.kernels.tiles import cut
 from regard.attention.problem import Problem
 from regard.attention.scores import DotScore
 
-__all__ = ["attend", "attend_backward", "fits"]
+__all__ = ["attend", "backward", "fits"]
 
 KINDS = torch.float32, torch.bfloat16, torch.float16
 
@@ -62,22 +63,20 @@ def fits(problem: Problem, statistics: tuple[Statistic, ...]) -> bool:
     )
 
 
-def attend(
-    query: Tensor, key: Tensor, value: Tensor, low: Tensor, high: Tensor,
-    direction: Tensor | None, allowed: Tensor | None, bias: Tensor | None,
-    scale: float, dropout: float, seed: int, first_row: int,
-    entropy: bool, top: int, query_block: int, key_block: int, received: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """As the operator says: output, lse, entropy, top weights and places, blocks, received.
+def attend(arrays: Any, settings: Settings, asked: Asked) -> tuple[Tensor, ...]:
+    """As `engine.attend`, of tensors: the fields of `engine.Results`.
 
-    `direction` is `None`: additive scores go tile by tile.
+    Args:
+        arrays: `engine.Arrays` of tensors in one of `KINDS`, without a direction: additive scores go
+            tile by tile.
+        settings: numbers.
+        asked: which statistics.
     """
-    call = _make_call(query, key, value, low, high, allowed, bias, scale, first_row)
-    with torch.cuda.device_of(query):
-        output, lse, of_rows, listed = _forward(call, dropout, seed, top, entropy)
-        sums, maxima, of_keys = _pooled(call, lse, query_block, key_block, received)
-    weights, places = _unpack(listed, lse, top)
-    return output, lse, of_rows, weights, places, sums, maxima, of_keys
+    call = _make_call(arrays, settings)
+    with torch.cuda.device_of(call.query):
+        output, lse, entropy, listed = _forward(call, settings, asked)
+        sums, maxima, received = _pooled(call, lse, settings.first_row, asked)
+    return output, lse, entropy, *_unpack(listed, lse, asked.top), sums, maxima, received
 
 
 class Shape(NamedTuple):
@@ -108,7 +107,6 @@ class Call:
     allowed: Tensor
     bias: Tensor
     scale: float
-    first_row: int
     masked: bool
     biased: bool
 
@@ -129,11 +127,9 @@ class Call:
         return _shape(_width(width), self.query.element_size())
 
 
-def _make_call(
-    query: Tensor, key: Tensor, value: Tensor, low: Tensor, high: Tensor,
-    allowed: Tensor | None, bias: Tensor | None, scale: float, first_row: int,
-) -> Call:  # fmt: skip
+def _make_call(arrays: Any, settings: Settings) -> Call:
     """Features side by side, masks seen at full size, something harmless for what is not given."""
+    query, key, value, low, high, _, allowed, bias = arrays
     whole = (*query.shape[:3], key.shape[2])
     query, key, value = (
         x if x.stride(-1) == 1 or not x.shape[-1] else x.contiguous()
@@ -145,69 +141,66 @@ def _make_call(
         query, key, value, low, high,
         nothing if allowed is None else allowed.expand(whole).view(torch.uint8),
         nothing if bias is None else bias.detach().float().expand(whole),
-        scale / LN2, first_row, allowed is not None, bias is not None,
+        settings.scale / LN2, allowed is not None, bias is not None,
     )  # fmt: skip
 
 
-def _forward(
-    call: Call, dropout: float, seed: int, top: int, entropy: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _forward(call: Call, settings: Settings, asked: Asked) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Output, lse, entropy and the entries of the largest scores."""
+    dropout, seed = settings.dropout, settings.seed
     batch, heads, queries, features = call.query.shape
     keys, values = call.key.shape[2], call.value.shape[3]
     by_row, shape = (batch, heads, queries), call.shape
     words = torch.zeros(1, 1, dtype=torch.int32, device=call.query.device)
     row_keys, column_keys = words, words
     if dropout:
-        at = np.arange(call.first_row, call.first_row + queries)
+        at = np.arange(settings.first_row, settings.first_row + queries)
         row_keys = _words(noise.row_keys(seed, np.arange(call.pairs), at), words)
         column_keys = _words(noise.column_keys(seed, np.arange(keys)), words)
     output = call.query.new_empty((*by_row, values))
     lse = call.query.new_empty(by_row, dtype=torch.float64)
-    of_rows = lse.new_empty((*by_row[:2], queries if entropy else 0), dtype=torch.float32)
-    places = triton.next_power_of_2(top) if top else 0
+    entropy = lse.new_empty((*by_row[:2], queries if asked.entropy else 0), dtype=torch.float32)
+    places = triton.next_power_of_2(asked.top) if asked.top else 0
     listed = lse.new_empty((*by_row, places), dtype=torch.int64)
     row_tiles = -(-queries // shape.rows)
     triton_passes.forward[(call.pairs * row_tiles,)](
         call.query, call.key, call.value, call.low, call.high, call.bias, call.allowed,
-        row_keys, column_keys, output, lse, of_rows, listed,
+        row_keys, column_keys, output, lse, entropy, listed,
         call.query.stride(), call.key.stride(), call.value.stride(), call.low.stride(),
         call.high.stride(), call.bias.stride(), call.allowed.stride(),
         call.scale, noise.threshold(dropout), 1 / (1 - dropout), heads, call.group,
         queries, keys, features, values, row_tiles,
         ROWS=shape.rows, COLUMNS=shape.columns, FEATURES=_width(features),
         VALUES=_width(values) if values else 0, TOP=places, BIAS=call.biased,
-        ALLOWED=call.masked, DROPOUT=dropout > 0, ENTROPY=entropy,
+        ALLOWED=call.masked, DROPOUT=dropout > 0, ENTROPY=asked.entropy,
         num_warps=shape.warps, num_stages=shape.stages,
     )  # fmt: skip
-    return output, lse, of_rows, listed
+    return output, lse, entropy, listed
 
 
-def _pooled(
-    call: Call, lse: Tensor, query_block: int, key_block: int, received: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+def _pooled(call: Call, lse: Tensor, first_row: int, asked: Asked) -> tuple[Tensor, Tensor, Tensor]:
     """Sums and maxima of the parts of blocks that the operator promises, and received mass."""
     batch, heads, queries, features = call.query.shape
-    keys, pool = call.key.shape[2], key_block > 0
-    of_keys = lse.new_empty((batch, heads, keys if received else 0), dtype=torch.float32)
-    if not (pool or received):
+    keys, pool = call.key.shape[2], asked.key_block > 0
+    received = lse.new_empty((batch, heads, keys if asked.received else 0), dtype=torch.float32)
+    if not (pool or asked.received):
         nothing = lse.new_empty((2, batch, heads, 0, 0), dtype=torch.float32)
-        return nothing[0], nothing[1], of_keys
-    shape, last_row = call.shape, call.first_row + queries
-    down = _lay_out(cut(call.first_row, last_row, query_block, tiles.BAND), shape.rows)
-    across = _lay_out(cut(0, keys, key_block, tiles.CHUNK), shape.columns)
+        return nothing[0], nothing[1], received
+    shape, last_row = call.shape, first_row + queries
+    down = _lay_out(cut(first_row, last_row, asked.query_block, tiles.BAND), shape.rows)
+    across = _lay_out(cut(0, keys, asked.key_block, tiles.CHUNK), shape.columns)
     sizes = (batch, heads, down.parts if pool else 0, across.parts if pool else 0)
     sums, maxima = (lse.new_zeros(sizes, dtype=torch.float32) for _ in range(2))
     triton_passes.pooled[(call.pairs * across.tiles,)](
         call.query, call.key, call.low, call.high, call.bias, call.allowed, lse,
-        down.edges_on(lse.device), across.edges_on(lse.device), of_keys, sums, maxima,
+        down.edges_on(lse.device), across.edges_on(lse.device), received, sums, maxima,
         call.query.stride(), call.key.stride(), call.low.stride(), call.high.stride(),
         call.bias.stride(), call.allowed.stride(), call.scale, heads, call.group,
         queries, keys, features, down.bands, across.bands, down.tiles, across.tiles,
         ROWS=down.size, COLUMNS=across.size, FEATURES=_width(features),
         ROW_BAND=down.slots, KEY_BAND=across.slots,
         ROW_PART=min(down.slots, down.size), KEY_PART=min(across.slots, across.size),
-        BIAS=call.biased, ALLOWED=call.masked, RECEIVED=received, POOL=pool,
+        BIAS=call.biased, ALLOWED=call.masked, RECEIVED=asked.received, POOL=pool,
         num_warps=shape.warps, num_stages=shape.stages,
     )  # fmt: skip
     if pool:
@@ -215,7 +208,7 @@ def _pooled(
             across.gather(down.gather(x, 2, how), 3, how)
             for x, how in ((sums, torch.sum), (maxima, torch.amax))
         )
-    return sums, maxima, of_keys
+    return sums, maxima, received
 
 
 @dataclass(frozen=True)
@@ -287,12 +280,9 @@ def _unpack(listed: Tensor, lse: Tensor, top: int) -> tuple[Tensor, Tensor]:
     return weights.masked_fill(unseen, 0.0).float(), 0xFFFFFFFF - (listed & 0xFFFFFFFF)
 
 
-def attend_backward(
-    query: Tensor, key: Tensor, value: Tensor, low: Tensor, high: Tensor,
-    direction: Tensor | None, allowed: Tensor | None, bias: Tensor | None,
-    scale: float, dropout: float, seed: int, first_row: int,
-    arrived: Tensor, lse: Tensor, constant: Tensor, slope: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+def backward(
+    arrays: Any, settings: Settings, arrived: Tensor, lse: Tensor, constant: Tensor, slope: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradients of query, key, value (and of no direction), some rows of the matrix at a time.
 
     With `P = exp(s - lse)` and the gradient `g` of the output::
@@ -300,6 +290,8 @@ def attend_backward(
         ds = P * (dropped(g v^T) + constant + slope * log P)
         dq = scale ds k        dk = scale ds^T q        dv = dropped(P)^T g
     """
+    query, key, value, low, high, _, allowed, bias = arrays
+    scale, dropout, seed, first_row = settings
     batch, heads, queries, _ = query.shape
     keys, group, kind = key.shape[2], heads // key.shape[1], query.dtype
     query, key, value, arrived = (x.float() for x in (query, key, value, arrived))

@@ -63,10 +63,12 @@ def attend(
 
 
 @attend.register_kernel("cuda")
-def _(*given):
+def attend_on_gpu(*given):
+    """The same on an NVIDIA GPU."""
     from regard.attention.kernels import gpu
 
-    return gpu.attend(*given)
+    arrays, settings = engine.Arrays(*given[:8]), engine.Settings(*given[8:12])
+    return gpu.attend(arrays, settings, engine.Asked(*given[12:]))
 
 
 @attend.register_fake
@@ -112,10 +114,11 @@ def attend_backward(
 
 
 @attend_backward.register_kernel("cuda")
-def _(*given):
+def attend_backward_on_gpu(*given):
+    """The same on an NVIDIA GPU."""
     from regard.attention.kernels import gpu
 
-    return gpu.attend_backward(*given)
+    return gpu.backward(engine.Arrays(*given[:8]), engine.Settings(*given[8:12]), *given[12:])
 
 
 @attend_backward.register_fake

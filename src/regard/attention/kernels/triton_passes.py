@@ -36,18 +36,30 @@ def _vectors(start, places, known, stride, width, WIDTH: tl.constexpr):
 
 
 @triton.jit
+def _reach(low, high, low_steps, high_steps, rows, known):
+    """The first key of each query, and the one after its last."""
+    first = tl.load(low + rows * low_steps[2], known, 0)
+    last = tl.load(high + rows * high_steps[2], known, 0)
+    return first.to(tl.int32), last.to(tl.int32)
+
+
+@triton.jit
 def _scores(
-    query, key, rows, columns, may, bias, bias_row, bias_key, allowed, allowed_row, allowed_key, scale,
+    query, key, rows, columns, may, bias, bias_steps, allowed, allowed_steps, scale,
     BIAS: tl.constexpr, ALLOWED: tl.constexpr,
 ):  # fmt: skip
     """Scores of a tile in bits, -inf where `may` or the mask forbids; an infinite bias takes all."""
     scores = tl.dot(query, tl.trans(key), input_precision="ieee") * scale
     if BIAS:
-        where = bias + rows.to(tl.int64)[:, None] * bias_row + columns[None, :] * bias_key
+        where = bias + rows.to(tl.int64)[:, None] * bias_steps[2] + columns[None, :] * bias_steps[3]
         scores += tl.load(where, mask=may, other=0.0) * (1 / LN2)
         scores = tl.minimum(scores, LARGEST, propagate_nan=tl.PropagateNan.ALL)
     if ALLOWED:
-        where = allowed + rows.to(tl.int64)[:, None] * allowed_row + columns[None, :] * allowed_key
+        where = (
+            allowed
+            + rows.to(tl.int64)[:, None] * allowed_steps[2]
+            + columns[None, :] * allowed_steps[3]
+        )
         may = may & (tl.load(where, mask=may, other=0) != 0)
     return tl.where(may, scores, -float("inf"))
 
@@ -63,11 +75,26 @@ def _mix(x):
 
 
 @triton.jit
+def _thinned(p, row_key, column_keys, columns, known, drop_below, survivor):
+    """The weights that dropout leaves, as much larger as fewer are left."""
+    column_key = tl.load(column_keys + columns, known, 0)
+    word = _mix((row_key[:, None] ^ column_key[None, :]).to(tl.uint32, bitcast=True))
+    return tl.where(word >= drop_below.to(tl.uint32), p * survivor, 0.0)
+
+
+@triton.jit
 def _entries(scores, columns):
     """Integers in the order of the scores; of equal ones the key that comes first is the larger."""
     bits = scores.to(tl.int32, bitcast=True)
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
     return (ordered.to(tl.int64) << 32) | (0xFFFFFFFF - columns.to(tl.int64))
+
+
+@triton.jit
+def _empty_list(ROWS: tl.constexpr, TOP: tl.constexpr):
+    """Keys of a row that sees nothing: the first ones, of which the last is the first to go."""
+    places = tl.arange(0, TOP).to(tl.int64)
+    return tl.zeros((ROWS, TOP), tl.int64) + ((0xFFFFFFFF - places) + LOWEST)[None, :]
 
 
 @triton.jit
@@ -107,11 +134,9 @@ def forward(
     b, h = (pair // heads).to(tl.int64), (pair % heads).to(tl.int64)
     rows = tile * ROWS + tl.arange(0, ROWS)
     row_known = rows < queries
-    first = tl.load(low + b * low_steps[0] + h * low_steps[1] + rows * low_steps[2], row_known, 0)
-    last = tl.load(
-        high + b * high_steps[0] + h * high_steps[1] + rows * high_steps[2], row_known, 0
-    )
-    first, last = first.to(tl.int32), last.to(tl.int32)
+    low += b * low_steps[0] + h * low_steps[1]
+    high += b * high_steps[0] + h * high_steps[1]
+    first, last = _reach(low, high, low_steps, high_steps, rows, row_known)
     sees = first < last
     begin = tl.min(tl.where(sees, first, keys), 0) // COLUMNS * COLUMNS
     end = tl.max(tl.where(sees, last, 0), 0)
@@ -129,9 +154,7 @@ def forward(
     if VALUES:
         out = tl.zeros((ROWS, VALUES), tl.float32)
     if TOP:
-        # Keys of a row that sees nothing: the first ones. The last of them is the first to go.
-        places = tl.arange(0, TOP).to(tl.int64)
-        list_ = tl.zeros((ROWS, TOP), tl.int64) + ((0xFFFFFFFF - places) + LOWEST)[None, :]
+        list_ = _empty_list(ROWS, TOP)
     if DROPOUT:
         row_key = tl.load(row_keys + pair.to(tl.int64) * queries + rows, row_known, 0)
 
@@ -141,8 +164,7 @@ def forward(
         may = row_known[:, None] & (columns >= first[:, None]) & (columns < last[:, None])
         k = _vectors(key, columns, column_known, key_steps[2], features, FEATURES)
         s = _scores(
-            q, k, rows, columns, may, bias, bias_steps[2], bias_steps[3],
-            allowed, allowed_steps[2], allowed_steps[3], scale, BIAS, ALLOWED,
+            q, k, rows, columns, may, bias, bias_steps, allowed, allowed_steps, scale, BIAS, ALLOWED,
         )  # fmt: skip
         peak = tl.max(s, 1)
         if TOP:
@@ -160,9 +182,7 @@ def forward(
             moment = (moment + mass * fall) * shrink + drift
         mass = mass * shrink + tl.sum(p, 1)
         if DROPOUT:
-            column_key = tl.load(column_keys + columns, column_known, 0)
-            kept = _mix((row_key[:, None] ^ column_key[None, :]).to(tl.uint32, bitcast=True))
-            p = tl.where(kept >= drop_below.to(tl.uint32), p * survivor, 0.0)
+            p = _thinned(p, row_key, column_keys, columns, column_known, drop_below, survivor)
         if VALUES:
             v = _vectors(value, columns, column_known, value_steps[2], values, VALUES)
             out = out * shrink[:, None] + tl.dot(p.to(v.dtype), v, input_precision="ieee")
@@ -234,15 +254,13 @@ def pooled(
 
     for row_tile in range(row_tiles):
         rows, row_known = _positions(row_tile * ROWS, row_edges, row_bands, queries, ROWS, ROW_BAND)
-        first = tl.load(low + rows * low_steps[2], row_known, 0).to(tl.int32)
-        last = tl.load(high + rows * high_steps[2], row_known, 0).to(tl.int32)
+        first, last = _reach(low, high, low_steps, high_steps, rows, row_known)
         if tl.max(((first < end) & (last > begin) & (first < last)).to(tl.int32), 0) > 0:
             may = row_known[:, None] & (columns >= first[:, None]) & (columns < last[:, None])
             may = may & column_known[None, :]
             q = _vectors(query, rows, row_known, query_steps[2], features, FEATURES)
             s = _scores(
-                q, k, rows, columns, may, bias, bias_steps[2], bias_steps[3],
-                allowed, allowed_steps[2], allowed_steps[3], scale, BIAS, ALLOWED,
+                q, k, rows, columns, may, bias, bias_steps, allowed, allowed_steps, scale, BIAS, ALLOWED,
             )  # fmt: skip
             known = tl.load(lse + pair.to(tl.int64) * queries + rows, row_known, 0.0)
             known = tl.where(known == -float("inf"), 0.0, known / LN2)
