@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 from collections.abc import Callable
 from datetime import date
 
 import torch
 
 import regard
-from benchmarks.kernel import WATCH, arrays, eager, sdpa, watched
+from benchmarks.kernel import WATCH, arrays, compare, eager, sdpa, watched
 from benchmarks.results import KEPT
 
 KINDS = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -49,20 +48,13 @@ def errors(kind: torch.dtype) -> dict[str, float]:
     }
 
 
-def compare(sides: dict[str, Callable], rounds: int) -> dict[str, float]:
-    """Median milliseconds of each side, which take turns; compiled before."""
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for side in sides.values():
-        side()
-    for _ in range(rounds):
-        for name, side in sides.items():
-            start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            side()
-            stop.record()
-            torch.cuda.synchronize()
-            times[name].append(start.elapsed_time(stop))
-    return {name: statistics.median(values) for name, values in times.items()}
+def milliseconds(side: Callable) -> float:
+    start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    side()
+    stop.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(stop)
 
 
 def megabytes(side: Callable) -> float:
@@ -87,7 +79,7 @@ def table(kind: torch.dtype, length: int, rounds: int) -> dict[str, float]:
     }
     if length <= MOST_EAGER:
         sides["eager with the same statistics"] = lambda: eager(q, k, v)
-    times = compare(sides, rounds)
+    times = compare(sides, rounds, milliseconds)
     base = times.pop("SDPA")
     return {
         "SDPA, milliseconds": base,

@@ -86,16 +86,22 @@ def vector(features: int = 128, *, grad: bool = False):
     return (torch.randn(features) / features**0.5).requires_grad_(grad)
 
 
-def compare(sides: dict[str, Callable], rounds: int) -> dict[str, float]:
-    """Median seconds of each side, which take turns."""
+def seconds(side: Callable) -> float:
+    start = time.perf_counter()
+    side()
+    return time.perf_counter() - start
+
+
+def compare(
+    sides: dict[str, Callable], rounds: int, measure: Callable[[Callable], float] = seconds
+) -> dict[str, float]:
+    """The median of what each side takes; they take turns, after one call that compiles."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     for side in sides.values():
         side()
     for _ in range(rounds):
         for name, side in sides.items():
-            start = time.perf_counter()
-            side()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(measure(side))
     return {name: statistics.median(values) for name, values in times.items()}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from regard.errors import InputError, nearest
 from regard.viewing import AttentionRecord
 
@@ -29,7 +27,7 @@ def chosen(
     Raises:
         InputError: there is no such map or layer; names those there are.
     """
-    there = list(dict.fromkeys(track.name for track in record.tracks))
+    there = {track.name for track in record.tracks}
     if name is None:
         name = next((usual for usual in ("cross", "sentences") if usual in there), None)
     elif name not in there:
@@ -44,13 +42,13 @@ def chosen(
     return record.words() if words else record
 
 
-def chosen_head(record: AttentionRecord, head: int | None) -> int | Literal["mean"]:
-    """What views call a head that is counted from 1, or their mean.
+def chosen_head(record: AttentionRecord, head: int) -> int:
+    """What views, who count from 0, call a head.
 
     Raises:
-        InputError: no map of the record has so many.
+        InputError: some map of the record has not so many.
     """
-    most = max(track.heads for track in record.tracks)
-    if head is not None and not 1 <= head <= most:
-        raise InputError(f"no head {head}; expected 1 to {most}")
-    return "mean" if head is None else head - 1
+    count = min(track.heads for track in record.tracks)
+    if not 1 <= head <= count:
+        raise InputError(f"no head {head}; expected 1 to {count}")
+    return head - 1

@@ -42,8 +42,8 @@ def look(
     loaded = regard.load(model)
     words = loaded.settings.text.tokenizer == "bpe" and not pieces
     record = chosen(loaded.look(text, target), name=map_, layer=layer, words=words)
-    heads = chosen_head(record, head)
+    options = {} if head is None else {"heads": chosen_head(record, head)}
     if out is None:
-        record.show(heads=heads)
+        record.show(**options)
     else:
-        typer.echo(record.save(out, **({} if head is None else {"heads": heads})), err=True)
+        typer.echo(record.save(out, **options), err=True)

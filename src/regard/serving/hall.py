@@ -329,7 +329,7 @@ def _look(name: str, model: Model, item: m.Look) -> m.Looked:
     text = _line(item.text)
     found = chosen(model.look(text, item.target), name=item.map, layer=item.layer, words=item.words)
     track = found.tracks[-1]
-    weights = track.dense(chosen_head(found, item.head))
+    weights = track.dense("mean" if item.head is None else chosen_head(found, item.head))
     queries, keys = found.queries(track), found.keys(track)
     return m.Looked(
         model=name,
