@@ -20,6 +20,7 @@ from regard.shapes import Array
 __all__ = [
     "concrete",
     "device_of",
+    "finite",
     "grouped_matmul",
     "is_torch",
     "largest",
@@ -83,6 +84,15 @@ def readable(array: Array) -> bool:
     if not concrete(array):
         return False
     return not is_torch(array) or bool(array.device.type == "cpu")
+
+
+def finite(*arrays: Array) -> bool:
+    """Whether no number is NaN or infinite, as their sums tell: one pass, and nothing written.
+
+    Finite numbers whose sum is not are taken for infinite ones.
+    """
+    xp = namespace(array=arrays[0])
+    return bool(xp.isfinite(sum(xp.sum(x, dtype=wide_dtype(xp, x)) for x in arrays)))
 
 
 def recomputed(function: Callable[..., Array], like: Array) -> Callable[..., Array]:

@@ -15,6 +15,7 @@ from regard.attention import noise
 from regard.attention.arrays import (
     concrete,
     device_of,
+    finite,
     grouped_matmul,
     namespace,
     split_rows,
@@ -304,10 +305,8 @@ def _take_out(query: Array, key: Array, value: Array) -> tuple[Array, Array, Arr
     first costs one pass over the inputs and none over the matrix.
     """
     xp = namespace(query=query)
-    if concrete(query):
-        total = xp.sum(query) + xp.sum(key) + xp.sum(value)
-        if bool(xp.isfinite(total)):
-            return query, key, value, None
+    if concrete(query) and finite(query, key, value):
+        return query, key, value, None
     bad = [~xp.all(xp.isfinite(x), axis=-1, keepdims=True) for x in (query, key, value)]
     clean = [xp.where(b, 0.0, x) for b, x in zip(bad, (query, key, value), strict=True)]
     return clean[0], clean[1], clean[2], Poison(bad[0], bad[1], bad[2], query.shape[1])

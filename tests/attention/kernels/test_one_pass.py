@@ -205,6 +205,29 @@ def test_tiles_outside_a_window_are_never_read(lab, small_tiles):
     assert (found["received",][..., :150] == 0).all()
 
 
+@pytest.mark.parametrize("where", [0, 1, 2])
+@pytest.mark.parametrize("score", [scores.ScaledDot(), scores.Additive(torch.ones(32) / 4)])
+def test_what_is_not_a_number_is_not_hidden(lab, monkeypatch, where, score):
+    """Without a mask, too: as in the definition, not as if there were nothing to see."""
+    monkeypatch.setattr(kernels, "SMALL", 0)
+    given = arrays(batch=1, heads=2, key_heads=2)
+    given[where][0, 1, 7, 3] = math.nan
+    rows = [7] if where == 0 else range(43)
+    watch = ("entropy", "topk", "pool", "received")
+    for output, weights in (
+        regard.attend(*given, score=score, watch=watch),
+        regard.attend(*given, score=score),
+        regard.attend(*given, score=score, dropout=0.1),
+    ):
+        bad = output.isnan().any(-1)
+        assert not bad[0, 0].any()
+        assert bad[0, 1].nonzero()[:, 0].tolist() == list(rows)
+        spoilt = where < 2
+        assert weights.entropy()[0, 1][rows].isnan().all() == spoilt
+        assert weights.pool().max[0, 1].isnan().any() == spoilt
+        assert weights.received()[0, 1].isnan().any() == spoilt
+
+
 def test_attend_and_its_map_use_the_kernel(monkeypatch):
     monkeypatch.setattr(kernels, "SMALL", 0)
     used = []

@@ -40,7 +40,7 @@ def one_pass(
         for topk and pool a pair of arrays. Statistics it does not know may be left out.
     """
     kernel = _kernel(problem)
-    if kernel is None or not kernel.fits(problem, statistics):
+    if kernel is None or not kernel.fits(problem, statistics) or not kernel.clean(problem):
         return None
     output, found = kernel.one_pass(problem, statistics, dropout=dropout, seed=seed)
     if problem.poison is None:
@@ -76,7 +76,7 @@ def _mix(problem: Problem, x: Array) -> Array | None:
         mixed = flash.mix(problem, x)
         if mixed is not None:
             return mixed
-    return kernel.one_pass(with_x, ())[0] if kernel is not None and fits else None
+    return kernel.one_pass(with_x, ())[0] if kernel and fits and kernel.clean(with_x) else None
 
 
 def _spoil(which: Statistic, found: Any, bad: Array) -> Any:
@@ -113,7 +113,12 @@ def statistic(problem: Problem, which: Statistic) -> Any | None:
     if not concrete(problem.query):  # how large scores are cannot be asked
         return None
     kernel = _kernel(problem)
-    if kernel and kernel.fits(problem, (which,)) and kernel.modest(problem):
+    if (
+        kernel
+        and kernel.fits(problem, (which,))
+        and kernel.modest(problem)
+        and kernel.clean(problem)
+    ):
         if _gradient_wanted(problem):
             return None
         return kernel.one_pass(kernel.without_values(problem), (which,))[1][which]

@@ -12,7 +12,7 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
-from regard.attention.arrays import concrete, split_rows, stop_gradient
+from regard.attention.arrays import concrete, finite, split_rows, stop_gradient
 from regard.attention.grid import Grid
 from regard.attention.kernels import Statistic, engine, tiles
 from regard.attention.kernels.tiles import cut
@@ -22,7 +22,7 @@ from regard.attention.problem import Problem
 from regard.attention.scores import AdditiveScore, DotScore
 from regard.shapes import Array
 
-__all__ = ["fits", "modest", "one_pass", "without_values"]
+__all__ = ["clean", "fits", "modest", "one_pass", "without_values"]
 
 MOST_TOP = 64
 """A longer list of largest weights is kept better by sorting whole rows."""
@@ -61,6 +61,15 @@ def fits(problem: Problem, statistics: tuple[Statistic, ...] = ()) -> bool:
         and all(_known(which, grid.keys) for which in statistics)
         and not _learns(problem.bias)
     )
+
+
+def clean(problem: Problem) -> bool:
+    """Whether no NaN or infinity is among the inputs, which the kernel would take for nothing to see.
+
+    A masked problem was looked at when it was made; while a function is traced none can be.
+    """
+    looked = problem.mask is not None or problem.bias is not None or not concrete(problem.query)
+    return looked or finite(problem.query, problem.key, problem.value)
 
 
 def modest(problem: Problem) -> bool:
