@@ -108,6 +108,19 @@ def test_the_short_way_finds_keys_where_they_are() -> None:
     torch.testing.assert_close(found[1].dense(), weights.dense())
 
 
+def test_the_short_way_keeps_a_nan() -> None:
+    query, key, value = (torch.randn(40, 2, length, 8) for length in (1, 3, 3))
+    query[7, 0] = key[11, 1] = torch.nan
+    mask = torch.tensor([True, True, False]).expand(40, 1, 1, 3)
+    with torch.no_grad():
+        found = recalled(query, Cache(key, value), mask, scale=1.0)
+    assert found is not None
+    expected = torch.zeros(40, 2, dtype=torch.bool)
+    expected[7, 0] = expected[11, 1] = True
+    assert (found[0].isnan().view(40, 2, -1) == expected[..., None]).all()
+    assert (found[1].dense()[:, :, 0, :2].isnan() == expected[..., None]).all()
+
+
 def test_what_the_short_way_cannot_is_left_to_attend() -> None:
     query, cache = (
         torch.randn(40, 2, 1, 8),

@@ -253,8 +253,7 @@ def test_nothing_stays_behind_on_the_host(settings, monkeypatch):
     monkeypatch.setattr(gpu, "triton_passes", SimpleNamespace(forward=launched, pooled=launched))
     monkeypatch.setattr(operators, "attend", operators.attend_on_gpu)
     monkeypatch.setattr(onepass, "_computable", lambda problem, asked: True)
-    # These two look at values, of which there are none.
-    monkeypatch.setattr(onepass, "clean", lambda problem: True)
+    # This one looks at values, of which there are none.
     monkeypatch.setattr(problem, "_take_out", lambda *arrays: (*arrays, None))
     q, k, v = (x.to("meta") for x in arrays(torch.float16, queries=700, keys=700))
     output, weights = regard.attend(

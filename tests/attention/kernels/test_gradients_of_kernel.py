@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -44,6 +46,27 @@ def compare(lab, arrays, *, additive=False, dropout=0.0, tolerance=3e-6, **setti
     theirs = differentiate(twin, [x.double() for x in arrays], [g.double() for g in arrived])
     for mine, exact in zip(ours, theirs, strict=True):
         assert lab.gap(mine, exact) < tolerance * max(1.0, float(exact.abs().max()))
+
+
+@pytest.mark.parametrize("where", [0, 1, 2])
+@pytest.mark.parametrize("score", [scores.ScaledDot(), scores.Additive(torch.ones(16) / 4)])
+def test_a_nan_reaches_the_gradients_it_reaches_in_the_twin(lab, where, score):
+    given = [x[:1] for x in arrays()]
+    given[where][0, 1, 7, 3] = math.nan
+    arrived = [torch.ones(1, 6, 43, 11), torch.ones(1, 6, 43)]
+
+    def kernel(*given):
+        output, found = onepass.one_pass(lab.problem(*given, score=score), (("entropy",),))
+        return output, found["entropy",]
+
+    def twin(*given):
+        problem = lab.problem(*given, score=score)
+        weights = problem.weights(slice(0, 43))
+        return problem.output(slice(0, 43), 0.0, 0), torch.special.entr(weights).sum(-1)
+
+    ours, theirs = differentiate(kernel, given, arrived), differentiate(twin, given, arrived)
+    for mine, exact in zip(ours, theirs, strict=True):
+        assert (mine.isnan() == exact.isnan()).all()
 
 
 def arrays(queries=43, keys=61, heads=6, key_heads=3, features=16, values=11):

@@ -228,6 +228,45 @@ def test_what_is_not_a_number_is_not_hidden(lab, monkeypatch, where, score):
         assert weights.received()[0, 1].isnan().any() == spoilt
 
 
+def not_a_number(lab, *given, **settings):
+    """The rows whose weights are NaN, the same in every statistic; and where the output is."""
+    output, found = lab.run(*given, **settings)
+    bad = torch.as_tensor(found["entropy",]).isnan()
+    assert (torch.as_tensor(found["topk", 5][0]).isnan() == bad[..., None]).all()
+    assert (torch.as_tensor(found["received",]).isnan() == bad.any(-1, keepdim=True)).all()
+    rows = math.ceil(bad.shape[2] / 7)
+    blocks = torch.stack([part.any(-1) for part in bad.split(rows, 2)], -1)
+    for pooled in found["pool", 7, 3]:
+        assert (torch.as_tensor(pooled).isnan() == blocks[..., None]).all()
+    return bad, torch.as_tensor(output).isnan()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, in Triton's interpreter
+@pytest.mark.parametrize("where", ["query", "key", "value", "every key"])
+def test_a_nan_makes_its_rows_nan(lab, device, where, small_tiles):
+    """Rows with one such score, and rows without another."""
+    q, k, v = given = arrays(batch=1)
+    array = {"query": q, "value": v}.get(where, k)
+    array[0, 1, slice(None) if where == "every key" else 7, 3] = math.nan
+    weights = lab.dense(q, k)
+    bad, output = not_a_number(lab, *given)
+    assert (bad == weights.isnan().any(-1)).all()
+    assert (output == (weights @ v.double().repeat_interleave(2, 1)).isnan()).all()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("mask", [None, regard.causal(), regard.window(3, 0)])
+def test_scores_that_overflow_are_no_numbers(lab, device, mask, small_tiles):
+    q, k, v = arrays(batch=1)
+    q, k[:, 1, 30] = q.abs() * 1e15, 1e25
+    bad, output = not_a_number(lab, q, k, v, mask=mask)
+    seen = allowed(mask, lab, q, k, v)
+    sees = torch.ones(43).bool() if seen is None else seen[0, 0, :, 30]
+    assert (bad[0, 2:4] == sees).all()
+    assert (output[0, 2:4] == sees[:, None]).all()
+    assert not bad[0, [0, 1, 4, 5]].any()
+
+
 def test_attend_and_its_map_use_the_kernel(monkeypatch):
     monkeypatch.setattr(kernels, "SMALL", 0)
     used = []

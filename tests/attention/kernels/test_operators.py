@@ -113,6 +113,7 @@ CASES = {
     "watched": {"mask": regard.window(9), "watch": EVERYTHING},
     "watched, Boolean": {"mask": REAL, "watch": EVERYTHING},
     "additive": {"score": scores.Additive(torch.ones(16) / 4), "mask": regard.causal()},
+    "watched, no mask": {"watch": EVERYTHING},
 }
 
 
@@ -169,7 +170,13 @@ def test_exported_masks_take_the_kernel(always, three, name):
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
 @pytest.mark.parametrize(
     ("name", "kernel"),
-    [("causal and padding", True), ("watched, Boolean", True), ("bias", True), ("Boolean", False)],
+    [
+        ("causal and padding", True),
+        ("watched, Boolean", True),
+        ("watched, no mask", True),
+        ("bias", True),
+        ("Boolean", False),
+    ],
 )
 def test_what_is_masked_stays_out_of_a_compiled_function(monkeypatch, three, name, kernel):
     """NaN, too: it reaches what may see it, as in the tiles, and nothing else."""

@@ -22,7 +22,7 @@ from regard.shapes import Array
 if TYPE_CHECKING:
     from regard.attention.problem import Problem
 
-__all__ = ["Statistic", "mix", "one_pass", "output", "spread", "statistic"]
+__all__ = ["Statistic", "mix", "one_pass", "output", "spoil", "spread", "statistic"]
 
 Statistic = tuple[str, *tuple[int, ...]]
 """A statistic and its numbers: `("entropy",)`, `("received",)`, `("topk", k)` or
@@ -40,14 +40,14 @@ def one_pass(
         for topk and pool a pair of arrays. Statistics it does not know may be left out.
     """
     kernel = _kernel(problem)
-    if kernel is None or not kernel.fits(problem, statistics) or not kernel.clean(problem):
+    if kernel is None or not kernel.fits(problem, statistics):
         return None
     output, found = kernel.one_pass(problem, statistics, dropout=dropout, seed=seed)
     if problem.poison is None:
         return output, found
     bad, reached = problem.poison.rows(problem)
-    spoilt = {which: _spoil(which, answer, bad) for which, answer in found.items()}
-    return _spoil(("output",), output, reached), spoilt
+    spoilt = {which: spoil(which, answer, bad) for which, answer in found.items()}
+    return spoil(("output",), output, reached), spoilt
 
 
 def output(problem: Problem) -> Array | None:
@@ -55,7 +55,7 @@ def output(problem: Problem) -> Array | None:
     mixed = _mix(problem, problem.value)
     if mixed is None or problem.poison is None:
         return mixed
-    return _spoil(("output",), mixed, problem.poison.rows(problem)[1])
+    return spoil(("output",), mixed, problem.poison.rows(problem)[1])
 
 
 def mix(problem: Problem, x: Array) -> Array | None:
@@ -63,7 +63,7 @@ def mix(problem: Problem, x: Array) -> Array | None:
     mixed = _mix(problem, x)
     if mixed is None or problem.poison is None:
         return mixed
-    return _spoil(("output",), mixed, problem.poison.rows(problem)[0])
+    return spoil(("output",), mixed, problem.poison.rows(problem)[0])
 
 
 def _mix(problem: Problem, x: Array) -> Array | None:
@@ -76,10 +76,10 @@ def _mix(problem: Problem, x: Array) -> Array | None:
         mixed = flash.mix(problem, x)
         if mixed is not None:
             return mixed
-    return kernel.one_pass(with_x, ())[0] if kernel and fits and kernel.clean(with_x) else None
+    return kernel.one_pass(with_x, ())[0] if kernel and fits else None
 
 
-def _spoil(which: Statistic, found: Any, bad: Array) -> Any:
+def spoil(which: Statistic, found: Any, bad: Array) -> Any:
     """NaN where a row's weights are."""
     name, *numbers = which
     xp = compat.array_namespace(bad)
@@ -113,12 +113,7 @@ def statistic(problem: Problem, which: Statistic) -> Any | None:
     if not concrete(problem.query):  # how large scores are cannot be asked
         return None
     kernel = _kernel(problem)
-    if (
-        kernel
-        and kernel.fits(problem, (which,))
-        and kernel.modest(problem)
-        and kernel.clean(problem)
-    ):
+    if kernel and kernel.fits(problem, (which,)) and kernel.modest(problem):
         if _gradient_wanted(problem):
             return None
         return kernel.one_pass(kernel.without_values(problem), (which,))[1][which]

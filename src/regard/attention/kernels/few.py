@@ -85,7 +85,7 @@ def _attend(query, key, value, origin, allowed, scale, output, weights):
                 total += p[j]
             for d in range(o.size):
                 o[d] = np.float32(0)
-            if most != NOTHING:
+            if total != 0:
                 for j in range(keys):
                     p[j] /= total
                     if not masked or allowed[origin[r, j], j]:

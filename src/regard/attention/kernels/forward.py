@@ -35,6 +35,7 @@ from regard.attention.kernels.compiling import (
 from regard.attention.kernels.rows import (
     NOTHING,
     STRIP,
+    any_nan,
     drop,
     exp2,
     exponentials,
@@ -167,7 +168,9 @@ def take_in(tile, r, scores, edges, c0, count, t):
     before = tile.most[r]
     most = max(before, tile.peak[r])
     tile.most[r] = tile.reference[r, t] = most
-    if most == NOTHING:  # nothing seen yet
+    if most == NOTHING:  # nothing seen yet, or nothing that is a number
+        if any_nan(scores, edges[count] - edges[0]):
+            tile.mass[r] = np.nan
         scores[:] = 0
         tile.chunk_sum[r, c0 : c0 + count] = 0
         return
@@ -186,14 +189,15 @@ def take_in(tile, r, scores, edges, c0, count, t):
 
 @inlined
 def finish(tile, r, answer, b, h, i):
-    """Writes what one row has come to."""
+    """Writes what one row has come to; a score that was no number has made all of it NaN."""
     mass, most = tile.mass[r], tile.most[r]
     some = mass != 0
     log_mass = np.log2(mass) if some else 0.0
     store(tile.out, r, np.float32(1 / mass if some else 0.0), answer.output[b, h, i])
     answer.lse[b, h, i] = LN2 * (most + log_mass) if some else -np.inf
     if answer.entropy.size:
-        answer.entropy[b, h, i] = LN2 * max(log_mass - tile.moment[r] / mass, 0.0) if some else 0.0
+        entropy = log_mass - tile.moment[r] / mass if some else 0.0
+        answer.entropy[b, h, i] = LN2 * entropy if not (entropy < 0) else 0.0
     places, spare = tile.top_places[r], 0
     for k in range(answer.top_places.shape[3]):
         score = tile.top_scores[r, k]
@@ -202,7 +206,8 @@ def finish(tile, r, answer, b, h, i):
                 spare += 1
             places[k] = spare
         answer.top_places[b, h, i, k] = places[k]
-        answer.top_weights[b, h, i, k] = 2.0 ** (score - most) / mass if score != NOTHING else 0.0
+        share = 2.0 ** (score - most) if score != NOTHING else 0.0
+        answer.top_weights[b, h, i, k] = share / mass if some else 0.0
 
 
 @inlined

@@ -276,6 +276,7 @@ def _unpack(listed: Tensor, lse: Tensor, top: int) -> tuple[Tensor, Tensor]:
     ordered = (listed >> 32).to(torch.int32)
     scores = (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).view(torch.float32).double()
     unseen = (ordered == torch.iinfo(torch.int32).min) | (scores == -torch.inf)
+    unseen &= ~lse.isnan()[..., None]
     weights = (scores * LN2 - lse[..., None]).exp()
     return weights.masked_fill(unseen, 0.0).float(), 0xFFFFFFFF - (listed & 0xFFFFFFFF)
 

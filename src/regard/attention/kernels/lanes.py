@@ -75,21 +75,25 @@ def _place(context: Any, builder: Any, kind: Any, array: Any, start: Any, lanes:
 
 
 def _larger(builder: Any, a: Any, b: Any) -> Any:
-    kind = ir.FunctionType(a.type, [a.type, a.type])
-    name = f"llvm.maxnum.v{a.type.count}f32"
-    function = builder.module.declare_intrinsic(name, (), kind)
-    return builder.call(function, [a, b], fastmath=("nnan", "nsz"))
+    """`compiling.larger`, lane by lane: one instruction, and it says what becomes of a NaN."""
+    return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
 
-def _reduce(builder: Any, how: str, vector: Any) -> Any:
-    """All lanes folded by "fmin" or "fmax" of floats or "fadd" of doubles."""
-    adds = how == "fadd"
-    element = vector.type.element
-    name = f"llvm.vector.reduce.{how}.v{vector.type.count}f{64 if adds else 32}"
-    given = [ir.Constant(element, 0.0), vector] if adds else [vector]
-    kind = ir.FunctionType(element, [x.type for x in given])
-    function = builder.module.declare_intrinsic(name, (), kind)
-    return builder.call(function, given, fastmath=("reassoc",) if adds else ("nnan", "nsz"))
+def _smaller(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.fcmp_ordered("<", a, b), a, b)
+
+
+def _sum(builder: Any, a: Any, b: Any) -> Any:
+    return builder.fadd(a, b, flags=("reassoc", "nsz"))
+
+
+def _reduce(builder: Any, join: Any, vector: Any, lanes: int = 1) -> Any:
+    """The lanes of a vector folded to fewer, or to one number."""
+    while vector.type.count > lanes:
+        half = vector.type.count // 2
+        parts = (range(half), range(half, 2 * half))
+        vector = join(builder, *(_shuffle(builder, vector, vector, part) for part in parts))
+    return vector if lanes > 1 else builder.extract_element(vector, ir.Constant(_word, 0))
 
 
 def _moved_up(builder: Any, vector: Any, first: Any) -> Any:
@@ -145,11 +149,7 @@ def ranked(typing: Any, lanes: Any, rank: Any) -> Any:
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         place = _place(context, builder, signature.args[0], arguments[0], _long(0), WINDOW)
-        lanes = builder.load(place, align=4)
-        while lanes.type.count > LANES:
-            half = lanes.type.count // 2
-            parts = (range(half), range(half, 2 * half))
-            lanes = _larger(builder, *(_shuffle(builder, lanes, lanes, part) for part in parts))
+        lanes = _reduce(builder, _larger, builder.load(place, align=4), LANES)
         above = ir.Constant(ir.VectorType(_word, LANES), [0] * LANES)
         for i in range(LANES):
             other = builder.extract_element(lanes, ir.Constant(_word, i))
@@ -158,7 +158,7 @@ def ranked(typing: Any, lanes: Any, rank: Any) -> Any:
         most = _splat(builder, _short(builder, arguments[1]), LANES)
         infinite = ir.Constant(lanes.type, [float("inf")] * LANES)
         high = builder.select(builder.icmp_signed("<", above, most), lanes, infinite)
-        return _reduce(builder, "fmin", high)
+        return _reduce(builder, _smaller, high)
 
     return numba.float32(lanes, numba.intp), emit
 
@@ -212,8 +212,8 @@ def count_trailing_zeros(typing: Any, word: Any) -> Any:
     return numba.int64(numba.uint64), emit
 
 
-def _folding(how: str) -> Any:
-    """An intrinsic that folds up to `GROUP` chunks of a row, by "fadd" or "fmax", to a number each.
+def _folding(join: Any, neutral: float) -> Any:
+    """An intrinsic that folds up to `GROUP` chunks of a row to a number each, by `_sum` or `_larger`.
 
     Each chunk becomes `LANES` parts, and the parts of all chunks are folded together: one chunk after
     the other, the last few steps, from lane to lane, would take as long as all before them.
@@ -228,12 +228,7 @@ def _folding(how: str) -> Any:
     parts: room for `GROUP * LANES` floats;
     out: takes the results from `first` on; `GROUP` floats may be touched.
     """
-    adds = how == "fadd"
-    neutral = 0.0 if adds else -math.inf
-    result = numba.float64 if adds else numba.float32
-
-    def join(builder: Any, a: Any, b: Any) -> Any:
-        return builder.fadd(a, b, flags=("reassoc", "nsz")) if adds else _larger(builder, a, b)
+    result = numba.float64 if join is _sum else numba.float32
 
     @intrinsic
     def fold(
@@ -264,9 +259,9 @@ def _folding(how: str) -> Any:
             )
             builder.store(builder.select(real, found, builder.load(place, align=4)), place, align=4)
             found = builder.select(real, found, ir.Constant(found.type, [neutral] * GROUP))
-            if adds:
+            if join is _sum:
                 found = builder.fpext(found, ir.VectorType(ir.DoubleType(), GROUP))
-            return _reduce(builder, how, found)
+            return _reduce(builder, join, found)
 
         return result(row, edges, numba.intp, numba.intp, parts, out), emit
 
@@ -315,4 +310,4 @@ def _halve_blocks(builder: Any, join: Any, a: Any, b: Any, block: int) -> Any:
     return join(builder, *halves)
 
 
-sums_of, maxima_of = _folding("fadd"), _folding("fmax")
+sums_of, maxima_of = _folding(_sum, 0.0), _folding(_larger, -math.inf)

@@ -12,9 +12,9 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
-from regard.attention.arrays import concrete, finite, split_rows, stop_gradient
+from regard.attention.arrays import concrete, split_rows, stop_gradient
 from regard.attention.grid import Grid
-from regard.attention.kernels import Statistic, engine, tiles
+from regard.attention.kernels import Statistic, engine, spoil, tiles
 from regard.attention.kernels.tiles import cut
 from regard.attention.map import block_lengths, block_size
 from regard.attention.normalizers import Softmax
@@ -22,7 +22,7 @@ from regard.attention.problem import Problem
 from regard.attention.scores import AdditiveScore, DotScore
 from regard.shapes import Array
 
-__all__ = ["clean", "fits", "modest", "one_pass", "without_values"]
+__all__ = ["fits", "modest", "one_pass", "without_values"]
 
 MOST_TOP = 64
 """A longer list of largest weights is kept better by sorting whole rows."""
@@ -61,15 +61,6 @@ def fits(problem: Problem, statistics: tuple[Statistic, ...] = ()) -> bool:
         and all(_known(which, grid.keys) for which in statistics)
         and not _learns(problem.bias)
     )
-
-
-def clean(problem: Problem) -> bool:
-    """Whether no NaN or infinity is among the inputs, which the kernel would take for nothing to see.
-
-    A masked problem was looked at when it was made; while a function is traced none can be.
-    """
-    looked = problem.mask is not None or problem.bias is not None or not concrete(problem.query)
-    return looked or finite(problem.query, problem.key, problem.value)
 
 
 def modest(problem: Problem) -> bool:
@@ -226,10 +217,13 @@ def _answer(which: Statistic, results: engine.Results, grid: Grid, edges: tuple[
     if name == "topk":
         k = min(numbers[0], grid.keys)
         return stop_gradient(results.top_weights[..., :k]), results.top_places[..., :k]
-    if name == "pool":
-        mean, most = _pool(numbers, results, grid, edges)
-        return stop_gradient(mean), stop_gradient(most)
-    return results.entropy if name == "entropy" else stop_gradient(results.received)
+    if name == "entropy":
+        return results.entropy
+    bad = grid.xp.isnan(results.lse)  # rows whose every weight is NaN
+    if name == "received":
+        return stop_gradient(spoil(which, results.received, bad))
+    mean, most = spoil(which, _pool(numbers, results, grid, edges), bad)
+    return stop_gradient(mean), stop_gradient(most)
 
 
 def _pool(

@@ -129,6 +129,15 @@ def sums_of_chunks(weights, edges, parts, out):
 
 
 @inlined
+def any_nan(scores, width):
+    """Whether one of a row is no number."""
+    found = False
+    for j in range(width):
+        found |= scores[j] != scores[j]
+    return found
+
+
+@inlined
 def exponentials(scores, width, reference):
     """Replaces scores by `2**(score - reference)`; returns the sum of each times its logarithm.
 
