@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,18 @@ from regard.api.records import Maps
 from regard.errors import InputError
 from regard.viewing import AttentionRecord, Tokens
 
-__all__ = ["Answer", "Classification", "Continuation", "Reading", "Summary", "Translation", "View"]
+__all__ = [
+    "Answer",
+    "Classification",
+    "Continuation",
+    "Reading",
+    "Summary",
+    "Translation",
+    "View",
+    "W",
+    "Written",
+    "best_of",
+]
 
 View = Callable[[], tuple[Maps, AttentionRecord]]
 Reading: TypeAlias = Literal["enters", "leaves"]
@@ -70,26 +81,44 @@ class Answer:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Translation(Answer):
+class Written(Answer):
+    """An answer that was written.
+
+    Attributes:
+        text: that was; empty where there was nothing to answer.
+        score: its log-probability over the length penalty, in nats.
+        alternatives: the other hypotheses of an n-best list, best first.
+    """
+
+    text: str = ""
+    score: float = 0.0
+    alternatives: tuple[Self, ...] = ()
+
+
+W = TypeVar("W", bound=Written)
+
+
+def best_of(found: Iterable[W]) -> W:
+    """The first of an n-best list, with the others as its alternatives."""
+    best, *others = found
+    return replace(best, alternatives=tuple(others))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Translation(Written):
     """One text and what became of it.
 
     Attributes:
         source: the text that came.
-        text: the translation; empty for an empty source.
-        score: its log-probability over the length penalty, in nats.
         source_tokens: with the end mark.
         alignment: `(tokens, source tokens)`: where the decoder looked, averaged over heads, along
             the beam's own ancestry.
-        alternatives: the other hypotheses of an n-best list, best first.
         axes: tokens and source tokens with their places in the texts.
     """
 
     source: str
-    text: str = ""
-    score: float = 0.0
     source_tokens: tuple[str, ...] = ()
     alignment: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    alternatives: tuple[Translation, ...] = ()
     axes: tuple[Tokens, Tokens] | None = field(default=None, repr=False)
 
     def word_alignment(self) -> list[tuple[int, int]]:
@@ -105,23 +134,16 @@ class Translation(Answer):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Summary(Answer):
-    """One text and its summary.
+class Summary(Written):
+    """One text and its summary; where sentences were picked, the score is their log-probability.
 
     Attributes:
         source: the text that came.
-        text: the summary.
-        score: log-probability of what was written, or of the sentences picked, in nats.
         sentences: numbers of the sentences picked, from 0; none for a model that writes.
-        alternatives: the other hypotheses of an n-best list, best first.
-        axes: tokens and source tokens with their places in the texts.
     """
 
     source: str
-    text: str = ""
-    score: float = 0.0
     sentences: tuple[int, ...] = ()
-    alternatives: tuple[Summary, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -142,17 +164,11 @@ class Classification(Answer):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Continuation(Answer):
+class Continuation(Written):
     """A beginning and how it goes on.
 
     Attributes:
-        prompt: the beginning.
-        text: what was added.
-        score: its log-probability, in nats.
-        alternatives: other continuations.
+        prompt: the beginning; `text` is what was added.
     """
 
     prompt: str
-    text: str = ""
-    score: float = 0.0
-    alternatives: tuple[Continuation, ...] = ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -13,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from regard.api.answers import Continuation
+from regard.api.answers import Continuation, best_of
 from regard.api.base import (
     Evaluation,
     Model,
@@ -148,11 +147,10 @@ class Generator(Model):
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
         begun = [encoding.ids for encoding in self.tokenizer.encode_batch(prompts)]
         found = generate(self.network, begun, settings or self.settings.decoding)
-        return [self._answer(*each) for each in zip(prompts, begun, found, strict=True)]
-
-    def _answer(self, prompt: str, begun: list[int], found: list[Hypothesis]) -> Continuation:
-        best, *others = (self._continuation(prompt, begun, h) for h in found)
-        return replace(best, alternatives=tuple(others))
+        return [
+            best_of(self._continuation(prompt, ids, hypothesis) for hypothesis in hypotheses)
+            for prompt, ids, hypotheses in zip(prompts, begun, found, strict=True)
+        ]
 
     def _continuation(self, prompt: str, begun: list[int], found: Hypothesis) -> Continuation:
         names = self.tokenizer.vocabulary

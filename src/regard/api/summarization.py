@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -18,7 +17,6 @@ from regard.api.base import (
     Evaluation,
     Model,
     Prepared,
-    answer_each,
     device_of,
     network_of,
     new_network,
@@ -146,15 +144,9 @@ class Writer(Summarizer, TextToText):
         """See `Summarizer`, and `Translator.translate` for what it can be told beside."""
         plain = [" ".join(sentences) for sentences in _documents(texts)]
         steering = Steering(prefix, hidden, hear).filled(plain)
-
-        def answer(filled: list[str]) -> list[Summary]:
-            return [self._answer(*pair) for pair in self._decode(filled, settings, steering)]
-
-        return answer_each(plain, answer, lambda text: Summary(source=text))
-
-    def _answer(self, source: Source, found: list[Hypothesis]) -> Summary:
-        best, *others = (self._summary(source, hypothesis) for hypothesis in found)
-        return replace(best, alternatives=tuple(others))
+        return self._answers(
+            plain, self._summary, lambda text: Summary(source=text), settings, steering
+        )
 
     def _summary(self, source: Source, hypothesis: Hypothesis) -> Summary:
         spelled = self._spelled(source, hypothesis)

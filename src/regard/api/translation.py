@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import ClassVar, Self
 
 from regard.api.answers import Translation
-from regard.api.base import Evaluation, answer_each, new_network, train_tokenizer
+from regard.api.base import Evaluation, new_network, train_tokenizer
 from regard.api.settings import Settings
 from regard.api.tokens import read_tokens, written_tokens
 from regard.api.writing import Hear, Source, Steering, TextToText, references_of
@@ -92,15 +91,9 @@ class Translator(TextToText):
         """
         texts = [texts] if isinstance(texts, str) else list(texts)
         steering = Steering(prefix, hidden, hear).filled(texts)
-
-        def answer(filled: list[str]) -> list[Translation]:
-            return [self._answer(*pair) for pair in self._decode(filled, settings, steering)]
-
-        return answer_each(texts, answer, lambda text: Translation(source=text))
-
-    def _answer(self, source: Source, found: list[Hypothesis]) -> Translation:
-        best, *others = (self._translation(source, hypothesis) for hypothesis in found)
-        return replace(best, alternatives=tuple(others))
+        return self._answers(
+            texts, self._translation, lambda text: Translation(source=text), settings, steering
+        )
 
     def _translation(self, source: Source, hypothesis: Hypothesis) -> Translation:
         spelled = self._spelled(source, hypothesis)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regard.api.answers import Reading
+from regard.api.answers import Reading, W, best_of
 from regard.api.base import (
     Model,
     Prepared,
@@ -201,6 +201,24 @@ class TextToText(Model):
             ]
 
         return answer_each(texts, answer, lambda _: "")
+
+    def _answers(
+        self,
+        texts: Sequence[str],
+        told: Callable[[Source, Hypothesis], W],
+        empty: Callable[[str], W],
+        settings: DecodingSettings | None,
+        steering: Steering,
+    ) -> list[W]:
+        """The best answer to each text, with the others of its list."""
+
+        def answer(filled: list[str]) -> list[W]:
+            return [
+                best_of(told(source, hypothesis) for hypothesis in found)
+                for source, found in self._decode(filled, settings, steering)
+            ]
+
+        return answer_each(texts, answer, empty)
 
     def _decode(
         self,
