@@ -124,6 +124,16 @@ def test_top_orders_and_breaks_ties_by_position():
     np.testing.assert_allclose(values, [[0.4, 0.4, 0.1]])
 
 
+@pytest.mark.parametrize("k", [1, 3, 8, 40])
+def test_of_ties_the_first_are_in_the_list(k):
+    weights = np.random.default_rng(0).integers(0, 4, (5, 7, 40)).astype(np.float32) / 4
+    weights[0, 0, 3] = np.nan  # comes last
+    values, keys = top(weights, k)
+    order = np.argsort(-weights, axis=-1, kind="stable")[..., :k]
+    np.testing.assert_array_equal(keys, order)
+    np.testing.assert_array_equal(values, np.take_along_axis(weights, order, -1))
+
+
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 12), st.integers(1, 12))
 def test_pooling_agrees_with_a_loop(queries, keys, rows, columns):
     weights = np.random.default_rng(7).random((1, queries, keys), dtype=np.float32)

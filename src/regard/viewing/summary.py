@@ -120,7 +120,14 @@ def pool(weights: FloatArray, rows: int, columns: int) -> tuple[FloatArray, Floa
 def top(weights: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
     """The `k` largest of every row, descending, and where; equals keep the order of the keys."""
     k = min(k, weights.shape[-1])
-    some = np.sort(np.argpartition(-weights, k - 1, axis=-1)[..., :k], axis=-1)
+    falling = -weights
+    edge = np.partition(falling, k - 1, axis=-1)[..., k - 1 : k]
+    larger = (falling < edge) | (np.isnan(edge) & ~np.isnan(falling))
+    equal = ~larger & ((falling == edge) | np.isnan(edge))
+    # Of those as large as the last, the first; a partition by itself takes any.
+    room = k - larger.sum(axis=-1, keepdims=True)
+    chosen = larger | (equal & (equal.cumsum(axis=-1) <= room))
+    some = np.nonzero(chosen)[-1].reshape(*weights.shape[:-1], k)
     order = np.argsort(-np.take_along_axis(weights, some, axis=-1), axis=-1, kind="stable")
     keys = np.take_along_axis(some, order, axis=-1)
     return np.take_along_axis(weights, keys, axis=-1), keys.astype(np.int32)
