@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -33,19 +32,11 @@ from regard.evaluation.generation import RougeScorer
 from regard.models import configure
 from regard.models.extractive import Extractive
 from regard.models.pointer import source_words
-from regard.text import BOS, EOS, UNK, Encoding, Tokenizer
+from regard.text import BOS, EOS, UNK, Encoding, Tokenizer, split_sentences
 from regard.training import Batch, Loss
 from regard.viewing import AttentionRecord, Tokens, Track
 
-__all__ = ["Picker", "Summarizer", "Writer", "split_sentences"]
-
-_END = re.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s+(?=\S)")
-
-
-def split_sentences(text: str) -> list[str]:
-    """A text cut after full stops and their like. Give sentences yourself where you have them."""
-    return [part for part in _END.split(text.strip()) if part]
-
+__all__ = ["Picker", "Summarizer", "Writer"]
 
 class Summarizer(Model):
     """What both ways of summarising share."""

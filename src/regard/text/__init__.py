@@ -1,6 +1,7 @@
 """Strings to ids and back, with offsets into the original text."""
 
 from regard.text.normalize import Normalizer
+from regard.text.sentences import split_sentences
 from regard.text.tokenizer import BOS, EOS, PAD, SPECIALS, UNK, Encoding, Tokenizer
 from regard.text.words import word_ids, word_spans
 
@@ -13,6 +14,7 @@ __all__ = [
     "Encoding",
     "Normalizer",
     "Tokenizer",
+    "split_sentences",
     "word_ids",
     "word_spans",
 ]
