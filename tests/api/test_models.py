@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ import torch
 import regard
 from regard.api import Classifier, Generator, Model, Picker, Translator, Writer
 from regard.api.classification import _labels
+from regard.api.summarization import resemblance
 from regard.data import Example, dates
 from regard.decoding import DecodingSettings
 from regard.errors import DataError, InputError
@@ -126,6 +128,19 @@ def test_a_picker_gives_back_sentences(picker: Picker) -> None:
     record = one.look()
     assert record.tokens["text"].pieces == tuple(document)
     assert float(record.tracks[0].dense().sum()) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_picker_reads_a_plain_text_by_its_sentences(picker: Picker) -> None:
+    sentences = ("The red zyx sings.", "Nobody knows.", "It is pink.")
+    cut = [Example(sentences, target) for target in ("zyx sings", "it is pink", "nobody", "red")]
+    plain = [replace(example, source=example.text) for example in cut]
+    for one, other in zip(plain, cut, strict=True):
+        assert resemblance(one) == resemblance(other)
+    parts = [picker.prepare(examples, training=True) for examples in (plain, cut)]
+    first, second = (part.batch(range(4)).source for part in parts)
+    assert first.shape[1] == 3
+    assert torch.equal(first, second)
+    assert picker.evaluate(plain) == picker.evaluate(cut)
 
 
 def test_a_writer_copies_words_it_does_not_know(writer: Writer) -> None:

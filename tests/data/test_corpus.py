@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regard.data import Corpus, Pairs, Reading, check_labels, read_parallel, read_table
+from regard.data import Corpus, Example, Pairs, Reading, check_labels, read_parallel, read_table
 from regard.errors import DataError
 
 
@@ -65,6 +65,12 @@ def test_selecting_keeps_the_order_asked_for(files: tuple[Path, Path]) -> None:
     assert [example.source for example in some] == ["Zeile 11", "Zeile 3", "Zeile 20010", "Zeile 3"]
     again = some.select([2, 0])
     assert [example.source for example in again] == ["Zeile 20010", "Zeile 11"]
+
+
+def test_a_plain_text_has_sentences() -> None:
+    assert Example('He said "no." She left.').sentences == ('He said "no."', "She left.")
+    assert Example(("As it. Came",)).sentences == ("As it. Came",)
+    assert Example(" ").sentences == (" ",)
 
 
 def test_real_documents(shared_data: Path) -> None:

@@ -38,6 +38,7 @@ from regard.viewing import AttentionRecord, Tokens, Track
 
 __all__ = ["Picker", "Summarizer", "Writer"]
 
+
 class Summarizer(Model):
     """What both ways of summarising share."""
 

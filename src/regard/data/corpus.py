@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
+from regard.text import split_sentences
+
 __all__ = ["CHUNK", "Corpus", "Example", "Report", "Text"]
 
 Text: TypeAlias = str | tuple[str, ...]
@@ -45,8 +47,10 @@ class Example:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """The source as sentences; a plain text counts as one."""
-        return (self.source,) if isinstance(self.source, str) else self.source
+        """The source as sentences; a plain text is cut after full stops and their like."""
+        if isinstance(self.source, str):
+            return tuple(split_sentences(self.source)) or (self.source,)
+        return self.source
 
 
 @dataclass(frozen=True)
