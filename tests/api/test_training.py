@@ -93,12 +93,32 @@ def test_a_folder_in_use_is_not_touched(tmp_path: Path) -> None:
     assert (out / "notes.txt").read_text() == "mine"
 
 
+def test_a_model_is_replaced_only_once_the_data_has_been_read(tmp_path: Path) -> None:
+    files, out = write_pairs(tmp_path), tmp_path / "run"
+    train(files, out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for wrong in ([tmp_path / "trian.src", files[1]], [files[0], tmp_path]):
+        with pytest.raises(DataError):
+            train(wrong, out, overwrite=True)
+    with pytest.raises(InputError, match="raise max_tokens"):
+        train(files, out, overwrite=True, settings={"max_tokens": 1})
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
 def test_other_peoples_folders_are_refused(tmp_path: Path) -> None:
     files, out = write_pairs(tmp_path), tmp_path / "run"
     out.mkdir()
     (out / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match=r"other files \(thesis\.tex"):
         train(files, out, overwrite=True)
+    readme = (
+        tmp_path / "project" / "README.md"
+    )  # a model has one, too; without config.json it is theirs
+    readme.parent.mkdir()
+    readme.write_text("years of work")
+    with pytest.raises(InputError, match=r"other files \(README\.md"):
+        train(files, readme.parent)
+    assert readme.read_text() == "years of work"
     with pytest.raises(InputError, match="is a file"):
         train(files, files[0])
     with pytest.raises(ModelFolderError, match="no run to go on with"):

@@ -13,29 +13,31 @@ from regard.errors import InputError, ModelFolderError
 from regard.files import written_whole
 from regard.training.checkpoint import LAST, WEIGHTS
 
-__all__ = ["CONFIG", "FORMAT", "claim", "read_config", "write_json"]
+__all__ = ["CONFIG", "FORMAT", "claim", "clear", "read_config", "write_json"]
 
 CONFIG = "config.json"
 FORMAT = 1
 """Of the folder; grows when an older `regard` could no longer read it."""
 
+_FIRST = ("source.json", "target.json")
+"""What a run killed at its very beginning leaves: written before `config.json`."""
+
 _OURS = (
-    CONFIG,
     WEIGHTS,
-    "source.json",
-    "target.json",
+    *_FIRST,
     "tokenizer.json",
     "history.jsonl",
     "history.png",
     "README.md",
     "attention.png",  # the demo's
     "trust.json",
+    CONFIG,  # the last to go: a folder with it is known as a model's
 )
 _OUR_FOLDERS = (LAST.parent.name, "tensorboard")
 
 
 def claim(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    """Make sure that `folder` may be written to, and empty it if told to.
+    """Make sure that `folder` is there and may be written to; what is in it stays until `clear`.
 
     Raises:
         InputError: it is in use, or holds things that are not a model's.
@@ -58,24 +60,21 @@ def claim(folder: Path, *, resume: bool, overwrite: bool) -> None:
             f"{folder} already holds a model; --resume goes on with it, --overwrite replaces it, "
             "or choose another --out"
         )
-    if not resume:
-        _clear(folder)
     folder.mkdir(parents=True, exist_ok=True)
 
 
 def _foreign(folder: Path) -> list[str]:
     """Names of what other programs put there."""
     found = folder.iterdir() if folder.is_dir() else ()
-    ours = {*_OURS, *_OUR_FOLDERS}
-    return sorted(f.name for f in found if f.name not in ours and not f.name.startswith("."))
+    return sorted(f.name for f in found if f.name not in _FIRST and not f.name.startswith("."))
 
 
-def _clear(folder: Path) -> None:
+def clear(folder: Path) -> None:
     """Delete what `regard` writes; other people's files stay."""
-    for name in _OURS:
-        (folder / name).unlink(missing_ok=True)
     for name in _OUR_FOLDERS:
         shutil.rmtree(folder / name, ignore_errors=True)
+    for name in _OURS:
+        (folder / name).unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

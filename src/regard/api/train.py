@@ -14,7 +14,7 @@ from typing import Any
 from regard import __version__
 from regard.api.base import Model, Prepared
 from regard.api.card import write_card
-from regard.api.folder import CONFIG, FORMAT, claim, read_config, write_json
+from regard.api.folder import CONFIG, FORMAT, claim, clear, read_config, write_json
 from regard.api.load import MODELS, load
 from regard.api.reading import Data, Source, hold_out, names_of
 from regard.api.settings import Settings, resolve
@@ -128,6 +128,8 @@ def _run(
     }
     if resume:
         _same_data(facts, out)
+    if not resume and processes.first:
+        clear(out)  # not before the data has been read: with a slip in it the former model stays
     if not begun and processes.first:
         about = {"regard": __version__, "format": FORMAT, "settings": settings.to_json()}
         write_json(out / CONFIG, {**about, "data": facts, **model.save_text(out)})
