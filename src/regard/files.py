@@ -45,6 +45,11 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
                 f"{path}: the disk is full; the file before it is untouched: "
                 "free some space and go on"
             ) from error
+        if isinstance(error, OSError):
+            reason = error.strerror or error
+            raise RegardError(
+                f"{path}: cannot be written ({reason}); choose another place"
+            ) from error
         raise
 
 

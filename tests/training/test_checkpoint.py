@@ -127,3 +127,13 @@ def test_best_of_a_history() -> None:
     assert history.best("loss") == records[1]
     assert history.best("bleu") == records[0]
     assert history.best("rouge") is None
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(
+            RegardError, match=r"x\.json: cannot be written \(No such file or directory\)"
+        ),
+        written_whole(tmp_path / "nowhere" / "x.json") as file,
+    ):
+        file.write_text("{}")
