@@ -52,6 +52,35 @@ def test_shell_completion_knows_the_verbs(run: Run) -> None:
     assert {"train", "translate"} <= set(found)
 
 
+def shell(command: str, model: Path, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    program = f"{sys.executable} -c 'from regard.cli import main; main()'"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
+    command = command.replace("regard", program).replace("MODEL", str(model))
+    return subprocess.run(
+        ["bash", "-c", command], capture_output=True, env=environment, timeout=120
+    )
+
+
+def test_what_is_written_is_utf8_and_nobody_need_have_opened_the_input(
+    model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in.txt").write_text("3. März 2018\n", encoding="utf-8")
+    command = f"regard translate MODEL {tmp_path}/in.txt --json <&-"
+    found = shell(command, model, PYTHONIOENCODING="ascii")
+    assert (found.stderr, found.returncode) == (b"", 0)
+    assert "März" in found.stdout.decode("utf-8")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+@pytest.mark.parametrize(("to", "status"), [("/dev/full", 1), ("&-", 0)])
+def test_an_output_that_takes_nothing_ends_in_a_message(model: Path, to: str, status: int) -> None:
+    found = shell(f"echo 2018 | regard translate MODEL >{to}", model)
+    assert found.returncode == status
+    assert (b"regard: [Errno 28]" in found.stderr) == bool(status)
+    assert b"Traceback" not in found.stderr
+    assert b"Exception ignored" not in found.stderr
+
+
 @pytest.mark.slow
 def test_a_closed_pipe_is_quiet(model: Path, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("3 May 2018\n" * 600)

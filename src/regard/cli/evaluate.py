@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.shared import settings_of
+from regard.cli.shared import settings_of, write_utf8
 
 __all__ = ["evaluate"]
 
@@ -38,4 +38,5 @@ def evaluate(
     loaded = regard.load(model)
     settings = loaded.decoding(settings_of(None, set_)) if set_ else None
     found = run(loaded, [*test], settings=settings)
+    write_utf8()
     typer.echo(found.to_json() if json else str(found))

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -16,7 +17,15 @@ from typer.core import TyperCommand
 
 from regard.errors import DataError, InputError, MissingExtraError, ModelFolderError, RegardError
 
-__all__ = ["SpreadOptions", "answer_lines", "lines_of", "settings_of", "spread", "telling"]
+__all__ = [
+    "SpreadOptions",
+    "answer_lines",
+    "lines_of",
+    "settings_of",
+    "spread",
+    "telling",
+    "write_utf8",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,6 +70,7 @@ def telling(verb: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(verb)
     def told(*args: P.args, **kwargs: P.kwargs) -> R:
         _claim_threads()
+        _open_streams()
         try:
             result = verb(*args, **kwargs)
             sys.stdout.flush()
@@ -72,9 +82,12 @@ def telling(verb: Callable[P, R]) -> Callable[P, R]:
             )
             raise typer.Exit(2 if mendable else 1) from None
         except BrokenPipeError:
-            # Whoever read our output has seen enough. What is still buffered has nowhere to go.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _abandon_output()  # whoever read it has seen enough
             raise typer.Exit(0) from None
+        except OSError as error:  # of the system: a disk that is full, a folder that is read-only
+            typer.secho(f"regard: {error}", err=True, fg="red")
+            _abandon_output()
+            raise typer.Exit(1) from None
         except KeyboardInterrupt as stop:
             folder = getattr(stop, "folder", None)
             hint = f": everything is saved; go on with the same command and --resume ({folder})"
@@ -83,6 +96,21 @@ def telling(verb: Callable[P, R]) -> Callable[P, R]:
 
     told.__signature__ = inspect.signature(verb, eval_str=True)  # type: ignore[attr-defined]
     return told
+
+
+def _open_streams() -> None:
+    """Stand in for streams that whoever started us has closed: nothing to read, nowhere to write."""
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - as long as the process
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+
+
+def _abandon_output() -> None:
+    """What is still buffered has nowhere to go, and must not be tried again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _claim_threads() -> None:
@@ -149,6 +177,12 @@ def _typed(prompt: str) -> Iterator[str]:
             return
 
 
+def write_utf8() -> None:
+    """Write text as it is read, in UTF-8 whatever the locale; a terminal goes by its own."""
+    if not sys.stdout.isatty() and isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+
+
 def answer_lines(
     lines: Iterator[str], answer: Callable[[list[str]], Iterable[T]], write: Callable[[T], str]
 ) -> None:
@@ -157,6 +191,7 @@ def answer_lines(
     At a prompt each line is answered at once, otherwise many together, because that is faster.
     """
     size = 1 if sys.stdin.isatty() else 256
+    write_utf8()
     batch: list[str] = []
     for line in lines:
         batch.append(line)

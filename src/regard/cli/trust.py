@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.shared import write_utf8
+
 __all__ = ["trust"]
 
 
@@ -40,4 +42,5 @@ def trust(
     from regard.api.trust import trust as run
 
     verdict = run(model, [*test], gold=gold, texts=texts)
+    write_utf8()
     typer.echo(dumps(asdict(verdict), ensure_ascii=False, indent=1) if json else str(verdict))
