@@ -245,6 +245,28 @@ def test_labels_that_are_numbers_come_first_in_their_order() -> None:
     assert _labels(examples) == (["9", "10", "a", "b"], False)
 
 
+def test_what_the_baseline_cannot_learn_from_is_told(classifier: Classifier) -> None:
+    test = [Example("A C G", labels=("yes",)), Example("C T", labels=("no",))]
+    for train, note in (
+        (test, "no baseline: TF-IDF counts words of two letters or more"),
+        (test[:1], "no baseline: no training example has the label 'no' any more"),
+    ):
+        found = classifier.evaluate(test, train=train)
+        assert found.baselines == {}
+        assert found.note.startswith(note)
+        assert found.scores
+
+
+def test_a_baseline_beside_a_label_that_every_example_has() -> None:
+    texts = {"green grass": ("all", "yes"), "red roses": ("all",)}
+    examples = [Example(text, labels=labels) for text, labels in texts.items()] * 10
+    model = regard.train(
+        "classification", train=examples, valid=examples, preset="tiny", settings={"steps": 1}
+    )
+    baseline = model.evaluate(examples, train=examples).baselines["TF-IDF, logistic regression"]
+    assert [score.value for score in baseline] == [100.0] * 3
+
+
 def test_a_label_that_training_never_saw_names_its_line(classifier: Classifier) -> None:
     strange = Example("red", labels=("perhaps",), origin=("test.tsv", 7))
     with pytest.raises(DataError, match=r"test\.tsv:7: label 'perhaps' .* no, yes"):

@@ -218,19 +218,33 @@ class Classifier(Model):
         texts = [example.text for example in examples]
         found = self._scored(gold, self._predict(self.tokenizer.encode_batch(texts)))
         baselines = {}
-        if train is not None:
-            simple = self._scored(gold, self._baseline(train, texts))
-            baselines["TF-IDF, logistic regression"] = simple.scores
+        try:
+            if train is not None:
+                simple = self._scored(gold, self._baseline(train, texts))
+                baselines["TF-IDF, logistic regression"] = simple.scores
+        except InputError as error:
+            note = f"no baseline: {error}"
         return Evaluation(len(examples), found.scores, baselines, note=note, details=found.table())
 
     def _baseline(self, train: Sequence[Example], texts: list[str]) -> NDArray[np.float64]:
-        """Probabilities `(texts, labels)`; with several labels, a yes or no for each."""
+        """Probabilities `(texts, labels)`; with several labels, a yes or no for each.
+
+        Raises:
+            InputError: a label is gone from the training files, or there is nothing to count in them.
+        """
         read = [example.text for example in train]
+        counts = Counter(label for example in train for label in example.labels)
+        gone = [label for label in self.labels if not counts[label]]
+        if gone:
+            raise InputError(f"no training example has the label {gone[0]!r} any more")
         if not self.several:
             _, found, names = tfidf_logistic(read, [e.labels[0] for e in train], texts)
             return found[:, [names.index(label) for label in self.labels]]
         columns = []
         for label in self.labels:
+            if counts[label] == len(train):
+                columns.append(np.ones(len(texts)))  # there is nothing to tell apart
+                continue
             answers = ["yes" if label in example.labels else "no" for example in train]
             _, found, names = tfidf_logistic(read, answers, texts)
             columns.append(found[:, names.index("yes")])

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regard.data import Corpus, Example
+from regard.errors import InputError
 from regard.evaluation.generation import RougeScorer
 
 __all__ = [
@@ -31,12 +32,18 @@ def tfidf_logistic(
 
     Returns:
         Predicted labels of `test`, probabilities `(test, classes)`, and the names of the classes.
+
+    Raises:
+        InputError: no text holds a word of two letters or more, which is what TF-IDF counts.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
     model = make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=1000))
+    words = model[0].build_analyzer()
+    if not any(map(words, texts)):
+        raise InputError("TF-IDF counts words of two letters or more, and the texts hold none")
     model.fit(list(texts), list(labels))
     probabilities = np.asarray(model.predict_proba(list(test)))
     names = [str(name) for name in model.classes_]
