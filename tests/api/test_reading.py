@@ -30,7 +30,9 @@ def test_a_data_set_of_the_hub_is_a_table_for_every_task(monkeypatch: pytest.Mon
         Source("language").read("hub:who/what#test")
 
 
-@pytest.mark.parametrize("name", ["a.tsv", "a.tab", "a.tsv.gz", "a.jsonl", "a.ndjson", "a.pq"])
+@pytest.mark.parametrize(
+    "name", ["a.tsv", "a.tab", "A.TSV", "a.tsv.gz", "a.jsonl", "a.ndjson", "a.pq"]
+)
 def test_tables_go_by_their_ending(name: str) -> None:
     with pytest.raises(InputError, match="not from tables"):
         Source("language").read(name)

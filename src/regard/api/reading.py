@@ -138,4 +138,4 @@ def _chosen(examples: Sequence[Example], indices: list[int]) -> Sequence[Example
 
 
 def _is_table(name: str) -> bool:
-    return name.startswith("hub:") or Path(name.removesuffix(".gz")).suffix in _TABLES
+    return name.startswith("hub:") or Path(name.removesuffix(".gz")).suffix.lower() in _TABLES
