@@ -70,8 +70,9 @@ def classification_line(
             }
         )
     if probability and answer.labels:
-        return "\t".join(f"{name}\t{answer.probabilities[name]:.4f}" for name in answer.labels)
-    return "\t".join(answer.labels)
+        pairs = [f"{name}\t{answer.probabilities[name]:.4f}" for name in answer.labels]
+        return _line("\t".join(pairs))
+    return _line("\t".join(answer.labels))
 
 
 def summary_line(answer: Summary, *, json: bool = False) -> str:
