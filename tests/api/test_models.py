@@ -12,7 +12,9 @@ import torch
 
 import regard
 from regard.api import Classifier, Generator, Model, Picker, Translator, Writer
+from regard.api.answers import Classification
 from regard.api.classification import _labels
+from regard.api.lines import classification_line
 from regard.api.summarization import resemblance
 from regard.data import Example, dates
 from regard.decoding import DecodingSettings
@@ -245,6 +247,12 @@ def test_labels_that_are_numbers_come_first_in_their_order() -> None:
     assert _labels(examples) == (["9", "10", "a", "b"], False)
 
 
+def test_a_label_of_two_lines_is_written_on_one() -> None:
+    answer = Classification(text="x", labels=("very\ngood",), probabilities={"very\ngood": 0.5})
+    assert classification_line(answer) == "very good"
+    assert classification_line(answer, probability=True) == "very good\t0.5000"
+
+
 def test_what_the_baseline_cannot_learn_from_is_told(classifier: Classifier) -> None:
     test = [Example("A C G", labels=("yes",)), Example("C T", labels=("no",))]
     for train, note in (
@@ -271,3 +279,7 @@ def test_a_label_that_training_never_saw_names_its_line(classifier: Classifier) 
     strange = Example("red", labels=("perhaps",), origin=("test.tsv", 7))
     with pytest.raises(DataError, match=r"test\.tsv:7: label 'perhaps' .* no, yes"):
         classifier.evaluate([strange])
+    for labels in ((), ("yes", "no")):
+        several = Example("red", labels=labels, origin=("test.tsv", 7))
+        with pytest.raises(DataError, match=rf"test\.tsv:7: {len(labels)} labels, expected one"):
+            classifier.evaluate([several])

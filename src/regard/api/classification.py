@@ -134,6 +134,11 @@ class Classifier(Model):
                 line=line,
             )
         if not self.several:
+            amiss = next((e for e in examples if len(e.labels) != 1), None)
+            if amiss is not None:
+                path, line = amiss.origin
+                problem = f"{len(amiss.labels)} labels, expected one as in the training part"
+                raise DataError(problem, path=path, line=line)
             return torch.tensor([place[e.labels[0]] for e in examples])
         targets = torch.zeros(len(examples), len(self.labels))
         for row, example in enumerate(examples):
