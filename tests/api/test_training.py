@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -253,6 +254,23 @@ def test_held_out_parts_are_stratified_disjoint_and_the_same_again() -> None:
     assert len(hold_out([Example("x")] * 30_000, seed=1, labelled=False)[1]) == 1000
     with pytest.raises(InputError, match="one example"):
         hold_out(examples[:1], seed=1, labelled=False)
+
+
+@pytest.mark.parametrize("each", [1, 2, 4])
+def test_rare_labels_are_held_out_together(each: int) -> None:
+    names = [f"l{i}" for i in range(200 // each)]
+    examples = [Example(f"{n}", labels=(name,)) for name in names for n in range(each)]
+    sets = [
+        replace(e, labels=("odd" if i % 2 else "even", f"l{i % 20}", f"s{i}"[:3]))
+        for i, e in enumerate(examples)
+    ]
+    for some in (examples, sets):
+        train_part, held = hold_out(some, seed=1, labelled=True)
+        assert len(train_part) + len(held) == 200
+        if some is sets or each > 1:
+            assert len(held) == 20
+            known = {label for example in train_part for label in example.labels}
+            assert {label for example in held for label in example.labels} <= known
 
 
 def test_without_a_folder_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
@@ -115,16 +116,33 @@ def names_of(data: Data) -> list[str]:
 def hold_out(
     examples: Sequence[Example], *, seed: int, labelled: bool
 ) -> tuple[Sequence[Example], Sequence[Example]]:
-    """Split off a tenth (a thousand examples at most) for validation, of each label alike."""
+    """Split off a tenth (a thousand examples at most) for validation, of each label alike.
+
+    Labels (or sets of them) too rare for a share of their own give it together, and none its last
+    example: what training never saw cannot be validated.
+    """
     if len(examples) < 2:
         raise InputError("one example cannot be split into training and validation; give more")
     share = min(0.1, 1000 / len(examples))
     rng = np.random.default_rng(seed)
-    names = ["|".join(example.labels) if labelled else "" for example in examples]
+    labels = [example.labels if labelled else () for example in examples]
+    groups: dict[str, list[int]] = {}
+    for index, some in enumerate(labels):
+        groups.setdefault("|".join(some), []).append(index)
     taken: list[int] = []
-    for name in sorted(set(names)):
-        members = rng.permutation([i for i, other in enumerate(names) if other == name])
-        taken += members[: round(share * len(members))].tolist()
+    small: list[int] = []  # of groups whose own share is nobody; they are drawn from together
+    for name in sorted(groups):
+        members = rng.permutation(groups[name]).tolist()
+        count = round(share * len(members))
+        taken += members[:count]
+        small += [] if count else members
+    wanted = len(taken) + max(round(share * len(small)), not taken)
+    counts = Counter(label for some in labels for label in some)
+    counts.subtract(label for index in taken for label in labels[index])
+    for index in rng.permutation(small).tolist():
+        if len(taken) < wanted and all(counts[label] > 1 for label in labels[index]):
+            taken.append(index)
+            counts.subtract(labels[index])
     taken = taken or [int(rng.integers(len(examples)))]
     held = set(taken)
     rest = [index for index in range(len(examples)) if index not in held]
