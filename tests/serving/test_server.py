@@ -12,7 +12,7 @@ import pytest
 
 from regard.errors import InputError
 from regard.serving import serve
-from regard.serving.server import _is_loopback
+from regard.serving.gate import is_loopback
 
 
 @pytest.mark.slow
@@ -36,6 +36,6 @@ def test_a_port_that_is_taken(folders):
             serve(folders[2:3], port=port)
 
 
-def test_what_is_loopback():
-    assert all(map(_is_loopback, ("localhost", "127.0.0.1", "127.9.9.9", "::1")))
-    assert not any(map(_is_loopback, ("0.0.0.0", "::", "192.168.1.5", "example.org")))
+def test_whatis_loopback():
+    assert all(map(is_loopback, ("localhost", "127.0.0.1", "127.9.9.9", "::1")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.1.5", "example.org")))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from regard.serving.refusals import Refusal
 
-__all__ = ["Gate"]
+__all__ = ["Gate", "is_loopback"]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -27,7 +28,16 @@ _HEADERS = {
     b"permissions-policy": b"camera=(), geolocation=(), microphone=()",
     b"cache-control": b"no-store",
 }
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can be meant: `localhost`, or an address such as 127.0.0.1."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Gate:
@@ -66,7 +76,8 @@ class Gate:
     def _check(self, headers: dict[bytes, bytes]) -> None:
         host = headers.get(b"host", b"").decode("latin-1")
         name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-        if self.loopback and name not in _LOOPBACK:
+        bare = name[1:-1] if name.startswith("[") else name  # as addresses of IPv6 come
+        if self.loopback and not is_loopback(bare):
             raise Refusal(
                 421, f"this server answers to localhost only, not to {host!r}; start it with --host"
             )

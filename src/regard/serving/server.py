@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,6 +11,7 @@ import uvicorn
 
 from regard.errors import InputError
 from regard.serving.app import create_app
+from regard.serving.gate import is_loopback
 from regard.serving.hall import Hall
 from regard.serving.limits import Limits
 
@@ -42,7 +42,7 @@ def serve(
     """
     models = Hall.of(folders)
     bound = _bind(host, port)
-    app = create_app(models, limits=limits, loopback=_is_loopback(host))
+    app = create_app(models, limits=limits, loopback=is_loopback(host))
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -66,12 +66,3 @@ def _bind(host: str, port: int) -> socket.socket:
         raise InputError(
             f"{host}:{port} cannot be bound ({error}); try another --port, 0 takes a free one"
         ) from None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
