@@ -260,3 +260,12 @@ def test_a_record_is_frozen(cross):
         cross.tracks[0].weights[0, 0, 0] = 1
     with pytest.raises(TypeError):
         cross.tokens["more"] = cross.tokens["source"]
+
+
+@pytest.mark.parametrize("shape", [(1, 0, 3), (1, 3, 0), (0, 3, 3)])
+def test_a_map_without_queries_keys_or_heads(shape):
+    words = [["a", "b", "c"][:length] for length in shape[1:]]
+    with pytest.raises(
+        InputError, match=f"{shape[0]} heads of {shape[1]} queries x {shape[2]} keys"
+    ):
+        AttentionRecord.of(np.zeros(shape), *words)

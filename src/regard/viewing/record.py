@@ -177,6 +177,12 @@ class AttentionRecord:
         if not self.tracks:
             raise InputError("a record without maps; give at least one track")
         for track in self.tracks:
+            if 0 in (track.heads, *track.shape):
+                raise InputError(
+                    f"track {track.label!r} is {track.heads} heads of {track.shape[0]} queries x "
+                    f"{track.shape[1]} keys; expected at least one of each: where nothing was read or "
+                    "nothing was written there is nothing to see"
+                )
             for axis, length in zip((track.queries, track.keys), track.shape, strict=True):
                 if axis not in self.tokens:
                     raise InputError(
