@@ -4,12 +4,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from starlette.testclient import TestClient
 
 import regard
 from regard.decoding import DecodingSettings
 from regard.errors import InputError
 from regard.serving import Hall, Limits, create_app
+from regard.text import EOS
 
 TEXT = "der alt mann sieht die katze ."
 
@@ -176,7 +178,20 @@ def test_an_empty_text_has_an_empty_answer(client):
         assert answer(client, "/classify", text=text)["label"] == ""
         assert answer(client, "/summarize", text=text)["attention"] == []
         assert answer(client, "/instead", text=text, model="de-en")["choices"] == []
-        assert "look" in answer(client, "/look", 422, text=text, model="mood")["error"]
+        for model in ("mood", "de-en", "gist"):
+            assert "look" in answer(client, "/look", 422, text=text, model=model)["error"]
+
+
+def test_an_answer_without_words(client, models, monkeypatch):
+    model = models.models["de-en"]
+    first = [0.0] * len(model.target)
+    first[EOS] = 1e4  # whatever it reads, it ends at once
+    monkeypatch.setattr(model.network.output.bias, "data", torch.tensor(first))
+    found = answer(client, "/translate", text="der mann", model="de-en")
+    assert found["answer"] == {"text": "", "words": []}
+    assert [word["text"] for word in found["source"]["words"]] == ["der", "mann", "</s>"]
+    assert found["attention"] == []
+    assert model.translate("der mann")[0].word_alignment() == []
 
 
 def test_which_model(client):
@@ -232,6 +247,13 @@ def test_texts_and_bodies_that_are_too_long(client):
     assert answer(client, "/translate", 413, text="x", begin="x" * 5001, model="de-en")
     told = answer(client, "/translate", 413, text="der " * 1000, model="de-en")
     assert "the text has 1,001 tokens, at most 256" in told["error"]
+    assert "--max-characters" not in told["error"]
+    for path in ("/look", "/instead"):
+        assert answer(client, path, 413, text="der " * 1000, model="de-en") == told
+    assert client.get("/view", params={"text": "der " * 1000, "model": "de-en"}).status_code == 413
+    for path, field in (("/translate", "begin"), ("/instead", "begin"), ("/look", "target")):
+        told = answer(client, path, 413, text="der", model="de-en", **{field: "the " * 1000})
+        assert f"'{field}' has 1,001 tokens, at most 256" in told["error"]
     huge = client.post("/classify", content=b"x" * 200_000)
     assert huge.status_code == 413
     assert "more than 136,384 bytes" in huge.json()["error"]
@@ -260,8 +282,10 @@ def test_headers_and_hosts(client):
         assert "server" not in headers
     told = client.get("/", headers={"host": "evil.example"})
     assert told.status_code == 421
-    for host in ("localhost:8000", "127.0.0.1", "[::1]:8000"):
+    for host in ("localhost:8000", "LOCALHOST", "127.0.0.1", "127.0.0.2:8000", "[::1]:8000"):
         assert client.get("/health", headers={"host": host}).status_code == 200
+    for host in ("127.0.0.1.evil.example", "0.0.0.0", "[::1", "192.168.1.5", ""):
+        assert client.get("/health", headers={"host": host}).status_code == 421
 
 
 def test_an_open_server_answers_to_any_name(models):

@@ -25,6 +25,7 @@ __all__ = [
     "W",
     "Written",
     "best_of",
+    "nothing_to_look_at",
 ]
 
 View = Callable[[], tuple[Maps, AttentionRecord]]
@@ -69,14 +70,14 @@ class Answer:
                 back), or as it left it (was written); `None` for the model's own way.
 
         Raises:
-            InputError: the text was empty.
+            InputError: the text was empty, or the answer is.
         """
         return self.along(reading) if self.along is not None else self.look()
 
     @cached_property
     def _views(self) -> tuple[Maps, AttentionRecord]:
         if self.view is None:
-            raise InputError("an empty text has nothing to look at")
+            raise nothing_to_look_at()
         return self.view()
 
 
@@ -93,6 +94,11 @@ class Written(Answer):
     text: str = ""
     score: float = 0.0
     alternatives: tuple[Self, ...] = ()
+
+
+def nothing_to_look_at() -> InputError:
+    """What every model says of an empty text."""
+    return InputError("an empty text has nothing to look at")
 
 
 W = TypeVar("W", bound=Written)
@@ -127,6 +133,8 @@ class Translation(Written):
             return []
         # Spaces, which are tokens where every character is one, are part of no word.
         rows, columns = ([i for i, p in enumerate(t.pieces) if p.strip()] for t in self.axes)
+        if not rows:
+            return []
         written, read = (t.take(keep) for t, keep in zip(self.axes, (rows, columns), strict=True))
         record = AttentionRecord.of(self.alignment[rows][:, columns], written, read)
         weights = record.without_special().words().tracks[0].dense()

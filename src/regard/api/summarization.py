@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regard.api.answers import Summary
+from regard.api.answers import Summary, nothing_to_look_at
 from regard.api.base import (
     Evaluation,
     Model,
@@ -267,6 +267,8 @@ class Picker(Summarizer):
 
     def look(self, text: str, target: str | None = None) -> AttentionRecord:
         """How much it attends to each sentence of `text`."""
+        if not text.strip():
+            raise nothing_to_look_at()
         return self._view(split_sentences(text))[1]
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regard.api.answers import Reading, W, best_of
+from regard.api.answers import Reading, W, best_of, nothing_to_look_at
 from regard.api.base import (
     Model,
     Prepared,
@@ -300,6 +300,8 @@ class TextToText(Model):
 
     def look(self, text: str, target: str | None = None) -> AttentionRecord:
         """What the model attends to while it writes its answer to `text`, or a given `target`."""
+        if not text.strip():
+            raise nothing_to_look_at()
         source = self.read([text])[0]
         if target is None:
             _, found = self._decode([text], None)[0]

@@ -91,7 +91,7 @@ class _Front:
         for field in ("text", "begin", "target"):
             value = getattr(question, field, None) or ""
             if len(value) > self.limits.characters:
-                raise too_long(f"'{field}'", len(value), self.limits.characters, "characters")
+                raise too_long(f"'{field}'", len(value), self.limits.characters)
         name, model = self.models.find(question.model, task)
         return self.desk.put(
             (verb, name, alike),

@@ -23,7 +23,7 @@ from regard.api.load import load
 from regard.api.views import chosen, chosen_head
 from regard.errors import InputError, nearest
 from regard.serving import messages as m
-from regard.serving.refusals import Refusal, too_long
+from regard.serving.refusals import Refusal, too_many_tokens
 from regard.viewing import AttentionRecord, Tokens
 from regard.viewing.tokens import word_units
 
@@ -138,11 +138,13 @@ def write(name: str, model: Model, items: Sequence[WriteItem]) -> list[m.Written
         texts,
         settings=settings,
         prefix=[_line(item.question.begin) for item in items],
-        hidden=[_pieces(model, t, i.question.hide) for t, i in zip(texts, items, strict=True)],
+        hidden=[_pieces(model, item.question) for item in items],
         hear=lambda index, text: _tell(items[index].hear, text),
     )
-    pairs = zip(answers, items, strict=True)
-    return [_written(name, answer, item.question.reading) for answer, item in pairs]
+    return [
+        _written(name, model, answer, item.question.reading)
+        for answer, item in zip(answers, items, strict=True)
+    ]
 
 
 def instead(name: str, model: Model, items: Sequence[m.Instead]) -> list[m.NextWords]:
@@ -188,7 +190,7 @@ def look(name: str, model: Model, items: Sequence[m.Look]) -> list[m.Looked]:
 
 def record(name: str, model: Model, items: Sequence[m.Look]) -> list[AttentionRecord]:
     """Everything a model attends to, for each text."""
-    return [model.look(_line(item.text), item.target) for item in items]
+    return [_seen(model, item) for item in items]
 
 
 # Their parts
@@ -221,15 +223,30 @@ def _tell(hear: Hear | None, text: str) -> None:
         hear(text)
 
 
-def _pieces(model: AnyWriter, text: str, words: Sequence[int]) -> list[int]:
-    """Tokens of source words, by the words' numbers."""
-    tokens = model.read_tokens(text)
-    limit = model.settings.text.max_tokens
-    if len(tokens) > limit:
-        raise too_long("the text", len(tokens), limit, "tokens")
+def _fitting(model: AnyWriter, text: str, written: str, field: str) -> Tokens:
+    """The tokens of a text; neither it nor what is to be written may be longer than what was learnt."""
+    tokens, limit = model.read_tokens(text), model.settings.text.max_tokens
+    given = len(model.target.encode(written)) + 1  # and the end mark, as `tokens` has it
+    for what, count in (("the text", len(tokens)), (f"'{field}'", given)):
+        if count > limit:
+            raise too_many_tokens(what, count, limit)
+    return tokens
+
+
+def _pieces(model: AnyWriter, question: m.Write | m.Instead) -> list[int]:
+    """Tokens of the source words that a question hides."""
+    tokens = _fitting(model, _line(question.text), _line(question.begin), "begin")
+    words = set(question.hide)
     if not words:
         return []
-    return [place for place, word in enumerate(_word_of(tokens, max(words))) if word in set(words)]
+    return [place for place, word in enumerate(_word_of(tokens, max(words))) if word in words]
+
+
+def _seen(model: Model, question: m.Look) -> AttentionRecord:
+    text = _line(question.text)
+    if isinstance(model, Translator | Writer):
+        _fitting(model, text, question.target or "", "target")
+    return model.look(text, question.target)
 
 
 def _strengths(tokens: Tokens, given: Mapping[str, float]) -> list[float]:
@@ -252,18 +269,13 @@ def _word_of(tokens: Tokens, largest: int) -> list[int]:
     return numbers
 
 
-def _written(name: str, answer: Translation | Summary, reading: Reading | None = None) -> m.Written:
+def _written(
+    name: str, model: AnyWriter, answer: Translation | Summary, reading: Reading | None
+) -> m.Written:
     if not answer.source.strip():
-        nothing = m.Side(text=answer.source, words=[])
-        return m.Written(
-            model=name,
-            source=nothing,
-            answer=m.Side(text="", words=[]),
-            score=0.0,
-            attention=[],
-            reading="",
-            alternatives=[],
-        )
+        return _silent(name, answer, None)
+    if not answer.tokens:
+        return _silent(name, answer, model.read_tokens(answer.source).words())
     record = answer.aligned(reading).words()
     return m.Written(
         model=name,
@@ -272,14 +284,31 @@ def _written(name: str, answer: Translation | Summary, reading: Reading | None =
         score=answer.score,
         attention=[_rounded(row) for row in record.tracks[0].dense()],
         reading=record.reading,
-        alternatives=[m.Other(text=other.text, score=other.score) for other in answer.alternatives],
+        alternatives=_others(answer),
     )
+
+
+def _silent(name: str, answer: Translation | Summary, read: Tokens | None) -> m.Written:
+    """Nothing was said: there was nothing to read, or the model ended at once."""
+    return m.Written(
+        model=name,
+        source=_side(read, answer.source),
+        answer=m.Side(text="", words=[]),
+        score=answer.score,
+        attention=[],
+        reading="",
+        alternatives=_others(answer),
+    )
+
+
+def _others(answer: Translation | Summary) -> list[m.Other]:
+    return [m.Other(text=other.text, score=other.score) for other in answer.alternatives]
 
 
 def _picked(name: str, answer: Summary) -> m.Written:
     """Sentences for words; the one reader of the text looked the same for all that it picked."""
     if not answer.source.strip():
-        return _written(name, answer)
+        return _silent(name, answer, None)
     record = answer.look().select("sentences")
     sentences = record.tokens["text"]
     row = _rounded(record.tracks[0].dense()[0])
@@ -298,7 +327,7 @@ def _instead(model: AnyWriter, question: m.Instead) -> m.NextWords:
     text, begin = _line(question.text), _line(question.begin)
     if not text:
         return m.NextWords(begin=begin, choices=[])
-    hidden = _pieces(model, text, question.hide)
+    hidden = _pieces(model, question)
     # More than asked for: several pieces may begin the same word.
     ways = model.next_words(text, begin, hidden=hidden, count=question.count + 3)
     settings = model.decoding({"method": "greedy", "n_best": 1})
@@ -326,8 +355,7 @@ def _word_after(text: str, begin: str) -> str:
 
 
 def _look(name: str, model: Model, item: m.Look) -> m.Looked:
-    text = _line(item.text)
-    found = chosen(model.look(text, item.target), name=item.map, layer=item.layer, words=item.words)
+    found = chosen(_seen(model, item), name=item.map, layer=item.layer, words=item.words)
     track = found.tracks[-1]
     weights = track.dense("mean" if item.head is None else chosen_head(found, item.head))
     queries, keys = found.queries(track), found.keys(track)

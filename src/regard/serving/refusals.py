@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from regard.errors import RegardError
 
-__all__ = ["Refusal", "busy", "late", "stopping", "too_long"]
+__all__ = ["Refusal", "busy", "late", "stopping", "too_long", "too_many_tokens"]
 
 
 class Refusal(RegardError):  # noqa: N818 - a polite no is no error of the server
@@ -21,12 +21,21 @@ class Refusal(RegardError):  # noqa: N818 - a polite no is no error of the serve
         self.status, self.retry_after = status, retry_after
 
 
-def too_long(what: str, came: int, limit: int, unit: str) -> Refusal:
-    """413."""
+def too_long(what: str, came: int, limit: int) -> Refusal:
+    """413, more than this server takes."""
     return Refusal(
         413,
-        f"{what} has {came:,} {unit}, at most {limit:,} are taken; "
+        f"{what} has {came:,} characters, at most {limit:,} are taken; "
         "send it in parts, or start the server with a larger --max-characters",
+    )
+
+
+def too_many_tokens(what: str, came: int, limit: int) -> Refusal:
+    """413, more than this model was made for."""
+    return Refusal(
+        413,
+        f"{what} has {came:,} tokens, at most {limit:,} are taken; send it in parts, since the model "
+        "was trained on no longer ones",
     )
 
 
