@@ -1,5 +1,6 @@
 import json
 import math
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -243,6 +244,27 @@ def test_files_that_are_no_record(tmp_path, cross):
         AttentionRecord.load(cut)
     with pytest.raises(FileNotFoundError):
         AttentionRecord.load(tmp_path / "none.npz")
+
+
+def test_a_damaged_file_is_no_record_wherever_the_damage_is(tmp_path, cross):
+    whole = cross.save(tmp_path / "x.npz").read_bytes()
+    damaged = tmp_path / "y.npz"
+    for place in range(0, len(whole), 7):
+        damaged.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        with suppress(DataError):  # in names and dates of the archive nothing is lost
+            AttentionRecord.load(damaged)
+
+
+def test_a_record_that_contradicts_itself_names_its_file(tmp_path, cross):
+    with np.load(cross.save(tmp_path / "x.npz")) as arrays:
+        weights, about = arrays["0.weights"], json.loads(bytes(arrays["record"]))
+    for changed in ({"tracks": []}, {"tokens": []}, {"tokens": {"source": None}}):
+        text = json.dumps(about | changed).encode()
+        np.savez(
+            tmp_path / "y.npz", **{"record": np.frombuffer(text, np.uint8), "0.weights": weights}
+        )
+        with pytest.raises(DataError, match=r"y\.npz: not a saved record"):
+            AttentionRecord.load(tmp_path / "y.npz")
 
 
 def test_saving_to_a_format_there_is_not(tmp_path, cross):

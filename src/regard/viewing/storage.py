@@ -5,8 +5,8 @@ Nothing in it is pickled, and nothing pickled is read.
 
 from __future__ import annotations
 
+import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -55,8 +55,9 @@ def save(record: AttentionRecord, path: Path, options: Mapping[str, Any]) -> Pat
 
 def load(path: Path) -> AttentionRecord:
     """Read a record saved as `.npz`."""
+    content = io.BytesIO(path.read_bytes())  # what goes wrong from here on is what the file holds
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with np.load(content, allow_pickle=False) as arrays:
             about = json.loads(bytes(arrays["record"]))
             if about["format"] > FORMAT:
                 raise DataError(
@@ -65,9 +66,11 @@ def load(path: Path) -> AttentionRecord:
                     remedy="try a newer regard",
                 )
             return _unpack(about, arrays)
-    except (KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
+    except DataError:
+        raise
+    except (
+        Exception
+    ) as error:  # zip, deflate, NumPy, JSON and the record each fail in ways of their own
         raise DataError(
             f"not a saved record ({error})",
             path=path,
