@@ -2,6 +2,8 @@
 
 import { h, short } from "./dom.js";
 
+// A text whose first letter is written right to left. (`dir="auto"` does not look into fenced words.)
+const RIGHT_TO_LEFT = /^\P{L}*[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u;
 const DEEPEST = 46; // per cent of the accent behind a word that got all attention: text stays readable
 
 export class Words {
@@ -11,7 +13,8 @@ export class Words {
     this.aim = aim;
     this.choose = choose;
     this.buttons = side.words.map((word, index) => this.button(word, index));
-    this.element = h("div", { class: "words", role: "group", "aria-label": label, onkeydown: (event) => this.key(event), onpointerleave: () => aim(null) });
+    this.rightToLeft = RIGHT_TO_LEFT.test(side.text);
+    this.element = h("div", { class: "words", dir: this.rightToLeft ? "rtl" : "ltr", role: "group", "aria-label": label, onkeydown: (event) => this.key(event), onpointerleave: () => aim(null) });
     this.element.append(...this.spaced());
     this.buttons[0]?.setAttribute("tabindex", "0");
   }
@@ -46,7 +49,8 @@ export class Words {
   key(event) {
     const at = this.buttons.indexOf(document.activeElement);
     const last = this.buttons.length - 1;
-    const step = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: last }[event.key];
+    const right = this.rightToLeft ? -1 : 1;
+    const step = { ArrowRight: at + right, ArrowDown: at + 1, ArrowLeft: at - right, ArrowUp: at - 1, Home: 0, End: last }[event.key];
     if (step === undefined || at < 0) return;
     event.preventDefault();
     this.buttons[Math.max(0, Math.min(last, step))].focus();
