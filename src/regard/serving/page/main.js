@@ -96,7 +96,7 @@ class App {
 
   run() {
     if (!this.input.value.trim()) return this.input.focus();
-    if (this.input.value.length > this.most) return this.say(this.length.textContent);
+    if (this.characters() > this.most) return this.say(this.length.textContent);
     this.answer();
     this.changed();
   }
@@ -112,11 +112,16 @@ class App {
   }
 
   count() {
-    const { length } = this.input.value;
+    const length = this.characters();
     const over = length > this.most;
     this.length.textContent = over ? `${length.toLocaleString("en")} characters, at most ${this.most.toLocaleString("en")} are taken` : "";
     this.length.classList.toggle("over", over);
     this.button.disabled = over;
+  }
+
+  // As the server counts: an emoji beyond the first plane is one character, and `length` says two.
+  characters() {
+    return [...this.input.value].length;
   }
 
   key(event) {
