@@ -125,6 +125,56 @@ def test_words_are_reached_and_read_aloud_by_keyboard(visit):
     playwright.expect(tab.locator(".detail")).to_be_hidden()
 
 
+def test_words_stand_in_the_direction_of_their_text(visit):
+    tab = visit(link("mood", "12 שלום עולם the film"))
+    words = tab.locator(".word")
+    places = [words.nth(i).bounding_box()["x"] for i in range(3)]
+    assert places == sorted(places, reverse=True)
+    words.first.focus()
+    tab.keyboard.press("ArrowLeft")
+    playwright.expect(words.nth(1)).to_be_focused()
+    tab.keyboard.press("ArrowRight")
+    playwright.expect(words.first).to_be_focused()
+
+
+def test_another_word_goes_where_the_model_puts_it(visit):
+    tab = visit(link("de-en"))
+    answered(tab, ".")
+    said = wrote(tab).inner_text()
+    begin = said.removesuffix(".")
+    assert (
+        begin + "." == said
+    )  # no space in front of the stop, so there is none in front of another sign
+    found = {"begin": begin, "choices": [{"word": "!", "probability": 0.5, "text": begin + "!"}]}
+    tab.route("**/instead", lambda route: route.fulfill(json=found))
+    wrote(tab).get_by_role("button").last.click()
+    tab.locator(".way").click()
+    playwright.expect(tab.locator(".chip")).to_contain_text(f"begins with “{begin}!”")
+
+
+def test_an_answer_without_words_says_so(visit):
+    tab = visit()
+    source = {"text": "der", "words": [{"text": "der", "start": 0, "end": 3, "special": False}]}
+    silent = {
+        "model": "de-en",
+        "source": source,
+        "answer": {"text": "", "words": []},
+        "score": 0.0,
+        "attention": [],
+        "reading": "",
+        "alternatives": [],
+    }
+    events = f"event: answer\ndata: {json.dumps(silent)}\n\n"
+    tab.route(
+        "**/translate", lambda route: route.fulfill(body=events, content_type="text/event-stream")
+    )
+    tab.get_by_label("Text").fill("der")
+    tab.get_by_role("button", name="Translate").click()
+    playwright.expect(tab.get_by_text("No words: the model ended at once.")).to_be_visible()
+    read(tab).get_by_role("button").click()
+    playwright.expect(tab.locator(".detail")).to_contain_text("What if it had not looked there?")
+
+
 def test_forcing_another_word(visit):
     tab = visit(link("de-en"))
     answered(tab, "the")
@@ -230,6 +280,10 @@ def test_what_the_server_refuses_is_told(visit):
     tab.get_by_label("Text").fill("x" * 401)
     playwright.expect(tab.get_by_text("401 characters, at most 400 are taken")).to_be_visible()
     playwright.expect(tab.get_by_role("button", name="Translate")).to_be_disabled()
+    tab.get_by_label("Text").fill(
+        "👩" * 400
+    )  # 800 to JavaScript, 400 to a reader and to the server
+    playwright.expect(tab.get_by_role("button", name="Translate")).to_be_enabled()
     tab = visit(link("de-en", "der mann", **{"hide.0": "9"}))
     playwright.expect(tab.locator(".status")).to_contain_text("word 9 of a text of 3 words")
 
@@ -242,6 +296,7 @@ def test_nothing_overflows_and_everything_can_be_read(visit, device, theme):
     word = wrote(tab).get_by_role("button").first
     word.tap() if device == "phone" else word.click()
     playwright.expect(tab.locator(".way").first).to_be_visible()
+    tab.evaluate("document.querySelector('#model option').textContent = 'm'.repeat(90)")
     assert fits(tab)
     assert tab.evaluate(LOWEST_CONTRAST) >= 4.5
     assert (

@@ -25,7 +25,7 @@ export class WrittenView {
     this.source.mark("hidden-word", pane.state.hide);
     this.detail = h("div", { class: "detail", hidden: true });
     this.element = h("div", { class: "written" },
-      this.row(picks ? "Picked" : "Answer", this.target.element),
+      this.row(picks ? "Picked" : "Answer", answer.answer.words.length ? this.target.element : h("p", { class: "fact" }, "No words: the model ended at once.")),
       this.row("Read", this.source.element),
       this.detail,
       this.was(base),
@@ -139,7 +139,7 @@ export class WrittenView {
     try {
       const { choices } = await ask("/instead", { model, text: this.pane.text, begin, hide });
       list.replaceChildren(...choices.map(({ word, probability, text }) => h("li", {},
-        h("button", { type: "button", class: "way", title: text.slice(0, 400), disabled: word === said, onclick: () => this.pane.steer({ begin: `${begin} ${word}`.trim() }) },
+        h("button", { type: "button", class: "way", title: text.slice(0, 400), disabled: word === said, onclick: () => this.pane.steer({ begin: upTo(text, begin, word) }) },
           h("bdi", { class: "token" }, short(word, 40)), h("span", { class: "value" }, word === said ? "said, " : "", probability.toFixed(3))))));
       if (!choices.length) list.replaceChildren(h("li", { class: "fact" }, "nothing else is likely here"));
     } catch (error) {
@@ -147,6 +147,11 @@ export class WrittenView {
     }
     list.removeAttribute("aria-busy");
   }
+}
+
+// An answer as far as the word after a beginning: whether a space stands between them is the model's to say.
+function upTo(text, begin, word) {
+  return text.slice(0, text.indexOf(word, begin.length) + word.length);
 }
 
 // The alternative, with what it shares with the answer at its beginning made quiet.
