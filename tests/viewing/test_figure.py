@@ -189,3 +189,12 @@ def test_the_verdict_stands_below_every_picture(cross, view):
     box, wide = added.get_window_extent(), max(drawn.get_figwidth(), 0.6 * ink.PAGE)
     assert box.y1 <= 0  # below all else; saving takes it in
     assert box.width <= wide * drawn.dpi
+
+
+@pytest.mark.parametrize("title", ["the film was long " * 60, "北京大学" * 100])
+def test_a_title_that_is_a_whole_text_gets_three_lines_of_a_page(cross, title):
+    drawn = figure.draw(replace(cross, title=title))
+    wide = [text.get_window_extent().width / drawn.dpi for text in drawn.texts]
+    assert len(wide) == 4  # and the facts
+    assert max(wide) <= ink.PAGE
+    assert any(text.get_text().endswith("…") for text in drawn.texts)

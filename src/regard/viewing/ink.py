@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from textwrap import wrap
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -115,17 +117,22 @@ def set_family(texts: Sequence[Text]) -> None:
 
 
 def caption(figure: Figure, title: str, facts: str, *, left: float, top: float) -> None:
-    """A heading: the title, and in grey what is shown; `top` in inches from below."""
+    """A heading: the title, and in grey what is shown; `top` in inches from below.
+
+    A title may be the whole text that was read: it gets the width of a page, and three lines.
+    """
     height = figure.get_figheight()
     x = left / figure.get_figwidth()
-    lines = [(title, INK, BODY + 1.5, "bold"), (facts, MUTED, SMALL, "normal")]
+    heading = _wrapped(title, BODY + 1.5, PAGE, max_lines=3, placeholder=" …")
+    lines = [(line, INK, BODY + 1.5, "bold") for line in heading]
     y = top
-    for text, color, size, weight in reversed([line for line in lines if line[0]]):
-        drawn = figure.text(
-            x, y / height, label_line(text), color=color, fontsize=size, fontweight=weight
-        )
-        drawn.set_fontfamily(list(families()))
-        y += size * 1.6 / 72
+    for text, color, size, weight in reversed([*lines, (facts, MUTED, SMALL, "normal")]):
+        if text:
+            drawn = figure.text(
+                x, y / height, label_line(text), color=color, fontsize=size, fontweight=weight
+            )
+            drawn.set_fontfamily(list(families()))
+            y += size * 1.6 / 72
 
 
 def footnote(figure: Figure, text: str) -> None:
@@ -133,12 +140,19 @@ def footnote(figure: Figure, text: str) -> None:
 
     They stand outside the figure's own box; saving with `bbox_inches="tight"` includes them.
     """
-    letter = 0.53 * SMALL / 72  # inches of a usual one
-    columns = int(max(figure.get_figwidth(), 0.6 * PAGE) / letter)
-    lines = "\n".join(wrap(label_line(text), columns))
+    width = max(figure.get_figwidth(), 0.6 * PAGE)
+    lines = "\n".join(label_line(line) for line in _wrapped(text, SMALL, width))
     x, y = 0.05 / figure.get_figwidth(), -0.04 / figure.get_figheight()
     drawn = figure.text(x, y, lines, color=INK, fontsize=SMALL, style="italic", va="top")
     drawn.set_fontfamily(list(families()))
+
+
+def _wrapped(text: str, size: float, inches: float, **limits: Any) -> list[str]:
+    """Lines of at most so many inches, by the width of a usual letter of their kind."""
+    wide = any(unicodedata.east_asian_width(character) in "WF" for character in text)
+    bold = 1.15 if size > BODY else 1.0
+    letter = (1.0 if wide else 0.53) * bold * size / 72
+    return wrap(text, int(inches / letter), **limits)
 
 
 def label_line(text: str) -> str:
