@@ -113,7 +113,8 @@ function overWeights(sheets, how) {
 }
 
 // Of blocks, the mean of means is exact and the mean of maxima bounds the maximum from above; the largest
-// of each row are those that the heads hold, so their numbers are marked as approximate.
+// of each row are those that the heads hold, so their numbers are marked as approximate. What such a map's own
+// entropy is, and what its keys received at most, the heads do not say: the mean of theirs is shown and called so.
 function overBlocks(sheets, how) {
   const { rows, columns, levels, top } = sheets[0];
   const [max, mean] = [levels[0].max.slice(), levels[0].mean.slice()];
@@ -130,7 +131,9 @@ function overBlocks(sheets, how) {
   const entropy = combined(sheets.map((sheet) => sheet.entropy), "mean");
   const received = combined(sheets.map((sheet) => sheet.received), "mean");
   const joined = joinTops(sheets, how, rows.length, top.count);
-  return new Sheet({ rows, columns, kept: "blocks", level: { ...levels[0], max, mean }, top: joined, entropy, received });
+  const sheet = new Sheet({ rows, columns, kept: "blocks", level: { ...levels[0], max, mean }, top: joined, entropy, received });
+  sheet.over = how;
+  return sheet;
 }
 
 function joinTops(sheets, how, queries, count) {

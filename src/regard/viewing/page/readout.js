@@ -3,6 +3,7 @@
 import { h, number, short, token } from "./dom.js";
 
 const LISTED = 10;
+const MEAN = ", the mean of the heads’";
 
 export class Readout {
   constructor(app) {
@@ -21,10 +22,11 @@ export class Readout {
         h("p", { class: "pair" }, token(sheet.rows[query]), h("span", { class: "to", "aria-label": "to" }, "→"), token(sheet.columns[key])),
         h("p", { class: "weight" }, number(weight, exact)),
         h("p", { class: "fact" }, `query ${query + 1} of ${sheet.queries}, key ${key + 1} of ${sheet.keys}`)),
-      this.list("looks at", sheet.rows[query], row, sheet.columns, (index) => ({ key: index }), `entropy ${sheet.entropy[query].toFixed(2)} nats`),
+      this.list("looks at", sheet.rows[query], row, sheet.columns, (index) => ({ key: index }), `entropy ${sheet.about ? "≈ " : ""}${sheet.entropy[query].toFixed(2)} nats${sheet.over ? MEAN : ""}`),
     ];
     if (sheet.queries > 1) {
-      const received = `received ${number(sheet.received[key])} in all${sheet.kept === "blocks" ? ", exact; listed: among the top of their rows" : ""}`;
+      const sum = sheet.over === "max" ? MEAN : ", exact"; // the mean of sums is the sum of means
+      const received = `received ${number(sheet.received[key], !sheet.about)} in all${sheet.kept === "blocks" ? `${sum}; listed: among the top of their rows` : ""}`;
       parts.push(this.list("is looked at by", sheet.columns[key], column, sheet.rows, (index) => ({ query: index }), received));
     }
     this.element.replaceChildren(...parts);
