@@ -82,6 +82,22 @@ def test_the_operator(way, reference, rng):
     assert weights.T.T is weights
 
 
+@pytest.mark.parametrize("kernel", [True, False])
+@pytest.mark.parametrize("heads", [1, 2, 3, 6])
+def test_the_operator_takes_as_many_heads_as_divide_the_maps(
+    way, kernel, heads, reference, rng, monkeypatch
+):
+    if kernel:
+        monkeypatch.setattr(kernels, "SMALL", 0)
+    arrays, mask = problem(rng)
+    weights, make = way(arrays, mask)
+    x = rng.normal(size=(2, heads, 17, 3)).astype(np.float32)
+    expected = reference(*arrays, allowed=mask).weights @ np.repeat(x, 6 // heads, 1)
+    close(weights @ make(x), expected, 5e-6)
+    with pytest.raises(ShapeError, match="a batch of 1 or 2 and as many heads as the map, 6"):
+        weights @ make(rng.normal(size=(2, 4, 17, 3)).astype(np.float32))
+
+
 @pytest.mark.parametrize(
     "index",
     [

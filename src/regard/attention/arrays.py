@@ -27,6 +27,7 @@ __all__ = [
     "namespace",
     "readable",
     "recomputed",
+    "same_heads",
     "split_rows",
     "stop_gradient",
     "to_numpy",
@@ -159,6 +160,22 @@ def grouped_matmul(a: Array, b: Array) -> Array:
     folded = xp.reshape(a, (batch, key_heads, heads // key_heads * rows, inner))
     product = folded @ b
     return xp.reshape(product, (product.shape[0], heads, rows, b.shape[-1]))
+
+
+def same_heads(a: Array, b: Array, heads: int) -> tuple[Array, Array]:
+    """Both with as many heads, where each may have a divisor of `heads`, shared by groups.
+
+    Nothing is copied where they have as many already, or one has one.
+    """
+    xp, few, many = namespace(a=a, b=b), min(a.shape[1], b.shape[1]), max(a.shape[1], b.shape[1])
+    count = heads if many % few else many
+
+    def even(x: Array) -> Array:
+        if x.shape[1] == 1:
+            return xp.broadcast_to(x, (x.shape[0], count, *x.shape[2:]))
+        return x if x.shape[1] == count else xp.repeat(x, count // x.shape[1], axis=1)
+
+    return even(a), even(b)
 
 
 def largest(array: Array, count: int) -> tuple[Array, Array]:

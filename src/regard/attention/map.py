@@ -207,7 +207,13 @@ class AttentionMap:
             raise ShapeError(f"x has shape {tuple(x.shape)}; expected (..., {length}, columns)")
         if grid.rank == 3 and x.ndim == 3:
             x = x[:, None]
-        return grid.xp.reshape(x, (1,) * (4 - x.ndim) + tuple(x.shape))
+        x = grid.xp.reshape(x, (1,) * (4 - x.ndim) + tuple(x.shape))
+        if x.shape[0] not in (1, grid.batch) or grid.heads % x.shape[1]:
+            raise ShapeError(
+                f"x has shape {tuple(x.shape)}; expected a batch of 1 or {grid.batch} and as many "
+                f"heads as the map, {grid.heads}, or a divisor"
+            )
+        return x
 
     # Statistics
 

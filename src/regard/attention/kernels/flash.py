@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regard.attention.arrays import concrete, split_rows
+from regard.attention.arrays import concrete, same_heads, split_rows
 from regard.attention.masks import is_causal
 from regard.attention.normalizers import Softmax
 from regard.attention.problem import Problem
@@ -269,8 +269,8 @@ def _even(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Te
         for x in (query, key, value)
     )
     query, key, value = (x if x.stride(-1) == 1 else x.contiguous() for x in (query, key, value))
-    heads = max(key.shape[1], value.shape[1])  # location scores have keys of one head
-    key, value = (x.expand(batch, heads, -1, -1) for x in (key, value))
+    # Location scores have keys of one head; what a map is multiplied with may have more than them.
+    key, value = (x.expand(batch, -1, -1, -1) for x in same_heads(key, value, query.shape[1]))
     return query.expand(batch, -1, -1, -1), key, value
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
-from regard.attention.arrays import concrete, split_rows, stop_gradient
+from regard.attention.arrays import concrete, same_heads, split_rows, stop_gradient
 from regard.attention.grid import Grid
 from regard.attention.kernels import Statistic, engine, spoil, tiles
 from regard.attention.kernels.tiles import cut
@@ -155,16 +155,11 @@ def _scale(problem: Problem) -> float:
 
 
 def _even(problem: Problem) -> tuple[Array, Array, Array]:
-    """Query, key and value with one batch; key and value with the same heads. No copies."""
-    grid = problem.grid
-    heads = max(problem.key.shape[1], problem.value.shape[1])
+    """Query, key and value with one batch; key and value with the same heads."""
+    batch, xp = problem.grid.batch, problem.grid.xp
+    key, value = same_heads(problem.key, problem.value, problem.grid.heads)
     query, key, value = (
-        grid.xp.broadcast_to(array, (grid.batch, count, *array.shape[2:]))
-        for array, count in (
-            (problem.query, grid.heads),
-            (problem.key, heads),
-            (problem.value, heads),
-        )
+        xp.broadcast_to(x, (batch, *x.shape[1:])) for x in (problem.query, key, value)
     )
     return query, key, value
 
