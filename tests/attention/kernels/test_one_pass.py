@@ -96,6 +96,16 @@ def test_strided_and_broadcast_arrays(lab, device, small_tiles):
     lab.check(output, found, lab.dense(q, k[:1].expand(2, -1, -1, -1)), v)
 
 
+def test_arrays_whose_features_lie_apart(monkeypatch):
+    """Also in what is asked of the map later, without the values."""
+    monkeypatch.setattr(kernels, "SMALL", 0)
+    plain = arrays(3, 2, 4, 2, 37, 41, 16, 16)
+    apart = [x.mT.contiguous().mT for x in plain]
+    (output, weights), (expected, others) = (regard.attend(*x, dropout=0.1) for x in (apart, plain))
+    assert torch.equal(output, expected)
+    assert torch.equal(weights.topk().values, others.topk().values)
+
+
 @pytest.mark.parametrize("small", [True, False])
 def test_biases(lab, device, small, monkeypatch, request):
     if small:

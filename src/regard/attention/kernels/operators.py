@@ -19,8 +19,8 @@ __all__ = ["attend", "attend_backward"]
 def words(tensor: Tensor) -> engine.Words:
     """A float32 or bfloat16 tensor as 16-bit words, without a copy where features lie together."""
     tensor = tensor.detach()
-    if tensor.shape[-1] and tensor.stride(-1) != 1:
-        tensor = tensor.contiguous()
+    if tensor.stride(-1) != 1:  # not `contiguous`, which leaves one feature, or none, at any stride
+        tensor = tensor.clone(memory_format=torch.contiguous_format)
     return np.asarray(tensor.view(torch.int16).numpy().view(np.uint16))
 
 
