@@ -79,6 +79,18 @@ def test_cosine_by_hand():
     np.testing.assert_allclose(found, [[2 * 24 / 25, -2, 0]])
 
 
+@pytest.mark.parametrize("size", [1.0, 30.0])
+def test_cosine_of_vectors_whose_squares_float16_does_not_hold(library, rng, size):
+    q, k = (size * rng.normal(size=(1, 1, n, 300)) for n in (5, 7))
+    q, k = (np.asarray(x, np.float16) for x in (q, k))
+    unit = [
+        x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (q.astype(float), k.astype(float))
+    ]
+    score = scores.Cosine(8.0)
+    found = score.pair(*score.project(library(q), library(k)))
+    np.testing.assert_allclose(np.asarray(found), 8 * unit[0] @ unit[1].swapaxes(2, 3), atol=2e-2)
+
+
 def test_location_looks_at_places_whatever_the_keys():
     weight = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [9.0, 9.0]])
     found = weights_of(scores.Location(weight), [[2.0, 3.0]], np.full((3, 8), 5.0))
