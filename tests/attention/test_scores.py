@@ -5,9 +5,10 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
 import regard
-from regard.attention import scores
+from regard.attention import kernels, scores
 from regard.errors import ShapeError
 
 
@@ -106,6 +107,31 @@ def test_additive_in_chunks_is_additive_at_once(monkeypatch, library, rng):
         monkeypatch.setattr(scores, "CHUNK", chunk)
         found = scores.Additive(library(v)).pair(library(q), library(k))
         np.testing.assert_allclose(np.asarray(found), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+@pytest.mark.parametrize("kernel", [True, False])
+def test_additive_in_half_precision(kernel, kind, monkeypatch):
+    if kernel:
+        monkeypatch.setattr(kernels, "SMALL", 0)
+    torch.manual_seed(1)
+    shapes = (1, 2, 5, 6), (1, 2, 7, 6), (8,), (6, 8), (6, 8)
+    q, k, *learned = (torch.randn(shape).to(getattr(torch, kind)) for shape in shapes)
+    learned[0].requires_grad_()
+    score = scores.Additive(*learned)
+    output, weights = regard.attend(q, k, k, score=score, watch=("entropy",))
+    projected = ((x @ w).double() for x, w in zip((q, k), learned[1:], strict=True))
+    a, b = projected
+    both = torch.tanh(a[:, :, :, None] + b[:, :, None])
+    expected = torch.softmax(both @ learned[0].double(), -1)
+    assert weights.dtype == torch.float32
+    torch.testing.assert_close(weights.dense().double(), expected, rtol=0, atol=2e-6)
+    entropy = torch.special.entr(expected).sum(-1)
+    torch.testing.assert_close(weights.entropy().double(), entropy, rtol=0, atol=2e-6)
+    found = torch.autograd.grad(output.float().square().sum(), learned[0])[0]
+    exact = torch.autograd.grad((expected @ k.double()).square().sum(), learned[0])[0]
+    assert found.dtype == learned[0].dtype
+    torch.testing.assert_close(found, exact, rtol=0.05, atol=0.05)
 
 
 def test_grouped_heads_score_like_repeated_keys(library, rng):

@@ -167,13 +167,14 @@ class AdditiveScore(Score):
     def pair(self, query: Array, key: Array) -> Float[Array, "batch heads rows columns"]:
         """`v . tanh(q + k)`, a few keys at a time: no (queries, keys, dim) array is made."""
         xp = namespace(query=query, key=key)
+        vector = xp.astype(self.vector, query.dtype, copy=False)
         batch, heads, rows, dim = query.shape
         key_heads, keys = key.shape[1:3]
         group = heads // key_heads
         query = xp.reshape(query, (batch, key_heads, group, rows, 1, dim))
         chunk = max(1, CHUNK // max(1, batch * heads * rows * dim))
         parts = [
-            xp.tanh(query + key[:, :, None, None, start : start + chunk]) @ self.vector
+            xp.tanh(query + key[:, :, None, None, start : start + chunk]) @ vector
             for start in range(0, max(1, keys), chunk)
         ]
         scores = parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)

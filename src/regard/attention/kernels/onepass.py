@@ -88,6 +88,8 @@ def one_pass(
     asked = _ask(statistics, grid)
     query, key, value = _even(problem)
     vector = getattr(problem.score, "vector", None)
+    if vector is not None:
+        vector = grid.xp.astype(vector, grid.xp.float32, copy=False)
     run = _run_torch if compat.is_torch_array(query) else _run_numpy
     parts, cuts = [], [np.zeros(1, np.int64)]
     for piece in _pieces(problem):
