@@ -33,7 +33,7 @@ def test_the_algebra_is_the_matrix(mask, lengths, size, small, reference, monkey
     L, S = lengths
     q, k, v = torch.randn(2, 6, L, 8) * size, torch.randn(2, 3, S, 8), torch.randn(2, 3, S, 11)
     mask = MASKS[mask](L, S)
-    _, weights = regard.attend(q, k, v, mask=mask)
+    output, weights = regard.attend(q, k, v, mask=mask)
     p = weights._source
     allowed = (
         True
@@ -51,7 +51,8 @@ def test_the_algebra_is_the_matrix(mask, lengths, size, small, reference, monkey
         flash.spread(p, g), expected.weights.swapaxes(-1, -2) @ g.double().numpy(), atol=2e-5
     )
     # The output itself is torch's own float32, whose rounding grows with the scores.
-    np.testing.assert_allclose(flash.mix(p, v), expected.output, atol=2e-6 * size, rtol=0)
+    np.testing.assert_allclose(output, expected.output, atol=2e-6 * size, rtol=0)
+    assert (flash.mix(p, v) is None) == (mask is None and S < flash.FEW)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +96,18 @@ def test_what_it_leaves_to_the_tiles():
     assert flash.received(wanted._source) is None
     with torch.no_grad():
         assert flash.received(wanted._source) is not None
+
+
+@pytest.mark.parametrize("keys", [1, 2, 7, 8, 15, 16, 17, 33])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_what_is_not_a_number_is_not_hidden_by_few_keys(keys, dtype):
+    q, k, v = (torch.randn(1, 2, n, 8).to(dtype) for n in (5, keys, keys))
+    q[0, 1, 3] = float("nan")
+    output, weights = regard.attend(q, k, v)
+    assert (output.isnan().any(-1) == q.isnan().any(-1)).all()
+    assert ((weights @ v).isnan().any(-1) == q.isnan().any(-1)).all()
+    output, _ = regard.attend(torch.ones_like(q), k * float("nan"), v)
+    assert output.isnan().all()
 
 
 def test_memory_does_not_follow_the_square(monkeypatch):

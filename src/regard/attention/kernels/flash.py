@@ -16,7 +16,7 @@ What one has to know of torch (2.13, processor): a mask that needs a gradient, o
 leaves the flash path (4 times the time, 150 times the memory); `is_causal` aligns the first query
 with the first key; `lse` is 0 for a row that sees nothing and is not contiguous, and a bias that
 is not contiguous costs a copy of the size of the matrix; widths of query, key and value must be
-equal.
+equal; a row all of whose scores are NaN gives zeros where keys are fewer than a vector's lanes.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ PIECE_BYTES = 2**24
 
 PIECE_ROWS = 256
 """Queries of one piece: enough for the kernel's full speed, few enough to skip masked keys."""
+
+FEW = 16
+"""Keys below which the kernel takes a row of NaN for one that sees nothing: no vector is filled."""
 
 LARGE, SMALL = 16.0, 2**18
 """Scores beyond the one lose more than 2e-6 in float32, and matrices below the other cost nothing:
@@ -74,7 +77,8 @@ def applies(problem: Problem) -> bool:
 
 def mix(problem: Problem, x: Tensor) -> Float[Tensor, "batch heads queries columns"] | None:
     """`P x`, differentiable: the output of attention, when `x` is the value."""
-    if not applies(problem):
+    looked_at = problem.mask is not None or problem.bias is not None  # for NaN, when it was made
+    if not applies(problem) or (problem.grid.keys < FEW and not looked_at):
         return None
     parts, dtype = [], _working_dtype(problem, x)
     for piece in _pieces(problem):
