@@ -207,6 +207,8 @@ def test_empty_and_single(lengths, library, rng):
     assert w.entropy().shape == (2, 3, lengths[0])
     assert w.received().shape == (2, 3, lengths[1])
     assert (w @ k).shape == output.shape
+    dropped, _ = regard.attend(q, k, k, dropout=0.5)
+    assert dropped.shape == output.shape
 
 
 def test_watching_gives_what_asking_gives(libraries, rng):

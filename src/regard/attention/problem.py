@@ -149,7 +149,7 @@ class Problem:
         grid = self.grid
         heads, at = range(grid.batch * grid.heads), range(rows.start, rows.stop)
         kept = noise.keep(seed, heads, at, range(grid.keys), rate=dropout, like=self.query)
-        return grid.xp.reshape(kept, (grid.batch, grid.heads, -1, grid.keys))
+        return grid.xp.reshape(kept, (grid.batch, grid.heads, len(at), grid.keys))
 
     def tiles(self) -> list[slice]:
         """Row slices that take a few megabytes."""
