@@ -139,6 +139,13 @@ def test_a_temperature_must_be_positive():
         GumbelHard(0)
 
 
+@pytest.mark.parametrize("normalizer", [Softmax(), Hard(), GumbelHard()])
+def test_a_score_that_is_nan_makes_its_row_nan(normalizer, library):
+    found = np.asarray(normalizer(library(np.array([[0.0, math.nan, 1.0], [0.0, 1.0, 2.0]]))))
+    assert np.isnan(found[0]).all()
+    assert np.isfinite(found[1]).all()
+
+
 def test_sample_gives_positions_and_log_probabilities(library):
     weights = library(np.broadcast_to([0.25, 0.0, 0.75], (4000, 3)).astype(np.float32))
     drawn = sample(weights, seed=2)

@@ -255,4 +255,4 @@ def _one_hot_of_best(scores: Array) -> Array:
     best = xp.max(scores, axis=-1, keepdims=True)
     hit = (scores == best) & (best > -math.inf)
     first = xp.cumulative_sum(xp.astype(hit, scores.dtype), axis=-1) == 1
-    return xp.astype(hit & first, scores.dtype)
+    return xp.where(xp.isnan(best), best, xp.astype(hit & first, scores.dtype))
