@@ -211,6 +211,27 @@ def test_empty_and_single(lengths, library, rng):
     assert dropped.shape == output.shape
 
 
+@pytest.mark.parametrize("normalizer", [normalizers.Softmax(), normalizers.Sparsemax()])
+def test_autocast_does_not_round_what_is_asked(normalizer):
+    torch.manual_seed(1)
+    q, k, v = (torch.randn(2, 3, n, 8) for n in (13, 17, 17))
+    _, weights = regard.attend(q, k, v, normalizer=normalizer, bias=regard.positions.ALiBi())
+    x, g = torch.randn(17, 2), torch.randn(13, 2)
+
+    def asked():
+        return (
+            weights.dense(), weights.entropy(), weights.received(), weights.topk().values,
+            weights.distance(), weights.pool(3, 3).mean, weights @ x, weights.T @ g,
+        )  # fmt: skip
+
+    plain = asked()
+    weights._known.clear()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = asked()
+    for one, other in zip(plain, cast, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_watching_gives_what_asking_gives(libraries, rng):
     for make in libraries.values():
         (q, k, v), _ = problem(rng, 70, 90)

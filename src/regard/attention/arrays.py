@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,7 @@ __all__ = [
     "stop_gradient",
     "to_numpy",
     "transpose",
+    "unrounded",
     "wide_dtype",
 ]
 
@@ -160,6 +162,15 @@ def grouped_matmul(a: Array, b: Array) -> Array:
     folded = xp.reshape(a, (batch, key_heads, heads // key_heads * rows, inner))
     product = folded @ b
     return xp.reshape(product, (product.shape[0], heads, rows, b.shape[-1]))
+
+
+def unrounded(like: Array) -> AbstractContextManager[None]:
+    """A context in which products keep their type, whatever torch's autocast says outside."""
+    if not compat.is_torch_array(like):
+        return nullcontext()
+    import torch
+
+    return torch.autocast(like.device.type, enabled=False)
 
 
 def same_heads(a: Array, b: Array, heads: int) -> tuple[Array, Array]:

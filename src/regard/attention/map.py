@@ -18,6 +18,7 @@ from regard.attention.arrays import (
     namespace,
     to_numpy,
     transpose,
+    unrounded,
     wide_dtype,
 )
 from regard.attention.grid import Grid
@@ -179,7 +180,8 @@ class AttentionMap:
                 return fast
             return self._gather(lambda rows, weights: grouped_matmul(weights, part))
 
-        return grid.restore(_by_columns(mix, x))
+        with unrounded(x):
+            return grid.restore(_by_columns(mix, x))
 
     @property
     def T(self) -> TransposedMap:  # noqa: N802
@@ -198,7 +200,8 @@ class AttentionMap:
             tiles = self._source.tiles()
             return _sum(transpose(self._source.weights(rows)) @ part[:, :, rows] for rows in tiles)
 
-        return _by_columns(spread, g)
+        with unrounded(g):
+            return _by_columns(spread, g)
 
     def _four(self, x: Array, length: int) -> Array:
         grid = self._source.grid

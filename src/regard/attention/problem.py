@@ -19,6 +19,7 @@ from regard.attention.arrays import (
     grouped_matmul,
     namespace,
     split_rows,
+    unrounded,
     wide_dtype,
 )
 from regard.attention.grid import Grid
@@ -131,7 +132,8 @@ class Problem:
 
     def weights(self, rows: slice) -> Float[Array, "batch heads rows keys"]:
         """The attention weights of some rows."""
-        return self.normalizer(self.scores(rows), first_row=rows.start)
+        with unrounded(self.query):
+            return self.normalizer(self.scores(rows), first_row=rows.start)
 
     def output(self, rows: slice, dropout: float, seed: int) -> Float[Array, "batch heads rows dv"]:
         """Weights, thinned by dropout, times values."""
