@@ -69,7 +69,7 @@ def device_of(array: Array) -> Any:
 def concrete(array: Array) -> bool:
     """Whether `array` has values now, so that Python may branch on them.
 
-    It has none while JAX traces a function or torch compiles one.
+    It has none while JAX traces a function, torch compiles one or `torch.func` maps one.
     """
     if compat.is_jax_array(array):
         import jax
@@ -78,7 +78,9 @@ def concrete(array: Array) -> bool:
     if compat.is_torch_array(array):
         import torch
 
-        return not torch.compiler.is_compiling()
+        if torch.compiler.is_compiling():
+            return False
+        return not torch._C._functorch.is_functorch_wrapped_tensor(array)
     return True
 
 

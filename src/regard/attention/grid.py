@@ -8,7 +8,7 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
-from regard.attention.arrays import to_numpy
+from regard.attention.arrays import is_torch, to_numpy
 from regard.errors import ShapeError
 from regard.shapes import Array, Int
 
@@ -51,6 +51,14 @@ class Grid:
     def places(self, span: slice) -> Int[Array, "span"]:
         """The integers of `span`, on the arrays' device."""
         return self.xp.arange(span.start, span.stop, device=self.device)
+
+    def clip(self, places: Array) -> Array:
+        """Places of keys, none below 0 nor beyond the end."""
+        if is_torch(
+            places
+        ):  # the standard's clip asks whether its bounds are NaN, which no graph can
+            return places.clamp(0, self.keys)
+        return self.xp.clip(places, 0, self.keys)
 
     def asarray(self, values: Any, dtype: Any = None) -> Array:
         """`values`, of whatever library, as an array of this one on this device."""

@@ -185,8 +185,7 @@ class _Band(IntervalMask):
     def intervals(self, grid: Grid) -> Intervals:
         place = grid.places(slice(0, grid.queries))[None, None] + grid.offset
         low = place * 0 if self.before is None else place - self.before
-        xp = grid.xp
-        return xp.clip(low, 0, grid.keys), xp.clip(place + self.after + 1, 0, grid.keys)
+        return grid.clip(low), grid.clip(place + self.after + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +215,7 @@ class _Lengths(IntervalMask):
 
     def intervals(self, grid: Grid) -> Intervals:
         # Clipped for lengths that could not be looked at.
-        high = grid.xp.clip(grid.asarray(self.lengths), 0, grid.keys)[:, None, None]
+        high = grid.clip(grid.asarray(self.lengths))[:, None, None]
         return high * 0, high
 
 
@@ -339,10 +338,7 @@ class _Local(IntervalMask):
         centres = per_query(grid, stop_gradient(self.centres))
         low, high = xp.ceil(centres - self.width), xp.floor(centres + self.width) + 1
         whole = grid.places(slice(0, 0)).dtype
-        return (
-            xp.astype(xp.clip(low, 0, grid.keys), whole),
-            xp.astype(xp.clip(high, 0, grid.keys), whole),
-        )
+        return xp.astype(grid.clip(low), whole), xp.astype(grid.clip(high), whole)
 
 
 @dataclass(frozen=True, eq=False)

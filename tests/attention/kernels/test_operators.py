@@ -193,6 +193,35 @@ def test_what_is_masked_stays_out_of_a_compiled_function(monkeypatch, three, nam
 
 
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
+@pytest.mark.parametrize("watch", [(), ("entropy",)])
+@pytest.mark.parametrize("key_heads", [1, 2])
+@pytest.mark.parametrize("mask", [None, regard.causal(), regard.window(5, 3)])
+def test_one_graph_for_every_length(always, watch, key_heads, mask):
+    def function(q, k, v):
+        return regard.attend(q, k, v, mask=mask, watch=watch)[0]
+
+    compiled = torch.compile(function, fullgraph=True, dynamic=True, backend="aot_eager")
+    for length in (33, 47):
+        q, k, v = (torch.randn(1, heads, length, 16) for heads in (2, key_heads, key_heads))
+        assert (compiled(q, k, v) - function(q, k, v)).abs().max() < 1e-6
+    torch.compiler.reset()
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize("length", [5, 33])
+@pytest.mark.parametrize("mask", [None, regard.causal()])
+@pytest.mark.parametrize("watch", [(), ("entropy",)])
+def test_mapped_over_examples(always, three, length, mask, watch):
+    """By `torch.func.vmap`, under which no number can be looked at."""
+    given = [x.detach()[:, :, :length] for x in three]
+
+    def function(q, k, v):
+        return regard.attend(q, k, v, mask=mask, watch=watch)[0]
+
+    assert (torch.func.vmap(function)(*given) - function(*given)).abs().max() < 1e-6
+
+
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
 def test_a_compiled_layer(always):
     layer = regard.layers.MultiHeadAttention(32, 2)
     x = torch.randn(2, 33, 32)

@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regard.attention.arrays import concrete, same_heads, split_rows
+from regard.attention.arrays import concrete, finite, same_heads, split_rows
 from regard.attention.masks import is_causal
 from regard.attention.normalizers import Softmax
 from regard.attention.problem import Problem
@@ -75,10 +75,17 @@ def applies(problem: Problem) -> bool:
     )
 
 
+def _may_hide(problem: Problem) -> bool:
+    """Whether a row of NaN might come out as zeros. A masked problem was looked at when it was made."""
+    query = problem.query
+    if problem.mask is not None or problem.bias is not None or problem.grid.keys >= FEW:
+        return False
+    return query.device.type == "cpu" and not (concrete(query) and finite(query, problem.key))
+
+
 def mix(problem: Problem, x: Tensor) -> Float[Tensor, "batch heads queries columns"] | None:
     """`P x`, differentiable: the output of attention, when `x` is the value."""
-    looked_at = problem.mask is not None or problem.bias is not None  # for NaN, when it was made
-    if not applies(problem) or (problem.grid.keys < FEW and not looked_at):
+    if not applies(problem) or _may_hide(problem):
         return None
     parts, dtype = [], _working_dtype(problem, x)
     for piece in _pieces(problem):
@@ -89,6 +96,8 @@ def mix(problem: Problem, x: Tensor) -> Float[Tensor, "batch heads queries colum
             problem.key[:, :, piece.columns].to(dtype),
             x[:, :, piece.columns].to(dtype),
         )
+        # A branch, since a comparison of sizes is no bool while torch traces for any.
+        grouped = {} if query.shape[1] == key.shape[1] else {"enable_gqa": True}
         with torch.autocast(query.device.type, enabled=False):
             part = F.scaled_dot_product_attention(
                 query,
@@ -97,7 +106,7 @@ def mix(problem: Problem, x: Tensor) -> Float[Tensor, "batch heads queries colum
                 attn_mask=piece.bias,
                 is_causal=piece.causal,
                 scale=_factor(problem),
-                enable_gqa=query.shape[1] != key.shape[1],
+                **grouped,
             )
         parts.append(part[..., : x.shape[-1]].to(x.dtype))
     return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
