@@ -92,8 +92,10 @@ def test_the_operator_takes_as_many_heads_as_divide_the_maps(
     arrays, mask = problem(rng)
     weights, make = way(arrays, mask)
     x = rng.normal(size=(2, heads, 17, 3)).astype(np.float32)
-    expected = reference(*arrays, allowed=mask).weights @ np.repeat(x, 6 // heads, 1)
-    close(weights @ make(x), expected, 5e-6)
+    exact = reference(*arrays, allowed=mask).weights
+    close(weights @ make(x), exact @ np.repeat(x, 6 // heads, 1), 5e-6)
+    g = rng.normal(size=(2, heads, 13, 3)).astype(np.float32)
+    close(weights.T @ make(g), exact.swapaxes(2, 3) @ np.repeat(g, 6 // heads, 1), 5e-6)
     with pytest.raises(ShapeError, match="a batch of 1 or 2 and as many heads as the map, 6"):
         weights @ make(rng.normal(size=(2, 4, 17, 3)).astype(np.float32))
 
@@ -206,6 +208,7 @@ def test_empty_and_single(lengths, library, rng):
     assert w.dense().shape == (2, 3, *lengths)
     assert w.entropy().shape == (2, 3, lengths[0])
     assert w.received().shape == (2, 3, lengths[1])
+    assert w.pool(2, 2).mean.shape == (2, 3, *(min(2, n) for n in lengths))
     assert (w @ k).shape == output.shape
     dropped, _ = regard.attend(q, k, k, dropout=0.5)
     assert dropped.shape == output.shape

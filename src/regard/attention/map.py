@@ -191,7 +191,10 @@ class AttentionMap:
     def flow_back(
         self, g: Float[Array, "... queries columns"]
     ) -> Float[Array, "batch heads keys columns"]:
-        """`weights.T @ g` with all four axes."""
+        """`weights.T @ g` with all four axes; `g` may have fewer heads, too."""
+        heads = self._source.grid.heads
+        if g.shape[1] not in (1, heads):
+            g = self._source.grid.xp.repeat(g, heads // g.shape[1], axis=1)
 
         def spread(part: Array) -> Array:
             fast = kernels.spread(self._source, part) if isinstance(self._source, Problem) else None
@@ -211,7 +214,7 @@ class AttentionMap:
         if grid.rank == 3 and x.ndim == 3:
             x = x[:, None]
         x = grid.xp.reshape(x, (1,) * (4 - x.ndim) + tuple(x.shape))
-        if x.shape[0] not in (1, grid.batch) or grid.heads % x.shape[1]:
+        if x.shape[0] not in (1, grid.batch) or x.shape[1] < 1 or grid.heads % x.shape[1]:
             raise ShapeError(
                 f"x has shape {tuple(x.shape)}; expected a batch of 1 or {grid.batch} and as many "
                 f"heads as the map, {grid.heads}, or a divisor"
@@ -283,16 +286,19 @@ class AttentionMap:
             dtype=grid.dtype,
             device=grid.device,
         )
-        sums, maxima = [], []
+        nothing = xp.zeros(
+            (grid.batch, grid.heads, 0, blocks), dtype=grid.dtype, device=grid.device
+        )
+        sums, maxima = [nothing], [nothing]
         for start in range(0, grid.queries, rows):
             weights = self._source.weights(slice(start, min(grid.queries, start + rows)))
             weights = xp.concat((weights, filler[:, :, : weights.shape[2]]), axis=-1)
             weights = xp.reshape(weights, (*weights.shape[:3], blocks, columns))
-            sums.append(xp.sum(weights, axis=(2, 4)))
-            maxima.append(xp.max(weights, axis=(2, 4)))
+            sums.append(xp.sum(weights, axis=(2, 4))[:, :, None])
+            maxima.append(xp.max(weights, axis=(2, 4))[:, :, None])
         tall = block_lengths(grid.queries, rows)[:, None]
         area = grid.asarray(tall * block_lengths(grid.keys, columns), grid.dtype)
-        return xp.stack(sums, axis=2) / area, xp.stack(maxima, axis=2)
+        return xp.concat(sums, axis=2) / area, xp.concat(maxima, axis=2)
 
     def norms(
         self,
