@@ -101,6 +101,7 @@ def test_what_is_set_is_kept(task: str, epochs: int, rate: float) -> None:
     [
         ("s.toml", "epochs = 3\n[decoding]\nseed = 5\n"),
         ("s.yaml", "epochs: 3\ndecoding:\n  seed: 5\n"),
+        ("s.toml", "\ufeffepochs = 3\n[decoding]\nseed = 5\n"),
     ],
 )
 def test_files_hold_settings(tmp_path: Path, name: str, text: str) -> None:

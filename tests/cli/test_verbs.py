@@ -178,6 +178,18 @@ def test_errors_are_one_message_and_a_status(
     assert "Traceback" not in found.output
 
 
+def test_text_in_another_encoding_is_read_where_it_is_named(model: Path, tmp_path: Path) -> None:
+    old, new = tmp_path / "old.txt", tmp_path / "new.txt"
+    old.write_bytes("3. März 2018\n".encode("latin-1"))
+    new.write_text("3. März 2018\n", encoding="utf-8")
+    expected = call("translate", model, new)
+    assert expected.exit_code == 0
+    assert call("translate", model, old, "--encoding", "latin-1").stdout == expected.stdout
+    piped = call("translate", model, "--encoding", "latin-1", text=old.read_bytes())
+    assert piped.stdout == expected.stdout
+    assert "try encoding='latin-1' (--encoding latin-1)" in call("translate", model, old).stderr
+
+
 def test_bytes_that_are_not_text_name_their_line(model: Path) -> None:
     found = call("translate", model, text=b"fine\n\xff\xfe\n")
     assert found.exit_code == 2

@@ -170,7 +170,7 @@ def read_file(path: str | PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".toml":
             loaded: Any = tomllib.loads(text)
         else:

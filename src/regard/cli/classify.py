@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.shared import answer_lines, lines_of
+from regard.cli.shared import Encoding, answer_lines, lines_of
 
 __all__ = ["classify"]
 
@@ -21,6 +21,7 @@ def classify(
         bool, typer.Option("--probability", help="Append the probability after a tab.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    encoding: Encoding = "utf-8",
 ) -> None:
     """Label lines of text: as many lines out as in.
 
@@ -35,7 +36,7 @@ def classify(
 
     classifier = load_for(Classifier, model)
     answer_lines(
-        lines_of(files or [], "Type a text."),
+        lines_of(files or [], "Type a text.", encoding=encoding),
         classifier.classify,
         lambda answer: classification_line(answer, json=json, probability=probability),
     )

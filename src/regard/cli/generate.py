@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.shared import answer_lines, lines_of, settings_of
+from regard.cli.shared import Encoding, answer_lines, lines_of, settings_of
 
 __all__ = ["generate"]
 
@@ -32,6 +32,7 @@ def generate(
         typer.Option("--set", metavar="NAME=VALUE", help="One decoding setting; may be repeated."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    encoding: Encoding = "utf-8",
 ) -> None:
     """Go on with a text.
 
@@ -56,7 +57,9 @@ def generate(
     values = {name: value for name, value in options.items() if value is not None}
     settings = generator.decoding({**values, **settings_of(None, set_ or [])})
     answer_lines(
-        iter([prompt]) if prompt is not None else lines_of([], "Type a beginning."),
+        iter([prompt])
+        if prompt is not None
+        else lines_of([], "Type a beginning.", encoding=encoding),
         lambda texts: (
             each
             for answer in generator.generate(texts, settings=settings)

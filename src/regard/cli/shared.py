@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from typer.core import TyperCommand
@@ -18,6 +18,7 @@ from typer.core import TyperCommand
 from regard.errors import DataError, InputError, MissingExtraError, ModelFolderError, RegardError
 
 __all__ = [
+    "Encoding",
     "SpreadOptions",
     "answer_lines",
     "lines_of",
@@ -26,6 +27,8 @@ __all__ = [
     "telling",
     "write_utf8",
 ]
+
+Encoding = Annotated[str, typer.Option(help="Encoding of the text that is read.")]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -140,30 +143,30 @@ def settings_of(config: Path | None, assignments: Iterable[str]) -> dict[str, An
     return {**(read_file(config) if config else {}), **named_values(assignments)}
 
 
-def lines_of(files: list[Path], prompt: str) -> Iterator[str]:
+def lines_of(files: list[Path], prompt: str, *, encoding: str = "utf-8") -> Iterator[str]:
     """The lines of files or of standard input; at a terminal, what is typed at a prompt.
 
     Raises:
-        DataError: a file that cannot be read, or bytes that are not UTF-8.
+        DataError: a file that cannot be read, or bytes that are not text in this encoding.
     """
     from regard.data import read_lines
 
     if files:
         for file in files:
             if str(file) == "-":
-                yield from _standard_input()
+                yield from _standard_input(encoding)
             else:
-                yield from (line for _, line in read_lines(file))
+                yield from (line for _, line in read_lines(file, encoding=encoding))
     elif sys.stdin.isatty():
         yield from _typed(prompt)
     else:
-        yield from _standard_input()
+        yield from _standard_input(encoding)
 
 
-def _standard_input() -> Iterator[str]:
+def _standard_input(encoding: str) -> Iterator[str]:
     from regard.data import read_lines
 
-    yield from (line for _, line in read_lines(sys.stdin.buffer))
+    yield from (line for _, line in read_lines(sys.stdin.buffer, encoding=encoding))
 
 
 def _typed(prompt: str) -> Iterator[str]:

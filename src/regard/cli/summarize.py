@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.shared import answer_lines, lines_of, settings_of
+from regard.cli.shared import Encoding, answer_lines, lines_of, settings_of
 
 __all__ = ["summarize"]
 
@@ -22,6 +22,7 @@ def summarize(
         typer.Option("--set", metavar="NAME=VALUE", help="One decoding setting; may be repeated."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    encoding: Encoding = "utf-8",
 ) -> None:
     """Summarise lines of text: as many lines out as in.
 
@@ -37,7 +38,7 @@ def summarize(
     summarizer = load_for(Summarizer, model)  # type: ignore[type-abstract]
     settings = summarizer.decoding(settings_of(None, set_ or []))
     answer_lines(
-        lines_of(files or [], "Type a text."),
+        lines_of(files or [], "Type a text.", encoding=encoding),
         lambda texts: summarizer.summarize(texts, settings=settings),
         lambda answer: summary_line(answer, json=json),
     )

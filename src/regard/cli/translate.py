@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.shared import answer_lines, lines_of, settings_of
+from regard.cli.shared import Encoding, answer_lines, lines_of, settings_of
 
 __all__ = ["translate"]
 
@@ -18,7 +18,7 @@ def translate(
         list[Path] | None, typer.Argument(help="Text files, a sentence per line; - for input.")
     ] = None,
     beam: Annotated[int | None, typer.Option(help="Width of the beam; 1 is greedy.")] = None,
-    n_best: Annotated[int, typer.Option(help="Translations per line.")] = 1,
+    n_best: Annotated[int, typer.Option(help="Translations per line, all of them in --json.")] = 1,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="One decoding setting; may be repeated."),
@@ -27,6 +27,7 @@ def translate(
     alignment: Annotated[
         bool, typer.Option("--alignment", help="Append word alignments i-j after a tab.")
     ] = False,
+    encoding: Encoding = "utf-8",
 ) -> None:
     """Translate lines of text: as many lines out as in.
 
@@ -47,7 +48,7 @@ def translate(
         values |= {"beam": beam, "method": "beam" if beam > 1 else "greedy"}
     settings = translator.decoding(values)
     answer_lines(
-        lines_of(files or [], "Type a sentence."),
+        lines_of(files or [], "Type a sentence.", encoding=encoding),
         lambda texts: translator.translate(texts, settings=settings),
         lambda answer: translation_line(answer, json=json, alignment=alignment),
     )
