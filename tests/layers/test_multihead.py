@@ -178,3 +178,38 @@ def test_wrong_sizes_are_told() -> None:
         MultiHeadAttention(12, 6, key_heads=4)
     with pytest.raises(ShapeError, match="memory of width 5"):
         MultiHeadAttention(12, 3, memory_width=5)(torch.randn(1, 2, 12))
+
+
+def test_what_is_broadcast_is_broadcast_without_gradients_too() -> None:
+    """The short way of few queries to a cache reads a row of keys and of the mask for each row."""
+    torch.manual_seed(12)
+    attention = MultiHeadAttention(8, 2).eval()
+    query, memory = torch.randn(37, 1, 8), torch.randn(37, 5, 8)
+    real = torch.arange(5) < torch.randint(1, 6, (37, 1))
+    for kept, mask in (
+        (memory, real[:1, None, None]),
+        (memory, real[:, None, None, 1:2]),
+        (memory[:1], None),
+        (memory[:1], real[:, None, None]),
+    ):
+        wanted, weights = attention(query, kept, mask=mask)
+        with torch.no_grad():
+            found, seen = attention(query, kept, mask=mask)
+        torch.testing.assert_close(found, wanted.detach())
+        torch.testing.assert_close(seen.dense(), weights.dense().detach())
+    for wrong in (real[:, None, None].float(), real[:, None, None, :4], real[1:, None, None]):
+        with pytest.raises(InputError), torch.no_grad():
+            attention(query, memory, mask=wrong)
+
+
+def test_a_mask_of_rows_holds_for_keys_that_a_beam_shares() -> None:
+    torch.manual_seed(13)
+    attention = MultiHeadAttention(8, 2).eval()
+    mask = (torch.rand(37, 1, 1, 4) < 0.7).logical_or(torch.arange(4) == 0)
+    with torch.no_grad():
+        cache = attention.step(torch.randn(37, 3, 8), None)[2]
+        cache = attention.step(torch.randn(37, 1, 8), cache)[2].select(torch.randint(37, (37,)))
+        query = torch.randn(37, 1, 8)
+        found, _ = attention.look(query, cache, mask=mask)
+    wanted, _ = attention.look(query, cache, mask=mask)
+    torch.testing.assert_close(found, wanted.detach())

@@ -120,22 +120,25 @@ def recalled(
     Args:
         query: `(batch, heads, queries, features)`.
         cache: one row per row of the batch.
-        mask: `None` or Boolean `(batch, 1, 1, keys)`.
+        mask: `None`; or, to a cache without `origin`, Boolean `(batch, 1, 1, keys)`.
         scale: of the dot products.
 
     Returns:
         Output `(batch, queries, heads * features)`, and the map; `None` where it is not worth it or
-        `attend` is needed: other types, other devices, gradients, masks that tell queries apart.
+        `attend` is needed: other types, other devices, gradients, masks that tell queries apart, and
+        whatever is broadcast or does not fit.
     """
     batch, heads, queries, _ = query.shape
+    rows = len(cache.key if cache.origin is None else cache.origin)
     if not (
         queries <= FEW
+        and rows == batch
         and batch * queries >= WORTH
         and query.device.type == "cpu"
         and query.dtype == cache.key.dtype == cache.value.dtype == torch.float32
         and not torch.is_grad_enabled()
         and (cache.origin is None or queries == 1)
-        and (mask is None or (isinstance(mask, Tensor) and mask.shape[1:3] == (1, 1)))
+        and (mask is None or (cache.origin is None and _of_keys(mask, batch, cache.length)))
     ):
         return None
     from regard.attention.kernels.few import attend_to_few
@@ -158,3 +161,10 @@ def recalled(
     )
     output, weights = (torch.from_numpy(x).view(batch, queries, heads, -1) for x in found)
     return output.flatten(2), AttentionMap.from_dense(weights.transpose(1, 2))
+
+
+def _of_keys(mask: Mask | Tensor, batch: int, keys: int) -> bool:
+    """Whether a mask says of each row which keys are real, and no more."""
+    return (
+        isinstance(mask, Tensor) and mask.dtype == torch.bool and mask.shape == (batch, 1, 1, keys)
+    )
