@@ -99,6 +99,17 @@ def test_local_windows_around_their_own_centres():
     np.testing.assert_array_equal(found, abs(np.arange(7) - centres[0][:, None]) <= 2)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "last"), [(torch.bfloat16, 512), (torch.float16, 4096), (torch.uint8, 255)]
+)
+def test_local_windows_in_types_that_hold_few_places(dtype, last):
+    centres = torch.tensor([0, 1, 2, last // 2, last], dtype=dtype)
+    at = grid(batch=1, heads=1, keys=last + 4, xp=torch)
+    found = local(centres, 3).tile(at, slice(0, 5), slice(0, last + 4))[0, 0]
+    away = np.arange(last + 4) - np.array([0, 1, 2, last // 2, last])[:, None]
+    np.testing.assert_array_equal(found, abs(away) <= 3)
+
+
 def test_and_and_or_join_masks_and_arrays():
     at, array = grid(), np.random.default_rng(0).random((5, 7)) < 0.5
     past = np.tri(5, 7, 2, dtype=bool)

@@ -162,6 +162,19 @@ def test_local_p_looks_where_it_predicts() -> None:
     torch.testing.assert_close(weights, (gauss / gauss.sum(-1, keepdim=True)).nan_to_num())
 
 
+@pytest.mark.parametrize("where", [LocalM(1), LocalP(2)])
+def test_places_that_bfloat16_does_not_hold(where: LocalM | LocalP) -> None:
+    layer = LuongAttention(3, 3, where=where).to(torch.bfloat16)
+    query, key = torch.randn(1, 4, 3).bfloat16(), torch.randn(1, 900, 3).bfloat16()
+    if layer.place is None:
+        seen = layer(query, key, first=601)[1].dense()[0] > 0
+        assert torch.equal(seen, (torch.arange(601, 605)[:, None] - torch.arange(900)).abs() <= 1)
+    else:
+        share = layer.place(query, torch.tensor([1]))
+        torch.testing.assert_close(layer.place(query, torch.tensor([900])), 900 * share)
+        assert share.dtype == torch.float32
+
+
 def test_wrong_scores_and_widths_are_told() -> None:
     with pytest.raises(InputError, match="did you mean 'general'"):
         LuongScore(3, 3, kind="generall")  # type: ignore[arg-type]

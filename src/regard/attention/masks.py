@@ -18,7 +18,7 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
-from regard.attention.arrays import readable, stop_gradient, to_numpy
+from regard.attention.arrays import readable, stop_gradient, to_numpy, wide_dtype
 from regard.attention.grid import Grid
 from regard.errors import MaskError, ShapeError
 from regard.shapes import Array, Bool, Int
@@ -336,6 +336,8 @@ class _Local(IntervalMask):
     def intervals(self, grid: Grid) -> Intervals:
         xp = grid.xp
         centres = per_query(grid, stop_gradient(self.centres))
+        # bfloat16 does not hold the places beyond 256, nor unsigned integers those below 0.
+        centres = xp.astype(centres, wide_dtype(xp, centres), copy=False)
         low, high = xp.ceil(centres - self.width), xp.floor(centres + self.width) + 1
         whole = grid.places(slice(0, 0)).dtype
         return xp.astype(grid.clip(low), whole), xp.astype(grid.clip(high), whole)

@@ -171,7 +171,7 @@ class LuongAttention(nn.Module):
         bias = None
         if isinstance(self.where, LocalM):
             centres = torch.arange(first, first + query.shape[1], device=key.device)
-            mask = mask & masks.local(centres.to(query.dtype), self.where.width)
+            mask = mask & masks.local(centres.float(), self.where.width)
         elif isinstance(self.where, LocalP):
             assert self.place is not None
             centres = self.place(query, lengths)
@@ -191,5 +191,7 @@ class _Place(nn.Module):
 
     def forward(self, query: Tensor, lengths: Tensor) -> Tensor:
         """`(batch, queries)` places between 0 and the number of keys."""
-        share = torch.sigmoid(self.outer(torch.tanh(self.inner(query))))[..., 0]
-        return share * lengths[:, None].to(share.dtype)
+        share = self.outer(torch.tanh(self.inner(query)))[..., 0]
+        # bfloat16 does not hold the places beyond 256.
+        share = torch.sigmoid(share if share.dtype == torch.float64 else share.float())
+        return share * lengths[:, None]
