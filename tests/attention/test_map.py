@@ -184,6 +184,39 @@ def test_norms_are_what_is_moved(way, reference, rng):
         weights.norms(make(arrays[2]), make(projection[0, :5]))
 
 
+def test_norms_where_next_to_nothing_is_moved():
+    """A value that W_O takes to almost nothing, and one that is NaN where nobody may look."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(5, 6)).astype(np.float32)
+    away = np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    projection = (away * np.logspace(0, -4, 6)) @ rng.normal(size=(6, 300))
+    value = (rng.normal(size=(5, 1)) * away[:, -1]).astype(np.float32)
+    value[4] = np.nan
+    _, weights = regard.attend(x, x, x, mask=regard.padding([4]))
+    size = np.linalg.norm(value.astype(float) @ projection, axis=-1)
+    expected = np.where(weights.dense() == 0, 0, weights.dense() * size)
+    np.testing.assert_allclose(weights.norms(value, projection).dense(), expected, rtol=0.01)
+    y = torch.tensor(x)
+    _, weights = regard.attend(y, y, y, mask=regard.padding([4]))
+    with torch.autocast("cpu", torch.bfloat16):  # and a projection of another library
+        found = weights.norms(torch.tensor(value), projection).dense()
+    np.testing.assert_allclose(found, expected, rtol=0.01)
+
+
+def test_norms_of_a_layer():
+    from regard.layers import MultiHeadAttention
+
+    layer = MultiHeadAttention(8, 2)
+    x = torch.randn(3, 5, 8)
+    _, weights = layer(x)
+    value = layer.remember(x).value
+    for head in range(2):
+        alone = torch.cat([value[:, head] if h == head else 0 * value[:, h] for h in range(2)], -1)
+        size = (layer.output(alone) - layer.output.bias).norm(dim=-1)
+        found = weights.norms(value, layer.output.weight.T).dense()[:, head]
+        torch.testing.assert_close(found, weights.dense()[:, head] * size[:, None])
+
+
 @pytest.mark.parametrize("rank", [2, 3])
 def test_answers_have_the_axes_of_the_question(rank, library, rng):
     lead = (2,) * (rank - 2)

@@ -313,7 +313,8 @@ class AttentionMap:
         Args:
             value: what was attended to, as given to `attend`.
             output_projection: `W_O` of the layer: `(values, d)`, `(heads, values, d)`, or
-                `(heads * values, d)` as the layers keep it.
+                `(heads * values, d)`, which of a torch layer is `output.weight.T`: `nn.Linear` keeps
+                it the other way round, and no shape tells where it is square.
 
         Returns:
             A map whose entries are these norms; its rows do not sum to 1.
@@ -324,7 +325,7 @@ class AttentionMap:
         grid = self._source.grid
         four = self._four(value, grid.keys)
         xp, width = grid.xp, four.shape[-1]
-        projection = grid.xp.astype(output_projection, grid.dtype)
+        projection = grid.asarray(output_projection, grid.dtype)
         if projection.ndim == 2 and projection.shape[0] == grid.heads * width:
             projection = xp.reshape(projection, (grid.heads, width, -1))
         if projection.shape[-2] != width or projection.shape[:-2] not in ((), (grid.heads,)):
@@ -332,12 +333,15 @@ class AttentionMap:
                 f"output projection has shape {tuple(output_projection.shape)}; expected "
                 f"({grid.heads}, {width}, d) or ({grid.heads * width}, d)"
             )
-        # |v W| from the Gram matrix of W: the heads of a group share v, and nothing as wide as d
-        # is made.
-        gram = projection @ transpose(projection)
         four = xp.repeat(four, grid.heads // four.shape[1], axis=1)
-        square = xp.sum((four @ gram) * four, axis=-1)
-        return AttentionMap(Scaled(self._source, xp.sqrt(xp.clip(square, 0.0, None))[:, :, None]))
+        # A few columns at a time, so that nothing as wide as d is made. (The Gram matrix of W would
+        # be shorter, and its rounding larger than v W where W is nearly singular.)
+        with unrounded(four):
+            square = _sum(
+                xp.sum((four @ projection[..., start : start + COLUMNS]) ** 2, axis=-1)
+                for start in range(0, max(1, projection.shape[-1]), COLUMNS)
+            )
+        return AttentionMap(Scaled(self._source, xp.sqrt(square)[:, :, None]))
 
     # Ways to compute
 

@@ -80,8 +80,9 @@ class Scaled:
         return self.source.grid
 
     def weights(self, rows: slice) -> Float[Array, "batch heads rows keys"]:
-        """Its rows, scaled."""
-        return self.source.weights(rows) * self.factor
+        """Its rows, scaled; 0 stays 0, whatever the number."""
+        weights = self.source.weights(rows)
+        return self.grid.xp.where(weights == 0, 0.0, weights * self.factor)
 
     def tiles(self) -> list[slice]:
         """Its tiles."""
