@@ -116,6 +116,11 @@ def test_the_operator_takes_as_many_heads_as_divide_the_maps(
         np.s_[1, ..., np.int64(6), :],
         np.s_[..., 4, 5],
         np.s_[-1, ..., 0],
+        np.s_[1, 4, [1, 12, 4], np.int64(5)],
+        np.s_[0, 3, np.array([1, 12, 1]), np.array([3, 0, 16])],
+        np.s_[:, np.array([0, 5]), np.array([-1, 2])],
+        np.s_[..., np.array([[7], [2]]), np.array([4, 4, -3])],
+        np.s_[1, 2, np.array([[7, 0], [2, 7]])],
         np.s_[...],
     ],
 )

@@ -157,6 +157,9 @@ class AttentionMap:
             spans = _cut(self._source.tiles(), start, max(start, stop))
         else:
             places = np.arange(grid.queries)[rows if isinstance(rows, slice) else to_numpy(rows)]
+            alone = isinstance(rows, slice) or all(map(_is_plain, (*lead, columns)))
+            if places.ndim > 1 or not alone:
+                return self._pairs(lead, places, columns)
             spans = [slice(int(row), int(row) + 1) for row in places] or [slice(0, 0)]
         # Only what was asked of a tile is kept while the next is made.
         picked = [
@@ -164,7 +167,18 @@ class AttentionMap:
         ]
         if len(picked) == 1:
             return picked[0]
-        return grid.xp.concat(picked, axis=-1 if isinstance(columns, int) else -2)
+        return grid.xp.concat(picked, axis=-1 if isinstance(columns, int | np.integer) else -2)
+
+    def _pairs(self, lead: tuple[Any, ...], rows: np.ndarray, columns: Any) -> Array:
+        """Places that several arrays name together, from the rows that hold them."""
+        grid = self._source.grid
+        named, places = np.unique(rows, return_inverse=True)
+        parts = [self._source.weights(slice(int(row), int(row) + 1)) for row in named]
+        if not parts:
+            parts = [self._source.weights(slice(0, 0))]
+        held = grid.xp.concat(parts, axis=2)
+        held = grid.xp.reshape(held, (*grid.lead, *held.shape[2:]))
+        return held[(*lead, grid.asarray(np.reshape(places, rows.shape)), columns)]
 
     # The operator
 
@@ -406,6 +420,11 @@ def block_lengths(length: int, size: int) -> np.ndarray:
     """Positions of every block."""
     starts = np.arange(0, length, size)
     return np.minimum(starts + size, length) - starts
+
+
+def _is_plain(index: Any) -> bool:
+    """Whether an index is a number or a slice, which every library takes axis by axis."""
+    return isinstance(index, int | np.integer | slice)
 
 
 def _by_columns(function: Callable[[Array], Array], x: Array) -> Array:
