@@ -110,6 +110,15 @@ def test_what_is_not_a_number_is_not_hidden_by_few_keys(keys, dtype):
     assert output.isnan().all()
 
 
+@pytest.mark.parametrize("keys", [7, 15, 16])
+def test_a_parameter_that_is_not_a_number_is_not_hidden_by_a_mask(keys):
+    q, k, v = (torch.randn(1, 2, n, 8) for n in (7, keys, keys))
+    for score in (scores.General(torch.eye(8) * float("nan")), scores.Cosine(float("nan"))):
+        output, weights = regard.attend(q, k, v, score=score, mask=regard.causal())
+        assert output.isnan().all()
+        assert (weights @ v).isnan().all()
+
+
 def test_memory_does_not_follow_the_square(monkeypatch):
     """No tensor as large as the matrix, nor a sixteenth of it, is ever made."""
     from torch.utils._python_dispatch import TorchDispatchMode

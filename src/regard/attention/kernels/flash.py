@@ -34,7 +34,7 @@ from regard.attention.arrays import concrete, finite, same_heads, split_rows
 from regard.attention.masks import is_causal
 from regard.attention.normalizers import Softmax
 from regard.attention.problem import Problem
-from regard.attention.scores import DotScore
+from regard.attention.scores import Dot, DotScore, ScaledDot
 from regard.shapes import Float
 
 __all__ = ["entropy", "mix", "received", "spread"]
@@ -76,9 +76,12 @@ def applies(problem: Problem) -> bool:
 
 
 def _may_hide(problem: Problem) -> bool:
-    """Whether a row of NaN might come out as zeros. A masked problem was looked at when it was made."""
-    query = problem.query
-    if problem.mask is not None or problem.bias is not None or problem.grid.keys >= FEW:
+    """Whether a row of NaN might come out as zeros.
+
+    What a masked problem was given was looked at when it was made, but not what a score made of it.
+    """
+    query, looked_at = problem.query, problem.mask is not None or problem.bias is not None
+    if problem.grid.keys >= FEW or (looked_at and isinstance(problem.score, Dot | ScaledDot)):
         return False
     return query.device.type == "cpu" and not (concrete(query) and finite(query, problem.key))
 
