@@ -273,6 +273,18 @@ def test_autocast_does_not_round_what_is_asked(normalizer):
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("score", [regard.scores.ScaledDot(), regard.scores.Cosine()])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_autocast_does_not_round_the_output_of_tiles(score, dropout):
+    torch.manual_seed(2)
+    settings = {"score": score, "normalizer": normalizers.Entmax15(), "dropout": dropout}
+    x = torch.randn(2, 3, 17, 8)
+    plain, _ = regard.attend(x, x, x, **settings)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output, _ = regard.attend(x, x, x, **settings)
+    assert torch.equal(output, plain)
+
+
 def test_watching_gives_what_asking_gives(libraries, rng):
     for make in libraries.values():
         (q, k, v), _ = problem(rng, 70, 90)

@@ -139,11 +139,12 @@ class Problem:
     def output(self, rows: slice, dropout: float, seed: int) -> Float[Array, "batch heads rows dv"]:
         """Weights, thinned by dropout, times values."""
         xp, grid = self.grid.xp, self.grid
-        scores = self.scores(rows)
-        weights = self.normalizer(scores, first_row=rows.start)
-        if dropout:
-            weights = xp.where(self._kept(rows, dropout, seed), weights / (1 - dropout), 0.0)
-        output = grouped_matmul(weights, xp.astype(self.value, grid.dtype))
+        with unrounded(self.query):
+            scores = self.scores(rows)
+            weights = self.normalizer(scores, first_row=rows.start)
+            if dropout:
+                weights = xp.where(self._kept(rows, dropout, seed), weights / (1 - dropout), 0.0)
+            output = grouped_matmul(weights, xp.astype(self.value, grid.dtype))
         if self.poison is not None:
             output = xp.where(self.poison.reached(scores != -math.inf), math.nan, output)
         return xp.astype(output, self.value.dtype)
