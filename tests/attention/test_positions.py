@@ -103,6 +103,13 @@ def test_relative_looks_its_table_up(rng):
         ShapeError, match=r"relative bias has a table of shape \(2, 8\); expected \(3"
     ):
         dense_bias(positions.Relative(table), 4, 4, 3)
+    for refused in (
+        positions.Relative(table[:, :3]),
+        positions.Relative(table[:, :1], both_ways=False),
+        positions.Relative(table, furthest=2),
+    ):
+        with pytest.raises(ShapeError, match="buckets, and furthest beyond the"):
+            dense_bias(refused, 4, 4, 2)
 
 
 def test_gaussian_by_hand():

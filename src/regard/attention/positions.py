@@ -145,6 +145,13 @@ class Relative(Bias):
                 f"relative bias has a table of shape {tuple(self.table.shape)}; expected "
                 f"({grid.heads}, buckets), a row for each head"
             )
+        exact = self.table.shape[1] // (4 if self.both_ways else 2)
+        if not 1 <= exact < self.furthest:
+            raise ShapeError(
+                f"relative bias has {self.table.shape[1]} buckets and furthest={self.furthest}; "
+                f"expected at least {4 if self.both_ways else 2} buckets, and furthest beyond the "
+                f"{exact} distances that have one of their own"
+            )
 
     def tile(
         self, grid: Grid, rows: slice, columns: slice
