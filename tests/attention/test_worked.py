@@ -44,6 +44,13 @@ def test_columns_line_up():
     assert len({len(line) for line in table}) == 1
 
 
+def test_numbers_of_any_kind():
+    torch = pytest.importorskip("torch")
+    steps = regard.worked(torch.ones(1, 3).bfloat16(), KEY, [[np.nan], [np.inf], [1]], show=False)
+    assert steps.scores.tolist() == [[1, 1, 2]]
+    assert "  V\n  k1  nan\n  k2  inf\n  k3    1\n" in str(steps)
+
+
 def test_what_does_not_fit_is_named():
     with pytest.raises(ShapeError, match="query has 2 features, key has 3; expected as many"):
         regard.worked([1, 2], KEY, VALUE)

@@ -119,8 +119,13 @@ def recomputed(function: Callable[..., Array], like: Array) -> Callable[..., Arr
 
 
 def to_numpy(values: Any) -> np.ndarray:
-    """`values` as a NumPy array on the host."""
-    return np.asarray(values.detach().cpu()) if is_torch(values) else np.asarray(values)
+    """`values` as a NumPy array on the host; bfloat16, which NumPy has not, as float32."""
+    if not is_torch(values):
+        return np.asarray(values)
+    import torch
+
+    values = values.detach().cpu()
+    return np.asarray(values.float() if values.dtype == torch.bfloat16 else values)
 
 
 def wide_dtype(xp: Any, *arrays: Array) -> Any:

@@ -209,4 +209,4 @@ def _vector(x: Matrix) -> str:
 
 def _number(x: float) -> str:
     """Whole numbers as such, others to four places."""
-    return f"{x:.0f}" if x == round(x) else f"{x:.4f}"
+    return f"{x:.0f}" if float(x).is_integer() else f"{x:.4f}"
