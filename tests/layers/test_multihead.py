@@ -176,6 +176,9 @@ def test_wrong_sizes_are_told() -> None:
         MultiHeadAttention(10, 3)
     with pytest.raises(InputError, match="6 heads do not divide by 4 key heads"):
         MultiHeadAttention(12, 6, key_heads=4)
+    for heads, key_heads in ((0, None), (-3, None), (6, -2), (6, 0)):
+        with pytest.raises(InputError, match="must be at least 1"):
+            MultiHeadAttention(12, heads, key_heads=key_heads)
     with pytest.raises(ShapeError, match="memory of width 5"):
         MultiHeadAttention(12, 3, memory_width=5)(torch.randn(1, 2, 12))
 

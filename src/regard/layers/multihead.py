@@ -41,7 +41,7 @@ class MultiHeadAttention(nn.Module):
         dropout: of the weights, in training.
 
     Raises:
-        InputError: if heads do not divide the width, or key heads the heads.
+        InputError: a size below 1, or if heads do not divide the width, or key heads the heads.
     """
 
     def __init__(
@@ -58,7 +58,11 @@ class MultiHeadAttention(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        key_heads = key_heads or heads
+        key_heads = heads if key_heads is None else key_heads
+        if min(width, heads, key_heads) < 1:
+            raise InputError(
+                f"width={width}, heads={heads}, key_heads={key_heads} must be at least 1"
+            )
         if width % heads:
             raise InputError(f"width {width} does not divide by {heads} heads")
         if heads % key_heads:
