@@ -267,6 +267,38 @@ def test_a_record_that_contradicts_itself_names_its_file(tmp_path, cross):
             AttentionRecord.load(tmp_path / "y.npz")
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("title",), 7),
+        (("reading",), None),
+        (("notes",), "one"),
+        (("notes",), [1]),
+        (("verdict",), ["no"]),
+        (("tokens", "source", "pieces", 0), 3),
+        (("tokens", "source", "text"), None),
+        (("tokens", "source", "offsets", 0, 1), 2.5),
+        (("tokens", "source", "special", 0), "no"),
+        (("tracks", 0, "name"), 1),
+        (("tracks", 0, "layer"), "0"),
+        (("tracks", 0, "layer"), None),
+        (("tracks", 0, "direction"), 0),
+    ],
+)
+def test_a_value_of_another_type_names_the_file_and_the_field(tmp_path, cross, place, value):
+    with np.load(cross.save(tmp_path / "x.npz")) as arrays:
+        weights, about = arrays["0.weights"], json.loads(bytes(arrays["record"]))
+    inner = about
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = value
+    text = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    np.savez(tmp_path / "y.npz", **{"record": text, "0.weights": weights})
+    field = next(name for name in reversed(place) if isinstance(name, str))
+    with pytest.raises(DataError, match=rf"y\.npz: not a saved record \({field}: expected"):
+        AttentionRecord.load(tmp_path / "y.npz")
+
+
 def test_saving_to_a_format_there_is_not(tmp_path, cross):
     with pytest.raises(InputError, match=r"did you mean '.png'"):
         cross.save(tmp_path / "x.pngg")

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from regard.viewing.tokens import Tokens
 
 __all__ = ["load", "save"]
 
+T = TypeVar("T")
 FORMAT = 1
 _PICTURES = (".png", ".svg", ".pdf")
 _SUMMARY = tuple(field.name for field in fields(Summary))
@@ -106,15 +107,17 @@ def _pack(record: AttentionRecord) -> dict[str, Any]:
 def _unpack(about: dict[str, Any], arrays: Mapping[str, Any]) -> AttentionRecord:
     tokens = {
         name: Tokens(
-            tuple(side["pieces"]),
-            side["text"],
-            tuple((int(a), int(b)) for a, b in side["offsets"]),
-            tuple(side["special"]),
+            _all(str, "pieces", side["pieces"]),
+            _one(str, "text", side["text"]),
+            tuple((_one(int, "offsets", a), _one(int, "offsets", b)) for a, b in side["offsets"]),
+            _all(bool, "special", side["special"]),
         )
         for name, side in about["tokens"].items()
     }
     tracks = []
     for number, track in enumerate(about["tracks"]):
+        for name, value in track.items():
+            _one(int if name == "layer" else str, name, value)
         if f"{number}.weights" in arrays:
             weights = arrays[f"{number}.weights"]
         else:
@@ -123,8 +126,19 @@ def _unpack(about: dict[str, Any], arrays: Mapping[str, Any]) -> AttentionRecord
     return AttentionRecord(
         tokens,
         tuple(tracks),
-        about["title"],
-        about["reading"],
-        tuple(about["notes"]),
-        about["verdict"],
+        _one(str, "title", about["title"]),
+        _one(str, "reading", about["reading"]),
+        _all(str, "notes", about["notes"]),
+        _one(str, "verdict", about["verdict"]),
     )
+
+
+def _one(kind: type[T], name: str, value: object) -> T:
+    """A value of this very type (JSON has few); views would fail on another far from the file."""
+    if type(value) is not kind:
+        raise InputError(f"{name}: expected {kind.__name__}, got {value!r:.60}")
+    return value
+
+
+def _all(kind: type[T], name: str, values: object) -> tuple[T, ...]:
+    return tuple(_one(kind, name, value) for value in _one(list, name, values))
