@@ -1,5 +1,6 @@
 """The page in a real browser, by click and by keyboard; anything on the console is a failure."""
 
+import base64
 import csv
 import io
 import json
@@ -456,19 +457,44 @@ def test_the_frame_of_an_exported_notebook(open_tab, cross, tmp_path):
     assert inside.get_by_role("button", name="Copy link").count() == 0
 
 
-def test_the_widget_in_a_browser(open_tab, cross, tmp_path):
-    packed = page.pack(cross)
-    record = json.dumps({"about": packed.about, "chunks": packed.chunks})
-    path = tmp_path / "widget.html"
-    path.write_text(
-        f"<!doctype html><meta charset=utf-8><style>{page.style()}</style><div id=cell></div>"
-        + "<script type=module>"
-        + page.script("notebook").replace("export default", "const front =")
-        + f"; const model = {{ get: () => ({record}) }};"
-        + "front.render({ model, el: document.getElementById('cell') });</script>",
-        encoding="utf-8",
+def notebook_page(records):
+    """A page of widgets as a notebook has them: the front end loaded anew for each."""
+    packed = [page.pack(record) for record in records]
+    front = base64.b64encode(page.script("notebook").encode()).decode()
+    widgets = [{"about": each.about, "chunks": each.chunks} for each in packed]
+    return (
+        f"<!doctype html><meta charset=utf-8><style>{page.style()}</style><script type=module>"
+        f"for (const [number, record] of {json.dumps(widgets)}.entries()) {{"
+        f"const front = await import('data:text/javascript;base64,{front}#' + number);"
+        "const el = document.body.appendChild(document.createElement('div'));"
+        "await front.default.render({ model: { get: () => record }, el }); }</script>"
     )
+
+
+def test_the_widget_in_a_browser(open_tab, cross, tmp_path):
+    path = tmp_path / "widget.html"
+    path.write_text(notebook_page([cross]), encoding="utf-8")
     tab = open_tab(f"file://{path}")
     tab.wait_for_selector("[data-ready]")
     tab.get_by_role("tab", name="Map").click()
     assert tab.locator(".readout .weight").inner_text()
+
+
+def test_widgets_of_one_notebook_share_no_id(open_tab, cross, layers, tmp_path):
+    path = tmp_path / "widgets.html"
+    path.write_text(notebook_page([cross, layers]), encoding="utf-8")
+    tab = open_tab(f"file://{path}")
+    playwright.expect(tab.locator("[data-ready]")).to_have_count(2)
+    for number in range(2):
+        tab.get_by_role("tab", name="Text").nth(number).click()
+        playwright.expect(tab.locator(".texts:visible")).to_have_count(number + 1)
+    ids = tab.evaluate("[...document.querySelectorAll('[id]')].map((element) => element.id)")
+    assert len(ids) == len(set(ids))
+    for name in ("aria-activedescendant", "aria-controls", "aria-labelledby", "for"):
+        own = tab.evaluate(
+            """(name) => [...document.querySelectorAll(`[${name}]`)].map((element) =>
+            element.closest('.regard').contains(document.getElementById(element.getAttribute(name))))""",
+            name,
+        )
+        assert own, name
+        assert all(own), name

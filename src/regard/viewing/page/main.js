@@ -18,11 +18,14 @@ const HELP = {
   links: "Up and Down choose a query, T its strongest key, Left and Right move between keys.",
 };
 
-let made = 0;
+// What the ids of one view begin with. A notebook loads the front end anew for every widget, so nothing can be counted.
+function unlikeAny() {
+  return `regard-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
+}
 
 export class App {
   constructor(root, about, source, { address = null } = {}) {
-    Object.assign(this, { root, about, source, address, id: `regard${made++}` });
+    Object.assign(this, { root, about, source, address, id: unlikeAny() });
     this.atlas = new Atlas(about, source);
     this.state = address ? fromHash(address.hash, about) : initial(about);
     this.found = { rows: new Set(), columns: new Set() };

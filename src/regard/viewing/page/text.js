@@ -14,6 +14,7 @@ export class TextView {
     this.asked = h("section", {}, h("h2", {}, "Queries"), this.queries);
     this.element = h("div", { class: "texts", hidden: true }, this.asked, h("section", {}, h("h2", {}, "Keys"), this.keys));
     for (const [list, field] of [[this.queries, "query"], [this.keys, "key"]]) {
+      list.id = `${app.id}-${field}`;
       list.addEventListener("click", (event) => this.choose(event.target, field));
       list.addEventListener("keydown", (event) => this.move(event, field));
     }
@@ -66,7 +67,7 @@ export class TextView {
     const items = start > 0 ? [h("span", { class: "elided" }, `… ${start} tokens before`)] : [];
     for (let i = start; i < end; i++) {
       const look = shade(i);
-      const item = h("bdi", { role: "option", id: `${list.getAttribute("aria-label")}-${i}`, "data-index": i, "aria-selected": String(i === active), class: found.has(i) ? "token found" : "token" }, short(pieces[i], 60));
+      const item = h("bdi", { role: "option", id: `${list.id}-${i}`, "data-index": i, "aria-selected": String(i === active), class: found.has(i) ? "token found" : "token" }, short(pieces[i], 60));
       if (look) {
         item.style.background = look.background;
         item.style.color = look.color;
@@ -76,7 +77,7 @@ export class TextView {
     }
     if (end < pieces.length) items.push(h("span", { class: "elided" }, `… ${pieces.length - end} tokens after`));
     list.replaceChildren(...items);
-    list.setAttribute("aria-activedescendant", `${list.getAttribute("aria-label")}-${active}`);
+    list.setAttribute("aria-activedescendant", `${list.id}-${active}`);
   }
 
   // The keys as a picture, for the download.
