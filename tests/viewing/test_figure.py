@@ -63,6 +63,16 @@ def test_highlight(pooling, tmp_path):
     compare(figure.draw(pooling), "highlight", tmp_path)
 
 
+def test_a_right_to_left_text_is_highlighted_from_right_to_left():
+    words = ["הוא", "אמר", "hello", "בבית"]
+    for text, mirrored in ((words, True), (words[::-1][1:], False)):
+        record = AttentionRecord.of(np.full((1, len(text)), 0.2), ["reader"], text)
+        drawn = [shown for shown in figure.draw(record).texts if shown.get_text() in text]
+        boxes = [shown.get_window_extent() for shown in drawn]
+        assert [box.x0 for box in boxes] == sorted((box.x0 for box in boxes), reverse=mirrored)
+        assert len(boxes) == len(text)
+
+
 def test_history(tmp_path):
     entries = [
         {"epoch": e, "train_loss": 3 / e, "valid_loss": 2.5 / e + e / 9, "valid_bleu": 30 - 20 / e}

@@ -347,6 +347,23 @@ def test_odd_tokens(odd_tokens, weights, look, view):
         assert downloaded(tab, name)
 
 
+def test_a_right_to_left_text_is_read_from_right_to_left(weights, look):
+    hebrew, english = ["הוא", "אמר", "hello", "בבית"], ["he", "said", "hello", "at", "home"]
+    tab = look(AttentionRecord.of(weights(1, 5, 4), english, hebrew), "#view=text&query=0&key=0")
+    asked, read = (tab.get_by_role("listbox", name=name) for name in ("Queries", "Keys"))
+    for texts, turned in ((asked, False), (read, True)):
+        lefts = [word.bounding_box()["x"] for word in texts.locator(".token").all()]
+        assert lefts == sorted(lefts, reverse=turned)
+    read.press("Home")
+    read.press("ArrowLeft")
+    settled(tab, "key 2 of 4")
+    read.press("ArrowRight")
+    settled(tab, "key 1 of 4")
+    picture = ElementTree.fromstring(downloaded(tab, "SVG"))
+    drawn = {e.text: float(e.get("x")) for e in picture.iter("{http://www.w3.org/2000/svg}text")}
+    assert [drawn[word] for word in hebrew] == sorted((drawn[w] for w in hebrew), reverse=True)
+
+
 def test_pooling_opens_as_text(pooling, look):
     tab = look(pooling)
     shaded = tab.locator(".shaded .token")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["headline", "is_right_to_left", "percent", "printable"]
+__all__ = ["begins_right_to_left", "headline", "is_right_to_left", "percent", "printable"]
 
 _NAMED = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽", "\x7f": "␡"}
 
@@ -42,6 +42,16 @@ def _visible(character: str, joined: bool) -> str:
 def is_right_to_left(text: str) -> bool:
     """Whether any character is written right to left."""
     return any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in text)
+
+
+def begins_right_to_left(text: str) -> bool:
+    """Whether a whole text is read from right to left, as its first letter says (Unicode's rule P2).
+
+    >>> begins_right_to_left("2 שלום John"), begins_right_to_left("John שלום")
+    (True, False)
+    """
+    kinds = (unicodedata.bidirectional(c) for c in text)
+    return next((kind for kind in kinds if kind in ("L", "R", "AL")), "L") != "L"
 
 
 def percent(weight: float) -> str:

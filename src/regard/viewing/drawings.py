@@ -12,7 +12,7 @@ from matplotlib.path import Path
 
 from regard.errors import InputError
 from regard.viewing import ink
-from regard.viewing.display import headline
+from regard.viewing.display import begins_right_to_left, headline
 from regard.viewing.record import AttentionRecord, Track
 from regard.viewing.scale import DECADES, Scale, contrast, palette, shade, shade_text
 from regard.viewing.summary import FloatArray, Heads, Summary, top
@@ -171,11 +171,12 @@ def highlight(record: AttentionRecord, heads: Heads, scale: Scale) -> Figure:
         for piece, level in zip(record.keys(track).pieces, levels, strict=True)
     ]
     widths = [word.get_window_extent().width / figure.dpi for word in words]
+    mirrored = begins_right_to_left(record.keys(track).text)
     x, y, places = 0.08, 0.0, []
     for width in widths:
         if x + width > ink.PAGE - 0.08:
             x, y = 0.08, y + line
-        places.append((x, y))
+        places.append((ink.PAGE - x - width if mirrored else x, y))
         x += width + 0.085
     height = y + line + 0.55
     figure.set_size_inches(ink.PAGE, height)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from regard.viewing.display import printable
+from regard.viewing.display import begins_right_to_left, printable
 from regard.viewing.record import AttentionRecord, Track
 from regard.viewing.scale import palette
 from regard.viewing.summary import FloatArray, Heads, IntArray, Summary, entropy, pool, top
@@ -155,6 +155,7 @@ def _tokens(tokens: Tokens) -> dict[str, Any]:
         "special": tokens.special,
         "starts": tokens.word_starts(),
         "words": [printable(piece) for piece in tokens.words().pieces],
+        "direction": "rtl" if begins_right_to_left(tokens.text) else "ltr",
     }
 
 

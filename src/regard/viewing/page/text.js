@@ -26,7 +26,8 @@ export class TextView {
   }
 
   move(event, field) {
-    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    const right = event.currentTarget.dir === "rtl" ? -1 : 1;
+    const step = { ArrowRight: right, ArrowDown: 1, ArrowLeft: -right, ArrowUp: -1 }[event.key];
     const count = this.app.sheet[field === "query" ? "queries" : "keys"];
     const ends = { Home: 0, End: count - 1 }[event.key];
     if (step === undefined && ends === undefined) return;
@@ -40,12 +41,20 @@ export class TextView {
 
   render() {
     const { sheet, state, found } = this.app;
+    [this.queries.dir, this.keys.dir] = this.directions();
     this.asked.hidden = sheet.queries === 1;
     const line = sheet.line(state.query);
     const [peak, scale] = this.scale();
     this.fill(this.queries, sheet.rows, state.query, found.rows, () => null);
     const center = sheet.row(state.query, 1)[0]?.index ?? 0;
     this.fill(this.keys, sheet.columns, state.key, found.columns, (i) => this.shade(line[i], peak, scale), center);
+  }
+
+  // Each token is fenced, so that neither text would turn by itself.
+  directions() {
+    const { about, state } = this.app;
+    const { queries, keys } = about.tracks[state.track];
+    return [queries, keys].map((axis) => about.tokens[axis].direction);
   }
 
   scale() {
@@ -64,7 +73,7 @@ export class TextView {
   fill(list, pieces, active, found, shade, center = active) {
     const start = Math.max(0, Math.min(center - MOST / 2, pieces.length - MOST));
     const end = Math.min(pieces.length, start + MOST);
-    const items = start > 0 ? [h("span", { class: "elided" }, `… ${start} tokens before`)] : [];
+    const items = start > 0 ? [h("bdi", { class: "elided" }, `… ${start} tokens before`)] : [];
     for (let i = start; i < end; i++) {
       const look = shade(i);
       const item = h("bdi", { role: "option", id: `${list.id}-${i}`, "data-index": i, "aria-selected": String(i === active), class: found.has(i) ? "token found" : "token" }, short(pieces[i], 60));
@@ -75,7 +84,7 @@ export class TextView {
       }
       items.push(item, " ");
     }
-    if (end < pieces.length) items.push(h("span", { class: "elided" }, `… ${pieces.length - end} tokens after`));
+    if (end < pieces.length) items.push(h("bdi", { class: "elided" }, `… ${pieces.length - end} tokens after`));
     list.replaceChildren(...items);
     list.setAttribute("aria-activedescendant", `${list.id}-${active}`);
   }
@@ -86,13 +95,15 @@ export class TextView {
     const line = sheet.line(state.query);
     const [peak, scale] = this.scale();
     surface.text(`${sheet.rows[state.query].slice(0, 80)} looks at`, 8, 16, { size: 13, weight: 650, color: ink.text });
+    const [, direction] = this.directions();
     let [x, y] = [8, 46];
     for (let i = 0; i < Math.min(line.length, MOST) && y < surface.height; i++) {
       const text = fitted(sheet.columns[i], surface.width - 40, 15);
       const width = widthOf(text, 15) + 2 * PAD;
       if (x + width > surface.width - 8) [x, y] = [8, y + 28];
-      surface.rect(x, y - 11, width, 22, { fill: this.shade(line[i], peak, scale).background, radius: 4 });
-      surface.text(text, x + PAD, y, { size: 15, color: this.shade(line[i], peak, scale).color });
+      const left = direction === "rtl" ? surface.width - x - width : x;
+      surface.rect(left, y - 11, width, 22, { fill: this.shade(line[i], peak, scale).background, radius: 4 });
+      surface.text(text, left + PAD, y, { size: 15, color: this.shade(line[i], peak, scale).color });
       x += width + 4;
     }
   }
