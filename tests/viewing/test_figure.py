@@ -73,6 +73,17 @@ def test_a_right_to_left_text_is_highlighted_from_right_to_left():
         assert len(boxes) == len(text)
 
 
+def test_a_history_of_one_epoch_marks_that_epoch():
+    drawn = curves.history([{"epoch": 1, "train_loss": 2.0, "valid_loss": 1.5, "valid_bleu": 9.0}])
+    for panel in drawn.axes:
+        assert list(panel.get_xticks()) == [1]
+
+
+def test_any_name_of_a_metric_can_be_drawn(tmp_path):
+    drawn = curves.history([{"epoch": 1, "valid_$x^$": 1.0, "valid_北京": 2.0}])
+    figure.write(drawn, tmp_path / "x.png")
+
+
 def test_history(tmp_path):
     entries = [
         {"epoch": e, "train_loss": 3 / e, "valid_loss": 2.5 / e + e / 9, "valid_bleu": 30 - 20 / e}

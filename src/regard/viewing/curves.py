@@ -103,10 +103,14 @@ def _panel(axes: Axes, name: str, splits: dict[str, list[tuple[float, float]]], 
     axes.grid(axis="y", color=ink.RULE, lw=0.5)
     axes.set_axisbelow(True)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    places = {x for points in splits.values() for x, _ in points}
+    if len(places) == 1:  # between two whole numbers the locator would find fractions
+        axes.set_xticks(list(places))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.tick_params(labelsize=ink.SMALL, labelcolor=ink.MUTED)
     axes.set_xlabel(along, fontsize=ink.SMALL, color=ink.MUTED, labelpad=2)
-    axes.set_title(name.replace("_", " "), fontsize=ink.BODY, color=ink.INK, loc="left", pad=6)
+    heading = ink.label_line(name.replace("_", " "))
+    axes.set_title(heading, fontsize=ink.BODY, color=ink.INK, loc="left", pad=6)
     if len(splits) > 1:
         axes.legend(
             fontsize=ink.SMALL, frameon=False, handlelength=1.2, labelcolor=ink.INK, loc="best"
