@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from regard.errors import InputError
-from regard.viewing import Tokens
+from regard.viewing import AttentionRecord, Tokens
 from regard.viewing.tokens import word_units
 
 
@@ -13,6 +14,15 @@ def test_pieces_of_a_word_merge_and_signs_stand_alone(source):
     assert words.offsets[1] == (4, 11)
     assert words.special == (False,) * 6 + (True,)
     assert source.word_starts() == [0, 1, 3, 4, 5, 7, 8]
+
+
+def test_offsets_and_marks_of_numpy_can_be_saved(tmp_path):
+    spans, marks = np.array([[0, 0], [0, 3], [4, 7]]), np.array([True, False, False])
+    tokens = Tokens(("<s>", "the", "cat"), "the cat", spans, marks)
+    assert tokens == Tokens.of(["<s>", "the", "cat"], special=["<s>"])
+    record = AttentionRecord.of(np.eye(3), tokens)
+    assert AttentionRecord.load(record.save(tmp_path / "x.npz")).tokens["text"] == tokens
+    record.save(tmp_path / "x.html")
 
 
 @pytest.mark.parametrize(

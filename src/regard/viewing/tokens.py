@@ -47,8 +47,10 @@ class Tokens:
     special: tuple[bool, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        if not self.special:
-            object.__setattr__(self, "special", tuple(a == b for a, b in self.offsets))
+        # Other libraries keep them as NumPy's numbers, which JSON, and so every file, does not know.
+        object.__setattr__(self, "offsets", tuple((int(a), int(b)) for a, b in self.offsets))
+        special = self.special if len(self.special) else [a == b for a, b in self.offsets]
+        object.__setattr__(self, "special", tuple(bool(mark) for mark in special))
         if not len(self.pieces) == len(self.offsets) == len(self.special):
             raise InputError(
                 f"{len(self.pieces)} pieces, {len(self.offsets)} offsets and {len(self.special)} "
