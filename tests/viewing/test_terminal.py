@@ -47,7 +47,7 @@ def test_keys_stand_above_their_columns(cross):
     assert "".join(first) == "Ein"
 
 
-@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize("width", [20, 40, 80, 120])
 @pytest.mark.parametrize("color", [None, "256", "truecolor"])
 def test_no_line_is_wider_than_the_terminal(layers, pooling, odd_tokens, weights, width, color):
     n = len(odd_tokens)

@@ -238,7 +238,8 @@ def _arrows(row: FloatArray, columns: tuple[str, ...], room: int) -> Text:
 def _blocks(pen: _Pen, record: AttentionRecord, track: Track, heads: Heads, scale: Scale) -> None:
     """A map too large for one token a line: the largest weight of each block."""
     rows, columns = record.queries(track).pieces, record.keys(track).pieces
-    across = min(len(columns), (pen.console.width - 18 - 2) // 2)
+    label = min(17, pen.console.width // 2)
+    across = min(len(columns), max(1, (pen.console.width - label - 3) // 2))
     _, peak = track.blocks(min(len(rows), across), across, heads=heads)
     levels = shade(peak, scale)
     down, across = peak.shape
@@ -247,9 +248,9 @@ def _blocks(pen: _Pen, record: AttentionRecord, track: Track, heads: Heads, scal
     spans = block_edges(len(rows), down)
     for start, row in zip(spans, levels, strict=True):
         name = f"{start + 1:>5} {printable(rows[start])}"
-        pen.line(_label(name, 17), " ", Text.assemble(*(pen.cell("  ", x) for x in row)))
+        pen.line(_label(name, label), " ", Text.assemble(*(pen.cell("  ", x) for x in row)))
     ends = f"{1:<{across}}{len(columns):>{across}}"
-    pen.line(" " * 18, Text(ends, style="dim"))
+    pen.line(" " * (label + 1), Text(ends, style="dim"))
 
 
 def _highlight(
