@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -104,6 +105,21 @@ def test_the_verdict_stands_beside_every_view(mood, table, tmp_path):
     assert html.escape(escaped) in record._repr_html_()
     drawn = figure.draw(record).texts[-1].get_text()
     assert " ".join(drawn.split()) == sentence
+
+
+def test_a_verdict_that_cannot_be_kept_is_given_all_the_same(mood, table, tmp_path):
+    """A folder that is read-only, a disk that is full: what was computed is not lost."""
+    there = shutil.copytree(mood, tmp_path / "mood")
+    (there / "trust.json").unlink(missing_ok=True)
+    (there / "trust.json").mkdir()  # no file can take its place, not even the superuser's
+    with pytest.warns(UserWarning, match=r"the verdict is not kept: .*trust\.json: cannot be"):
+        assert trust(there, table, texts=4, settings=QUICK).texts == 4
+    asked = ["trust", str(there), "--test", str(table), "--texts", "4"]
+    found = CliRunner().invoke(app, [*asked, "--json"])
+    assert found.exit_code == 0
+    assert json.loads(found.stdout)["texts"] == 4
+    assert "regard: the verdict is not kept: " in found.stderr
+    assert "UserWarning" not in found.stderr
 
 
 def test_a_verdict_that_cannot_be_read_is_told(mood, table):

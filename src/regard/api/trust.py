@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from os import PathLike
@@ -18,7 +19,7 @@ from regard.api.summarization import Picker
 from regard.api.verdict import keep_verdict
 from regard.api.writing import TextToText
 from regard.data import Example, Labelled, Pairs, Reading
-from regard.errors import InputError
+from regard.errors import InputError, RegardError
 from regard.evaluation.alignment import Gold, read_gold
 from regard.evaluation.alignment_attention import (
     AlignmentVerdict,
@@ -50,7 +51,7 @@ def trust(
     A classifier is asked with tokens taken out and weights shuffled, and so is a model that picks
     sentences, about the words of the sentence it picks; a model that writes a text for a text by how
     its cross-attention agrees with word links that people drew. The verdict is kept in the model's
-    folder, so that every view of it can say so.
+    folder, so that every view of it can say so; where that cannot be written to, a warning says so.
 
     Args:
         model: or its folder.
@@ -87,7 +88,10 @@ def trust(
         chosen = np.unique(np.linspace(0, len(examples) - 1, min(texts, len(examples))).astype(int))
         verdict = _of_reader(model, [examples[int(index)] for index in chosen], settings)
     if model.folder:
-        keep_verdict(model.folder, asdict(verdict))
+        try:
+            keep_verdict(model.folder, asdict(verdict))
+        except RegardError as error:  # minutes of work are not lost for a file beside the model
+            warnings.warn(f"the verdict is not kept: {error}", stacklevel=2)
     return verdict
 
 

@@ -36,11 +36,16 @@ def trust(
 
     regard trust runs/de-en --test test.de test.en --gold test.links
     """
+    import warnings
     from dataclasses import asdict
     from json import dumps
 
     from regard.api.trust import trust as run
 
-    verdict = run(model, [*test], gold=gold, texts=texts)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        verdict = run(model, [*test], gold=gold, texts=texts)
     write_utf8()
     typer.echo(dumps(asdict(verdict), ensure_ascii=False, indent=1) if json else str(verdict))
+    for warning in told:
+        typer.secho(f"regard: {warning.message}", err=True, fg="yellow")
