@@ -143,6 +143,38 @@ def test_going_on_needs_the_same_settings_and_data(tmp_path: Path) -> None:
         train(files, out, resume=True)
 
 
+def test_going_on_needs_the_same_labels_and_validation_too(tmp_path: Path) -> None:
+    table, valid, out = tmp_path / "a.tsv", tmp_path / "b.tsv", tmp_path / "run"
+    rows = [f"film {n} was {mood}\t{mood}\n" for n in range(10) for mood in ("good", "poor")]
+    table.write_text("".join(rows))
+    valid.write_text("".join(rows[:8]))
+
+    def run(table: Path, valid: Path, *, resume: bool = True) -> None:
+        settings = {"steps": 2}
+        regard.train(
+            "classification",
+            train=table,
+            valid=valid,
+            out=out,
+            model="bigru",
+            preset="tiny",
+            settings=settings,
+            resume=resume,
+        )
+
+    run(table, valid, resume=False)
+    moved = tmp_path / "elsewhere" / "c.tsv"
+    moved.parent.mkdir()
+    moved.write_text(table.read_text())
+    run(moved, valid)  # the same data, wherever it lies
+    moved.write_text("".join(rows[:-2]) + "film 9 was good\tpoor\nfilm 9 was poor\tgood\n")
+    with pytest.raises(InputError, match=r"with 20 training and 8 validation .* not all the same"):
+        run(moved, valid)
+    valid.write_text("".join(rows[2:10]))
+    with pytest.raises(InputError, match="give the same data"):
+        run(table, valid)
+
+
 def test_a_run_killed_before_its_first_save_begins_again(tmp_path: Path) -> None:
     files, out = write_pairs(tmp_path), tmp_path / "run"
     train(files, out)

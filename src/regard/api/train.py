@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from regard import __version__
-from regard.api.base import Model, Prepared
+from regard.api.base import Model
 from regard.api.card import write_card
 from regard.api.folder import CONFIG, FORMAT, claim, clear, read_config, write_json
 from regard.api.load import MODELS, load
@@ -123,7 +123,7 @@ def _run(
         "valid": names_of(valid) if valid is not None else [],
         "command": _command(),
         "examples": [len(examples), len(held_out)],
-        "fingerprint": _fingerprint(prepared),
+        "fingerprint": _fingerprint(examples, held_out),
         **source.to_json(),
     }
     if resume:
@@ -200,10 +200,15 @@ def _command() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
-def _fingerprint(prepared: Prepared) -> int:
-    """A number that changes when the training data does."""
-    some = prepared.batch(range(min(1000, len(prepared.lengths))))
-    return zlib.crc32(some.source.numpy().tobytes(), zlib.crc32(prepared.lengths.tobytes()))
+def _fingerprint(*parts: Sequence[Example]) -> int:
+    """A number that changes when a text, a target or a label does; files may move."""
+    found = 0
+    for examples in parts:
+        for example in examples:
+            targets = example.references or (example.target,)
+            content = example.source, targets, example.labels
+            found = zlib.crc32(repr(content).encode(), found)
+    return found
 
 
 def _same_settings(settings: Settings, out: Path) -> None:
@@ -225,6 +230,8 @@ def _same_data(now: dict[str, Any], out: Path) -> None:
     before = read_config(out)["data"]
     if (before["fingerprint"], before["examples"]) != (now["fingerprint"], now["examples"]):
         raise InputError(
-            f"{out} was begun with {before['examples'][0]:,} training examples, these are "
-            f"{now['examples'][0]:,} others; give the same data, or train anew with --overwrite"
+            "{} was begun with {:,} training and {:,} validation examples, these are {:,} and {:,}, not all "
+            "the same; give the same data, or train anew with --overwrite".format(
+                out, *before["examples"], *now["examples"]
+            )
         )
