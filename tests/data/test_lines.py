@@ -33,6 +33,13 @@ def test_lines_by_hand(content: bytes, expected: list[str]) -> None:
     assert lines(content) == expected
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_file_without_line_feeds_is_no_single_line(encoding: str) -> None:
+    assert lines("one\r".encode(encoding), encoding) == ["one"]
+    with pytest.raises(DataError, match=r":1: 2 carriage returns and no line feed.*; write the f"):
+        lines("one\rtwo\r".encode(encoding), encoding)
+
+
 @pytest.mark.parametrize("character", ["\u0085", "\u2028", "\u2029", "\x0b", "\x0c", "\x1c"])
 def test_other_line_ends_stay_in_the_line(character: str) -> None:
     assert lines(f"a{character}b\nc".encode()) == [f"a{character}b", "c"]

@@ -129,6 +129,13 @@ def test_long_lines_are_skipped_or_cut_as_told(tmp_path: Path) -> None:
     assert "cut 2" in str(cut.report)
 
 
+def test_a_line_end_of_old_macs_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"2 lines, but .* 3; .* carriage return inside .*a:2: write"
+    ):
+        read_parallel(write(tmp_path, a="x\ny\rz\n"), write(tmp_path, b="x\ny\nz\n"))
+
+
 def test_plain_text(tmp_path: Path) -> None:
     corpus = read_text(write(tmp_path, a="one\n\ntwo\n"))
     assert pairs(corpus) == [("one", None), ("two", None)]

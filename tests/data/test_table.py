@@ -360,3 +360,20 @@ def test_real_tables(
 def test_latin_1_read_as_utf_8(shared_data: Path) -> None:
     with pytest.raises(DataError, match=r"train\.txt:66: byte 0xf0 at offset 3173.*latin-1"):
         read_table(shared_data / "trec" / "train.txt", reading=WORDS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("a.tsv", "a\tb\rc\tb\nd\te\n", 1),
+        ("a.tsv", "a\tb\nc\tb\rd\te\n", 2),
+        ("a.csv", "text,label\r\na,b\nc,d\re,f\n", 3),
+        ("a.jsonl", as_json(text="a", label="b") + '{"text": "c"}\r{"text": "d"}\n', 2),
+    ],
+)
+def test_a_line_end_of_old_macs_is_named(
+    tmp_path: Path, name: str, content: str, line: int
+) -> None:
+    path = write(tmp_path / name, content)
+    with pytest.raises(DataError, match=rf"{name}:{line}: .*a carriage return inside .*line feeds"):
+        read_table(path)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from regard.data.labels import Rare
+from regard.data.lines import LINE_FEEDS
 from regard.errors import DataError, SettingsError, nearest
 
 __all__ = ["Column", "Labelled", "Layout", "Pairs", "choose_cells", "choose_fields"]
@@ -185,6 +186,9 @@ def _missing(column: Column, names: Sequence[str], path: str) -> DataError:
 
 def _unclear(columns: Labelled | Pairs, names: Sequence[str], path: str) -> DataError:
     roles = list(columns.wanted)
+    if any("\r" in name for name in names):
+        problem = f"a carriage return inside the first line ({_shown(names)})"
+        return DataError(problem, path=path, line=1, remedy=LINE_FEEDS)
     if len(names) == 1:
         likely = next((sign for sign in "\t;|, " if sign in names[0]), "\t")
         return DataError(

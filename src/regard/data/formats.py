@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from regard.data.lines import opened, read_lines
+from regard.data.lines import LINE_FEEDS, opened, read_lines
 from regard.data.reading import Reading
 from regard.errors import DataError
 
@@ -74,6 +74,9 @@ def _csv(path: str, reading: Reading) -> Iterator[Cells]:
             yield start, cells
             start = rows.line_num + 1
     except csv.Error as error:
+        if "new-line character" in str(error):
+            problem = "not CSV: a carriage return inside a cell without quotes"
+            raise DataError(problem, path=path, line=start, remedy=LINE_FEEDS) from error
         raise DataError(
             f"not CSV: {error}",
             path=path,
@@ -91,12 +94,11 @@ def _jsonl(path: str, reading: Reading) -> Iterator[Record]:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DataError(
-                f"not JSON: {error}",
-                path=path,
-                line=number,
-                remedy='expected one object per line, as in {"text": "..."}',
-            ) from error
+            problem = f"not JSON: {error}"
+            remedy = 'expected one object per line, as in {"text": "..."}'
+            if "\r" in line:
+                problem, remedy = f"a carriage return inside the line, {problem}", LINE_FEEDS
+            raise DataError(problem, path=path, line=number, remedy=remedy) from error
         if not isinstance(record, dict):
             raise DataError(
                 f"a JSON {type(record).__name__}, expected an object",

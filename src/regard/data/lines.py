@@ -19,9 +19,14 @@ from typing import BinaryIO, TypeAlias, cast
 
 from regard.errors import DataError, SettingsError
 
-__all__ = ["FilePath", "opened", "read_lines"]
+__all__ = ["LINE_FEEDS", "FilePath", "opened", "read_lines"]
 
 FilePath: TypeAlias = str | PathLike[str]
+
+LINE_FEEDS = (
+    "write the file with line feeds ('Unix line ends' of an editor, or perl -pe 's/\\r\\n?/\\n/g')"
+)
+"""What to do about carriage returns that end lines."""
 
 _GZIP = b"\x1f\x8b"
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -31,7 +36,7 @@ def read_lines(path: FilePath | BinaryIO, *, encoding: str = "utf-8") -> Iterato
     r"""Yield `(number, line)` for every line, numbers counted from 1, without the line's end.
 
     A carriage return before the line feed is taken off, and so is a byte order mark at the
-    beginning.
+    beginning. Other carriage returns are characters inside a line, where the file has line feeds.
 
     Args:
         path: a file (gzip is recognised by its first bytes), or an open binary stream such as
@@ -40,7 +45,7 @@ def read_lines(path: FilePath | BinaryIO, *, encoding: str = "utf-8") -> Iterato
 
     Raises:
         DataError: the file cannot be opened or unpacked, or holds bytes that are not text in this
-            encoding: says which file, line and byte.
+            encoding, or carriage returns and no line feed: says which file, line and byte.
         SettingsError: an encoding Python does not know.
     """
     wide = _is_wide(encoding)
@@ -56,6 +61,7 @@ def read_lines(path: FilePath | BinaryIO, *, encoding: str = "utf-8") -> Iterato
             )
         if wide:
             text = _decode(stream.read(), encoding, name, 1, 0)
+            _check_ends(text, name)
             lines = text.removesuffix("\n").split("\n") if text else []
             for number, line in enumerate(lines, 1):
                 yield number, line.removeprefix("\ufeff").removesuffix("\r")
@@ -65,6 +71,7 @@ def read_lines(path: FilePath | BinaryIO, *, encoding: str = "utf-8") -> Iterato
             line = _decode(raw, encoding, name, number, offset)
             offset += len(raw)
             if number == 1:
+                _check_ends(line, name)
                 line = line.removeprefix("\ufeff")
             yield number, line.removesuffix("\n").removesuffix("\r")
 
@@ -105,6 +112,17 @@ def _similar(path: Path) -> str | None:
     names = [entry.name for entry in path.parent.iterdir()]
     close = difflib.get_close_matches(path.name, names, n=1)
     return f"did you mean {str(path.parent / close[0])!r}?" if close else None
+
+
+def _check_ends(text: str, name: str | None) -> None:
+    """Refuse a whole file that would be one line, as Macs wrote them before 2001."""
+    if "\n" not in text and "\r" in text[:-1]:
+        raise DataError(
+            f"{text.count(chr(13)):,} carriage returns and no line feed, which is what ends a line",
+            path=name,
+            line=1,
+            remedy=LINE_FEEDS,
+        )
 
 
 def _is_wide(encoding: str) -> bool:

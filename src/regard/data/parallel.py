@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from regard.data.collect import Row, collect
 from regard.data.corpus import Corpus
 from regard.data.known import Files, listed
-from regard.data.lines import read_lines
+from regard.data.lines import LINE_FEEDS, read_lines
 from regard.data.reading import Reading
 from regard.errors import DataError
 
@@ -70,12 +70,15 @@ def read_text(paths: Files, *, reading: Reading | None = None) -> Corpus:
 def _paired(source: str, target: str, file: int, reading: Reading) -> Iterator[Row]:
     """Yield the lines of one pair of files, and complain at the end if one was shorter."""
     lengths = (array("q"), array("q"))
+    remedy = ""
     lefts = read_lines(source, encoding=reading.encoding)
     rights = read_lines(target, encoding=reading.encoding)
     for left, right in zip_longest(lefts, rights):
-        for side, line in zip(lengths, (left, right), strict=True):
+        for path, side, line in zip((source, target), lengths, (left, right), strict=True):
             if line is not None:
                 side.append(len(line[1]))
+                if not remedy and "\r" in line[1]:
+                    remedy = f"there is a carriage return inside {path}:{line[0]}: {LINE_FEEDS}"
         if left and right:
             yield Row(left[1], (right[1],), None, file, left[0])
     count = [len(side) for side in lengths]
@@ -90,7 +93,7 @@ def _paired(source: str, target: str, file: int, reading: Reading) -> Iterator[R
         f"they no longer belong together from line {misfit:,}",
         path=source,
         line=misfit,
-        remedy="look there for a line that is missing or broken in two",
+        remedy=remedy or "look there for a line that is missing or broken in two",
     )
 
 

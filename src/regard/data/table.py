@@ -13,6 +13,7 @@ from regard.data.corpus import Corpus, Text
 from regard.data.formats import Cells, Record, delimited, format_of, records
 from regard.data.hub import PREFIX, hub_records
 from regard.data.known import Files, listed
+from regard.data.lines import LINE_FEEDS
 from regard.data.reading import Reading
 from regard.errors import DataError
 
@@ -85,18 +86,24 @@ def _rows_of_cells(
         if not cells:
             yield Row("", None, None, file, line)
         elif len(cells) != len(filled[0]):
-            raise DataError(
-                f"{len(cells)} column{'s' * (len(cells) > 1)}, expected {len(filled[0])} as in the first line",
-                path=path,
-                line=line,
-                remedy="is there a separator inside the text?"
-                if len(cells) > len(filled[0])
-                else "is the line cut short, or a separator missing?",
-            )
+            raise _uneven(cells, len(filled[0]), path, line)
         elif header:
             header = False
         else:
             yield _row(cells[text], cells[other], columns, file, line, path)
+
+
+def _uneven(cells: list[str], expected: int, path: str, line: int) -> DataError:
+    """What to say of a row with too few or too many cells."""
+    problem = (
+        f"{len(cells)} column{'s' * (len(cells) > 1)}, expected {expected} as in the first line"
+    )
+    remedy = "is the line cut short, or a separator missing?"
+    if any("\r" in cell for cell in cells):
+        problem, remedy = f"a carriage return inside the line, and {problem}", LINE_FEEDS
+    elif len(cells) > expected:
+        remedy = "is there a separator inside the text?"
+    return DataError(problem, path=path, line=line, remedy=remedy)
 
 
 def _rows_of_records(
