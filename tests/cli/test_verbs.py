@@ -178,6 +178,16 @@ def test_errors_are_one_message_and_a_status(
     assert "Traceback" not in found.output
 
 
+@pytest.mark.parametrize(("no_color", "escapes"), [("1", False), ("", True)])
+def test_errors_at_a_terminal_are_red_unless_no_color_is_set(
+    monkeypatch: pytest.MonkeyPatch, no_color: str, escapes: bool
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_color)
+    found = CliRunner().invoke(app, ["translate", "nowhere"], color=True)  # as at a terminal
+    assert "regard: nowhere: no such folder" in found.stderr
+    assert ("\x1b[" in found.stderr) is escapes
+
+
 def test_text_in_another_encoding_is_read_where_it_is_named(model: Path, tmp_path: Path) -> None:
     old, new = tmp_path / "old.txt", tmp_path / "new.txt"
     old.write_bytes("3. März 2018\n".encode("latin-1"))

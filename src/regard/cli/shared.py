@@ -24,6 +24,7 @@ __all__ = [
     "lines_of",
     "settings_of",
     "spread",
+    "tell",
     "telling",
     "write_utf8",
 ]
@@ -79,7 +80,7 @@ def telling(verb: Callable[P, R]) -> Callable[P, R]:
             sys.stdout.flush()
             return result
         except RegardError as error:
-            typer.secho(f"regard: {error}", err=True, fg="red")
+            tell(f"regard: {error}", "red")
             mendable = isinstance(
                 error, InputError | DataError | ModelFolderError | MissingExtraError
             )
@@ -88,17 +89,22 @@ def telling(verb: Callable[P, R]) -> Callable[P, R]:
             _abandon_output()  # whoever read it has seen enough
             raise typer.Exit(0) from None
         except OSError as error:  # of the system: a disk that is full, a folder that is read-only
-            typer.secho(f"regard: {error}", err=True, fg="red")
+            tell(f"regard: {error}", "red")
             _abandon_output()
             raise typer.Exit(1) from None
         except KeyboardInterrupt as stop:
             folder = getattr(stop, "folder", None)
             hint = f": everything is saved; go on with the same command and --resume ({folder})"
-            typer.secho(f"\nregard: interrupted{hint if folder else ''}", err=True, fg="yellow")
+            tell(f"\nregard: interrupted{hint if folder else ''}", "yellow")
             raise typer.Exit(128 + getattr(stop, "signal", signal.SIGINT)) from None
 
     told.__signature__ = inspect.signature(verb, eval_str=True)  # type: ignore[attr-defined]
     return told
+
+
+def tell(message: str, color: str) -> None:
+    """Write to standard error, at a terminal in colour unless `NO_COLOR` is set (no-color.org)."""
+    typer.echo(message if os.environ.get("NO_COLOR") else typer.style(message, fg=color), err=True)
 
 
 def _open_streams() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.shared import write_utf8
+from regard.cli.shared import tell, write_utf8
 
 __all__ = ["trust"]
 
@@ -48,4 +48,4 @@ def trust(
     write_utf8()
     typer.echo(dumps(asdict(verdict), ensure_ascii=False, indent=1) if json else str(verdict))
     for warning in told:
-        typer.secho(f"regard: {warning.message}", err=True, fg="yellow")
+        tell(f"regard: {warning.message}", "yellow")
