@@ -175,6 +175,16 @@ def test_going_on_needs_the_same_labels_and_validation_too(tmp_path: Path) -> No
         run(table, valid)
 
 
+def test_the_state_of_another_run_is_told(tmp_path: Path) -> None:
+    files, out = write_pairs(tmp_path), tmp_path / "run"
+    train(files, out)
+    train(files, tmp_path / "wider", settings={"width": 32})
+    state = Path("last") / "run.safetensors"
+    (out / state).write_bytes((tmp_path / "wider" / state).read_bytes())
+    with pytest.raises(ModelFolderError, match=r"run\.safetensors: .* belongs to another model"):
+        train(files, out, resume=True)
+
+
 def test_a_run_killed_before_its_first_save_begins_again(tmp_path: Path) -> None:
     files, out = write_pairs(tmp_path), tmp_path / "run"
     train(files, out)

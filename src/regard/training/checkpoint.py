@@ -17,7 +17,16 @@ from regard.errors import ModelFolderError
 from regard.files import written_whole
 from regard.training.history import History
 
-__all__ = ["LAST", "WEIGHTS", "RunState", "load_weights", "read_run", "save_run", "save_weights"]
+__all__ = [
+    "LAST",
+    "WEIGHTS",
+    "RunState",
+    "load_weights",
+    "put_weights",
+    "read_run",
+    "save_run",
+    "save_weights",
+]
 
 WEIGHTS = "model.safetensors"
 LAST = Path("last") / "run.safetensors"
@@ -65,6 +74,11 @@ def load_weights(model: nn.Module, path: str | PathLike[str]) -> None:
             difference.
     """
     tensors, _ = _read(path)
+    put_weights(model, tensors, path)
+
+
+def put_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: str | PathLike[str]) -> None:
+    """Put what was read from `path` into a model, if it is this model's; raises as `load_weights`."""
     wanted = model.state_dict()
     for name, tensor in tensors.items():
         if name not in wanted:

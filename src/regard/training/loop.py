@@ -118,7 +118,7 @@ class _Run:
     def restore(self) -> None:
         assert self.out is not None
         self.state, self.history, tensors = read_run(self.out)
-        self.updater.restore(tensors)
+        self.updater.restore(tensors, self.out / LAST)
 
     def unfinished(self) -> bool:
         minutes, patience = self.settings.minutes, self.settings.patience

@@ -5,11 +5,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from regard.training.batches import Batch
+from regard.training.checkpoint import put_weights
 from regard.training.loss import Loss
 from regard.training.processes import Processes
 from regard.training.schedule import rate
@@ -131,10 +133,10 @@ class Updater:
             found[f"average/{name}"] = tensor
         return found
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Go back to where `tensors` were taken."""
+    def restore(self, tensors: dict[str, Tensor], path: Path) -> None:
+        """Go back to where `tensors` were taken; `path` is where they were read, for errors."""
         model = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
-        self.model.load_state_dict(model)
+        put_weights(self.model, model, path)
         for name, tensor in tensors.items():
             kind, _, rest = name.partition("/")
             if kind == "optimizer":
