@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,8 @@ from regard.api.lines import classification_line
 from regard.api.summarization import resemblance
 from regard.data import Example, dates
 from regard.decoding import DecodingSettings
-from regard.errors import DataError, InputError
+from regard.errors import DataError, InputError, ModelFolderError
+from regard.text import Tokenizer
 from regard.training import Ragged
 from regard.training.batches import labelled_batch
 
@@ -40,6 +42,23 @@ def test_a_translator_from_its_folder_translates_the_same(translator: Translator
             other.source_tokens,
         )
         assert one.score == pytest.approx(other.score)
+
+
+@pytest.mark.parametrize("kind", ["translator", "classifier", "picker", "writer", "generator"])
+def test_the_tokenizer_of_another_model_is_told(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    model: Model = request.getfixturevalue(kind)
+    assert model.folder is not None
+    here = shutil.copytree(model.folder, tmp_path / "model")
+    for path in (here / "source.json", here / "target.json"):
+        if path.is_file():
+            own = path.read_bytes()
+            Tokenizer.train(["other words"], kind="word", size=9).save(path)
+            with pytest.raises(ModelFolderError, match=rf"{path.name}: \d tokens, config.json has"):
+                regard.load(here)
+            path.write_bytes(own)
+    regard.load(here)
 
 
 def test_an_empty_text_has_an_empty_answer_in_its_place(

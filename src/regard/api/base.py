@@ -19,6 +19,7 @@ from regard.api.settings import Settings
 from regard.api.verdict import kept_verdict
 from regard.data import Example, pad, token_batches
 from regard.decoding import DecodingSettings
+from regard.errors import ModelFolderError
 from regard.evaluation import Score, comparison
 from regard.models import ModelSettings, build, from_config
 from regard.text import Tokenizer
@@ -219,6 +220,21 @@ def train_tokenizer(texts: Iterable[str], settings: Settings) -> Tokenizer:
         lowercase=text.lowercase,
         min_count=text.min_count,
     )
+
+
+def read_tokenizer(folder: Path, name: str, rows: int) -> Tokenizer:
+    """The tokenizer of a folder, whose ids must be the `rows` that the network has.
+
+    Raises:
+        ModelFolderError: it is of another size: the file belongs to another model.
+    """
+    tokenizer = Tokenizer.load(folder / name)
+    if len(tokenizer) != rows:
+        raise ModelFolderError(
+            f"{folder / name}: {len(tokenizer):,} tokens, config.json has {rows:,}; "
+            "the file belongs to another model"
+        )
+    return tokenizer
 
 
 def device_of(network: nn.Module) -> torch.device:

@@ -25,6 +25,7 @@ from regard.api.base import (
     network_of,
     new_network,
     padded,
+    read_tokenizer,
     train_tokenizer,
 )
 from regard.api.records import Maps, record_of
@@ -95,7 +96,7 @@ class Classifier(Model):
     @classmethod
     def restore(cls, folder: Path, settings: Settings, config: Mapping[str, Any]) -> Self:
         """Read tokenizer, labels and settings."""
-        tokenizer = Tokenizer.load(folder / "source.json")
+        tokenizer = read_tokenizer(folder, "source.json", config["model"]["size"])
         labels, several = config["labels"], config["several"]
         return cls(settings, network_of(config), tokenizer, labels, several=several)
 

@@ -22,6 +22,7 @@ from regard.api.base import (
     network_of,
     new_network,
     padded,
+    read_tokenizer,
     train_tokenizer,
 )
 from regard.api.records import Maps, record_of
@@ -63,7 +64,8 @@ class Generator(Model):
     @classmethod
     def restore(cls, folder: Path, settings: Settings, config: Mapping[str, Any]) -> Self:
         """Read tokenizer and settings."""
-        return cls(settings, network_of(config), Tokenizer.load(folder / "source.json"))
+        tokenizer = read_tokenizer(folder, "source.json", config["model"]["size"])
+        return cls(settings, network_of(config), tokenizer)
 
     def save_text(self, folder: Path) -> dict[str, Any]:
         """Write the tokenizer."""

@@ -19,6 +19,7 @@ from regard.api.base import (
     device_of,
     network_of,
     new_network,
+    read_tokenizer,
     train_tokenizer,
 )
 from regard.api.records import Maps
@@ -176,7 +177,7 @@ class Picker(Summarizer):
     @classmethod
     def restore(cls, folder: Path, settings: Settings, config: Mapping[str, Any]) -> Self:
         """Read tokenizer and settings."""
-        tokenizer = Tokenizer.load(folder / "source.json")
+        tokenizer = read_tokenizer(folder, "source.json", config["model"]["size"])
         return cls(settings, network_of(config), tokenizer, count=config["sentences"])
 
     def save_text(self, folder: Path) -> dict[str, Any]:

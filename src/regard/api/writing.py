@@ -22,6 +22,7 @@ from regard.api.base import (
     device_of,
     network_of,
     padded,
+    read_tokenizer,
 )
 from regard.api.records import Maps, record_of
 from regard.api.settings import Settings
@@ -115,8 +116,12 @@ class TextToText(Model):
     @classmethod
     def restore(cls, folder: Path, settings: Settings, config: Mapping[str, Any]) -> Self:
         """Read tokenizers and settings."""
-        source = Tokenizer.load(folder / "source.json")
-        target = Tokenizer.load(folder / "target.json")
+        model = config["model"]
+        sizes = [
+            model[side if side in model else "size"] for side in ("source_size", "target_size")
+        ]
+        source = read_tokenizer(folder, "source.json", sizes[0])
+        target = read_tokenizer(folder, "target.json", sizes[1])
         return cls(settings, network_of(config), source, target)
 
     def save_text(self, folder: Path) -> dict[str, Any]:
