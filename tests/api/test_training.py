@@ -6,7 +6,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import regard
 from regard import __version__
@@ -183,6 +185,29 @@ def test_the_state_of_another_run_is_told(tmp_path: Path) -> None:
     (out / state).write_bytes((tmp_path / "wider" / state).read_bytes())
     with pytest.raises(ModelFolderError, match=r"run\.safetensors: .* belongs to another model"):
         train(files, out, resume=True)
+
+
+def test_going_on_with_a_finished_run_leaves_its_figures(tmp_path: Path) -> None:
+    """Its weights have settled on what was held out, which must not judge them then."""
+    rng, out = np.random.default_rng(0), tmp_path / "run"
+    moods = rng.choice(["good", "poor"], 100)
+    texts = [f"word{n} was {mood}" for n, mood in enumerate(rng.permutation(moods))]
+    rows = [Example(text, labels=(mood,)) for text, mood in zip(texts, moods, strict=True)]
+
+    def run(*, resume: bool) -> tuple[str, list[torch.Tensor]]:
+        settings = {"epochs": 1}
+        model = regard.train(
+            "classification", train=rows, out=out, preset="tiny", settings=settings, resume=resume
+        )
+        card = (out / "README.md").read_text()
+        return card, [tensor.clone() for tensor in model.network.state_dict().values()]
+
+    card, weights = run(resume=False)
+    again, same = run(resume=True)
+    assert [line for line in again.splitlines() if "this model" in line] == [
+        line for line in card.splitlines() if "this model" in line
+    ]
+    assert all(torch.equal(one, other) for one, other in zip(weights, same, strict=True))
 
 
 def test_a_run_killed_before_its_first_save_begins_again(tmp_path: Path) -> None:

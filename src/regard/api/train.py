@@ -150,6 +150,8 @@ def _run(
     model.folder = out
     # Weights may settle on what was held out only if nobody is to judge them by it.
     parts = examples, held_out
+    if begun and valid is None:
+        model.settle(examples, ())  # of a finished run they have: back to what may be judged
     _finish(model, history, parts, settle=valid is None, first=processes.first, watcher=watcher)
     return model
 
