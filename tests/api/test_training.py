@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from regard.api.reading import hold_out
 from regard.api.settings import resolve
 from regard.data import Example, Labelled, Reading, dates
 from regard.errors import DataError, InputError, ModelFolderError, SettingsError
-from regard.training import Watcher
+from regard.training import Interrupted, Progress, Watcher
 
 TINY = {"steps": 2, "batch_tokens": 256, "width": 16, "heads": 2, "feedforward": 16}
 CHARS = {**TINY, "tokenizer": "char", "joint": False, "decoding.max_length": 12}
@@ -39,7 +40,7 @@ def write_pairs(folder: Path, count: int = 30) -> list[Path]:
     return paths
 
 
-def train(files: list[Path], out: Path, **options: object) -> regard.api.Model:
+def train(files: list[Path], out: Path | None, **options: object) -> regard.api.Model:
     settings = {**CHARS, **options.pop("settings", {})}
     return regard.train(
         "translation", train=files, out=out, preset="tiny", settings=settings, **options
@@ -208,6 +209,25 @@ def test_going_on_with_a_finished_run_leaves_its_figures(tmp_path: Path) -> None
         line for line in card.splitlines() if "this model" in line
     ]
     assert all(torch.equal(one, other) for one, other in zip(weights, same, strict=True))
+
+
+def test_an_interruption_names_the_folder_to_go_on_with(tmp_path: Path) -> None:
+    files, out = write_pairs(tmp_path), tmp_path / "run"
+
+    class Scored(Watcher):
+        def told(self, message: str) -> None:
+            if "simple baseline" in message:
+                raise KeyboardInterrupt
+
+    class Begun(Watcher):
+        def stepped(self, progress: Progress) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted, match=r"go on with resume in .*run"):
+        train(files, out, watcher=Scored())
+    with pytest.raises(Interrupted) as stopped:
+        train(files, None, watcher=Begun())
+    assert stopped.value.folder is None  # nothing is left of a run in memory
 
 
 def test_a_run_killed_before_its_first_save_begins_again(tmp_path: Path) -> None:

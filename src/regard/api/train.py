@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 import tempfile
 import zlib
@@ -20,7 +21,7 @@ from regard.api.reading import Data, Source, hold_out, names_of
 from regard.api.settings import Settings, resolve
 from regard.data import Corpus, Example, Labelled, Pairs, Reading
 from regard.errors import InputError, SettingsError, nearest
-from regard.training import History, Processes, Watcher, fit
+from regard.training import History, Interrupted, Processes, Watcher, fit
 from regard.training.checkpoint import LAST, WEIGHTS, load_weights, save_weights
 from regard.viewing import curves, figure
 
@@ -79,7 +80,12 @@ def train(
     watcher = watcher or Watcher()
     if out is None:
         with tempfile.TemporaryDirectory(prefix="regard-") as folder:
-            found = _run(chosen, source, train, valid, Path(folder), resume=False, watcher=watcher)
+            try:
+                found = _run(
+                    chosen, source, train, valid, Path(folder), resume=False, watcher=watcher
+                )
+            except Interrupted as stop:
+                raise Interrupted(None, stop.signal) from None  # the folder does not outlive this
         found.folder = None
         return found
     processes = Processes()
@@ -152,7 +158,12 @@ def _run(
     parts = examples, held_out
     if begun and valid is None:
         model.settle(examples, ())  # of a finished run they have: back to what may be judged
-    _finish(model, history, parts, settle=valid is None, first=processes.first, watcher=watcher)
+    try:
+        _finish(model, history, parts, settle=valid is None, first=processes.first, watcher=watcher)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            out, signal.SIGINT
+        ) from None  # trained it is; the figures come with resume
     return model
 
 
