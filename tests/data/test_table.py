@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -377,3 +378,12 @@ def test_a_line_end_of_old_macs_is_named(
     path = write(tmp_path / name, content)
     with pytest.raises(DataError, match=rf"{name}:{line}: .*a carriage return inside .*line feeds"):
         read_table(path)
+
+
+@pytest.mark.parametrize("columns", [Labelled(), Labelled("1", "2")])
+def test_columns_of_records_are_asked_for_by_name_alone(tmp_path: Path, columns: Labelled) -> None:
+    """They have no numbers, and no separator stands between them."""
+    path = write(tmp_path / "a.jsonl", as_json(text="a"))
+    with pytest.raises(DataError, match=r"'text'") as found:
+        read_table(path, columns)
+    assert not re.search("number|separat", str(found.value))

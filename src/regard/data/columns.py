@@ -142,9 +142,18 @@ def choose_fields(columns: Labelled | Pairs, names: Sequence[str], path: str) ->
             usual.sort(key=lambda name: USUAL[role].index(name.lower()))
             column = usual[0] if usual else None
         elif column not in names:
-            raise _missing(column, names, path)
+            close = nearest(str(column), names)  # fields have names and no numbers
+            remedy = close if close.startswith("did") else "give the name of one of them"
+            problem = f"no column {column!r}; there are {_shown(names)}"
+            raise DataError(problem, path=path, line=1, remedy=remedy)
         if column is None:
-            raise _unclear(columns, names, path)
+            first, second = columns.wanted
+            raise DataError(
+                f"which column is the {first}, which the {second}? There are {_shown(names)}",
+                path=path,
+                line=1,
+                remedy=f"say {first}= and {second}= (--source and --target), by name",
+            )
         chosen.append(str(column))
     return chosen[0], chosen[1]
 
