@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from regard.attention import kernels
 from regard.attention.arrays import (
@@ -16,13 +13,14 @@ from regard.attention.arrays import (
     grouped_matmul,
     largest,
     namespace,
-    to_numpy,
     transpose,
     unrounded,
     wide_dtype,
 )
+from regard.attention.blocks import pooled
 from regard.attention.grid import Grid
 from regard.attention.kernels import Statistic
+from regard.attention.picking import pick
 from regard.attention.problem import Dense, Problem, Scaled, Source
 from regard.errors import InputError, SettingsError, ShapeError, nearest
 from regard.shapes import Array, Float, Int
@@ -144,41 +142,7 @@ class AttentionMap:
         if len(index) != self.ndim:
             raise IndexError(f"{len(index)} indices for an attention map of {self.ndim} axes")
         *lead, rows, columns = index
-        return self._rows(tuple(lead), rows, columns)
-
-    def _rows(self, lead: tuple[Any, ...], rows: Any, columns: Any) -> Array:
-        grid = self._source.grid
-        inner: int | slice = slice(None)
-        if isinstance(rows, int | np.integer):
-            row = range(grid.queries)[rows]
-            spans, inner = [slice(row, row + 1)], 0
-        elif isinstance(rows, slice) and rows.step in (None, 1):
-            start, stop, _ = rows.indices(grid.queries)
-            spans = _cut(self._source.tiles(), start, max(start, stop))
-        else:
-            places = np.arange(grid.queries)[rows if isinstance(rows, slice) else to_numpy(rows)]
-            alone = isinstance(rows, slice) or all(map(_is_plain, (*lead, columns)))
-            if places.ndim > 1 or not alone:
-                return self._pairs(lead, places, columns)
-            spans = [slice(int(row), int(row) + 1) for row in places] or [slice(0, 0)]
-        # Only what was asked of a tile is kept while the next is made.
-        picked = [
-            grid.restore(self._source.weights(span))[(*lead, inner, columns)] for span in spans
-        ]
-        if len(picked) == 1:
-            return picked[0]
-        return grid.xp.concat(picked, axis=-1 if isinstance(columns, int | np.integer) else -2)
-
-    def _pairs(self, lead: tuple[Any, ...], rows: np.ndarray, columns: Any) -> Array:
-        """Places that several arrays name together, from the rows that hold them."""
-        grid = self._source.grid
-        named, places = np.unique(rows, return_inverse=True)
-        parts = [self._source.weights(slice(int(row), int(row) + 1)) for row in named]
-        if not parts:
-            parts = [self._source.weights(slice(0, 0))]
-        held = grid.xp.concat(parts, axis=2)
-        held = grid.xp.reshape(held, (*grid.lead, *held.shape[2:]))
-        return held[(*lead, grid.asarray(np.reshape(places, rows.shape)), columns)]
+        return pick(self._source, tuple(lead), rows, columns)
 
     # The operator
 
@@ -287,32 +251,10 @@ class AttentionMap:
             if blocks < 1:
                 raise InputError(f"pool got {blocks} blocks; expected at least 1")
         mean, most = self._ask(
-            ("pool", query_blocks, key_blocks), lambda: self._pool(query_blocks, key_blocks)
+            ("pool", query_blocks, key_blocks),
+            lambda: pooled(self._source, query_blocks, key_blocks),
         )
         return Pool(self._restore(mean), self._restore(most))
-
-    def _pool(self, query_blocks: int, key_blocks: int) -> tuple[Array, Array]:
-        grid, xp = self._source.grid, self._source.grid.xp
-        rows, columns = block_size(grid.queries, query_blocks), block_size(grid.keys, key_blocks)
-        blocks = math.ceil(grid.keys / columns)
-        filler = xp.zeros(
-            (grid.batch, grid.heads, rows, blocks * columns - grid.keys),
-            dtype=grid.dtype,
-            device=grid.device,
-        )
-        nothing = xp.zeros(
-            (grid.batch, grid.heads, 0, blocks), dtype=grid.dtype, device=grid.device
-        )
-        sums, maxima = [nothing], [nothing]
-        for start in range(0, grid.queries, rows):
-            weights = self._source.weights(slice(start, min(grid.queries, start + rows)))
-            weights = xp.concat((weights, filler[:, :, : weights.shape[2]]), axis=-1)
-            weights = xp.reshape(weights, (*weights.shape[:3], blocks, columns))
-            sums.append(xp.sum(weights, axis=(2, 4))[:, :, None])
-            maxima.append(xp.max(weights, axis=(2, 4))[:, :, None])
-        tall = block_lengths(grid.queries, rows)[:, None]
-        area = grid.asarray(tall * block_lengths(grid.keys, columns), grid.dtype)
-        return xp.concat(sums, axis=2) / area, xp.concat(maxima, axis=2)
 
     def norms(
         self,
@@ -411,22 +353,6 @@ class TransposedMap:
         return grid.restore(self._of.flow_back(self._of._four(g, grid.queries)))
 
 
-def block_size(length: int, blocks: int) -> int:
-    """Positions of each block but the last."""
-    return max(1, math.ceil(length / blocks))
-
-
-def block_lengths(length: int, size: int) -> np.ndarray:
-    """Positions of every block."""
-    starts = np.arange(0, length, size)
-    return np.minimum(starts + size, length) - starts
-
-
-def _is_plain(index: Any) -> bool:
-    """Whether an index is a number or a slice, which every library takes axis by axis."""
-    return isinstance(index, int | np.integer | slice)
-
-
 def _by_columns(function: Callable[[Array], Array], x: Array) -> Array:
     """`function(x)`, a few columns at a time, so that what a kernel widens stays small."""
     if x.shape[-1] <= COLUMNS:
@@ -438,12 +364,6 @@ def _by_columns(function: Callable[[Array], Array], x: Array) -> Array:
 
 def _sum(parts: Iterable[Array]) -> Array:
     return reduce(operator.add, parts)
-
-
-def _cut(tiles: list[slice], start: int, stop: int) -> list[slice]:
-    """The parts of `tiles` between `start` and `stop`; one empty part if there is nothing."""
-    parts = [slice(max(t.start, start), min(t.stop, stop)) for t in tiles]
-    return [part for part in parts if part.start < part.stop] or [slice(start, start)]
 
 
 def watched_statistics(watch: Sequence[str]) -> tuple[Statistic, ...]:

@@ -104,7 +104,8 @@ class SingleAttention(nn.Module, ABC):
         Args:
             query: `(batch, queries, query_width)`.
             remembered: `(batch, keys, dim)`, from `remember`.
-            value: `(batch, keys, value_width)`.
+            value: `(batch, keys, value_width)`, finite where nobody may look, too (an encoder's
+                padding is zero): to ask would take as long as the step.
             mask: `(batch, keys)` Boolean, `True` where they may look.
             products: `Late` in a loop that is trained.
 

@@ -13,10 +13,10 @@ import array_api_compat as compat
 import numpy as np
 
 from regard.attention.arrays import concrete, same_heads, split_rows, stop_gradient
+from regard.attention.blocks import block_lengths, block_size
 from regard.attention.grid import Grid
 from regard.attention.kernels import Statistic, engine, spoil, tiles
 from regard.attention.kernels.tiles import cut
-from regard.attention.map import block_lengths, block_size
 from regard.attention.normalizers import Softmax
 from regard.attention.problem import Problem
 from regard.attention.scores import AdditiveScore, DotScore
