@@ -134,11 +134,10 @@ def _run(
     }
     if resume:
         _same_data(facts, out)
-    if not resume and processes.first:
+    elif processes.first:
         clear(out)  # not before the data has been read: with a slip in it the former model stays
     if not begun and processes.first:
-        about = {"regard": __version__, "format": FORMAT, "settings": settings.to_json()}
-        write_json(out / CONFIG, {**about, "data": facts, **model.save_text(out)})
+        _set_down(model, settings, facts, out)
     history = fit(
         model.network,
         model.loss,
@@ -160,11 +159,15 @@ def _run(
         model.settle(examples, ())  # of a finished run they have: back to what may be judged
     try:
         _finish(model, history, parts, settle=valid is None, first=processes.first, watcher=watcher)
-    except KeyboardInterrupt:
-        raise Interrupted(
-            out, signal.SIGINT
-        ) from None  # trained it is; the figures come with resume
+    except KeyboardInterrupt:  # trained it is; the figures come with --resume
+        raise Interrupted(out, signal.SIGINT) from None
     return model
+
+
+def _set_down(model: Model, settings: Settings, facts: dict[str, Any], out: Path) -> None:
+    """Write what a model is, before it has learnt anything: its text side and `config.json`."""
+    about = {"regard": __version__, "format": FORMAT, "settings": settings.to_json()}
+    write_json(out / CONFIG, {**about, "data": facts, **model.save_text(out)})
 
 
 def _read(

@@ -81,7 +81,7 @@ class Grid:
             array = array[:, None]
         shape = (1,) * (4 - array.ndim) + tuple(array.shape)
         full = (self.batch, self.heads, self.queries, self.keys)
-        if array.ndim > 4 or any(n not in (1, m) for n, m in zip(shape, full, strict=True)):
+        if array.ndim > 4 or any(n != 1 and n != m for n, m in zip(shape, full, strict=True)):
             raise ShapeError(
                 f"{name} has shape {given}; expected one that broadcasts to {self.shape}"
                 + self._hint(given)

@@ -69,9 +69,7 @@ def load(path: Path) -> AttentionRecord:
             return _unpack(about, arrays)
     except DataError:
         raise
-    except (
-        Exception
-    ) as error:  # zip, deflate, NumPy, JSON and the record each fail in ways of their own
+    except Exception as error:  # zip, deflate, NumPy, JSON and the record fail each in its own way
         raise DataError(
             f"not a saved record ({error})",
             path=path,

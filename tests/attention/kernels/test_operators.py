@@ -207,6 +207,22 @@ def test_one_graph_for_every_length(always, watch, key_heads, mask):
     torch.compiler.reset()
 
 
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
+@pytest.mark.parametrize(
+    "make",
+    [lambda n: torch.ones(n, n).tril().bool(), lambda n: torch.rand(1, 1, 1, n) > 0.3],
+)
+def test_one_graph_for_every_mask_that_is_given(always, make):
+    def function(q, k, v, mask):
+        return regard.attend(q, k, v, mask=mask, watch=("entropy",))[0]
+
+    compiled = torch.compile(function, fullgraph=True, dynamic=True, backend="aot_eager")
+    for length in (33, 47):
+        given = *(torch.randn(1, 2, length, 16) for _ in range(3)), make(length)
+        assert (compiled(*given) - function(*given)).abs().max() < 1e-6
+    torch.compiler.reset()
+
+
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
 @pytest.mark.parametrize("length", [5, 33])
 @pytest.mark.parametrize("mask", [None, regard.causal()])
