@@ -48,7 +48,7 @@ class Grid:
         """The user's axes before length."""
         return (self.batch, self.heads)[: max(0, self.rank - 2)]
 
-    def places(self, span: slice) -> Int[Array, "span"]:
+    def places(self, span: slice) -> Int[Array, " span"]:
         """The integers of `span`, on the arrays' device."""
         return self.xp.arange(span.start, span.stop, device=self.device)
 

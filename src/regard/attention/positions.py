@@ -107,7 +107,7 @@ class ALiBi(Bias):
     power of two, the missing ones are taken from between, as in the authors' code.
     """
 
-    def slopes(self, heads: int) -> Float[np.ndarray, "heads"]:
+    def slopes(self, heads: int) -> Float[np.ndarray, " heads"]:
         """The slope of each head."""
         power = 2 ** math.floor(math.log2(heads))
         first = 2.0 ** (-8 * np.arange(1, power + 1) / power)

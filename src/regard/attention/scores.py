@@ -162,7 +162,7 @@ class Location(DotScore):
 class AdditiveScore(Score):
     """A score that is `v . tanh(q + k)` after projection."""
 
-    vector: Float[Array, "dim"]
+    vector: Float[Array, " dim"]
 
     def pair(self, query: Array, key: Array) -> Float[Array, "batch heads rows columns"]:
         """`v . tanh(q + k)`, a few keys at a time: no (queries, keys, dim) array is made."""
