@@ -23,8 +23,8 @@ from sklearn.model_selection import train_test_split
 
 import regard
 from benchmarks.results import ROOT, Figure, keep
-from regard.api.base import Evaluation
-from regard.api.settings import named_values
+from regard.api.config.settings import named_values
+from regard.api.tasks.model import Evaluation
 from regard.data import Example, Reading, read_table
 
 DATA = Path(os.environ.get("REGARD_DATA", ROOT.parent / "shared" / "data"))

@@ -31,8 +31,8 @@ import torch
 import yaml
 
 from benchmarks.results import KEPT, ROOT, machine
-from regard.api.settings import Settings, resolve
-from regard.api.translation import Translator
+from regard.api.config.settings import Settings, resolve
+from regard.api.tasks.translation import Translator
 from regard.data import read_parallel
 from regard.decoding import DecodingSettings
 from regard.training import Processes

@@ -25,11 +25,11 @@ from sklearn.linear_model import Ridge
 import regard
 from benchmarks.results import ROOT, Figure, keep
 from benchmarks.translation import Printed
-from regard.api.settings import named_values
-from regard.api.writing import references_of
+from regard.api.config.settings import named_values
+from regard.api.tasks.text_to_text import references_of
 from regard.data import Example, Pairs, read_table
 from regard.evaluation import Score, oracle_sentence, rouge
-from regard.evaluation.generation import RougeScorer
+from regard.evaluation.metrics.generation import RougeScorer
 
 DATA = Path(os.environ.get("REGARD_DATA", ROOT.parent / "shared" / "data")) / "scitldr"
 

@@ -15,9 +15,9 @@ from regard.api.trust import trust
 from regard.cli.app import app
 from regard.data import Labelled
 from regard.errors import InputError, ModelFolderError
-from regard.evaluation.alignment_attention import AlignmentVerdict
-from regard.evaluation.faithfulness import TrustSettings
-from regard.viewing import figure
+from regard.evaluation.alignment.cross_attention import AlignmentVerdict
+from regard.evaluation.faithfulness.verdict import TrustSettings
+from regard.viewing.figure import draw
 
 QUICK = TrustSettings(draws=2, permutations=4, resamples=50)
 QUIET = {"epochs": 2, "batch_tokens": 256}
@@ -103,7 +103,7 @@ def test_the_verdict_stands_beside_every_view(mood, table, tmp_path):
     escaped = json.dumps(sentence)[1:-1].replace("&", r"\u0026")
     assert escaped in out.read_text()
     assert html.escape(escaped) in record._repr_html_()
-    drawn = figure.draw(record).texts[-1].get_text()
+    drawn = draw.draw(record).texts[-1].get_text()
     assert " ".join(drawn.split()) == sentence
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from regard.api import Translator
-from regard.api.settings import resolve
+from regard.api.config.settings import resolve
 from regard.decoding import DecodingSettings
 from regard.models import EncoderDecoder, Output
 from regard.models.contracts import Memory, State, Step

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import regard
-from regard.attention.grid import Grid
+from regard.attention.layout import Grid
 from regard.attention.masks import as_mask, local
 from regard.errors import MaskError
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regard.decoding import DecodingSettings, Hypothesis, length_penalty, replace_unknown
-from regard.decoding.rules import repeated_ngrams
+from regard.decoding.constraints import repeated_ngrams
 from regard.decoding.sample import truncated
 from regard.errors import SettingsError
 

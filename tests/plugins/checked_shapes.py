@@ -13,7 +13,7 @@ import pytest
 from beartype import BeartypeConf, FrozenDict, beartype
 from jaxtyping import install_import_hook
 
-ARRAYS = ("arrays", "attend", "grid", "map", "masks", "noise", "normalizers", "positions")
+ARRAYS = ("arrays", "attend", "layout", "map", "masks", "random", "normalizers", "positions")
 ARRAYS += ("problem", "rollout", "scores", "worked")
 #: Modules whose signatures name axes, but for the kernels, which torch reads itself.
 CHECKED = ["regard.decoding.hypothesis", *(f"regard.attention.{name}" for name in ARRAYS)]

@@ -5,7 +5,7 @@ import random
 import pytest
 
 import regard
-from regard.api.verdict import keep_verdict
+from regard.api.storage.verdict import keep_verdict
 from regard.data import Example
 from regard.serving import Hall
 

@@ -12,7 +12,7 @@ import pytest
 
 from regard.errors import InputError
 from regard.serving import serve
-from regard.serving.gate import is_loopback
+from regard.serving.middleware import is_loopback
 
 
 @pytest.mark.slow

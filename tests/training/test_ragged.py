@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from regard.errors import TrainingError
-from regard.training import Ragged, batches
+from regard.training import Ragged, ragged
 
 SEQUENCES = [[5, 6, 7], [], [8], [9, 10, 11, 12, 13], [14]]
 
 
 @pytest.fixture(params=[2**26, 4, 0], ids=["memory", "disk", "disk at once"])
 def room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(batches, "IN_MEMORY", request.param)
+    monkeypatch.setattr(ragged, "IN_MEMORY", request.param)
     return request.param
 
 
@@ -47,7 +47,7 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(**_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(batches, "IN_MEMORY", 1)
-    monkeypatch.setattr(batches, "TemporaryFile", full)
+    monkeypatch.setattr(ragged, "IN_MEMORY", 1)
+    monkeypatch.setattr(ragged, "TemporaryFile", full)
     with pytest.raises(TrainingError, match=r"No space left on device.*TMPDIR"):
         Ragged(SEQUENCES)

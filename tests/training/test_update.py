@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from regard.training import Batch, Loss, Processes, TrainingSettings, rate, smoothed_cross_entropy
-from regard.training.batches import labelled_batch
+from regard.training.ragged import labelled_batch
 from regard.training.update import Updater, lower_precision
 
 PLAIN = TrainingSettings(

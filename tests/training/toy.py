@@ -26,7 +26,7 @@ from regard.training import (
     fit,
     smoothed_cross_entropy,
 )
-from regard.training.batches import labelled_batch
+from regard.training.ragged import labelled_batch
 
 SIZE, COUNT, BATCH = 23, 101, 7
 SETTINGS = TrainingSettings(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from regard.viewing import AttentionRecord, Tokens, Track
-from regard.viewing.summary import FloatArray
+from regard.viewing.data.summary import FloatArray
 
 Weights = Callable[..., FloatArray]
 

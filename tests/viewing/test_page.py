@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regard.viewing import AttentionRecord, Summary, Tokens, Track, page, widget
+from regard.viewing import AttentionRecord, Summary, Tokens, Track, notebook, page
 from regard.viewing.page.pack import _codes
 
 
@@ -174,7 +174,7 @@ def test_every_rule_of_the_style_stays_inside():
 
 def test_the_widget_carries_the_record(cross):
     pytest.importorskip("anywidget")
-    made = widget.widget(cross)
+    made = notebook.widget(cross)
     assert made.record["about"]["title"] == "de → en"
     assert set(made.record["chunks"]) == {"0.0", "0.1", "0.2", "thumbnails"}
     assert "export default" in made._esm
@@ -189,7 +189,7 @@ def shown(record, monkeypatch):
     monkeypatch.setattr(
         IPython.display, "display", lambda data, raw=False: told.append((data, raw))
     )
-    widget.display(record)
+    notebook.display(record)
     [(data, raw)] = told
     assert raw
     return data
@@ -207,7 +207,7 @@ def test_a_notebook_shows_a_widget_and_keeps_the_frame_beside_it(cross, monkeypa
 def test_without_anywidget_a_notebook_shows_the_frame(cross, monkeypatch):
     pytest.importorskip("IPython")
     monkeypatch.setitem(sys.modules, "anywidget", None)
-    widget._kind.cache_clear()
+    notebook._kind.cache_clear()
     assert set(shown(cross, monkeypatch)) == {"text/plain", "text/html"}
 
 
@@ -215,6 +215,6 @@ def test_without_anywidget_the_error_says_what_to_install(cross, monkeypatch):
     from regard.errors import MissingExtraError
 
     monkeypatch.setitem(sys.modules, "anywidget", None)
-    widget._kind.cache_clear()
+    notebook._kind.cache_clear()
     with pytest.raises(MissingExtraError, match=r"regard\[notebook\]"):
-        widget.widget(cross)
+        notebook.widget(cross)

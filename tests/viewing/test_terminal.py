@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from regard.viewing import AttentionRecord, Summary, Tokens, Track, terminal
-from regard.viewing.display import percent, printable
+from regard.viewing.printable import percent, printable
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 

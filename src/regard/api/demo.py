@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from regard.api.answers import Translation
+from regard.api.tasks.answers import Translation
+from regard.api.tasks.translation import Translator
 from regard.api.train import train
-from regard.api.translation import Translator
 from regard.data import Example, dates
 from regard.decoding import DecodingSettings
 from regard.evaluation import Score, exact_match

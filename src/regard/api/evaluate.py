@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
-from regard.api.base import Evaluation, Model
-from regard.api.folder import read_config
+from regard.api.examples import Data, Source
 from regard.api.load import load
-from regard.api.reading import Data, Source
+from regard.api.storage.folder import read_config
+from regard.api.tasks.model import Evaluation, Model
 from regard.data import Example, Labelled, Pairs, Reading
 from regard.decoding import DecodingSettings
 from regard.errors import RegardError

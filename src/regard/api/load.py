@@ -5,14 +5,14 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
-from regard.api.base import Model
-from regard.api.classification import Classifier
-from regard.api.folder import CONFIG, read_config
-from regard.api.generation import Generator
-from regard.api.presets import PRESETS
-from regard.api.settings import Settings
-from regard.api.summarization import Picker, Writer
-from regard.api.translation import Translator
+from regard.api.config.presets import PRESETS
+from regard.api.config.settings import Settings
+from regard.api.storage.folder import CONFIG, read_config
+from regard.api.tasks.classification import Classifier
+from regard.api.tasks.generation import Generator
+from regard.api.tasks.model import Model
+from regard.api.tasks.summarization import Picker, Writer
+from regard.api.tasks.translation import Translator
 from regard.errors import ModelFolderError, RegardError
 from regard.training.checkpoint import WEIGHTS, load_weights
 

@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from regard import __version__
-from regard.api.base import Model
-from regard.api.card import write_card
-from regard.api.folder import CONFIG, FORMAT, claim, clear, read_config, write_json
+from regard.api.config.settings import Settings, resolve
+from regard.api.examples import Data, Source, hold_out, names_of
 from regard.api.load import MODELS, load
-from regard.api.reading import Data, Source, hold_out, names_of
-from regard.api.settings import Settings, resolve
+from regard.api.storage.card import write_card
+from regard.api.storage.folder import CONFIG, FORMAT, claim, clear, read_config, write_json
+from regard.api.tasks.model import Model
 from regard.data import Corpus, Example, Labelled, Pairs, Reading
 from regard.errors import InputError, SettingsError, nearest
 from regard.training import History, Interrupted, Processes, Watcher, fit
 from regard.training.checkpoint import LAST, WEIGHTS, load_weights, save_weights
-from regard.viewing import curves, figure
+from regard.viewing.figure import draw
+from regard.viewing.figure.history import history as history_figure
 
 __all__ = ["train"]
 
@@ -205,8 +206,8 @@ def _finish(
         return
     if settled:
         save_weights(model.network, model.folder / WEIGHTS)
-    plot = curves.history(history.records, title=model.folder.name)
-    figure.write(plot, model.folder / "history.png")
+    plot = history_figure(history.records, title=model.folder.name)
+    draw.write(plot, model.folder / "history.png")
     write_card(model, history, scores, model.folder)
     watcher.told(f"\nOn the validation part, beside a simple baseline\n\n{scores.table}\n")
 

@@ -10,27 +10,27 @@ from os import PathLike
 import numpy as np
 import torch
 
-from regard.api.base import Model, device_of, padded
-from regard.api.classification import Classifier
-from regard.api.folder import read_config
+from regard.api.examples import Data, Source
 from regard.api.load import load
-from regard.api.reading import Data, Source
-from regard.api.summarization import Picker
-from regard.api.verdict import keep_verdict
-from regard.api.writing import TextToText
+from regard.api.storage.folder import read_config
+from regard.api.storage.verdict import keep_verdict
+from regard.api.tasks.classification import Classifier
+from regard.api.tasks.model import Model, device_of, padded
+from regard.api.tasks.summarization import Picker
+from regard.api.tasks.text_to_text import TextToText
 from regard.data import Example, Labelled, Pairs, Reading
 from regard.errors import InputError, RegardError
-from regard.evaluation.alignment import Gold, read_gold
-from regard.evaluation.alignment_attention import (
+from regard.evaluation.alignment.cross_attention import (
     AlignmentVerdict,
     CrossAttention,
     judge_alignment,
     words_of_pieces,
 )
-from regard.evaluation.faithfulness import TrustSettings, Verdict
-from regard.evaluation.faithfulness import trust as ask
-from regard.evaluation.faithfulness_extraction import trust_extraction
-from regard.evaluation.faithfulness_models import explained
+from regard.evaluation.alignment.error_rate import Gold, read_gold
+from regard.evaluation.faithfulness.adapters import explained
+from regard.evaluation.faithfulness.extractive import trust_extraction
+from regard.evaluation.faithfulness.verdict import TrustSettings, Verdict
+from regard.evaluation.faithfulness.verdict import trust as ask
 from regard.text import BOS
 
 __all__ = ["trust"]

@@ -17,10 +17,10 @@ from regard.attention.arrays import (
     unrounded,
     wide_dtype,
 )
-from regard.attention.blocks import pooled
-from regard.attention.grid import Grid
+from regard.attention.indexing import pick
 from regard.attention.kernels import Statistic
-from regard.attention.picking import pick
+from regard.attention.layout import Grid
+from regard.attention.pooling import pooled
 from regard.attention.problem import Dense, Problem, Scaled, Source
 from regard.errors import InputError, SettingsError, ShapeError, nearest
 from regard.shapes import Array, Float, Int

@@ -19,7 +19,7 @@ import array_api_compat as compat
 import numpy as np
 
 from regard.attention.arrays import readable, stop_gradient, to_numpy, wide_dtype
-from regard.attention.grid import Grid
+from regard.attention.layout import Grid
 from regard.errors import MaskError, ShapeError
 from regard.shapes import Array, Bool, Int
 

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from regard.attention import noise
+from regard.attention import random
 from regard.attention.arrays import namespace, stop_gradient
 from regard.errors import InputError
 from regard.shapes import Array, Float, Int
@@ -219,7 +219,7 @@ def _gumbel(rows: Array, seed: int, first_row: int) -> Array:
     xp = namespace(rows=rows)
     *lead, count, keys = (1, *rows.shape) if rows.ndim == 1 else rows.shape
     at = range(first_row, first_row + count)
-    drawn = noise.gumbel(seed, range(math.prod(lead)), at, range(keys), like=rows)
+    drawn = random.gumbel(seed, range(math.prod(lead)), at, range(keys), like=rows)
     return xp.reshape(drawn, rows.shape)
 
 

@@ -16,7 +16,7 @@ import array_api_compat as compat
 import numpy as np
 
 from regard.attention.arrays import device_of, namespace
-from regard.attention.grid import Grid
+from regard.attention.layout import Grid
 from regard.attention.masks import per_query
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Float, Int

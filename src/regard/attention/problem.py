@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from regard.attention import noise
+from regard.attention import random
 from regard.attention.arrays import (
     concrete,
     device_of,
@@ -22,7 +22,7 @@ from regard.attention.arrays import (
     unrounded,
     wide_dtype,
 )
-from regard.attention.grid import Grid
+from regard.attention.layout import Grid
 from regard.attention.masks import Mask, as_mask
 from regard.attention.normalizers import Normalizer
 from regard.attention.positions import Bias, as_bias
@@ -152,7 +152,7 @@ class Problem:
     def _kept(self, rows: slice, dropout: float, seed: int) -> Bool[Array, "batch heads rows keys"]:
         grid = self.grid
         heads, at = range(grid.batch * grid.heads), range(rows.start, rows.stop)
-        kept = noise.keep(seed, heads, at, range(grid.keys), rate=dropout, like=self.query)
+        kept = random.keep(seed, heads, at, range(grid.keys), rate=dropout, like=self.query)
         return grid.xp.reshape(kept, (grid.batch, grid.heads, len(at), grid.keys))
 
     def tiles(self) -> list[slice]:

@@ -31,8 +31,8 @@ def classify(
 
     regard classify runs/mood reviews.txt --json
     """
-    from regard.api.classification import Classifier
-    from regard.api.lines import classification_line, load_for
+    from regard.api.tasks.classification import Classifier
+    from regard.cli.formats import classification_line, load_for
 
     classifier = load_for(Classifier, model)
     answer_lines(

@@ -42,8 +42,8 @@ def generate(
 
     regard generate runs/book "It was" --temperature 0.7 --top-k 40 --count 5
     """
-    from regard.api.generation import Generator
-    from regard.api.lines import continuation_line, load_for
+    from regard.api.tasks.generation import Generator
+    from regard.cli.formats import continuation_line, load_for
 
     generator = load_for(Generator, model)
     options = {

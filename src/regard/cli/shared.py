@@ -144,7 +144,7 @@ def _cores() -> int:
 
 def settings_of(config: Path | None, assignments: Iterable[str]) -> dict[str, Any]:
     """Settings of a file, then single ones over them."""
-    from regard.api.settings import named_values, read_file
+    from regard.api.config.settings import named_values, read_file
 
     return {**(read_file(config) if config else {}), **named_values(assignments)}
 

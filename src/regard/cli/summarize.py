@@ -32,8 +32,8 @@ def summarize(
 
     regard summarize runs/short --set beam=10 --json < abstracts.txt
     """
-    from regard.api.lines import load_for, summary_line
-    from regard.api.summarization import Summarizer
+    from regard.api.tasks.summarization import Summarizer
+    from regard.cli.formats import load_for, summary_line
 
     summarizer = load_for(Summarizer, model)  # type: ignore[type-abstract]
     settings = summarizer.decoding(settings_of(None, set_ or []))

@@ -39,8 +39,8 @@ def translate(
 
     regard translate runs/de-en --beam 10 --n-best 3 --json test.de
     """
-    from regard.api.lines import load_for, translation_line
-    from regard.api.translation import Translator
+    from regard.api.tasks.translation import Translator
+    from regard.cli.formats import load_for, translation_line
 
     translator = load_for(Translator, model)
     values = {"n_best": n_best, **settings_of(None, set_ or [])}

@@ -4,11 +4,11 @@ from regard.data import dates
 from regard.data.batches import pad, pad_documents, token_batches
 from regard.data.columns import Labelled, Pairs
 from regard.data.corpus import Corpus, Example, Report
-from regard.data.known import fetch
+from regard.data.datasets import fetch
 from regard.data.labels import check_labels
 from regard.data.lines import read_lines
+from regard.data.options import Reading
 from regard.data.parallel import read_parallel, read_text
-from regard.data.reading import Reading
 from regard.data.table import read_table
 
 __all__ = [

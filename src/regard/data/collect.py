@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from regard.data.corpus import CHUNK, Corpus, Report, Text
-from regard.data.reading import Reading
+from regard.data.options import Reading
 from regard.errors import DataError
 
 __all__ = ["Row", "collect"]

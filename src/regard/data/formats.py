@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from regard.data.lines import LINE_FEEDS, opened, read_lines
-from regard.data.reading import Reading
+from regard.data.options import Reading
 from regard.errors import DataError
 
 __all__ = ["Cells", "Record", "delimited", "format_of", "records"]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from regard.data.collect import Row, collect
 from regard.data.corpus import Corpus
-from regard.data.known import Files, listed
+from regard.data.datasets import Files, listed
 from regard.data.lines import LINE_FEEDS, read_lines
-from regard.data.reading import Reading
+from regard.data.options import Reading
 from regard.errors import DataError
 
 __all__ = ["first_misfit", "read_parallel", "read_text"]

@@ -10,11 +10,11 @@ from typing import Any
 from regard.data.collect import Row, collect
 from regard.data.columns import Labelled, Pairs, choose_cells, choose_fields
 from regard.data.corpus import Corpus, Text
+from regard.data.datasets import Files, listed
 from regard.data.formats import Cells, Record, delimited, format_of, records
 from regard.data.hub import PREFIX, hub_records
-from regard.data.known import Files, listed
 from regard.data.lines import LINE_FEEDS
-from regard.data.reading import Reading
+from regard.data.options import Reading
 from regard.errors import DataError
 
 __all__ = ["read_table"]

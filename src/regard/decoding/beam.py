@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from regard.decoding.constraints import Rules
 from regard.decoding.hypothesis import Listener, Trail, length_penalty
-from regard.decoding.rules import Rules
-from regard.decoding.vocabulary import largest, log_normalizer
-from regard.decoding.walk import Walk
+from regard.decoding.stepper import Walk
+from regard.decoding.vocab_topk import largest, log_normalizer
 from regard.text import EOS
 
 __all__ = ["beam_search"]

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from regard.decoding.constraints import Rules
 from regard.decoding.hypothesis import Listener, Trail, length_penalty
-from regard.decoding.rules import Rules
 from regard.decoding.settings import DecodingSettings
-from regard.decoding.vocabulary import log_normalizer
-from regard.decoding.walk import Walk
+from regard.decoding.stepper import Walk
+from regard.decoding.vocab_topk import log_normalizer
 from regard.text import EOS
 
 __all__ = ["follow", "likeliest", "sampler", "truncated"]

@@ -10,13 +10,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from regard.decoding.batches import side_by_side
 from regard.decoding.beam import beam_search
+from regard.decoding.constraints import Rules
 from regard.decoding.hypothesis import Hypothesis, Listener, Trail
-from regard.decoding.rules import Rules
+from regard.decoding.parallel import side_by_side
 from regard.decoding.sample import follow, likeliest, sampler
 from regard.decoding.settings import DecodingSettings
-from regard.decoding.walk import Desk, Walk
+from regard.decoding.stepper import Desk, Walk
 from regard.models import EncoderDecoder, LanguageModel, Memory
 from regard.text import BOS
 

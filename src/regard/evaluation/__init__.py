@@ -1,6 +1,6 @@
 """Predictions and references to metrics, baselines and verdicts."""
 
-from regard.evaluation.baselines import (
+from regard.evaluation.metrics.baselines import (
     copy_source,
     first_sentences,
     majority,
@@ -8,7 +8,7 @@ from regard.evaluation.baselines import (
     tfidf_logistic,
     tfidf_logistic_sets,
 )
-from regard.evaluation.classification import (
+from regard.evaluation.metrics.classification import (
     Calibration,
     ClassScore,
     Labelling,
@@ -17,8 +17,8 @@ from regard.evaluation.classification import (
     score_label_sets,
     score_labels,
 )
-from regard.evaluation.generation import bleu, chrf, exact_match, rouge
-from regard.evaluation.scores import Score, bootstrap, comparison
+from regard.evaluation.metrics.generation import bleu, chrf, exact_match, rouge
+from regard.evaluation.metrics.scores import Score, bootstrap, comparison
 
 __all__ = [
     "Calibration",

@@ -6,8 +6,8 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "Keep": "regard.integrations.kept",
-    "Layer": "regard.integrations.kept",
+    "Keep": "regard.integrations.captured",
+    "Layer": "regard.integrations.captured",
     "Watched": "regard.integrations.watched",
     "tokens": "regard.integrations.watched",
     "watch": "regard.integrations.transformers",

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from regard.attention.grid import Grid
+from regard.attention.layout import Grid
 from regard.attention.masks import Intervals, Mask
 
 __all__ = ["LazyMask", "Rows", "lazy_mask"]

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from regard.attention import AttentionMap, attend, causal
 from regard.attention.scores import ScaledDot
 from regard.errors import InputError, MissingExtraError
-from regard.integrations.kept import Keep
+from regard.integrations.captured import Keep
 from regard.integrations.lazy_mask import LazyMask, lazy_mask
 from regard.integrations.watched import Watched
 

@@ -15,10 +15,10 @@ from torch import nn
 
 from regard.attention import AttentionMap, rollout
 from regard.errors import InputError, ShapeError, nearest
-from regard.integrations.kept import Call, Keep, Layer, keep_of
-from regard.viewing.record import AttentionRecord, Track
-from regard.viewing.summary import Summary
-from regard.viewing.tokens import Tokens
+from regard.integrations.captured import Call, Keep, Layer, keep_of
+from regard.viewing.data.record import AttentionRecord, Track
+from regard.viewing.data.summary import Summary
+from regard.viewing.data.tokens import Tokens
 
 __all__ = ["Watched", "tokens"]
 

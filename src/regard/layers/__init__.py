@@ -15,7 +15,7 @@ from regard.layers.positions import (
     RotaryPositions,
     SinusoidalPositions,
 )
-from regard.layers.single import SingleAttention
+from regard.layers.single_head import SingleAttention
 
 __all__ = [
     "ALiBiPositions",

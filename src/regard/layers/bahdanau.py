@@ -9,8 +9,8 @@ from regard.attention import AttentionMap
 from regard.attention.masks import Mask
 from regard.attention.normalizers import Normalizer
 from regard.attention.scores import Additive
-from regard.layers.late import Products
-from regard.layers.single import PLAIN, SingleAttention
+from regard.layers.deferred_gradients import Products
+from regard.layers.single_head import PLAIN, SingleAttention
 
 __all__ = ["BahdanauAttention"]
 

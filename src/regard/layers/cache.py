@@ -141,7 +141,7 @@ def recalled(
         and (mask is None or (cache.origin is None and _of_keys(mask, batch, cache.length)))
     ):
         return None
-    from regard.attention.kernels.few import attend_to_few
+    from regard.attention.kernels.decode_step import attend_to_few
 
     origin = cache.origin
     if origin is None:

@@ -13,8 +13,8 @@ from regard.attention.normalizers import Normalizer
 from regard.attention.positions import Gaussian
 from regard.attention.scores import Additive, Dot, Score
 from regard.errors import InputError, ShapeError, nearest
-from regard.layers.late import Products
-from regard.layers.single import PLAIN, SingleAttention
+from regard.layers.deferred_gradients import Products
+from regard.layers.single_head import PLAIN, SingleAttention
 
 __all__ = ["AttentionalVector", "LocalM", "LocalP", "LuongAttention", "LuongScore"]
 

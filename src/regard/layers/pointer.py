@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.attention.normalizers import Softmax
-from regard.layers.single import weigh
+from regard.layers.single_head import weigh
 
 __all__ = ["PointerAttention", "copy_distribution"]
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regard.layers.deferred_gradients import Products
 from regard.layers.dropout import Dropout
-from regard.layers.late import Products
-from regard.layers.single import PLAIN
+from regard.layers.single_head import PLAIN
 
 __all__ = ["BiEncoder", "Hidden", "Recurrence"]
 

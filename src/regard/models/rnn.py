@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from regard.attention import AttentionMap, padding
 from regard.layers import AttentionalVector, BahdanauAttention, LuongScore, SingleAttention
+from regard.layers.deferred_gradients import Late, Products
 from regard.layers.dropout import Dropout
-from regard.layers.late import Late, Products
-from regard.layers.single import PLAIN
+from regard.layers.single_head import PLAIN
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
 from regard.models.parts import Embedding, WordDropout, padding_mask, written
 from regard.models.recurrent import BiEncoder, Hidden, Recurrence

@@ -5,7 +5,7 @@ stops gracefully. Both need the extra `regard[serve]`.
 """
 
 from regard.serving.app import create_app
-from regard.serving.hall import Hall
+from regard.serving.handlers import Hall
 from regard.serving.limits import Limits
 from regard.serving.server import serve
 

@@ -13,13 +13,13 @@ from starlette.exceptions import HTTPException
 
 from regard import __version__
 from regard.errors import InputError
-from regard.serving import assets, hall, streams
-from regard.serving import messages as m
-from regard.serving.desk import Desk
-from regard.serving.gate import Gate
-from regard.serving.hall import Hall, WriteItem
+from regard.serving import assets, events, handlers
+from regard.serving import schemas as m
+from regard.serving.batch_queue import Desk
+from regard.serving.errors import Refusal, too_long
+from regard.serving.handlers import Hall, WriteItem
 from regard.serving.limits import Limits
-from regard.serving.refusals import Refusal, too_long
+from regard.serving.middleware import Gate
 from regard.viewing import page
 
 __all__ = ["create_app"]
@@ -107,12 +107,12 @@ class _Front:
         """A written answer, at once or as it grows."""
         if not question.stream:
             item = WriteItem(question)
-            return await self.ask(hall.write, question, task, item=item, alike=question.beam)
-        drafts = streams.Drafts()
+            return await self.ask(handlers.write, question, task, item=item, alike=question.beam)
+        drafts = events.Drafts()
         item = WriteItem(question, drafts.hear)
-        future = self.put(hall.write, question, task, item=item, alike=question.beam)
+        future = self.put(handlers.write, question, task, item=item, alike=question.beam)
         return StreamingResponse(
-            streams.events(drafts, self.desk.wait(future)), media_type="text/event-stream"
+            events.events(drafts, self.desk.wait(future)), media_type="text/event-stream"
         )
 
 
@@ -130,7 +130,7 @@ def _add_api(app: FastAPI, front: _Front) -> None:
     @app.post("/classify", response_model=m.Classified, responses=_PROBLEMS, tags=["answers"])
     async def classify(question: m.Classify) -> Any:
         """Label a text; change how strongly single words are attended to."""
-        return await front.ask(hall.classify, question, "classification")
+        return await front.ask(handlers.classify, question, "classification")
 
     @app.post("/instead", response_model=m.NextWords, responses=_PROBLEMS, tags=["seeing"])
     async def instead(question: m.Instead) -> Any:
@@ -138,12 +138,12 @@ def _add_api(app: FastAPI, front: _Front) -> None:
         name, model = front.models.find(question.model, None)
         if not any(facts.writes for facts in front.models.facts if facts.name == name):
             raise Refusal(422, f"{name!r} does not write word by word; try /{model.verb}")
-        return await front.ask(hall.instead, question, None)
+        return await front.ask(handlers.instead, question, None)
 
     @app.post("/look", response_model=m.Looked, responses=_PROBLEMS, tags=["seeing"])
     async def look(question: m.Look) -> Any:
         """What a model attends to: one of its maps, in numbers."""
-        return await front.ask(hall.look, question, None)
+        return await front.ask(handlers.look, question, None)
 
     @app.get("/health", response_model=m.Health, tags=["server"])
     async def health() -> m.Health:
@@ -163,7 +163,7 @@ def _add_api(app: FastAPI, front: _Front) -> None:
     ) -> Response:
         """Everything a model attends to, as the interactive page that `record.save` writes."""
         question = m.Look(text=text, model=model, target=target)
-        record = await front.ask(hall.record, question, None)
+        record = await front.ask(handlers.record, question, None)
         # The page carries a policy of its own: exactly its script and its style, and no network.
         return HTMLResponse(
             page.html(record), headers={"content-security-policy": "frame-ancestors 'none'"}

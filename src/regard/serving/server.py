@@ -11,9 +11,9 @@ import uvicorn
 
 from regard.errors import InputError
 from regard.serving.app import create_app
-from regard.serving.gate import is_loopback
-from regard.serving.hall import Hall
+from regard.serving.handlers import Hall
 from regard.serving.limits import Limits
+from regard.serving.middleware import is_loopback
 
 __all__ = ["serve"]
 

@@ -15,17 +15,17 @@ from torch import Tensor, nn
 
 from regard.errors import TrainingError
 from regard.files import remove_leftovers
-from regard.training.batches import Batch
-from regard.training.board import Board
+from regard.training.callbacks import Progress, Watcher
 from regard.training.checkpoint import LAST, WEIGHTS, RunState, read_run, save_run, save_weights
+from regard.training.distributed import Processes
 from regard.training.history import History, Record, better
 from regard.training.interrupt import Interrupted, Interruption
 from regard.training.loss import Loss
-from regard.training.processes import Processes
+from regard.training.ragged import Batch
 from regard.training.schedule import rate
 from regard.training.settings import TrainingSettings
+from regard.training.tensorboard import Board
 from regard.training.update import Updater
-from regard.training.watching import Progress, Watcher
 
 __all__ = ["fit"]
 

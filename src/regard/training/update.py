@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from regard.training.batches import Batch
 from regard.training.checkpoint import put_weights
+from regard.training.distributed import Processes
 from regard.training.loss import Loss
-from regard.training.processes import Processes
+from regard.training.ragged import Batch
 from regard.training.schedule import rate
 from regard.training.settings import TrainingSettings
 

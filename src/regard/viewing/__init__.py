@@ -3,8 +3,8 @@
 This room knows NumPy and its own files; no torch, no models.
 """
 
-from regard.viewing.record import AttentionRecord, Track
-from regard.viewing.summary import Summary
-from regard.viewing.tokens import Tokens
+from regard.viewing.data.record import AttentionRecord, Track
+from regard.viewing.data.summary import Summary
+from regard.viewing.data.tokens import Tokens
 
 __all__ = ["AttentionRecord", "Summary", "Tokens", "Track"]

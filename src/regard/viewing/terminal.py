@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from regard.viewing.display import headline, is_right_to_left, percent, printable
-from regard.viewing.record import AttentionRecord, Track
-from regard.viewing.scale import Scale, Theme, contrast, palette, shade, shade_text
-from regard.viewing.summary import FloatArray, Heads, Summary, block_edges, entropy, over_heads
+from regard.viewing.colors import Scale, Theme, contrast, palette, shade, shade_text
+from regard.viewing.data.record import AttentionRecord, Track
+from regard.viewing.data.summary import FloatArray, Heads, Summary, block_edges, entropy, over_heads
+from regard.viewing.printable import headline, is_right_to_left, percent, printable
 
 __all__ = ["show"]
 

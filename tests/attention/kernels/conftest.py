@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from regard.attention.kernels import onepass, operators, tiles
+from regard.attention.kernels.fused import adapter, torch_ops, workspace
 from regard.attention.normalizers import Softmax
 from regard.attention.problem import make_problem
 from regard.attention.scores import DotScore, ScaledDot
@@ -28,7 +28,7 @@ def small_tiles(monkeypatch):
         "COLUMNS": 32,
         "CHUNK": 16,
     }.items():
-        monkeypatch.setattr(tiles, name, size)
+        monkeypatch.setattr(workspace, name, size)
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ def gpu(monkeypatch, lab):
         return interpreter.TensorHandle(numbers, interpreter.tl.float32)
 
     monkeypatch.setattr(interpreter.InterpreterBuilder, "create_dot", create_dot)
-    monkeypatch.setattr(operators, "attend", operators.attend_on_gpu)
-    monkeypatch.setattr(onepass, "_computable", lambda problem, asked: fits_anywhere(problem))
+    monkeypatch.setattr(torch_ops, "attend", torch_ops.attend_on_gpu)
+    monkeypatch.setattr(adapter, "_computable", lambda problem, asked: fits_anywhere(problem))
 
 
 def fits_anywhere(problem):
@@ -78,8 +78,8 @@ def run(lab, *arrays, statistics=EVERYTHING, dropout=0.0, seed=0, **settings):
     if lab.device:
         arrays = [x.to(lab.device) for x in arrays]
     given = problem(*arrays, **settings)
-    assert onepass.fits(given, statistics)
-    output, found = onepass.one_pass(given, statistics, dropout=dropout, seed=seed)
+    assert adapter.fits(given, statistics)
+    output, found = adapter.one_pass(given, statistics, dropout=dropout, seed=seed)
     if lab.device:
         at_home = lambda x: x.cpu() if isinstance(x, torch.Tensor) else tuple(map(at_home, x))  # noqa: E731
         return output.cpu(), {which: at_home(answer) for which, answer in found.items()}

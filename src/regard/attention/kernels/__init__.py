@@ -71,9 +71,9 @@ def _mix(problem: Problem, x: Array) -> Array | None:
     kernel, with_x = _kernel(problem), replace(problem, value=x)
     fits = kernel is not None and kernel.fits(with_x)
     if is_torch(problem.query) and not (fits and problem.poison is not None):
-        from regard.attention.kernels import flash
+        from regard.attention.kernels import torch_flash
 
-        mixed = flash.mix(problem, x)
+        mixed = torch_flash.mix(problem, x)
         if mixed is not None:
             return mixed
     return kernel.one_pass(with_x, ())[0] if kernel and fits else None
@@ -102,9 +102,9 @@ def spoil(which: Statistic, found: Any, bad: Array) -> Any:
 def spread(problem: Problem, g: Array) -> Array | None:
     """`P^T g`: what flows back from queries to keys."""
     if is_torch(problem.query) and concrete(problem.query):
-        from regard.attention.kernels import flash
+        from regard.attention.kernels import torch_flash
 
-        return flash.spread(problem, g)
+        return torch_flash.spread(problem, g)
     return None
 
 
@@ -118,9 +118,11 @@ def statistic(problem: Problem, which: Statistic) -> Any | None:
             return None
         return kernel.one_pass(kernel.without_values(problem), (which,))[1][which]
     if is_torch(problem.query) and which in (("entropy",), ("received",)):
-        from regard.attention.kernels import flash
+        from regard.attention.kernels import torch_flash
 
-        return flash.entropy(problem) if which == ("entropy",) else flash.received(problem)
+        return (
+            torch_flash.entropy(problem) if which == ("entropy",) else torch_flash.received(problem)
+        )
     return None
 
 
@@ -133,9 +135,9 @@ def _kernel(problem: Problem) -> Any | None:
     grid = problem.grid
     if grid.batch * grid.heads * grid.queries * grid.keys < SMALL or not find_spec("numba"):
         return None
-    from regard.attention.kernels import onepass
+    from regard.attention.kernels.fused import adapter
 
-    return onepass
+    return adapter
 
 
 def _gradient_wanted(problem: Problem) -> bool:

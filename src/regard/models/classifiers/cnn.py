@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from regard.layers.dropout import Dropout
 from regard.layers.multihead import MultiHeadAttention
 from regard.layers.pooling import AttentionPooling
-from regard.models.classifiers.reading import Reader, Reading, ReadingClassifier, WordEmbedding
+from regard.models.classifiers.ensemble import Reader, Reading, ReadingClassifier, WordEmbedding
 from regard.models.classifiers.settings import CnnSettings
 from regard.models.parts import padding_mask
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from regard.layers.pooling import AttentionPooling
-from regard.models.classifiers.reading import Reader, Reading, ReadingClassifier, WordEmbedding
+from regard.models.classifiers.ensemble import Reader, Reading, ReadingClassifier, WordEmbedding
 from regard.models.classifiers.settings import FeedForwardSettings
 from regard.models.parts import padding_mask
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from regard.layers.dropout import Dropout
 from regard.layers.pooling import AttentionPooling
-from regard.models.classifiers.reading import Reader, Reading, ReadingClassifier, WordEmbedding
+from regard.models.classifiers.ensemble import Reader, Reading, ReadingClassifier, WordEmbedding
 from regard.models.classifiers.settings import HierarchicalSettings
 from regard.models.parts import padding_mask
 from regard.models.recurrent import BiEncoder

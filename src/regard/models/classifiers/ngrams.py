@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from regard.models.classifiers.scoring import (
+from regard.models.classifiers.ngram_scoring import (
     BASE,
     LEAD,
     LETTER,

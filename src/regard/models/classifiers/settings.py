@@ -177,4 +177,4 @@ register(
     TransformerClassifierSettings, "regard.models.classifiers.transformer:TransformerClassifier"
 )
 register(HierarchicalSettings, "regard.models.classifiers.hierarchical:Hierarchical")
-register(WideSettings, "regard.models.classifiers.wide:WideAndDeep")
+register(WideSettings, "regard.models.classifiers.wide_and_deep:WideAndDeep")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from regard.attention import padding
 from regard.layers import Positions, RotaryPositions, SinusoidalPositions
 from regard.layers.pooling import AttentionPooling
-from regard.models.classifiers.reading import Reader, Reading, ReadingClassifier, WordEmbedding
+from regard.models.classifiers.ensemble import Reader, Reading, ReadingClassifier, WordEmbedding
 from regard.models.classifiers.settings import TransformerClassifierSettings
 from regard.models.parts import padding_mask
 from regard.models.settings import TransformerSettings

@@ -15,8 +15,8 @@ from functools import cache
 from importlib.resources import files
 from string import Template
 
+from regard.viewing.data.record import AttentionRecord
 from regard.viewing.page.pack import Packed, pack
-from regard.viewing.record import AttentionRecord
 
 __all__ = ["Packed", "frame", "html", "pack", "script", "style"]
 

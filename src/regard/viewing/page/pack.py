@@ -15,11 +15,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from regard.viewing.display import begins_right_to_left, printable
-from regard.viewing.record import AttentionRecord, Track
-from regard.viewing.scale import palette
-from regard.viewing.summary import FloatArray, Heads, IntArray, Summary, entropy, pool, top
-from regard.viewing.tokens import Tokens
+from regard.viewing.colors import palette
+from regard.viewing.data.record import AttentionRecord, Track
+from regard.viewing.data.summary import FloatArray, Heads, IntArray, Summary, entropy, pool, top
+from regard.viewing.data.tokens import Tokens
+from regard.viewing.printable import begins_right_to_left, printable
 
 __all__ = ["Packed", "pack"]
 

@@ -1,0 +1,1 @@
+"""Settings of a run: presets of each task, and what a user may change."""

@@ -1,0 +1,159 @@
+"""Whatever the user names as data, as examples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from regard.api.config.presets import Task
+from regard.data import (
+    Corpus,
+    Example,
+    Labelled,
+    Pairs,
+    Reading,
+    check_labels,
+    read_parallel,
+    read_table,
+    read_text,
+)
+from regard.errors import InputError
+
+__all__ = ["Data", "Source", "hold_out"]
+
+Files: TypeAlias = str | PathLike[str] | Sequence[str | PathLike[str]]
+Data: TypeAlias = Files | Sequence[Example]
+
+_TABLES = (".tsv", ".tab", ".csv", ".jsonl", ".ndjson", ".json", ".parquet", ".pq")
+
+
+@dataclass(frozen=True)
+class Source:
+    """How to read the files of a task.
+
+    Args:
+        task: what they are for.
+        columns: of tables; `None` goes by usual names.
+        reading: encoding, separator, longest line.
+    """
+
+    task: Task
+    columns: Labelled | Pairs | None = None
+    reading: Reading | None = None
+
+    def read(self, data: Data) -> Sequence[Example]:
+        """The examples of some files; examples are handed through.
+
+        Raises:
+            DataError: what cannot be used, with file and line.
+            InputError: a wrong number of files.
+        """
+        if isinstance(data, Corpus) or (
+            not isinstance(data, str | PathLike) and data and isinstance(data[0], Example)
+        ):
+            return data  # type: ignore[return-value]  # the line above has looked
+        names = names_of(data)
+        if self.task == "classification":
+            return read_table(names, self.columns or Labelled(), reading=self.reading)
+        if self.task == "language" and any(_is_table(name) for name in names):
+            raise InputError(
+                f"{', '.join(names)}: a language model learns from text files, a text per line, and "
+                "not from tables; write the column of texts to a file"
+            )
+        if self.task == "language":
+            return read_text(names, reading=self.reading)
+        tables = self.reading is not None and self.reading.format is not None
+        if self.task == "summarization" or tables or all(_is_table(name) for name in names):
+            return read_table(names, self.columns or Pairs(), reading=self.reading)
+        if len(names) % 2:
+            raise InputError(
+                f"{len(names)} files ({', '.join(names)}), expected pairs: "
+                "source and target by turns"
+            )
+        return read_parallel(names[::2], names[1::2], reading=self.reading)
+
+    def read_training(self, data: Data) -> Sequence[Example]:
+        """The examples of a training part, whose labels must be such that they can be learned."""
+        examples = self.read(data)
+        if self.task != "classification":
+            return examples
+        columns = self.columns if isinstance(self.columns, Labelled) else Labelled()
+        return check_labels(examples, rare=columns.rare)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `config.json` keeps it."""
+        columns = None
+        if self.columns is not None:
+            columns = {"kind": type(self.columns).__name__, **asdict(self.columns)}
+        reading = None if self.reading is None else asdict(self.reading)
+        return {"columns": columns, "reading": reading}
+
+    @classmethod
+    def from_json(cls, task: Task, values: dict[str, Any]) -> Source:
+        """Back from `to_json`."""
+        columns = values.get("columns")
+        if columns is not None:
+            columns = dict(columns)
+            columns = {"Labelled": Labelled, "Pairs": Pairs}[columns.pop("kind")](**columns)
+        reading = values.get("reading")
+        reading = None if reading is None else Reading(**reading)
+        return cls(task, columns, reading)
+
+
+def names_of(data: Data) -> list[str]:
+    """The names of files; none for examples."""
+    if isinstance(data, str | PathLike):
+        return [str(data)]
+    return [] if isinstance(data, Corpus) else [str(d) for d in data if not isinstance(d, Example)]
+
+
+def hold_out(
+    examples: Sequence[Example], *, seed: int, labelled: bool
+) -> tuple[Sequence[Example], Sequence[Example]]:
+    """Split off a tenth (a thousand examples at most) for validation, of each label alike.
+
+    Labels (or sets of them) too rare for a share of their own give it together, and none its last
+    example: what training never saw cannot be validated.
+    """
+    if len(examples) < 2:
+        raise InputError("one example cannot be split into training and validation; give more")
+    share = min(0.1, 1000 / len(examples))
+    rng = np.random.default_rng(seed)
+    labels = [example.labels if labelled else () for example in examples]
+    groups: dict[str, list[int]] = {}
+    for index, some in enumerate(labels):
+        groups.setdefault("|".join(some), []).append(index)
+    taken: list[int] = []
+    small: list[int] = []  # of groups whose own share is nobody; they are drawn from together
+    for name in sorted(groups):
+        members = rng.permutation(groups[name]).tolist()
+        count = round(share * len(members))
+        taken += members[:count]
+        small += [] if count else members
+    wanted = len(taken) + max(round(share * len(small)), not taken)
+    counts = Counter(label for some in labels for label in some)
+    counts.subtract(label for index in taken for label in labels[index])
+    for index in rng.permutation(small).tolist():
+        if len(taken) < wanted and all(counts[label] > 1 for label in labels[index]):
+            taken.append(index)
+            counts.subtract(labels[index])
+    taken = taken or [int(rng.integers(len(examples)))]
+    held = set(taken)
+    rest = [index for index in range(len(examples)) if index not in held]
+    return _chosen(examples, rest), _chosen(examples, sorted(held))
+
+
+def _chosen(examples: Sequence[Example], indices: list[int]) -> Sequence[Example]:
+    if isinstance(examples, Corpus):
+        return examples.select(indices)
+    return [examples[index] for index in indices]
+
+
+def _is_table(name: str) -> bool:
+    return name.startswith("hub:") or Path(name.removesuffix(".gz")).suffix.lower() in _TABLES

@@ -1,0 +1,72 @@
+"""The model card: what this model is, learned from what, and how good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from regard import __version__
+from regard.api.storage.folder import read_config
+from regard.api.tasks.model import Evaluation, Model
+from regard.files import written_whole
+from regard.training import History
+
+__all__ = ["write_card"]
+
+
+def write_card(model: Model, history: History, scores: Evaluation, out: Path) -> None:
+    """Write `README.md` into a model's folder."""
+    with written_whole(out / "README.md") as unfinished:
+        unfinished.write_text(_card(model, history, scores, out), encoding="utf-8")
+
+
+def _card(model: Model, history: History, scores: Evaluation, out: Path) -> str:
+    settings, config = model.settings, read_config(out)
+    data, training = config["data"], settings.training
+    best = history.best(training.metric) or {}
+    values = {**settings.model, **training.model_dump(), **settings.text.model_dump()}
+    return "\n".join(
+        [
+            f"# {out.name}",
+            "",
+            f"A {settings.kind} model for {settings.task} with {model.parameters:,} parameters, "
+            f"trained by regard {__version__}.",
+            "",
+            "## Data",
+            "",
+            f"* Training: {data['examples'][0]:,} examples"
+            + (f" of {', '.join(data['train'])}" if data["train"] else " given from Python"),
+            f"* Validation: {data['examples'][1]:,} examples"
+            + (f" of {', '.join(data['valid'])}" if data["valid"] else ""),
+            "",
+            "## Scores on the validation part",
+            "",
+            scores.table,
+            "",
+            f"{scores.examples:,} examples; 95 % intervals by the bootstrap. {scores.note}".strip(),
+            "",
+            f"Best {training.metric} at step {best.get('step')}; these weights are kept. The part "
+            "chose them, so a test part is needed for an honest figure: `regard evaluate`.",
+            "",
+            "## Settings",
+            "",
+            f"    {data['command']}",
+            "",
+            f"Preset `{settings.preset}`, seed {training.seed}.",
+            "",
+            "| setting | value |",
+            "|---|---|",
+            *(f"| {name} | {value} |" for name, value in sorted(values.items())),
+            "",
+            "## Limits",
+            "",
+            _LIMITS,
+            "",
+        ]
+    )
+
+
+_LIMITS = (
+    "It knows what its training part shows and no more: other kinds of text, other languages and "
+    "words it never saw are answered all the same, and wrongly. Attention says where the model "
+    "looked, which is not always why it answered: `regard trust` measures that."
+)

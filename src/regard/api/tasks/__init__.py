@@ -1,0 +1,1 @@
+"""Models of each task, their answers, and what they attended to."""

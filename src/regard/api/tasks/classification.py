@@ -1,0 +1,390 @@
+"""Text to labels: one of several, or any number of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from regard.api.config.settings import Settings
+from regard.api.tasks.answers import Classification
+from regard.api.tasks.model import (
+    Evaluation,
+    Model,
+    Prepared,
+    answer_each,
+    chunks_of,
+    device_of,
+    network_of,
+    new_network,
+    padded,
+    read_tokenizer,
+    train_tokenizer,
+)
+from regard.api.tasks.records import Maps, record_of
+from regard.api.tasks.tokens import read_tokens
+from regard.data import Example, token_batches
+from regard.decoding import DecodingSettings
+from regard.errors import DataError, InputError
+from regard.evaluation import (
+    Labelling,
+    MultiLabelling,
+    score_label_sets,
+    score_labels,
+    tfidf_logistic,
+)
+from regard.evaluation.faithfulness.adapters import PooledClassified, explained, pooled_by
+from regard.models import Classifier as Network
+from regard.models import configure
+from regard.text import Encoding, Tokenizer
+from regard.training import Batch, Loss, Ragged, smoothed_cross_entropy
+from regard.training.ragged import labelled_batch
+from regard.viewing import AttentionRecord, Tokens
+
+__all__ = ["Classifier"]
+
+
+class Classifier(Model):
+    """Finds the label of a text, or all that apply."""
+
+    task: ClassVar = "classification"
+    verb: ClassVar = "classify"
+    fits_baseline: ClassVar = True
+    measures: ClassVar = ("loss", "accuracy", "macro_f1")
+    network: Network
+
+    def __init__(
+        self,
+        settings: Settings,
+        network: nn.Module,
+        tokenizer: Tokenizer,
+        labels: Sequence[str],
+        *,
+        several: bool,
+    ) -> None:
+        super().__init__(settings, network)
+        self.tokenizer, self.labels, self.several = tokenizer, tuple(labels), several
+
+    # Making one
+
+    @classmethod
+    def learn(cls, examples: Sequence[Example], settings: Settings) -> Self:
+        """Learn vocabulary and labels from the training part."""
+        labels, several = _labels(examples)
+        tokenizer = train_tokenizer([example.text for example in examples], settings)
+        values = {**settings.model, "size": len(tokenizer), "labels": len(labels)}
+        network = new_network(settings, configure(settings.kind, settings.preset, **values))
+        model = cls(settings, network, tokenizer, labels, several=several)
+        texts = model._ids([example.text for example in examples])
+        model.network.survey(tokenizer.spelling, texts, model._targets(examples))
+        return model
+
+    def settle(self, examples: Sequence[Example], held_out: Sequence[Example]) -> bool:
+        """Solve what is solved and not trained once more, with all examples."""
+        together = [*examples, *held_out]
+        texts = self._ids([example.text for example in together])
+        return self.network.settle(texts, self._targets(together))
+
+    @classmethod
+    def restore(cls, folder: Path, settings: Settings, config: Mapping[str, Any]) -> Self:
+        """Read tokenizer, labels and settings."""
+        tokenizer = read_tokenizer(folder, "source.json", config["model"]["size"])
+        labels, several = config["labels"], config["several"]
+        return cls(settings, network_of(config), tokenizer, labels, several=several)
+
+    def save_text(self, folder: Path) -> dict[str, Any]:
+        """Write the tokenizer; labels go to `config.json`."""
+        self.tokenizer.save(folder / "source.json")
+        model = self.network.settings.model_dump()
+        return {"model": model, "labels": list(self.labels), "several": self.several}
+
+    # Training it
+
+    def prepare(self, examples: Sequence[Example], *, training: bool) -> Prepared:
+        """Texts are cut to `max_tokens`."""
+        sources = Ragged(
+            ids for some in chunks_of(examples) for ids in self._ids([e.text for e in some])
+        )
+        targets = self._targets(examples)
+        return Prepared(
+            sources.lengths, lambda indices: labelled_batch(sources, targets, indices), {}
+        )
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        limit = self.settings.text.max_tokens
+        return [e.ids[:limit] or [0] for e in self.tokenizer.encode_batch(list(texts))]
+
+    def _targets(self, examples: Sequence[Example]) -> Tensor:
+        place = {label: index for index, label in enumerate(self.labels)}
+        unknown = [e for e in examples if any(label not in place for label in e.labels)]
+        if unknown:
+            path, line = unknown[0].origin
+            strange = next(label for label in unknown[0].labels if label not in place)
+            raise DataError(
+                f"label {strange!r} is not in the training part, which has "
+                f"{', '.join(self.labels[:12])}{', ...' if len(self.labels) > 12 else ''}",
+                path=path,
+                line=line,
+            )
+        if not self.several:
+            amiss = next((e for e in examples if len(e.labels) != 1), None)
+            if amiss is not None:
+                path, line = amiss.origin
+                problem = f"{len(amiss.labels)} labels, expected one as in the training part"
+                raise DataError(problem, path=path, line=line)
+            return torch.tensor([place[e.labels[0]] for e in examples])
+        targets = torch.zeros(len(examples), len(self.labels))
+        for row, example in enumerate(examples):
+            targets[row, [place[label] for label in example.labels]] = 1.0
+        return targets
+
+    def loss(self, network: nn.Module, batch: Batch) -> Loss:
+        """Label-smoothed cross entropy, or with several labels a yes or no for each.
+
+        Where several networks vote, each is trained for itself.
+        """
+        smoothing = self.settings.training.label_smoothing
+        output = network(batch.source, batch.source_lengths)
+        members = output.logits[None] if output.members is None else output.members
+        losses = [self._loss(logits, batch, smoothing).value for logits in members]
+        return Loss(torch.stack(losses).mean(), len(batch))
+
+    def _loss(self, logits: Tensor, batch: Batch, smoothing: float) -> Loss:
+        assert batch.target is not None
+        if self.several:
+            target = batch.target * (1 - smoothing) + smoothing / 2
+            value = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="sum")
+            return Loss(value / len(self.labels), len(batch))
+        value = smoothed_cross_entropy(logits, batch.target, smoothing=smoothing, ignored=-1)
+        return Loss(value, len(batch))
+
+    def validator(self, examples: Sequence[Example]) -> Callable[[nn.Module], dict[str, float]]:
+        """Loss, accuracy (of whole sets, where there may be several) and macro F1."""
+        prepared = self.prepare(examples, training=False)
+        batches = list(prepared.once(32768))
+        order = [index for batch in batches for index in batch.indices]
+        gold = [examples[index].labels for index in order]
+
+        def validate(network: nn.Module) -> dict[str, float]:
+            device = device_of(network)
+            total, found = 0.0, []
+            for batch in (batch.to(device) for batch in batches):
+                logits = network(batch.source, batch.source_lengths).logits
+                total += float(self._loss(logits, batch, 0.0).value)
+                found.append(self._probabilities(logits))
+            scored = self._scored(gold, np.concatenate(found))
+            whole = scored.exact if isinstance(scored, MultiLabelling) else scored.accuracy
+            return {
+                "loss": total / len(gold),
+                "accuracy": whole.value,
+                "macro_f1": scored.macro_f1.value,
+            }
+
+        return validate
+
+    def _probabilities(self, logits: Tensor) -> NDArray[np.float64]:
+        logits = logits.double()
+        found = logits.sigmoid() if self.several else logits.softmax(-1)
+        return np.asarray(found.cpu())
+
+    def _scored(
+        self, gold: Sequence[Sequence[str]], probabilities: NDArray[np.float64]
+    ) -> Labelling | MultiLabelling:
+        if self.several:
+            sets = [self._applying(row) for row in probabilities]
+            return score_label_sets([set(g) for g in gold], sets, labels=self.labels)
+        predicted = [self.labels[best] for best in probabilities.argmax(axis=1)]
+        right = [labels[0] for labels in gold]
+        return score_labels(right, predicted, labels=self.labels, probabilities=probabilities)
+
+    def _applying(self, row: NDArray[np.float64]) -> list[str]:
+        if not self.several:
+            return [self.labels[int(row.argmax())]]
+        return [self.labels[i] for i in np.argsort(-row, kind="stable") if row[i] >= 0.5]
+
+    def evaluate(
+        self,
+        examples: Sequence[Example],
+        *,
+        train: Sequence[Example] | None = None,
+        settings: DecodingSettings | None = None,
+        note: str = "",
+    ) -> Evaluation:
+        """Accuracy and F1, beside TF-IDF of words with logistic regression."""
+        self._targets(examples)  # an unknown label is told before any work
+        gold = [example.labels for example in examples]
+        texts = [example.text for example in examples]
+        found = self._scored(gold, self._predict(self.tokenizer.encode_batch(texts)))
+        baselines = {}
+        try:
+            if train is not None:
+                simple = self._scored(gold, self._baseline(train, texts))
+                baselines["TF-IDF, logistic regression"] = simple.scores
+        except InputError as error:
+            note = f"no baseline: {error}"
+        return Evaluation(len(examples), found.scores, baselines, note=note, details=found.table())
+
+    def _baseline(self, train: Sequence[Example], texts: list[str]) -> NDArray[np.float64]:
+        """Probabilities `(texts, labels)`; with several labels, a yes or no for each.
+
+        Raises:
+            InputError: a label is gone from the training files, or there is nothing to count in them.
+        """
+        read = [example.text for example in train]
+        counts = Counter(label for example in train for label in example.labels)
+        gone = [label for label in self.labels if not counts[label]]
+        if gone:
+            raise InputError(f"no training example has the label {gone[0]!r} any more")
+        if not self.several:
+            _, found, names = tfidf_logistic(read, [e.labels[0] for e in train], texts)
+            return found[:, [names.index(label) for label in self.labels]]
+        columns = []
+        for label in self.labels:
+            if counts[label] == len(train):
+                columns.append(np.ones(len(texts)))  # there is nothing to tell apart
+                continue
+            answers = ["yes" if label in example.labels else "no" for example in train]
+            _, found, names = tfidf_logistic(read, answers, texts)
+            columns.append(found[:, names.index("yes")])
+        return np.stack(columns, axis=1)
+
+    # Using it
+
+    def classify(self, texts: str | Sequence[str]) -> list[Classification]:
+        """The labels of some texts; an empty text has none."""
+        texts = [texts] if isinstance(texts, str) else list(texts)
+
+        def answer(filled: list[str]) -> list[Classification]:
+            encodings = self.tokenizer.encode_batch(filled)
+            rows = self._predict(encodings)
+            return [self._answer(*pair) for pair in zip(encodings, rows, strict=True)]
+
+        return answer_each(texts, answer, lambda text: Classification(text=text))
+
+    def reweigh(self, text: str, strengths: Sequence[float]) -> Classification:
+        r"""The labels of a text, had its tokens been attended to otherwise.
+
+        .. math:: a'_i = \frac{s_i a_i}{\sum_j s_j a_j}
+
+        Strength 1 leaves a token as it is, 0 knocks attention to it out. Only the pooling is changed:
+        what is read before it (and n-grams beside it) still sees every token.
+
+        Args:
+            text: not empty.
+            strengths: one per token (`read_tokens`), at least 0.
+
+        Raises:
+            InputError: a wrong number of strengths, all zero, or a model that does not pool by attention.
+        """
+        encoding = self.tokenizer.encode(text)
+        ids = encoding.ids[: self.settings.text.max_tokens]
+        factors = np.asarray(strengths, dtype=np.float64)
+        if factors.shape != (len(ids),):
+            raise InputError(f"{factors.size} strengths for {len(ids)} tokens; give one each")
+        if not (np.isfinite(factors).all() and (factors >= 0).all() and (factors > 0).any()):
+            raise InputError("strengths must be at least 0, and one above; 1 changes nothing")
+        if not self.pools:
+            raise InputError(
+                f"a {self.settings.kind} with these settings does not pool by attention, so there "
+                "are no weights to change; try a model with pooling"
+            )
+        weights = explained(self.network).attention([ids])[0] * factors
+        weights = weights / np.maximum(weights.sum(-1, keepdims=True), np.finfo(float).tiny)
+        device = device_of(self.network)
+        batch, lengths = padded([ids], device)
+        with (
+            torch.inference_mode(),
+            pooled_by(self.network, torch.from_numpy(weights[None]).to(device)),
+        ):
+            row = self._probabilities(self.network(batch, lengths).logits)[0]
+        answer = self._answer(encoding, row)
+        return replace(answer, view=None, along=lambda _: self._pooled(encoding, weights))
+
+    @property
+    def pools(self) -> bool:
+        """Whether it pools by attention, so that `reweigh` has weights to change."""
+        return isinstance(explained(self.network), PooledClassified)
+
+    def read_tokens(self, text: str) -> Tokens:
+        """The tokens of a text as the network reads them; `reweigh` counts them."""
+        return self._read(self.tokenizer.encode(text))
+
+    def look(self, text: str, target: str | None = None) -> AttentionRecord:
+        """What the network attends to while it reads `text`."""
+        if target is not None:
+            raise InputError("a classifier writes no text, so it takes no target")
+        return self.classify(text)[0].look()
+
+    @torch.inference_mode()
+    def _predict(self, encodings: Sequence[Encoding]) -> NDArray[np.float64]:
+        limit, device = self.settings.text.max_tokens, device_of(self.network)
+        sequences = [encoding.ids[:limit] or [0] for encoding in encodings]
+        rows = np.empty((len(sequences), len(self.labels)))
+        for indices in token_batches([len(s) for s in sequences], max_tokens=16384):
+            ids, lengths = padded([sequences[index] for index in indices], device)
+            rows[indices] = self._probabilities(self.network(ids, lengths).logits)
+        return rows
+
+    def _answer(self, encoding: Encoding, row: NDArray[np.float64]) -> Classification:
+        order = np.argsort(-row, kind="stable")
+        return Classification(
+            text=encoding.text,
+            label=self.labels[int(order[0])],
+            labels=tuple(self._applying(row)),
+            probabilities={self.labels[i]: float(row[i]) for i in order},
+            tokens=tuple(encoding.surfaces),
+            view=lambda: self._view(encoding),
+            along=lambda _: self._pooled(encoding),
+        )
+
+    def _read(self, encoding: Encoding) -> Tokens:
+        limit = min(self.settings.text.max_tokens, len(encoding))
+        return read_tokens(encoding, end=False).take(range(limit))
+
+    def _pooled(
+        self, encoding: Encoding, weights: NDArray[np.float64] | None = None
+    ) -> AttentionRecord:
+        """How much each token was attended to in the end, `(heads, tokens)`."""
+        tokens = self._read(encoding)
+        if weights is None:
+            weights = explained(self.network).attention([encoding.ids[: len(tokens)]])[0]
+        reader = Tokens.of(["reader"], special=["reader"])
+        return AttentionRecord.of(
+            weights[:, None], reader, tokens, kind="pooling", verdict=self.verdict
+        )
+
+    @torch.no_grad()
+    def _view(self, encoding: Encoding) -> tuple[Maps, AttentionRecord]:
+        limit = self.settings.text.max_tokens
+        ids, lengths = padded([encoding.ids[:limit]], device_of(self.network))
+        maps = self.network(ids, lengths).maps
+        tokens = {"text": self._read(encoding)}
+        return maps, record_of(maps, tokens, title=encoding.text, verdict=self.verdict)
+
+
+def _labels(examples: Sequence[Example]) -> tuple[list[str], bool]:
+    """The labels that occur, and whether a text may have several.
+
+    Raises:
+        InputError: there are fewer than two.
+    """
+    counts = Counter(label for example in examples for label in example.labels)
+    several = any(len(example.labels) != 1 for example in examples)
+    names = sorted(
+        counts, key=lambda name: (not name.isdecimal(), len(name) * name.isdecimal(), name)
+    )
+    if len(names) < 2:
+        raise InputError(
+            f"every example has the label {names[0]!r}; there is nothing to tell apart"
+            if names
+            else "no example has a label"
+        )
+    return names, several

@@ -1,0 +1,185 @@
+"""Text that goes on: a language model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from regard.api.config.settings import Settings
+from regard.api.tasks.answers import Continuation, best_of
+from regard.api.tasks.model import (
+    Evaluation,
+    Model,
+    Prepared,
+    chunks_of,
+    device_of,
+    network_of,
+    new_network,
+    padded,
+    read_tokenizer,
+    train_tokenizer,
+)
+from regard.api.tasks.records import Maps, record_of
+from regard.api.tasks.tokens import read_tokens
+from regard.data import Example
+from regard.decoding import DecodingSettings, Hypothesis, generate
+from regard.evaluation import Score, bootstrap
+from regard.models import LanguageModel, configure
+from regard.text import BOS, EOS, Tokenizer
+from regard.training import Batch, Loss, Ragged, smoothed_cross_entropy
+from regard.training.ragged import text_batch
+from regard.viewing import AttentionRecord
+
+__all__ = ["Generator"]
+
+
+class Generator(Model):
+    """Goes on with a text."""
+
+    task: ClassVar = "language"
+    verb: ClassVar = "generate"
+    measures: ClassVar = ("loss", "perplexity")
+    fits_baseline: ClassVar = True
+    network: LanguageModel
+
+    def __init__(self, settings: Settings, network: nn.Module, tokenizer: Tokenizer) -> None:
+        super().__init__(settings, network)
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def learn(cls, examples: Sequence[Example], settings: Settings) -> Self:
+        """Learn the vocabulary from the training part."""
+        tokenizer = train_tokenizer((example.text for example in examples), settings)
+        values = {**settings.model, "size": len(tokenizer)}
+        network = new_network(settings, configure(settings.kind, settings.preset, **values))
+        return cls(settings, network, tokenizer)
+
+    @classmethod
+    def restore(cls, folder: Path, settings: Settings, config: Mapping[str, Any]) -> Self:
+        """Read tokenizer and settings."""
+        tokenizer = read_tokenizer(folder, "source.json", config["model"]["size"])
+        return cls(settings, network_of(config), tokenizer)
+
+    def save_text(self, folder: Path) -> dict[str, Any]:
+        """Write the tokenizer."""
+        self.tokenizer.save(folder / "source.json")
+        return {"model": self.network.settings.model_dump()}
+
+    def prepare(self, examples: Sequence[Example], *, training: bool) -> Prepared:
+        """Each line from BOS to EOS; a long one goes on in the next row."""
+        limit = self.settings.text.max_tokens
+
+        def rows() -> Iterator[list[int]]:
+            for some in chunks_of(examples):
+                for encoding in self.tokenizer.encode_batch([example.text for example in some]):
+                    ids = [BOS, *encoding.ids, EOS]
+                    # One token is in both parts: the end of one, the given beginning of the next.
+                    yield from (ids[at : at + limit + 1] for at in range(0, len(ids) - 1, limit))
+
+        texts = Ragged(rows())
+        return Prepared(texts.lengths, lambda indices: text_batch(texts, indices), {})
+
+    def loss(self, network: nn.Module, batch: Batch) -> Loss:
+        """Label-smoothed cross entropy over every token but the first."""
+        smoothing = self.settings.training.label_smoothing
+        logits = network(batch.source[:, :-1], batch.source_lengths - 1).logits
+        value = smoothed_cross_entropy(logits, batch.source[:, 1:], smoothing=smoothing)
+        return Loss(value, int(batch.target_lengths.sum()))
+
+    def validator(self, examples: Sequence[Example]) -> Callable[[nn.Module], dict[str, float]]:
+        """Loss and perplexity, a token."""
+        batches = list(self.prepare(examples, training=False).once())
+
+        def validate(network: nn.Module) -> dict[str, float]:
+            sums = np.concatenate([self._surprise(network, batch) for batch in batches]).sum(0)
+            loss = float(sums[0] / sums[1])
+            return {"loss": loss, "perplexity": float(np.exp(loss))}
+
+        return validate
+
+    @torch.no_grad()
+    def _surprise(self, network: nn.Module, batch: Batch) -> NDArray[np.float64]:
+        """Of each row, `(rows, 2)`: nats and how many tokens they are for."""
+        batch = batch.to(device_of(network))
+        logits = network(batch.source[:, :-1], batch.source_lengths - 1).logits
+        wanted = batch.source[:, 1:]
+        each: Tensor = -logits.float().log_softmax(-1).gather(-1, wanted[..., None])[..., 0]
+        nats = (each * (wanted != 0)).sum(1).double().cpu().numpy()
+        return np.stack([nats, batch.target_lengths.numpy().astype(float)], axis=1)
+
+    def evaluate(
+        self,
+        examples: Sequence[Example],
+        *,
+        train: Sequence[Example] | None = None,
+        settings: DecodingSettings | None = None,
+        note: str = "",
+    ) -> Evaluation:
+        """Perplexity a token, beside how often each token occurs in the training part."""
+        batches = list(self.prepare(examples, training=False).once())
+        model = np.concatenate([self._surprise(self.network, batch) for batch in batches])
+        baselines = {}
+        if train is not None:
+            baselines["word frequencies"] = (self._unigram(train, batches),)
+        return Evaluation(len(examples), (_perplexity(model),), baselines, note=note)
+
+    def _unigram(self, train: Sequence[Example], batches: Sequence[Batch]) -> Score:
+        counts: Counter[int] = Counter()
+        for encoding in self.tokenizer.encode_batch([example.text for example in train]):
+            counts.update([*encoding.ids, EOS])
+        size = len(self.tokenizer)
+        seen = np.array([counts[index] + 1 for index in range(size)], dtype=float)
+        nats = -np.log(seen / seen.sum())
+        nats[0] = 0.0  # padding
+        rows = [nats[batch.source[:, 1:].numpy()].sum(1) for batch in batches]
+        tokens = [batch.target_lengths.numpy() for batch in batches]
+        return _perplexity(np.stack([np.concatenate(rows), np.concatenate(tokens)], axis=1))
+
+    def generate(
+        self, prompts: str | Sequence[str] = "", *, settings: DecodingSettings | None = None
+    ) -> list[Continuation]:
+        """Go on with some beginnings; an empty one is a beginning, too."""
+        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        begun = [encoding.ids for encoding in self.tokenizer.encode_batch(prompts)]
+        found = generate(self.network, begun, settings or self.settings.decoding)
+        return [
+            best_of(self._continuation(prompt, ids, hypothesis) for hypothesis in hypotheses)
+            for prompt, ids, hypotheses in zip(prompts, begun, found, strict=True)
+        ]
+
+    def _continuation(self, prompt: str, begun: list[int], found: Hypothesis) -> Continuation:
+        names = self.tokenizer.vocabulary
+        whole = self.tokenizer.decode([*begun, *found.ids])
+        return Continuation(
+            prompt=prompt,
+            text=whole.removeprefix(self.tokenizer.decode(begun)),
+            score=found.score,
+            tokens=tuple(names[index] for index in found.ids),
+            view=lambda: self._view(whole),
+        )
+
+    def look(self, text: str, target: str | None = None) -> AttentionRecord:
+        """What each token of `text` (and of `target` after it) attends to."""
+        return self._view(text if target is None else f"{text} {target}")[1]
+
+    @torch.no_grad()
+    def _view(self, text: str) -> tuple[Maps, AttentionRecord]:
+        encoding = self.tokenizer.encode(text)
+        ids, lengths = padded([[BOS, *encoding.ids]], device_of(self.network))
+        maps = self.network(ids, lengths).maps
+        tokens = {"text": read_tokens(encoding, begin=True, end=False)}
+        return maps, record_of(maps, tokens, title=text)
+
+
+def _perplexity(rows: NDArray[np.float64]) -> Score:
+    """The perplexity of `(rows, nats and tokens)`."""
+    total = rows.sum(0)
+    interval = bootstrap(rows, lambda sums: np.exp(sums[:, 0] / sums[:, 1]))
+    return Score("perplexity", float(np.exp(total[0] / total[1])), interval)

@@ -1,0 +1,1 @@
+"""The fused pass for NVIDIA GPUs, in Triton."""

@@ -1,0 +1,94 @@
+"""One query a row against a few keys each, wherever these stand: what a step of decoding asks.
+
+A step is all overhead to a kernel made for matrices, and the keys of a beam are those of its ancestors,
+which the rows of this step share in every way. So keys and values stay where they were written, a table says
+where, and nothing is gathered. Float32 on a processor, without gradients.
+"""
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg, var-annotated"
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from regard.attention.kernels.fused.rowwise import NOTHING, exp2, floor_at_lowest
+from regard.compiled.call import call
+from regard.compiled.jit import compiled, contiguous, larger, wide_vectors
+
+__all__ = ["attend_to_few"]
+
+Singles = npt.NDArray[np.float32]
+
+
+def attend_to_few(
+    query: Singles,
+    key: Singles,
+    value: Singles,
+    origin: npt.NDArray[np.int64],
+    allowed: npt.NDArray[np.bool_] | None,
+    *,
+    scale: float,
+) -> tuple[Singles, Singles]:
+    """`softmax(scale * q . k) @ v` of each row and head.
+
+    Args:
+        query: `(rows, heads, features)`.
+        key: `(stored, key_heads, keys, features)`, each vector without gaps.
+        value: likewise.
+        origin: `(rows, keys)`, which of `stored` holds the key of a row at a place.
+        allowed: `(stored, keys)`, `False` where nobody may look.
+        scale: of the dot products.
+
+    Returns:
+        Output `(rows, heads, features)` and weights `(rows, heads, keys)`; a row that may look nowhere
+        has zeros.
+    """
+    (rows, heads, _), keys = query.shape, key.shape[2]
+    output = np.empty((rows, heads, value.shape[3]), np.float32)
+    weights = np.empty((rows, heads, keys), np.float32)
+    everywhere = np.empty((0, 0), np.bool_)
+    call(
+        _attend, query, key, value, origin, everywhere if allowed is None else allowed,
+        scale / math.log(2), output, weights,
+    )  # fmt: skip
+    return output, weights
+
+
+@compiled
+def _attend(query, key, value, origin, allowed, scale, output, weights):
+    """Scores are in bits, as in `rows`."""
+    wide_vectors()
+    heads, keys = query.shape[1], key.shape[2]
+    group = heads // key.shape[1]
+    masked = allowed.size > 0
+    factor = np.float32(scale)
+    for r in range(query.shape[0]):
+        for h in range(heads):
+            q, p = contiguous(query[r, h]), contiguous(weights[r, h])
+            o, g = contiguous(output[r, h]), h // group
+            most = NOTHING
+            for j in range(keys):
+                score = NOTHING
+                if not masked or allowed[origin[r, j], j]:
+                    k = contiguous(key[origin[r, j], g, j])
+                    dot = np.float32(0)
+                    for d in range(q.size):
+                        dot += q[d] * k[d]
+                    score = dot * factor
+                p[j] = score
+                most = larger(most, score)
+            total = np.float32(0)
+            for j in range(keys):
+                p[j] = exp2(floor_at_lowest(p[j] - most)) if p[j] != NOTHING else np.float32(0)
+                total += p[j]
+            for d in range(o.size):
+                o[d] = np.float32(0)
+            if total != 0:
+                for j in range(keys):
+                    p[j] /= total
+                    if not masked or allowed[origin[r, j], j]:
+                        v, w = contiguous(value[origin[r, j], g, j]), p[j]
+                        for d in range(o.size):
+                            o[d] += w * v[d]

@@ -1,0 +1,1 @@
+"""Output and statistics of attention in one pass over tiles."""

@@ -1,0 +1,237 @@
+"""From a problem to the kernel and back: what fits, in which pieces, and how pieces are joined."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Any
+
+import array_api_compat as compat
+import numpy as np
+
+from regard.attention.arrays import concrete, same_heads, split_rows, stop_gradient
+from regard.attention.kernels import Statistic, spoil
+from regard.attention.kernels.fused import cpu, workspace
+from regard.attention.kernels.fused.workspace import cut
+from regard.attention.layout import Grid
+from regard.attention.normalizers import Softmax
+from regard.attention.pooling import block_lengths, block_size
+from regard.attention.problem import Problem
+from regard.attention.scores import AdditiveScore, DotScore
+from regard.shapes import Array
+
+__all__ = ["fits", "modest", "one_pass", "without_values"]
+
+MOST_TOP = 64
+"""A longer list of largest weights is kept better by sorting whole rows."""
+
+NARROWEST = 8
+"""Keys of a pooled block below which the tile-by-tile way is the better one."""
+
+LARGE = 32.0
+"""Scores beyond this lose more than 2e-6 in float32."""
+
+PIECE_BYTES = 2**24
+"""What a mask or bias that is made for some rows at a time may take."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of the matrix, with what is forbidden and added there."""
+
+    rows: slice
+    low: Array
+    high: Array
+    allowed: Array | None
+    bias: Array | None
+
+
+def fits(problem: Problem, statistics: tuple[Statistic, ...] = ()) -> bool:
+    """Whether a kernel can answer: softmax, a score and a type it has, a processor or an NVIDIA GPU."""
+    grid, arrays = problem.grid, (problem.query, problem.key, problem.value)
+    return (
+        isinstance(problem.normalizer, Softmax)
+        and isinstance(problem.score, DotScore | AdditiveScore)
+        and (problem.poison is None or not concrete(problem.query))
+        and len({a.dtype for a in arrays}) == 1
+        and _computable(problem, statistics)
+        and min(grid.batch, grid.heads, grid.queries, grid.keys, problem.query.shape[-1]) > 0
+        and all(_known(which, grid.keys) for which in statistics)
+        and not _learns(problem.bias)
+    )
+
+
+def modest(problem: Problem) -> bool:
+    """Whether scores are small enough for float32 to give statistics within 2e-6."""
+    if not isinstance(problem.score, DotScore):
+        return True
+    xp = problem.grid.xp
+    query, key = (
+        float(xp.max(xp.sum(xp.astype(x, xp.float32) ** 2, axis=-1)))
+        for x in (problem.query, problem.key)
+    )
+    return abs(_scale(problem)) * math.sqrt(query * key) <= LARGE
+
+
+def without_values(problem: Problem) -> Problem:
+    """The same matrix, multiplied with nothing."""
+    return replace(problem, value=problem.value[..., :0])
+
+
+def one_pass(
+    problem: Problem, statistics: tuple[Statistic, ...], *, dropout: float = 0.0, seed: int = 0
+) -> tuple[Array, Mapping[Statistic, Any]]:
+    """Output and statistics of a problem that `fits`."""
+    grid = problem.grid
+    asked = _ask(statistics, grid)
+    query, key, value = _even(problem)
+    vector = getattr(problem.score, "vector", None)
+    if vector is not None:
+        vector = grid.xp.astype(vector, grid.xp.float32, copy=False)
+    run = _run_torch if compat.is_torch_array(query) else _run_numpy
+    parts, cuts = [], [np.zeros(1, np.int64)]
+    for piece in _pieces(problem):
+        at = piece.rows.start
+        settings = cpu.Settings(_scale(problem), dropout, seed, at)
+        arrays = (query[:, :, piece.rows], key, value, piece.low, piece.high)
+        parts.append(run((*arrays, vector, piece.allowed, piece.bias), settings, asked))
+        cuts.append(at + cut(at, piece.rows.stop, asked.query_block, workspace.BAND)[1:])
+    results = parts[0] if len(parts) == 1 else _join(grid.xp, parts)
+    edges = np.concatenate(cuts), cut(0, grid.keys, asked.key_block, workspace.CHUNK)
+    return results.output, {which: _answer(which, results, grid, edges) for which in statistics}
+
+
+def _run_torch(arrays: tuple[Any, ...], settings: cpu.Settings, asked: cpu.Asked) -> cpu.Results:
+    from regard.attention.kernels.fused import torch_ops
+
+    return cpu.Results(*torch_ops.attend(*arrays, *settings, *asked))
+
+
+def _run_numpy(arrays: tuple[Any, ...], settings: cpu.Settings, asked: cpu.Asked) -> cpu.Results:
+    words = [a if a.strides[-1] == a.itemsize else np.ascontiguousarray(a) for a in arrays[:3]]
+    vector = None if arrays[5] is None else np.ascontiguousarray(arrays[5])
+    query, key, value = (w.view(np.uint16) for w in words)
+    low, high, _, allowed, bias = arrays[3:]
+    given = cpu.Arrays(query, key, value, low, high, vector, allowed, bias)
+    results = cpu.attend(given, settings, asked, wide=True)
+    return results._replace(output=results.output.view(np.float32))
+
+
+def _computable(problem: Problem, statistics: tuple[Statistic, ...]) -> bool:
+    """float32, or in torch bfloat16, on a processor; what `gpu` says on a GPU."""
+    query = problem.query
+    if not compat.is_torch_array(query):
+        return bool(compat.is_numpy_array(query) and query.dtype == np.float32)
+    if query.device.type == "cuda" and find_spec("triton"):
+        from regard.attention.kernels.cuda import launch
+
+        return launch.fits(problem, statistics)
+    return query.device.type == "cpu" and str(query.dtype) in ("torch.float32", "torch.bfloat16")
+
+
+def _known(which: Statistic, keys: int) -> bool:
+    """Whether the kernel has this statistic, at these numbers."""
+    name, *numbers = which
+    if name == "topk":
+        return numbers[0] <= MOST_TOP
+    if name == "pool":
+        return block_size(keys, numbers[1]) >= NARROWEST or keys < workspace.CHUNK
+    return name in ("entropy", "received")
+
+
+def _learns(bias: Any) -> bool:
+    """Whether a gradient is wanted of the bias, which the kernel does not have."""
+    parts = () if bias is None else vars(bias).values()
+    return any(getattr(part, "requires_grad", False) for part in parts)
+
+
+def _scale(problem: Problem) -> float:
+    score = problem.score
+    return score.factor(problem.query.shape[-1]) if isinstance(score, DotScore) else 1.0
+
+
+def _even(problem: Problem) -> tuple[Array, Array, Array]:
+    """Query, key and value with one batch; key and value with the same heads."""
+    batch, xp = problem.grid.batch, problem.grid.xp
+    key, value = same_heads(problem.key, problem.value, problem.grid.heads)
+    query, key, value = (
+        xp.broadcast_to(x, (batch, *x.shape[1:])) for x in (problem.query, key, value)
+    )
+    return query, key, value
+
+
+def _ask(statistics: tuple[Statistic, ...], grid: Grid) -> cpu.Asked:
+    """The kernel keeps one list for top-k and one grid for pooling."""
+    pool = next((numbers for name, *numbers in statistics if name == "pool"), None)
+    tops = [min(numbers[0], grid.keys) for name, *numbers in statistics if name == "topk"]
+    return cpu.Asked(
+        entropy=("entropy",) in statistics,
+        top=max(tops, default=0),
+        query_block=block_size(grid.queries, pool[0]) if pool else 0,
+        key_block=block_size(grid.keys, pool[1]) if pool else 0,
+        received=("received",) in statistics,
+    )
+
+
+def _pieces(problem: Problem) -> Iterator[Piece]:
+    """All rows at once where integers say what may be seen, else as many as a tile of mask allows."""
+    grid, xp, mask = problem.grid, problem.grid.xp, problem.mask
+    ranges = None if mask is None else mask.intervals(grid)
+    by_tile = mask if ranges is None else None
+    if ranges is None:
+        none = xp.zeros((1, 1, 1), dtype=xp.int64, device=grid.device)
+        ranges = (none, none + grid.keys)
+    low, high = (
+        xp.astype(xp.broadcast_to(end, (*end.shape[:2], grid.queries)), xp.int64) for end in ranges
+    )
+    made = problem.bias is not None or by_tile is not None
+    row_bytes = 4 * grid.batch * grid.heads * grid.keys if made else 0
+    everything = slice(0, grid.keys)
+    for rows in split_rows(grid.queries, row_bytes, PIECE_BYTES):
+        bias = None
+        if problem.bias is not None:
+            bias = xp.astype(problem.bias.tile(grid, rows, everything), xp.float32)
+        allowed = None if by_tile is None else by_tile.tile(grid, rows, everything)
+        yield Piece(rows, low[:, :, rows], high[:, :, rows], allowed, bias)
+
+
+def _join(xp: Any, parts: list[cpu.Results]) -> cpu.Results:
+    """The results of all pieces: one below the other, received mass added up."""
+    *by_row, received = zip(*parts, strict=True)
+    joined = [xp.concat(rows, axis=2) for rows in by_row]
+    return cpu.Results(*joined, sum(received))  # type: ignore[call-arg]
+
+
+def _answer(which: Statistic, results: cpu.Results, grid: Grid, edges: tuple[Any, Any]) -> Any:
+    """What the map computes for this statistic; of these the entropy has a gradient."""
+    name, *numbers = which
+    if name == "topk":
+        k = min(numbers[0], grid.keys)
+        return stop_gradient(results.top_weights[..., :k]), results.top_places[..., :k]
+    if name == "entropy":
+        return results.entropy
+    bad = grid.xp.isnan(results.lse)  # rows whose every weight is NaN
+    if name == "received":
+        return stop_gradient(spoil(which, results.received, bad))
+    mean, most = spoil(which, _pool(numbers, results, grid, edges), bad)
+    return stop_gradient(mean), stop_gradient(most)
+
+
+def _pool(
+    numbers: Sequence[int], results: cpu.Results, grid: Grid, edges: tuple[Any, Any]
+) -> tuple[Array, Array]:
+    """Mean and maximum of the blocks, from sums and maxima of their parts."""
+    xp, lengths = grid.xp, (grid.queries, grid.keys)
+    sums, maxima, sizes = results.block_sum, results.block_max, []
+    for axis, length, blocks, cuts in zip((2, 3), lengths, numbers, edges, strict=True):
+        block = block_size(length, blocks)
+        sizes.append(block_lengths(length, block))
+        firsts = [*np.searchsorted(cuts, np.arange(0, length, block)), len(cuts) - 1]
+        if len(firsts) != len(cuts):  # some block is in several parts
+            spans = [(*(slice(None),) * axis, slice(a, b)) for a, b in itertools.pairwise(firsts)]
+            sums = xp.stack([xp.sum(sums[span], axis=axis) for span in spans], axis=axis)
+            maxima = xp.stack([xp.max(maxima[span], axis=axis) for span in spans], axis=axis)
+    return sums / grid.asarray(np.outer(*sizes).astype(np.float32)), maxima

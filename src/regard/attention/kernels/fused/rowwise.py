@@ -1,0 +1,223 @@
+"""What happens to one row of a tile: the elementwise work between two matrix products.
+
+Scores are in bits (scaled by log2 e), so that `2**x` takes the place of `exp`. Every loop runs over contiguous
+float32 with nothing that LLVM cannot vectorise; the numbers in docs/kernel.md say what that is worth.
+"""
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg, var-annotated"
+
+from __future__ import annotations
+
+import numpy as np
+
+from regard.compiled.jit import (
+    bits_as_float,
+    contiguous,
+    float_as_bits,
+    inlined,
+    larger,
+    round_to_even,
+    wide_vectors,
+)
+from regard.compiled.simd import (
+    GROUP,
+    LANES,
+    WINDOW,
+    above,
+    count_trailing_zeros,
+    maxima_of,
+    raise_lanes,
+    ranked,
+    shift_in,
+    sums_of,
+)
+
+STRIP = 8
+"""Rows of a tile that are worked on together: as many as a level-1 cache holds."""
+
+NOTHING = np.float32(-np.inf)
+LOWEST = np.float32(-127)
+ONE = np.float32(1)
+
+# 2**f = 1 + f (C1 + f (C2 + ...)) on [-1/2, 1/2], least squares at Chebyshev nodes: relative error 2e-9.
+C1, C2, C3 = np.float32(0.693147206), np.float32(0.240226485), np.float32(0.0555032904)
+C4, C5, C6 = np.float32(0.00961837325), np.float32(0.00133998483), np.float32(0.000153707048)
+
+
+@inlined
+def floor_at_lowest(x):
+    """`max(x, -127)`, which keeps a NaN."""
+    return x if not (x < LOWEST) else LOWEST
+
+
+@inlined
+def exp2(x):
+    """`2**x` for x in [-127, 127]; exactly 0 at -127, exactly 1 at 0.
+
+    The whole part goes into the exponent's bits and the rest through a polynomial.
+    """
+    whole = round_to_even(x)
+    f = x - whole
+    p = ONE + f * (C1 + f * (C2 + f * (C3 + f * (C4 + f * (C5 + f * C6)))))
+    return bits_as_float(float_as_bits(p) + (np.int32(whole) << np.int32(23)))
+
+
+@inlined
+def load(source, first, count, out):
+    """Copies `count` rows of float32 or bfloat16, both seen as 16-bit words, to float32.
+
+    A bfloat16 is the upper half of a float32.
+    """
+    words = out.view(np.uint16)
+    width = words.shape[1]
+    for i in range(count):
+        row = contiguous(source[first + i])
+        if row.size == width:
+            for d in range(width):
+                words[i, d] = row[d]
+        else:
+            for d in range(row.size):
+                words[i, 2 * d] = 0
+                words[i, 2 * d + 1] = row[d]
+
+
+@inlined
+def store(rows, i, factor, out):
+    """Writes `factor * rows[i]` to `out`, a row of float32 or bfloat16 seen as 16-bit words."""
+    target = contiguous(out)
+    scaled = rows[i]
+    for d in range(scaled.size):
+        scaled[d] *= factor
+    words = scaled.view(np.uint16)
+    if target.size == words.size:
+        for d in range(words.size):
+            target[d] = words[d]
+        return
+    bits = scaled.view(np.uint32)
+    for d in range(scaled.size):
+        if scaled[d] != scaled[d]:
+            target[d] = 0x7FC0
+        else:  # to the nearest, ties to even
+            nearest = bits[d] + np.uint32(0x7FFF) + ((bits[d] >> np.uint32(16)) & np.uint32(1))
+            target[d] = nearest >> np.uint32(16)
+
+
+@inlined
+def forbid(scores, low, high, width):
+    """Sets everything of a row of `width` scores outside of `[low, high)` to -inf."""
+    for j in range(min(max(low, 0), width)):
+        scores[j] = NOTHING
+    for j in range(max(min(high, width), 0), scores.size):
+        scores[j] = NOTHING
+
+
+@inlined
+def maxima_of_chunks(scores, edges, parts, out):
+    """The largest score of each chunk into `out`; returns the row's. `edges` count from `edges[0]`."""
+    most = NOTHING
+    for c in range(0, out.size, GROUP):
+        most = larger(most, maxima_of(scores, edges, c, min(GROUP, out.size - c), parts, out))
+    return most
+
+
+@inlined
+def sums_of_chunks(weights, edges, parts, out):
+    """The sum of each chunk into `out`; returns the row's."""
+    total = 0.0
+    for c in range(0, out.size, GROUP):
+        total += sums_of(weights, edges, c, min(GROUP, out.size - c), parts, out)
+    return total
+
+
+@inlined
+def any_nan(scores, width):
+    """Whether one of a row is no number."""
+    found = False
+    for j in range(width):
+        found |= scores[j] != scores[j]
+    return found
+
+
+@inlined
+def exponentials(scores, width, reference):
+    """Replaces scores by `2**(score - reference)`; returns the sum of each times its logarithm.
+
+    What stands beyond `width` is -inf up to a multiple of `WINDOW`, and becomes 0.
+    """
+    wide_vectors()
+    moment = np.float32(0)
+    for j in range((width + WINDOW - 1) // WINDOW * WINDOW):
+        x = floor_at_lowest(scores[j] - reference)
+        e = exp2(x)
+        scores[j] = e
+        moment += e * x
+    return moment
+
+
+@inlined
+def reached_by(scores, width, count, lanes):
+    """A score that at least `count` of a row reach, and few more: a bound for an empty list.
+
+    The `count`th largest of the maxima of 16 lanes: as many scores reach it, and rarely two of the
+    largest share a lane.
+    """
+    if count > LANES:
+        return NOTHING
+    lanes[:] = NOTHING
+    for start in range(0, width, WINDOW):
+        raise_lanes(lanes, scores, start)
+    return ranked(lanes, count)
+
+
+@inlined
+def just_below(x):
+    """The next float below, that of -inf being itself."""
+    return np.nextafter(x, NOTHING)
+
+
+@inlined
+def lowest_bits(count):
+    """A word whose `count` lowest bits are set, or all 64."""
+    every = ~np.uint64(0)
+    return every if count >= WINDOW else ~(every << np.uint64(count))
+
+
+@inlined
+def keep_largest(scores, first, last, bound, places_from, values, places):
+    """Enters the scores `[first, last)` above `bound` into a row's list of largest.
+
+    The list is in descending order; equal scores stay in the order of their places. What enters
+    does so without a branch, which the processor would guess wrong.
+    """
+    for start in range(first, last, WINDOW):
+        found = above(scores, start, bound) & lowest_bits(last - start)
+        while found != 0:
+            j = start + count_trailing_zeros(found)
+            found &= found - np.uint64(1)
+            enter(values, places, scores[j], np.int32(places_from + j))
+
+
+@inlined
+def enter(values, places, score, place):
+    """Enters one score into a list."""
+    for start in range(values.size - LANES, 0, -LANES):
+        shift_in(values, places, start, values[start - 1], places[start - 1], score, place)
+    shift_in(values, places, 0, np.float32(np.inf), np.int32(0), score, place)
+
+
+@inlined
+def mix(x):
+    """The hash of `regard.attention.random`, on one word; Numba would widen products to 64 bits."""
+    x = np.uint32(x ^ (x >> np.uint32(16)))
+    x = np.uint32(x * np.uint32(0x7FEB352D))
+    x = np.uint32(x ^ (x >> np.uint32(15)))
+    x = np.uint32(x * np.uint32(0x846CA68B))
+    return np.uint32(x ^ (x >> np.uint32(16)))
+
+
+@inlined
+def drop(weights, count, row_key, column_keys, threshold):
+    """Dropout: zeroes the weights whose hash is below `threshold`."""
+    wide_vectors()
+    for j in range(count):
+        kept = mix(np.uint32(row_key ^ column_keys[j])) >= threshold
+        weights[j] = weights[j] if kept else np.float32(0)

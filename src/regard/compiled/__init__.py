@@ -1,0 +1,1 @@
+"""Compiled numerical code: numbers in, numbers out; knows no attention, text or model."""

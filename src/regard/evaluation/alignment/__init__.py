@@ -1,0 +1,1 @@
+"""Word alignment: links, their error rate, and links from cross-attention."""

@@ -1,0 +1,1 @@
+"""How far attention explains a model's answers."""

@@ -1,0 +1,99 @@
+"""What anybody gets without attention: the figures every model has to stand beside.
+
+All of them see the same training part and the same test part as the model.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regard.data import Corpus, Example
+from regard.errors import InputError
+from regard.evaluation.metrics.generation import RougeScorer
+
+__all__ = [
+    "copy_source",
+    "first_sentences",
+    "majority",
+    "oracle_sentence",
+    "tfidf_logistic",
+    "tfidf_logistic_sets",
+]
+
+
+def tfidf_logistic(
+    texts: Sequence[str], labels: Sequence[str], test: Sequence[str]
+) -> tuple[list[str], NDArray[np.float64], list[str]]:
+    """TF-IDF of words with logistic regression, both as scikit-learn sets them by default.
+
+    Returns:
+        Predicted labels of `test`, probabilities `(test, classes)`, and the names of the classes.
+
+    Raises:
+        InputError: no text holds a word of two letters or more, which is what TF-IDF counts.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=1000))
+    words = model[0].build_analyzer()
+    if not any(map(words, texts)):
+        raise InputError("TF-IDF counts words of two letters or more, and the texts hold none")
+    model.fit(list(texts), list(labels))
+    probabilities = np.asarray(model.predict_proba(list(test)))
+    names = [str(name) for name in model.classes_]
+    return [names[best] for best in probabilities.argmax(axis=1)], probabilities, names
+
+
+def tfidf_logistic_sets(
+    texts: Sequence[str], labels: Sequence[Collection[str]], test: Sequence[str]
+) -> list[frozenset[str]]:
+    """The same for any number of labels per text: for each label a regression of its own."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import MultiLabelBinarizer
+
+    names = MultiLabelBinarizer()
+    model = make_pipeline(TfidfVectorizer(), OneVsRestClassifier(LogisticRegression(max_iter=1000)))
+    model.fit(list(texts), names.fit_transform(labels))
+    predicted = names.inverse_transform(model.predict(list(test)))
+    return [frozenset(map(str, chosen)) for chosen in predicted]
+
+
+def majority(labels: Sequence[str], count: int) -> list[str]:
+    """Predict the most frequent label `count` times; of equals, the first by name."""
+    counts = Counter(labels)
+    return [min(counts, key=lambda label: (-counts[label], label))] * count
+
+
+def copy_source(corpus: Corpus) -> list[str]:
+    """Give back the source untranslated; what names and numbers alone are worth."""
+    return [example.text for example in corpus]
+
+
+def first_sentences(corpus: Corpus, *, count: int = 1) -> list[str]:
+    """Summarise by the first sentences ("lead"); strong where texts begin with what matters."""
+    return [" ".join(example.sentences[:count]) for example in corpus]
+
+
+def oracle_sentence(corpus: Corpus) -> list[str]:
+    """Pick the sentence with the best ROUGE-1: the most an extract of one sentence can reach.
+
+    It looks at the references, so it is a ceiling and no system.
+    """
+    scorer = RougeScorer(kinds=["rouge1"])
+
+    def best(example: Example) -> str:
+        return max(
+            example.sentences,
+            key=lambda sentence: max(scorer(text, sentence) for text in example.references),
+        )
+
+    return [best(example) for example in corpus]

@@ -1,0 +1,1 @@
+"""Records of attention as plain NumPy data."""

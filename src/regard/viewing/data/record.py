@@ -1,0 +1,332 @@
+"""One record of attention: everything a view needs, as plain data.
+
+A model, an `AttentionMap` or somebody else's library makes a record once; terminal, picture, page
+and notebook all show the same record, and it travels as one file.
+
+>>> record = AttentionRecord.of(weights, "the cat sat".split())
+>>> record.show()
+>>> record.save("cat.html")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from regard.errors import InputError, ShapeError, nearest
+from regard.viewing.data.summary import (
+    FloatArray,
+    Heads,
+    IntArray,
+    Summary,
+    entropy,
+    merge,
+    over_heads,
+    pool,
+    top,
+)
+from regard.viewing.data.tokens import Tokens
+
+__all__ = ["AttentionRecord", "Kind", "Track"]
+
+Kind: TypeAlias = Literal["self", "cross", "pooling"]
+_TOLERANCE = 1e-3  # weights saved from half precision may pass 1 by this much
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """The maps of one attention layer: one per head, over the same tokens.
+
+    Attributes:
+        name: what to call it, e.g. `"cross"` or `"encoder"`.
+        kind: `"self"`, `"cross"` or `"pooling"` (one query that reads a whole text).
+        queries: names the tokens of the record that ask; rows.
+        keys: names the tokens that are asked; columns.
+        weights: `(heads, queries, keys)`, or a `Summary` where that is too large to hold.
+        layer: counted from 0.
+        direction: which keys a query could see: `"both"`, `"causal"`, `"window"`, ...
+    """
+
+    name: str
+    kind: Kind
+    queries: str
+    keys: str
+    weights: FloatArray | Summary
+    layer: int = 0
+    direction: str = "both"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.weights, Summary):
+            return
+        weights = np.asarray(self.weights, dtype=np.float32)
+        if weights.ndim == 2:
+            weights = weights[None]
+        if weights.ndim != 3:
+            raise ShapeError(
+                f"track {self.label!r} has weights of shape {weights.shape}; expected "
+                "(heads, queries, keys) or (queries, keys); pick one example of a batch"
+            )
+        low, high = (float(f(weights, initial=0.0)) for f in (np.min, np.max))
+        if not (low >= -_TOLERANCE and high <= 1 + _TOLERANCE):
+            raise InputError(
+                f"track {self.label!r} has weights from {low:.4g} to {high:.4g}; attention weights "
+                "lie between 0 and 1; pass them after the softmax, and look for NaN before it"
+            )
+        weights.setflags(write=False)
+        object.__setattr__(self, "weights", weights)
+
+    @property
+    def label(self) -> str:
+        """Name and layer for a person, who counts from 1."""
+        return f"{self.name} {self.layer + 1}"
+
+    @property
+    def heads(self) -> int:
+        """How many heads."""
+        weights = self.weights
+        return len(weights.mean) if isinstance(weights, Summary) else len(weights)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """`(queries, keys)`, whatever is held of them."""
+        weights = self.weights
+        if isinstance(weights, Summary):
+            return weights.entropy.shape[1], weights.received.shape[1]
+        return weights.shape[1], weights.shape[2]
+
+    def dense(self, heads: Heads = "mean") -> FloatArray:
+        """One `(queries, keys)` map: the mean or maximum over heads, or a single head from 0.
+
+        Raises:
+            InputError: for a summary, which does not hold every weight.
+        """
+        if isinstance(self.weights, Summary):
+            raise InputError(
+                f"track {self.label!r} is kept as a summary of {self.shape[0]} x {self.shape[1]} "
+                "weights, so not every weight is there; use entropy, received, topk or blocks"
+            )
+        return over_heads(self.weights, heads)
+
+    def blocks(
+        self, rows: int, columns: int, *, heads: Heads = "mean"
+    ) -> tuple[FloatArray, FloatArray]:
+        """A block map of at most `(rows, columns)`: the mean and the maximum of every block.
+
+        A summary answers at the resolution it holds or coarser, and its maximum of the mean over
+        heads is the mean of their maxima, which bounds it from above.
+        """
+        weights = self.weights
+        if isinstance(weights, Summary):
+            mean, peak = weights.coarser(rows, columns)
+            return over_heads(mean, heads), over_heads(peak, heads)
+        mean, peak = pool(over_heads(weights, heads)[None], rows, columns)
+        return mean[0], peak[0]
+
+    def summary(self, blocks: int = 512, *, k: int = 32) -> Summary:
+        """What is worth keeping of the maps when all of them is too much."""
+        if isinstance(self.weights, Summary):
+            return self.weights
+        return Summary.of(self.weights, blocks=blocks, k=k)
+
+    def entropy(self) -> FloatArray:
+        """`(heads, queries)` in nats: 0 looks at one key, `log(keys)` at all alike."""
+        weights = self.weights
+        return weights.entropy if isinstance(weights, Summary) else entropy(weights)
+
+    def received(self) -> FloatArray:
+        """`(heads, keys)`: the sum over queries of what each key was given."""
+        weights = self.weights
+        return weights.received if isinstance(weights, Summary) else weights.sum(axis=1)
+
+    def topk(self, k: int) -> tuple[FloatArray, IntArray]:
+        """The `k` largest weights of every row, descending, and their keys."""
+        weights = self.weights
+        if isinstance(weights, Summary):
+            return weights.top_values[..., :k], weights.top_keys[..., :k]
+        return top(weights, k)
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionRecord:
+    """What a model attended to, ready to be shown, saved and loaded.
+
+    Attributes:
+        tokens: the token axes by name, e.g. `{"source": ..., "target": ...}`.
+        tracks: the maps, in the order data flows through the model.
+        title: a heading.
+        reading: how cross-attention was read, e.g. "at the step where the target token enters".
+        notes: what was merged, hidden or pooled on the way here, one sentence each.
+        verdict: how far to trust the maps as an explanation, in words.
+    """
+
+    tokens: Mapping[str, Tokens]
+    tracks: tuple[Track, ...]
+    title: str = ""
+    reading: str = ""
+    notes: tuple[str, ...] = ()
+    verdict: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tokens", MappingProxyType(dict(self.tokens)))
+        object.__setattr__(self, "tracks", tuple(self.tracks))
+        if not self.tracks:
+            raise InputError("a record without maps; give at least one track")
+        for track in self.tracks:
+            if 0 in (track.heads, *track.shape):
+                raise InputError(
+                    f"track {track.label!r} is {track.heads} heads of {track.shape[0]} queries x "
+                    f"{track.shape[1]} keys; expected at least one of each: where nothing was read or "
+                    "nothing was written there is nothing to see"
+                )
+            for axis, length in zip((track.queries, track.keys), track.shape, strict=True):
+                if axis not in self.tokens:
+                    raise InputError(
+                        f"track {track.label!r} names the tokens {axis!r}; "
+                        f"{nearest(axis, self.tokens)}"
+                    )
+                if len(self.tokens[axis]) != length:
+                    raise ShapeError(
+                        f"track {track.label!r} is {track.shape[0]} queries x {track.shape[1]} "
+                        f"keys, but {axis!r} has {len(self.tokens[axis])} tokens; cut the padding "
+                        "off the weights, and count special tokens in both"
+                    )
+
+    @classmethod
+    def of(
+        cls,
+        weights: Any,
+        queries: Tokens | Sequence[str],
+        keys: Tokens | Sequence[str] | None = None,
+        *,
+        kind: Kind | None = None,
+        name: str | None = None,
+        title: str = "",
+        reading: str = "",
+        verdict: str = "",
+    ) -> AttentionRecord:
+        """A record of one map, `(queries, keys)` or `(heads, queries, keys)`.
+
+        Without `keys` the text attends to itself. One query over several keys is taken as pooling.
+        """
+        rows = queries if isinstance(queries, Tokens) else Tokens.of(queries)
+        if keys is None:
+            kind, tokens, axes = kind or "self", {"text": rows}, ("text", "text")
+        else:
+            columns = keys if isinstance(keys, Tokens) else Tokens.of(keys)
+            pooled = kind == "pooling" or (kind is None and len(rows) == 1 < len(columns))
+            kind = "pooling" if pooled else (kind or "cross")
+            axes = ("reader", "text") if pooled else ("target", "source")
+            tokens = dict(zip(axes, (rows, columns), strict=True))
+        track = Track(name or kind, kind, *axes, weights)
+        return cls(tokens, (track,), title, reading, verdict=verdict)
+
+    def queries(self, track: Track) -> Tokens:
+        """The tokens along the rows of a track."""
+        return self.tokens[track.queries]
+
+    def keys(self, track: Track) -> Tokens:
+        """The tokens along the columns of a track."""
+        return self.tokens[track.keys]
+
+    def select(
+        self, name: str | None = None, *, kind: Kind | None = None, layer: int | None = None
+    ) -> AttentionRecord:
+        """Only the tracks of this name, kind and layer; `layer=-1` is the last there is."""
+        found = [t for t in self.tracks if name in (None, t.name) and kind in (None, t.kind)]
+        if layer is not None and layer < 0:
+            layer += max((t.layer for t in found), default=0) + 1
+        found = [t for t in found if layer in (None, t.layer)]
+        if not found:
+            have = ", ".join(f"{t.name!r} ({t.kind}, layer {t.layer})" for t in self.tracks)
+            raise InputError(f"no track {name or kind or ''!r} at layer {layer}; there are: {have}")
+        used = {axis for t in found for axis in (t.queries, t.keys)}
+        tokens = {axis: side for axis, side in self.tokens.items() if axis in used}
+        return replace(self, tokens=tokens, tracks=tuple(found))
+
+    def words(self) -> AttentionRecord:
+        """Pieces merged to words: weights summed over the keys, averaged over the queries.
+
+        A row that summed to 1 still does.
+
+        Raises:
+            InputError: when a track is a summary, which cannot be merged exactly.
+        """
+        starts = {axis: side.word_starts() for axis, side in self.tokens.items()}
+        return self._reshaped(
+            {axis: side.words() for axis, side in self.tokens.items()},
+            lambda track, w: merge(w, starts[track.queries], starts[track.keys]),
+            "Pieces are merged to words: summed over keys, averaged over queries.",
+        )
+
+    def without_special(self) -> AttentionRecord:
+        """Special tokens hidden. What they received is left out, so rows may sum to less than 1.
+
+        An axis of special tokens only, such as the one reader of a pooled text, stays.
+        """
+        keep = {
+            axis: [i for i, mark in enumerate(side.special) if not mark or all(side.special)]
+            for axis, side in self.tokens.items()
+        }
+        return self._reshaped(
+            {axis: side.take(keep[axis]) for axis, side in self.tokens.items()},
+            lambda track, w: w[:, keep[track.queries]][:, :, keep[track.keys]],
+            "Special tokens are hidden: what they received is not shown, so rows may sum below 1.",
+        )
+
+    def _reshaped(
+        self,
+        tokens: dict[str, Tokens],
+        change: Callable[[Track, FloatArray], FloatArray],
+        note: str,
+    ) -> AttentionRecord:
+        """The same maps over other tokens; nothing to do is no change."""
+        if all(side == self.tokens[axis] for axis, side in tokens.items()):
+            return self
+        tracks = []
+        for track in self.tracks:
+            if isinstance(track.weights, Summary):
+                raise InputError(
+                    f"track {track.label!r} is kept as a summary, whose tokens cannot be changed "
+                    "exactly; change them before summarising"
+                )
+            tracks.append(replace(track, weights=change(track, track.weights)))
+        return replace(self, tokens=tokens, tracks=tuple(tracks), notes=(*self.notes, note))
+
+    def show(self, **options: Any) -> None:
+        """Print the record to the terminal, or display the interactive view in a notebook.
+
+        Options go to `regard.viewing.terminal.show`.
+        """
+        from regard.viewing import notebook, terminal
+
+        if not options and notebook.in_notebook():
+            notebook.display(self)
+        else:
+            terminal.show(self, **options)
+
+    def save(self, path: str | Path, **options: Any) -> Path:
+        """Write `.npz` (to load again), `.html` (interactive), `.png`, `.svg` or `.pdf`.
+
+        Options of pictures go to `regard.viewing.figure.draw.draw`.
+        """
+        from regard.viewing import save
+
+        return save.save(self, Path(path), options)
+
+    @classmethod
+    def load(cls, path: str | Path) -> AttentionRecord:
+        """Read what `save("x.npz")` wrote."""
+        from regard.viewing import save
+
+        return save.load(Path(path))
+
+    def _repr_html_(self) -> str:
+        """The interactive page inside a frame, which survives export of a notebook."""
+        from regard.viewing import page
+
+        return page.frame(self)

@@ -1,0 +1,1 @@
+"""Records and training histories as matplotlib figures."""

@@ -1,0 +1,142 @@
+"""A record as one file: an `.npz` of plain arrays with its names and texts as JSON.
+
+Nothing in it is pickled, and nothing pickled is read.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from regard.errors import DataError, InputError, SettingsError, nearest
+from regard.files import written_whole
+from regard.viewing.data.record import AttentionRecord, Track
+from regard.viewing.data.summary import Summary
+from regard.viewing.data.tokens import Tokens
+
+__all__ = ["load", "save"]
+
+T = TypeVar("T")
+FORMAT = 1
+_PICTURES = (".png", ".svg", ".pdf")
+_SUMMARY = tuple(field.name for field in fields(Summary))
+
+
+def save(record: AttentionRecord, path: Path, options: Mapping[str, Any]) -> Path:
+    """Write a record in the format its suffix names."""
+    suffix = path.suffix.lower()
+    known = (".npz", ".html", *_PICTURES)
+    if suffix not in known:
+        raise InputError(f"cannot save to {path.name!r}: {nearest(suffix, known)}")
+    if suffix in _PICTURES:
+        from regard.viewing.figure import draw
+
+        return draw.write(draw.draw(record, **options), path)
+    if options:
+        raise SettingsError(
+            f"{suffix} keeps everything and takes no options, got {', '.join(options)}; save a picture "
+            f"({', '.join(_PICTURES)}), or all of it"
+        )
+    with written_whole(path) as unfinished:
+        if suffix == ".html":
+            from regard.viewing import page
+
+            unfinished.write_text(page.html(record), encoding="utf-8")
+        else:
+            with open(unfinished, "wb") as file:
+                np.savez_compressed(file, **_pack(record))
+    return path
+
+
+def load(path: Path) -> AttentionRecord:
+    """Read a record saved as `.npz`."""
+    content = io.BytesIO(path.read_bytes())  # what goes wrong from here on is what the file holds
+    try:
+        with np.load(content, allow_pickle=False) as arrays:
+            about = json.loads(bytes(arrays["record"]))
+            if about["format"] > FORMAT:
+                raise DataError(
+                    f"a record of format {about['format']}, this version reads up to {FORMAT}",
+                    path=path,
+                    remedy="try a newer regard",
+                )
+            return _unpack(about, arrays)
+    except DataError:
+        raise
+    except Exception as error:  # zip, deflate, NumPy, JSON and the record fail each in its own way
+        raise DataError(
+            f"not a saved record ({error})",
+            path=path,
+            remedy="give a file that record.save('x.npz') wrote",
+        ) from error
+
+
+def _pack(record: AttentionRecord) -> dict[str, Any]:
+    """Arrays by name; everything that is not an array goes into one JSON text."""
+    arrays: dict[str, Any] = {}
+    for number, track in enumerate(record.tracks):
+        if isinstance(track.weights, Summary):
+            for name in _SUMMARY:
+                arrays[f"{number}.{name}"] = getattr(track.weights, name)
+        else:
+            arrays[f"{number}.weights"] = track.weights
+    about = {
+        "format": FORMAT,
+        "title": record.title,
+        "reading": record.reading,
+        "notes": record.notes,
+        "verdict": record.verdict,
+        "tokens": {name: vars(tokens) for name, tokens in record.tokens.items()},
+        "tracks": [
+            {k: v for k, v in vars(track).items() if k != "weights"} for track in record.tracks
+        ],
+    }
+    # Escapes keep even lone surrogates, which UTF-8 cannot hold.
+    arrays["record"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
+    return arrays
+
+
+def _unpack(about: dict[str, Any], arrays: Mapping[str, Any]) -> AttentionRecord:
+    tokens = {
+        name: Tokens(
+            _all(str, "pieces", side["pieces"]),
+            _one(str, "text", side["text"]),
+            tuple((_one(int, "offsets", a), _one(int, "offsets", b)) for a, b in side["offsets"]),
+            _all(bool, "special", side["special"]),
+        )
+        for name, side in about["tokens"].items()
+    }
+    tracks = []
+    for number, track in enumerate(about["tracks"]):
+        for name, value in track.items():
+            _one(int if name == "layer" else str, name, value)
+        if f"{number}.weights" in arrays:
+            weights = arrays[f"{number}.weights"]
+        else:
+            weights = Summary(*(arrays[f"{number}.{name}"] for name in _SUMMARY))
+        tracks.append(Track(**track, weights=weights))
+    return AttentionRecord(
+        tokens,
+        tuple(tracks),
+        _one(str, "title", about["title"]),
+        _one(str, "reading", about["reading"]),
+        _all(str, "notes", about["notes"]),
+        _one(str, "verdict", about["verdict"]),
+    )
+
+
+def _one(kind: type[T], name: str, value: object) -> T:
+    """A value of this very type (JSON has few); views would fail on another far from the file."""
+    if type(value) is not kind:
+        raise InputError(f"{name}: expected {kind.__name__}, got {value!r:.60}")
+    return value
+
+
+def _all(kind: type[T], name: str, values: object) -> tuple[T, ...]:
+    return tuple(_one(kind, name, value) for value in _one(list, name, values))

@@ -1,0 +1,368 @@
+"""From files to folders: what is refused, what is split off, what is left behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import regard
+from regard import __version__
+from regard.api import Classifier, evaluate
+from regard.api.config.settings import resolve
+from regard.api.examples import hold_out
+from regard.data import Example, Labelled, Reading, dates
+from regard.errors import DataError, InputError, ModelFolderError, SettingsError
+from regard.training import Interrupted, Progress, Watcher
+
+TINY = {"steps": 2, "batch_tokens": 256, "width": 16, "heads": 2, "feedforward": 16}
+CHARS = {**TINY, "tokenizer": "char", "joint": False, "decoding.max_length": 12}
+
+
+class Listener(Watcher):
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def told(self, message: str) -> None:
+        self.messages.append(message)
+
+
+def write_pairs(folder: Path, count: int = 30) -> list[Path]:
+    examples = dates.generate(count, seed=1)
+    paths = [folder / "train.src", folder / "train.tgt"]
+    paths[0].write_text("".join(example.text + "\n" for example in examples))
+    paths[1].write_text("".join(f"{example.target}\n" for example in examples))
+    return paths
+
+
+def train(files: list[Path], out: Path | None, **options: object) -> regard.api.Model:
+    settings = {**CHARS, **options.pop("settings", {})}
+    return regard.train(
+        "translation", train=files, out=out, preset="tiny", settings=settings, **options
+    )
+
+
+def test_a_folder_holds_everything_and_says_where_it_came_from(tmp_path: Path) -> None:
+    files, out = write_pairs(tmp_path), tmp_path / "run"
+    listener = Listener()
+    train(files, out, watcher=listener)
+    assert {file.name for file in out.iterdir()} == {
+        "README.md",
+        "config.json",
+        "history.jsonl",
+        "history.png",
+        "last",
+        "model.safetensors",
+        "source.json",
+        "target.json",
+    }
+    held_out, scores, place = listener.messages
+    assert "| this model " in scores
+    assert "| copy of the source " in scores
+    assert [held_out, place] == [
+        "held out 3 of 30 examples for validation",
+        f"the model is in {out}",
+    ]
+    card = (out / "README.md").read_text()
+    for expected in (
+        "copy of the source",
+        "train.src",
+        "seed 1",
+        "Limits",
+        "BLEU",
+        "| steps | 2 |",
+    ):
+        assert expected in card
+    config = json.loads((out / "config.json").read_text())
+    assert config["regard"] == __version__
+    assert config["data"]["train"] == [str(file) for file in files]
+    assert evaluate(out, files).examples == 30
+
+
+def test_a_folder_in_use_is_not_touched(tmp_path: Path) -> None:
+    files, out = write_pairs(tmp_path), tmp_path / "run"
+    train(files, out)
+    before = (out / "model.safetensors").read_bytes()
+    with pytest.raises(InputError, match="--resume goes on with it, --overwrite replaces it"):
+        train(files, out)
+    assert (out / "model.safetensors").read_bytes() == before
+    (out / "notes.txt").write_text("mine")
+    train(files, out, overwrite=True, settings={"seed": 5})
+    assert (out / "model.safetensors").read_bytes() != before
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_a_model_is_replaced_only_once_the_data_has_been_read(tmp_path: Path) -> None:
+    files, out = write_pairs(tmp_path), tmp_path / "run"
+    train(files, out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for wrong in ([tmp_path / "trian.src", files[1]], [files[0], tmp_path]):
+        with pytest.raises(DataError):
+            train(wrong, out, overwrite=True)
+    with pytest.raises(InputError, match="raise max_tokens"):
+        train(files, out, overwrite=True, settings={"max_tokens": 1})
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_other_peoples_folders_are_refused(tmp_path: Path) -> None:
+    files, out = write_pairs(tmp_path), tmp_path / "run"
+    out.mkdir()
+    (out / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match=r"other files \(thesis\.tex"):
+        train(files, out, overwrite=True)
+    readme = (
+        tmp_path / "project" / "README.md"
+    )  # a model has one, too; without config.json it is theirs
+    readme.parent.mkdir()
+    readme.write_text("years of work")
+    with pytest.raises(InputError, match=r"other files \(README\.md"):
+        train(files, readme.parent)
+    assert readme.read_text() == "years of work"
+    with pytest.raises(InputError, match="is a file"):
+        train(files, files[0])
+    with pytest.raises(ModelFolderError, match="no run to go on with"):
+        train(files, tmp_path / "new", resume=True)
+
+
+def test_going_on_needs_the_same_settings_and_data(tmp_path: Path) -> None:
+    files, out = write_pairs(tmp_path), tmp_path / "run"
+    first = train(files, out)
+    history = (out / "history.jsonl").read_text()
+    again = train(files, out, resume=True, settings={"minutes": 7})
+    assert (out / "history.jsonl").read_text() == history
+    for one, other in zip(first.network.parameters(), again.network.parameters(), strict=True):
+        assert one.equal(other)
+    with pytest.raises(SettingsError, match=r"begun with learning_rate=0\.001, this is .*=0\.5"):
+        train(files, out, resume=True, settings={"learning_rate": 0.5})
+    with pytest.raises(SettingsError, match="begun with width=16"):
+        train(files, out, resume=True, settings={"width": 32})
+    files[0].write_text(files[0].read_text().replace("1", "2"))
+    with pytest.raises(InputError, match="give the same data"):
+        train(files, out, resume=True)
+
+
+def test_going_on_needs_the_same_labels_and_validation_too(tmp_path: Path) -> None:
+    table, valid, out = tmp_path / "a.tsv", tmp_path / "b.tsv", tmp_path / "run"
+    rows = [f"film {n} was {mood}\t{mood}\n" for n in range(10) for mood in ("good", "poor")]
+    table.write_text("".join(rows))
+    valid.write_text("".join(rows[:8]))
+
+    def run(table: Path, valid: Path, *, resume: bool = True) -> None:
+        settings = {"steps": 2}
+        regard.train(
+            "classification",
+            train=table,
+            valid=valid,
+            out=out,
+            model="bigru",
+            preset="tiny",
+            settings=settings,
+            resume=resume,
+        )
+
+    run(table, valid, resume=False)
+    moved = tmp_path / "elsewhere" / "c.tsv"
+    moved.parent.mkdir()
+    moved.write_text(table.read_text())
+    run(moved, valid)  # the same data, wherever it lies
+    moved.write_text("".join(rows[:-2]) + "film 9 was good\tpoor\nfilm 9 was poor\tgood\n")
+    with pytest.raises(InputError, match=r"with 20 training and 8 validation .* not all the same"):
+        run(moved, valid)
+    valid.write_text("".join(rows[2:10]))
+    with pytest.raises(InputError, match="give the same data"):
+        run(table, valid)
+
+
+def test_the_state_of_another_run_is_told(tmp_path: Path) -> None:
+    files, out = write_pairs(tmp_path), tmp_path / "run"
+    train(files, out)
+    train(files, tmp_path / "wider", settings={"width": 32})
+    state = Path("last") / "run.safetensors"
+    (out / state).write_bytes((tmp_path / "wider" / state).read_bytes())
+    with pytest.raises(ModelFolderError, match=r"run\.safetensors: .* belongs to another model"):
+        train(files, out, resume=True)
+
+
+def test_going_on_with_a_finished_run_leaves_its_figures(tmp_path: Path) -> None:
+    """Its weights have settled on what was held out, which must not judge them then."""
+    rng, out = np.random.default_rng(0), tmp_path / "run"
+    moods = rng.choice(["good", "poor"], 100)
+    texts = [f"word{n} was {mood}" for n, mood in enumerate(rng.permutation(moods))]
+    rows = [Example(text, labels=(mood,)) for text, mood in zip(texts, moods, strict=True)]
+
+    def run(*, resume: bool) -> tuple[str, list[torch.Tensor]]:
+        settings = {"epochs": 1}
+        model = regard.train(
+            "classification", train=rows, out=out, preset="tiny", settings=settings, resume=resume
+        )
+        card = (out / "README.md").read_text()
+        return card, [tensor.clone() for tensor in model.network.state_dict().values()]
+
+    card, weights = run(resume=False)
+    again, same = run(resume=True)
+    assert [line for line in again.splitlines() if "this model" in line] == [
+        line for line in card.splitlines() if "this model" in line
+    ]
+    assert all(torch.equal(one, other) for one, other in zip(weights, same, strict=True))
+
+
+def test_an_interruption_names_the_folder_to_go_on_with(tmp_path: Path) -> None:
+    files, out = write_pairs(tmp_path), tmp_path / "run"
+
+    class Scored(Watcher):
+        def told(self, message: str) -> None:
+            if "simple baseline" in message:
+                raise KeyboardInterrupt
+
+    class Begun(Watcher):
+        def stepped(self, progress: Progress) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted, match=r"go on with resume in .*run"):
+        train(files, out, watcher=Scored())
+    with pytest.raises(Interrupted) as stopped:
+        train(files, None, watcher=Begun())
+    assert stopped.value.folder is None  # nothing is left of a run in memory
+
+
+def test_a_run_killed_before_its_first_save_begins_again(tmp_path: Path) -> None:
+    files, out = write_pairs(tmp_path), tmp_path / "run"
+    train(files, out)
+    history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    (out / "last" / "run.safetensors").unlink()
+    train(files, out, resume=True)
+    again = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    assert [r.get("train_loss") for r in again] == [r.get("train_loss") for r in history]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", "{", "damaged"),
+        ("config.json", "{}", "not written by regard"),
+        ("config.json", '{"regard": "9.0", "format": 99}', "written by regard 9.0"),
+        ("config.json", '{"regard": "0.1.0", "format": 1}', "damaged"),
+        ("source.json", "[]", "not a tokenizer"),
+        ("model.safetensors", "oh", "damaged"),
+        ("model.safetensors", None, "no such file"),
+        ("source.json", None, "cannot be read"),
+        ("config.json", None, "holds no model"),
+    ],
+)
+def test_damaged_and_foreign_folders(
+    folder_of: Path, tmp_path: Path, name: str, content: str | None, message: str
+) -> None:
+    for file in folder_of.iterdir():
+        if file.is_file():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    if content is None:
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(ModelFolderError, match=message):
+        regard.load(tmp_path)
+    with pytest.raises(ModelFolderError, match="no such folder"):
+        regard.load(tmp_path / "nowhere")
+
+
+def test_wrong_numbers_of_files(tmp_path: Path) -> None:
+    files = write_pairs(tmp_path)
+    with pytest.raises(InputError, match=r"1 files .* expected pairs"):
+        train(files[:1], tmp_path / "run")
+    files[1].write_text("one line\n")
+    with pytest.raises(DataError, match="30"):
+        train(files, tmp_path / "run")
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_metric_nobody_measures(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no metric 'blue'; did you mean 'bleu'"):
+        train(write_pairs(tmp_path), tmp_path / "run", settings={"metric": "blue"})
+
+
+def test_over_long_pairs_are_left_out_and_counted(tmp_path: Path) -> None:
+    listener = Listener()
+    settings = {"max_tokens": 16}
+    train(write_pairs(tmp_path), tmp_path / "run", settings=settings, watcher=listener)
+    assert any("longer than 16 tokens" in message for message in listener.messages)
+    with pytest.raises(InputError, match="raise max_tokens"):
+        train(write_pairs(tmp_path), tmp_path / "other", settings={"max_tokens": 2})
+
+
+def test_labels_that_cannot_be_learned(tmp_path: Path) -> None:
+    table = tmp_path / "t.tsv"
+    table.write_text("good\tyes\nbad\tno\nfine\tyes\nawful\tno\nodd\tperhaps\n")
+    with pytest.raises(DataError, match=r"t\.tsv:5: the label 'perhaps' is seen only once"):
+        regard.train("classification", train=table)
+    table.write_text("good\tyes\nbad\tyes\n")
+    with pytest.raises(DataError, match="one class only"):
+        regard.train("classification", train=table)
+    with pytest.raises(DataError, match="one class only"):
+        regard.train("classification", train=[Example("a", labels=("x",))] * 3)
+
+
+def test_columns_and_separators_are_remembered(tmp_path: Path) -> None:
+    table = tmp_path / "t.txt"
+    table.write_text("".join(f"{i % 2} text {i % 3}\n" for i in range(20)))
+    out = tmp_path / "run"
+    reading, columns = Reading(separator=" "), Labelled(text=2, label=1)
+    settings = {"steps": 1}
+    model = regard.train(
+        "classification",
+        train=table,
+        out=out,
+        preset="tiny",
+        settings=settings,
+        columns=columns,
+        reading=reading,
+    )
+    assert isinstance(model, Classifier)
+    assert model.labels == ("0", "1")
+    found = evaluate(out, table)
+    assert set(found.baselines) == {"TF-IDF, logistic regression"}
+    table.rename(tmp_path / "moved.txt")
+    found = evaluate(out, tmp_path / "moved.txt")
+    assert not found.baselines
+    assert "its training part cannot be read" in found.note
+
+
+def test_held_out_parts_are_stratified_disjoint_and_the_same_again() -> None:
+    examples = [Example(str(i), labels=("ab"[i % 5 == 0],)) for i in range(100)]
+    train_part, held = hold_out(examples, seed=1, labelled=True)
+    assert sorted([*train_part, *held], key=lambda e: int(e.text)) == examples
+    assert [sum(e.labels == (label,) for e in held) for label in "ab"] == [8, 2]
+    assert hold_out(examples, seed=1, labelled=True)[1] == held
+    assert hold_out(examples, seed=2, labelled=True)[1] != held
+    assert len(hold_out([Example("x")] * 30_000, seed=1, labelled=False)[1]) == 1000
+    with pytest.raises(InputError, match="one example"):
+        hold_out(examples[:1], seed=1, labelled=False)
+
+
+@pytest.mark.parametrize("each", [1, 2, 4])
+def test_rare_labels_are_held_out_together(each: int) -> None:
+    names = [f"l{i}" for i in range(200 // each)]
+    examples = [Example(f"{n}", labels=(name,)) for name in names for n in range(each)]
+    sets = [
+        replace(e, labels=("odd" if i % 2 else "even", f"l{i % 20}", f"s{i}"[:3]))
+        for i, e in enumerate(examples)
+    ]
+    for some in (examples, sets):
+        train_part, held = hold_out(some, seed=1, labelled=True)
+        assert len(train_part) + len(held) == 200
+        if some is sets or each > 1:
+            assert len(held) == 20
+            known = {label for example in train_part for label in example.labels}
+            assert {label for example in held for label in example.labels} <= known
+
+
+def test_without_a_folder_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = regard.train("translation", train=dates.generate(20), preset="tiny", settings=CHARS)
+    assert model.folder is None
+    assert list(tmp_path.iterdir()) == []
+    assert resolve("translation", preset="tiny", values=CHARS) == model.settings

@@ -1,0 +1,342 @@
+"""Output and every statistic of the kernel, against float64."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import regard
+from regard.attention import kernels, scores
+from regard.attention.kernels.fused import adapter
+from regard.attention.masks import as_mask
+
+MASKS = {
+    "none": None,
+    "causal": regard.causal(),
+    "window": regard.window(7),
+    "ahead": regard.window(0, 3),
+    "lengths": regard.padding(torch.tensor([0, 61])),
+    "both": regard.causal() & regard.padding(torch.tensor([53, 5])),
+    "queries": regard.padding(torch.tensor([61, 61]), queries=torch.tensor([3, 41])),
+    "documents": regard.documents(torch.arange(43) // 9, torch.arange(61) // 7),
+    "array": torch.rand(2, 6, 43, 61, generator=torch.Generator().manual_seed(0)) > 0.6,
+    "keys": regard.padding(torch.arange(122).reshape(2, 61) % 3 > 0),
+    "either": regard.window(2) | regard.padding(torch.tensor([4, 0])),
+}
+
+
+def arrays(seed=0, batch=2, heads=6, key_heads=3, queries=43, keys=61, features=32, values=20):
+    generator = torch.Generator().manual_seed(seed)
+    shapes = (
+        (batch, heads, queries, features),
+        (batch, key_heads, keys, features),
+        (batch, key_heads, keys, values),
+    )
+    return [torch.randn(shape, generator=generator) for shape in shapes]
+
+
+def allowed(mask, lab, q, k, v):
+    if mask is None:
+        return None
+    everything = slice(0, q.shape[2]), slice(0, k.shape[2])
+    return as_mask(mask).tile(lab.problem(q, k, v).grid, *everything)
+
+
+@pytest.mark.parametrize("name", MASKS)
+@pytest.mark.parametrize("small", [True, False])
+def test_every_mask(lab, device, name, small, request):
+    if small:
+        request.getfixturevalue("small_tiles")
+    q, k, v = arrays()
+    output, found = lab.run(q, k, v, mask=MASKS[name])
+    lab.check(output, found, lab.dense(q, k, allowed(MASKS[name], lab, q, k, v)), v)
+
+
+@pytest.mark.parametrize("features", [1, 32, 53, 256])
+@pytest.mark.parametrize("lengths", [(1, 1), (1, 67), (67, 1), (131, 67), (67, 131)])
+def test_sizes_that_fill_no_tile(lab, device, features, lengths):
+    q, k, v = arrays(1, 1, 3, 1, *lengths, features, 7)
+    output, found = lab.run(q, k, v)
+    lab.check(output, found, lab.dense(q, k), v)
+
+
+@pytest.mark.parametrize("features", [1, 32, 53, 256])
+def test_several_tiles_of_full_size(lab, features):
+    q, k, v = arrays(1, 1, 3, 1, 300, 700, features, 7)
+    output, found = lab.run(q, k, v)
+    lab.check(output, found, lab.dense(q, k), v)
+
+
+def test_two_thousand_positions(lab):
+    q, k, v = arrays(2, 1, 2, 2, 2039, 2039, 64, 64)
+    output, found = lab.run(q, k, v, mask=regard.causal())
+    lab.check(output, found, lab.dense(q, k, torch.ones(2039, 2039).tril().bool()), v)
+
+
+def test_numpy_gives_the_same_bits_as_torch(lab):
+    q, k, v = arrays()
+    ours, found = lab.run(q, k, v, mask=regard.causal())
+    output, also = lab.run(*(x.numpy() for x in (q, k, v)), mask=regard.causal())
+    assert isinstance(output, np.ndarray)
+    assert (output == ours.numpy()).all()
+    assert (also["entropy",] == found["entropy",].numpy()).all()
+
+
+def test_strided_and_broadcast_arrays(lab, device, small_tiles):
+    q, k, v = arrays(3, 2, 4, 2, 37, 41, 16, 16)
+    turned = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in (q, k, v)]
+    turned[0] = torch.stack((turned[0], turned[0]), -1)[..., 0]  # features that lie apart
+    turned[1] = turned[1][:1].expand(2, -1, -1, -1)
+    output, found = lab.run(*turned)
+    lab.check(output, found, lab.dense(q, k[:1].expand(2, -1, -1, -1)), v)
+
+
+def test_arrays_whose_features_lie_apart(monkeypatch):
+    """Also in what is asked of the map later, without the values."""
+    monkeypatch.setattr(kernels, "SMALL", 0)
+    plain = arrays(3, 2, 4, 2, 37, 41, 16, 16)
+    apart = [x.mT.contiguous().mT for x in plain]
+    (output, weights), (expected, others) = (regard.attend(*x, dropout=0.1) for x in (apart, plain))
+    assert torch.equal(output, expected)
+    assert torch.equal(weights.topk().values, others.topk().values)
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_biases(lab, device, small, monkeypatch, request):
+    if small:
+        request.getfixturevalue("small_tiles")
+        monkeypatch.setattr(adapter, "PIECE_BYTES", 2**16)  # several pieces
+    q, k, v = arrays()
+    bias = torch.randn(1, 6, 43, 61)
+    bias[..., 5] = -math.inf
+    output, found = lab.run(q, k, v, bias=bias)
+    lab.check(output, found, lab.dense(q, k, bias=bias), v)
+    alibi = regard.positions.ALiBi()
+    output, found = lab.run(q, k, v, bias=alibi, mask=MASKS["array"])
+    grid = lab.problem(q, k, v).grid
+    tile = alibi.tile(grid, slice(0, 43), slice(0, 61))
+    lab.check(output, found, lab.dense(q, k, MASKS["array"], tile), v)
+
+
+def test_infinite_bias_takes_all(lab, device):
+    q, k, v = arrays()
+    bias = torch.zeros(43, 61)
+    bias[:, 3] = bias[:20, 7] = math.inf
+    output, found = lab.run(q, k, v, bias=bias)
+    weights = torch.zeros(2, 6, 43, 61, dtype=torch.float64)
+    weights[..., :20, 3] = weights[..., :20, 7] = 0.5
+    weights[..., 20:, 3] = 1
+    lab.check(output, found, weights, v)
+
+
+@pytest.mark.parametrize("size", [30.0, 1e4])
+def test_extreme_scores(lab, device, size, small_tiles):
+    q, k, v = arrays(4)
+    output, found = lab.run(q * size, k, v)
+    weights = lab.dense(q * size, k)
+    # What float32 can hold of scores this large, times what a sum of 43 weights adds to that.
+    spacing = size * float((q @ k.repeat_interleave(2, 1).mT).abs().max()) * 2**-23
+    lab.check(output, found, weights, v, 4 * spacing)
+    total = torch.as_tensor(found["received",]).sum(-1)
+    assert (total - 43).abs().max() < 43 * spacing
+
+
+def test_a_row_that_sees_nothing_is_zero(lab, device, small_tiles):
+    q, k, v = arrays()
+    seen = torch.rand(2, 6, 43, 61) > 0.3
+    seen[0, :, 11] = seen[1, 2] = False
+    output, found = lab.run(q, k, v, mask=seen)
+    assert (output[0, :, 11] == 0).all()
+    assert (output[1, 2] == 0).all()
+    assert (found["entropy",][1, 2] == 0).all()
+    assert (found["topk", 5][0][1, 2] == 0).all()
+    lab.check(output, found, lab.dense(q, k, seen), v)
+
+
+def test_bfloat16(lab):
+    q, k, v = (x.bfloat16() for x in arrays(5, queries=301, keys=599))
+    output, found = lab.run(q, k, v, mask=regard.causal())
+    seen = torch.ones(301, 599).tril(599 - 301).bool()
+    weights = lab.dense(q, k, seen)
+    wide = weights @ v.double().repeat_interleave(2, 1)
+    assert output.dtype == torch.bfloat16
+    assert ((output.double() - wide).abs() <= wide.abs() * 2**-8 + 1e-6).all()  # rounded once
+    del found["topk", 5]  # ties
+    assert lab.gap(found["received",], weights.sum(2)) < 2e-6
+    assert lab.gap(found["entropy",], torch.special.entr(weights).sum(-1)) < 2e-6
+
+
+@pytest.mark.parametrize("score", ["additive", "cosine", "location"])
+def test_other_scores(lab, score, small_tiles):
+    q, k, v = arrays(6)
+    vector, places = torch.randn(32) / 4, torch.randn(61, 32) / 6
+    unit = torch.nn.functional.normalize
+    score, weights = {
+        "additive": (scores.Additive(vector), lab.dense(q, k, vector=vector)),
+        "cosine": (scores.Cosine(3.0), lab.dense(unit(q, dim=-1), unit(k, dim=-1), scale=3.0)),
+        "location": (
+            scores.Location(places),
+            lab.dense(q, places.expand(2, 1, -1, -1), scale=1.0),
+        ),
+    }[score]
+    output, found = lab.run(q, k, v, score=score)
+    lab.check(output, found, weights, v)
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_any_shape(lab, data):
+    whole = st.integers
+    key_heads, group = data.draw(whole(1, 3)), data.draw(whole(1, 3))
+    queries, keys = data.draw(whole(1, 90)), data.draw(whole(1, 90))
+    features, values = data.draw(whole(1, 40)), data.draw(whole(1, 40))
+    q, k, v = arrays(
+        data.draw(whole(0, 99)), data.draw(whole(1, 2)), key_heads * group, key_heads,
+        queries, keys, features, values,
+    )  # fmt: skip
+    before, after = data.draw(whole(0, 90)), data.draw(whole(0, 90))
+    mask = data.draw(st.sampled_from([None, regard.causal(), regard.window(before, after)]))
+    output, found = lab.run(q, k, v, mask=mask)
+    lab.check(output, found, lab.dense(q, k, allowed(mask, lab, q, k, v)), v)
+
+
+def test_tiles_outside_a_window_are_never_read(lab, small_tiles):
+    """What lies there may be NaN: only skipping keeps it out of the products."""
+    q, k, v = arrays(7, 1, 1, 1, 24, 200, 16, 16)
+    given = lab.problem(q, k, v, mask=regard.window(3, 0))
+    k[:, :, :150] = v[:, :, :150] = math.nan
+    output, found = adapter.one_pass(given, (("received",),))
+    assert output.isfinite().all()
+    assert (found["received",][..., :150] == 0).all()
+
+
+@pytest.mark.parametrize("where", [0, 1, 2])
+@pytest.mark.parametrize("score", [scores.ScaledDot(), scores.Additive(torch.ones(32) / 4)])
+def test_what_is_not_a_number_is_not_hidden(lab, monkeypatch, where, score):
+    """Without a mask, too: as in the definition, not as if there were nothing to see."""
+    monkeypatch.setattr(kernels, "SMALL", 0)
+    given = arrays(batch=1, heads=2, key_heads=2)
+    given[where][0, 1, 7, 3] = math.nan
+    rows = [7] if where == 0 else range(43)
+    watch = ("entropy", "topk", "pool", "received")
+    for output, weights in (
+        regard.attend(*given, score=score, watch=watch),
+        regard.attend(*given, score=score),
+        regard.attend(*given, score=score, dropout=0.1),
+    ):
+        bad = output.isnan().any(-1)
+        assert not bad[0, 0].any()
+        assert bad[0, 1].nonzero()[:, 0].tolist() == list(rows)
+        spoilt = where < 2
+        assert weights.entropy()[0, 1][rows].isnan().all() == spoilt
+        assert weights.pool().max[0, 1].isnan().any() == spoilt
+        assert weights.received()[0, 1].isnan().any() == spoilt
+
+
+def not_a_number(lab, *given, **settings):
+    """The rows whose weights are NaN, the same in every statistic; and where the output is."""
+    output, found = lab.run(*given, **settings)
+    bad = torch.as_tensor(found["entropy",]).isnan()
+    assert (torch.as_tensor(found["topk", 5][0]).isnan() == bad[..., None]).all()
+    assert (torch.as_tensor(found["received",]).isnan() == bad.any(-1, keepdim=True)).all()
+    rows = math.ceil(bad.shape[2] / 7)
+    blocks = torch.stack([part.any(-1) for part in bad.split(rows, 2)], -1)
+    for pooled in found["pool", 7, 3]:
+        assert (torch.as_tensor(pooled).isnan() == blocks[..., None]).all()
+    return bad, torch.as_tensor(output).isnan()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, in Triton's interpreter
+@pytest.mark.parametrize("where", ["query", "key", "value", "every key"])
+def test_a_nan_makes_its_rows_nan(lab, device, where, small_tiles):
+    """Rows with one such score, and rows without another."""
+    q, k, v = given = arrays(batch=1)
+    array = {"query": q, "value": v}.get(where, k)
+    array[0, 1, slice(None) if where == "every key" else 7, 3] = math.nan
+    weights = lab.dense(q, k)
+    bad, output = not_a_number(lab, *given)
+    assert (bad == weights.isnan().any(-1)).all()
+    assert (output == (weights @ v.double().repeat_interleave(2, 1)).isnan()).all()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("mask", [None, regard.causal(), regard.window(3, 0)])
+def test_scores_that_overflow_are_no_numbers(lab, device, mask, small_tiles):
+    q, k, v = arrays(batch=1)
+    q, k[:, 1, 30] = q.abs() * 1e15, 1e25
+    bad, output = not_a_number(lab, q, k, v, mask=mask)
+    seen = allowed(mask, lab, q, k, v)
+    sees = torch.ones(43).bool() if seen is None else seen[0, 0, :, 30]
+    assert (bad[0, 2:4] == sees).all()
+    assert (output[0, 2:4] == sees[:, None]).all()
+    assert not bad[0, [0, 1, 4, 5]].any()
+
+
+def test_attend_and_its_map_use_the_kernel(monkeypatch):
+    monkeypatch.setattr(kernels, "SMALL", 0)
+    used = []
+    monkeypatch.setattr(
+        adapter, "one_pass", lambda *a, of=adapter.one_pass, **k: used.append(a[1]) or of(*a, **k)
+    )
+    q, k, v = arrays()
+    v[0, :, 60] = math.nan  # masked below: not for the kernel
+    watch = ("entropy", "topk", "pool", "received")
+    regard.attend(q, k, v, mask=regard.padding(torch.tensor([60, 61])), watch=watch)
+    assert used == []
+    q, k, v = arrays()
+    output, weights = regard.attend(q, k, v, watch=watch)
+    assert [len(asked) for asked in used] == [4]
+    plain, lazy = regard.attend(q, k, v)
+    assert torch.allclose(output, plain, atol=1e-6)
+    for ask in ("entropy", "received"):
+        assert torch.allclose(getattr(weights, ask)(), getattr(lazy, ask)(), atol=1e-6)
+    assert (weights.topk().positions == lazy.topk().positions).all()
+    assert torch.allclose(weights.pool().mean, lazy.pool().mean)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"normalizer": regard.normalizers.Sparsemax()},
+        {"dtype": torch.float64},
+        {"dtype": torch.float16},
+        {"bias": torch.zeros(43, 61, requires_grad=True)},
+        {"statistics": (("topk", 65),)},
+        {"statistics": (("pool", 8, 1000),), "keys": 4000},
+    ],
+)
+def test_what_does_not_fit_is_left_to_the_twin(change):
+    from regard.attention.problem import make_problem
+
+    q, k, v = (
+        x.to(change.get("dtype", torch.float32)) for x in arrays(keys=change.get("keys", 61))
+    )
+    given = make_problem(
+        q, k, v, score=scores.ScaledDot(), mask=None, bias=change.get("bias"),
+        normalizer=change.get("normalizer", regard.normalizers.Softmax()),
+    )  # fmt: skip
+    assert not adapter.fits(given, change.get("statistics", ()))
+
+
+@pytest.mark.parametrize("k", [1, 8, 16, 17, 33, 64])
+@pytest.mark.parametrize("kind", ["random", "rising", "tied"])
+def test_lists_of_every_length(lab, small_tiles, k, kind):
+    """Rising scores enter one after the other; of tied ones those that come first stay."""
+    scores = {
+        "random": torch.randn(1, 1, 9, 111, generator=torch.Generator().manual_seed(8)),
+        "rising": torch.arange(9 * 111).reshape(1, 1, 9, 111) / 100,
+        "tied": torch.randint(0, 4, (1, 1, 9, 111), generator=torch.Generator().manual_seed(9)) / 2,
+    }[kind]
+    _, found = lab.run(torch.eye(9)[None, None] * 3, scores.mT.float(), torch.zeros(1, 1, 111, 2),
+                       statistics=(("topk", k),))  # fmt: skip
+    weights = scores.double().softmax(-1)
+    values, places = found["topk", k]
+    order = torch.sort(weights, stable=True, dim=-1, descending=True)
+    assert lab.gap(values, order.values[..., :k]) < 2e-6
+    if kind != "random":
+        assert torch.equal(places, order.indices[..., :k])

@@ -1,0 +1,173 @@
+"""Threads, determinism, memory, the product's address, the cache on disk."""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+import sys
+import threading
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+
+import regard
+from regard.attention.kernels.fused import adapter, cpu
+from regard.attention.kernels.fused.workspace import cut, make_plan
+from regard.compiled import blas, jit, threads
+
+
+@pytest.fixture
+def three(lab):
+    return [torch.randn(2, 3, 301, 32) for _ in range(3)]
+
+
+def everything(lab, three, **settings):
+    output, found = lab.run(*three, dropout=0.2, seed=4, **settings)
+    parts = [output]
+    for one in found.values():
+        parts += one if isinstance(one, tuple) else [one]
+    return [torch.as_tensor(part) for part in parts]
+
+
+def test_the_same_bits_whatever_the_threads(lab, three, monkeypatch):
+    monkeypatch.setattr(threads, "SMALL", 0)
+    runs = []
+    for count in (1, 2, 5, 1):
+        monkeypatch.setattr(threads, "thread_count", lambda count=count: count)
+        runs.append(everything(lab, three, mask=regard.causal()))
+    for other in runs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))
+
+
+def test_the_number_of_threads_is_that_of_torch():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert threads.thread_count() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_several_python_threads_at_once(lab, three, monkeypatch):
+    monkeypatch.setattr(threads, "SMALL", 0)
+    expected, answers = everything(lab, three), []
+    callers = [
+        threading.Thread(target=lambda: answers.append(everything(lab, three))) for _ in range(6)
+    ]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert len(answers) == 6
+    for answer in answers:
+        assert all(torch.equal(a, b) for a, b in zip(expected, answer, strict=True))
+
+
+def _in_child(send, arrays):
+    given = cpu.Arrays(*(x.view(np.uint16) for x in arrays[:3]), *arrays[3:])
+    send.send(cpu.attend(given, cpu.Settings(0.2), cpu.Asked(True), wide=True).entropy)
+
+
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning"
+)  # Python warns of forks with threads about
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_after_a_fork(monkeypatch):
+    monkeypatch.setattr(threads, "SMALL", 0)
+    monkeypatch.setattr(threads, "thread_count", lambda: 2)
+    three = [np.random.default_rng(0).standard_normal((1, 2, 67, 8), np.float32) for _ in range(3)]
+    low = np.zeros((1, 1, 67), np.int64)
+    given = cpu.Arrays(*(x.view(np.uint16) for x in three), low, low + 67)
+    here = cpu.attend(given, cpu.Settings(0.2), cpu.Asked(True), wide=True).entropy
+    context = multiprocessing.get_context("fork")
+    receive, send = context.Pipe(duplex=False)
+    child = context.Process(target=_in_child, args=(send, (*three, low, low + 67)))
+    child.start()
+    assert receive.poll(60), "the child hangs"
+    assert (receive.recv() == here).all()
+    child.join()
+
+
+def test_a_failure_in_a_worker_is_raised(monkeypatch):
+    monkeypatch.setattr(threads, "specialised", lambda *_: lambda *call: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        threads.run(None, lambda: None, (), blas.gemm(), tasks=1, work=1)
+
+
+def test_memory_beyond_the_answer_is_small_and_linear(lab):
+    extra = []
+    for length in (2048, 8192):
+        three = [np.zeros((1, 1, length, 16), np.float32) for _ in range(3)]
+        given = lab.problem(*three, mask=regard.window(100))
+        tracemalloc.start()
+        output, found = adapter.one_pass(given, (("pool", 64, 64), ("topk", 8), ("entropy",)))
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        kept = [output, *found["pool", 64, 64], *found["topk", 8], found["entropy",]]
+        extra.append(most - sum(x.nbytes for x in kept))
+    assert extra[1] < 8e6
+    assert extra[1] - extra[0] < 8192 * 400
+
+
+def test_products_agree_whoever_multiplies(lab, three, monkeypatch):
+    expected = everything(lab, three)
+    slow = blas._from_scipy()
+    assert blas.accurate(slow)
+    monkeypatch.setattr(cpu, "gemm", lambda: slow)
+    for ours, theirs in zip(expected, everything(lab, three), strict=True):
+        if ours.is_floating_point():
+            assert torch.allclose(ours, theirs, atol=2e-6)
+    assert slow.users == 0
+
+
+def test_a_product_in_bfloat16_is_refused(monkeypatch):
+    def careless(address, ta, tb, sizes, a, b, c):
+        c[...] = torch.from_numpy(b).bfloat16().float() @ torch.from_numpy(a).bfloat16().float().T
+
+    monkeypatch.setattr(blas, "_call", careless)
+    assert not blas.accurate(blas.gemm())
+
+
+def test_without_torch_the_product_is_scipys(monkeypatch):
+    monkeypatch.setattr(blas, "_from_torch", lambda: None)
+    blas.gemm.cache_clear()
+    assert blas.gemm().name == "OpenBLAS in SciPy"
+    blas.gemm.cache_clear()
+
+
+def test_waiting_users_are_told_why(monkeypatch, capsys):
+    monkeypatch.setattr(jit, "PATIENCE", 0.0)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with jit._patience():
+        threading.Event().wait(0.2)
+    told = capsys.readouterr().err
+    assert "compiling the attention kernel" in told
+    assert "done in" in told
+
+
+def test_a_second_process_loads_from_disk(lab, three):
+    everything(lab, three)  # whatever was there, now it is compiled
+    code = """
+import numpy as np
+from regard.attention.kernels.fused import cpu, forward
+three = [np.ones((1, 1, 8, 16), np.uint16)] * 3
+low = np.zeros((1, 1, 8), np.int64)
+cpu.attend(cpu.Arrays(*three, low, low + 8), cpu.Settings(1.0), cpu.Asked(), wide=True)
+print(sum(forward.forward.stats.cache_hits.values()), sum(forward.forward.stats.cache_misses.values()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "0"]
+
+
+def test_blocks_are_cut_where_they_begin_in_the_whole_matrix():
+    assert cut(0, 200, 64, 64).tolist() == [0, 64, 128, 192, 200]
+    assert cut(100, 400, 150, 80).tolist() == [0, 50, 125, 200, 250, 300]
+    for block, narrow, starts in (
+        (100, True, [0, 200, 400, 600, 800, 1000]),
+        (1000, True, [0, 250, 500, 750, 1000]),
+        (1000, False, [0, 500, 1000]),
+    ):
+        plan = make_plan(0, 1000, 1000, query_block=block, key_block=100, narrow=narrow)
+        assert plan.row_tiles.tolist() == starts

@@ -1,0 +1,62 @@
+"""Compiled passes over a vocabulary, beside torch's own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from regard.decoding.vocab_topk import WORTH, largest, log_normalizer
+
+SIZES = [(31, 8003), (1100, 131), (2, WORTH // 2)]
+
+
+@pytest.mark.parametrize("shape", SIZES)
+def test_normalisers_are_log_sums(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    logits = 20 * torch.randn(shape)
+    logits[0] = -torch.inf
+    logits[0, 5] = 1.5
+    logits[1, ::3] = -torch.inf
+    expected = logits.double().logsumexp(-1).float()
+    torch.testing.assert_close(log_normalizer(logits)[0], expected, rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("shape", SIZES)
+@pytest.mark.parametrize("count", [1, 5, 70])
+def test_the_largest_are_those_of_a_sorted_row(shape: tuple[int, int], count: int) -> None:
+    torch.manual_seed(0)
+    scores = (4 * torch.randn(shape)).round()  # many of them equal
+    values, places = largest(scores, count, log_normalizer(scores)[1])
+    ordered = scores.sort(dim=-1, descending=True, stable=True)
+    assert torch.equal(values, ordered.values[:, :count])
+    assert torch.equal(places, ordered.indices[:, :count])
+
+
+@pytest.mark.parametrize("shape", SIZES)
+def test_peaks_of_the_normaliser_serve_scores_that_were_lowered_since(
+    shape: tuple[int, int],
+) -> None:
+    torch.manual_seed(0)
+    scores = (4 * torch.randn(shape)).round()
+    _, peaks = log_normalizer(scores)
+    scores[:, ::2] = -torch.inf
+    scores[1] -= 3
+    ordered = scores.sort(dim=-1, descending=True, stable=True)
+    values, places = largest(scores, 5, peaks)
+    assert torch.equal(values, ordered.values[:, :5])
+    assert torch.equal(places, ordered.indices[:, :5])
+
+
+def test_a_row_with_too_few_ends_in_minus_infinity() -> None:
+    scores = torch.full((20, 8000), -torch.inf)
+    scores[:, 7999], scores[:, 64] = 2.0, 1.0
+    values, places = largest(scores, 4, log_normalizer(scores)[1])
+    assert values[0].tolist() == [2.0, 1.0, -torch.inf, -torch.inf]
+    assert places[0, :2].tolist() == [7999, 64]
+
+
+def test_other_numbers_are_left_to_torch() -> None:
+    scores = torch.randn(20, 8000, dtype=torch.float64)
+    normalizer, peaks = log_normalizer(scores)
+    assert torch.equal(normalizer, scores.logsumexp(-1))
+    assert torch.equal(largest(scores, 3, peaks)[0], scores.topk(3).values)

