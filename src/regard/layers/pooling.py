@@ -8,7 +8,20 @@ from torch import Tensor, nn
 from regard.attention import AttentionMap
 from regard.errors import InputError, ShapeError
 
-__all__ = ["AttentionPooling"]
+__all__ = ["AttentionPooling", "weighted_mean"]
+
+
+def weighted_mean(weights: Tensor, sequence: Tensor) -> Tensor:
+    """The weighted mean of a sequence for each part and head, heads concatenated.
+
+    Args:
+        weights: `(batch, heads, parts, length)`.
+        sequence: `(batch, length, width)`.
+
+    Returns:
+        `(batch, parts, heads * width)`.
+    """
+    return (weights @ sequence[:, None]).transpose(1, 2).flatten(2)
 
 
 class AttentionPooling(nn.Module):
@@ -88,7 +101,7 @@ class AttentionPooling(nn.Module):
         if self.position is not None:
             scores = scores + self.position[:, :length]
         weights = _softmax(scores[:, :, None], None if mask is None else mask[:, None])
-        pooled = (weights.to(sequence.dtype) @ sequence[:, None]).transpose(1, 2).flatten(2)
+        pooled = weighted_mean(weights.to(sequence.dtype), sequence)
         return (pooled[:, 0] if single else pooled), AttentionMap.from_dense(weights)
 
 

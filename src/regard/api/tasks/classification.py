@@ -41,7 +41,8 @@ from regard.evaluation import (
     score_labels,
     tfidf_logistic,
 )
-from regard.evaluation.faithfulness.adapters import PooledClassified, explained, pooled_by
+from regard.evaluation.faithfulness.adapters import PooledClassified, explained
+from regard.layers.intervene import replaced_pooling
 from regard.models import Classifier as Network
 from regard.models import configure
 from regard.text import Encoding, Tokenizer
@@ -302,7 +303,7 @@ class Classifier(Model):
         batch, lengths = padded([ids], device)
         with (
             torch.inference_mode(),
-            pooled_by(self.network, torch.from_numpy(weights[None]).to(device)),
+            replaced_pooling(self.network, torch.from_numpy(weights[None]).to(device)),
         ):
             row = self._probabilities(self.network(batch, lengths).logits)[0]
         answer = self._answer(encoding, row)

@@ -11,17 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from regard.attention import AttentionMap
 from regard.data import pad, token_batches
 from regard.errors import InputError
 from regard.evaluation.faithfulness.measures import Floats, Ids
 from regard.evaluation.faithfulness.metrics import Explained
+from regard.layers.intervene import replaced_pooling
 from regard.layers.pooling import AttentionPooling
 from regard.models import Classifier, Output
 from regard.models.classifiers.wide_and_deep import WideAndDeep
 from regard.text import BOS, EOS, PAD, UNK
 
-__all__ = ["Classified", "PooledClassified", "explained", "pooled_by"]
+__all__ = ["Classified", "PooledClassified", "explained"]
 
 
 def explained(
@@ -156,7 +156,7 @@ class PooledClassified(Classified):
             given = np.zeros((len(rows), len(weights[0]), ids.shape[1]))
             for place, row in zip(given, rows, strict=True):
                 place[:, : len(texts[row])] = weights[row]
-            with pooled_by(self.model, torch.from_numpy(given).to(ids.device)):
+            with replaced_pooling(self.model, torch.from_numpy(given).to(ids.device)):
                 return self._answer(ids, lengths)
 
         return np.stack(self._each(texts, of))
@@ -217,44 +217,6 @@ def _embedded(model: nn.Module, ids: Tensor) -> Iterator[list[tuple[Tensor, Tens
     ]
     try:
         yield found
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-@contextmanager
-def pooled_by(model: nn.Module, weights: Tensor) -> Iterator[None]:
-    """Every pooling mixes by its heads of `weights` `(batch, heads, length)`, in order.
-
-    Where sentences are pooled apart, a sentence gets the sum of its tokens' weights, and its tokens
-    their shares of that.
-    """
-    heads_used = 0
-    of_sentences: Tensor | None = None
-
-    def replace(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        nonlocal heads_used, of_sentences
-        (sequence, mask), heads = args, output[1].shape[1]
-        in_parts = mask is not None and mask.ndim == 3
-        if of_sentences is not None:
-            given, of_sentences = of_sentences[:, :, None], None
-        else:
-            given = weights[:, heads_used : heads_used + heads, None].to(sequence)
-            heads_used += heads
-            if in_parts:
-                given = given * mask[:, None]
-                of_sentences = given.sum(-1)
-                given = given / of_sentences[..., None].clamp(min=torch.finfo(given.dtype).tiny)
-        pooled = (given @ sequence[:, None]).transpose(1, 2).flatten(2)
-        return (pooled if in_parts else pooled[:, 0]), AttentionMap.from_dense(given)
-
-    hooks = [
-        part.register_forward_hook(replace)
-        for part in model.modules()
-        if isinstance(part, AttentionPooling)
-    ]
-    try:
-        yield
     finally:
         for hook in hooks:
             hook.remove()

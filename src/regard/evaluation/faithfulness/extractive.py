@@ -22,10 +22,11 @@ from torch import Tensor
 
 from regard.data import pad_documents
 from regard.errors import InputError
-from regard.evaluation.faithfulness.adapters import Classified, pooled_by
+from regard.evaluation.faithfulness.adapters import Classified
 from regard.evaluation.faithfulness.measures import Floats, Ids, Interval, interval
 from regard.evaluation.faithfulness.metrics import Case, TrustSettings
 from regard.evaluation.faithfulness.verdict import Verdict, examine
+from regard.layers.intervene import replaced_pooling
 from regard.models import Output
 from regard.models.extractive import Extractive
 from regard.text import EOS
@@ -194,7 +195,7 @@ class PickedWords(Classified):
                 place[self._words(texts[row], place.shape)] = weights[row][0][_own(texts[row])]
             given /= np.maximum(given.sum(-1, keepdims=True), np.finfo(float).tiny)
             sentences = torch.from_numpy(given).to(ids.device).flatten(0, 1)
-            with pooled_by(self.model, sentences[:, None]):
+            with replaced_pooling(self.model, sentences[:, None]):
                 return self._answer(ids, lengths)
 
         return _stacked(self._each(texts, of))
