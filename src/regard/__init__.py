@@ -1,62 +1,118 @@
 """Attention for language that you can see through.
 
+>>> import numpy as np
 >>> import regard
+>>> query, key, value = np.random.default_rng(0).standard_normal((3, 5, 8))
 >>> output, weights = regard.attend(query, key, value, mask=regard.causal())
+>>> output.shape, weights.shape
+((5, 8), (5, 5))
 
-Nothing heavy is imported here: each name below is loaded from its room when first used.
+Nothing heavy is imported here: each name is loaded from its room when it is first used. Type checkers and
+editors see the imports below, so the face is fully typed all the same.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from regard.version import __version__
 
-_ROOMS = {
-    "attend": "regard.attention",
-    "AttentionMap": "regard.attention",
-    "rollout": "regard.attention",
-    "worked": "regard.attention",
-    "causal": "regard.attention",
-    "window": "regard.attention",
-    "padding": "regard.attention",
-    "documents": "regard.attention",
-    "load": "regard.api",
-    "train": "regard.api",
-    "watch": "regard.integrations",
-}
-_SUBMODULES = ("layers", "masks", "normalizers", "positions", "scores")
+if TYPE_CHECKING:
+    from regard import (
+        api,
+        data,
+        decoding,
+        errors,
+        evaluation,
+        integrations,
+        layers,
+        models,
+        serving,
+        text,
+        training,
+        viewing,
+    )
+    from regard.api import load, train
+    from regard.attention import (
+        AttentionMap,
+        attend,
+        causal,
+        documents,
+        masks,
+        normalizers,
+        padding,
+        positions,
+        rollout,
+        scores,
+        window,
+        worked,
+    )
+    from regard.integrations import watch
+else:
+    from importlib import import_module
+
+    _NAMES = {
+        "AttentionMap": "regard.attention",
+        "attend": "regard.attention",
+        "causal": "regard.attention",
+        "documents": "regard.attention",
+        "load": "regard.api",
+        "padding": "regard.attention",
+        "rollout": "regard.attention",
+        "train": "regard.api",
+        "watch": "regard.integrations",
+        "window": "regard.attention",
+        "worked": "regard.attention",
+    }
+    _MODULES = {
+        **{name: f"regard.attention.{name}" for name in ("masks", "normalizers", "positions", "scores")},
+        **{
+            name: f"regard.{name}"
+            for name in (
+                "api", "data", "decoding", "errors", "evaluation", "integrations", "layers", "models",
+                "serving", "text", "training", "viewing",
+            )
+        },
+    }  # fmt: skip
+
+    def __getattr__(name):
+        if name in _NAMES:
+            return getattr(import_module(_NAMES[name]), name)
+        if name in _MODULES:
+            return import_module(_MODULES[name])
+        raise AttributeError(f"module 'regard' has no attribute {name!r}")
+
+    def __dir__():
+        return __all__
+
 
 __all__ = [
     "AttentionMap",
     "__version__",
+    "api",
     "attend",
     "causal",
+    "data",
+    "decoding",
     "documents",
+    "errors",
+    "evaluation",
+    "integrations",
     "layers",
     "load",
     "masks",
+    "models",
     "normalizers",
     "padding",
     "positions",
     "rollout",
     "scores",
+    "serving",
+    "text",
     "train",
+    "training",
+    "viewing",
     "watch",
     "window",
     "worked",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return getattr(importlib.import_module(_ROOMS[name]), name)
-    if name in _SUBMODULES:
-        room = "regard.layers" if name == "layers" else f"regard.attention.{name}"
-        return importlib.import_module(room)
-    raise AttributeError(f"module 'regard' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__

@@ -12,7 +12,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from regard import __version__
 from regard.api.config.settings import Settings, resolve
 from regard.api.examples import Data, Source, hold_out, names_of
 from regard.api.load import MODELS, load
@@ -23,6 +22,7 @@ from regard.data import Corpus, Example, Labelled, Pairs, Reading
 from regard.errors import InputError, SettingsError, nearest
 from regard.training import History, Interrupted, Processes, Watcher, fit
 from regard.training.checkpoint import LAST, WEIGHTS, load_weights, save_weights
+from regard.version import __version__
 from regard.viewing.figure import draw
 from regard.viewing.figure.history import history as history_figure
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typer
 
-from regard import __version__
 from regard.cli.classify import classify
 from regard.cli.demo import demo
 from regard.cli.evaluate import evaluate
@@ -16,6 +15,7 @@ from regard.cli.summarize import summarize
 from regard.cli.train import train
 from regard.cli.translate import translate
 from regard.cli.trust import trust
+from regard.version import __version__
 
 __all__ = ["app", "main"]
 

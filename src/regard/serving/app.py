@@ -11,7 +11,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
-from regard import __version__
 from regard.errors import InputError
 from regard.serving import assets, events, handlers
 from regard.serving import schemas as m
@@ -20,6 +19,7 @@ from regard.serving.errors import Refusal, too_long
 from regard.serving.handlers import Hall, WriteItem
 from regard.serving.limits import Limits
 from regard.serving.middleware import Gate
+from regard.version import __version__
 from regard.viewing import page
 
 __all__ = ["create_app"]

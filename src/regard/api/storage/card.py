@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from regard import __version__
 from regard.api.storage.folder import read_config
 from regard.api.tasks.model import Evaluation, Model
 from regard.files import written_whole
 from regard.training import History
+from regard.version import __version__
 
 __all__ = ["write_card"]
 

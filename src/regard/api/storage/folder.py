@@ -8,10 +8,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from regard import __version__
 from regard.errors import InputError, ModelFolderError
 from regard.files import written_whole
 from regard.training.checkpoint import LAST, WEIGHTS
+from regard.version import __version__
 
 __all__ = ["CONFIG", "FORMAT", "claim", "clear", "read_config", "write_json"]
 
