@@ -31,7 +31,7 @@ import torch
 import yaml
 
 from benchmarks.results import KEPT, ROOT, machine
-from regard.api.config.settings import Settings, resolve
+from regard.api.config.settings import RunSettings, resolve
 from regard.api.tasks.translation import Translator
 from regard.data import read_parallel
 from regard.decoding import DecodingSettings
@@ -207,7 +207,7 @@ def joey_decoding(python: Path, config: Path, threads: int) -> float:
     return float(re.findall(r"[Gg]eneration took ([\d.]+)", printed)[-1])
 
 
-def our_model(kind: str) -> tuple[Translator, Settings, Any]:
+def our_model(kind: str) -> tuple[Translator, RunSettings, Any]:
     """The same architecture here, with its training part."""
     values = {**SHAPES[kind], "vocabulary": 8000, "batch_tokens": 4096, "ema": 0.0}
     settings = resolve("translation", kind=kind, values=values)

@@ -285,6 +285,15 @@ def test_a_metric_nobody_measures(tmp_path: Path) -> None:
         train(write_pairs(tmp_path), tmp_path / "run", settings={"metric": "blue"})
 
 
+def test_settings_are_refused_before_the_data_is_read(tmp_path: Path) -> None:
+    missing = [tmp_path / "no.src", tmp_path / "no.tgt"]
+    with pytest.raises(SettingsError, match="transformer setting width=0: expected at least 1"):
+        train(missing, tmp_path / "run", settings={"width": 0})
+    with pytest.raises(SettingsError, match="no preset 'huge' for transformer"):
+        regard.train("translation", train=missing, out=tmp_path / "run", preset="huge")
+    assert not (tmp_path / "run").exists()
+
+
 def test_over_long_pairs_are_left_out_and_counted(tmp_path: Path) -> None:
     listener = Listener()
     settings = {"max_tokens": 16}

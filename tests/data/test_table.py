@@ -299,15 +299,15 @@ def test_semicolons_between_columns(tmp_path: Path) -> None:
 
 
 def test_impossible_readings() -> None:
-    with pytest.raises(SettingsError, match="did you mean 'tsv'"):
+    with pytest.raises(SettingsError, match="expected 'tsv', 'csv', 'jsonl' or 'parquet'"):
         Reading(format="tvs")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="expected 'skip' or 'cut'"):
         Reading(over_long="drop")  # type: ignore[arg-type]
-    with pytest.raises(SettingsError, match="max_characters is 0"):
+    with pytest.raises(SettingsError, match="max_characters=0: expected at least 1"):
         Reading(max_characters=0)
     with pytest.raises(SettingsError, match="did you mean 'skip'"):
         Labelled(rare="skp")  # type: ignore[arg-type]
-    with pytest.raises(SettingsError, match="empty separator"):
+    with pytest.raises(SettingsError, match="separator='': expected at least 1 character"):
         Reading(separator="")
 
 

@@ -70,7 +70,7 @@ def test_an_unknown_word_without_attention_stays() -> None:
     ("values", "message"),
     [
         ({"bem": 4}, "decoding has no setting 'bem'; did you mean 'beam'"),
-        ({"beam": 0}, "decoding setting beam=0: .* greater than or equal to 1"),
+        ({"beam": 0}, "^decoding setting beam=0: expected at least 1$"),
         ({"beam": 2, "n_best": 3}, "n_best=3 of beam=2; try beam=3"),
         ({"method": "greedy", "n_best": 2}, "greedy decoding has one answer"),
         ({"min_length": 5, "max_length": 4}, "min_length=5 exceeds max_length=4"),

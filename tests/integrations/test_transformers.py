@@ -289,7 +289,7 @@ def test_only_short_maps_are_kept_whole(make, ids):
 
 @pytest.mark.parametrize("wrong", [{"pool": -1}, {"topk": -2}, {"whole": -1}])
 def test_impossible_settings_are_refused(wrong):
-    with pytest.raises(InputError, match="expected 0 or more"):
+    with pytest.raises(InputError, match="expected at least 0"):
         Keep(**wrong)
 
 

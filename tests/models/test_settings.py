@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from regard.errors import SettingsError
 from regard.models import KINDS, build, configure, from_config
@@ -80,5 +79,5 @@ def test_text_from_a_command_line_is_converted() -> None:
 
 def test_settings_are_frozen() -> None:
     settings = configure("lm", size=11)
-    with pytest.raises(ValidationError, match="frozen"):
+    with pytest.raises(SettingsError, match="lm settings are frozen"):
         settings.size = 12  # type: ignore[attr-defined]

@@ -91,7 +91,7 @@ class Source:
         columns = None
         if self.columns is not None:
             columns = {"kind": type(self.columns).__name__, **asdict(self.columns)}
-        reading = None if self.reading is None else asdict(self.reading)
+        reading = None if self.reading is None else self.reading.model_dump()
         return {"columns": columns, "reading": reading}
 
     @classmethod

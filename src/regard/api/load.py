@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 
 from regard.api.config.presets import PRESETS
-from regard.api.config.settings import Settings
+from regard.api.config.settings import RunSettings
 from regard.api.storage.folder import CONFIG, read_config
 from regard.api.tasks.classification import Classifier
 from regard.api.tasks.generation import Generator
@@ -44,7 +44,7 @@ def load(folder: str | PathLike[str], *, weights: bool = True) -> Model:
     folder = Path(folder)
     config = read_config(folder)
     try:
-        settings = Settings.from_json(config["settings"])
+        settings = RunSettings(**config["settings"])
         model = MODELS[settings.kind].restore(folder, settings, config)
     except ModelFolderError:
         raise

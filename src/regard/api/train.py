@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from regard.api.config.settings import Settings, resolve
+from regard.api.config.settings import RunSettings, resolve
 from regard.api.examples import Data, Source, hold_out, names_of
 from regard.api.load import MODELS, load
 from regard.api.storage.card import write_card
@@ -102,7 +102,7 @@ def train(
 
 
 def _run(
-    settings: Settings,
+    settings: RunSettings,
     source: Source,
     train: Data,
     valid: Data | None,
@@ -165,14 +165,14 @@ def _run(
     return model
 
 
-def _set_down(model: Model, settings: Settings, facts: dict[str, Any], out: Path) -> None:
+def _set_down(model: Model, settings: RunSettings, facts: dict[str, Any], out: Path) -> None:
     """Write what a model is, before it has learnt anything: its text side and `config.json`."""
-    about = {"regard": __version__, "format": FORMAT, "settings": settings.to_json()}
+    about = {"regard": __version__, "format": FORMAT, "settings": settings.model_dump(mode="json")}
     write_json(out / CONFIG, {**about, "data": facts, **model.save_text(out)})
 
 
 def _read(
-    settings: Settings, source: Source, train: Data, valid: Data | None, watcher: Watcher
+    settings: RunSettings, source: Source, train: Data, valid: Data | None, watcher: Watcher
 ) -> tuple[Sequence[Example], Sequence[Example]]:
     examples = source.read_training(train)
     if valid is None:
@@ -228,8 +228,8 @@ def _fingerprint(*parts: Sequence[Example]) -> int:
     return found
 
 
-def _same_settings(settings: Settings, out: Path) -> None:
-    former, now = read_config(out)["settings"], settings.to_json()
+def _same_settings(settings: RunSettings, out: Path) -> None:
+    former, now = read_config(out)["settings"], settings.model_dump(mode="json")
     free = ("minutes", "save_seconds", "tensorboard")
     for group, values in now.items():
         if not isinstance(values, dict):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, ClassVar, Literal
 
-from regard.errors import SettingsError, nearest
+from pydantic import Field
+
+from regard.settings import Settings
 
 __all__ = ["Format", "Reading"]
 
 Format = Literal["tsv", "csv", "jsonl", "parquet"]
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(Settings):
     """Settings all readers share.
 
     Args:
@@ -29,21 +29,12 @@ class Reading:
             goes when its corpus does.
     """
 
+    title: ClassVar[str] = "reading"
+
     encoding: str = "utf-8"
     format: Format | None = None
-    separator: str | None = None
-    max_characters: int | None = None
+    separator: Annotated[str | None, Field(min_length=1)] = None
+    max_characters: Annotated[int | None, Field(ge=1)] = None
     over_long: Literal["skip", "cut"] = "skip"
     in_memory: int = 2**28
     cache: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.format is not None and self.format not in get_args(Format):
-            known = get_args(Format)
-            raise SettingsError(f"unknown format {self.format!r}; {nearest(self.format, known)}")
-        if self.over_long not in ("skip", "cut"):
-            raise SettingsError(f"over_long is {self.over_long!r}, expected 'skip' or 'cut'")
-        if self.max_characters is not None and self.max_characters < 1:
-            raise SettingsError(f"max_characters is {self.max_characters}, expected 1 or more")
-        if self.separator == "":
-            raise SettingsError("an empty separator, expected a character such as a tab or ';'")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from regard.errors import SettingsError, nearest
+from regard.settings import Settings
 
 __all__ = ["DecodingSettings"]
 
 Count = Annotated[int, Field(ge=1)]
 
 
-class DecodingSettings(BaseModel):
-    """What `decode` and `generate` may be told. Lengths count tokens before EOS."""
+class DecodingSettings(Settings):
+    """Settings of `decode` and `generate`. Lengths count tokens before EOS."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    title: ClassVar[str] = "decoding"
 
     method: Literal["greedy", "beam", "sample"] = "beam"
     beam: Count = 5
@@ -32,33 +32,14 @@ class DecodingSettings(BaseModel):
     seed: int = 0
     rows: Count = 850  # hypotheses advanced together; more is faster until memory says no
 
-    def __init__(self, **values: object) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise _told(error) from None
-
     @model_validator(mode="after")
     def _fits(self) -> DecodingSettings:
         if self.method == "beam" and self.n_best > self.beam:
-            raise SettingsError(f"n_best={self.n_best} of beam={self.beam}; try beam={self.n_best}")
+            raise ValueError(f"n_best={self.n_best} of beam={self.beam}; try beam={self.n_best}")
         if self.method == "greedy" and self.n_best > 1:
-            raise SettingsError(
+            raise ValueError(
                 f"greedy decoding has one answer, n_best={self.n_best}; try method='beam'"
             )
         if self.max_length is not None and self.min_length > self.max_length:
-            raise SettingsError(
-                f"min_length={self.min_length} exceeds max_length={self.max_length}"
-            )
+            raise ValueError(f"min_length={self.min_length} exceeds max_length={self.max_length}")
         return self
-
-
-def _told(error: ValidationError) -> SettingsError:
-    first = error.errors()[0]
-    name = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        hint = nearest(name, DecodingSettings.model_fields)
-        return SettingsError(f"decoding has no setting {name!r}; {hint}")
-    if first["type"] == "value_error":
-        return SettingsError(f"decoding: {first['ctx']['error']}")
-    return SettingsError(f"decoding setting {name}={first['input']!r}: {first['msg']}")

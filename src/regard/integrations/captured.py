@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from regard.attention import AttentionMap
 from regard.attention.map import WATCHABLE, Pool, TopK
 from regard.errors import InputError, RegardError
+from regard.settings import Settings
 
 __all__ = ["Call", "Keep", "Layer", "keep_of"]
 
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Keep:
+Count = Annotated[int, Field(ge=0)]
+
+
+class Keep(Settings):
     """What to keep of each layer and head.
 
     Attributes:
@@ -34,20 +38,16 @@ class Keep:
             and keys of the layer: as much as a key-value cache.
     """
 
-    pool: int = 64
-    topk: int = 8
+    title: ClassVar[str] = "keep"
+
+    pool: Count = 64
+    topk: Count = 8
     entropy: bool = True
     received: bool = True
-    whole: int = 512
+    whole: Count = 512
     rows: tuple[int, ...] = ()
     rollout: tuple[int, ...] = ()
     maps: bool = False
-
-    def __post_init__(self) -> None:
-        if min(self.pool, self.topk, self.whole) < 0:
-            raise InputError(
-                f"pool={self.pool}, topk={self.topk}, whole={self.whole}; expected 0 or more"
-            )
 
     @property
     def watch(self) -> tuple[str, ...]:

@@ -21,9 +21,17 @@ from regard.models.contracts import (
     State,
     Step,
 )
-from regard.models.settings import KINDS, ModelSettings, configure, from_config, register
+from regard.models.settings import (
+    FROM_DATA,
+    KINDS,
+    ModelSettings,
+    configure,
+    from_config,
+    register,
+)
 
 __all__ = [
+    "FROM_DATA",
     "KINDS",
     "Classifier",
     "EncoderDecoder",

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from regard.errors import SettingsError, nearest
+from regard.settings import Settings
 
 __all__ = [
+    "FROM_DATA",
     "KINDS",
     "ExtractiveSettings",
     "LmSettings",
@@ -31,13 +33,16 @@ Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 Values = Mapping[str, Any]
 
 
-class ModelSettings(BaseModel):
-    """What `config.json` says about a model; `kind` names it."""
+class ModelSettings(Settings):
+    """Base class of the settings of a model, as `config.json` holds them; `kind` names the model."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     presets: ClassVar[Mapping[str, Values]] = {}
 
     kind: str
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        cls.title = cls.model_fields["kind"].default
 
 
 class TransformerSettings(ModelSettings):
@@ -174,7 +179,7 @@ class ExtractiveSettings(ModelSettings):
 
 def _divides(whole: int, parts: int, *, what: str = "width", by: str = "heads") -> None:
     if whole % parts:
-        raise SettingsError(
+        raise ValueError(
             f"{what}={whole} does not divide by {by}={parts}; "
             f"try {what}={-(-whole // parts) * parts} or another {by}"
         )
@@ -182,11 +187,14 @@ def _divides(whole: int, parts: int, *, what: str = "width", by: str = "heads") 
 
 def _same_vocabulary(joint: bool, source: int, target: int) -> None:
     if joint and source != target:
-        raise SettingsError(
+        raise ValueError(
             f"joint=true shares one embedding, but the source vocabulary has {source} rows and the "
             f"target's {target}; learn one tokenizer from both sides or set joint=false"
         )
 
+
+FROM_DATA = frozenset({"size", "source_size", "target_size", "labels"})
+"""Settings that follow from the training data: rows of vocabularies, number of labels."""
 
 KINDS: dict[str, tuple[type[ModelSettings], str]] = {}
 """Every kind of model: its settings and where its module is, as `"package.module:Class"`."""
@@ -225,32 +233,15 @@ def configure(kind: str, preset: str = "small", **values: Any) -> ModelSettings:
     settings = _settings_of(kind)
     if preset not in settings.presets:
         raise SettingsError(f"no preset {preset!r} for {kind}; {nearest(preset, settings.presets)}")
-    return _validated(settings, {**settings.presets[preset], **values})
+    return settings(**{**settings.presets[preset], **values})
 
 
 def from_config(config: Values) -> ModelSettings:
     """Settings back from `settings.model_dump()`, as `config.json` holds them."""
-    return _validated(_settings_of(str(config.get("kind"))), config)
+    return _settings_of(str(config.get("kind")))(**config)
 
 
 def _settings_of(kind: str) -> type[ModelSettings]:
     if kind not in KINDS:
         raise SettingsError(f"no model kind {kind!r}; {nearest(kind, KINDS)}")
     return KINDS[kind][0]
-
-
-def _validated(settings: type[ModelSettings], values: Values) -> ModelSettings:
-    try:
-        return settings.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        kind = settings.model_fields["kind"].default
-        if first["type"] == "extra_forbidden":
-            hint = nearest(name, settings.model_fields)
-            raise SettingsError(f"{kind} has no setting {name!r}; {hint}") from None
-        if first["type"] == "missing":
-            raise SettingsError(f"{kind} needs the setting {name!r}") from None
-        if first["type"] == "value_error":
-            raise SettingsError(f"{kind}: {first['ctx']['error']}") from None
-        raise SettingsError(f"{kind} setting {name}={first['input']!r}: {first['msg']}") from None

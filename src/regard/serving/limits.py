@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
-from regard.errors import SettingsError
+from pydantic import Field
+
+from regard.settings import Settings
 
 __all__ = ["Limits"]
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Settings):
     """What one client, and all of them together, may ask for.
 
     Args:
@@ -20,15 +21,12 @@ class Limits:
         patience: seconds until a request that was not answered gets 503.
     """
 
-    characters: int = 5000
-    waiting: int = 100
-    together: int = 16
-    patience: float = 30.0
+    title: ClassVar[str] = "server"
 
-    def __post_init__(self) -> None:
-        for name in ("characters", "waiting", "together", "patience"):
-            if getattr(self, name) <= 0:
-                raise SettingsError(f"{name}={getattr(self, name)}; expected more than 0")
+    characters: Annotated[int, Field(ge=1)] = 5000
+    waiting: Annotated[int, Field(ge=1)] = 100
+    together: Annotated[int, Field(ge=1)] = 16
+    patience: Annotated[float, Field(gt=0)] = 30.0
 
     @property
     def body(self) -> int:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from regard.settings import Settings
 
 __all__ = ["TrainingSettings"]
 
 
-class TrainingSettings(BaseModel):
-    """Everything `fit` needs to know beside the model and its data."""
+class TrainingSettings(Settings):
+    """Settings of `fit`: everything beside the model and its data."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    title: ClassVar[str] = "training"
 
     epochs: Annotated[int, Field(ge=1)] = 10
     steps: Annotated[int | None, Field(ge=1)] = None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regard.api.config.presets import PRESETS
-from regard.api.config.settings import Settings, named_values, read_file, resolve
+from regard.api.config.settings import RunSettings, named_values, read_file, resolve
 from regard.errors import SettingsError
 from regard.models import KINDS, configure
 
@@ -84,7 +84,7 @@ def test_unknown_tasks_and_kinds_name_the_nearest() -> None:
 def test_every_preset_makes_a_model_and_survives_json(task: str, preset: str) -> None:
     for kind in PRESETS[task].kinds:
         found = resolve(task, kind=kind, preset=preset)
-        assert Settings.from_json(found.to_json()) == found
+        assert RunSettings(**found.model_dump(mode="json")) == found
         needed = {"size": 99, "source_size": 99, "target_size": 99, "labels": 3}
         sizes = {k: v for k, v in needed.items() if k in KINDS[kind][0].model_fields}
         assert configure(kind, preset, **{**found.model, **sizes}).kind == kind

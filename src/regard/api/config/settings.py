@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, model_validator
 
 from regard.api.config.presets import PRESETS, Task
 from regard.decoding import DecodingSettings
 from regard.errors import SettingsError, nearest
-from regard.models import KINDS
+from regard.models import FROM_DATA, KINDS, configure
+from regard.settings import Settings
 from regard.text.tokenizer import Kind as TokenizerKind
 from regard.training import TrainingSettings
 
-__all__ = ["Settings", "TextSettings", "named_values", "read_file", "resolve"]
+__all__ = ["RunSettings", "TextSettings", "named_values", "read_file", "resolve"]
 
 Values = Mapping[str, Any]
-S = TypeVar("S", bound=BaseModel)
 
 
-class TextSettings(BaseModel):
-    """How text becomes ids."""
+class TextSettings(Settings):
+    """Settings of the step from text to ids."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    title: ClassVar[str] = "text"
 
     tokenizer: TokenizerKind = "bpe"
     vocabulary: Annotated[int, Field(ge=5)] = 8000
@@ -48,68 +47,54 @@ class TextSettings(BaseModel):
         return self.tokenizer == "word" if chosen is None else chosen
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How to train one model.
+class RunSettings(Settings):
+    """Settings of one training run.
 
     Args:
-        task: what it is for.
-        kind: of model.
-        preset: its size.
-        model: single settings of the model that differ from the preset.
+        task: what the model is for.
+        kind: kind of model.
+        preset: size of the model.
+        model: settings of the model that differ from the preset's, by name.
         text: how text becomes ids.
         training: how to train.
-        decoding: how to decode, when it writes text.
+        decoding: how to decode, for a model that writes text.
+
+    Raises:
+        SettingsError: a value that is not allowed, the model's included.
     """
+
+    title: ClassVar[str] = "run"
 
     task: Task
     kind: str
     preset: str = "small"
-    model: Values = field(default_factory=dict)
-    text: TextSettings = field(default_factory=TextSettings)
-    training: TrainingSettings = field(default_factory=TrainingSettings)
-    decoding: DecodingSettings = field(default_factory=DecodingSettings)
+    model: dict[str, Any] = Field(default_factory=dict)
+    text: TextSettings = TextSettings()
+    training: TrainingSettings = TrainingSettings()
+    decoding: DecodingSettings = DecodingSettings()
 
-    def to_json(self) -> dict[str, Any]:
-        """As `config.json` keeps it."""
-        return {
-            "task": self.task,
-            "kind": self.kind,
-            "preset": self.preset,
-            "model": dict(self.model),
-            "text": self.text.model_dump(),
-            "training": self.training.model_dump(),
-            "decoding": self.decoding.model_dump(),
-        }
-
-    @classmethod
-    def from_json(cls, values: Values) -> Settings:
-        """Back from `to_json`."""
-        return cls(
-            task=values["task"],
-            kind=values["kind"],
-            preset=values["preset"],
-            model=values["model"],
-            text=_make(TextSettings, values["text"]),
-            training=_make(TrainingSettings, values["training"]),
-            decoding=_make(DecodingSettings, values["decoding"]),
-        )
+    @model_validator(mode="after")
+    def _model_can_be_made(self) -> RunSettings:
+        # Sizes of vocabularies and labels come from data that is read later; any will do here.
+        sizes = dict.fromkeys(FROM_DATA & _fields_of(self.kind), 2)
+        configure(self.kind, self.preset, **{**self.model, **sizes})
+        return self
 
 
 def resolve(
     task: str, *, kind: str | None = None, preset: str = "small", values: Values | None = None
-) -> Settings:
+) -> RunSettings:
     """Settings of a task: those of its preset, then `values` over them.
 
     Args:
         task: `"translation"`, `"classification"`, `"summarization"` or `"language"`.
         kind: of model; `None` takes the task's own.
         preset: `"tiny"`, `"small"` or `"base"`.
-        values: settings by name. A name that means something in several groups means the first of
+        values: settings by name. A name that occurs in several groups means the first of
             training, text, model, decoding; `"decoding.seed"` says which.
 
     Raises:
-        SettingsError: an unknown name (with the nearest one) or a value that cannot be.
+        SettingsError: an unknown name (with the nearest one) or a value that is not allowed.
     """
     if task not in PRESETS:
         raise SettingsError(f"no task {task!r}; {nearest(task, PRESETS)}")
@@ -121,28 +106,23 @@ def resolve(
     fields = {
         "training": set(TrainingSettings.model_fields),
         "text": set(TextSettings.model_fields),
-        "model": set(KINDS[kind][0].model_fields) - _DECIDED,
+        "model": _fields_of(kind) - FROM_DATA - {"kind"},
         "decoding": set(DecodingSettings.model_fields),
     }
     for name, value in (values or {}).items():
-        group, plain = _place(name, fields)
+        group, plain = _find(name, fields)
         groups[group][plain] = value
-    return Settings(
-        task=task,  # type: ignore[arg-type]  # checked above
-        kind=kind,
-        preset=preset,
-        model=groups["model"],
-        text=_make(TextSettings, groups["text"]),
-        training=_make(TrainingSettings, groups["training"]),
-        decoding=_make(DecodingSettings, groups["decoding"]),
-    )
+    settings: dict[str, Any] = {"task": task, "kind": kind, "preset": preset, **groups}
+    return RunSettings(**settings)
 
 
-_DECIDED = {"kind", "size", "source_size", "target_size", "labels"}
-"""Settings of a model that follow from its task and data."""
+def _fields_of(kind: str) -> set[str]:
+    """Names of the settings of a kind of model."""
+    return set(KINDS[kind][0].model_fields) if kind in KINDS else set()
 
 
-def _place(name: str, fields: Mapping[str, set[str]]) -> tuple[str, str]:
+def _find(name: str, fields: Mapping[str, set[str]]) -> tuple[str, str]:
+    """Group and plain name of a setting."""
     group, dot, plain = name.partition(".")
     if dot and group in fields and plain in fields[group]:
         return group, plain
@@ -151,15 +131,6 @@ def _place(name: str, fields: Mapping[str, set[str]]) -> tuple[str, str]:
             return group, name
     known = set().union(*fields.values()) | {f"{g}.{n}" for g in fields for n in fields[g] if dot}
     raise SettingsError(f"no setting {name!r}; {nearest(name, known)}")
-
-
-def _make(kind: type[S], values: Values) -> S:
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"setting {name}={first['input']!r}: {first['msg']}") from None
 
 
 def read_file(path: str | PathLike[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from regard.api.config.settings import Settings
+from regard.api.config.settings import RunSettings
 from regard.api.tasks.answers import Classification
 from regard.api.tasks.model import (
     Evaluation,
@@ -64,7 +64,7 @@ class Classifier(Model):
 
     def __init__(
         self,
-        settings: Settings,
+        settings: RunSettings,
         network: nn.Module,
         tokenizer: Tokenizer,
         labels: Sequence[str],
@@ -77,7 +77,7 @@ class Classifier(Model):
     # Making one
 
     @classmethod
-    def learn(cls, examples: Sequence[Example], settings: Settings) -> Self:
+    def learn(cls, examples: Sequence[Example], settings: RunSettings) -> Self:
         """Learn vocabulary and labels from the training part."""
         labels, several = _labels(examples)
         tokenizer = train_tokenizer([example.text for example in examples], settings)
@@ -95,7 +95,7 @@ class Classifier(Model):
         return self.network.settle(texts, self._targets(together))
 
     @classmethod
-    def restore(cls, folder: Path, settings: Settings, config: Mapping[str, Any]) -> Self:
+    def restore(cls, folder: Path, settings: RunSettings, config: Mapping[str, Any]) -> Self:
         """Read tokenizer, labels and settings."""
         tokenizer = read_tokenizer(folder, "source.json", config["model"]["size"])
         labels, several = config["labels"], config["several"]

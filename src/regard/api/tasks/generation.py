@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from regard.api.config.settings import Settings
+from regard.api.config.settings import RunSettings
 from regard.api.tasks.answers import Continuation, best_of
 from regard.api.tasks.model import (
     Evaluation,
@@ -49,12 +49,12 @@ class Generator(Model):
     fits_baseline: ClassVar = True
     network: LanguageModel
 
-    def __init__(self, settings: Settings, network: nn.Module, tokenizer: Tokenizer) -> None:
+    def __init__(self, settings: RunSettings, network: nn.Module, tokenizer: Tokenizer) -> None:
         super().__init__(settings, network)
         self.tokenizer = tokenizer
 
     @classmethod
-    def learn(cls, examples: Sequence[Example], settings: Settings) -> Self:
+    def learn(cls, examples: Sequence[Example], settings: RunSettings) -> Self:
         """Learn the vocabulary from the training part."""
         tokenizer = train_tokenizer((example.text for example in examples), settings)
         values = {**settings.model, "size": len(tokenizer)}
@@ -62,7 +62,7 @@ class Generator(Model):
         return cls(settings, network, tokenizer)
 
     @classmethod
-    def restore(cls, folder: Path, settings: Settings, config: Mapping[str, Any]) -> Self:
+    def restore(cls, folder: Path, settings: RunSettings, config: Mapping[str, Any]) -> Self:
         """Read tokenizer and settings."""
         tokenizer = read_tokenizer(folder, "source.json", config["model"]["size"])
         return cls(settings, network_of(config), tokenizer)

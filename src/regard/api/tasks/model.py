@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.api.config.presets import Task
-from regard.api.config.settings import Settings
+from regard.api.config.settings import RunSettings
 from regard.api.storage.verdict import kept_verdict
 from regard.data import Example, pad, token_batches
 from regard.decoding import DecodingSettings
@@ -127,18 +127,18 @@ class Model(ABC):
     fits_baseline: ClassVar[bool] = False
     measures: ClassVar[tuple[str, ...]] = ("loss",)
 
-    def __init__(self, settings: Settings, network: nn.Module) -> None:
+    def __init__(self, settings: RunSettings, network: nn.Module) -> None:
         self.settings, self.network = settings, network
         self.folder: Path | None = None
 
     @classmethod
     @abstractmethod
-    def learn(cls, examples: Sequence[Example], settings: Settings) -> Self:
+    def learn(cls, examples: Sequence[Example], settings: RunSettings) -> Self:
         """An untrained model with the vocabulary (and labels) of the training part."""
 
     @classmethod
     @abstractmethod
-    def restore(cls, folder: Path, settings: Settings, config: Mapping[str, Any]) -> Self:
+    def restore(cls, folder: Path, settings: RunSettings, config: Mapping[str, Any]) -> Self:
         """The model of a folder, without its weights."""
 
     @abstractmethod
@@ -197,7 +197,7 @@ class Model(ABC):
         return f"{type(self).__name__}({self.settings.kind}, {self.parameters:,} parameters)"
 
 
-def new_network(settings: Settings, model: ModelSettings) -> nn.Module:
+def new_network(settings: RunSettings, model: ModelSettings) -> nn.Module:
     """A network with first weights that follow from the seed alone."""
     torch.manual_seed(settings.training.seed)
     network: nn.Module = build(model)
@@ -210,7 +210,7 @@ def network_of(config: Mapping[str, Any]) -> nn.Module:
     return network.eval()
 
 
-def train_tokenizer(texts: Iterable[str], settings: Settings) -> Tokenizer:
+def train_tokenizer(texts: Iterable[str], settings: RunSettings) -> Tokenizer:
     """A tokenizer learned from the training part."""
     text = settings.text
     return Tokenizer.train(

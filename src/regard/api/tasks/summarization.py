@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regard.api.config.settings import Settings
+from regard.api.config.settings import RunSettings
 from regard.api.tasks.answers import Summary, nothing_to_look_at
 from regard.api.tasks.model import (
     Evaluation,
@@ -87,7 +87,7 @@ class Writer(Summarizer, TextToText):
     cuts: ClassVar = True
 
     @classmethod
-    def learn(cls, examples: Sequence[Example], settings: Settings) -> Self:
+    def learn(cls, examples: Sequence[Example], settings: RunSettings) -> Self:
         """Learn one vocabulary from both sides of the training part."""
         texts = [t for example in examples for t in (example.text, example.target or "")]
         tokenizer = train_tokenizer(texts, settings)
@@ -160,13 +160,13 @@ class Picker(Summarizer):
     network: Extractive
 
     def __init__(
-        self, settings: Settings, network: nn.Module, tokenizer: Tokenizer, *, count: int
+        self, settings: RunSettings, network: nn.Module, tokenizer: Tokenizer, *, count: int
     ) -> None:
         super().__init__(settings, network)
         self.tokenizer, self.count = tokenizer, count
 
     @classmethod
-    def learn(cls, examples: Sequence[Example], settings: Settings) -> Self:
+    def learn(cls, examples: Sequence[Example], settings: RunSettings) -> Self:
         """Learn the vocabulary, and how many sentences a summary has."""
         tokenizer = train_tokenizer([example.text for example in examples], settings)
         lengths = [len(split_sentences(example.target or "")) for example in examples]
@@ -175,7 +175,7 @@ class Picker(Summarizer):
         return cls(settings, network, tokenizer, count=max(1, round(float(np.median(lengths)))))
 
     @classmethod
-    def restore(cls, folder: Path, settings: Settings, config: Mapping[str, Any]) -> Self:
+    def restore(cls, folder: Path, settings: RunSettings, config: Mapping[str, Any]) -> Self:
         """Read tokenizer and settings."""
         tokenizer = read_tokenizer(folder, "source.json", config["model"]["size"])
         return cls(settings, network_of(config), tokenizer, count=config["sentences"])

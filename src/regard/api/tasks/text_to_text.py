@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regard.api.config.settings import Settings
+from regard.api.config.settings import RunSettings
 from regard.api.tasks.answers import Reading, W, best_of, nothing_to_look_at
 from regard.api.tasks.model import (
     Model,
@@ -108,13 +108,13 @@ class TextToText(Model):
     """Whether over-long sources are cut in training, rather than left out."""
 
     def __init__(
-        self, settings: Settings, network: nn.Module, source: Tokenizer, target: Tokenizer
+        self, settings: RunSettings, network: nn.Module, source: Tokenizer, target: Tokenizer
     ) -> None:
         super().__init__(settings, network)
         self.source, self.target = source, target
 
     @classmethod
-    def restore(cls, folder: Path, settings: Settings, config: Mapping[str, Any]) -> Self:
+    def restore(cls, folder: Path, settings: RunSettings, config: Mapping[str, Any]) -> Self:
         """Read tokenizers and settings."""
         model = config["model"]
         sizes = [

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import ClassVar, Self
 
-from regard.api.config.settings import Settings
+from regard.api.config.settings import RunSettings
 from regard.api.tasks.answers import Translation
 from regard.api.tasks.model import Evaluation, new_network, train_tokenizer
 from regard.api.tasks.text_to_text import Hear, Source, Steering, TextToText, references_of
@@ -27,7 +27,7 @@ class Translator(TextToText):
     measures: ClassVar = ("loss", "bleu", "chrf", "exact_match")
 
     @classmethod
-    def learn(cls, examples: Sequence[Example], settings: Settings) -> Self:
+    def learn(cls, examples: Sequence[Example], settings: RunSettings) -> Self:
         """Learn tokenizers from the training part; one for both sides if the model is `joint`."""
         sources = (example.text for example in examples)
         targets = (example.target or "" for example in examples)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from regard.errors import InputError
 from regard.evaluation.faithfulness.measures import (
@@ -29,6 +30,7 @@ from regard.evaluation.faithfulness.measures import (
     total_variation,
     without,
 )
+from regard.settings import Settings
 
 __all__ = [
     "WAYS",
@@ -87,8 +89,11 @@ class Steerable(Explained, Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class TrustSettings:
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class TrustSettings(Settings):
     """How thoroughly to ask.
 
     Attributes:
@@ -104,14 +109,16 @@ class TrustSettings:
         seed: of everything random.
     """
 
-    shares: tuple[float, ...] = (0.01, 0.05, 0.1, 0.2, 0.5)
-    draws: int = 5
-    leave_out: int = 64
-    permutations: int = 20
-    steps: int = 20
-    resamples: int = 1000
-    unmoved: float = 0.05
-    seed: int = 0
+    title: ClassVar[str] = "trust"
+
+    shares: tuple[Share, ...] = (0.01, 0.05, 0.1, 0.2, 0.5)
+    draws: Count = 5
+    leave_out: Count = 64
+    permutations: Count = 20
+    steps: Count = 20
+    resamples: Count = 1000
+    unmoved: Share = 0.05
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True)

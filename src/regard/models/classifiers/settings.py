@@ -7,7 +7,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from regard.errors import SettingsError
 from regard.models.settings import ModelSettings, Rate, Size, configure, register
 
 __all__ = [
@@ -89,7 +88,7 @@ class CnnSettings(ClassifierSettings):
     def _fits(self) -> CnnSettings:
         width = self.width * len(self.windows)
         if not self.windows or width % self.looks:
-            raise SettingsError(
+            raise ValueError(
                 f"{len(self.windows)} windows of {self.width} filters make {width}, which does not "
                 f"divide by looks={self.looks}; try width={self.looks * 16}"
             )
@@ -117,7 +116,7 @@ class TransformerClassifierSettings(ClassifierSettings):
     @model_validator(mode="after")
     def _fits(self) -> TransformerClassifierSettings:
         if self.embedding % self.looks:
-            raise SettingsError(
+            raise ValueError(
                 f"embedding={self.embedding} does not divide by looks={self.looks}; "
                 f"try embedding={-(-self.embedding // self.looks) * self.looks}"
             )

@@ -259,7 +259,7 @@ class WideAndDeep(Classifier):
         self.deep.survey(surfaces, texts, targets)
         self.wide.fit(surfaces, texts, targets)
         sizes = {"letters": len(self.wide.code), "ngrams": len(self.wide.key)}
-        self.settings = self.settings.model_copy(update=sizes)
+        self.settings = self.settings.replace(**sizes)
 
     def settle(self, texts: Sequence[Sequence[int]], targets: Tensor) -> bool:
         """Solve the wide part again: a tenth more texts cost a second and are worth a point of accuracy."""
