@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
+NODE_STAMP := node_modules/.installed
 
 .DEFAULT_GOAL := help
 
@@ -17,6 +18,10 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 setup: $(STAMP)  ## make .venv with everything in it
+
+$(NODE_STAMP): package.json package-lock.json
+	npm ci --silent
+	@touch $(NODE_STAMP)
 
 demo: $(STAMP)  ## train, score and look at a small attention model (about three minutes)
 	$(BIN)/regard demo
@@ -34,11 +39,19 @@ check: $(STAMP)  ## lint, types, import contract
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory javascript; \
+		else echo "JavaScript is not checked: npm is not installed (on Debian: apt-get install nodejs npm)"; fi
+
+javascript: $(NODE_STAMP)  ## check the JavaScript of the pages (part of check)
+	npm run --silent check
+
+bundle: $(NODE_STAMP)  ## link the modules of the page again after a change of its JavaScript
+	npm run --silent bundle
 
 bench: $(STAMP)  ## the speed claims, as ratios
 	$(BIN)/python -m benchmarks
 
 clean:  ## remove what the other commands made
-	rm -rf .venv build dist demo-run .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv node_modules build dist demo-run .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help setup demo test fuzz check bench clean
+.PHONY: help setup demo test fuzz check javascript bundle bench clean

@@ -1,6 +1,8 @@
 """Every endpoint against tiny models: right answers, and refusals that say what to do."""
 
 import json
+import re
+from urllib.parse import urljoin
 
 import numpy as np
 import pytest
@@ -272,7 +274,7 @@ def test_a_full_queue_is_429_with_a_time_to_come_back(models):
 
 
 def test_headers_and_hosts(client):
-    for path in ("/", "/docs", "/health", "/page/main.js", "/nothing"):
+    for path in ("/", "/docs", "/health", "/assets/serving/page/main.js", "/nothing"):
         headers = client.get(path).headers
         policy = headers["content-security-policy"]
         assert policy.startswith("default-src 'none'; script-src 'self';")
@@ -298,12 +300,32 @@ def test_pages_hold_no_inline_script_and_name_no_other_server(client):
         text = client.get(path).text
         assert "<script>" not in text
         assert "http" not in text
-    for name in ("main.js", "dom.js", "view.css", "serve.css", "docs.js"):
-        response = client.get(f"/page/{name}")
+    for name in ("serving/page/main.js", "serving/page/serve.css", "viewing/page/dom.js"):
+        response = client.get(f"/assets/{name}")
         assert response.status_code == 200
         assert "//cdn" not in response.text
-    for name in ("app.py", "..%2Fapp.py", "%2Fetc%2Fpasswd", "index.html%00"):
-        assert client.get(f"/page/{name}").status_code == 404
+    for name in (
+        "serving/app.py",
+        "serving/page/..%2Fapp.py",
+        "viewing/page/pack.py",
+        "viewing/page/bundle/page.js",
+        "%2Fetc%2Fpasswd",
+        "serving/page/index.html%00",
+    ):
+        assert client.get(f"/assets/{name}").status_code == 404
+
+
+def test_every_module_that_a_served_page_imports_is_served(client):
+    seen, ahead = set(), {"/assets/serving/page/main.js", "/assets/serving/page/docs.js"}
+    while ahead:
+        path = ahead.pop()
+        response = client.get(path)
+        assert response.status_code == 200, path
+        assert response.headers["content-type"] == "text/javascript; charset=utf-8"
+        seen.add(path)
+        imported = re.findall(r'^import .*from "(\..*)";$', response.text, re.MULTILINE)
+        ahead |= {urljoin(path, name) for name in imported} - seen
+    assert "/assets/viewing/page/dom.js" in seen
 
 
 def test_the_full_view_has_a_policy_of_its_own(client):

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,13 +158,16 @@ def test_the_frame_for_exported_notebooks(cross):
     assert frame[1]["srcdoc"] == page.html(cross)
 
 
-def test_the_front_end_is_whole():
-    for entry in ("boot", "notebook"):
+def test_a_bundle_holds_every_module_and_imports_none():
+    modules = {path.name for path in Path(page.__file__).parent.glob("*.js")}
+    for entry, other in (("page", "notebook"), ("notebook", "page")):
         code = page.script(entry)
-        assert not re.search(r"^import ", code, re.MULTILINE)
-        for name in re.findall(r"= \$(\w+);", code):
-            assert f"const ${name} = (() =>" in code
-    assert code.count("export default") == 1
+        linked = set(re.findall(r"^// src/regard/viewing/page/(\w+\.js)$", code, re.MULTILINE))
+        assert linked == modules - {f"{other}.js"}
+        assert not re.search(r"^\s*import\b", code, re.MULTILINE)
+        assert "</script" not in code.lower()
+    assert "export" not in page.script("page")
+    assert re.search(r"^export {\n  \w+ as default\n};$", page.script("notebook"), re.MULTILINE)
 
 
 def test_every_rule_of_the_style_stays_inside():
@@ -177,7 +181,7 @@ def test_the_widget_carries_the_record(cross):
     made = notebook.widget(cross)
     assert made.record["about"]["title"] == "de → en"
     assert set(made.record["chunks"]) == {"0.0", "0.1", "0.2", "thumbnails"}
-    assert "export default" in made._esm
+    assert made._esm == page.script("notebook")
     json.dumps(made.record)
 
 

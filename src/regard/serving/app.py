@@ -173,13 +173,13 @@ def _add_api(app: FastAPI, front: _Front) -> None:
 def _add_pages(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     async def index() -> Response:
-        return assets.response("index.html")
+        return assets.response("serving/page/index.html")
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
-        return assets.response("docs.html")
+        return assets.response("serving/page/docs.html")
 
-    @app.get("/page/{name}", include_in_schema=False)
+    @app.get("/assets/{name:path}", include_in_schema=False)
     async def asset(name: str) -> Response:
         if name not in assets.NAMES:
             raise Refusal(404, "no such page; try / or /docs")

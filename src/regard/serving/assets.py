@@ -1,4 +1,8 @@
-"""The files of the web page, by name; names from the network choose among them and nothing else."""
+"""Files of the web app, served under their paths in this package.
+
+Modules import each other by relative paths. Those hold in the browser as they do in the source tree,
+because addresses are paths: `/assets/serving/page/main.js` imports `../../viewing/page/dom.js`.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,6 @@ from importlib.resources import files
 
 from fastapi.responses import Response
 
-from regard.viewing import page
-
 __all__ = ["NAMES", "response"]
 
 _TYPES = {
@@ -16,37 +18,28 @@ _TYPES = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
 }
-_OWN = frozenset(
-    {
-        "index.html",
-        "docs.html",
-        "serve.css",
-        "main.js",
-        "pane.js",
-        "written.js",
-        "classified.js",
-        "words.js",
-        "client.js",
-        "address.js",
-        "theme.js",
-        "docs.js",
-    }
-)
-_SHARED = frozenset({"dom.js", "view.css"})
-"""Of the viewing page: how elements are made, and what everything looks like."""
+_PACKAGE = files("regard")
 
-NAMES = _OWN | _SHARED
+
+def _names() -> frozenset[str]:
+    own = (file.name for file in _PACKAGE.joinpath("serving/page").iterdir())
+    shared = ("dom.js", "page.css")  # of the page of a record: making elements, and the style
+    return frozenset(
+        [f"serving/page/{name}" for name in own if name.rsplit(".", 1)[-1] in _TYPES]
+        + [f"viewing/page/{name}" for name in shared]
+    )
+
+
+NAMES = _names()
+"""Every file that is served; a name from the network must be one of them."""
 
 
 def response(name: str) -> Response:
-    """One file."""
+    """One file of `NAMES`."""
     kind = name.rsplit(".", 1)[1]
     return Response(_content(name), media_type=_TYPES[kind], headers={"cache-control": "no-cache"})
 
 
 @cache
 def _content(name: str) -> bytes:
-    if name == "view.css":
-        return page.style().encode()
-    room = page.__name__ if name in _SHARED else f"{__package__}.page"
-    return files(room).joinpath(name).read_bytes()
+    return _PACKAGE.joinpath(name).read_bytes()

@@ -1,6 +1,6 @@
 // A label: how likely each is, how much attention each word got, and what if it had got another share.
 
-import { h, short } from "./dom.js";
+import { h, short } from "../../viewing/page/dom.js";
 import { Words, nameOf } from "./words.js";
 
 const SHOWN_LABELS = 8;

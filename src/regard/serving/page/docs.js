@@ -1,7 +1,7 @@
 // The API page, drawn from openapi.json: each call, what goes in, what comes out, and a try.
 
 import { get } from "./client.js";
-import { h } from "./dom.js";
+import { h } from "../../viewing/page/dom.js";
 import { themeButton } from "./theme.js";
 import { prose } from "./words.js";
 

@@ -2,7 +2,7 @@
 
 import * as address from "./address.js";
 import { get } from "./client.js";
-import { h } from "./dom.js";
+import { h } from "../../viewing/page/dom.js";
 import { Pane } from "./pane.js";
 import { themeButton } from "./theme.js";
 

@@ -2,7 +2,7 @@
 
 import { ask, askAloud } from "./client.js";
 import { ClassifiedView } from "./classified.js";
-import { h } from "./dom.js";
+import { h } from "../../viewing/page/dom.js";
 import { prose } from "./words.js";
 import { WrittenView } from "./written.js";
 

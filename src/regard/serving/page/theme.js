@@ -1,6 +1,6 @@
 // Light or dark: as the system has it, until somebody says otherwise.
 
-import { h } from "./dom.js";
+import { h } from "../../viewing/page/dom.js";
 
 const KEY = "regard-theme";
 const system = matchMedia("(prefers-color-scheme: dark)");

@@ -1,6 +1,6 @@
 // A text whose words can be pointed at, reached by keyboard and shaded by numbers.
 
-import { h, short } from "./dom.js";
+import { h, short } from "../../viewing/page/dom.js";
 
 // A text whose first letter is written right to left. (`dir="auto"` does not look into fenced words.)
 const RIGHT_TO_LEFT = /^\P{L}*[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u;

@@ -1,7 +1,7 @@
 // An answer that was written: words on both sides, linked by attention, and ways to lead it elsewhere.
 
 import { ask } from "./client.js";
-import { h, short } from "./dom.js";
+import { h, short } from "../../viewing/page/dom.js";
 import { Words, nameOf, ranking } from "./words.js";
 
 export class WrittenView {

@@ -1,7 +1,8 @@
 """A record as one HTML file that needs nothing else: no network, no server, no `eval`.
 
-Python packs the numbers and the texts; the front end beside this file draws them. The same front
-end runs in a notebook.
+Python packs the numbers and the texts; the JavaScript modules beside this file draw them. `bundle/`
+holds those modules linked to one script for each entry point (`npm run bundle` writes it, and
+docs/decisions/0007 says why it is committed): `page.js` for the file, `notebook.js` for the widget.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import base64
 import hashlib
 import html as markup
 import json
-import re
 from functools import cache
 from importlib.resources import files
 from string import Template
@@ -20,26 +20,6 @@ from regard.viewing.page.pack import Packed, pack
 
 __all__ = ["Packed", "frame", "html", "pack", "script", "style"]
 
-_MODULES = (
-    "codec",
-    "sheet",
-    "atlas",
-    "shades",
-    "dom",
-    "surface",
-    "map",
-    "links",
-    "text",
-    "overview",
-    "readout",
-    "download",
-    "state",
-    "controls",
-    "pointer",
-    "main",
-)
-_IMPORT = re.compile(r'^import {(.*?)} from "\./(\w+)\.js";$', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?:async function|function|class|const) (\w+)", re.MULTILINE)
 _BASE = "html, body { margin: 0; block-size: 100%; }\n"
 
 
@@ -50,7 +30,7 @@ def html(record: AttentionRecord) -> str:
         f'<script type="application/octet-stream" id="chunk-{name}">{data}</script>'
         for name, data in packed.chunks.items()
     )
-    code, look = script("boot"), _BASE + style()
+    code, look = script("page"), _BASE + style()
     return Template(_asset("page.html")).substitute(
         title=markup.escape(record.title or "Attention"),
         about=_inert(packed.about),
@@ -76,23 +56,11 @@ def frame(record: AttentionRecord, *, height: int = 680) -> str:
 
 @cache
 def script(entry: str) -> str:
-    """The front end as one script: each file a function that answers with what it exports.
+    """The front end as one ES module: `"page"` for a saved file, `"notebook"` for the widget.
 
-    `entry` is `"boot"` for the page or `"notebook"` for the widget, whose default export stays.
+    The notebook's default export is what `anywidget` calls; the page's script exports nothing.
     """
-    modules = [_module(name, _asset(f"{name}.js")) for name in _MODULES]
-    return "\n".join([*modules, _linked(_asset(f"{entry}.js"))])
-
-
-def _module(name: str, source: str) -> str:
-    exports = ", ".join(_EXPORT.findall(source))
-    body = re.sub(r"^export ", "", _linked(source), flags=re.MULTILINE)
-    return f"const ${name} = (() => {{\n{body}\nreturn {{ {exports} }};\n}})();"
-
-
-def _linked(source: str) -> str:
-    """Imports of a file turned into reading what the files before it answered with."""
-    return _IMPORT.sub(r"const {\1} = $\2;", source)
+    return _asset(f"bundle/{entry}.js")
 
 
 @cache
