@@ -150,7 +150,7 @@ def test_a_recurrent_translator_is_held_against_links(pairs):
     )
     verdict = trust(model, pairs[:2], gold=pairs[2])
     assert len(verdict.layers) == 1
-    assert set(verdict.layers[0]) == {"enters", "leaves"}
+    assert set(verdict.layers[0]) == {"input", "output"}
 
 
 def test_what_does_not_go_together_is_told(mood, table, translator, pairs):

@@ -49,7 +49,7 @@ class Backwards(EncoderDecoder):
         said = words - 1 - state.at  # the place of the word to say now; -1 when all are said
         rows = torch.arange(len(token))
         wanted = torch.where(said < 0, EOS, ids[rows, said.clamp_min(0)])
-        looked = said if self.reading == "leaves" else (said + 1).clamp_max(words)
+        looked = said if self.reading == "output" else (said + 1).clamp_max(words)
         weights = torch.nn.functional.one_hot(looked.clamp(0), ids.shape[1]).float()
         # A second choice keeps a beam busy.
         logits = 9.0 * torch.nn.functional.one_hot(wanted, self.size)
@@ -57,7 +57,7 @@ class Backwards(EncoderDecoder):
         return Step(logits.float(), Place(state.at + 1), weights)
 
 
-def translator(reading: str = "enters", **values) -> Translator:
+def translator(reading: str = "input", **values) -> Translator:
     settings = resolve("translation", kind="rnn", values={"tokenizer": "word", **values})
     words = Tokenizer.train(["the cat sees a dog ."], kind=settings.text.tokenizer, size=40)
     return Translator(settings, Backwards(len(words), reading), words, words)
@@ -67,7 +67,7 @@ BEAM, GREEDY = DecodingSettings(beam=4, n_best=2), DecodingSettings(method="gree
 
 
 @pytest.mark.parametrize("settings", [BEAM, GREEDY], ids=["beam", "greedy"])
-@pytest.mark.parametrize("reading", ["enters", "leaves"])
+@pytest.mark.parametrize("reading", ["input", "output"])
 def test_each_unknown_word_is_the_source_word_it_came_from(reading, settings):
     texts = ["Zyx sees a Quux cat", "the dog", "", "Zyx"]
     found = translator(reading).translate(texts, settings=settings)

@@ -56,7 +56,7 @@ def test_an_unknown_word_is_the_source_word_it_came_from() -> None:
     tokens, source = ["the", "<unk>"], ["Zyx", "das"]
     assert replace_unknown(hypothesis(), tokens, source) == ["the", "Zyx"]
     assert replace_unknown(hypothesis(), tokens, source, dictionary={"Zyx": "Zux"})[1] == "Zux"
-    assert replace_unknown(hypothesis(), tokens, source, reading="enters") == ["the", "das"]
+    assert replace_unknown(hypothesis(), tokens, source, reading="input") == ["the", "das"]
 
 
 def test_an_unknown_word_without_attention_stays() -> None:

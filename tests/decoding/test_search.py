@@ -16,7 +16,7 @@ from regard.decoding import (
     length_penalty,
     search,
 )
-from regard.models import EncoderDecoder, LanguageModel
+from regard.models import READINGS, EncoderDecoder, LanguageModel
 from regard.text import BOS, EOS, UNK
 
 Source = tuple[Tensor, Tensor]
@@ -85,10 +85,10 @@ def test_scores_and_attention_are_those_of_the_sequence_itself(
 
 def test_readings_are_one_step_apart(model: EncoderDecoder, source: Source) -> None:
     for answer in decode(model, *source, DecodingSettings(max_length=6)):
-        enters, leaves = answer[0].read("enters"), answer[0].read("leaves")
-        assert enters.alignment.shape == leaves.alignment.shape
-        assert (enters.alignment[:-1] == leaves.alignment[1:]).all()
-        assert len(enters.alignment) == len(answer[0].ids)
+        as_input, as_output = (answer[0].aligned_at(reading) for reading in READINGS)
+        assert as_input.alignment.shape == as_output.alignment.shape
+        assert (as_input.alignment[:-1] == as_output.alignment[1:]).all()
+        assert len(as_input.alignment) == len(answer[0].ids)
 
 
 def test_a_beam_of_one_is_greedy(model: EncoderDecoder, source: Source) -> None:

@@ -135,7 +135,7 @@ def test_encoder_decoders_name_the_reading():
         ("decoder", "self", "target", "target", "causal"),
         ("cross", "cross", "target", "source", "both"),
     ]
-    assert "enters the decoder" in record.reading
+    assert "decoder's input" in record.reading
     alone = seen.record(a)
     assert [track.name for track in alone.tracks] == ["encoder", "encoder"]
     assert alone.reading == ""

@@ -65,12 +65,14 @@ def test_a_hidden_word_gets_no_attention(client):
 
 def test_both_readings_of_attention(client, models):
     question = {"text": TEXT, "model": "de-en"}
-    enters = answer(client, "/translate", reading="enters", **question)
-    leaves = answer(client, "/translate", reading="leaves", **question)
-    assert enters == answer(client, "/translate", **question)
-    assert leaves["reading"].startswith("at the step where the target token leaves the decoder")
-    # The step that a word enters is the one that the next word leaves.
-    assert enters["attention"][:-1] == leaves["attention"][1:]
+    as_input = answer(client, "/translate", reading="input", **question)
+    as_output = answer(client, "/translate", reading="output", **question)
+    assert as_input == answer(client, "/translate", **question)
+    assert as_output["reading"].startswith(
+        "at the step where the target token is the decoder's output"
+    )
+    # A step whose input is one word has the next word as its output.
+    assert as_input["attention"][:-1] == as_output["attention"][1:]
 
 
 def test_hiding_everything_is_answered(client):

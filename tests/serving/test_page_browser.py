@@ -97,12 +97,12 @@ def test_words_link_both_ways(visit):
 def test_words_as_they_were_read_back(visit):
     tab = visit(link("de-en"))
     answered(tab, "the")
-    playwright.expect(tab.locator(".answer")).to_contain_text("token leaves the decoder")
+    playwright.expect(tab.locator(".answer")).to_contain_text("token is the decoder's output")
     wrote(tab).get_by_role("button").nth(1).hover()
     written = shades(read(tab))
     tab.get_by_label("Words looked").select_option("as they were read back")
-    playwright.expect(tab.locator(".answer")).to_contain_text("token enters the decoder")
-    assert "reading=enters" in tab.url
+    playwright.expect(tab.locator(".answer")).to_contain_text("token is the decoder's input")
+    assert "reading=input" in tab.url
     wrote(tab).get_by_role("button").nth(1).hover()
     assert shades(read(tab)) != written
 

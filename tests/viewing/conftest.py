@@ -49,7 +49,7 @@ def cross(source: Tokens, target: Tokens) -> AttentionRecord:
         target,
         source,
         title="de → en",
-        reading="at the step where the target token enters the decoder",
+        reading="at the step where the target token is the decoder's input",
     )
 
 

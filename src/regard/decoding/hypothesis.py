@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from regard.models import Rows
+from regard.models import Reading, Rows
 from regard.text import BOS
 
-__all__ = ["Hypothesis", "Listener", "Trail", "length_penalty"]
+__all__ = ["Hypothesis", "Listener", "Reading", "Trail", "length_penalty"]
 
 Listener: TypeAlias = Callable[[int, list[int]], None]
 """Told, after every step, an example and the tokens of its best unfinished sequence so far."""
@@ -37,15 +37,15 @@ class Hypothesis:
     score: float
     log_probs: list[float]
     attention: Float[np.ndarray, "steps source"]
-    reading: Literal["enters", "leaves"] = "enters"
+    reading: Reading = "input"
 
     @property
     def alignment(self) -> Float[np.ndarray, "target source"]:
-        """Per token, where the decoder looked when the token *entered* it (or left it: `reading`)."""
-        return self.attention[1:] if self.reading == "enters" else self.attention[:-1]
+        """Cross-attention of each token, at the step that `reading` names."""
+        return self.attention[1:] if self.reading == "input" else self.attention[:-1]
 
-    def read(self, reading: Literal["enters", "leaves"]) -> Hypothesis:
-        """The same hypothesis with `alignment` read at the step where tokens enter, or leave."""
+    def aligned_at(self, reading: Reading) -> Hypothesis:
+        """A copy whose `alignment` is read at the step where each token is the input, or the output."""
         return replace(self, reading=reading)
 
     def after(self, given: int, alpha: float) -> Hypothesis:
@@ -134,7 +134,7 @@ class Trail(Rows):
             before = example
 
     def finish(
-        self, scores: Tensor, lengths: Tensor, reading: Literal["enters", "leaves"]
+        self, scores: Tensor, lengths: Tensor, reading: Reading
     ) -> list[tuple[int, Hypothesis]]:
         """Each row, whose last token is EOS, as `(example, hypothesis)`.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from regard.decoding.parallel import side_by_side
 from regard.decoding.sample import follow, likeliest, sampler
 from regard.decoding.settings import DecodingSettings
 from regard.decoding.stepper import Desk, Walk
-from regard.models import EncoderDecoder, LanguageModel, Memory
+from regard.models import EncoderDecoder, LanguageModel, Memory, Reading
 from regard.text import BOS
 
 __all__ = ["decode", "generate", "likeliest_next", "search"]
@@ -189,7 +188,7 @@ def _continue(
     trail = Trail.empty(example, 0).begun(common.index_select(0, example))
     walk = Walk(model, state.select(example), None)
     found = _answers(
-        walk, rules.select(example), trail, settings, torch.zeros_like(lengths), "enters"
+        walk, rules.select(example), trail, settings, torch.zeros_like(lengths), "input"
     )
     return [
         _ranked([h.after(len(p), settings.length_penalty) for h in answer])
@@ -208,7 +207,7 @@ def _answers(
     trail: Trail,
     settings: DecodingSettings,
     lengths: Tensor,
-    reading: Literal["enters", "leaves"],
+    reading: Reading,
     listener: Listener | None = None,
 ) -> list[list[Hypothesis]]:
     """Run the method that the settings name, and sort what it finished by example and score."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
-from regard.decoding.hypothesis import Hypothesis
+from regard.decoding.hypothesis import Hypothesis, Reading
 from regard.text import UNK
 
 __all__ = ["replace_unknown"]
@@ -16,7 +15,7 @@ def replace_unknown(
     tokens: Sequence[str],
     source: Sequence[str],
     *,
-    reading: Literal["enters", "leaves"] = "leaves",
+    reading: Reading = "output",
     dictionary: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Each UNK replaced by the source token attended to most (Luong et al. 2015; Jean et al. 2015).
@@ -27,11 +26,11 @@ def replace_unknown(
         hypothesis: with its attention.
         tokens: what its ids spell.
         source: tokens of the source; what the encoder read beyond them (EOS) is never copied.
-        reading: the step whose attention counts: by custom that which produced the UNK.
+        reading: the step whose attention counts: by default the one that produced the UNK.
         dictionary: translations of source tokens; one that is not in it is copied.
     """
     dictionary = dictionary or {}
-    looked = hypothesis.read(reading).alignment[:, : len(source)]
+    looked = hypothesis.aligned_at(reading).alignment[:, : len(source)]
     replaced = list(tokens)
     for place, (index, row) in enumerate(zip(hypothesis.ids, looked, strict=True)):
         if index == UNK and row.any():

@@ -16,6 +16,7 @@ from torch import nn
 from regard.attention import AttentionMap, rollout
 from regard.errors import InputError, ShapeError, nearest
 from regard.integrations.captured import Call, Keep, Layer, keep_of
+from regard.models import describe_reading
 from regard.viewing.data.record import AttentionRecord, Track
 from regard.viewing.data.summary import Summary
 from regard.viewing.data.tokens import Tokens
@@ -24,7 +25,6 @@ __all__ = ["Watched", "tokens"]
 
 Place = Literal["encoder", "decoder", "cross"]
 _CROSS = re.compile(r"cross_?att|encoder_att|encdec")
-_READING = "at the step where the target token enters the decoder"
 
 
 @dataclass
@@ -198,7 +198,7 @@ class Watched:
                         direction="causal" if layer.causal else "both",
                     )
                 )
-        reading = _READING if "cross" in places and target is not None else ""
+        reading = describe_reading("input") if "cross" in places and target is not None else ""
         return AttentionRecord(sides, tuple(tracks), title or self._model, reading)
 
 

@@ -21,6 +21,7 @@ from regard.models.contracts import (
     State,
     Step,
 )
+from regard.models.reading import READINGS, Reading, describe_reading
 from regard.models.settings import (
     FROM_DATA,
     KINDS,
@@ -33,17 +34,20 @@ from regard.models.settings import (
 __all__ = [
     "FROM_DATA",
     "KINDS",
+    "READINGS",
     "Classifier",
     "EncoderDecoder",
     "LanguageModel",
     "Memory",
     "ModelSettings",
     "Output",
+    "Reading",
     "Rows",
     "State",
     "Step",
     "build",
     "configure",
+    "describe_reading",
     "from_config",
     "register",
 ]

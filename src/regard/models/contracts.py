@@ -9,11 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from torch import Tensor, nn
 
 from regard.attention import AttentionMap
+from regard.models.reading import Reading
 from regard.models.settings import ModelSettings
 
 __all__ = [
@@ -117,8 +118,8 @@ class EncoderDecoder(nn.Module, ABC):
     """
 
     settings: ModelSettings
-    #: At which step attention reads as word alignment: where the target token `enters` the decoder.
-    reading: Literal["enters", "leaves"] = "enters"
+    #: The step at which this model's cross-attention is read as word alignment.
+    reading: Reading = "input"
 
     @abstractmethod
     def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Output:

@@ -19,8 +19,8 @@ from regard.api import (
     Writer,
 )
 from regard.api.load import load
-from regard.api.tasks.answers import Reading
 from regard.api.views import chosen, chosen_head
+from regard.decoding import Reading
 from regard.errors import InputError, nearest
 from regard.serving import schemas as m
 from regard.serving.errors import Refusal, too_many_tokens

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from regard.decoding import Reading
 
 __all__ = [
     "Classified",
@@ -68,10 +70,10 @@ class Write(Question):
     begin: Begin = ""
     hide: Hide = []
     reading: Annotated[
-        Literal["enters", "leaves"] | None,
+        Reading | None,
         Field(
-            description="Attention of a word as it enters the decoder (is read back) or as it leaves "
-            "it (is written); the model's own way if left out."
+            description="The decoder step that gives a word its row: where the word is the input, or "
+            "where it is the output; the model's default if left out."
         ),
     ] = None
     stream: Annotated[

@@ -95,7 +95,7 @@ def test_a_translation_carries_maps_tokens_and_alignment(translator: Translator)
 def test_a_look_shows_what_a_given_target_would_see(translator: Translator) -> None:
     record = translator.look("3. Mai 2018", "2018-05-03")
     assert record.tokens["target"].pieces == ("<s>", *"2018-05-03")
-    assert "enters the decoder" in record.reading
+    assert "decoder's input" in record.reading
     assert {(t.name, t.layer) for t in record.tracks} == {
         (name, layer) for name in ("encoder", "decoder", "cross") for layer in (0, 1)
     }

@@ -42,15 +42,15 @@ def test_a_word_with_no_weight_gets_no_link():
     assert links_from_attention(np.zeros((3, 0))) == set()
 
 
-def test_reading_where_words_enter_and_where_they_leave():
+def test_reading_where_words_are_input_and_where_they_are_output():
     # The decoder looks at word t at the step that reads it: steps are BOS, w0, w1.
     weights = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     sentence = CrossAttention(weights, source_words=[0, 1, -1], target_words=[0, 1])
-    np.testing.assert_array_equal(read_at(sentence, "enters"), weights[1:])
-    np.testing.assert_array_equal(read_at(sentence, "leaves"), weights[:2])
+    np.testing.assert_array_equal(read_at(sentence, "input"), weights[1:])
+    np.testing.assert_array_equal(read_at(sentence, "output"), weights[:2])
     scores = compare_readings([sentence], [parse_gold("1-1 2-2")])
-    assert scores["enters"].error_rate == 0
-    assert scores["leaves"].error_rate == 1 - 0 / 3
+    assert scores["input"].error_rate == 0
+    assert scores["output"].error_rate == 1 - 0 / 3
 
 
 def test_cross_attention_must_keep_the_last_step():
@@ -75,11 +75,15 @@ UNSEEN = (list("efgh"), list("HGFE"))
 
 def test_better_than_counting_can_be_read_as_alignment():
     verdict = judge_alignment([[sentence([(0, 0)])], [sentence(CROSSED)]], [PAIR], [GOLD])
-    assert verdict.layers[1]["enters"].error_rate == 0
+    assert verdict.layers[1]["input"].error_rate == 0
     assert verdict.sentence.startswith("This can be read as word alignment: its best layer (2, ")
-    assert "where words enter the decoder" in verdict.sentence
+    assert "where words are the decoder's input" in verdict.sentence
     text = str(verdict)
-    for name in ("layer 2, where the word enters", "layer 1, where the word leaves", "diagonal"):
+    for name in (
+        "layer 2, where the word is input",
+        "layer 1, where the word is output",
+        "diagonal",
+    ):
         assert name in text
 
 

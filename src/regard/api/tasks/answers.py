@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, Self, TypeAlias, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regard.api.tasks.records import Maps
+from regard.decoding import Reading
 from regard.errors import InputError
 from regard.viewing import AttentionRecord, Tokens
 
@@ -18,7 +19,6 @@ __all__ = [
     "Answer",
     "Classification",
     "Continuation",
-    "Reading",
     "Summary",
     "Translation",
     "View",
@@ -29,7 +29,6 @@ __all__ = [
 ]
 
 View = Callable[[], tuple[Maps, AttentionRecord]]
-Reading: TypeAlias = Literal["enters", "leaves"]
 Along = Callable[[Reading | None], AttentionRecord]
 
 
@@ -66,8 +65,8 @@ class Answer:
         shows all it has.
 
         Args:
-            reading: whether a word shows where the decoder looked as the word entered it (was read
-                back), or as it left it (was written); `None` for the model's own way.
+            reading: the decoder step that gives a token its row: `"input"`, the step that reads the
+                token, or `"output"`, the step that predicts it; `None` takes the model's default.
 
         Raises:
             InputError: the text was empty, or the answer is.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
-from regard.api.tasks.answers import Reading, W, best_of, nothing_to_look_at
+from regard.api.tasks.answers import W, best_of, nothing_to_look_at
 from regard.api.tasks.model import (
     Model,
     Prepared,
@@ -32,21 +32,20 @@ from regard.decoding import (
     DecodingSettings,
     Hypothesis,
     Listener,
+    Reading,
     decode,
     likeliest_next,
     replace_unknown,
 )
 from regard.errors import InputError
 from regard.evaluation import Score
-from regard.models import EncoderDecoder
+from regard.models import EncoderDecoder, describe_reading
 from regard.text import BOS, EOS, PAD, UNK, Encoding, Tokenizer
 from regard.training import Batch, Loss, Ragged, smoothed_cross_entropy
 from regard.training.ragged import pair_batch
 from regard.viewing import AttentionRecord, Tokens, Track
 
 __all__ = ["Hear", "Source", "Steering", "TextToText", "references_of"]
-
-_READING = "at the step where the target token enters the decoder"
 
 
 class Source(NamedTuple):
@@ -324,7 +323,9 @@ class TextToText(Model):
         maps = self.network(ids, lengths, target).maps
         tokens = self._tokens(source, spelled)
         title = source.encoding.text
-        return maps, record_of(maps, tokens, reading=_READING, title=title, verdict=self.verdict)
+        return maps, record_of(
+            maps, tokens, reading=describe_reading("input"), title=title, verdict=self.verdict
+        )
 
     def _tokens(self, source: Source, spelled: Sequence[str]) -> dict[str, Tokens]:
         return {
@@ -336,7 +337,7 @@ class TextToText(Model):
         self, source: Source, hypothesis: Hypothesis, reading: Reading | None
     ) -> AttentionRecord:
         """What decoding kept: no pass of its own, one map."""
-        hypothesis = hypothesis.read(reading or hypothesis.reading)
+        hypothesis = hypothesis.aligned_at(reading or hypothesis.reading)
         tokens = self._tokens(source, self._spelled(source, hypothesis))
         written = tokens["target"].take(range(1, len(tokens["target"])))
         track = Track("cross", "cross", "target", "source", hypothesis.alignment)
@@ -344,7 +345,7 @@ class TextToText(Model):
             {**tokens, "target": written},
             (track,),
             source.encoding.text,
-            f"at the step where the target token {hypothesis.reading} the decoder, mean of heads",
+            f"{describe_reading(hypothesis.reading)}, mean of heads",
             verdict=self.verdict,
         )
 

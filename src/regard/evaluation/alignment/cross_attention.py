@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,11 +19,11 @@ from regard.evaluation.alignment.error_rate import (
     diagonal,
     ibm_model_1,
 )
+from regard.models import READINGS, Reading
 
 __all__ = [
     "AlignmentVerdict",
     "CrossAttention",
-    "Reading",
     "compare_readings",
     "judge_alignment",
     "links_from_attention",
@@ -32,10 +31,6 @@ __all__ = [
     "read_at",
     "words_of_pieces",
 ]
-
-Reading = Literal["enters", "leaves"]
-READINGS: tuple[Reading, ...] = ("enters", "leaves")
-READINGS_IN_WORDS = {"enters": "enter the decoder", "leaves": "leave it"}
 
 
 @dataclass(frozen=True)
@@ -65,16 +60,16 @@ class CrossAttention:
 def read_at(attention: CrossAttention, reading: Reading) -> NDArray[np.floating]:
     """(target pieces, source pieces): the row of each target piece at one of its two steps.
 
-    `"enters"`: the step where the piece enters the decoder as its input. `"leaves"`: the step
-    before, where it is written. In a Transformer the first is the better alignment: the second
-    looks for what to say next before knowing what that is (Chen et al. 2020, "Accurate Word
-    Alignment Induction from Neural Machine Translation").
+    `"input"`: the step where the piece is the decoder's input. `"output"`: the step before, which
+    predicts it. Chen et al. (2020, "Accurate Word Alignment Induction from Neural Machine
+    Translation") find `"input"` better in Transformers: the other step looks for the piece before
+    knowing which it is.
     """
-    if reading == "enters":
+    if reading == "input":
         return attention.weights[1:]
-    if reading == "leaves":
+    if reading == "output":
         return attention.weights[:-1]
-    raise InputError(f"reading {reading!r}; expected 'enters' or 'leaves'")
+    raise InputError(f"reading {reading!r}; expected 'input' or 'output'")
 
 
 def words_of_pieces(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
@@ -144,7 +139,7 @@ def links_from_attention(weights: ArrayLike) -> set[Link]:
 def compare_readings(
     sentences: Sequence[CrossAttention], gold: Sequence[Gold]
 ) -> dict[Reading, AlignmentScore]:
-    """Score the cross-attention read where words enter the decoder beside where they leave it."""
+    """Score the alignment read from cross-attention, once for each of `READINGS`."""
     scores: dict[Reading, AlignmentScore] = {}
     for reading in READINGS:
         links = [
@@ -178,7 +173,7 @@ class AlignmentVerdict:
         lines = [self.sentence, "", f"{self.pairs} sentence pairs"]
         for n, scores in enumerate(self.layers, start=1):
             for reading, score in scores.items():
-                lines.append(f"layer {n}, where the word {reading:8} {score}")
+                lines.append(f"layer {n}, where the word is {reading:6} {score}")
         lines.append(f"{'diagonal':33} {self.diagonal}")
         lines.append(f"{'IBM Model 1, on these pairs':33} {self.model_1}")
         return "\n".join(lines)
@@ -206,7 +201,7 @@ def judge_alignment(
         for reading, score in by_reading.items()
     )
     against = (
-        f"its best layer ({layer}, where words {READINGS_IN_WORDS[reading]}) has an error rate of "
+        f"its best layer ({layer}, where words are the decoder's {reading}) has an error rate of "
         f"{100 * error:.1f}, the diagonal {100 * line.error_rate:.1f}, IBM Model 1 "
         f"{100 * counts.error_rate:.1f}"
     )

@@ -13,7 +13,7 @@ export function read() {
         .map(([word, factor]) => [word, Number(factor)]),
     ),
   }));
-  const reading = found.get("reading") === "enters" ? "enters" : "leaves";
+  const reading = found.get("reading") === "input" ? "input" : "output";
   return { text: found.get("text") ?? "", reading, panes };
 }
 
@@ -26,7 +26,7 @@ export function write({ text, reading, panes }) {
     const factors = Object.entries(strength);
     if (factors.length) said.set(`strength.${index}`, factors.map((pair) => pair.join(":")).join(","));
   });
-  if (reading === "enters") said.set("reading", reading);
+  if (reading === "input") said.set("reading", reading);
   if (text) said.set("text", text);
   history.replaceState(null, "", `#${said}`);
 }

@@ -26,7 +26,7 @@ class App {
     this.second = h("select", { id: "second", onchange: () => this.chosen() });
     this.input = h("textarea", { id: "text", rows: "4", spellcheck: "false", dir: "auto", placeholder: "Type or paste a text", onkeydown: (event) => this.key(event), oninput: () => this.count() });
     this.reading = h("select", { id: "reading", onchange: () => this.chosen() },
-      h("option", { value: "leaves" }, "as they were written"), h("option", { value: "enters" }, "as they were read back"));
+      h("option", { value: "output" }, "as they were written"), h("option", { value: "input" }, "as they were read back"));
     this.button = h("button", { type: "submit", class: "main" });
     this.length = h("span", { class: "fact" });
     this.voice = h("p", { class: "unseen", role: "status", "aria-live": "polite" });

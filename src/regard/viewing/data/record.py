@@ -159,7 +159,7 @@ class AttentionRecord:
         tokens: the token axes by name, e.g. `{"source": ..., "target": ...}`.
         tracks: the maps, in the order data flows through the model.
         title: a heading.
-        reading: how cross-attention was read, e.g. "at the step where the target token enters".
+        reading: how cross-attention was read, e.g. "at the step where the target token is the decoder's input".
         notes: what was merged, hidden or pooled on the way here, one sentence each.
         verdict: how far to trust the maps as an explanation, in words.
     """
