@@ -20,8 +20,8 @@ from benchmarks.results import KEPT, ROOT, machine
 from benchmarks.translation import DATA
 from regard.api.trust import trust
 from regard.data import Example, read_parallel
-from regard.evaluation.alignment.cross_attention import AlignmentVerdict
-from regard.evaluation.alignment.error_rate import ibm_model_1
+from regard.evaluation.alignment.ibm_model1 import ibm_model_1
+from regard.evaluation.alignment.verdict import AlignmentVerdict
 
 ASKED, LEARNED_FROM = 200, 4000
 

@@ -15,11 +15,11 @@ from regard.api.trust import trust
 from regard.cli.app import app
 from regard.data import Labelled
 from regard.errors import InputError, ModelFolderError
-from regard.evaluation.alignment.cross_attention import AlignmentVerdict
-from regard.evaluation.faithfulness.verdict import TrustSettings
+from regard.evaluation.alignment.verdict import AlignmentVerdict
+from regard.evaluation.faithfulness.contracts import TrustSettings
 from regard.viewing.figure import draw
 
-QUICK = TrustSettings(draws=2, permutations=4, resamples=50)
+QUICK = TrustSettings(random_rankings=2, permutations=4, resamples=50)
 QUIET = {"epochs": 2, "batch_tokens": 256}
 
 
@@ -224,9 +224,9 @@ def test_a_picker_is_asked_about_the_words_of_what_it_picks(papers, tmp_path):
     verdict = trust(out, papers, settings=QUICK)
     assert verdict.texts == 12
     assert verdict.sentence.startswith("The weights over sentences are the choice itself")
-    assert verdict.places.chance == pytest.approx(1 / 4)
+    assert verdict.position_bias.chance == pytest.approx(1 / 4)
     kept = json.loads((out / "trust.json").read_text())
-    assert kept["places"]["first"] == verdict.places.first
+    assert kept["position_bias"]["first_sentence"] == verdict.position_bias.first_sentence
     model = regard.load(out)
     record = model.summarize([["the film was a film.", "we show the thing."]])[0].look()
     assert record.verdict == verdict.sentence

@@ -20,17 +20,14 @@ from regard.api.tasks.summarization import Picker
 from regard.api.tasks.text_to_text import TextToText
 from regard.data import Example, Labelled, Pairs, Reading
 from regard.errors import InputError, RegardError
-from regard.evaluation.alignment.cross_attention import (
-    AlignmentVerdict,
-    CrossAttention,
-    judge_alignment,
-    words_of_pieces,
-)
-from regard.evaluation.alignment.error_rate import Gold, read_gold
-from regard.evaluation.faithfulness.adapters import explained
+from regard.evaluation.alignment.cross_attention import CrossAttention, words_of_pieces
+from regard.evaluation.alignment.links import Gold, read_gold
+from regard.evaluation.alignment.verdict import AlignmentVerdict, judge_alignment
+from regard.evaluation.faithfulness.adapters import adapt_classifier
+from regard.evaluation.faithfulness.contracts import TrustSettings
 from regard.evaluation.faithfulness.extractive import trust_extraction
-from regard.evaluation.faithfulness.verdict import TrustSettings, Verdict
-from regard.evaluation.faithfulness.verdict import trust as ask
+from regard.evaluation.faithfulness.trust import trust as trust_classifier
+from regard.evaluation.faithfulness.verdict import Verdict
 from regard.text import BOS
 
 __all__ = ["trust"]
@@ -115,17 +112,19 @@ def _of_reader(
     assert isinstance(model, Classifier | Picker)
     surfaces = model.tokenizer.spelling
 
-    def spell(token: int) -> str:
+    def id_to_token(token: int) -> str:
         return surfaces[token].strip()
 
     if isinstance(model, Picker):
         documents = [model.ids(example.sentences) for example in examples]
-        return trust_extraction(model.network, documents, settings=settings, spell=spell)
+        return trust_extraction(
+            model.network, documents, settings=settings, id_to_token=id_to_token
+        )
     encodings = model.tokenizer.encode_batch([example.text for example in examples])
     limit = model.settings.text.max_tokens
-    asked = explained(model.network, several=model.several)
+    adapter = adapt_classifier(model.network, multilabel=model.several)
     texts = [encoding.ids[:limit] for encoding in encodings]
-    return ask(asked, texts, settings=settings, spell=spell)
+    return trust_classifier(adapter, texts, settings=settings, id_to_token=id_to_token)
 
 
 @torch.no_grad()

@@ -38,8 +38,8 @@ def demo(
     with TrainingBar() as bar:
         shown = run(out, examples=examples, epochs=epochs, seed=seed, watcher=bar)
     console.print("\n[bold]On 1,000 dates it never saw[/bold]")
-    console.print(f"  formats it knows           {shown.unseen.figure} % exactly right")
-    console.print(f"  a format it never saw      {shown.unseen_format.figure} % exactly right\n")
+    console.print(f"  formats it knows           {shown.unseen.formatted} % exactly right")
+    console.print(f"  a format it never saw      {shown.unseen_format.formatted} % exactly right\n")
     for answer in shown.answers:
         console.print(f"  {answer.source}  →  {answer.text}", markup=False)
     console.print("\n[bold]Where it looked[/bold] while it wrote the first one:\n")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from regard.decoding.beam import beam_search
 from regard.decoding.constraints import Rules
@@ -16,6 +15,7 @@ from regard.decoding.parallel import side_by_side
 from regard.decoding.sample import follow, likeliest, sampler
 from regard.decoding.settings import DecodingSettings
 from regard.decoding.stepper import Desk, Walk
+from regard.layers.eval_mode import eval_mode
 from regard.models import EncoderDecoder, LanguageModel, Memory, Reading
 from regard.text import BOS
 
@@ -76,7 +76,7 @@ def decode(
             desk=local.__dict__.setdefault("desk", Desk()),
         )
 
-    with _evaluating(model):
+    with eval_mode(model):
         if listener is None:
             found = side_by_side(answer, batches, device=source.device)
         else:  # who listens is told in the thread that asked
@@ -134,7 +134,7 @@ def likeliest_next(
         prefix: token ids of the answer so far, without BOS; may be empty.
         hidden: Boolean `(1, keys)`, as in `decode`.
     """
-    with _evaluating(model):
+    with eval_mode(model):
         memory = model.encode(source, source_lengths)
         if hidden is not None:
             memory = memory.forbid(hidden)
@@ -164,7 +164,7 @@ def generate(
     settings = settings or DecodingSettings(method="sample")
     width = settings.beam if settings.method == "beam" else settings.n_best
     answers: list[list[Hypothesis]] = []
-    with _evaluating(model):
+    with eval_mode(model):
         for first in range(0, len(prompts), max(1, settings.rows // width)):
             chosen = prompts[first : first + max(1, settings.rows // width)]
             answers.extend(_continue(model, chosen, settings))
@@ -234,14 +234,3 @@ def _at(places: list[int], listener: Listener | None) -> Listener | None:
 
 def _ranked(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
     return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Dropout off, and the mode given back afterwards."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)

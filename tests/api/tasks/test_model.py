@@ -136,7 +136,7 @@ def test_several_labels(tmp_path: Path) -> None:
     answer = model.classify("red and blue")[0]
     assert set(answer.labels) == {"red", "blue"}
     found = model.evaluate(examples, train=examples)
-    assert {score.name for score in found.scores} == {"micro F1", "macro F1", "exact sets"}
+    assert {score.name for score in found.scores} == {"micro F1", "macro F1", "subset accuracy"}
     assert set(found.baselines) == {"TF-IDF, logistic regression"}
 
 

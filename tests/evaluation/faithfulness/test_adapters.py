@@ -1,4 +1,4 @@
-"""Classifiers as `trust` questions them: padding, gradients, replaced weights."""
+"""Classifiers as `trust` examines them: padding, gradients, replaced weights."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import nn
 
 from regard.attention import AttentionMap
 from regard.errors import InputError
-from regard.evaluation.faithfulness.adapters import Classified, explained
-from regard.evaluation.faithfulness.verdict import Steerable
+from regard.evaluation.faithfulness.adapters import ClassifierAdapter, adapt_classifier
+from regard.evaluation.faithfulness.contracts import ReweightableClassifier
 from regard.layers.pooling import AttentionPooling
 from regard.models import Classifier, Output, build, configure
 
@@ -61,110 +61,121 @@ MODELS = {
 }
 
 
+def adapt_reweightable(model: Classifier) -> ReweightableClassifier:
+    adapter = adapt_classifier(model)
+    assert isinstance(adapter, ReweightableClassifier)
+    return adapter
+
+
 @pytest.fixture(params=MODELS)
 def model(request):
     return MODELS[request.param]()
 
 
 def test_a_batch_answers_as_its_texts_do_alone(model):
-    asked = explained(model)
+    adapter = adapt_classifier(model)
     for n, text in enumerate(TEXTS):
-        np.testing.assert_allclose(asked.predict(TEXTS)[n], asked.predict([text])[0], atol=1e-6)
-        np.testing.assert_allclose(asked.attention(TEXTS)[n], asked.attention([text])[0], atol=1e-6)
-        np.testing.assert_allclose(asked.gradient(TEXTS)[n], asked.gradient([text])[0], atol=1e-6)
+        np.testing.assert_allclose(adapter.predict(TEXTS)[n], adapter.predict([text])[0], atol=1e-6)
+        np.testing.assert_allclose(
+            adapter.attention(TEXTS)[n], adapter.attention([text])[0], atol=1e-6
+        )
+        np.testing.assert_allclose(
+            adapter.gradient_x_input(TEXTS)[n], adapter.gradient_x_input([text])[0], atol=1e-6
+        )
 
 
 def test_shapes_and_sums(model):
-    asked = explained(model)
-    assert asked.predict(TEXTS).shape == (3, 3)
-    np.testing.assert_allclose(asked.predict(TEXTS).sum(-1), 1)
-    for text, weights, slope in zip(
-        TEXTS, asked.attention(TEXTS), asked.gradient(TEXTS), strict=True
+    adapter = adapt_classifier(model)
+    assert adapter.predict(TEXTS).shape == (3, 3)
+    np.testing.assert_allclose(adapter.predict(TEXTS).sum(-1), 1)
+    for text, weights, gradient in zip(
+        TEXTS, adapter.attention(TEXTS), adapter.gradient_x_input(TEXTS), strict=True
     ):
         assert weights.shape[1] == len(text)
         np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
-        assert slope.shape == (len(text),)
+        assert gradient.shape == (len(text),)
 
 
-def test_several_labels_have_a_probability_each(model):
-    asked = explained(model, several=True)
+def test_with_several_labels_each_has_a_probability(model):
+    adapter = adapt_classifier(model, multilabel=True)
     ids, lengths = torch.tensor([TEXTS[1]]), torch.tensor([7])
     with torch.no_grad():
         logits = model.eval()(ids, lengths).logits[0].double()
-    np.testing.assert_allclose(asked.predict([TEXTS[1]])[0], logits.sigmoid(), atol=1e-6)
+    np.testing.assert_allclose(adapter.predict([TEXTS[1]])[0], logits.sigmoid(), atol=1e-6)
 
 
 def test_its_own_weights_give_its_own_answer(model):
-    asked = explained(model)
-    assert isinstance(asked, Steerable)
-    again = asked.predict_with(TEXTS, asked.attention(TEXTS))
-    np.testing.assert_allclose(again, asked.predict(TEXTS), atol=1e-6)
+    adapter = adapt_reweightable(model)
+    again = adapter.predict_with_attention(TEXTS, adapter.attention(TEXTS))
+    np.testing.assert_allclose(again, adapter.predict(TEXTS), atol=1e-6)
 
 
 @pytest.mark.parametrize("heads", [1, 2])
 def test_all_weight_on_one_token_gives_that_tokens_answer(heads):
-    asked = explained(Pooled(heads))
-    alone = asked.predict([[9]])
-    steered = asked.predict_with([TEXTS[1]], [np.tile([0, 0, 1.0, 0, 0, 0, 0], (heads, 1))])
+    adapter = adapt_reweightable(Pooled(heads))
+    alone = adapter.predict([[9]])
+    steered = adapter.predict_with_attention(
+        [TEXTS[1]], [np.tile([0, 0, 1.0, 0, 0, 0, 0], (heads, 1))]
+    )
     np.testing.assert_allclose(steered, alone, atol=1e-6)
 
 
 def test_weights_change_the_answer_of_every_model(model):
-    asked = explained(model)
-    heads = len(asked.attention(TEXTS)[1])
-    first, last = (np.tile(np.eye(7)[place], (heads, 1)) for place in (0, -1))
-    answers = asked.predict_with([TEXTS[1]] * 2, [first, last])
+    adapter = adapt_reweightable(model)
+    heads = len(adapter.attention(TEXTS)[1])
+    first, last = (np.tile(np.eye(7)[position], (heads, 1)) for position in (0, -1))
+    answers = adapter.predict_with_attention([TEXTS[1]] * 2, [first, last])
     assert abs(answers[0] - answers[1]).max() > 1e-4
 
 
-def test_a_sentence_without_weight_is_not_heard():
+def test_a_sentence_without_weight_does_not_count():
     # 4 5 6 | 7 8 9 10 4 5 6: token 6 ends a sentence.
-    asked = explained(real("hierarchical"))
+    adapter = adapt_reweightable(real("hierarchical"))
     text = [4, 5, 6, 7, 8, 9]
     weights = np.tile([0.2, 0.5, 0.3, 0, 0, 0], (2, 1))
     others = np.tile([0.2, 0.5, 0.3, 0, 0, 0], (2, 1))
-    answers = asked.predict_with([text, [4, 5, 6, 10, 10, 10]], [weights, others])
+    answers = adapter.predict_with_attention([text, [4, 5, 6, 10, 10, 10]], [weights, others])
     # What is not attended to still passes through the GRU over sentences, but not much of it.
     assert abs(answers[0] - answers[1]).max() < 0.05
 
 
-@pytest.mark.parametrize("several", [False, True])
-def test_gradient_times_input_by_differences(model, several):
-    # g_t = d/ds log p(y) at s = 1, where all that place t puts in is scaled by s.
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_gradient_times_input_by_differences(model, multilabel):
+    # g_t = d/ds log p(y) at s = 1, where everything that token t contributes is scaled by s.
     model.double().eval()
     ids, lengths = torch.tensor([TEXTS[1]]), torch.tensor([7])
     label = model(ids, lengths).logits.argmax()
-    slopes = explained(model, several=several).gradient([TEXTS[1]])[0]
+    gradients = adapt_classifier(model, multilabel=multilabel).gradient_x_input([TEXTS[1]])[0]
     stacked = [part for part in model.modules() if isinstance(part, nn.Embedding)]
 
-    def answer(place, scale):
-        def stretch(module, args, output):
+    def answer(position, scale):
+        def scaled(module, args, output):
             factor = torch.ones(7, 1, dtype=torch.float64)
-            factor[place] = scale
+            factor[position] = scale
             real = args[0] != 0
             output[real] = output[real] * factor
             return output
 
-        hooks = [part.register_forward_hook(stretch) for part in stacked]
+        hooks = [part.register_forward_hook(scaled) for part in stacked]
         with torch.no_grad():
             logits = model(ids, lengths).logits[0]
             if hasattr(model, "wide"):
-                logits += (scale - 1) * model.wide.contributions(ids, lengths)[0, place]
+                logits += (scale - 1) * model.wide.contributions(ids, lengths)[0, position]
         for hook in hooks:
             hook.remove()
-        return (logits.sigmoid().log() if several else logits.log_softmax(-1))[label].item()
+        return (logits.sigmoid().log() if multilabel else logits.log_softmax(-1))[label].item()
 
     numeric = [(answer(t, 1 + 1e-5) - answer(t, 1 - 1e-5)) / 2e-5 for t in range(7)]
-    np.testing.assert_allclose(slopes, numeric, atol=1e-6)
+    np.testing.assert_allclose(gradients, numeric, atol=1e-6)
 
 
-def test_the_model_is_as_it_was():
+def test_the_model_is_left_unchanged():
     model = Pooled()
     model.train()
     model.head.eval()
-    asked = explained(model)
-    asked.predict_with(TEXTS, asked.attention(TEXTS))
-    asked.gradient(TEXTS)
+    adapter = adapt_reweightable(model)
+    adapter.predict_with_attention(TEXTS, adapter.attention(TEXTS))
+    adapter.gradient_x_input(TEXTS)
     assert model.training
     assert model.dropout.training
     assert not model.head.training
@@ -183,18 +194,18 @@ class Shown(Classifier):
         return Output(self.bias.expand(len(ids), 2), self.maps)
 
 
-def test_without_pooling_tokens_count_by_what_they_receive():
+def test_without_pooling_a_token_has_the_weight_it_receives():
     rows = torch.tensor([[[[0.5, 0.5, 0.0], [0.9, 0.1, 0.0], [0.0, 0.0, 1.0]]]])
-    asked = explained(Shown({"encoder": [AttentionMap.from_dense(rows)]}))
-    assert type(asked) is Classified
-    assert not isinstance(asked, Steerable)
+    adapter = adapt_classifier(Shown({"encoder": [AttentionMap.from_dense(rows)]}))
+    assert type(adapter) is ClassifierAdapter
+    assert not isinstance(adapter, ReweightableClassifier)
     with torch.no_grad():
-        received = asked.attention([[4, 5, 6]])[0]
+        received = adapter.attention([[4, 5, 6]])[0]
     np.testing.assert_allclose(received, [[1.4 / 3, 0.6 / 3, 1 / 3]], atol=1e-6)
 
 
-def test_a_model_that_shows_nothing_is_told():
+def test_a_model_without_attention_or_embedding_is_refused():
     with pytest.raises(InputError, match="attention in no place"):
-        explained(Shown({})).attention([[4]])
+        adapt_classifier(Shown({})).attention([[4]])
     with pytest.raises(InputError, match=r"does not look its ids up in an nn\.Embedding"):
-        explained(Shown({})).gradient([[4]])
+        adapt_classifier(Shown({})).gradient_x_input([[4]])

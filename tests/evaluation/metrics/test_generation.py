@@ -1,23 +1,13 @@
 """BLEU, chrF and ROUGE agree with their libraries, and with paper and pencil."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import sacrebleu
 
-from regard.data import Pairs, read_parallel, read_table
 from regard.errors import InputError, SettingsError
-from regard.evaluation import (
-    bleu,
-    chrf,
-    copy_source,
-    exact_match,
-    first_sentences,
-    oracle_sentence,
-    rouge,
-)
+from regard.evaluation import bleu, chrf, exact_match, rouge
 
 HYPOTHESES = ["the cat sat on the mat", "a dog runs in the park today", "no"]
 REFERENCES = ["the cat sat on a mat", "a dog runs through the park", "yes"]
@@ -37,7 +27,7 @@ def test_bleu_of_a_short_text_has_its_penalty() -> None:
 
 
 @pytest.mark.parametrize("references", [REFERENCES, [[r] for r in REFERENCES]])
-def test_sacrebleu_says_the_same(references: list[str]) -> None:
+def test_against_sacrebleu(references: list[str]) -> None:
     expected = sacrebleu.corpus_bleu(HYPOTHESES, [REFERENCES]).score
     score = bleu(HYPOTHESES, references)
     assert score.value == pytest.approx(expected)
@@ -85,7 +75,7 @@ def test_nothing_in_common_is_zero_with_an_interval() -> None:
         assert score.interval == (0.0, 0.0)
 
 
-def test_the_interval_is_that_of_sacrebleu() -> None:
+def test_the_interval_against_sacrebleu() -> None:
     rng = np.random.default_rng(0)
     references = [" ".join(rng.choice(list("abcdef"), 12)) for _ in range(200)]
     hypotheses = [text.replace(rng.choice(list("abcdef")), "x") for text in references]
@@ -134,21 +124,6 @@ def test_numbers_that_do_not_go_together(metric: object) -> None:
         metric([], [])
     with pytest.raises(InputError, match="example 2 has no reference"):
         metric(["a", "b"], ["a", []])
-
-
-def test_published_baselines_of_scitldr(shared_data: Path) -> None:
-    corpus = read_table(shared_data / "scitldr" / "test.jsonl", Pairs())
-    references = [example.references for example in corpus]
-    lead = [score.value for score in rouge(first_sentences(corpus), references)]
-    assert lead == pytest.approx([28.2, 10.5, 22.4], abs=0.05)
-    assert rouge(oracle_sentence(corpus), references)[0].value == pytest.approx(45.8, abs=0.05)
-
-
-def test_copying_is_no_translation(shared_data: Path) -> None:
-    folder = shared_data / "multi30k-de-en"
-    corpus = read_parallel(folder / "val.de", folder / "val.en")
-    copied = bleu(copy_source(corpus), [example.references for example in corpus])
-    assert 0 < copied.value < 5
 
 
 def test_the_interval_of_a_share_is_that_of_the_binomial_distribution() -> None:

@@ -35,13 +35,13 @@ from regard.data import Example, token_batches
 from regard.decoding import DecodingSettings
 from regard.errors import DataError, InputError
 from regard.evaluation import (
-    Labelling,
-    MultiLabelling,
+    ClassificationScores,
+    MultilabelScores,
     score_label_sets,
     score_labels,
     tfidf_logistic,
 )
-from regard.evaluation.faithfulness.adapters import PooledClassified, explained
+from regard.evaluation.faithfulness.adapters import PoolingClassifierAdapter, adapt_classifier
 from regard.layers.intervene import replaced_pooling
 from regard.models import Classifier as Network
 from regard.models import configure
@@ -182,7 +182,9 @@ class Classifier(Model):
                 total += float(self._loss(logits, batch, 0.0).value)
                 found.append(self._probabilities(logits))
             scored = self._scored(gold, np.concatenate(found))
-            whole = scored.exact if isinstance(scored, MultiLabelling) else scored.accuracy
+            whole = (
+                scored.subset_accuracy if isinstance(scored, MultilabelScores) else scored.accuracy
+            )
             return {
                 "loss": total / len(gold),
                 "accuracy": whole.value,
@@ -198,7 +200,7 @@ class Classifier(Model):
 
     def _scored(
         self, gold: Sequence[Sequence[str]], probabilities: NDArray[np.float64]
-    ) -> Labelling | MultiLabelling:
+    ) -> ClassificationScores | MultilabelScores:
         if self.several:
             sets = [self._applying(row) for row in probabilities]
             return score_label_sets([set(g) for g in gold], sets, labels=self.labels)
@@ -297,7 +299,7 @@ class Classifier(Model):
                 f"a {self.settings.kind} with these settings does not pool by attention, so there "
                 "are no weights to change; try a model with pooling"
             )
-        weights = explained(self.network).attention([ids])[0] * factors
+        weights = adapt_classifier(self.network).attention([ids])[0] * factors
         weights = weights / np.maximum(weights.sum(-1, keepdims=True), np.finfo(float).tiny)
         device = device_of(self.network)
         batch, lengths = padded([ids], device)
@@ -312,7 +314,7 @@ class Classifier(Model):
     @property
     def pools(self) -> bool:
         """Whether it pools by attention, so that `reweigh` has weights to change."""
-        return isinstance(explained(self.network), PooledClassified)
+        return isinstance(adapt_classifier(self.network), PoolingClassifierAdapter)
 
     def read_tokens(self, text: str) -> Tokens:
         """The tokens of a text as the network reads them; `reweigh` counts them."""
@@ -356,7 +358,7 @@ class Classifier(Model):
         """How much each token was attended to in the end, `(heads, tokens)`."""
         tokens = self._read(encoding)
         if weights is None:
-            weights = explained(self.network).attention([encoding.ids[: len(tokens)]])[0]
+            weights = adapt_classifier(self.network).attention([encoding.ids[: len(tokens)]])[0]
         reader = Tokens.of(["reader"], special=["reader"])
         return AttentionRecord.of(
             weights[:, None], reader, tokens, kind="pooling", verdict=self.verdict

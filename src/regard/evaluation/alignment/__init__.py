@@ -1,1 +1,1 @@
-"""Word alignment: links, their error rate, and links from cross-attention."""
+"""Word alignment: links, alignment error rate, IBM Model 1, and links from cross-attention."""

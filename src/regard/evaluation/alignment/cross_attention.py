@@ -1,47 +1,38 @@
-"""Cross-attention read as word alignment, at either of a target word's two steps."""
+"""Word links from cross-attention: from pieces to words, from weights to links."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regard.errors import InputError, ShapeError
-from regard.evaluation.alignment.error_rate import (
-    AlignmentScore,
-    Gold,
-    Link,
-    SentencePair,
-    alignment_error_rate,
-    diagonal,
-    ibm_model_1,
-)
-from regard.models import READINGS, Reading
+from regard.evaluation.alignment.links import Link
+from regard.models import Reading
 
 __all__ = [
-    "AlignmentVerdict",
     "CrossAttention",
-    "compare_readings",
-    "judge_alignment",
     "links_from_attention",
     "merge_pieces",
-    "read_at",
     "words_of_pieces",
 ]
 
 
 @dataclass(frozen=True)
 class CrossAttention:
-    """Cross-attention of one translated sentence, as the decoder gave it.
+    """Cross-attention of one sentence pair, between pieces.
 
     Attributes:
-        weights: (steps, source pieces). Step s reads target piece s-1 (step 0 reads BOS) and
-            writes target piece s; the last step writes EOS. So steps = target pieces + 1.
-        source_words: for each source piece its word, from 0; -1 for special tokens.
-        target_words: the same for each target piece, without BOS and EOS.
+        weights: `(steps, source pieces)`. Step s has target piece s - 1 as its input (BOS at step 0)
+            and target piece s as its output (EOS at the last step), so steps = target pieces + 1.
+        source_words: word index of each source piece, from 0; -1 for special tokens.
+        target_words: word index of each target piece, without BOS and EOS; -1 for special tokens.
+
+    Raises:
+        ShapeError: weights of another shape.
     """
 
     weights: NDArray[np.floating]
@@ -56,29 +47,44 @@ class CrossAttention:
                 f"source pieces) = {expected}; keep the step that writes the end of sentence"
             )
 
+    def aligned_at(self, reading: Reading) -> NDArray[np.floating]:
+        """Return the row of each target piece at one of its two steps.
 
-def read_at(attention: CrossAttention, reading: Reading) -> NDArray[np.floating]:
-    """(target pieces, source pieces): the row of each target piece at one of its two steps.
+        `"input"` is the step where the piece is the decoder's input, `"output"` the step before it,
+        where the piece is the output (Chen et al. 2020, "Accurate Word Alignment Induction from
+        Neural Machine Translation").
 
-    `"input"`: the step where the piece is the decoder's input. `"output"`: the step before, which
-    predicts it. Chen et al. (2020, "Accurate Word Alignment Induction from Neural Machine
-    Translation") find `"input"` better in Transformers: the other step looks for the piece before
-    knowing which it is.
-    """
-    if reading == "input":
-        return attention.weights[1:]
-    if reading == "output":
-        return attention.weights[:-1]
-    raise InputError(f"reading {reading!r}; expected 'input' or 'output'")
+        Returns:
+            `(target pieces, source pieces)`.
+
+        Raises:
+            InputError: another reading.
+        """
+        if reading == "input":
+            return self.weights[1:]
+        if reading == "output":
+            return self.weights[:-1]
+        raise InputError(f"reading {reading!r}; expected 'input' or 'output'")
+
+    def links(self, reading: Reading) -> set[Link]:
+        """Return the word links at one reading; see `links_from_attention`."""
+        pieces = self.aligned_at(reading)
+        return links_from_attention(merge_pieces(pieces, self.target_words, self.source_words))
 
 
 def words_of_pieces(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
-    """Say which space-separated word of `text` each piece belongs to; -1 for empty pieces.
+    """Return the index of the word of each piece; -1 for pieces of white space only.
 
-    A piece that starts with spaces belongs to the word after them.
+    Words are separated by white space, as in files of gold links. A piece that starts with spaces
+    belongs to the word after them.
 
+    >>> from regard.evaluation.alignment.cross_attention import words_of_pieces
     >>> words_of_pieces("the cats", [(0, 0), (0, 3), (3, 7), (7, 8)])
     [-1, 0, 1, 1]
+
+    Args:
+        text: the text the pieces come from.
+        offsets: (start, end) of each piece in `text`, in characters.
     """
     starts = np.array([match.start() for match in re.finditer(r"\S+", text)], dtype=np.int64)
     words = []
@@ -92,15 +98,19 @@ def words_of_pieces(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
 def merge_pieces(
     weights: ArrayLike, target_words: Sequence[int], source_words: Sequence[int]
 ) -> NDArray[np.float64]:
-    """Attention between words from attention between pieces: sum over keys, mean over queries.
+    """Merge attention between pieces to attention between words: sum over keys, mean over queries.
 
     Args:
-        weights: (target pieces, source pieces).
-        target_words: for each target piece its word, from 0; pieces with -1 are left out.
-        source_words: the same for the source. What went to left-out pieces is not given to others.
+        weights: `(target pieces, source pieces)`.
+        target_words: word index of each target piece, from 0; pieces with -1 are left out.
+        source_words: word index of each source piece. The weight of pieces with -1 is dropped, not
+            given to other pieces.
 
     Returns:
-        (target words, source words).
+        `(target words, source words)`.
+
+    Raises:
+        ShapeError: weights of another shape.
     """
     matrix = np.asarray(weights, dtype=np.float64)
     if matrix.shape != (len(target_words), len(source_words)):
@@ -115,17 +125,26 @@ def merge_pieces(
 
 
 def _membership(words: Sequence[int]) -> NDArray[np.float64]:
-    """Ones where a piece (row) belongs to a word (column)."""
+    """Matrix `(pieces, words)` with 1 where a piece belongs to a word."""
     columns = np.arange(max(words, default=-1) + 1)
     belongs = np.asarray(words)[:, None] == columns
     return np.asarray(belongs, dtype=np.float64)
 
 
 def links_from_attention(weights: ArrayLike) -> set[Link]:
-    """Link each target word to the source word it attends to most.
+    """Link each target word to the source word with the largest weight.
+
+    A target word without any weight gets no link.
+
+    >>> from regard.evaluation.alignment.cross_attention import links_from_attention
+    >>> sorted(links_from_attention([[0.2, 0.8], [0.9, 0.1]]))
+    [(0, 1), (1, 0)]
 
     Args:
-        weights: (target words, source words). A target word with no weight gets no link.
+        weights: `(target words, source words)`.
+
+    Raises:
+        ShapeError: weights without two axes.
     """
     matrix = np.asarray(weights)
     if matrix.ndim != 2:
@@ -134,81 +153,3 @@ def links_from_attention(weights: ArrayLike) -> set[Link]:
         return set()
     best = matrix.argmax(1)
     return {(int(best[t]), t) for t in range(len(best)) if matrix[t, best[t]] > 0}
-
-
-def compare_readings(
-    sentences: Sequence[CrossAttention], gold: Sequence[Gold]
-) -> dict[Reading, AlignmentScore]:
-    """Score the alignment read from cross-attention, once for each of `READINGS`."""
-    scores: dict[Reading, AlignmentScore] = {}
-    for reading in READINGS:
-        links = [
-            links_from_attention(
-                merge_pieces(read_at(one, reading), one.target_words, one.source_words)
-            )
-            for one in sentences
-        ]
-        scores[reading] = alignment_error_rate(links, gold)
-    return scores
-
-
-@dataclass(frozen=True)
-class AlignmentVerdict:
-    """How far cross-attention can be read as word alignment.
-
-    Attributes:
-        sentence: in words, to stand beside every view.
-        pairs: how many sentence pairs were scored.
-        layers: first layer first, the mean over heads at both readings.
-        diagonal: and `model_1`: what is to be had without attention, on the same pairs.
-    """
-
-    sentence: str
-    pairs: int
-    layers: tuple[Mapping[Reading, AlignmentScore], ...]
-    diagonal: AlignmentScore
-    model_1: AlignmentScore
-
-    def __str__(self) -> str:
-        lines = [self.sentence, "", f"{self.pairs} sentence pairs"]
-        for n, scores in enumerate(self.layers, start=1):
-            for reading, score in scores.items():
-                lines.append(f"layer {n}, where the word is {reading:6} {score}")
-        lines.append(f"{'diagonal':33} {self.diagonal}")
-        lines.append(f"{'IBM Model 1, on these pairs':33} {self.model_1}")
-        return "\n".join(lines)
-
-
-def judge_alignment(
-    layers: Sequence[Sequence[CrossAttention]],
-    pairs: Sequence[SentencePair],
-    gold: Sequence[Gold],
-) -> AlignmentVerdict:
-    """Score every layer at both readings, beside the diagonal and IBM Model 1.
-
-    Args:
-        layers: for each layer the cross-attention of every sentence.
-        pairs: (source words, target words) of each pair.
-        gold: what people linked.
-    """
-    scores = tuple(compare_readings(sentences, gold) for sentences in layers)
-    line, counts = (
-        alignment_error_rate(links, gold) for links in (diagonal(pairs), ibm_model_1(pairs))
-    )
-    error, layer, reading = min(
-        (score.error_rate, n, reading)
-        for n, by_reading in enumerate(scores, start=1)
-        for reading, score in by_reading.items()
-    )
-    against = (
-        f"its best layer ({layer}, where words are the decoder's {reading}) has an error rate of "
-        f"{100 * error:.1f}, the diagonal {100 * line.error_rate:.1f}, IBM Model 1 "
-        f"{100 * counts.error_rate:.1f}"
-    )
-    if error >= line.error_rate:
-        sentence = f"Do not read this as word alignment: {against}."
-    elif error >= counts.error_rate:
-        sentence = f"Read this as word alignment with care: {against}."
-    else:
-        sentence = f"This can be read as word alignment: {against}."
-    return AlignmentVerdict(sentence, len(pairs), scores, line, counts)

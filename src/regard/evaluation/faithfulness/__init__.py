@@ -1,1 +1,1 @@
-"""How far attention explains a model's answers."""
+"""Faithfulness: how far attention weights explain a model's predictions."""

@@ -1,4 +1,4 @@
-"""A `regard` classifier as something `trust` can question."""
+"""`regard` classifiers as `trust` examines them."""
 
 from __future__ import annotations
 
@@ -13,42 +13,45 @@ from torch import Tensor, nn
 
 from regard.data import pad, token_batches
 from regard.errors import InputError
-from regard.evaluation.faithfulness.measures import Floats, Ids
-from regard.evaluation.faithfulness.metrics import Explained
+from regard.evaluation.faithfulness.contracts import ExplainableClassifier, Ids
+from regard.evaluation.metrics.intervals import Floats
+from regard.layers.eval_mode import eval_mode
 from regard.layers.intervene import replaced_pooling
 from regard.layers.pooling import AttentionPooling
 from regard.models import Classifier, Output
 from regard.models.classifiers.wide_and_deep import WideAndDeep
 from regard.text import BOS, EOS, PAD, UNK
 
-__all__ = ["Classified", "PooledClassified", "explained"]
+__all__ = ["ClassifierAdapter", "PoolingClassifierAdapter", "adapt_classifier"]
+
+_MAX_BATCH_TOKENS = 16_384
 
 
-def explained(
+def adapt_classifier(
     model: Classifier,
     *,
     mask_id: int = UNK,
     special_ids: frozenset[int] = frozenset({PAD, BOS, EOS}),
-    several: bool = False,
-) -> Explained:
-    """Wrap a classifier, so that its attention can also be replaced if it pools by attention.
+    multilabel: bool = False,
+) -> ExplainableClassifier:
+    """Wrap a classifier for `trust`; its attention can be replaced if it pools by attention.
 
     Args:
-        model: with the maps of its attention in its output.
-        mask_id: stands in for a masked token.
-        special_ids: tokens that are not the text's own and are never erased.
-        several: whether a text may have several labels: each logit is a yes or no of its own.
+        model: a classifier whose output holds its attention maps.
+        mask_id: id that replaces a masked token.
+        special_ids: ids of tokens that are not part of the text; they are never erased.
+        multilabel: whether a text may have any number of labels, each logit being a yes or no.
 
     Raises:
-        InputError: the model shows no attention over its tokens (when asked).
+        InputError: the model returns no attention over its tokens (raised by `attention`).
     """
     pools = any(isinstance(part, AttentionPooling) for part in model.modules())
-    kind = PooledClassified if pools else Classified
-    return kind(model, mask_id=mask_id, special_ids=special_ids, several=several)
+    adapter = PoolingClassifierAdapter if pools else ClassifierAdapter
+    return adapter(model, mask_id=mask_id, special_ids=special_ids, multilabel=multilabel)
 
 
-class Classified:
-    """A classifier that answers and shows its attention."""
+class ClassifierAdapter:
+    """A classifier with its probabilities, attention and gradient x input as NumPy arrays."""
 
     def __init__(
         self,
@@ -56,87 +59,103 @@ class Classified:
         *,
         mask_id: int = UNK,
         special_ids: frozenset[int] = frozenset({PAD, BOS, EOS}),
-        several: bool = False,
+        multilabel: bool = False,
     ) -> None:
         self.model, self.mask_id, self.special_ids = model, mask_id, special_ids
-        self.several = several
+        self.multilabel = multilabel
 
     def predict(self, texts: Sequence[Ids]) -> Floats:
-        """Probabilities, `(texts, labels)`: of classes, or of each label that may apply."""
-        return np.stack(self._each(texts, lambda rows, ids, lengths: self._answer(ids, lengths)))
+        """Return probabilities `(texts, labels)`; rows sum to 1 unless `multilabel`."""
+        return np.stack(
+            self._by_text(texts, lambda rows, ids, lengths: self._predict(ids, lengths))
+        )
 
     def attention(self, texts: Sequence[Ids]) -> list[Floats]:
-        """The weights of the pooling, or what each token received in the last layer."""
+        """Return the pooling weights, or else what each token received in the last layer."""
 
-        def of(rows: list[int], ids: Tensor, lengths: Tensor) -> Tensor:
+        def compute(rows: list[int], ids: Tensor, lengths: Tensor) -> Tensor:
             with torch.no_grad():
                 return self._over_tokens(self.model(ids, lengths), lengths)
 
-        weights = self._each(texts, of)
-        return [self._along(row, text) for row, text in zip(weights, texts, strict=True)]
+        weights = self._by_text(texts, compute)
+        return [self._unpad(row, text) for row, text in zip(weights, texts, strict=True)]
 
-    def gradient(self, texts: Sequence[Ids]) -> list[Floats]:
-        """`sum_d x_d * d log p(y) / d x_d` over a token's embedding x; y is the likeliest label."""
+    def gradient_x_input(self, texts: Sequence[Ids]) -> list[Floats]:
+        """Return `sum_d x_d * d log p(y) / d x_d` of each token, `(length,)` for each text.
 
-        def of(rows: list[int], ids: Tensor, lengths: Tensor) -> Tensor:
-            with _embedded(self.model, ids) as found:
-                logits = self.model(ids, lengths).logits
-            if not found:
-                raise InputError(
-                    f"{type(self.model).__name__} does not look its ids up in an nn.Embedding, so "
-                    "there is no gradient x input to compare with"
-                )
-            logs = nn.functional.logsigmoid(logits) if self.several else logits.log_softmax(-1)
-            answer = logs.amax(-1).sum()
-            slopes = torch.autograd.grad(answer, [vectors for _, vectors in found])
-            total = torch.zeros(ids.shape, dtype=logits.dtype, device=ids.device)
-            for (real, vectors), slope in zip(found, slopes, strict=True):
-                total[ids != PAD] += (slope * vectors).detach().sum(-1)[real]
-            return total + self._linear(ids, lengths, logits.detach())
+        x is the token's embedding and y the likeliest label.
 
-        slopes = self._each(texts, of)
-        return [self._along(slope, text) for slope, text in zip(slopes, texts, strict=True)]
+        Raises:
+            InputError: the model does not look its ids up in an `nn.Embedding`.
+        """
+        gradients = self._by_text(texts, lambda rows, ids, lengths: self._gradient(ids, lengths))
+        return [self._unpad(row, text) for row, text in zip(gradients, texts, strict=True)]
 
-    def _linear(self, ids: Tensor, lengths: Tensor, logits: Tensor) -> Tensor | float:
-        """The same for n-grams, whose logits are sums over tokens and have no embedding."""
+    def _gradient(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Gradient x input of a padded batch, in the shape of `ids`."""
+        with _embedded(self.model, ids) as lookups:
+            logits = self.model(ids, lengths).logits
+        if not lookups:
+            raise InputError(
+                f"{type(self.model).__name__} does not look its ids up in an nn.Embedding, so "
+                "there is no gradient x input to compare with"
+            )
+        log_probs = nn.functional.logsigmoid(logits) if self.multilabel else logits.log_softmax(-1)
+        answer = log_probs.amax(-1).sum()
+        gradients = torch.autograd.grad(answer, [vectors for _, vectors in lookups])
+        total = torch.zeros(ids.shape, dtype=logits.dtype, device=ids.device)
+        # Tokens keep their order in every lookup, so real tokens are matched by their rank.
+        for (real, vectors), gradient in zip(lookups, gradients, strict=True):
+            total[ids != PAD] += (gradient * vectors).detach().sum(-1)[real]
+        return total + self._linear_gradient(ids, lengths, logits.detach())
+
+    def _linear_gradient(self, ids: Tensor, lengths: Tensor, logits: Tensor) -> Tensor | float:
+        """Gradient x input of n-grams, whose logits are sums over tokens without an embedding."""
         if not isinstance(self.model, WideAndDeep):
             return 0.0
-        shares = self.model.wide.contributions(ids, lengths)
+        contributions = self.model.wide.contributions(ids, lengths)
         answer = nn.functional.one_hot(logits.argmax(-1), logits.shape[-1])
-        # d log p(y) / d logits: of the likeliest label alone where each is a yes or no.
-        fall = answer * (1 - logits.sigmoid()) if self.several else answer - logits.softmax(-1)
-        linear: Tensor = (shares * fall[:, None]).sum(-1)
+        # d log p(y) / d logits; with several labels only the likeliest one's logit has a gradient.
+        by_logit = (
+            answer * (1 - logits.sigmoid()) if self.multilabel else answer - logits.softmax(-1)
+        )
+        linear: Tensor = (contributions * by_logit[:, None]).sum(-1)
         return linear
 
-    def _answer(self, ids: Tensor, lengths: Tensor) -> Tensor:
+    def _predict(self, ids: Tensor, lengths: Tensor) -> Tensor:
         with torch.no_grad():
             logits: Tensor = self.model(ids, lengths).logits.double()
-            return logits.sigmoid() if self.several else logits.softmax(-1)
+            return logits.sigmoid() if self.multilabel else logits.softmax(-1)
 
-    # How texts lie in a batch
+    # Layout of texts in a batch
 
-    def _lay(self, texts: Sequence[Ids]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Ids and lengths as the model takes them."""
+    def _collate(self, texts: Sequence[Ids]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Padded ids and lengths, as the model takes them."""
         return pad(texts)
 
-    def _along(self, values: Floats, text: Ids) -> Floats:
-        """Back from one row of a batch to the tokens of its text."""
+    def _unpad(self, values: Floats, text: Ids) -> Floats:
+        """Values of the tokens of `text` from one row of a padded batch."""
         return values[..., : len(text)]
 
     def _over_tokens(self, output: Output, lengths: Tensor) -> Tensor:
         return _over_tokens(output, lengths)
 
-    def _each(
-        self, texts: Sequence[Ids], of: Callable[[list[int], Tensor, Tensor], Tensor]
+    def _by_text(
+        self,
+        texts: Sequence[Ids],
+        compute: Callable[[list[int], Tensor, Tensor], Tensor],
     ) -> list[Floats]:
-        """`of(rows, ids, lengths)`, batch by batch, as one array per text in their own order."""
+        """Call `compute(rows, ids, lengths)` batch by batch and return one array for each text.
+
+        `rows` are the indices of the batch's texts.
+        """
         device = next(self.model.parameters()).device
         results: list[Floats] = [np.empty(0)] * len(texts)
-        # cuDNN has no backward pass for recurrent layers that are not training.
-        with _evaluating(self.model), torch.backends.cudnn.flags(enabled=False):
-            for rows in token_batches([len(text) for text in texts], max_tokens=16_384):
-                ids, lengths = self._lay([texts[row] for row in rows])
-                values = of(
+        # cuDNN has no backward pass for recurrent layers in evaluation mode.
+        with eval_mode(self.model), torch.backends.cudnn.flags(enabled=False):
+            for rows in token_batches([len(text) for text in texts], max_tokens=_MAX_BATCH_TOKENS):
+                ids, lengths = self._collate([texts[row] for row in rows])
+                values = compute(
                     rows,
                     torch.from_numpy(ids).to(device),
                     torch.from_numpy(lengths).to(device),
@@ -146,20 +165,20 @@ class Classified:
         return results
 
 
-class PooledClassified(Classified):
-    """A classifier that pools by attention, whose weights can be replaced."""
+class PoolingClassifierAdapter(ClassifierAdapter):
+    """A classifier that pools by attention, whose pooling weights can be replaced."""
 
-    def predict_with(self, texts: Sequence[Ids], weights: Sequence[Floats]) -> Floats:
-        """Class probabilities if the pooling used these weights, `(heads, length)` each."""
+    def predict_with_attention(self, texts: Sequence[Ids], weights: Sequence[Floats]) -> Floats:
+        """Return probabilities `(texts, labels)` under pooling weights, `(heads, length)` each."""
 
-        def of(rows: list[int], ids: Tensor, lengths: Tensor) -> Tensor:
-            given = np.zeros((len(rows), len(weights[0]), ids.shape[1]))
-            for place, row in zip(given, rows, strict=True):
-                place[:, : len(texts[row])] = weights[row]
-            with replaced_pooling(self.model, torch.from_numpy(given).to(ids.device)):
-                return self._answer(ids, lengths)
+        def compute(rows: list[int], ids: Tensor, lengths: Tensor) -> Tensor:
+            padded = np.zeros((len(rows), len(weights[0]), ids.shape[1]))
+            for target, row in zip(padded, rows, strict=True):
+                target[:, : len(texts[row])] = weights[row]
+            with replaced_pooling(self.model, torch.from_numpy(padded).to(ids.device)):
+                return self._predict(ids, lengths)
 
-        return np.stack(self._each(texts, of))
+        return np.stack(self._by_text(texts, compute))
 
 
 def _over_tokens(output: Output, lengths: Tensor) -> Tensor:
@@ -182,41 +201,30 @@ def _over_tokens(output: Output, lengths: Tensor) -> Tensor:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """No dropout inside; what was training trains again afterwards."""
-    training = [part for part in model.modules() if part.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True
-
-
-@contextmanager
 def _embedded(model: nn.Module, ids: Tensor) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Each look-up of the tokens of `ids`: which places are tokens, and the vectors, as leaves.
+    """Record each embedding lookup of `ids` in the block: where real tokens are, and their vectors.
 
-    Models may lay the tokens out anew (a sentence a row), as long as their order stays, and several
-    networks that vote look them up several times.
+    The vectors become leaves of the graph, so that gradients can be taken with respect to them. A
+    model may rearrange the tokens (a sentence in each row) if their order stays, and may look them up
+    several times (an ensemble).
     """
-    found: list[tuple[Tensor, Tensor]] = []
+    lookups: list[tuple[Tensor, Tensor]] = []
     tokens = ids[ids != PAD]
 
-    def keep(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
+    def record(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
         real = args[0] != PAD
         if not torch.equal(args[0][real], tokens):
             return None
-        found.append((real, output.detach().requires_grad_()))
-        return found[-1][1]
+        lookups.append((real, output.detach().requires_grad_()))
+        return lookups[-1][1]
 
     hooks = [
-        part.register_forward_hook(keep)
+        part.register_forward_hook(record)
         for part in model.modules()
         if isinstance(part, nn.Embedding)
     ]
     try:
-        yield found
+        yield lookups
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,19 +1,19 @@
-"""How far the attention of a model that picks sentences explains what it picks.
+"""Examination of extractive summarizers: how far their attention explains the chosen sentence.
 
-Two maps are to be seen, and each needs its own question.
+An extractive model has two attention maps, and they are examined differently.
 
-* **Over sentences** the weights are the choice itself, not an account of it: what may be asked is
-  whether they go by what a sentence says or by where it stands. The sentences are shuffled: is the
-  same sentence picked again, or whatever now stands in its place?
-* **Over the words of a sentence** attention says what the sentence was picked for. Here all
-  questions of `faithfulness` apply: words of the picked sentence are taken out, the other sentences
-  stay, and the answer is the probability of that sentence.
+* **Over sentences** the weights are the choice itself, so erasing sentences would prove nothing. They
+  can follow what a sentence says or where it stands. The sentences are shuffled: is the same sentence
+  chosen again, or the one now at its position?
+* **Over the words of a sentence** attention says for what the sentence was chosen. Every measurement
+  of `trust` applies: words of the chosen sentence are erased, the other sentences stay, and the
+  prediction is the probability of that sentence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -22,56 +22,57 @@ from torch import Tensor
 
 from regard.data import pad_documents
 from regard.errors import InputError
-from regard.evaluation.faithfulness.adapters import Classified
-from regard.evaluation.faithfulness.measures import Floats, Ids, Interval, interval
-from regard.evaluation.faithfulness.metrics import Case, TrustSettings
-from regard.evaluation.faithfulness.verdict import Verdict, examine
+from regard.evaluation.faithfulness.adapters import ClassifierAdapter
+from regard.evaluation.faithfulness.contracts import Ids, TrustSettings
+from regard.evaluation.faithfulness.instances import Instance
+from regard.evaluation.faithfulness.trust import examine
+from regard.evaluation.faithfulness.verdict import Verdict
+from regard.evaluation.metrics.intervals import Floats, Interval
 from regard.layers.intervene import replaced_pooling
 from regard.models import Output
 from regard.models.extractive import Extractive
 from regard.text import EOS
 
-__all__ = ["Document", "ExtractionVerdict", "PickedWords", "Places", "trust_extraction"]
+__all__ = ["Document", "ExtractionVerdict", "ExtractiveAdapter", "PositionBias", "trust_extraction"]
 
 Document = Sequence[Ids]
 """Token ids of each sentence."""
 
 
 @dataclass(frozen=True)
-class Places:
-    """What is picked after the sentences were shuffled, so that the picked one stands elsewhere.
+class PositionBias:
+    """Choices among shuffled sentences, where the chosen sentence has moved to another position.
 
     Attributes:
-        sentence: share of shuffles that pick the same sentence.
-        place: share of shuffles that pick what now stands in its place.
-        first: share of documents of which, as they are, the first sentence is picked.
-        chance: share that a blind pick would hit: one in as many as there are sentences.
+        same_sentence: fraction of shuffles in which the same sentence is chosen.
+        same_position: fraction of shuffles in which the sentence now at its position is chosen.
+        first_sentence: fraction of unshuffled documents whose first sentence is chosen.
+        chance: fraction that a random choice would reach, the mean of 1 / sentences.
     """
 
-    sentence: Interval
-    place: Interval
-    first: float
+    same_sentence: Interval
+    same_position: Interval
+    first_sentence: float
     chance: float
 
 
 @dataclass(frozen=True)
 class ExtractionVerdict(Verdict):
-    """`Verdict` on the words of picked sentences, with what is known of the choice of sentences.
+    """The `Verdict` on words of chosen sentences, with the position bias of the choice.
 
     Attributes:
-        places: whether content or place decides.
+        position_bias: whether content or position decides the choice of sentences.
     """
 
-    places: Places | None = None
+    position_bias: PositionBias = field(kw_only=True)
 
     def __str__(self) -> str:
-        assert self.places is not None
-        places = self.places
+        bias = self.position_bias
         lines = [
             "",
-            f"after shuffling: same sentence {places.sentence}, same place {places.place}; "
-            f"a blind pick {places.chance:.2f}",
-            f"first sentence picked in {places.first:.0%} of documents",
+            f"after shuffling: same sentence {bias.same_sentence}, same position "
+            f"{bias.same_position}; random choice {bias.chance:.2f}",
+            f"first sentence chosen in {bias.first_sentence:.0%} of documents",
         ]
         return super().__str__() + "\n".join(lines)
 
@@ -81,65 +82,72 @@ def trust_extraction(
     documents: Sequence[Document],
     *,
     settings: TrustSettings | None = None,
-    spell: Callable[[int], str] = str,
+    id_to_token: Callable[[int], str] = str,
 ) -> ExtractionVerdict:
-    """Ask a model that picks sentences whether its attention explains what it picks.
+    """Measure how far the attention of an extractive model explains which sentence it chooses.
 
-    The sentence asked about is the one the model is surest of.
+    The likeliest sentence of each document is examined.
 
     Args:
-        model: that picks.
-        documents: of at least two sentences; others leave nothing to choose and are left out.
-        settings: how thoroughly to ask.
-        spell: an id as a person knows it.
+        model: the extractive model.
+        documents: sentences of token ids. Documents of one sentence leave no choice and are left out.
+        settings: sample sizes, thresholds and seed.
+        id_to_token: the readable form of a token id, for the name of the sink.
 
     Raises:
         InputError: no document has two sentences.
     """
     settings = settings or TrustSettings()
-    asked = PickedWords(model)
-    texts = [asked.flat(document) for document in documents if len(document) > 1]
+    adapter = ExtractiveAdapter(model)
+    texts = [adapter.flatten(document) for document in documents if len(document) > 1]
     if not texts:
         raise InputError(
             f"{len(documents)} documents and none with two sentences, so there is no choice to "
             "explain; give documents as lists of sentences"
         )
-    cases = asked.cases(texts)
-    places = _places(asked, cases, settings)
-    words = examine(asked, cases, settings=settings, spell=spell)
+    instances = adapter.instances(texts)
+    bias = _position_bias(adapter, instances, settings)
+    words = examine(adapter, instances, settings=settings, id_to_token=id_to_token)
     level, over_sentences = words.level, "The weights over sentences are the choice itself"
-    if places.sentence.mean < places.place.mean:
+    if bias.same_sentence.mean < bias.same_position.mean:
         level = "partial" if level == "good" else level
         over_sentences += (
-            ", and that goes by place more than by content (of sentences in another order it picks "
-            f"the same one in {places.sentence.mean:.0%}, the same place in {places.place.mean:.0%})"
+            ", and that goes by position more than by content (of shuffled sentences it chooses the "
+            f"same one in {bias.same_sentence.mean:.0%}, the same position in "
+            f"{bias.same_position.mean:.0%})"
         )
-    sentence = f"{over_sentences}. Over the words of a picked sentence: {words.sentence}"
-    return ExtractionVerdict(**vars(replace(words, level=level, sentence=sentence)), places=places)
-
-
-def _places(asked: PickedWords, cases: Sequence[Case], settings: TrustSettings) -> Places:
-    rng = np.random.default_rng(settings.seed)
-    same, stayed, counts = [], [], []
-    for case in cases:
-        document = asked.document(case.text)
-        orders = [_moved(rng, len(document), case.label) for _ in range(settings.permutations)]
-        shuffled = [asked.flat([document[i] for i in order]) for order in orders]
-        picked = asked.predict(shuffled).argmax(-1)
-        found = [order[place] for order, place in zip(orders, picked, strict=True)]
-        same.append(float(np.mean(np.array(found) == case.label)))
-        stayed.append(float(np.mean(picked == case.label)))
-        counts.append(len(document))
-    return Places(
-        sentence=interval(same, seed=settings.seed, resamples=settings.resamples),
-        place=interval(stayed, seed=settings.seed, resamples=settings.resamples),
-        first=float(np.mean([case.label == 0 for case in cases])),
-        chance=float(np.mean(1 / np.array(counts))),
+    sentence = f"{over_sentences}. Over the words of a chosen sentence: {words.sentence}"
+    return ExtractionVerdict(
+        **vars(replace(words, level=level, sentence=sentence)), position_bias=bias
     )
 
 
-def _moved(rng: np.random.Generator, count: int, sentence: int) -> list[int]:
-    """A random order of sentences in which one of them stands elsewhere."""
+def _position_bias(
+    adapter: ExtractiveAdapter, instances: Sequence[Instance], settings: TrustSettings
+) -> PositionBias:
+    rng = np.random.default_rng(settings.seed)
+    same_sentence, same_position, lengths = [], [], []
+    for instance in instances:
+        document = adapter.unflatten(instance.text)
+        orders = [
+            _displaced(rng, len(document), instance.label) for _ in range(settings.permutations)
+        ]
+        shuffled = [adapter.flatten([document[i] for i in order]) for order in orders]
+        chosen = adapter.predict(shuffled).argmax(-1)  # positions in the shuffled documents
+        sentences = [order[position] for order, position in zip(orders, chosen, strict=True)]
+        same_sentence.append(float(np.mean(np.array(sentences) == instance.label)))
+        same_position.append(float(np.mean(chosen == instance.label)))
+        lengths.append(len(document))
+    return PositionBias(
+        same_sentence=settings.interval(same_sentence),
+        same_position=settings.interval(same_position),
+        first_sentence=float(np.mean([instance.label == 0 for instance in instances])),
+        chance=float(np.mean(1 / np.array(lengths))),
+    )
+
+
+def _displaced(rng: np.random.Generator, count: int, sentence: int) -> list[int]:
+    """Draw a random order of `count` sentences in which `sentence` is at another position."""
     order: list[int] = rng.permutation(count).tolist()
     if order[sentence] == sentence:
         other = int(rng.integers(count - 1))
@@ -148,89 +156,97 @@ def _moved(rng: np.random.Generator, count: int, sentence: int) -> list[int]:
     return order
 
 
-class PickedWords(Classified):
-    """A model that picks sentences, as a classifier whose labels are the sentences.
+class ExtractiveAdapter(ClassifierAdapter):
+    """An extractive model as a classifier of documents whose labels are the sentences.
 
-    A document is one text, EOS between its sentences; a sentence that lost all its words is one
-    mask.
+    A document becomes one text with EOS between its sentences. A sentence that loses all its words
+    becomes one mask token.
     """
 
     model: Extractive
 
     @staticmethod
-    def flat(document: Document) -> list[int]:
-        """Its sentences as one text."""
+    def flatten(document: Document) -> list[int]:
+        """Join the sentences of a document with EOS."""
         return [token for sentence in document for token in (*sentence, EOS)][:-1]
 
-    def document(self, text: Ids) -> list[list[int]]:
-        """The sentences of a text."""
+    def unflatten(self, text: Ids) -> list[list[int]]:
+        """Split a text at EOS into the sentences of its document."""
         ends = [i for i, token in enumerate(text) if token == EOS]
         bounds = zip([0, *(end + 1 for end in ends)], [*ends, len(text)], strict=True)
         return [list(text[start:end]) or [self.mask_id] for start, end in bounds]
 
-    def cases(self, texts: Sequence[list[int]]) -> list[Case]:
-        """A case a text: the words of the sentence it is surest of."""
-        cases = []
-        answers, weights, slopes = self.predict(texts), self.attention(texts), self.gradient(texts)
-        for text, row, looked, slope in zip(texts, answers, weights, slopes, strict=True):
+    def instances(self, texts: Sequence[list[int]]) -> list[Instance]:
+        """Return an instance for each text: the words of its likeliest sentence can be erased."""
+        instances = []
+        probabilities, weights = self.predict(texts), self.attention(texts)
+        gradients = self.gradient_x_input(texts)
+        for text, row, weight, gradient in zip(
+            texts, probabilities, weights, gradients, strict=True
+        ):
             sentence = np.cumsum(np.array(text) == EOS)
-            picked = (sentence == row.argmax()) & (np.array(text) != EOS)
-            places = np.flatnonzero(picked).tolist()
-            cases.append(Case(text, places, places, row[: sentence[-1] + 1], looked, slope))
-        return cases
+            chosen = (sentence == row.argmax()) & (np.array(text) != EOS)
+            positions = np.flatnonzero(chosen).tolist()
+            own_row = row[: sentence[-1] + 1]
+            instances.append(Instance(text, positions, positions, own_row, weight, gradient))
+        return instances
 
     def predict(self, texts: Sequence[Ids]) -> Floats:
-        """Probabilities `(texts, sentences)`; 0 where a document has no sentence."""
-        return _stacked(self._each(texts, lambda rows, ids, lengths: self._answer(ids, lengths)))
+        """Return probabilities `(texts, sentences)`, padded with 0."""
+        return _stack_padded(
+            self._by_text(texts, lambda rows, ids, lengths: self._predict(ids, lengths))
+        )
 
-    def predict_with(self, texts: Sequence[Ids], weights: Sequence[Floats]) -> Floats:
-        """Probabilities if words were attended to by these weights, `(1, length)` each.
+    def predict_with_attention(self, texts: Sequence[Ids], weights: Sequence[Floats]) -> Floats:
+        """Return probabilities under word weights, `(1, length)` each, which sum to 1 per sentence.
 
-        In each sentence they are scaled to sum to 1.
+        Weights of a sentence with another sum are scaled.
         """
 
-        def of(rows: list[int], ids: Tensor, lengths: Tensor) -> Tensor:
-            given = np.zeros(ids.shape)
-            for place, row in zip(given, rows, strict=True):
-                place[self._words(texts[row], place.shape)] = weights[row][0][_own(texts[row])]
-            given /= np.maximum(given.sum(-1, keepdims=True), np.finfo(float).tiny)
-            sentences = torch.from_numpy(given).to(ids.device).flatten(0, 1)
+        def compute(rows: list[int], ids: Tensor, lengths: Tensor) -> Tensor:
+            padded = np.zeros(ids.shape)
+            for target, row in zip(padded, rows, strict=True):
+                is_word = _is_word(texts[row])
+                target[self._word_cells(texts[row], target.shape)] = weights[row][0][is_word]
+            padded /= np.maximum(padded.sum(-1, keepdims=True), np.finfo(float).tiny)
+            sentences = torch.from_numpy(padded).to(ids.device).flatten(0, 1)
             with replaced_pooling(self.model, sentences[:, None]):
-                return self._answer(ids, lengths)
+                return self._predict(ids, lengths)
 
-        return _stacked(self._each(texts, of))
+        return _stack_padded(self._by_text(texts, compute))
 
-    def _lay(self, texts: Sequence[Ids]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        return pad_documents([self.document(text) for text in texts])
+    def _collate(self, texts: Sequence[Ids]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return pad_documents([self.unflatten(text) for text in texts])
 
-    def _along(self, values: Floats, text: Ids) -> Floats:
-        own = _own(text)
+    def _unpad(self, values: Floats, text: Ids) -> Floats:
+        is_word = _is_word(text)
         flat = np.zeros((*values.shape[:-2], len(text)))
-        flat[..., own] = values[..., self._words(text, values.shape[-2:])]
+        flat[..., is_word] = values[..., self._word_cells(text, values.shape[-2:])]
         return flat
 
-    def _words(self, text: Ids, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-        """Where, in a layout of sentences, the words of a text stand."""
-        words = np.zeros(shape, dtype=bool)
-        for row, sentence in zip(words, np.split(_own(text), _ends(text)), strict=False):
+    def _word_cells(self, text: Ids, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Mark the cells of a padded `(sentences, words)` array that hold words of the text."""
+        cells = np.zeros(shape, dtype=bool)
+        for row, sentence in zip(cells, np.split(_is_word(text), _ends(text)), strict=False):
             row[: int(sentence.sum())] = True
-        return words
+        return cells
 
     def _over_tokens(self, output: Output, lengths: Tensor) -> Tensor:
         rows: Tensor = output.maps["words"][0].dense()  # (batch * sentences, 1, 1, words)
         return rows.view(*lengths.shape, 1, -1).transpose(1, 2)
 
 
-def _own(text: Ids) -> NDArray[np.bool_]:
-    """Which tokens are words, and not the end of a sentence."""
+def _is_word(text: Ids) -> NDArray[np.bool_]:
+    """Mark the tokens that are words, as opposed to ends of sentences."""
     return np.asarray(np.array(text) != EOS)
 
 
 def _ends(text: Ids) -> NDArray[np.int64]:
+    """Positions of the ends of sentences."""
     return np.flatnonzero(np.array(text) == EOS)
 
 
-def _stacked(rows: Sequence[Floats]) -> Floats:
-    """Rows of unlike length under each other, zeros behind."""
+def _stack_padded(rows: Sequence[Floats]) -> Floats:
+    """Stack rows of different lengths, padded with zeros."""
     width = max(map(len, rows))
     return np.stack([np.pad(row, (0, width - len(row))) for row in rows])

@@ -1,1 +1,1 @@
-"""Scores of predictions against references, and simple baselines."""
+"""Metrics with bootstrap intervals, and baselines."""

@@ -1,7 +1,4 @@
-"""What anybody gets without attention: the figures every model has to stand beside.
-
-All of them see the same training part and the same test part as the model.
-"""
+"""Baselines without attention, trained and tested on the same parts of the data as the model."""
 
 from __future__ import annotations
 
@@ -28,7 +25,12 @@ __all__ = [
 def tfidf_logistic(
     texts: Sequence[str], labels: Sequence[str], test: Sequence[str]
 ) -> tuple[list[str], NDArray[np.float64], list[str]]:
-    """TF-IDF of words with logistic regression, both as scikit-learn sets them by default.
+    """Classify by logistic regression on TF-IDF features of words, with scikit-learn's defaults.
+
+    Args:
+        texts: training texts.
+        labels: label of each training text.
+        test: texts to classify.
 
     Returns:
         Predicted labels of `test`, probabilities `(test, classes)`, and the names of the classes.
@@ -53,7 +55,16 @@ def tfidf_logistic(
 def tfidf_logistic_sets(
     texts: Sequence[str], labels: Sequence[Collection[str]], test: Sequence[str]
 ) -> list[frozenset[str]]:
-    """The same for any number of labels per text: for each label a regression of its own."""
+    """Classify by one TF-IDF logistic regression for each label, for any number of labels per text.
+
+    Args:
+        texts: training texts.
+        labels: labels of each training text.
+        test: texts to classify.
+
+    Returns:
+        Predicted labels of each text of `test`.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
@@ -68,25 +79,30 @@ def tfidf_logistic_sets(
 
 
 def majority(labels: Sequence[str], count: int) -> list[str]:
-    """Predict the most frequent label `count` times; of equals, the first by name."""
+    """Return the most frequent label `count` times; the first by name among equally frequent ones.
+
+    >>> from regard.evaluation import majority
+    >>> majority(["b", "a", "b"], 2)
+    ['b', 'b']
+    """
     counts = Counter(labels)
     return [min(counts, key=lambda label: (-counts[label], label))] * count
 
 
 def copy_source(corpus: Corpus) -> list[str]:
-    """Give back the source untranslated; what names and numbers alone are worth."""
+    """Return each source text untranslated; only names, numbers and the like are right."""
     return [example.text for example in corpus]
 
 
 def first_sentences(corpus: Corpus, *, count: int = 1) -> list[str]:
-    """Summarise by the first sentences ("lead"); strong where texts begin with what matters."""
+    """Summarize each text by its first sentences (LEAD); strong where the main point comes first."""
     return [" ".join(example.sentences[:count]) for example in corpus]
 
 
 def oracle_sentence(corpus: Corpus) -> list[str]:
-    """Pick the sentence with the best ROUGE-1: the most an extract of one sentence can reach.
+    """Choose the sentence with the best ROUGE-1: an upper bound for extracts of one sentence.
 
-    It looks at the references, so it is a ceiling and no system.
+    The choice uses the references, so this is no system that could be used.
     """
     scorer = RougeScorer(kinds=["rouge1"])
 

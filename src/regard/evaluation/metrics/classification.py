@@ -1,4 +1,4 @@
-"""How good predicted labels are: accuracy, F1 for each class, confusion, calibration."""
+"""Scores of predicted labels: accuracy, F1 of each class, confusion matrix, calibration."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regard.errors import InputError, ShapeError
-from regard.evaluation.metrics.scores import Floats, Score, bootstrap, markdown
+from regard.evaluation.metrics.intervals import Floats, bootstrap
+from regard.evaluation.metrics.scores import Score, markdown
 
 __all__ = [
     "Calibration",
-    "ClassScore",
-    "Labelling",
-    "MultiLabelling",
+    "ClassScores",
+    "ClassificationScores",
+    "MultilabelScores",
     "calibration",
     "score_label_sets",
     "score_labels",
@@ -23,8 +24,16 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class ClassScore:
-    """Figures for one class, in percent; `support` examples really belong to it."""
+class ClassScores:
+    """Scores of one class, in percent.
+
+    Args:
+        label: name of the class.
+        precision: percentage of the predictions of this class that are right.
+        recall: percentage of the examples of this class that were found.
+        f1: harmonic mean of precision and recall.
+        support: number of examples of this class.
+    """
 
     label: str
     precision: float
@@ -35,13 +44,13 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Whether a model that says 80 percent is right 80 times of a hundred.
+    """Agreement of a model's confidence with its accuracy, in bins of confidence.
 
     Args:
         error: expected calibration error in percent: the mean distance of confidence from accuracy.
-        confidence: mean of each bin that holds predictions, 0 to 1.
-        accuracy: of the predictions in it, 0 to 1.
-        count: how many they are.
+        confidence: mean confidence of each non-empty bin, 0 to 1.
+        accuracy: accuracy of the predictions in each bin, 0 to 1.
+        count: number of predictions in each bin.
     """
 
     error: float
@@ -60,28 +69,28 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Labelling:
-    """How well one label per example was predicted.
+class ClassificationScores:
+    """Scores of one predicted label per example.
 
     Args:
         labels: names of the classes.
-        accuracy: share of right predictions.
-        macro_f1: mean of the classes' F1, each counting the same.
-        classes: figures of each class, in the order of `labels`.
-        confusion: examples of class `row` predicted as class `column`.
-        calibration: when probabilities were given.
+        accuracy: percentage of right predictions.
+        macro_f1: unweighted mean of the classes' F1.
+        classes: scores of each class, in the order of `labels`.
+        confusion: confusion matrix: examples of class `row` predicted as class `column`.
+        calibration: calibration of the probabilities, if they were given.
     """
 
     labels: tuple[str, ...]
     accuracy: Score
     macro_f1: Score
-    classes: tuple[ClassScore, ...]
+    classes: tuple[ClassScores, ...]
     confusion: NDArray[np.int64]
     calibration: Calibration | None = None
 
     @property
     def scores(self) -> tuple[Score, ...]:
-        """The figures to compare systems by."""
+        """The scores by which systems are compared."""
         return self.accuracy, self.macro_f1
 
     def __str__(self) -> str:
@@ -90,37 +99,37 @@ class Labelling:
         return f"{', '.join(parts)}; {int(self.confusion.sum()):,} examples"
 
     def table(self) -> str:
-        """Return the classes with their confusion as a Markdown table."""
+        """Return the classes with the confusion matrix as a Markdown table."""
         header = ["class", "precision", "recall", "F1", "examples"]
         body = [
-            [*_row(one), *map(str, row)]
-            for one, row in zip(self.classes, self.confusion.tolist(), strict=True)
+            [*_cells(scores), *map(str, row)]
+            for scores, row in zip(self.classes, self.confusion.tolist(), strict=True)
         ]
         return markdown([[*header, *(f"as {label}" for label in self.labels)], *body])
 
 
 @dataclass(frozen=True)
-class MultiLabelling:
-    """How well sets of labels were predicted.
+class MultilabelScores:
+    """Scores of a predicted set of labels per example.
 
     Args:
         labels: names of the classes.
-        micro_f1: over all decisions.
-        macro_f1: mean of the classes' F1.
-        exact: share of examples with exactly the right set.
-        classes: figures of each class.
+        micro_f1: F1 over all pairs of example and label.
+        macro_f1: unweighted mean of the classes' F1.
+        subset_accuracy: percentage of examples with exactly the right set.
+        classes: scores of each class, in the order of `labels`.
     """
 
     labels: tuple[str, ...]
     micro_f1: Score
     macro_f1: Score
-    exact: Score
-    classes: tuple[ClassScore, ...]
+    subset_accuracy: Score
+    classes: tuple[ClassScores, ...]
 
     @property
     def scores(self) -> tuple[Score, ...]:
-        """The figures to compare systems by."""
-        return self.micro_f1, self.macro_f1, self.exact
+        """The scores by which systems are compared."""
+        return self.micro_f1, self.macro_f1, self.subset_accuracy
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.scores))
@@ -128,7 +137,7 @@ class MultiLabelling:
     def table(self) -> str:
         """Return the classes as a Markdown table."""
         header = ["class", "precision", "recall", "F1", "examples"]
-        return markdown([header, *map(_row, self.classes)])
+        return markdown([header, *map(_cells, self.classes)])
 
 
 def score_labels(
@@ -138,22 +147,28 @@ def score_labels(
     labels: Sequence[str] | None = None,
     probabilities: ArrayLike | None = None,
     seed: int = 0,
-) -> Labelling:
-    """Score one label per example.
+) -> ClassificationScores:
+    """Score one predicted label per example.
+
+    >>> from regard.evaluation import score_labels
+    >>> round(score_labels(["a", "a", "b", "b"], ["a", "b", "b", "b"]).accuracy.value)
+    75
 
     Args:
-        gold: the right labels.
-        predicted: the predicted ones.
+        gold: right label of each example.
+        predicted: predicted label of each example.
         labels: names of all classes; by default those that occur.
         probabilities: `(examples, labels)` in the order of `labels`, for the calibration.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
+
+    Raises:
+        InputError: no examples, different numbers of labels, or an unknown label.
+        ShapeError: probabilities of another shape.
     """
     _check(gold, predicted)
     names = tuple(labels) if labels is not None else tuple(sorted({*gold, *predicted}))
-    right, guessed = (
-        _indicators([{label} for label in given], names) for given in (gold, predicted)
-    )
-    hits = np.array([a == b for a, b in zip(gold, predicted, strict=True)])
+    right, guessed = (_indicators([{label} for label in side], names) for side in (gold, predicted))
+    correct = np.array([a == b for a, b in zip(gold, predicted, strict=True)])
     calibrated = None
     if probabilities is not None:
         confidence = np.asarray(probabilities, dtype=np.float64)
@@ -162,10 +177,10 @@ def score_labels(
                 f"probabilities {confidence.shape}, expected {(len(gold), len(names))}: "
                 "examples, labels"
             )
-        calibrated = calibration(confidence.max(axis=1), hits)
-    return Labelling(
+        calibrated = calibration(confidence.max(axis=1), correct)
+    return ClassificationScores(
         labels=names,
-        accuracy=_mean("accuracy", hits, seed),
+        accuracy=_mean("accuracy", correct, seed),
         macro_f1=_macro_f1(right, guessed, seed),
         classes=_classes(right, guessed, names),
         confusion=right.T @ guessed,
@@ -179,76 +194,90 @@ def score_label_sets(
     *,
     labels: Sequence[str] | None = None,
     seed: int = 0,
-) -> MultiLabelling:
-    """Score any number of labels per example.
+) -> MultilabelScores:
+    """Score any number of predicted labels per example.
+
+    >>> from regard.evaluation import score_label_sets
+    >>> score_label_sets([{"a"}, {"a", "b"}], [{"a"}, {"b"}]).subset_accuracy.value
+    50.0
 
     Args:
-        gold: the right labels of each example.
-        predicted: the predicted ones.
+        gold: right labels of each example.
+        predicted: predicted labels of each example.
         labels: names of all classes; by default those that occur.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
+
+    Raises:
+        InputError: no examples, different numbers of label sets, or an unknown label.
     """
     _check(gold, predicted)
     names = tuple(labels) if labels is not None else tuple(sorted(set().union(*gold, *predicted)))
     right, guessed = _indicators(gold, names), _indicators(predicted, names)
     sums = np.stack([(right & guessed).sum(1), right.sum(1), guessed.sum(1)], axis=1)
     micro = _f1(*sums.sum(axis=0)[:, None])[0]
-    return MultiLabelling(
+    return MultilabelScores(
         labels=names,
         micro_f1=Score(
             "micro F1", 100 * micro, bootstrap(sums, lambda s: 100 * _f1(*s.T), seed=seed)
         ),
         macro_f1=_macro_f1(right, guessed, seed),
-        exact=_mean("exact sets", (right == guessed).all(axis=1), seed),
+        subset_accuracy=_mean("subset accuracy", (right == guessed).all(axis=1), seed),
         classes=_classes(right, guessed, names),
     )
 
 
-def calibration(confidence: ArrayLike, hits: ArrayLike, *, bins: int = 15) -> Calibration:
-    """Expected calibration error with bins of equal width (Guo et al. 2017).
+def calibration(confidence: ArrayLike, correct: ArrayLike, *, bins: int = 15) -> Calibration:
+    """Compute the expected calibration error (ECE) with bins of equal width (Guo et al. 2017).
+
+    With n_b of the n examples in bin b, ECE = sum_b n_b / n * |accuracy_b - confidence_b|.
+
+    >>> from regard.evaluation import calibration
+    >>> calibration([0.75, 0.75, 0.75, 0.75], [True, True, True, False]).error
+    0.0
 
     Args:
-        confidence: probability the model gave to its prediction, `(examples,)`.
-        hits: whether the prediction was right, `(examples,)`.
-        bins: how many; a confidence on the edge belongs to the bin below it.
+        confidence: probability of each prediction, `(examples,)`.
+        correct: whether each prediction is right, `(examples,)`.
+        bins: number of bins; a confidence on an edge belongs to the bin below it.
     """
-    sure = np.asarray(confidence, dtype=np.float64)
-    right = np.asarray(hits, dtype=np.float64)
-    place = np.clip(np.ceil(sure * bins).astype(np.int64) - 1, 0, bins - 1)
-    count = np.bincount(place, minlength=bins)
+    probability = np.asarray(confidence, dtype=np.float64)
+    right = np.asarray(correct, dtype=np.float64)
+    bin_of = np.clip(np.ceil(probability * bins).astype(np.int64) - 1, 0, bins - 1)
+    count = np.bincount(bin_of, minlength=bins)
     filled = count > 0
-    mean_sure = np.bincount(place, sure, bins)[filled] / count[filled]
-    mean_right = np.bincount(place, right, bins)[filled] / count[filled]
-    error = float(np.sum(count[filled] * np.abs(mean_sure - mean_right)) / len(sure))
-    return Calibration(100 * error, mean_sure, mean_right, count[filled])
+    mean_confidence = np.bincount(bin_of, probability, bins)[filled] / count[filled]
+    accuracy = np.bincount(bin_of, right, bins)[filled] / count[filled]
+    distance = np.abs(mean_confidence - accuracy)
+    error = float(np.sum(count[filled] * distance) / len(probability))
+    return Calibration(100 * error, mean_confidence, accuracy, count[filled])
 
 
 def _check(gold: Sequence[object], predicted: Sequence[object]) -> None:
     if not gold or len(gold) != len(predicted):
         raise InputError(
-            f"{len(gold):,} right and {len(predicted):,} predicted labels, expected as many, "
+            f"{len(gold):,} right and {len(predicted):,} predicted labels; expected equal numbers, "
             "at least one"
         )
 
 
-def _indicators(given: Sequence[Collection[str]], names: Sequence[str]) -> NDArray[np.int64]:
-    """Return `(examples, labels)`: 1 where an example has a label."""
-    place = {name: index for index, name in enumerate(names)}
-    matrix = np.zeros((len(given), len(names)), dtype=np.int64)
-    for row, labels in enumerate(given):
+def _indicators(label_sets: Sequence[Collection[str]], names: Sequence[str]) -> NDArray[np.int64]:
+    """Return a matrix `(examples, labels)` with 1 where an example has a label."""
+    column = {name: index for index, name in enumerate(names)}
+    matrix = np.zeros((len(label_sets), len(names)), dtype=np.int64)
+    for row, labels in enumerate(label_sets):
         for label in labels:
-            if label not in place:
+            if label not in column:
                 raise InputError(
                     f"example {row + 1} has the label {label!r}, known: {', '.join(names)}"
                 )
-            matrix[row, place[label]] = 1
+            matrix[row, column[label]] = 1
     return matrix
 
 
-def _f1(hits: Floats, gold: Floats, predicted: Floats) -> Floats:
-    """F1 from counts; a class neither there nor predicted has 0, as in scikit-learn."""
+def _f1(correct: Floats, gold: Floats, predicted: Floats) -> Floats:
+    """F1 from counts; 0 for a class that neither occurs nor is predicted, as in scikit-learn."""
     total = np.asarray(gold + predicted, dtype=np.float64)
-    f1: Floats = np.divide(2.0 * hits, total, out=np.zeros_like(total), where=total > 0)
+    f1: Floats = np.divide(2.0 * correct, total, out=np.zeros_like(total), where=total > 0)
     return f1
 
 
@@ -257,30 +286,31 @@ def _macro_f1(right: NDArray[np.int64], guessed: NDArray[np.int64], seed: int) -
     statistics = np.concatenate([right & guessed, right, guessed], axis=1)
 
     def metric(sums: Floats) -> Floats:
-        hits, gold, predicted = sums[:, :width], sums[:, width : 2 * width], sums[:, 2 * width :]
-        means: Floats = _f1(hits, gold, predicted).mean(axis=1)
+        correct, gold, predicted = np.split(sums, [width, 2 * width], axis=1)
+        means: Floats = _f1(correct, gold, predicted).mean(axis=1)
         return 100 * means
 
     value = float(metric(statistics.sum(axis=0, keepdims=True))[0])
     return Score("macro F1", value, bootstrap(statistics, metric, seed=seed))
 
 
-def _mean(name: str, hits: NDArray[np.bool_], seed: int) -> Score:
-    interval = bootstrap(hits[:, None], lambda sums: 100 * sums[:, 0] / len(hits), seed=seed)
-    return Score(name, 100 * float(hits.mean()), interval)
+def _mean(name: str, correct: NDArray[np.bool_], seed: int) -> Score:
+    interval = bootstrap(correct[:, None], lambda sums: 100 * sums[:, 0] / len(correct), seed=seed)
+    return Score(name, 100 * float(correct.mean()), interval)
 
 
 def _classes(
     right: NDArray[np.int64], guessed: NDArray[np.int64], names: Sequence[str]
-) -> tuple[ClassScore, ...]:
-    hits, gold, predicted = (right & guessed).sum(0), right.sum(0), guessed.sum(0)
-    precision, recall = hits / np.maximum(predicted, 1), hits / np.maximum(gold, 1)
-    f1 = _f1(hits, gold, predicted)
+) -> tuple[ClassScores, ...]:
+    correct, gold, predicted = (right & guessed).sum(0), right.sum(0), guessed.sum(0)
+    precision, recall = correct / np.maximum(predicted, 1), correct / np.maximum(gold, 1)
+    f1 = _f1(correct, gold, predicted)
     return tuple(
-        ClassScore(name, 100 * float(p), 100 * float(r), 100 * float(f), int(n))
+        ClassScores(name, 100 * float(p), 100 * float(r), 100 * float(f), int(n))
         for name, p, r, f, n in zip(names, precision, recall, f1, gold, strict=True)
     )
 
 
-def _row(one: ClassScore) -> list[str]:
-    return [one.label, *(f"{v:.1f}" for v in (one.precision, one.recall, one.f1)), str(one.support)]
+def _cells(scores: ClassScores) -> list[str]:
+    percentages = scores.precision, scores.recall, scores.f1
+    return [scores.label, *(f"{value:.1f}" for value in percentages), str(scores.support)]

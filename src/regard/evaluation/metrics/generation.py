@@ -1,4 +1,4 @@
-"""How good generated text is: BLEU and chrF by sacreBLEU, ROUGE by rouge-score, exact matches."""
+"""Scores of generated text: BLEU and chrF by sacreBLEU, ROUGE by rouge-score, exact match."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from regard.errors import InputError, SettingsError, nearest
-from regard.evaluation.metrics.scores import Floats, Score, bootstrap
+from regard.evaluation.metrics.intervals import Floats, bootstrap
+from regard.evaluation.metrics.scores import Score
 from regard.text import word_spans
 
 __all__ = ["References", "RougeScorer", "bleu", "chrf", "exact_match", "rouge"]
 
 References = Sequence[str | Sequence[str]]
-"""For each example the right text, or all right texts."""
+"""One reference text, or several, for each example."""
 
 BleuTokens = Literal["13a", "intl", "zh", "char"]
 RougeTokens = Literal["english", "stemmed", "words"]
@@ -29,22 +30,31 @@ def bleu(
     lowercase: bool = False,
     seed: int = 0,
 ) -> Score:
-    """Corpus BLEU (Papineni et al. 2002) as sacreBLEU computes it (Post 2018).
+    """Compute corpus BLEU (Papineni et al. 2002) with sacreBLEU (Post 2018).
 
-    Detokenised text goes in; sacreBLEU tokenises. The interval resamples sentence statistics.
+    Texts are detokenized; sacreBLEU tokenizes them. The interval resamples sentence statistics.
+
+    >>> from regard.evaluation import bleu
+    >>> print(f"{bleu(['the cat sat on a mat'], ['the cat sat on the mat']).value:.1f}")
+    53.7
 
     Args:
         hypotheses: one text per example.
-        references: one or more right texts per example.
-        tokenize: `"13a"` is what everyone reports; `"intl"` knows the signs of all scripts, `"zh"`
-            Chinese characters, and `"char"` suits languages without spaces. The signature says so.
-        lowercase: whether case is ignored; the signature says so.
-        seed: of the bootstrap.
+        references: one or more reference texts per example.
+        tokenize: `"13a"` is the usual tokenization in papers; `"intl"` splits the punctuation of all
+            scripts, `"zh"` Chinese characters, and `"char"` suits languages without spaces. It is
+            part of the signature.
+        lowercase: whether case is ignored; part of the signature.
+        seed: seed of the bootstrap.
+
+    Raises:
+        InputError: no texts, different numbers of texts and references, or no reference of a text.
+        SettingsError: an unknown tokenization.
     """
     from sacrebleu.metrics.bleu import BLEU
 
-    _known("tokenize", tokenize, get_args(BleuTokens))
-    # "force" only silences advice to those whose text is tokenised, which some data sets are.
+    _check_choice("tokenize", tokenize, get_args(BleuTokens))
+    # "force" only silences a warning about tokenized text, as some data sets have.
     metric = BLEU(tokenize=tokenize, lowercase=lowercase, force=True)
     return _sacrebleu("BLEU", metric, hypotheses, references, seed)
 
@@ -52,13 +62,20 @@ def bleu(
 def chrf(
     hypotheses: Sequence[str], references: References, *, words: int = 0, seed: int = 0
 ) -> Score:
-    """Corpus chrF (Popović 2015): F-score of character n-grams up to 6, recall counted double.
+    """Compute corpus chrF (Popović 2015): F-score of character n-grams up to 6, recall weighted double.
+
+    >>> from regard.evaluation import chrf
+    >>> chrf(["the cat"], ["the cat"], words=2).name
+    'chrF++'
 
     Args:
         hypotheses: one text per example.
-        references: one or more right texts per example.
-        words: longest word n-grams that count too; 2 is chrF++.
-        seed: of the bootstrap.
+        references: one or more reference texts per example.
+        words: longest word n-gram that counts besides the characters; 2 is chrF++.
+        seed: seed of the bootstrap.
+
+    Raises:
+        InputError: no texts, different numbers of texts and references, or no reference of a text.
     """
     from sacrebleu.metrics.chrf import CHRF
 
@@ -70,11 +87,12 @@ def _sacrebleu(
     name: str, metric: Any, hypotheses: Sequence[str], references: References, seed: int
 ) -> Score:
     """Compute a metric of sacreBLEU, and its interval from the statistics of the sentences."""
-    right = _checked(hypotheses, references)
-    most = max(map(len, right))
-    streams = [[texts[i] if i < len(texts) else None for texts in right] for i in range(most)]
+    by_example = _reference_lists(hypotheses, references)
+    most = max(map(len, by_example))
+    # sacreBLEU takes one list for each first, second, ... reference, with None where there is none.
+    streams = [[texts[i] if i < len(texts) else None for texts in by_example] for i in range(most)]
     value = float(metric.corpus_score(list(hypotheses), streams).score)
-    # Its own bootstrap draws the same way, but fails on chrF where float32 and float meet.
+    # sacreBLEU's own bootstrap resamples in the same way, but fails on chrF by mixing float types.
     statistics = np.array(metric._extract_corpus_statistics(list(hypotheses), streams))
 
     def scores(sums: Floats) -> Floats:
@@ -92,24 +110,31 @@ def rouge(
     tokens: RougeTokens = "english",
     seed: int = 0,
 ) -> tuple[Score, Score, Score]:
-    """ROUGE-1, ROUGE-2 and ROUGE-L: F-scores (Lin 2004), mean over the examples.
+    """Compute the F-scores of ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004), means over the examples.
 
-    Where several references are given, a text is compared with the one it has the best ROUGE-1
-    with, as for SciTLDR (Cachola et al. 2020): all three figures then speak about the same
-    reference.
+    A text with several references is compared with the one of the best ROUGE-1, as for SciTLDR
+    (Cachola et al. 2020), so that all three scores refer to one reference.
+
+    >>> from regard.evaluation import rouge
+    >>> [round(score.value) for score in rouge(["a b c d"], ["a b x d"])]
+    [75, 33, 75]
 
     Args:
         hypotheses: one text per example.
-        references: one or more right texts per example.
-        tokens: `"english"` keeps runs of a to z and digits; `"stemmed"` strips their endings, too
-            (Porter), which gives higher figures; `"words"` takes words of any script.
-        seed: of the bootstrap.
+        references: one or more reference texts per example.
+        tokens: `"english"` keeps runs of a to z and digits; `"stemmed"` also stems them (Porter),
+            which gives higher scores; `"words"` takes words of any script.
+        seed: seed of the bootstrap.
+
+    Raises:
+        InputError: no texts, different numbers of texts and references, or no reference of a text.
+        SettingsError: an unknown kind of tokens.
     """
-    right = _checked(hypotheses, references)
+    by_example = _reference_lists(hypotheses, references)
     scorer = RougeScorer(tokens)
     best = [
         max(scorer(text, hypothesis) for text in texts)
-        for hypothesis, texts in zip(hypotheses, right, strict=True)
+        for hypothesis, texts in zip(hypotheses, by_example, strict=True)
     ]
     signature = f"rouge-score {version('rouge-score')}|f|{tokens}|best-rouge1-reference"
     values = 100 * np.array(best)
@@ -121,7 +146,15 @@ def rouge(
 
 
 class RougeScorer:
-    """F-scores of one text against another, 0 to 1; by default ROUGE-1, ROUGE-2 and ROUGE-L."""
+    """F-scores of one text against a reference, 0 to 1; by default ROUGE-1, ROUGE-2 and ROUGE-L.
+
+    Args:
+        tokens: tokenization, as in `rouge`.
+        kinds: metrics by their names in rouge-score.
+
+    Raises:
+        SettingsError: an unknown kind of tokens.
+    """
 
     def __init__(
         self,
@@ -131,27 +164,40 @@ class RougeScorer:
     ) -> None:
         from rouge_score import rouge_scorer
 
-        _known("tokens", tokens, get_args(RougeTokens))
+        _check_choice("tokens", tokens, get_args(RougeTokens))
         self._scorer = rouge_scorer.RougeScorer(
             kinds,
             use_stemmer=tokens == "stemmed",
-            tokenizer=_Words() if tokens == "words" else None,
+            tokenizer=_WordTokenizer() if tokens == "words" else None,
         )
 
     def __call__(self, reference: str, hypothesis: str) -> tuple[float, ...]:
-        """Score one pair of texts, in the order of the kinds."""
+        """Return the F-scores of one pair of texts, in the order of `kinds`."""
         scores = self._scorer.score(reference, hypothesis).values()
         return tuple(float(score.fmeasure) for score in scores)
 
 
 def exact_match(hypotheses: Sequence[str], references: References, *, seed: int = 0) -> Score:
-    """Share of examples whose text is right to the letter, spaces around it aside."""
-    right = _checked(hypotheses, references)
-    same = [
+    """Compute the percentage of texts that equal a reference, without surrounding white space.
+
+    >>> from regard.evaluation import exact_match
+    >>> exact_match(["2024-05-03", "2024-05-04"], ["2024-05-03", "2024-05-05"]).value
+    50.0
+
+    Args:
+        hypotheses: one text per example.
+        references: one or more reference texts per example.
+        seed: seed of the bootstrap.
+
+    Raises:
+        InputError: no texts, different numbers of texts and references, or no reference of a text.
+    """
+    by_example = _reference_lists(hypotheses, references)
+    matches = [
         hypothesis.strip() in {text.strip() for text in texts}
-        for hypothesis, texts in zip(hypotheses, right, strict=True)
+        for hypothesis, texts in zip(hypotheses, by_example, strict=True)
     ]
-    values = 100.0 * np.array(same)
+    values = 100.0 * np.array(matches)
     return Score("exact match", float(values.mean()), _interval(values, seed))
 
 
@@ -160,28 +206,28 @@ def _interval(values: Floats, seed: int) -> tuple[float, float]:
     return bootstrap(values[:, None], lambda sums: sums[:, 0] / len(values), seed=seed)
 
 
-class _Words:
-    """Words of any script in lower case, for rouge-score."""
+class _WordTokenizer:
+    """Tokenizer of rouge-score that finds words of any script, in lower case."""
 
     def tokenize(self, text: str) -> list[str]:
-        """Return the words of `text`, signs left out."""
+        """Return the words of `text` without punctuation."""
         words = (text[start:end] for start, end in word_spans(text))
         return [word.lower() for word in words if any(map(str.isalnum, word))]
 
 
-def _known(setting: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise SettingsError(f"unknown {setting} {value!r}; {nearest(value, known)}")
+def _check_choice(setting: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise SettingsError(f"unknown {setting} {value!r}; {nearest(value, choices)}")
 
 
-def _checked(hypotheses: Sequence[str], references: References) -> list[list[str]]:
-    """Return references as lists, as many as there are hypotheses."""
+def _reference_lists(hypotheses: Sequence[str], references: References) -> list[list[str]]:
+    """Return a list of references for each hypothesis."""
     if not hypotheses or len(hypotheses) != len(references):
         raise InputError(
-            f"{len(hypotheses):,} texts and {len(references):,} references, expected as many, "
+            f"{len(hypotheses):,} texts and {len(references):,} references; expected equal numbers, "
             "at least one"
         )
-    right = [[texts] if isinstance(texts, str) else list(texts) for texts in references]
-    if not all(right):
-        raise InputError(f"example {right.index([]) + 1} has no reference")
-    return right
+    by_example = [[texts] if isinstance(texts, str) else list(texts) for texts in references]
+    if not all(by_example):
+        raise InputError(f"example {by_example.index([]) + 1} has no reference")
+    return by_example

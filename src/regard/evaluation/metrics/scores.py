@@ -1,30 +1,26 @@
-"""A figure with what makes it honest: its interval, and how it was computed."""
+"""A score with its interval and signature, and tables that compare systems."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-__all__ = ["Score", "bootstrap", "comparison"]
-
-Floats = NDArray[np.float64]
-
-_AT_ONCE = 4_000_000
-"""Draws held in memory at once."""
+__all__ = ["Score", "comparison", "markdown"]
 
 
 @dataclass(frozen=True)
 class Score:
-    """One figure on one test set.
+    """The value of one metric on one test set.
+
+    >>> from regard.evaluation import Score
+    >>> print(Score("BLEU", 36.54, (35.31, 37.78)))
+    BLEU 36.5 (35.3 to 37.8)
 
     Args:
-        name: of the metric.
-        value: in percent, 0 to 100.
-        interval: where the value would lie in 95 of 100 test sets like this one, by the bootstrap.
-        signature: how it was computed, for others to do the same.
+        name: name of the metric.
+        value: value in percent, 0 to 100.
+        interval: 95 % bootstrap interval (low, high) in percent, over the examples of the test set.
+        signature: how the value was computed, in the form of sacreBLEU's signatures.
     """
 
     name: str
@@ -34,10 +30,10 @@ class Score:
 
     def __str__(self) -> str:
         signature = f" [{self.signature}]" if self.signature else ""
-        return f"{self.name} {self.figure}{signature}"
+        return f"{self.name} {self.formatted}{signature}"
 
     @property
-    def figure(self) -> str:
+    def formatted(self) -> str:
         """The value with its interval: `36.5 (35.3 to 37.7)`."""
         if self.interval is None:
             return f"{self.value:.1f}"
@@ -49,8 +45,9 @@ class Score:
 
 
 def comparison(systems: Mapping[str, Iterable[Score]]) -> str:
-    """Return systems side by side as a Markdown table: a row each, a column for each metric.
+    """Return a Markdown table with a row for each system and a column for each metric.
 
+    >>> from regard.evaluation import Score, comparison
     >>> print(comparison({"model": [Score("BLEU", 36.5)], "copy": [Score("BLEU", 3.2)]}))
     |       | BLEU |
     |-------|------|
@@ -58,7 +55,8 @@ def comparison(systems: Mapping[str, Iterable[Score]]) -> str:
     | copy  | 3.2  |
     """
     rows = {
-        system: {score.name: score.figure for score in scores} for system, scores in systems.items()
+        system: {score.name: score.formatted for score in scores}
+        for system, scores in systems.items()
     }
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
     cells = [["", *names]]
@@ -75,38 +73,3 @@ def markdown(cells: Sequence[Sequence[str]]) -> str:
     ]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([lines[0], rule, *lines[1:]])
-
-
-def bootstrap(
-    statistics: ArrayLike,
-    metric: Callable[[Floats], Floats],
-    *,
-    samples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Return the bootstrap percentile interval of a metric of sums over examples (Efron 1979).
-
-    The test set is drawn anew, with replacement, `samples` times; since only sums matter, a drawn
-    set is a row of counts and all of them are one matrix product.
-
-    Args:
-        statistics: of each example, `(examples, statistics)`: for accuracy, whether it is right.
-        metric: turns sums `(samples, statistics)` over as many examples as there are into
-            `(samples,)`.
-        samples: how many test sets are drawn.
-        level: the share of them inside the interval.
-        seed: same seed, same interval.
-    """
-    values = np.atleast_2d(np.asarray(statistics, dtype=np.float64))
-    count = len(values)
-    rng = np.random.default_rng(seed)
-    chunk = max(1, _AT_ONCE // count)
-    results = []
-    for start in range(0, samples, chunk):
-        rows = min(chunk, samples - start)
-        drawn = rng.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
-        results.append(metric(counts @ values))
-    low, high = np.quantile(np.concatenate(results), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
