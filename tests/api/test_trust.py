@@ -103,7 +103,7 @@ def test_the_verdict_stands_beside_every_view(mood, table, tmp_path):
     escaped = json.dumps(sentence)[1:-1].replace("&", r"\u0026")
     assert escaped in out.read_text()
     assert html.escape(escaped) in record._repr_html_()
-    drawn = draw.draw(record).texts[-1].get_text()
+    drawn = draw(record).texts[-1].get_text()
     assert " ".join(drawn.split()) == sentence
 
 

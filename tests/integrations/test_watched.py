@@ -11,7 +11,7 @@ import regard
 from regard.errors import InputError, ShapeError
 from regard.integrations import Keep, tokens
 from regard.viewing.data.record import AttentionRecord
-from regard.viewing.data.summary import Summary
+from regard.viewing.data.summary import MapSummary
 from regard.viewing.data.tokens import Tokens
 
 TEXT = "The Matterhorn isn't unclimbable, apparently."
@@ -100,7 +100,7 @@ def test_long_texts_become_summaries(minilm):
         model(**inputs)
     record = seen.record(tokens(tokenizer, TEXT))
     summary = record.tracks[0].weights
-    assert isinstance(summary, Summary)
+    assert isinstance(summary, MapSummary)
     assert summary.mean.shape[0] == 12
     assert summary.received.shape == (12, inputs["input_ids"].shape[1])
     mask = np.ones(inputs["input_ids"].shape[1])

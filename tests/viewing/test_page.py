@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regard.viewing import AttentionRecord, Summary, Tokens, Track, notebook, page
+from regard.viewing import AttentionRecord, MapSummary, Tokens, Track, notebook, page
 from regard.viewing.page.pack import _codes
 
 
@@ -78,7 +78,7 @@ def test_middling_maps_are_packed_as_bytes_with_exact_tops(weights):
 
 def test_large_maps_are_packed_as_blocks(weights):
     tokens = Tokens.of([f"t{i}" for i in range(900)])
-    summary = Summary.of(weights(2, 900, 900), blocks=300, k=40)
+    summary = MapSummary.of(weights(2, 900, 900), blocks=300, k=40)
     record = AttentionRecord({"t": tokens}, (Track("big", "self", "t", "t", summary),))
     packed = page.pack(record)
     (track,) = packed.about["tracks"]

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from regard.viewing import AttentionRecord, Summary, Tokens, Track, page
+from regard.viewing import AttentionRecord, MapSummary, Tokens, Track, page
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -412,7 +412,7 @@ def test_a_map_of_16384_tokens(look, heads):
     values = np.sort(rng.random((heads, n, k), dtype=np.float32) / k)[..., ::-1]
     keys = rng.integers(0, n, (heads, n, k), dtype=np.int32)
     facts = rng.random((heads, n)), rng.random((heads, n))
-    summary = Summary(grid, np.minimum(grid * 50, 1), values, keys, *facts)
+    summary = MapSummary(grid, np.minimum(grid * 50, 1), values, keys, *facts)
     record = AttentionRecord(
         {"t": Tokens.of([f"t{i}" for i in range(n)])}, (Track("deep", "self", "t", "t", summary),)
     )

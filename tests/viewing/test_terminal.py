@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from regard.viewing import AttentionRecord, Summary, Tokens, Track, terminal
+from regard.viewing import AttentionRecord, MapSummary, Tokens, Track, terminal
 from regard.viewing.printable import percent, printable
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -108,7 +108,7 @@ def test_a_summary_is_shown_in_blocks(weights):
     tokens = Tokens.of([f"t{i}" for i in range(300)])
     record = AttentionRecord(
         {"t": tokens},
-        (Track("big", "self", "t", "t", Summary.of(weights(2, 300, 300), blocks=128)),),
+        (Track("big", "self", "t", "t", MapSummary.of(weights(2, 300, 300), blocks=128)),),
     )
     text = printed(record)
     assert "each cell: the largest weight" in text

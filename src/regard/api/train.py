@@ -23,8 +23,7 @@ from regard.errors import InputError, SettingsError, nearest
 from regard.training import History, Interrupted, Processes, Watcher, fit
 from regard.training.checkpoint import LAST, WEIGHTS, load_weights, save_weights
 from regard.version import __version__
-from regard.viewing.figure import draw
-from regard.viewing.figure.history import history as history_figure
+from regard.viewing.figure import plot_history, write
 
 __all__ = ["train"]
 
@@ -206,8 +205,8 @@ def _finish(
         return
     if settled:
         save_weights(model.network, model.folder / WEIGHTS)
-    plot = history_figure(history.records, title=model.folder.name)
-    draw.write(plot, model.folder / "history.png")
+    plot = plot_history(history.records, title=model.folder.name)
+    write(plot, model.folder / "history.png")
     write_card(model, history, scores, model.folder)
     watcher.told(f"\nOn the validation part, beside a simple baseline\n\n{scores.table}\n")
 

@@ -17,9 +17,7 @@ from regard.attention import AttentionMap, rollout
 from regard.errors import InputError, ShapeError, nearest
 from regard.integrations.captured import Call, Keep, Layer, keep_of
 from regard.models import describe_reading
-from regard.viewing.data.record import AttentionRecord, Track
-from regard.viewing.data.summary import Summary
-from regard.viewing.data.tokens import Tokens
+from regard.viewing import AttentionRecord, MapSummary, Tokens, Track
 
 __all__ = ["Watched", "tokens"]
 
@@ -204,7 +202,7 @@ class Watched:
 
 def _weights(
     layer: Layer, example: int, queries: ArrayLike | None, keys: ArrayLike | None
-) -> NDArray[np.float32] | Summary:
+) -> NDArray[np.float32] | MapSummary:
     """`(heads, queries, keys)` of one example without its padding, or a summary."""
     rows, columns = (
         _real(mask, length, layer)
@@ -219,7 +217,7 @@ def _weights(
             "cut out of a summary; run this text alone, or keep=Keep(whole=...) with a larger limit"
         )
     pool, topk = layer.pool, layer.topk
-    return Summary(
+    return MapSummary(
         pool.mean[example],
         pool.max[example],
         topk.values[example],

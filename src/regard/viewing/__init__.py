@@ -3,8 +3,9 @@
 This room knows NumPy and its own files; no torch, no models.
 """
 
-from regard.viewing.data.record import AttentionRecord, Track
-from regard.viewing.data.summary import Summary
+from regard.viewing.attention_record import AttentionRecord
+from regard.viewing.data.record import Record, Track
+from regard.viewing.data.summary import MapSummary
 from regard.viewing.data.tokens import Tokens
 
-__all__ = ["AttentionRecord", "Summary", "Tokens", "Track"]
+__all__ = ["AttentionRecord", "MapSummary", "Record", "Tokens", "Track"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from regard.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from regard.viewing.data.record import AttentionRecord
+    from regard.viewing.data.record import Record
 
 __all__ = ["display", "in_notebook", "widget"]
 
@@ -23,21 +23,23 @@ def in_notebook() -> bool:
     return type(shell).__name__ == "ZMQInteractiveShell"
 
 
-def display(record: AttentionRecord) -> None:
+def display(record: Record) -> None:
     """Show a record below the cell: as a widget where `anywidget` is installed, else as a frame.
 
     The frame goes beside the widget, too: it is what is left once no kernel answers, as in an
     exported notebook.
     """
+    from regard.viewing import page
+
     notebook: Any = importlib.import_module("IPython.display")
-    data = {"text/plain": record.title or "Attention", "text/html": record._repr_html_()}
+    data = {"text/plain": record.title or "Attention", "text/html": page.frame(record)}
     with suppress(MissingExtraError):
         (made, _) = widget(record)._repr_mimebundle_()
         data = {**made, **data}
     notebook.display(data, raw=True)
 
 
-def widget(record: AttentionRecord) -> Any:
+def widget(record: Record) -> Any:
     """The interactive view of a record as an `anywidget`.
 
     Raises:

@@ -16,28 +16,29 @@ import numpy as np
 
 from regard.errors import DataError, InputError, SettingsError, nearest
 from regard.files import written_whole
-from regard.viewing.data.record import AttentionRecord, Track
-from regard.viewing.data.summary import Summary
+from regard.viewing.data.record import Record, Track
+from regard.viewing.data.summary import MapSummary
 from regard.viewing.data.tokens import Tokens
 
 __all__ = ["load", "save"]
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Record)
 FORMAT = 1
 _PICTURES = (".png", ".svg", ".pdf")
-_SUMMARY = tuple(field.name for field in fields(Summary))
+_SUMMARY = tuple(field.name for field in fields(MapSummary))
 
 
-def save(record: AttentionRecord, path: Path, options: Mapping[str, Any]) -> Path:
+def save(record: Record, path: Path, options: Mapping[str, Any]) -> Path:
     """Write a record in the format its suffix names."""
     suffix = path.suffix.lower()
     known = (".npz", ".html", *_PICTURES)
     if suffix not in known:
         raise InputError(f"cannot save to {path.name!r}: {nearest(suffix, known)}")
     if suffix in _PICTURES:
-        from regard.viewing.figure import draw
+        from regard.viewing.figure import draw, write
 
-        return draw.write(draw.draw(record, **options), path)
+        return write(draw(record, **options), path)
     if options:
         raise SettingsError(
             f"{suffix} keeps everything and takes no options, got {', '.join(options)}; save a picture "
@@ -54,8 +55,12 @@ def save(record: AttentionRecord, path: Path, options: Mapping[str, Any]) -> Pat
     return path
 
 
-def load(path: Path) -> AttentionRecord:
-    """Read a record saved as `.npz`."""
+def load(path: Path, kind: type[R]) -> R:
+    """Read a record of this kind that was saved as `.npz`.
+
+    Raises:
+        DataError: the file holds something else, or a record of a newer format.
+    """
     content = io.BytesIO(path.read_bytes())  # what goes wrong from here on is what the file holds
     try:
         with np.load(content, allow_pickle=False) as arrays:
@@ -66,7 +71,7 @@ def load(path: Path) -> AttentionRecord:
                     path=path,
                     remedy="try a newer regard",
                 )
-            return _unpack(about, arrays)
+            return _unpack(about, arrays, kind)
     except DataError:
         raise
     except Exception as error:  # zip, deflate, NumPy, JSON and the record fail each in its own way
@@ -77,11 +82,11 @@ def load(path: Path) -> AttentionRecord:
         ) from error
 
 
-def _pack(record: AttentionRecord) -> dict[str, Any]:
+def _pack(record: Record) -> dict[str, Any]:
     """Arrays by name; everything that is not an array goes into one JSON text."""
     arrays: dict[str, Any] = {}
     for number, track in enumerate(record.tracks):
-        if isinstance(track.weights, Summary):
+        if isinstance(track.weights, MapSummary):
             for name in _SUMMARY:
                 arrays[f"{number}.{name}"] = getattr(track.weights, name)
         else:
@@ -102,7 +107,7 @@ def _pack(record: AttentionRecord) -> dict[str, Any]:
     return arrays
 
 
-def _unpack(about: dict[str, Any], arrays: Mapping[str, Any]) -> AttentionRecord:
+def _unpack(about: dict[str, Any], arrays: Mapping[str, Any], kind: type[R]) -> R:
     tokens = {
         name: Tokens(
             _all(str, "pieces", side["pieces"]),
@@ -119,9 +124,9 @@ def _unpack(about: dict[str, Any], arrays: Mapping[str, Any]) -> AttentionRecord
         if f"{number}.weights" in arrays:
             weights = arrays[f"{number}.weights"]
         else:
-            weights = Summary(*(arrays[f"{number}.{name}"] for name in _SUMMARY))
+            weights = MapSummary(*(arrays[f"{number}.{name}"] for name in _SUMMARY))
         tracks.append(Track(**track, weights=weights))
-    return AttentionRecord(
+    return kind(
         tokens,
         tuple(tracks),
         _one(str, "title", about["title"]),

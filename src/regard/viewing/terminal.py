@@ -17,8 +17,15 @@ from rich.style import Style
 from rich.text import Text
 
 from regard.viewing.colors import Scale, Theme, contrast, palette, shade, shade_text
-from regard.viewing.data.record import AttentionRecord, Track
-from regard.viewing.data.summary import FloatArray, Heads, Summary, block_edges, entropy, over_heads
+from regard.viewing.data.record import Record, Track
+from regard.viewing.data.summary import (
+    FloatArray,
+    Heads,
+    MapSummary,
+    block_edges,
+    entropy,
+    over_heads,
+)
 from regard.viewing.printable import headline, is_right_to_left, percent, printable
 
 __all__ = ["show"]
@@ -83,7 +90,7 @@ class _Pen:
 
 
 def show(
-    record: AttentionRecord,
+    record: Record,
     *,
     heads: Heads = "mean",
     scale: Scale = "linear",
@@ -110,7 +117,7 @@ def show(
     _about(pen, record, track, heads)
     if track.shape[0] == 1:
         _highlight(pen, record, track, heads, scale)
-    elif isinstance(track.weights, Summary) or max(track.shape) > _ROWS:
+    elif isinstance(track.weights, MapSummary) or max(track.shape) > _ROWS:
         _blocks(pen, record, track, heads, scale)
     else:
         _grid(pen, record, track, heads, scale)
@@ -119,7 +126,7 @@ def show(
             pen.prose(note, "italic")
 
 
-def featured(record: AttentionRecord) -> Track:
+def featured(record: Record) -> Track:
     """The map to show first: the last cross-attention, else the last pooling, else the last."""
     for kind in ("cross", "pooling"):
         found = [track for track in record.tracks if track.kind == kind]
@@ -128,7 +135,7 @@ def featured(record: AttentionRecord) -> Track:
     return record.tracks[-1]
 
 
-def _about(pen: _Pen, record: AttentionRecord, track: Track, heads: Heads) -> None:
+def _about(pen: _Pen, record: Record, track: Track, heads: Heads) -> None:
     over = f"{heads} of {track.heads} heads" if isinstance(heads, str) else f"head {heads + 1}"
     queries, keys = track.shape
     size = f"{queries} queries × {keys} keys" if queries > 1 else f"{keys} keys"
@@ -140,7 +147,7 @@ def _about(pen: _Pen, record: AttentionRecord, track: Track, heads: Heads) -> No
         pen.prose(f"read {record.reading}", "dim")
 
 
-def _overview(pen: _Pen, record: AttentionRecord) -> None:
+def _overview(pen: _Pen, record: Record) -> None:
     """One line per layer: how sharply each head looks, one sign per head."""
     width = min(20, max(cell_len(printable(t.label)) for t in record.tracks))
     pen.prose("how sharply each head looks (tall: at one key, flat: at all alike)", "dim")
@@ -152,7 +159,7 @@ def _overview(pen: _Pen, record: AttentionRecord) -> None:
     pen.line("")
 
 
-def _grid(pen: _Pen, record: AttentionRecord, track: Track, heads: Heads, scale: Scale) -> None:
+def _grid(pen: _Pen, record: Record, track: Track, heads: Heads, scale: Scale) -> None:
     """Every query beside its row of shaded cells and its strongest keys."""
     weights = track.dense(heads)
     rows, columns = record.queries(track).pieces, record.keys(track).pieces
@@ -235,7 +242,7 @@ def _arrows(row: FloatArray, columns: tuple[str, ...], room: int) -> Text:
     return text
 
 
-def _blocks(pen: _Pen, record: AttentionRecord, track: Track, heads: Heads, scale: Scale) -> None:
+def _blocks(pen: _Pen, record: Record, track: Track, heads: Heads, scale: Scale) -> None:
     """A map too large for one token a line: the largest weight of each block."""
     rows, columns = record.queries(track).pieces, record.keys(track).pieces
     label = min(17, pen.console.width // 2)
@@ -253,9 +260,7 @@ def _blocks(pen: _Pen, record: AttentionRecord, track: Track, heads: Heads, scal
     pen.line(" " * (label + 1), Text(ends, style="dim"))
 
 
-def _highlight(
-    pen: _Pen, record: AttentionRecord, track: Track, heads: Heads, scale: Scale
-) -> None:
+def _highlight(pen: _Pen, record: Record, track: Track, heads: Heads, scale: Scale) -> None:
     """One reader over a text: the text itself, shaded, then the tokens that count most."""
     weights = _one_row(track, heads)
     levels = shade_text(weights, scale)
@@ -290,7 +295,7 @@ def _flush(pen: _Pen, text: Text, marks: Text) -> None:
 
 def _one_row(track: Track, heads: Heads) -> FloatArray:
     """The only row of a pooling map; of a summary, what its top keys hold."""
-    if not isinstance(track.weights, Summary):
+    if not isinstance(track.weights, MapSummary):
         return np.asarray(track.dense(heads)[0])
     values, keys = track.topk(32)
     row = np.zeros((track.heads, track.shape[1]), dtype=np.float32)

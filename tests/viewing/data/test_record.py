@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regard.errors import DataError, InputError, SettingsError, ShapeError
-from regard.viewing import AttentionRecord, Summary, Tokens, Track
+from regard.viewing import AttentionRecord, MapSummary, Tokens, Track
 from regard.viewing.data.summary import block_edges, entropy, merge, over_heads, pool, top
 
 
@@ -185,22 +185,24 @@ def test_the_mean_over_heads_of_a_summary_is_bounded_from_above(weights):
 
 
 def test_a_summary_cannot_be_merged(weights, source):
-    track = Track("x", "self", "s", "s", Summary.of(weights(1, 9, 9)))
+    track = Track("x", "self", "s", "s", MapSummary.of(weights(1, 9, 9)))
     with pytest.raises(InputError, match="before summarising"):
         AttentionRecord({"s": source}, (track,)).words()
 
 
 def test_a_summary_of_parts_that_do_not_fit(weights):
-    good = Summary.of(weights(2, 9, 9))
+    good = MapSummary.of(weights(2, 9, 9))
     with pytest.raises(ShapeError, match="does not go with"):
-        Summary(
+        MapSummary(
             good.mean, good.max[:1], good.top_values, good.top_keys, good.entropy, good.received
         )
 
 
 def test_saved_and_loaded_is_the_same(tmp_path, layers, weights, odd_tokens):
     odd = Tokens.of(odd_tokens)
-    big = Track("big", "self", "odd", "odd", Summary.of(weights(2, len(odd), len(odd)), blocks=5))
+    big = Track(
+        "big", "self", "odd", "odd", MapSummary.of(weights(2, len(odd), len(odd)), blocks=5)
+    )
     record = AttentionRecord(
         {**layers.tokens, "odd": odd},
         (*layers.tracks, big),
@@ -215,7 +217,7 @@ def test_saved_and_loaded_is_the_same(tmp_path, layers, weights, odd_tokens):
         assert getattr(again, field) == getattr(record, field)
     for old, new in zip(record.tracks, again.tracks, strict=True):
         assert (old.label, old.kind, old.direction) == (new.label, new.kind, new.direction)
-        if isinstance(old.weights, Summary):
+        if isinstance(old.weights, MapSummary):
             for name, array in vars(old.weights).items():
                 np.testing.assert_array_equal(array, getattr(new.weights, name))
         else:

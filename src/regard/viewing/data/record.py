@@ -1,20 +1,11 @@
-"""One record of attention: everything a view needs, as plain data.
-
-A model, an `AttentionMap` or somebody else's library makes a record once; terminal, picture, page
-and notebook all show the same record, and it travels as one file.
-
->>> record = AttentionRecord.of(weights, "the cat sat".split())
->>> record.show()
->>> record.save("cat.html")
-"""
+"""Attention as plain data: tokens, maps and the facts that every view needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 
@@ -23,7 +14,7 @@ from regard.viewing.data.summary import (
     FloatArray,
     Heads,
     IntArray,
-    Summary,
+    MapSummary,
     entropy,
     merge,
     over_heads,
@@ -32,7 +23,7 @@ from regard.viewing.data.summary import (
 )
 from regard.viewing.data.tokens import Tokens
 
-__all__ = ["AttentionRecord", "Kind", "Track"]
+__all__ = ["Kind", "Record", "Track"]
 
 Kind: TypeAlias = Literal["self", "cross", "pooling"]
 _TOLERANCE = 1e-3  # weights saved from half precision may pass 1 by this much
@@ -47,7 +38,7 @@ class Track:
         kind: `"self"`, `"cross"` or `"pooling"` (one query that reads a whole text).
         queries: names the tokens of the record that ask; rows.
         keys: names the tokens that are asked; columns.
-        weights: `(heads, queries, keys)`, or a `Summary` where that is too large to hold.
+        weights: `(heads, queries, keys)`, or a `MapSummary` where that is too large to hold.
         layer: counted from 0.
         direction: which keys a query could see: `"both"`, `"causal"`, `"window"`, ...
     """
@@ -56,12 +47,12 @@ class Track:
     kind: Kind
     queries: str
     keys: str
-    weights: FloatArray | Summary
+    weights: FloatArray | MapSummary
     layer: int = 0
     direction: str = "both"
 
     def __post_init__(self) -> None:
-        if isinstance(self.weights, Summary):
+        if isinstance(self.weights, MapSummary):
             return
         weights = np.asarray(self.weights, dtype=np.float32)
         if weights.ndim == 2:
@@ -89,13 +80,13 @@ class Track:
     def heads(self) -> int:
         """How many heads."""
         weights = self.weights
-        return len(weights.mean) if isinstance(weights, Summary) else len(weights)
+        return len(weights.mean) if isinstance(weights, MapSummary) else len(weights)
 
     @property
     def shape(self) -> tuple[int, int]:
         """`(queries, keys)`, whatever is held of them."""
         weights = self.weights
-        if isinstance(weights, Summary):
+        if isinstance(weights, MapSummary):
             return weights.entropy.shape[1], weights.received.shape[1]
         return weights.shape[1], weights.shape[2]
 
@@ -105,7 +96,7 @@ class Track:
         Raises:
             InputError: for a summary, which does not hold every weight.
         """
-        if isinstance(self.weights, Summary):
+        if isinstance(self.weights, MapSummary):
             raise InputError(
                 f"track {self.label!r} is kept as a summary of {self.shape[0]} x {self.shape[1]} "
                 "weights, so not every weight is there; use entropy, received, topk or blocks"
@@ -121,38 +112,38 @@ class Track:
         heads is the mean of their maxima, which bounds it from above.
         """
         weights = self.weights
-        if isinstance(weights, Summary):
+        if isinstance(weights, MapSummary):
             mean, peak = weights.coarser(rows, columns)
             return over_heads(mean, heads), over_heads(peak, heads)
         mean, peak = pool(over_heads(weights, heads)[None], rows, columns)
         return mean[0], peak[0]
 
-    def summary(self, blocks: int = 512, *, k: int = 32) -> Summary:
+    def summary(self, blocks: int = 512, *, k: int = 32) -> MapSummary:
         """What is worth keeping of the maps when all of them is too much."""
-        if isinstance(self.weights, Summary):
+        if isinstance(self.weights, MapSummary):
             return self.weights
-        return Summary.of(self.weights, blocks=blocks, k=k)
+        return MapSummary.of(self.weights, blocks=blocks, k=k)
 
     def entropy(self) -> FloatArray:
         """`(heads, queries)` in nats: 0 looks at one key, `log(keys)` at all alike."""
         weights = self.weights
-        return weights.entropy if isinstance(weights, Summary) else entropy(weights)
+        return weights.entropy if isinstance(weights, MapSummary) else entropy(weights)
 
     def received(self) -> FloatArray:
         """`(heads, keys)`: the sum over queries of what each key was given."""
         weights = self.weights
-        return weights.received if isinstance(weights, Summary) else weights.sum(axis=1)
+        return weights.received if isinstance(weights, MapSummary) else weights.sum(axis=1)
 
     def topk(self, k: int) -> tuple[FloatArray, IntArray]:
         """The `k` largest weights of every row, descending, and their keys."""
         weights = self.weights
-        if isinstance(weights, Summary):
+        if isinstance(weights, MapSummary):
             return weights.top_values[..., :k], weights.top_keys[..., :k]
         return top(weights, k)
 
 
 @dataclass(frozen=True, eq=False)
-class AttentionRecord:
+class Record:
     """What a model attended to, ready to be shown, saved and loaded.
 
     Attributes:
@@ -208,7 +199,7 @@ class AttentionRecord:
         title: str = "",
         reading: str = "",
         verdict: str = "",
-    ) -> AttentionRecord:
+    ) -> Self:
         """A record of one map, `(queries, keys)` or `(heads, queries, keys)`.
 
         Without `keys` the text attends to itself. One query over several keys is taken as pooling.
@@ -235,7 +226,7 @@ class AttentionRecord:
 
     def select(
         self, name: str | None = None, *, kind: Kind | None = None, layer: int | None = None
-    ) -> AttentionRecord:
+    ) -> Self:
         """Only the tracks of this name, kind and layer; `layer=-1` is the last there is."""
         found = [t for t in self.tracks if name in (None, t.name) and kind in (None, t.kind)]
         if layer is not None and layer < 0:
@@ -248,7 +239,7 @@ class AttentionRecord:
         tokens = {axis: side for axis, side in self.tokens.items() if axis in used}
         return replace(self, tokens=tokens, tracks=tuple(found))
 
-    def words(self) -> AttentionRecord:
+    def words(self) -> Self:
         """Pieces merged to words: weights summed over the keys, averaged over the queries.
 
         A row that summed to 1 still does.
@@ -263,7 +254,7 @@ class AttentionRecord:
             "Pieces are merged to words: summed over keys, averaged over queries.",
         )
 
-    def without_special(self) -> AttentionRecord:
+    def without_special(self) -> Self:
         """Special tokens hidden. What they received is left out, so rows may sum to less than 1.
 
         An axis of special tokens only, such as the one reader of a pooled text, stays.
@@ -283,50 +274,16 @@ class AttentionRecord:
         tokens: dict[str, Tokens],
         change: Callable[[Track, FloatArray], FloatArray],
         note: str,
-    ) -> AttentionRecord:
+    ) -> Self:
         """The same maps over other tokens; nothing to do is no change."""
         if all(side == self.tokens[axis] for axis, side in tokens.items()):
             return self
         tracks = []
         for track in self.tracks:
-            if isinstance(track.weights, Summary):
+            if isinstance(track.weights, MapSummary):
                 raise InputError(
                     f"track {track.label!r} is kept as a summary, whose tokens cannot be changed "
                     "exactly; change them before summarising"
                 )
             tracks.append(replace(track, weights=change(track, track.weights)))
         return replace(self, tokens=tokens, tracks=tuple(tracks), notes=(*self.notes, note))
-
-    def show(self, **options: Any) -> None:
-        """Print the record to the terminal, or display the interactive view in a notebook.
-
-        Options go to `regard.viewing.terminal.show`.
-        """
-        from regard.viewing import notebook, terminal
-
-        if not options and notebook.in_notebook():
-            notebook.display(self)
-        else:
-            terminal.show(self, **options)
-
-    def save(self, path: str | Path, **options: Any) -> Path:
-        """Write `.npz` (to load again), `.html` (interactive), `.png`, `.svg` or `.pdf`.
-
-        Options of pictures go to `regard.viewing.figure.draw.draw`.
-        """
-        from regard.viewing import save
-
-        return save.save(self, Path(path), options)
-
-    @classmethod
-    def load(cls, path: str | Path) -> AttentionRecord:
-        """Read what `save("x.npz")` wrote."""
-        from regard.viewing import save
-
-        return save.load(Path(path))
-
-    def _repr_html_(self) -> str:
-        """The interactive page inside a frame, which survives export of a notebook."""
-        from regard.viewing import page
-
-        return page.frame(self)

@@ -15,7 +15,7 @@ __all__ = [
     "FloatArray",
     "Heads",
     "IntArray",
-    "Summary",
+    "MapSummary",
     "block_edges",
     "entropy",
     "merge",
@@ -30,7 +30,7 @@ Heads: TypeAlias = int | Literal["mean", "max"]
 
 
 @dataclass(frozen=True, eq=False)
-class Summary:
+class MapSummary:
     """A large map at honest resolution: block means and maxima, exact facts of rows and columns.
 
     Attributes:
@@ -72,7 +72,7 @@ class Summary:
         object.__setattr__(self, "top_keys", np.asarray(self.top_keys, dtype=np.int32))
 
     @classmethod
-    def of(cls, weights: FloatArray, *, blocks: int = 512, k: int = 32) -> Summary:
+    def of(cls, weights: FloatArray, *, blocks: int = 512, k: int = 32) -> MapSummary:
         """The summary of `(heads, queries, keys)` weights, with at most `blocks` blocks a side."""
         mean, peak = pool(weights, blocks, blocks)
         values, keys = top(weights, k)

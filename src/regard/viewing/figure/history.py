@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from regard.errors import InputError
 from regard.viewing.figure import style
 
-__all__ = ["history"]
+__all__ = ["plot_history"]
 
 _SPLITS = {"train": "training", "training": "training", "test": "test"} | dict.fromkeys(
     ("valid", "validation", "val", "dev"), "validation"
@@ -26,7 +26,7 @@ _BOOKKEEPING = frozenset(
 _LOWER_IS_BETTER = ("loss", "perplexity", "error", "rate", "nll")
 
 
-def history(entries: Sequence[Mapping[str, Any]], *, title: str = "") -> Figure:
+def plot_history(entries: Sequence[Mapping[str, Any]], *, title: str = "") -> Figure:
     """One panel for the loss and one per metric, from the lines of a `history.jsonl`.
 
     Each entry is one point: `step` or `epoch`, and quantities named for their split, such as

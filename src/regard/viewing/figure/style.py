@@ -18,7 +18,7 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from regard.viewing.colors import palette
-from regard.viewing.data.record import AttentionRecord, Track
+from regard.viewing.data.record import Record, Track
 from regard.viewing.data.summary import Heads
 from regard.viewing.printable import headline, printable
 
@@ -161,7 +161,7 @@ def label_line(text: str) -> str:
     return drawn.replace("$", r"\$")
 
 
-def facts(record: AttentionRecord, track: Track, heads: Heads | None) -> str:
+def facts(record: Record, track: Track, heads: Heads | None) -> str:
     """What is shown, in one line."""
     over = f"{heads} of {track.heads} heads" if isinstance(heads, str) else ""
     if isinstance(heads, int):

@@ -12,8 +12,8 @@ from matplotlib.path import Path
 
 from regard.errors import InputError
 from regard.viewing.colors import DECADES, Scale, contrast, palette, shade, shade_text
-from regard.viewing.data.record import AttentionRecord, Track
-from regard.viewing.data.summary import FloatArray, Heads, Summary, top
+from regard.viewing.data.record import Record, Track
+from regard.viewing.data.summary import FloatArray, Heads, MapSummary, top
 from regard.viewing.figure import style
 from regard.viewing.printable import begins_right_to_left, headline
 
@@ -23,7 +23,7 @@ _CELL = 0.19  # inches a token gets while there is room
 _FINEST = 1024  # cells a side that are worth drawing
 
 
-def attention_map(record: AttentionRecord, heads: Heads, scale: Scale) -> Figure:
+def attention_map(record: Record, heads: Heads, scale: Scale) -> Figure:
     """One map, queries down and keys across, both with their tokens."""
     track = _only(record)
     rows, columns = record.queries(track).pieces, record.keys(track).pieces
@@ -61,7 +61,7 @@ def attention_map(record: AttentionRecord, heads: Heads, scale: Scale) -> Figure
     return figure
 
 
-def head_grid(record: AttentionRecord, heads: Heads, scale: Scale) -> Figure:
+def head_grid(record: Record, heads: Heads, scale: Scale) -> Figure:
     """Every head of one layer, on one scale."""
     track = _only(record)
     rows, columns = record.queries(track).pieces, record.keys(track).pieces
@@ -96,7 +96,7 @@ def head_grid(record: AttentionRecord, heads: Heads, scale: Scale) -> Figure:
     return figure
 
 
-def layer_overview(record: AttentionRecord, heads: Heads, scale: Scale) -> Figure:
+def layer_overview(record: Record, heads: Heads, scale: Scale) -> Figure:
     """Every layer down and every head across, each a small map shaded by its own largest weight."""
     tracks, most = record.tracks, max(track.heads for track in record.tracks)
     pixels, gap = 48, 6
@@ -127,7 +127,7 @@ def layer_overview(record: AttentionRecord, heads: Heads, scale: Scale) -> Figur
     return figure
 
 
-def alignment(record: AttentionRecord, heads: Heads, scale: Scale) -> Figure:
+def alignment(record: Record, heads: Heads, scale: Scale) -> Figure:
     """Lines from every query to its strongest keys, thicker for more weight."""
     track = _only(record)
     weights = track.dense(heads)
@@ -153,7 +153,7 @@ def alignment(record: AttentionRecord, heads: Heads, scale: Scale) -> Figure:
     return figure
 
 
-def highlight(record: AttentionRecord, heads: Heads, scale: Scale) -> Figure:
+def highlight(record: Record, heads: Heads, scale: Scale) -> Figure:
     """The text one query read, each token on the shade of its weight."""
     track = _only(record)
     if track.shape[0] != 1:
@@ -161,7 +161,7 @@ def highlight(record: AttentionRecord, heads: Heads, scale: Scale) -> Figure:
             f"track {track.label!r} has {track.shape[0]} queries; a highlighted text needs one; "
             "try view='map'"
         )
-    if isinstance(track.weights, Summary):
+    if isinstance(track.weights, MapSummary):
         weights = track.blocks(1, track.shape[1], heads=heads)[0][0]
     else:
         weights = track.dense(heads)[0]
@@ -199,7 +199,7 @@ def highlight(record: AttentionRecord, heads: Heads, scale: Scale) -> Figure:
     return figure
 
 
-def _only(record: AttentionRecord) -> Track:
+def _only(record: Record) -> Track:
     if len(record.tracks) > 1:
         names = ", ".join(track.label for track in record.tracks)
         raise InputError(
@@ -218,7 +218,7 @@ def _place(figure: Figure, left: float, bottom: float, width: float, height: flo
 
 def _cells(track: Track, heads: Heads) -> tuple[FloatArray, str]:
     """The weights as drawn, and a word on what was pooled to draw them."""
-    if not isinstance(track.weights, Summary) and max(track.shape) <= _FINEST:
+    if not isinstance(track.weights, MapSummary) and max(track.shape) <= _FINEST:
         return track.dense(heads), ""
     peak = track.blocks(_FINEST, _FINEST, heads=heads)[1]
     return peak, f"largest weight per block, {peak.shape[0]} × {peak.shape[1]} blocks"

@@ -15,7 +15,7 @@ from functools import cache
 from importlib.resources import files
 from string import Template
 
-from regard.viewing.data.record import AttentionRecord
+from regard.viewing.data.record import Record
 from regard.viewing.page.pack import Packed, pack
 
 __all__ = ["Packed", "frame", "html", "pack", "script", "style"]
@@ -23,7 +23,7 @@ __all__ = ["Packed", "frame", "html", "pack", "script", "style"]
 _BASE = "html, body { margin: 0; block-size: 100%; }\n"
 
 
-def html(record: AttentionRecord) -> str:
+def html(record: Record) -> str:
     """The page of a record, ready to be written to a file."""
     packed = pack(record)
     chunks = "\n".join(
@@ -42,7 +42,7 @@ def html(record: AttentionRecord) -> str:
     )
 
 
-def frame(record: AttentionRecord, *, height: int = 680) -> str:
+def frame(record: Record, *, height: int = 680) -> str:
     """The page inside an `iframe` that carries it whole, for notebooks that are exported.
 
     The frame may run its own script and offer downloads, and has no access to what is around it.

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regard.viewing.colors import palette
-from regard.viewing.data.record import AttentionRecord, Track
-from regard.viewing.data.summary import FloatArray, Heads, IntArray, Summary, entropy, pool, top
+from regard.viewing.data.record import Record, Track
+from regard.viewing.data.summary import FloatArray, Heads, IntArray, MapSummary, entropy, pool, top
 from regard.viewing.data.tokens import Tokens
 from regard.viewing.printable import begins_right_to_left, printable
 
@@ -43,7 +43,7 @@ class Packed:
     chunks: dict[str, str]
 
 
-def pack(record: AttentionRecord) -> Packed:
+def pack(record: Record) -> Packed:
     """Everything a page needs of a record, within a budget of about 20 MB."""
     heads = sum(track.heads for track in record.tracks)
     cells = sum(track.heads * track.shape[0] * track.shape[1] for track in record.tracks)
@@ -69,7 +69,7 @@ def pack(record: AttentionRecord) -> Packed:
 
 
 def _how(track: Track, cells: int) -> Kept:
-    if isinstance(track.weights, Summary) or max(track.shape) > _CODED_SIDE:
+    if isinstance(track.weights, MapSummary) or max(track.shape) > _CODED_SIDE:
         return "blocks"
     return "exact" if cells <= _EXACT_CELLS else "coded"
 
@@ -86,7 +86,7 @@ def _coded(track: Track, heads: Heads, keep: int) -> str:
     return _chunk(*facts, values, _narrow(keys, track.shape[1]), _codes(weights))
 
 
-def _blocks(summary: Summary, grids: tuple[FloatArray, FloatArray], head: int, keep: int) -> str:
+def _blocks(summary: MapSummary, grids: tuple[FloatArray, FloatArray], head: int, keep: int) -> str:
     mean, peak = (grid[head] for grid in grids)
     return _chunk(
         summary.entropy[head],
@@ -102,7 +102,7 @@ def _thumbnails(track: Track) -> list[NDArray[np.uint8]]:
     """Every head as a small square of block maxima."""
     side = _THUMBNAIL
     weights = track.weights
-    pooled = weights.coarser if isinstance(weights, Summary) else partial(pool, weights)
+    pooled = weights.coarser if isinstance(weights, MapSummary) else partial(pool, weights)
     _, peaks = pooled(side, side)
     down, across = (np.arange(side) * n // side for n in peaks.shape[1:])
     return [_codes(peak[np.ix_(down, across)]) for peak in peaks]
@@ -113,13 +113,15 @@ def _about(track: Track, kept: Kept, side: int, keep: int) -> dict[str, Any]:
     blocks: tuple[int, ...] = track.shape
     cover: tuple[int, ...] = (1, 1)  # positions each block has, but the last
     if kept == "blocks":
-        held = track.weights.mean.shape[1:] if isinstance(track.weights, Summary) else (side, side)
+        held = (
+            track.weights.mean.shape[1:] if isinstance(track.weights, MapSummary) else (side, side)
+        )
         steps = [-(-n // side) for n in held]
         cover = tuple(
             -(-n // b) * step for n, b, step in zip(track.shape, held, steps, strict=True)
         )
         blocks = tuple(-(-n // size) for n, size in zip(track.shape, cover, strict=True))
-    if isinstance(track.weights, Summary):
+    if isinstance(track.weights, MapSummary):
         keep = min(keep, track.weights.top_keys.shape[2])
     return {
         "label": printable(track.label),
@@ -137,7 +139,7 @@ def _about(track: Track, kept: Kept, side: int, keep: int) -> dict[str, Any]:
     }
 
 
-def _facts(record: AttentionRecord) -> dict[str, Any]:
+def _facts(record: Record) -> dict[str, Any]:
     return {
         "title": printable(record.title) if record.title else "",
         "reading": printable(record.reading) if record.reading else "",

@@ -10,9 +10,9 @@ import pytest
 from matplotlib.image import imread
 
 from regard.errors import InputError, SettingsError
-from regard.viewing import AttentionRecord, Summary, Tokens, Track
+from regard.viewing import AttentionRecord, MapSummary, Tokens, Track
 from regard.viewing.colors import contrast, palette, shade, shade_text
-from regard.viewing.figure import draw, history, style
+from regard.viewing.figure import draw, history, plot_history, style, write
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -25,7 +25,7 @@ def coarse(path):
 
 
 def compare(drawn, name, tmp_path):
-    path = draw.write(drawn, tmp_path / f"{name}.png", dpi=72)
+    path = write(drawn, tmp_path / f"{name}.png", dpi=72)
     golden = GOLDEN / f"{name}.png"
     if os.environ.get("REGARD_GOLDEN") == "write":
         golden.write_bytes(path.read_bytes())
@@ -37,11 +37,11 @@ def compare(drawn, name, tmp_path):
 
 @pytest.mark.parametrize("view", ["map", "heads", "alignment"])
 def test_one_map(cross, view, tmp_path):
-    compare(draw.draw(cross, view=view), view, tmp_path)
+    compare(draw(cross, view=view), view, tmp_path)
 
 
 def test_the_tokens_of_several_heads_stand_above_and_beside_them_all(cross):
-    maps = [axes for axes in draw.draw(cross, view="heads").axes if "head" in axes.get_xlabel()]
+    maps = [axes for axes in draw(cross, view="heads").axes if "head" in axes.get_xlabel()]
     above = [[label.get_text() for label in axes.get_xticklabels()] for axes in maps]
     beside = [[label.get_text() for label in axes.get_yticklabels()] for axes in maps]
     height = [axes.get_position().y0 for axes in maps]
@@ -57,32 +57,32 @@ def test_the_tokens_of_several_heads_stand_above_and_beside_them_all(cross):
 
 
 def test_layers(layers, tmp_path):
-    compare(draw.draw(layers), "layers", tmp_path)
+    compare(draw(layers), "layers", tmp_path)
 
 
 def test_highlight(pooling, tmp_path):
-    compare(draw.draw(pooling), "highlight", tmp_path)
+    compare(draw(pooling), "highlight", tmp_path)
 
 
 def test_a_right_to_left_text_is_highlighted_from_right_to_left():
     words = ["הוא", "אמר", "hello", "בבית"]
     for text, mirrored in ((words, True), (words[::-1][1:], False)):
         record = AttentionRecord.of(np.full((1, len(text)), 0.2), ["reader"], text)
-        drawn = [shown for shown in draw.draw(record).texts if shown.get_text() in text]
+        drawn = [shown for shown in draw(record).texts if shown.get_text() in text]
         boxes = [shown.get_window_extent() for shown in drawn]
         assert [box.x0 for box in boxes] == sorted((box.x0 for box in boxes), reverse=mirrored)
         assert len(boxes) == len(text)
 
 
 def test_a_history_of_one_epoch_marks_that_epoch():
-    drawn = history.history([{"epoch": 1, "train_loss": 2.0, "valid_loss": 1.5, "valid_bleu": 9.0}])
+    drawn = plot_history([{"epoch": 1, "train_loss": 2.0, "valid_loss": 1.5, "valid_bleu": 9.0}])
     for panel in drawn.axes:
         assert list(panel.get_xticks()) == [1]
 
 
 def test_any_name_of_a_metric_can_be_drawn(tmp_path):
-    drawn = history.history([{"epoch": 1, "valid_$x^$": 1.0, "valid_北京": 2.0}])
-    draw.write(drawn, tmp_path / "x.png")
+    drawn = plot_history([{"epoch": 1, "valid_$x^$": 1.0, "valid_北京": 2.0}])
+    write(drawn, tmp_path / "x.png")
 
 
 def test_history(tmp_path):
@@ -90,7 +90,7 @@ def test_history(tmp_path):
         {"epoch": e, "train_loss": 3 / e, "valid_loss": 2.5 / e + e / 9, "valid_bleu": 30 - 20 / e}
         for e in range(1, 9)
     ]
-    compare(history.history(entries, title="de-en"), "history", tmp_path)
+    compare(plot_history(entries, title="de-en"), "history", tmp_path)
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
@@ -120,7 +120,7 @@ def test_any_token_can_be_drawn_without_a_warning(odd_tokens, weights, tmp_path)
 @pytest.mark.parametrize("length", [5, 50, 500])
 def test_labels_never_touch(length, weights):
     tokens = [f"token{i}" for i in range(length)]
-    drawn = draw.draw(AttentionRecord.of(weights(1, length, length), tokens))
+    drawn = draw(AttentionRecord.of(weights(1, length, length), tokens))
     axes = drawn.axes[0]
     drawn.canvas.draw()
     for labels, side in ((axes.get_yticklabels(), 1), (axes.get_xticklabels(), 0)):
@@ -132,7 +132,7 @@ def test_labels_never_touch(length, weights):
 
 def test_a_large_summary(weights, tmp_path):
     tokens = Tokens.of([f"t{i}" for i in range(300)])
-    track = Track("big", "self", "t", "t", Summary.of(weights(2, 300, 300), blocks=64))
+    track = Track("big", "self", "t", "t", MapSummary.of(weights(2, 300, 300), blocks=64))
     record = AttentionRecord({"t": tokens}, (track,))
     for view in ("map", "heads", "layers"):
         record.save(tmp_path / "x.png", view=view)
@@ -142,15 +142,15 @@ def test_a_large_summary(weights, tmp_path):
 
 def test_views_that_do_not_fit(cross, layers, tmp_path):
     with pytest.raises(SettingsError, match="did you mean 'heads'"):
-        draw.draw(cross, view="head")
+        draw(cross, view="head")
     with pytest.raises(InputError, match="choose with"):
-        draw.draw(layers, view="map")
+        draw(layers, view="map")
     with pytest.raises(InputError, match="needs one"):
-        draw.draw(cross, view="highlight")
+        draw(cross, view="highlight")
     with pytest.raises(SettingsError, match="unknown scale"):
-        draw.draw(cross, scale="liner")
+        draw(cross, scale="liner")
     with pytest.raises(InputError, match="cannot save"):
-        draw.write(draw.draw(cross), tmp_path / "x.gif")
+        write(draw(cross), tmp_path / "x.gif")
 
 
 def test_shades_by_hand():
@@ -198,14 +198,14 @@ def test_history_knows_its_words():
         "accuracy": {"validation": [(20, 0.5)]},
     }
     with pytest.raises(InputError, match="train_loss"):
-        history.history([{"epoch": 1}])
+        plot_history([{"epoch": 1}])
 
 
 @pytest.mark.parametrize("view", ["map", "heads", "alignment"])
 def test_the_verdict_stands_below_every_picture(cross, view):
     sentence = "Read this with care: gradient x input finds more than twice as much. " * 3
     marked = replace(cross, verdict=sentence)
-    plain, drawn = draw.draw(cross, view=view), draw.draw(marked, view=view)
+    plain, drawn = draw(cross, view=view), draw(marked, view=view)
     (added,) = drawn.texts[len(plain.texts) :]
     assert " ".join(added.get_text().split()) == sentence.strip()
     box, wide = added.get_window_extent(), max(drawn.get_figwidth(), 0.6 * style.PAGE)
@@ -215,7 +215,7 @@ def test_the_verdict_stands_below_every_picture(cross, view):
 
 @pytest.mark.parametrize("title", ["the film was long " * 60, "北京大学" * 100])
 def test_a_title_that_is_a_whole_text_gets_three_lines_of_a_page(cross, title):
-    drawn = draw.draw(replace(cross, title=title))
+    drawn = draw(replace(cross, title=title))
     wide = [text.get_window_extent().width / drawn.dpi for text in drawn.texts]
     assert len(wide) == 4  # and the facts
     assert max(wide) <= style.PAGE

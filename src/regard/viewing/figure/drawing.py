@@ -16,13 +16,13 @@ from matplotlib.figure import Figure
 from regard.errors import InputError, SettingsError, nearest
 from regard.files import written_whole
 from regard.viewing.colors import Scale
-from regard.viewing.data.record import AttentionRecord
+from regard.viewing.data.record import Record
 from regard.viewing.data.summary import Heads
 from regard.viewing.figure import style, views
 
 __all__ = ["draw", "write"]
 
-_VIEWS: dict[str, Callable[[AttentionRecord, Heads, Scale], Figure]] = {
+_VIEWS: dict[str, Callable[[Record, Heads, Scale], Figure]] = {
     "map": views.attention_map,
     "heads": views.head_grid,
     "layers": views.layer_overview,
@@ -39,7 +39,7 @@ _SETTINGS: dict[Any, Any] = {"svg.hashsalt": "regard", "svg.fonttype": "path", "
 
 
 def draw(
-    record: AttentionRecord,
+    record: Record,
     *,
     view: str | None = None,
     heads: Heads = "mean",
