@@ -11,16 +11,16 @@ from pathlib import Path
 
 from regard.errors import RegardError
 
-__all__ = ["remove_leftovers", "written_whole"]
+__all__ = ["atomic_write", "remove_unfinished"]
 
 _SUFFIX = ".unfinished"
 
 
 @contextmanager
-def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path` that takes its name once everything is on disk.
 
-    >>> with written_whole("model.safetensors") as unfinished:
+    >>> with atomic_write("model.safetensors") as unfinished:
     ...     save_file(tensors, unfinished)
 
     Whatever ends the block early (an exception, a kill, a full disk) leaves a former file as it
@@ -53,7 +53,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
 
 
-def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+def remove_unfinished(folder: str | os.PathLike[str]) -> None:
     """Delete what a killed process left half-written in `folder`."""
     for file in Path(folder).glob(f".*{_SUFFIX}"):
         file.unlink(missing_ok=True)

@@ -214,7 +214,7 @@ def test_norms_of_a_layer():
     layer = MultiHeadAttention(8, 2)
     x = torch.randn(3, 5, 8)
     _, weights = layer(x)
-    value = layer.remember(x).value
+    value = layer.project_memory(x).value
     for head in range(2):
         alone = torch.cat([value[:, head] if h == head else 0 * value[:, h] for h in range(2)], -1)
         size = (layer.output(alone) - layer.output.bias).norm(dim=-1)

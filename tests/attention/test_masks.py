@@ -5,17 +5,17 @@ import pytest
 import torch
 
 import regard
-from regard.attention.layout import Grid
+from regard.attention.layout import AttentionLayout
 from regard.attention.masks import as_mask, local
 from regard.errors import MaskError
 
 
-def grid(batch=2, heads=3, queries=5, keys=7, rank=4, xp=np):
+def layout(batch=2, heads=3, queries=5, keys=7, rank=4, xp=np):
     import array_api_compat
 
     like = np.zeros(1) if xp is np else torch.zeros(1)
     namespace = array_api_compat.array_namespace(like)
-    return Grid(batch, heads, queries, keys, rank, namespace, "cpu", namespace.float32)
+    return AttentionLayout(batch, heads, queries, keys, rank, namespace, "cpu", namespace.float32)
 
 
 def whole(mask, at):
@@ -42,7 +42,7 @@ def whole(mask, at):
 @pytest.mark.parametrize("library", [np, torch])
 @pytest.mark.parametrize(("queries", "keys"), [(5, 7), (7, 5), (5, 5), (1, 7), (7, 1)])
 def test_bands_align_the_last_query_with_the_last_key(library, queries, keys):
-    at = grid(queries=queries, keys=keys, xp=library)
+    at = layout(queries=queries, keys=keys, xp=library)
     away = np.arange(keys) - (np.arange(queries) + keys - queries)[:, None]
     for mask, expected in (
         (regard.causal(), away <= 0),
@@ -56,23 +56,23 @@ def test_bands_align_the_last_query_with_the_last_key(library, queries, keys):
 
 @pytest.mark.parametrize("library", [np, torch])
 def test_padding_by_lengths_and_by_booleans(library):
-    at = grid(xp=library)
+    at = layout(xp=library)
     lengths = np.array([7, 3])
     real = np.arange(7) < lengths[:, None]
     for mask in (regard.padding(lengths), regard.padding([7, 3]), regard.padding(real)):
-        assert mask.same_for_all_rows
+        assert mask.same_for_all_queries
         found = whole(mask, at)
         np.testing.assert_array_equal(found, np.broadcast_to(real[:, None, None], found.shape))
 
 
 def test_padding_of_queries_too():
-    found = whole(regard.padding([7, 3], queries=[2, 5]), grid())
+    found = whole(regard.padding([7, 3], queries=[2, 5]), layout())
     expected = (np.arange(7) < [[7], [3]])[:, None] & (np.arange(5) < [[2], [5]])[:, :, None]
     np.testing.assert_array_equal(found[:, 1], expected)
 
 
 def test_documents_are_ranges_when_unbroken():
-    at = grid(queries=7)
+    at = layout(queries=7)
     ids = np.array([[0, 0, 4, 4, 4, 1, 1], [2, 2, 2, 2, 2, 2, 2]])
     mask = regard.documents(ids)
     assert mask.intervals(at) is not None
@@ -85,17 +85,17 @@ def test_documents_are_ranges_when_unbroken():
 def test_documents_broken_and_across():
     broken = np.array([0, 1, 0, 1, 1, 2, 2])
     mask = regard.documents(torch.tensor(broken))
-    assert mask.intervals(grid(queries=7)) is None
-    np.testing.assert_array_equal(whole(mask, grid(queries=7))[1, 1], broken[:, None] == broken)
+    assert mask.intervals(layout(queries=7)) is None
+    np.testing.assert_array_equal(whole(mask, layout(queries=7))[1, 1], broken[:, None] == broken)
     queries, keys = np.array([3, 9, 1, 1, 0]), np.array([0, 0, 1, 1, 1, 3, 3])
     across = regard.documents(queries, keys)
-    assert across.intervals(grid()) is not None
-    np.testing.assert_array_equal(whole(across, grid())[0, 0], queries[:, None] == keys)
+    assert across.intervals(layout()) is not None
+    np.testing.assert_array_equal(whole(across, layout())[0, 0], queries[:, None] == keys)
 
 
 def test_local_windows_around_their_own_centres():
     centres = np.array([[0.4, 2.0, 3.5, 9.0, -4.0]])
-    found = whole(local(centres[:, None], 2), grid(batch=1, heads=1))[0, 0]
+    found = whole(local(centres[:, None], 2), layout(batch=1, heads=1))[0, 0]
     np.testing.assert_array_equal(found, abs(np.arange(7) - centres[0][:, None]) <= 2)
 
 
@@ -104,14 +104,14 @@ def test_local_windows_around_their_own_centres():
 )
 def test_local_windows_in_types_that_hold_few_places(dtype, last):
     centres = torch.tensor([0, 1, 2, last // 2, last], dtype=dtype)
-    at = grid(batch=1, heads=1, keys=last + 4, xp=torch)
+    at = layout(batch=1, heads=1, keys=last + 4, xp=torch)
     found = local(centres, 3).tile(at, slice(0, 5), slice(0, last + 4))[0, 0]
     away = np.arange(last + 4) - np.array([0, 1, 2, last // 2, last])[:, None]
     np.testing.assert_array_equal(found, abs(away) <= 3)
 
 
 def test_and_and_or_join_masks_and_arrays():
-    at, array = grid(), np.random.default_rng(0).random((5, 7)) < 0.5
+    at, array = layout(), np.random.default_rng(0).random((5, 7)) < 0.5
     past = np.tri(5, 7, 2, dtype=bool)
     for both in (regard.causal() & array, array & regard.causal()):
         np.testing.assert_array_equal(whole(both, at)[0, 0], past & array)
@@ -123,7 +123,7 @@ def test_and_and_or_join_masks_and_arrays():
 @pytest.mark.parametrize("shape", [(5, 7), (1, 7), (5, 1), (2, 3, 5, 7), (2, 1, 1, 7), (3, 5, 7)])
 def test_arrays_broadcast(shape):
     array = np.random.default_rng(0).random(shape) < 0.5
-    found = whole(as_mask(array), grid())
+    found = whole(as_mask(array), layout())
     np.testing.assert_array_equal(found, np.broadcast_to(array, (2, 3, 5, 7)))
 
 

@@ -30,19 +30,22 @@ def test_sinusoidal_shifts_are_rotations():
         np.testing.assert_allclose(line, line[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("halves", [False, True])
-def test_rotary_by_hand(halves, library):
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_rotary_by_hand(interleaved, library):
     x = library(np.array([[[1.0, 0, 0, 0], [1, 0, 0, 0]]], np.float32))
-    found = np.asarray(positions.rotary(x, halves=halves))
+    found = np.asarray(positions.rotary(x, interleaved=interleaved))
     np.testing.assert_allclose(found[0, 0], [1, 0, 0, 0])
-    partner = 2 if halves else 1
+    partner = 1 if interleaved else 2
     np.testing.assert_allclose(found[0, 1, [0, partner]], [math.cos(1), math.sin(1)], rtol=1e-6)
 
 
-@pytest.mark.parametrize("halves", [False, True])
-def test_rotary_scores_depend_on_distance_only(halves, library, rng):
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_rotary_scores_depend_on_distance_only(interleaved, library, rng):
     q, k = (library(rng.normal(size=(1, 2, 1, 8)).repeat(30, axis=2)) for _ in range(2))
-    q, k = positions.rotary(q, halves=halves), positions.rotary(k, halves=halves)
+    q, k = (
+        positions.rotary(q, interleaved=interleaved),
+        positions.rotary(k, interleaved=interleaved),
+    )
     products = np.asarray(
         q @ np.asarray(k).swapaxes(-1, -2) if isinstance(q, np.ndarray) else q @ k.mT
     )
@@ -65,7 +68,7 @@ def dense_bias(bias, queries, keys, heads):
     zeros = np.zeros((1, heads, queries, 2), np.float32), np.zeros((1, heads, keys, 2), np.float32)
     _, weights = regard.attend(zeros[0], zeros[1], zeros[1], bias=bias)
     p = weights._source
-    return np.asarray(bias.tile(p.grid, slice(0, queries), slice(0, keys)))[0]
+    return np.asarray(bias.tile(p.layout, slice(0, queries), slice(0, keys)))[0]
 
 
 def test_alibi_slopes_and_distances():
@@ -78,16 +81,16 @@ def test_alibi_slopes_and_distances():
     np.testing.assert_allclose(found, -np.array([1 / 16, 1 / 256])[:, None, None] * away)
 
 
-@pytest.mark.parametrize("both_ways", [True, False])
-def test_relative_buckets_are_those_of_t5(both_ways, library):
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_relative_buckets_are_those_of_t5(bidirectional, library):
     from transformers.models.t5.modeling_t5 import T5Attention
 
     relative = np.arange(-300, 301)
     expected = T5Attention._relative_position_bucket(
-        torch.from_numpy(relative), bidirectional=both_ways, num_buckets=32, max_distance=128
+        torch.from_numpy(relative), bidirectional=bidirectional, num_buckets=32, max_distance=128
     )
-    found = positions.relative_bucket(
-        library(relative), buckets=32, both_ways=both_ways, furthest=128
+    found = positions.relative_position_bucket(
+        library(relative), buckets=32, bidirectional=bidirectional, max_distance=128
     )
     np.testing.assert_array_equal(np.asarray(found), expected)
 
@@ -105,10 +108,10 @@ def test_relative_looks_its_table_up(rng):
         dense_bias(positions.Relative(table), 4, 4, 3)
     for refused in (
         positions.Relative(table[:, :3]),
-        positions.Relative(table[:, :1], both_ways=False),
-        positions.Relative(table, furthest=2),
+        positions.Relative(table[:, :1], bidirectional=False),
+        positions.Relative(table, max_distance=2),
     ):
-        with pytest.raises(ShapeError, match="buckets, and furthest beyond the"):
+        with pytest.raises(ShapeError, match="buckets, and max_distance beyond the"):
             dense_bias(refused, 4, 4, 2)
 
 

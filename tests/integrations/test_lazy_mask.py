@@ -76,7 +76,7 @@ def test_keys_that_a_cache_dropped_are_counted():
 def grid_of(mask):
     x = torch.zeros(mask.shape[0], 1, mask.shape[2], 4)
     keys = torch.zeros(mask.shape[0], 1, mask.shape[3], 4)
-    return regard.attend(x, keys, keys)[1]._source.grid
+    return regard.attend(x, keys, keys)[1]._source.layout
 
 
 def test_intervals_say_the_same_as_rows(monkeypatch):
@@ -102,9 +102,9 @@ def test_intervals_are_looked_for_once():
     lazy = partial(lazy_mask, dense)(
         batch_size=1, q_length=600, kv_length=600, attention_mask=torch.arange(600)[None] > 20
     )
-    grid = grid_of(lazy)
-    lazy.rows.intervals(grid)
-    lazy.rows.intervals(grid)
+    layout = grid_of(lazy)
+    lazy.rows.intervals(layout)
+    lazy.rows.intervals(layout)
     assert looked == [256, 256, 88]
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from regard.attention import attend
 from regard.layers import Cache, MultiHeadAttention
-from regard.layers.cache import recalled
+from regard.layers.cache import attend_decode_step
 
 
 def keys(rows: int, new: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -86,7 +86,7 @@ def test_the_short_way_is_attend(key_heads: int, queries: int) -> None:
     key[~mask[:, None].expand(-1, key_heads, -1)] = torch.nan
     mask = mask[:, None, None]
     expected, weights = attend(query, key, value, mask=mask)
-    found = recalled(query, Cache(key, value), mask, scale=7**-0.5)
+    found = attend_decode_step(query, Cache(key, value), mask, scale=7**-0.5)
     assert found is not None
     torch.testing.assert_close(found[0], expected.transpose(1, 2).flatten(2))
     torch.testing.assert_close(found[1].dense(), weights.dense())
@@ -101,7 +101,7 @@ def test_the_short_way_finds_keys_where_they_are() -> None:
         cache = cache.extend(torch.randn(40, 2, 1, 8), torch.randn(40, 2, 1, 8))
         cache = cache.select(torch.randint(40, (40,)))
     query = torch.randn(40, 2, 1, 8)
-    found = recalled(query, cache, None, scale=8**-0.5)
+    found = attend_decode_step(query, cache, None, scale=8**-0.5)
     assert found is not None
     expected, weights = attend(query, *cache.gathered())
     torch.testing.assert_close(found[0], expected.transpose(1, 2).flatten(2))
@@ -113,7 +113,7 @@ def test_the_short_way_keeps_a_nan() -> None:
     query[7, 0] = key[11, 1] = torch.nan
     mask = torch.tensor([True, True, False]).expand(40, 1, 1, 3)
     with torch.no_grad():
-        found = recalled(query, Cache(key, value), mask, scale=1.0)
+        found = attend_decode_step(query, Cache(key, value), mask, scale=1.0)
     assert found is not None
     expected = torch.zeros(40, 2, dtype=torch.bool)
     expected[7, 0] = expected[11, 1] = True
@@ -126,9 +126,12 @@ def test_what_the_short_way_cannot_is_left_to_attend() -> None:
         torch.randn(40, 2, 1, 8),
         Cache(torch.randn(40, 2, 3, 8), torch.randn(40, 2, 3, 8)),
     )
-    assert recalled(query, cache, None, scale=1.0) is None  # a gradient may be wanted
+    assert attend_decode_step(query, cache, None, scale=1.0) is None  # a gradient may be wanted
     with torch.no_grad():
-        assert recalled(query, cache, None, scale=1.0) is not None
-        assert recalled(query.double(), cache, None, scale=1.0) is None
-        assert recalled(query[:4], cache.select(torch.arange(4)), None, scale=1.0) is None
-        assert recalled(query, cache, torch.ones(40, 2, 1, 3, dtype=torch.bool), scale=1.0) is None
+        assert attend_decode_step(query, cache, None, scale=1.0) is not None
+        assert attend_decode_step(query.double(), cache, None, scale=1.0) is None
+        assert attend_decode_step(query[:4], cache.select(torch.arange(4)), None, scale=1.0) is None
+        assert (
+            attend_decode_step(query, cache, torch.ones(40, 2, 1, 3, dtype=torch.bool), scale=1.0)
+            is None
+        )

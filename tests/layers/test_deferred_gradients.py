@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from regard.layers.deferred_gradients import Late, Plain, Products
+from regard.layers.deferred_gradients import DeferredMatmul, Matmul, PlainMatmul
 
 
-def loop(products: Products, steps: int, *tensors: Tensor) -> Tensor:
+def loop(matmul: Matmul, steps: int, *tensors: Tensor) -> Tensor:
     """A loop in which everything depends on everything before."""
     x, weight, bias, other, value = tensors
     seen = torch.zeros_like(x)
     for _ in range(steps):
-        x = torch.tanh(products.linear(x + seen, weight, bias))
-        asked = products.linear(x, other)
-        seen = products.mix(asked[:, None].softmax(-1), value)[:, 0]
+        x = torch.tanh(matmul.linear(x + seen, weight, bias))
+        asked = matmul.linear(x, other)
+        seen = matmul.bmm(asked[:, None].softmax(-1), value)[:, 0]
     return x * seen
 
 
@@ -29,7 +29,7 @@ def tensors(dtype: torch.dtype) -> tuple[Tensor, ...]:
 @pytest.mark.parametrize("steps", [1, 4])
 def test_late_is_plain(steps: int) -> None:
     given = tensors(torch.float64)
-    late, plain = loop(Late(steps), steps, *given), loop(Plain(), steps, *given)
+    late, plain = loop(DeferredMatmul(steps), steps, *given), loop(PlainMatmul(), steps, *given)
     torch.testing.assert_close(late, plain)
     weight = torch.randn_like(late)
     found = torch.autograd.grad((late * weight).sum(), given)
@@ -39,22 +39,24 @@ def test_late_is_plain(steps: int) -> None:
 
 def test_gradients() -> None:
     given = tensors(torch.float64)
-    assert torch.autograd.gradcheck(lambda *t: loop(Late(3), 3, *t), given, fast_mode=True)
+    assert torch.autograd.gradcheck(
+        lambda *t: loop(DeferredMatmul(3), 3, *t), given, fast_mode=True
+    )
 
 
 def test_a_weight_without_gradient_has_none() -> None:
     given = tensors(torch.float64)
     fixed = (given[0], given[1].detach(), *given[2:])
-    loop(Late(3), 3, *fixed).sum().backward()
+    loop(DeferredMatmul(3), 3, *fixed).sum().backward()
     assert fixed[1].grad is None
     assert all(t.grad is not None for t in (given[0], *given[2:]))
 
 
 def test_autocast_computes_in_bfloat16_and_keeps_gradients_wide() -> None:
     given = tensors(torch.float32)
-    exact = torch.autograd.grad(loop(Plain(), 3, *given).sum(), given)
+    exact = torch.autograd.grad(loop(PlainMatmul(), 3, *given).sum(), given)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        rough = loop(Late(3), 3, *given)
+        rough = loop(DeferredMatmul(3), 3, *given)
     found = torch.autograd.grad(rough.float().sum(), given)
     for one, two in zip(found, exact, strict=True):
         assert one.dtype == torch.float32

@@ -30,7 +30,7 @@ def positions(name: str, heads: int) -> Positions | None:
         "none": None,
         "rotary": RotaryPositions(),
         "alibi": ALiBiPositions(),
-        "relative": RelativePositions(heads, buckets=8, furthest=6),
+        "relative": RelativePositions(heads, buckets=8, max_distance=6),
     }[name]
 
 
@@ -104,7 +104,9 @@ def test_a_step_leaves_the_cache_it_was_given_as_it_was() -> None:
 def test_remembered_once_is_cross_attention() -> None:
     layer = MultiHeadAttention(12, 3, memory_width=5, key_heads=1)
     x, memory = torch.randn(2, 4, 12), torch.randn(2, 7, 5)
-    torch.testing.assert_close(layer.look(x, layer.remember(memory))[0], layer(x, memory)[0])
+    torch.testing.assert_close(
+        layer.attend_cached(x, layer.project_memory(memory))[0], layer(x, memory)[0]
+    )
 
 
 @pytest.mark.parametrize("place", ["none", "rotary", "alibi", "relative"])
@@ -213,6 +215,6 @@ def test_a_mask_of_rows_holds_for_keys_that_a_beam_shares() -> None:
         cache = attention.step(torch.randn(37, 3, 8), None)[2]
         cache = attention.step(torch.randn(37, 1, 8), cache)[2].select(torch.randint(37, (37,)))
         query = torch.randn(37, 1, 8)
-        found, _ = attention.look(query, cache, mask=mask)
-    wanted, _ = attention.look(query, cache, mask=mask)
+        found, _ = attention.attend_cached(query, cache, mask=mask)
+    wanted, _ = attention.attend_cached(query, cache, mask=mask)
     torch.testing.assert_close(found, wanted.detach())

@@ -17,7 +17,7 @@ from regard.layers import (
     LuongAttention,
     LuongScore,
     PointerAttention,
-    SingleAttention,
+    SingleHeadAttention,
     copy_distribution,
 )
 
@@ -30,13 +30,13 @@ def _seeded() -> None:
     torch.manual_seed(3)
 
 
-def made(name: str) -> SingleAttention:
+def made(name: str) -> SingleHeadAttention:
     if name == "additive":
         return BahdanauAttention(4, 4, hidden=3)
     return LuongScore(4, 4, kind=name)  # type: ignore[arg-type]
 
 
-def reference(name: str, layer: SingleAttention, query: Tensor, key: Tensor) -> Tensor:
+def reference(name: str, layer: SingleHeadAttention, query: Tensor, key: Tensor) -> Tensor:
     """Scores written out, one pair at a time."""
     rows = []
     for s in query:
@@ -83,12 +83,12 @@ def test_looking_step_by_step_is_attending(name: str) -> None:
     query, key = torch.randn(3, 2, 4).double(), torch.randn(3, 5, 4).double()
     value = torch.randn(3, 5, 7).double()
     context, weights = layer.attend(query, key, value, mask=padding(LENGTHS))
-    seen, rows = layer.look(query, layer.remember(key), value, MASK)
+    seen, rows = layer.attend_step(query, layer.project_keys(key), value, MASK)
     torch.testing.assert_close(seen, context)
     torch.testing.assert_close(rows, weights.dense())
 
 
-@pytest.mark.parametrize("way", ["attend", "look"])
+@pytest.mark.parametrize("way", ["attend", "attend_step"])
 @pytest.mark.parametrize("name", ["additive", "dot", "general", "concat"])
 def test_gradients(name: str, way: str) -> None:
     layer = made(name).double()
@@ -104,7 +104,7 @@ def test_gradients(name: str, way: str) -> None:
         def forward(self, query: Tensor, key: Tensor) -> Tensor:
             if way == "attend":
                 return layer.attend(query, key, mask=padding(LENGTHS))[0]
-            return layer.look(query, layer.remember(key), key, MASK)[0]
+            return layer.attend_step(query, layer.project_keys(key), key, MASK)[0]
 
     module = Run()
 
@@ -187,10 +187,10 @@ def test_pointer_weights_are_those_of_the_paper(coverage: bool) -> None:
     r"""`softmax(v . tanh(W_h h + W_s s + w_c c + b))`, term by term (See et al. 2017, equations 1 and 11)."""
     layer = PointerAttention(4, 6, hidden=3, coverage=coverage)
     key, query, before = torch.randn(3, 5, 6), torch.randn(3, 2, 4), torch.rand(3, 2, 5)
-    weights = layer(query, layer.remember(key), key, coverage=before, mask=MASK)[1]
-    remembered, asked = layer.remember(key), layer.query(query)
+    weights = layer(query, layer.project_keys(key), key, coverage=before, mask=MASK)[1]
+    projected_key, asked = layer.project_keys(key), layer.query(query)
     for b, q in ((b, q) for b in range(3) for q in range(2)):
-        inner = [asked[b, q] + remembered[b, k] for k in range(5)]
+        inner = [asked[b, q] + projected_key[b, k] for k in range(5)]
         if coverage:
             inner = [x + before[b, q, k] * layer.covered for k, x in enumerate(inner)]
         scores = torch.stack([x.tanh() @ layer.vector for x in inner])
@@ -203,11 +203,11 @@ def test_coverage_is_the_sum_of_all_weights_before() -> None:
     with torch.no_grad():
         layer.covered.fill_(-2.0)
     key = torch.randn(3, 5, 6)
-    remembered, coverage = layer.remember(key), torch.zeros(3, 1, 5)
+    projected_key, coverage = layer.project_keys(key), torch.zeros(3, 1, 5)
     seen = []
     for _ in range(3):
         context, weights, after = layer(
-            torch.randn(3, 1, 4), remembered, key, coverage=coverage, mask=MASK
+            torch.randn(3, 1, 4), projected_key, key, coverage=coverage, mask=MASK
         )
         torch.testing.assert_close(context, weights @ key)
         seen.append(weights)
@@ -223,8 +223,8 @@ def test_coverage_changes_where_it_looks() -> None:
     key = torch.randn(1, 5, 6)
     mask, query = torch.ones(1, 5, dtype=torch.bool), torch.randn(1, 1, 4)
     covered = torch.tensor([[[2.0, 0, 0, 0, 0]]])
-    fresh = layer(query, layer.remember(key), key, coverage=covered * 0, mask=mask)[1]
-    later = layer(query, layer.remember(key), key, coverage=covered, mask=mask)[1]
+    fresh = layer(query, layer.project_keys(key), key, coverage=covered * 0, mask=mask)[1]
+    later = layer(query, layer.project_keys(key), key, coverage=covered, mask=mask)[1]
     assert later[0, 0, 0] < fresh[0, 0, 0]
 
 
@@ -236,7 +236,7 @@ def test_pointer_gradients(coverage: bool) -> None:
     before = torch.rand(3, 2, 5, dtype=torch.float64, requires_grad=True)
 
     def run(query: Tensor, key: Tensor, before: Tensor) -> tuple[Tensor, ...]:
-        return layer(query, layer.remember(key), key, coverage=before, mask=MASK)
+        return layer(query, layer.project_keys(key), key, coverage=before, mask=MASK)
 
     assert torch.autograd.gradcheck(run, (query, key, before))
 

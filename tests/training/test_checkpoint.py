@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from regard.errors import ModelFolderError, RegardError
-from regard.files import remove_leftovers, written_whole
+from regard.files import atomic_write, remove_unfinished
 from regard.training import History, load_weights, save_weights
 from regard.training.checkpoint import LAST, RunState, read_run, save_run
 
@@ -102,7 +102,7 @@ def test_a_really_full_disk(tmp_path: Path) -> None:
         pytest.skip("no /dev/full here")
 
     def write() -> None:
-        with written_whole(tmp_path / "x") as file:
+        with atomic_write(tmp_path / "x") as file:
             file.symlink_to("/dev/full")
             file.write_text("something")
 
@@ -114,7 +114,7 @@ def test_a_really_full_disk(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_is_removed(tmp_path: Path, toy: ModuleType) -> None:
     (tmp_path / ".model.safetensors.4711.unfinished").write_text("half")
     (tmp_path / "mine").write_text("whole")
-    remove_leftovers(tmp_path)
+    remove_unfinished(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["mine"]
 
 
@@ -134,6 +134,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pytest.raises(
             RegardError, match=r"x\.json: cannot be written \(No such file or directory\)"
         ),
-        written_whole(tmp_path / "nowhere" / "x.json") as file,
+        atomic_write(tmp_path / "nowhere" / "x.json") as file,
     ):
         file.write_text("{}")

@@ -19,22 +19,22 @@ from regard.errors import InputError
 from regard.shapes import Array
 
 __all__ = [
-    "concrete",
+    "accumulation_dtype",
+    "all_finite",
+    "broadcast_heads",
+    "checkpointed",
     "device_of",
-    "finite",
     "grouped_matmul",
+    "is_concrete",
+    "is_on_host",
     "is_torch",
-    "largest",
     "namespace",
-    "readable",
-    "recomputed",
-    "same_heads",
+    "no_autocast",
     "split_rows",
     "stop_gradient",
     "to_numpy",
+    "topk",
     "transpose",
-    "unrounded",
-    "wide_dtype",
 ]
 
 TILE_BYTES = 8 * 2**20
@@ -66,7 +66,7 @@ def device_of(array: Array) -> Any:
     return None if compat.is_jax_array(array) else compat.device(array)
 
 
-def concrete(array: Array) -> bool:
+def is_concrete(array: Array) -> bool:
     """Whether `array` has values now, so that Python may branch on them.
 
     It has none while JAX traces a function, torch compiles one or `torch.func` maps one.
@@ -84,23 +84,23 @@ def concrete(array: Array) -> bool:
     return True
 
 
-def readable(array: Array) -> bool:
+def is_on_host(array: Array) -> bool:
     """Whether looking at values of `array` costs nothing: they exist, and not on another device."""
-    if not concrete(array):
+    if not is_concrete(array):
         return False
     return not is_torch(array) or bool(array.device.type == "cpu")
 
 
-def finite(*arrays: Array) -> bool:
+def all_finite(*arrays: Array) -> bool:
     """Whether no number is NaN or infinite, as their sums tell: one pass, and nothing written.
 
     Finite numbers whose sum is not are taken for infinite ones.
     """
     xp = namespace(array=arrays[0])
-    return bool(xp.isfinite(sum(xp.sum(x, dtype=wide_dtype(xp, x)) for x in arrays)))
+    return bool(xp.isfinite(sum(xp.sum(x, dtype=accumulation_dtype(xp, x)) for x in arrays)))
 
 
-def recomputed(function: Callable[..., Array], like: Array) -> Callable[..., Array]:
+def checkpointed(function: Callable[..., Array], like: Array) -> Callable[..., Array]:
     """`function`, whose backward pass computes its intermediates again instead of keeping them.
 
     What it takes from outside (weights of a module, say) gets its gradient all the same.
@@ -128,7 +128,7 @@ def to_numpy(values: Any) -> np.ndarray:
     return np.asarray(values.float() if values.dtype == torch.bfloat16 else values)
 
 
-def wide_dtype(xp: Any, *arrays: Array) -> Any:
+def accumulation_dtype(xp: Any, *arrays: Array) -> Any:
     """The type statistics accumulate in: float64 if any input is, else float32."""
     return xp.float64 if any(a.dtype == xp.float64 for a in arrays) else xp.float32
 
@@ -171,7 +171,7 @@ def grouped_matmul(a: Array, b: Array) -> Array:
     return xp.reshape(product, (product.shape[0], heads, rows, b.shape[-1]))
 
 
-def unrounded(like: Array) -> AbstractContextManager[None]:
+def no_autocast(like: Array) -> AbstractContextManager[None]:
     """A context in which products keep their type, whatever torch's autocast says outside."""
     if not compat.is_torch_array(like):
         return nullcontext()
@@ -180,7 +180,7 @@ def unrounded(like: Array) -> AbstractContextManager[None]:
     return torch.autocast(like.device.type, enabled=False)
 
 
-def same_heads(a: Array, b: Array, heads: int) -> tuple[Array, Array]:
+def broadcast_heads(a: Array, b: Array, heads: int) -> tuple[Array, Array]:
     """Both with as many heads, where each may have a divisor of `heads`, shared by groups.
 
     Nothing is copied where they have as many already, or one has one.
@@ -196,7 +196,7 @@ def same_heads(a: Array, b: Array, heads: int) -> tuple[Array, Array]:
     return even(a), even(b)
 
 
-def largest(array: Array, count: int) -> tuple[Array, Array]:
+def topk(array: Array, count: int) -> tuple[Array, Array]:
     """The `count` largest entries of the last axis, in descending order, and their places."""
     xp = namespace(array=array)
     if compat.is_torch_array(array):

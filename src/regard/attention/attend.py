@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regard.attention import kernels
-from regard.attention.arrays import recomputed
+from regard.attention.arrays import checkpointed
 from regard.attention.kernels import Statistic
 from regard.attention.map import AttentionMap, watched_statistics
 from regard.attention.normalizers import Normalizer, Softmax
@@ -78,7 +78,7 @@ def attend(
         query, key, value, score=score, normalizer=normalizer, mask=mask, bias=bias
     )
     output, known = _compute(problem, watched, dropout, seed)
-    return problem.grid.restore(output), AttentionMap(problem, known)
+    return problem.layout.restore(output), AttentionMap(problem, known)
 
 
 def _compute(
@@ -98,6 +98,6 @@ def _tile_by_tile(
 ) -> Float[Array, "batch heads queries values"]:
     """The slow twin: works for every score, normaliser, mask and library."""
     tiles = problem.tiles()
-    output = recomputed(problem.output, problem.query) if len(tiles) > 1 else problem.output
+    output = checkpointed(problem.output, problem.query) if len(tiles) > 1 else problem.output
     parts = [output(rows, dropout, seed) for rows in tiles]
-    return parts[0] if len(parts) == 1 else problem.grid.xp.concat(parts, axis=2)
+    return parts[0] if len(parts) == 1 else problem.layout.xp.concat(parts, axis=2)

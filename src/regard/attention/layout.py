@@ -12,11 +12,11 @@ from regard.attention.arrays import is_torch, to_numpy
 from regard.errors import ShapeError
 from regard.shapes import Array, Int
 
-__all__ = ["Grid"]
+__all__ = ["AttentionLayout"]
 
 
 @dataclass(frozen=True)
-class Grid:
+class AttentionLayout:
     """Where a mask, a bias or a statistic is asked about.
 
     Inside this room everything has four axes, `(batch, heads, length, features)`; `rank` remembers

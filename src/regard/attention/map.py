@@ -9,19 +9,19 @@ from typing import Any, NamedTuple
 
 from regard.attention import kernels
 from regard.attention.arrays import (
+    accumulation_dtype,
     device_of,
     grouped_matmul,
-    largest,
     namespace,
+    no_autocast,
+    topk,
     transpose,
-    unrounded,
-    wide_dtype,
 )
 from regard.attention.indexing import pick
 from regard.attention.kernels import Statistic
-from regard.attention.layout import Grid
+from regard.attention.layout import AttentionLayout
 from regard.attention.pooling import pooled
-from regard.attention.problem import Dense, Problem, Scaled, Source
+from regard.attention.problem import DenseMatrix, Problem, RowSource, ScaledColumns
 from regard.errors import InputError, SettingsError, ShapeError, nearest
 from regard.shapes import Array, Float, Int
 
@@ -63,7 +63,7 @@ class AttentionMap:
     Get one from `attend`, or wrap a matrix with `AttentionMap.from_dense`.
     """
 
-    def __init__(self, source: Source, known: Mapping[Statistic, Any] | None = None) -> None:
+    def __init__(self, source: RowSource, known: Mapping[Statistic, Any] | None = None) -> None:
         self._source = source
         self._known: dict[Statistic, Any] = dict(known or {})
 
@@ -87,7 +87,7 @@ class AttentionMap:
         four = weights[:, None] if rank == 3 else weights
         four = xp.reshape(four, (1,) * (4 - four.ndim) + tuple(four.shape))
         batch, heads, queries, keys = four.shape
-        grid = Grid(
+        layout = AttentionLayout(
             batch,
             heads,
             queries,
@@ -95,19 +95,19 @@ class AttentionMap:
             rank=rank,
             xp=xp,
             device=device_of(weights),
-            dtype=wide_dtype(xp, weights),
+            dtype=accumulation_dtype(xp, weights),
         )
-        return cls(Dense(grid, four))
+        return cls(DenseMatrix(layout, four))
 
     @property
     def shape(self) -> tuple[int, ...]:
         """`(..., queries, keys)`, with as many axes as the query had."""
-        return self._source.grid.shape
+        return self._source.layout.shape
 
     @property
     def dtype(self) -> Any:
         """What weights and statistics come in."""
-        return self._source.grid.dtype
+        return self._source.layout.dtype
 
     @property
     def ndim(self) -> int:
@@ -125,7 +125,7 @@ class AttentionMap:
     def tiles(self) -> Iterator[tuple[slice, Float[Array, "*lead rows keys"]]]:
         """The matrix a few rows at a time: which queries, and their weights."""
         for rows in self._source.tiles():
-            yield rows, self._source.grid.restore(self._source.weights(rows))
+            yield rows, self._source.layout.restore(self._source.weights(rows))
 
     def dense(self) -> Float[Array, "*lead queries keys"]:
         """The whole matrix, when it is small enough to want; gradients flow through it."""
@@ -150,7 +150,7 @@ class AttentionMap:
         self, x: Float[Array, "... keys columns"]
     ) -> Float[Array, "... queries columns"]:
         """`weights @ x`; with four axes `x` may have fewer heads, like a value."""
-        grid, x = self._source.grid, self._four(x, self._source.grid.keys)
+        layout, x = self._source.layout, self._four(x, self._source.layout.keys)
 
         def mix(part: Array) -> Array:
             fast = kernels.mix(self._source, part) if isinstance(self._source, Problem) else None
@@ -158,21 +158,21 @@ class AttentionMap:
                 return fast
             return self._gather(lambda rows, weights: grouped_matmul(weights, part))
 
-        with unrounded(x):
-            return grid.restore(_by_columns(mix, x))
+        with no_autocast(x):
+            return layout.restore(_by_columns(mix, x))
 
     @property
     def T(self) -> TransposedMap:  # noqa: N802
         """The transposed matrix, for `weights.T @ g`."""
         return TransposedMap(self)
 
-    def flow_back(
+    def rmatmul(
         self, g: Float[Array, "... queries columns"]
     ) -> Float[Array, "batch heads keys columns"]:
         """`weights.T @ g` with all four axes; `g` may have fewer heads, too."""
-        heads = self._source.grid.heads
+        heads = self._source.layout.heads
         if g.shape[1] not in (1, heads):
-            g = self._source.grid.xp.repeat(g, heads // g.shape[1], axis=1)
+            g = self._source.layout.xp.repeat(g, heads // g.shape[1], axis=1)
 
         def spread(part: Array) -> Array:
             fast = kernels.spread(self._source, part) if isinstance(self._source, Problem) else None
@@ -181,21 +181,21 @@ class AttentionMap:
             tiles = self._source.tiles()
             return _sum(transpose(self._source.weights(rows)) @ part[:, :, rows] for rows in tiles)
 
-        with unrounded(g):
+        with no_autocast(g):
             return _by_columns(spread, g)
 
     def _four(self, x: Array, length: int) -> Array:
-        grid = self._source.grid
-        x = grid.asarray(x, grid.dtype)
+        layout = self._source.layout
+        x = layout.asarray(x, layout.dtype)
         if x.ndim < 2 or x.shape[-2] != length:
             raise ShapeError(f"x has shape {tuple(x.shape)}; expected (..., {length}, columns)")
-        if grid.rank == 3 and x.ndim == 3:
+        if layout.rank == 3 and x.ndim == 3:
             x = x[:, None]
-        x = grid.xp.reshape(x, (1,) * (4 - x.ndim) + tuple(x.shape))
-        if x.shape[0] not in (1, grid.batch) or x.shape[1] < 1 or grid.heads % x.shape[1]:
+        x = layout.xp.reshape(x, (1,) * (4 - x.ndim) + tuple(x.shape))
+        if x.shape[0] not in (1, layout.batch) or x.shape[1] < 1 or layout.heads % x.shape[1]:
             raise ShapeError(
-                f"x has shape {tuple(x.shape)}; expected a batch of 1 or {grid.batch} and as many "
-                f"heads as the map, {grid.heads}, or a divisor"
+                f"x has shape {tuple(x.shape)}; expected a batch of 1 or {layout.batch} and as many "
+                f"heads as the map, {layout.heads}, or a divisor"
             )
         return x
 
@@ -205,15 +205,15 @@ class AttentionMap:
         """For each query the `k` keys it attends to most (all keys, if there are fewer)."""
         if k < 1:
             raise InputError(f"topk got {k}; expected at least 1 key")
-        k = min(k, self._source.grid.keys)
+        k = min(k, self._source.layout.keys)
         values, positions = self._ask(
-            ("topk", k), lambda: self._gather_pair(lambda rows, weights: largest(weights, k))
+            ("topk", k), lambda: self._gather_pair(lambda rows, weights: topk(weights, k))
         )
         return TopK(self._restore(values), self._restore(positions))
 
     def entropy(self) -> Float[Array, "*lead queries"]:
         """`-sum_j w_j log w_j` of each query, in nats; 0 for a query that sees nothing."""
-        xp = self._source.grid.xp
+        xp = self._source.layout.xp
 
         def of(rows: slice, weights: Array) -> Array:
             log = xp.log(xp.where(weights > 0, weights, 1.0))
@@ -223,7 +223,7 @@ class AttentionMap:
 
     def received(self) -> Float[Array, "*lead keys"]:
         """How much attention each key received: the sum of its column."""
-        xp, source = self._source.grid.xp, self._source
+        xp, source = self._source.layout.xp, self._source
         return self._restore(
             self._ask(
                 ("received",),
@@ -233,12 +233,12 @@ class AttentionMap:
 
     def distance(self) -> Float[Array, "*lead queries"]:
         """The expected distance `|i - j|` from query `i` to the key `j` it attends to."""
-        grid, xp = self._source.grid, self._source.grid.xp
-        keys = grid.places(slice(0, grid.keys))
+        layout, xp = self._source.layout, self._source.layout.xp
+        keys = layout.places(slice(0, layout.keys))
 
         def of(rows: slice, weights: Array) -> Array:
-            away = xp.abs(grid.places(rows)[:, None] - keys)
-            return xp.sum(weights * xp.astype(away, grid.dtype), axis=-1)
+            away = xp.abs(layout.places(rows)[:, None] - keys)
+            return xp.sum(weights * xp.astype(away, layout.dtype), axis=-1)
 
         return self._restore(self._gather(of))
 
@@ -278,26 +278,26 @@ class AttentionMap:
         Raises:
             ShapeError: a value or projection that does not fit.
         """
-        grid = self._source.grid
-        four = self._four(value, grid.keys)
-        xp, width = grid.xp, four.shape[-1]
-        projection = grid.asarray(output_projection, grid.dtype)
-        if projection.ndim == 2 and projection.shape[0] == grid.heads * width:
-            projection = xp.reshape(projection, (grid.heads, width, -1))
-        if projection.shape[-2] != width or projection.shape[:-2] not in ((), (grid.heads,)):
+        layout = self._source.layout
+        four = self._four(value, layout.keys)
+        xp, width = layout.xp, four.shape[-1]
+        projection = layout.asarray(output_projection, layout.dtype)
+        if projection.ndim == 2 and projection.shape[0] == layout.heads * width:
+            projection = xp.reshape(projection, (layout.heads, width, -1))
+        if projection.shape[-2] != width or projection.shape[:-2] not in ((), (layout.heads,)):
             raise ShapeError(
                 f"output projection has shape {tuple(output_projection.shape)}; expected "
-                f"({grid.heads}, {width}, d) or ({grid.heads * width}, d)"
+                f"({layout.heads}, {width}, d) or ({layout.heads * width}, d)"
             )
-        four = xp.repeat(four, grid.heads // four.shape[1], axis=1)
+        four = xp.repeat(four, layout.heads // four.shape[1], axis=1)
         # A few columns at a time, so that nothing as wide as d is made. (The Gram matrix of W would
         # be shorter, and its rounding larger than v W where W is nearly singular.)
-        with unrounded(four):
+        with no_autocast(four):
             square = _sum(
                 xp.sum((four @ projection[..., start : start + COLUMNS]) ** 2, axis=-1)
                 for start in range(0, max(1, projection.shape[-1]), COLUMNS)
             )
-        return AttentionMap(Scaled(self._source, xp.sqrt(square)[:, :, None]))
+        return AttentionMap(ScaledColumns(self._source, xp.sqrt(square)[:, :, None]))
 
     # Ways to compute
 
@@ -313,18 +313,18 @@ class AttentionMap:
         return self._known[which]
 
     def _restore(self, array: Array) -> Array:
-        return self._source.grid.restore(array)
+        return self._source.layout.restore(array)
 
     def _gather(self, of: Callable[[slice, Array], Array]) -> Array:
         """`of(rows, weights)` of every tile, put together along the queries."""
         parts = [of(rows, self._source.weights(rows)) for rows in self._source.tiles()]
-        return parts[0] if len(parts) == 1 else self._source.grid.xp.concat(parts, axis=2)
+        return parts[0] if len(parts) == 1 else self._source.layout.xp.concat(parts, axis=2)
 
     def _gather_pair(
         self, of: Callable[[slice, Array], tuple[Array, Array]]
     ) -> tuple[Array, Array]:
         parts = [of(rows, self._source.weights(rows)) for rows in self._source.tiles()]
-        first, second = (self._source.grid.xp.concat(p, axis=2) for p in zip(*parts, strict=True))
+        first, second = (self._source.layout.xp.concat(p, axis=2) for p in zip(*parts, strict=True))
         return first, second
 
 
@@ -349,8 +349,8 @@ class TransposedMap:
         self, g: Float[Array, "... queries columns"]
     ) -> Float[Array, "... keys columns"]:
         """`weights.T @ g`: what flows back from the queries to the keys."""
-        grid = self._of._source.grid
-        return grid.restore(self._of.flow_back(self._of._four(g, grid.queries)))
+        layout = self._of._source.layout
+        return layout.restore(self._of.rmatmul(self._of._four(g, layout.queries)))
 
 
 def _by_columns(function: Callable[[Array], Array], x: Array) -> Array:

@@ -18,8 +18,8 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
-from regard.attention.arrays import readable, stop_gradient, to_numpy, wide_dtype
-from regard.attention.layout import Grid
+from regard.attention.arrays import accumulation_dtype, is_on_host, stop_gradient, to_numpy
+from regard.attention.layout import AttentionLayout
 from regard.errors import MaskError, ShapeError
 from regard.shapes import Array, Bool, Int
 
@@ -34,20 +34,20 @@ class Mask(ABC):
 
     @abstractmethod
     def tile(
-        self, grid: Grid, rows: slice, columns: slice
+        self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Bool[Array, "batch heads rows columns"]:
         """The mask of some query rows and key columns; leading axes may be 1."""
 
-    def intervals(self, grid: Grid) -> Intervals | None:
+    def intervals(self, layout: AttentionLayout) -> Intervals | None:
         """The range of keys of each query, or `None` if a query's keys are not one range."""
         return None
 
     @property
-    def same_for_all_rows(self) -> bool:
+    def same_for_all_queries(self) -> bool:
         """Whether every query of an example sees the same keys; its tiles then have one row."""
         return False
 
-    def check(self, grid: Grid) -> None:  # noqa: B027
+    def check(self, layout: AttentionLayout) -> None:  # noqa: B027
         """Raises a `MaskError` if this mask cannot belong to a matrix of these sizes."""
 
     def __and__(self, other: Mask | Array) -> Mask:
@@ -65,15 +65,15 @@ class IntervalMask(Mask):
     """A mask in which each query sees one range of keys."""
 
     @abstractmethod
-    def intervals(self, grid: Grid) -> Intervals:
+    def intervals(self, layout: AttentionLayout) -> Intervals:
         """The range of keys of each query."""
 
     def tile(
-        self, grid: Grid, rows: slice, columns: slice
+        self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Bool[Array, "batch heads rows columns"]:
         """The ranges compared with the columns."""
-        low, high = self.intervals(grid)
-        place = grid.places(columns)
+        low, high = self.intervals(layout)
+        place = layout.places(columns)
         low, high = (end if end.shape[2] == 1 else end[:, :, rows] for end in (low, high))
         return (place >= low[..., None]) & (place < high[..., None])
 
@@ -182,10 +182,10 @@ class _Band(IntervalMask):
     before: int | None
     after: int
 
-    def intervals(self, grid: Grid) -> Intervals:
-        place = grid.places(slice(0, grid.queries))[None, None] + grid.offset
+    def intervals(self, layout: AttentionLayout) -> Intervals:
+        place = layout.places(slice(0, layout.queries))[None, None] + layout.offset
         low = place * 0 if self.before is None else place - self.before
-        return grid.clip(low), grid.clip(place + self.after + 1)
+        return layout.clip(low), layout.clip(place + self.after + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,27 +195,27 @@ class _Lengths(IntervalMask):
     lengths: Any
 
     @property
-    def same_for_all_rows(self) -> bool:
+    def same_for_all_queries(self) -> bool:
         return True
 
-    def check(self, grid: Grid) -> None:
-        if self.lengths.shape[0] not in (1, grid.batch):
+    def check(self, layout: AttentionLayout) -> None:
+        if self.lengths.shape[0] not in (1, layout.batch):
             raise MaskError(
-                f"padding got {self.lengths.shape[0]} lengths for a batch of {grid.batch}; "
+                f"padding got {self.lengths.shape[0]} lengths for a batch of {layout.batch}; "
                 "expected one for each example"
             )
-        if not self.lengths.shape[0] or not readable(self.lengths):
+        if not self.lengths.shape[0] or not is_on_host(self.lengths):
             return
         low, high = int(self.lengths.min()), int(self.lengths.max())
-        if low < 0 or high > grid.keys:
+        if low < 0 or high > layout.keys:
             raise MaskError(
-                f"padding got a length of {low if low < 0 else high} where there are {grid.keys} "
-                f"positions; expected 0 to {grid.keys}"
+                f"padding got a length of {low if low < 0 else high} where there are {layout.keys} "
+                f"positions; expected 0 to {layout.keys}"
             )
 
-    def intervals(self, grid: Grid) -> Intervals:
+    def intervals(self, layout: AttentionLayout) -> Intervals:
         # Clipped for lengths that could not be looked at.
-        high = grid.clip(grid.asarray(self.lengths))[:, None, None]
+        high = layout.clip(layout.asarray(self.lengths))[:, None, None]
         return high * 0, high
 
 
@@ -226,18 +226,18 @@ class _KeyArray(Mask):
     real: Any
 
     @property
-    def same_for_all_rows(self) -> bool:
+    def same_for_all_queries(self) -> bool:
         return True
 
-    def check(self, grid: Grid) -> None:
+    def check(self, layout: AttentionLayout) -> None:
         shape = tuple(self.real.shape)
-        if shape[0] not in (1, grid.batch) or shape[1] != grid.keys:
-            raise MaskError(f"padding got shape {shape}; expected ({grid.batch}, {grid.keys})")
+        if shape[0] not in (1, layout.batch) or shape[1] != layout.keys:
+            raise MaskError(f"padding got shape {shape}; expected ({layout.batch}, {layout.keys})")
 
     def tile(
-        self, grid: Grid, rows: slice, columns: slice
+        self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Bool[Array, "batch heads rows columns"]:
-        return grid.asarray(self.real)[:, None, None, columns]
+        return layout.asarray(self.real)[:, None, None, columns]
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,19 +246,26 @@ class _Rows(IntervalMask):
 
     which: Mask
 
-    def check(self, grid: Grid) -> None:
-        self.which.check(self._turned(grid))
+    def check(self, layout: AttentionLayout) -> None:
+        self.which.check(self._turned(layout))
 
-    def intervals(self, grid: Grid) -> Intervals:
-        turned = self._turned(grid)
-        real = self.which.tile(turned, slice(0, 1), slice(0, grid.queries))[..., 0, :]
-        high = grid.xp.where(real, grid.keys, 0)
+    def intervals(self, layout: AttentionLayout) -> Intervals:
+        turned = self._turned(layout)
+        real = self.which.tile(turned, slice(0, 1), slice(0, layout.queries))[..., 0, :]
+        high = layout.xp.where(real, layout.keys, 0)
         return high * 0, high
 
     @staticmethod
-    def _turned(grid: Grid) -> Grid:
-        return Grid(
-            grid.batch, grid.heads, 1, grid.queries, grid.rank, grid.xp, grid.device, grid.dtype
+    def _turned(layout: AttentionLayout) -> AttentionLayout:
+        return AttentionLayout(
+            layout.batch,
+            layout.heads,
+            1,
+            layout.queries,
+            layout.rank,
+            layout.xp,
+            layout.device,
+            layout.dtype,
         )
 
 
@@ -269,19 +276,19 @@ class _Array(Mask):
     array: Any
 
     @property
-    def same_for_all_rows(self) -> bool:
+    def same_for_all_queries(self) -> bool:
         return bool(self.array.shape[-2] == 1)
 
-    def check(self, grid: Grid) -> None:
+    def check(self, layout: AttentionLayout) -> None:
         try:
-            grid.align(self.array, "mask")
+            layout.align(self.array, "mask")
         except ShapeError as error:
             raise MaskError(str(error)) from None
 
     def tile(
-        self, grid: Grid, rows: slice, columns: slice
+        self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Bool[Array, "batch heads rows columns"]:
-        array = grid.align(self.array, "mask")
+        array = layout.align(self.array, "mask")
         if array.shape[2] != 1:
             array = array[:, :, rows]
         return array if array.shape[3] == 1 else array[..., columns]
@@ -295,27 +302,27 @@ class _Documents(Mask):
     keys: np.ndarray
     ranges: tuple[Any, Any] | None
 
-    def check(self, grid: Grid) -> None:
+    def check(self, layout: AttentionLayout) -> None:
         for name, ids, length in (
-            ("queries", self.queries, grid.queries),
-            ("keys", self.keys, grid.keys),
+            ("queries", self.queries, layout.queries),
+            ("keys", self.keys, layout.keys),
         ):
-            if ids.shape[0] not in (1, grid.batch) or ids.shape[1] != length:
+            if ids.shape[0] not in (1, layout.batch) or ids.shape[1] != length:
                 raise MaskError(
-                    f"documents got {name} of shape {ids.shape}; expected ({grid.batch}, {length})"
+                    f"documents got {name} of shape {ids.shape}; expected ({layout.batch}, {length})"
                 )
 
     def tile(
-        self, grid: Grid, rows: slice, columns: slice
+        self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Bool[Array, "batch heads rows columns"]:
         same = self.queries[:, None, rows, None] == self.keys[:, None, None, columns]
-        return grid.asarray(same)
+        return layout.asarray(same)
 
-    def intervals(self, grid: Grid) -> Intervals | None:
+    def intervals(self, layout: AttentionLayout) -> Intervals | None:
         if self.ranges is None:
             return None
         low, high = self.ranges
-        return grid.asarray(low)[:, None], grid.asarray(high)[:, None]
+        return layout.asarray(low)[:, None], layout.asarray(high)[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -325,22 +332,22 @@ class _Local(IntervalMask):
     centres: Any
     width: int
 
-    def check(self, grid: Grid) -> None:
+    def check(self, layout: AttentionLayout) -> None:
         shape = tuple(self.centres.shape)
-        full = (*grid.lead, grid.queries)
+        full = (*layout.lead, layout.queries)
         if len(shape) > len(full) or any(
             n not in (1, m) for n, m in zip(shape[::-1], full[::-1], strict=False)
         ):
             raise MaskError(f"local got centres of shape {shape}; expected {full}")
 
-    def intervals(self, grid: Grid) -> Intervals:
-        xp = grid.xp
-        centres = per_query(grid, stop_gradient(self.centres))
+    def intervals(self, layout: AttentionLayout) -> Intervals:
+        xp = layout.xp
+        centres = per_query(layout, stop_gradient(self.centres))
         # bfloat16 does not hold the places beyond 256, nor unsigned integers those below 0.
-        centres = xp.astype(centres, wide_dtype(xp, centres), copy=False)
+        centres = xp.astype(centres, accumulation_dtype(xp, centres), copy=False)
         low, high = xp.ceil(centres - self.width), xp.floor(centres + self.width) + 1
-        whole = grid.places(slice(0, 0)).dtype
-        return xp.astype(grid.clip(low), whole), xp.astype(grid.clip(high), whole)
+        whole = layout.places(slice(0, 0)).dtype
+        return xp.astype(layout.clip(low), whole), xp.astype(layout.clip(high), whole)
 
 
 @dataclass(frozen=True, eq=False)
@@ -351,12 +358,12 @@ class _Two(Mask):
     second: Mask
 
     @property
-    def same_for_all_rows(self) -> bool:
-        return self.first.same_for_all_rows and self.second.same_for_all_rows
+    def same_for_all_queries(self) -> bool:
+        return self.first.same_for_all_queries and self.second.same_for_all_queries
 
-    def check(self, grid: Grid) -> None:
-        self.first.check(grid)
-        self.second.check(grid)
+    def check(self, layout: AttentionLayout) -> None:
+        self.first.check(layout)
+        self.second.check(layout)
 
 
 @dataclass(frozen=True, eq=False)
@@ -364,15 +371,15 @@ class _Both(_Two):
     """What both masks allow."""
 
     def tile(
-        self, grid: Grid, rows: slice, columns: slice
+        self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Bool[Array, "batch heads rows columns"]:
-        return self.first.tile(grid, rows, columns) & self.second.tile(grid, rows, columns)
+        return self.first.tile(layout, rows, columns) & self.second.tile(layout, rows, columns)
 
-    def intervals(self, grid: Grid) -> Intervals | None:
-        first, second = self.first.intervals(grid), self.second.intervals(grid)
+    def intervals(self, layout: AttentionLayout) -> Intervals | None:
+        first, second = self.first.intervals(layout), self.second.intervals(layout)
         if first is None or second is None:
             return None
-        xp = grid.xp
+        xp = layout.xp
         return xp.maximum(first[0], second[0]), xp.minimum(first[1], second[1])
 
 
@@ -381,17 +388,17 @@ class _Either(_Two):
     """What either mask allows."""
 
     def tile(
-        self, grid: Grid, rows: slice, columns: slice
+        self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Bool[Array, "batch heads rows columns"]:
-        return self.first.tile(grid, rows, columns) | self.second.tile(grid, rows, columns)
+        return self.first.tile(layout, rows, columns) | self.second.tile(layout, rows, columns)
 
 
-def per_query(grid: Grid, values: Array) -> Array:
+def per_query(layout: AttentionLayout, values: Array) -> Array:
     """A user's `(..., queries)` values as `(batch, heads, queries)`, axes of 1 left so."""
-    values = grid.asarray(values)
-    if grid.rank == 3 and values.ndim == 2:
+    values = layout.asarray(values)
+    if layout.rank == 3 and values.ndim == 2:
         values = values[:, None]
-    return grid.xp.reshape(values, (1,) * (3 - values.ndim) + tuple(values.shape))
+    return layout.xp.reshape(values, (1,) * (3 - values.ndim) + tuple(values.shape))
 
 
 def _per_key(which: Any) -> Mask:

@@ -219,7 +219,7 @@ def _gumbel(rows: Array, seed: int, first_row: int) -> Array:
     xp = namespace(rows=rows)
     *lead, count, keys = (1, *rows.shape) if rows.ndim == 1 else rows.shape
     at = range(first_row, first_row + count)
-    drawn = random.gumbel(seed, range(math.prod(lead)), at, range(keys), like=rows)
+    drawn = random.gumbel_noise(seed, range(math.prod(lead)), at, range(keys), like=rows)
     return xp.reshape(drawn, rows.shape)
 
 

@@ -16,12 +16,20 @@ import array_api_compat as compat
 import numpy as np
 
 from regard.attention.arrays import device_of, namespace
-from regard.attention.layout import Grid
+from regard.attention.layout import AttentionLayout
 from regard.attention.masks import per_query
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Float, Int
 
-__all__ = ["ALiBi", "Bias", "Gaussian", "Relative", "relative_bucket", "rotary", "sinusoidal"]
+__all__ = [
+    "ALiBi",
+    "Bias",
+    "Gaussian",
+    "Relative",
+    "relative_position_bucket",
+    "rotary",
+    "sinusoidal",
+]
 
 
 def sinusoidal(length: int, features: int, *, base: float = 10_000.0) -> Float[np.ndarray, "l f"]:
@@ -44,7 +52,7 @@ def rotary(
     positions: Int[Array, "... length"] | None = None,
     *,
     base: float = 10_000.0,
-    halves: bool = False,
+    interleaved: bool = True,
 ) -> Float[Array, "... length features"]:
     """Queries or keys turned by their position (RoPE, Su et al. 2021).
 
@@ -56,8 +64,8 @@ def rotary(
         positions: of each row, counted from 0 where not given; must broadcast to `x` without its
             features.
         base: the longest wavelength is `2 pi base`.
-        halves: pair feature `i` with `i + features / 2`, as LLaMA's checkpoints do; the paper pairs
-            neighbours.
+        interleaved: pair feature `2i` with `2i + 1`, as the paper does; `False` pairs feature `i` with
+            `i + features / 2`, as LLaMA's checkpoints do.
 
     Raises:
         ShapeError: for an odd number of features.
@@ -76,12 +84,10 @@ def rotary(
     )
     angle = xp.astype(positions, wide)[..., None] * frequency
     cosine, sine = xp.cos(angle), xp.sin(angle)
-    pairs = (2, features // 2) if halves else (features // 2, 2)
+    pairs = (features // 2, 2) if interleaved else (2, features // 2)
     x_pairs = xp.reshape(xp.astype(x, wide), (*x.shape[:-1], *pairs))
-    axis = -2 if halves else -1
-    a, b = (
-        (x_pairs[..., 0, :], x_pairs[..., 1, :]) if halves else (x_pairs[..., 0], x_pairs[..., 1])
-    )
+    axis = -1 if interleaved else -2
+    a, b = xp.unstack(x_pairs, axis=axis)
     turned = xp.stack((a * cosine - b * sine, a * sine + b * cosine), axis=axis)
     return xp.astype(xp.reshape(turned, x.shape), x.dtype)
 
@@ -91,11 +97,11 @@ class Bias(ABC):
 
     @abstractmethod
     def tile(
-        self, grid: Grid, rows: slice, columns: slice
+        self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Float[Array, "batch heads rows columns"]:
         """The bias of some query rows and key columns; leading axes may be 1."""
 
-    def check(self, grid: Grid) -> None:  # noqa: B027
+    def check(self, layout: AttentionLayout) -> None:  # noqa: B027
         """Raises a `ShapeError` if this bias cannot belong to a matrix of these sizes."""
 
 
@@ -115,12 +121,12 @@ class ALiBi(Bias):
         return np.concatenate((first, between))
 
     def tile(
-        self, grid: Grid, rows: slice, columns: slice
+        self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Float[Array, "batch heads rows columns"]:
         """The distances of the tile times the slopes."""
-        slopes = grid.asarray(self.slopes(grid.heads), grid.dtype)
-        distance = grid.xp.abs(_relative_places(grid, rows, columns))
-        return -slopes[None, :, None, None] * grid.xp.astype(distance, grid.dtype)
+        slopes = layout.asarray(self.slopes(layout.heads), layout.dtype)
+        distance = layout.xp.abs(_relative_places(layout, rows, columns))
+        return -slopes[None, :, None, None] * layout.xp.astype(distance, layout.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,53 +135,56 @@ class Relative(Bias):
 
     Args:
         table: `(heads, buckets)`.
-        both_ways: half the buckets for keys ahead of the query; else those share bucket 0, for
+        bidirectional: half the buckets for keys ahead of the query; else those share bucket 0, for
             causal attention.
-        furthest: distances from here on share the last bucket.
+        max_distance: distances from here on share the last bucket.
     """
 
     table: Float[Array, "heads buckets"]
-    both_ways: bool = True
-    furthest: int = 128
+    bidirectional: bool = True
+    max_distance: int = 128
 
-    def check(self, grid: Grid) -> None:
+    def check(self, layout: AttentionLayout) -> None:
         """The table needs a row for each head."""
-        if self.table.ndim != 2 or self.table.shape[0] not in (1, grid.heads):
+        if self.table.ndim != 2 or self.table.shape[0] not in (1, layout.heads):
             raise ShapeError(
                 f"relative bias has a table of shape {tuple(self.table.shape)}; expected "
-                f"({grid.heads}, buckets), a row for each head"
+                f"({layout.heads}, buckets), a row for each head"
             )
-        exact = self.table.shape[1] // (4 if self.both_ways else 2)
-        if not 1 <= exact < self.furthest:
+        exact = self.table.shape[1] // (4 if self.bidirectional else 2)
+        if not 1 <= exact < self.max_distance:
             raise ShapeError(
-                f"relative bias has {self.table.shape[1]} buckets and furthest={self.furthest}; "
-                f"expected at least {4 if self.both_ways else 2} buckets, and furthest beyond the "
+                f"relative bias has {self.table.shape[1]} buckets and max_distance={self.max_distance}; "
+                f"expected at least {4 if self.bidirectional else 2} buckets, and max_distance beyond the "
                 f"{exact} distances that have one of their own"
             )
 
     def tile(
-        self, grid: Grid, rows: slice, columns: slice
+        self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Float[Array, "batch heads rows columns"]:
         """The table looked up at the distances of the tile."""
-        places = _relative_places(grid, rows, columns)
-        bucket = relative_bucket(
-            places, buckets=self.table.shape[1], both_ways=self.both_ways, furthest=self.furthest
+        places = _relative_places(layout, rows, columns)
+        bucket = relative_position_bucket(
+            places,
+            buckets=self.table.shape[1],
+            bidirectional=self.bidirectional,
+            max_distance=self.max_distance,
         )
-        flat = grid.xp.take(self.table, grid.xp.reshape(bucket, (-1,)), axis=1)
-        return grid.xp.reshape(flat, (1, self.table.shape[0], *bucket.shape))
+        flat = layout.xp.take(self.table, layout.xp.reshape(bucket, (-1,)), axis=1)
+        return layout.xp.reshape(flat, (1, self.table.shape[0], *bucket.shape))
 
 
-def relative_bucket(
-    relative: Int[Array, "..."], *, buckets: int, both_ways: bool, furthest: int
+def relative_position_bucket(
+    relative: Int[Array, "..."], *, buckets: int, bidirectional: bool, max_distance: int
 ) -> Int[Array, "..."]:
     """The bucket of a distance `key place - query place`, as in T5.
 
     Half of a direction's buckets are single distances; the other half grow logarithmically up to
-    `furthest`.
+    `max_distance`.
     """
     xp = namespace(relative=relative)
     start = xp.zeros_like(relative)
-    if both_ways:
+    if bidirectional:
         buckets //= 2
         start = xp.where(relative > 0, buckets, 0)
         distance = xp.abs(relative)
@@ -184,7 +193,7 @@ def relative_bucket(
     exact = buckets // 2
     ratio = xp.astype(xp.clip(distance, exact, None), xp.float32) / exact
     far = exact + xp.astype(
-        xp.log(ratio) / math.log(furthest / exact) * (buckets - exact), relative.dtype
+        xp.log(ratio) / math.log(max_distance / exact) * (buckets - exact), relative.dtype
     )
     return start + xp.where(distance < exact, distance, xp.clip(far, None, buckets - 1))
 
@@ -210,12 +219,12 @@ class Gaussian(Bias):
             raise InputError(f"Gaussian got a width of {self.width}; expected more than 0 keys")
 
     def tile(
-        self, grid: Grid, rows: slice, columns: slice
+        self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Float[Array, "batch heads rows columns"]:
         """The exponent at the columns of the tile."""
-        centres = grid.xp.astype(per_query(grid, self.centres), grid.dtype)
+        centres = layout.xp.astype(per_query(layout, self.centres), layout.dtype)
         centres = centres if centres.shape[2] == 1 else centres[:, :, rows]
-        place = grid.xp.astype(grid.places(columns), grid.dtype)
+        place = layout.xp.astype(layout.places(columns), layout.dtype)
         return -2 * ((place - centres[..., None]) / self.width) ** 2
 
 
@@ -225,13 +234,13 @@ class _ArrayBias(Bias):
 
     array: Any
 
-    def check(self, grid: Grid) -> None:
-        grid.align(self.array, "bias")
+    def check(self, layout: AttentionLayout) -> None:
+        layout.align(self.array, "bias")
 
     def tile(
-        self, grid: Grid, rows: slice, columns: slice
+        self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Float[Array, "batch heads rows columns"]:
-        array = grid.align(self.array, "bias")
+        array = layout.align(self.array, "bias")
         if array.shape[2] != 1:
             array = array[:, :, rows]
         return array if array.shape[3] == 1 else array[..., columns]
@@ -257,6 +266,8 @@ def as_bias(bias: Any) -> Bias:
     return _ArrayBias(bias)
 
 
-def _relative_places(grid: Grid, rows: slice, columns: slice) -> Int[Array, "rows columns"]:
+def _relative_places(
+    layout: AttentionLayout, rows: slice, columns: slice
+) -> Int[Array, "rows columns"]:
     """Key place less query place; the last query sits at the last key."""
-    return grid.places(columns) - (grid.places(rows) + grid.offset)[:, None]
+    return layout.places(columns) - (layout.places(rows) + layout.offset)[:, None]

@@ -13,16 +13,16 @@ from typing import Any, Protocol, runtime_checkable
 
 from regard.attention import random
 from regard.attention.arrays import (
-    concrete,
+    accumulation_dtype,
+    all_finite,
     device_of,
-    finite,
     grouped_matmul,
+    is_concrete,
     namespace,
+    no_autocast,
     split_rows,
-    unrounded,
-    wide_dtype,
 )
-from regard.attention.layout import Grid
+from regard.attention.layout import AttentionLayout
 from regard.attention.masks import Mask, as_mask
 from regard.attention.normalizers import Normalizer
 from regard.attention.positions import Bias, as_bias
@@ -30,20 +30,20 @@ from regard.attention.scores import AdditiveScore, Score
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Bool, Float
 
-__all__ = ["Dense", "Problem", "Scaled", "Source", "make_problem"]
+__all__ = ["DenseMatrix", "Problem", "RowSource", "ScaledColumns", "make_problem"]
 
 
 @runtime_checkable
-class Source(Protocol):
+class RowSource(Protocol):
     """Anything that can give rows of an attention matrix."""
 
     @property
-    def grid(self) -> Grid:
+    def layout(self) -> AttentionLayout:
         """The sizes of the matrix."""
         ...
 
     def weights(self, rows: slice) -> Float[Array, "batch heads rows keys"]:
-        """Some rows, in `grid.dtype`, masked places 0."""
+        """Some rows, in `layout.dtype`, masked places 0."""
         ...
 
     def tiles(self) -> list[slice]:
@@ -52,37 +52,37 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Dense:
+class DenseMatrix:
     """A matrix that exists."""
 
-    grid: Grid
+    layout: AttentionLayout
     matrix: Float[Array, "batch heads queries keys"]
 
     def weights(self, rows: slice) -> Float[Array, "batch heads rows keys"]:
         """Rows of the matrix."""
-        return self.grid.xp.astype(self.matrix[:, :, rows], self.grid.dtype)
+        return self.layout.xp.astype(self.matrix[:, :, rows], self.layout.dtype)
 
     def tiles(self) -> list[slice]:
         """The matrix is there already: few tiles."""
-        return split_rows(self.grid.queries, _row_bytes(self.grid))
+        return split_rows(self.layout.queries, _row_bytes(self.layout))
 
 
 @dataclass(frozen=True, eq=False)
-class Scaled:
+class ScaledColumns:
     """Another matrix, each column times a number."""
 
-    source: Source
+    source: RowSource
     factor: Float[Array, "batch heads 1 keys"]
 
     @property
-    def grid(self) -> Grid:
+    def layout(self) -> AttentionLayout:
         """That of the other matrix."""
-        return self.source.grid
+        return self.source.layout
 
     def weights(self, rows: slice) -> Float[Array, "batch heads rows keys"]:
         """Its rows, scaled; 0 stays 0, whatever the number."""
         weights = self.source.weights(rows)
-        return self.grid.xp.where(weights == 0, 0.0, weights * self.factor)
+        return self.layout.xp.where(weights == 0, 0.0, weights * self.factor)
 
     def tiles(self) -> list[slice]:
         """Its tiles."""
@@ -96,13 +96,13 @@ class Problem:
     Attributes:
         query: projected, `(batch, heads, queries, dim)`; so are `key` and `value`, whose heads may
             be fewer.
-        poison: which queries, keys and values held NaN or infinity, when something is masked. They
+        nonfinite: which queries, keys and values held NaN or infinity, when something is masked. They
             are zeros in the arrays above, so that a masked one cannot leak, and come back in the
             places that are allowed to see them. `None` if there are none; while a function is
             traced there may be.
     """
 
-    grid: Grid
+    layout: AttentionLayout
     query: Array
     key: Array
     value: Array
@@ -110,60 +110,62 @@ class Problem:
     normalizer: Normalizer
     mask: Mask | None
     bias: Bias | None
-    poison: Poison | None
+    nonfinite: NonFinite | None
 
     def scores(self, rows: slice) -> Float[Array, "batch heads rows keys"]:
         """Scores of some rows, with bias, -inf where masked."""
-        xp, grid = self.grid.xp, self.grid
+        xp, layout = self.layout.xp, self.layout
         scores = self.score.pair(
-            xp.astype(self.query[:, :, rows], grid.dtype), xp.astype(self.key, grid.dtype)
+            xp.astype(self.query[:, :, rows], layout.dtype), xp.astype(self.key, layout.dtype)
         )
-        if self.poison is not None:
-            scores = xp.where(self.poison.pairs(rows), math.nan, scores)
+        if self.nonfinite is not None:
+            scores = xp.where(self.nonfinite.pairs(rows), math.nan, scores)
         if self.bias is not None:
-            bias = self.bias.tile(grid, rows, slice(0, grid.keys))
+            bias = self.bias.tile(layout, rows, slice(0, layout.keys))
             # The largest number in place of infinity: it takes all the weight, and inf - inf is no
             # more.
-            scores = xp.where(bias == -math.inf, -math.inf, scores + xp.astype(bias, grid.dtype))
-            scores = xp.where(scores == math.inf, xp.finfo(grid.dtype).max, scores)
+            scores = xp.where(bias == -math.inf, -math.inf, scores + xp.astype(bias, layout.dtype))
+            scores = xp.where(scores == math.inf, xp.finfo(layout.dtype).max, scores)
         if self.mask is not None:
-            allowed = self.mask.tile(grid, rows, slice(0, grid.keys))
+            allowed = self.mask.tile(layout, rows, slice(0, layout.keys))
             scores = xp.where(allowed, scores, -math.inf)
         return scores
 
     def weights(self, rows: slice) -> Float[Array, "batch heads rows keys"]:
         """The attention weights of some rows."""
-        with unrounded(self.query):
+        with no_autocast(self.query):
             return self.normalizer(self.scores(rows), first_row=rows.start)
 
     def output(self, rows: slice, dropout: float, seed: int) -> Float[Array, "batch heads rows dv"]:
         """Weights, thinned by dropout, times values."""
-        xp, grid = self.grid.xp, self.grid
-        with unrounded(self.query):
+        xp, layout = self.layout.xp, self.layout
+        with no_autocast(self.query):
             scores = self.scores(rows)
             weights = self.normalizer(scores, first_row=rows.start)
             if dropout:
                 weights = xp.where(self._kept(rows, dropout, seed), weights / (1 - dropout), 0.0)
-            output = grouped_matmul(weights, xp.astype(self.value, grid.dtype))
-        if self.poison is not None:
-            output = xp.where(self.poison.reached(scores != -math.inf), math.nan, output)
+            output = grouped_matmul(weights, xp.astype(self.value, layout.dtype))
+        if self.nonfinite is not None:
+            output = xp.where(self.nonfinite.reached(scores != -math.inf), math.nan, output)
         return xp.astype(output, self.value.dtype)
 
     def _kept(self, rows: slice, dropout: float, seed: int) -> Bool[Array, "batch heads rows keys"]:
-        grid = self.grid
-        heads, at = range(grid.batch * grid.heads), range(rows.start, rows.stop)
-        kept = random.keep(seed, heads, at, range(grid.keys), rate=dropout, like=self.query)
-        return grid.xp.reshape(kept, (grid.batch, grid.heads, len(at), grid.keys))
+        layout = self.layout
+        heads, at = range(layout.batch * layout.heads), range(rows.start, rows.stop)
+        kept = random.dropout_mask(
+            seed, heads, at, range(layout.keys), rate=dropout, like=self.query
+        )
+        return layout.xp.reshape(kept, (layout.batch, layout.heads, len(at), layout.keys))
 
     def tiles(self) -> list[slice]:
         """Row slices that take a few megabytes."""
         # A backward pass through an additive score holds `tanh(q + k)` of a whole tile.
         depth = self.query.shape[-1] // 8 if isinstance(self.score, AdditiveScore) else 1
-        return split_rows(self.grid.queries, _row_bytes(self.grid) * max(1, depth))
+        return split_rows(self.layout.queries, _row_bytes(self.layout) * max(1, depth))
 
 
 @dataclass(frozen=True, eq=False)
-class Poison:
+class NonFinite:
     """Positions that held NaN or infinity: `(batch, heads, length, 1)` each."""
 
     query: Array
@@ -196,23 +198,23 @@ def _sees(
     problem: Problem, which: Bool[Array, "batch key_heads keys"]
 ) -> Bool[Array, "batch heads queries"]:
     """Whether a query may see any of these keys."""
-    grid, xp, mask, bias = problem.grid, problem.grid.xp, problem.mask, problem.bias
-    rows = (grid.batch, grid.heads, grid.queries)
-    which = xp.repeat(which, grid.heads // which.shape[1], axis=1)
-    ranges = None if mask is None or bias is not None else mask.intervals(grid)
+    layout, xp, mask, bias = problem.layout, problem.layout.xp, problem.mask, problem.bias
+    rows = (layout.batch, layout.heads, layout.queries)
+    which = xp.repeat(which, layout.heads // which.shape[1], axis=1)
+    ranges = None if mask is None or bias is not None else mask.intervals(layout)
     if ranges is not None:
         count = xp.cumulative_sum(xp.astype(which, xp.int64), axis=-1, include_initial=True)
-        count = xp.broadcast_to(count, (*rows[:2], grid.keys + 1))
+        count = xp.broadcast_to(count, (*rows[:2], layout.keys + 1))
         low, high = (xp.broadcast_to(xp.astype(end, xp.int64), rows) for end in ranges)
         before, after = (xp.take_along_axis(count, end, axis=-1) for end in (low, high))
         return after > before
-    parts, everything = [], slice(0, grid.keys)
-    for part in split_rows(grid.queries, grid.batch * grid.heads * grid.keys):
+    parts, everything = [], slice(0, layout.keys)
+    for part in split_rows(layout.queries, layout.batch * layout.heads * layout.keys):
         seen = which[:, :, None]
         if mask is not None:
-            seen = seen & mask.tile(grid, part, everything)
+            seen = seen & mask.tile(layout, part, everything)
         if bias is not None:
-            seen = seen & (bias.tile(grid, part, everything) != -math.inf)
+            seen = seen & (bias.tile(layout, part, everything) != -math.inf)
         parts.append(xp.broadcast_to(xp.any(seen, axis=-1), (*rows[:2], part.stop - part.start)))
     return parts[0] if len(parts) == 1 else xp.concat(parts, axis=2)
 
@@ -232,7 +234,7 @@ def make_problem(
     Raises:
         InputError: whatever does not fit; see `attend`.
     """
-    grid, (query, key, value) = _lay_out(query, key, value)
+    layout, (query, key, value) = _lay_out(query, key, value)
     if not isinstance(score, Score):
         raise InputError(f"score is {score!r}; expected one such as regard.scores.ScaledDot()")
     if not isinstance(normalizer, Normalizer):
@@ -243,15 +245,17 @@ def make_problem(
     bias = None if bias is None else as_bias(bias)
     for part in (mask, bias):
         if part is not None:
-            part.check(grid)
-    poison = None
+            part.check(layout)
+    nonfinite = None
     if mask is not None or bias is not None:
-        query, key, value, poison = _take_out(query, key, value)
+        query, key, value, nonfinite = split_nonfinite(query, key, value)
     query, key = score.project(query, key)
-    return Problem(grid, query, key, value, score, normalizer, mask, bias, poison)
+    return Problem(layout, query, key, value, score, normalizer, mask, bias, nonfinite)
 
 
-def _lay_out(query: Array, key: Array, value: Array) -> tuple[Grid, tuple[Array, Array, Array]]:
+def _lay_out(
+    query: Array, key: Array, value: Array
+) -> tuple[AttentionLayout, tuple[Array, Array, Array]]:
     """Four axes for everything, and the sizes of the matrix."""
     arrays = {"query": query, "key": key, "value": value}
     xp = namespace(**arrays)
@@ -266,7 +270,7 @@ def _lay_out(query: Array, key: Array, value: Array) -> tuple[Grid, tuple[Array,
     rank = max(array.ndim for array in arrays.values())
     query, key, value = (_four_axes(xp, array, rank) for array in arrays.values())
     _check_sizes(query, key, value)
-    grid = Grid(
+    layout = AttentionLayout(
         batch=max(query.shape[0], key.shape[0]),
         heads=query.shape[1],
         queries=query.shape[2],
@@ -274,9 +278,9 @@ def _lay_out(query: Array, key: Array, value: Array) -> tuple[Grid, tuple[Array,
         rank=rank,
         xp=xp,
         device=device_of(query),
-        dtype=wide_dtype(xp, query, key, value),
+        dtype=accumulation_dtype(xp, query, key, value),
     )
-    return grid, (query, key, value)
+    return layout, (query, key, value)
 
 
 def _four_axes(xp: Any, array: Array, rank: int) -> Array:
@@ -302,19 +306,23 @@ def _check_sizes(query: Array, key: Array, value: Array) -> None:
         )
 
 
-def _take_out(query: Array, key: Array, value: Array) -> tuple[Array, Array, Array, Poison | None]:
+def split_nonfinite(
+    query: Array, key: Array, value: Array
+) -> tuple[Array, Array, Array, NonFinite | None]:
     """The arrays with NaN and infinity replaced by 0, and where those were, if anywhere.
 
     A product with a masked NaN is NaN, forward (0 * NaN) and backward, whatever the mask. Looking
     first costs one pass over the inputs and none over the matrix.
     """
     xp = namespace(query=query)
-    if concrete(query) and finite(query, key, value):
+    if is_concrete(query) and all_finite(query, key, value):
         return query, key, value, None
     bad = [~xp.all(xp.isfinite(x), axis=-1, keepdims=True) for x in (query, key, value)]
     clean = [xp.where(b, 0.0, x) for b, x in zip(bad, (query, key, value), strict=True)]
-    return clean[0], clean[1], clean[2], Poison(bad[0], bad[1], bad[2], query.shape[1])
+    return clean[0], clean[1], clean[2], NonFinite(bad[0], bad[1], bad[2], query.shape[1])
 
 
-def _row_bytes(grid: Grid) -> int:
-    return int(grid.batch * grid.heads * grid.keys * (8 if grid.dtype == grid.xp.float64 else 4))
+def _row_bytes(layout: AttentionLayout) -> int:
+    return int(
+        layout.batch * layout.heads * layout.keys * (8 if layout.dtype == layout.xp.float64 else 4)
+    )

@@ -5,13 +5,13 @@ So the same mask comes out whatever the tiling, the number of threads, the order
 array library, and a backward pass makes it again rather than store it. Gumbel noise is drawn the
 same way.
 
-The hash: every row and every column has a 32-bit key, and an element is a mix of their xor::
+The hash: every row and every column has a 32-bit key, and an element is a lowbias32 of their xor::
 
-    row_key    = mix(mix(mix(mix(seed_low) + seed_high) + head) + row)
-    column_key = mix(mix(seed_low ^ GOLDEN) + column)
-    kept       = mix(row_key ^ column_key) >= rate * 2**32
+    row_key    = lowbias32(lowbias32(lowbias32(lowbias32(seed_low) + seed_high) + head) + row)
+    column_key = lowbias32(lowbias32(seed_low ^ GOLDEN) + column)
+    kept       = lowbias32(row_key ^ column_key) >= rate * 2**32
 
-`mix` is Wellons' `lowbias32` (https://nullprogram.com/blog/2018/07/31/), whose output bits each
+`lowbias32` is Wellons' `lowbias32` (https://nullprogram.com/blog/2018/07/31/), whose output bits each
 flip with a probability near one half when an input bit flips. Keys are joined by xor rather than
 by a sum: with a sum, the mask of one row would be a shifted copy of another's wherever two row
 keys lie close together.
@@ -32,7 +32,7 @@ import numpy.typing as npt
 from regard.attention.arrays import device_of
 from regard.shapes import Array
 
-__all__ = ["column_keys", "gumbel", "keep", "mix", "row_keys", "threshold"]
+__all__ = ["column_keys", "drop_threshold", "dropout_mask", "gumbel_noise", "lowbias32", "row_keys"]
 
 GOLDEN = 0x9E3779B9
 WORD = 0xFFFFFFFF
@@ -40,14 +40,14 @@ WORD = 0xFFFFFFFF
 Keys = npt.NDArray[np.uint32]
 
 
-def mix(x: Any, word: Callable[[int], Any] = np.uint32) -> Any:
+def lowbias32(x: Any, word: Callable[[int], Any] = np.uint32) -> Any:
     """`lowbias32`: a bijection of 32-bit words.
 
     Args:
         x: `uint32`, or 64-bit signed integers that hold a word (torch has no unsigned arithmetic).
         word: makes the constants: `np.uint32`, or `int` for 64-bit integers.
 
-    >>> [hex(int(word)) for word in mix(np.arange(3, dtype=np.uint32))]
+    >>> [hex(int(word)) for word in lowbias32(np.arange(3, dtype=np.uint32))]
     ['0x0', '0x688990c0', '0xd1132181']
     """
     x = x ^ (x >> 16)
@@ -69,22 +69,22 @@ def column_keys(seed: int, columns: npt.ArrayLike) -> Keys:
 
 
 def _row_keys(seed: int, heads: Any, rows: Any, word: Callable[[int], Any]) -> Any:
-    start = mix((mix(seed & WORD, int) + (seed >> 32 & WORD)) & WORD, int)
-    by_head = mix((heads + word(start)) & word(WORD), word)
-    return mix((by_head[:, None] + rows) & word(WORD), word)
+    start = lowbias32((lowbias32(seed & WORD, int) + (seed >> 32 & WORD)) & WORD, int)
+    by_head = lowbias32((heads + word(start)) & word(WORD), word)
+    return lowbias32((by_head[:, None] + rows) & word(WORD), word)
 
 
 def _column_keys(seed: int, columns: Any, word: Callable[[int], Any]) -> Any:
-    start = mix((seed & WORD) ^ GOLDEN, int)
-    return mix((columns + word(start)) & word(WORD), word)
+    start = lowbias32((seed & WORD) ^ GOLDEN, int)
+    return lowbias32((columns + word(start)) & word(WORD), word)
 
 
-def threshold(rate: float) -> int:
+def drop_threshold(rate: float) -> int:
     """The word below which a weight is dropped."""
     return min(math.floor(rate * 2.0**32), WORD)
 
 
-def keep(
+def dropout_mask(
     seed: int,
     heads: npt.ArrayLike,
     rows: npt.ArrayLike,
@@ -108,15 +108,15 @@ def keep(
     """
     words = _words(seed, heads, rows, columns, like)
     xp = compat.array_namespace(like)
-    return words >= xp.asarray(threshold(rate), dtype=words.dtype, device=device_of(words))
+    return words >= xp.asarray(drop_threshold(rate), dtype=words.dtype, device=device_of(words))
 
 
-def gumbel(
+def gumbel_noise(
     seed: int, heads: npt.ArrayLike, rows: npt.ArrayLike, columns: npt.ArrayLike, *, like: Array
 ) -> Array:
     """Gumbel noise of a tile, `-log(-log(u))`; adding it to log-probabilities samples from them.
 
-    Arguments and shape are as for `keep`, the type is that of `like`.
+    Arguments and shape are as for `dropout_mask`, the type is that of `like`.
     """
     xp = compat.array_namespace(like)
     u = xp.astype(_words(seed, heads, rows, columns, like) >> 8, like.dtype) * 2.0**-24
@@ -131,9 +131,9 @@ def _words(
     if compat.is_torch_namespace(xp):  # in torch itself, so that it can be traced
         heads, rows, columns = (_integers(xp, places, like) for places in (heads, rows, columns))
         row, column = _row_keys(seed, heads, rows, int), _column_keys(seed, columns, int)
-        return mix(row[:, :, None] ^ column, int)
+        return lowbias32(row[:, :, None] ^ column, int)
     row, column = xp.asarray(row_keys(seed, heads, rows)), xp.asarray(column_keys(seed, columns))
-    return mix(row[:, :, None] ^ column)
+    return lowbias32(row[:, :, None] ^ column)
 
 
 def _integers(xp: Any, places: npt.ArrayLike, like: Array) -> Array:

@@ -37,9 +37,9 @@ def rollout(
         raise InputError("rollout got no maps; expected one for each layer")
     if not 0 <= residual <= 1:
         raise InputError(f"rollout got a residual of {residual}; expected a share from 0 to 1")
-    grids = [one._source.grid for one in maps]
-    length, grid = grids[0].keys, grids[-1]
-    if any((g.queries, g.keys, g.batch) != (length, length, grid.batch) for g in grids):
+    layouts = [one._source.layout for one in maps]
+    length, layout = layouts[0].keys, layouts[-1]
+    if any((g.queries, g.keys, g.batch) != (length, length, layout.batch) for g in layouts):
         raise ShapeError(
             f"rollout got maps of shapes {[one.shape for one in maps]}; expected square ones "
             "of one size"
@@ -47,11 +47,11 @@ def rollout(
     wanted = range(length) if targets is None else targets
     if not all(-length <= t < length for t in wanted):
         raise InputError(f"rollout got targets {list(wanted)}; there are {length} positions")
-    places = grid.asarray([t % length for t in wanted])
-    column = grid.places(slice(0, length))[:, None]
-    flow = grid.xp.astype(column == places, grid.dtype)[None, None]
+    places = layout.asarray([t % length for t in wanted])
+    column = layout.places(slice(0, length))[:, None]
+    flow = layout.xp.astype(column == places, layout.dtype)[None, None]
     for one in reversed(maps):
-        through = grid.xp.mean(one.flow_back(flow), axis=1, keepdims=True)
+        through = layout.xp.mean(one.rmatmul(flow), axis=1, keepdims=True)
         flow = residual * flow + (1 - residual) * through
-    flow = grid.xp.matrix_transpose(flow[:, 0])
-    return flow if grid.rank > 2 else flow[0]
+    flow = layout.xp.matrix_transpose(flow[:, 0])
+    return flow if layout.rank > 2 else flow[0]

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from regard.attention.arrays import grouped_matmul, namespace, transpose, wide_dtype
+from regard.attention.arrays import accumulation_dtype, grouped_matmul, namespace, transpose
 from regard.errors import ShapeError
 from regard.shapes import Array, Float
 
@@ -258,7 +258,7 @@ def _linear(x: Array, weight: Array | None, side: str, name: str) -> Array:
 def _unit(x: Array) -> Array:
     """`x / |x|`, and zero with a zero gradient where `x` is zero."""
     xp = namespace(x=x)
-    wide = xp.astype(x, wide_dtype(xp, x), copy=False)  # float16 does not hold the squares
+    wide = xp.astype(x, accumulation_dtype(xp, x), copy=False)  # float16 does not hold the squares
     square = xp.sum(wide * wide, axis=-1, keepdims=True)
     zero = square == 0
     unit = xp.where(zero, 0.0, wide / xp.sqrt(xp.where(zero, 1.0, square)))

@@ -21,7 +21,7 @@ from textwrap import shorten
 
 from regard.data.lines import FilePath
 from regard.errors import DataError, InputError, nearest
-from regard.files import written_whole
+from regard.files import atomic_write
 
 __all__ = ["KNOWN", "Files", "KnownSet", "fetch", "listed"]
 
@@ -149,7 +149,7 @@ def _unpack(archive: Path, known: KnownSet, path: Path) -> None:
             path=archive,
             remedy="it was removed; try again",
         ) from error
-    with written_whole(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_bytes(content)
         came = pooch.file_hash(str(unfinished))
         if came != known.files[path.name]:

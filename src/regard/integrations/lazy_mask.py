@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from regard.attention.layout import Grid
+from regard.attention.layout import AttentionLayout
 from regard.attention.masks import Intervals, Mask
 
 __all__ = ["LazyMask", "Rows", "lazy_mask"]
@@ -69,11 +69,11 @@ class Rows(Mask):
         self._intervals: Intervals | None = None
         self._scanned = False
 
-    def tile(self, grid: Grid, rows: slice, columns: slice) -> Tensor:
+    def tile(self, layout: AttentionLayout, rows: slice, columns: slice) -> Tensor:
         """The rows, cut to the columns."""
         return self.tile_of(rows)[..., columns]
 
-    def intervals(self, grid: Grid) -> Intervals | None:
+    def intervals(self, layout: AttentionLayout) -> Intervals | None:
         """The range of keys of each query, found by looking at every row once."""
         if not self._scanned:
             self._intervals, self._scanned = self._scan(), True

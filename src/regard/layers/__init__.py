@@ -15,7 +15,7 @@ from regard.layers.positions import (
     RotaryPositions,
     SinusoidalPositions,
 )
-from regard.layers.single_head import SingleAttention
+from regard.layers.single_head import SingleHeadAttention
 
 __all__ = [
     "ALiBiPositions",
@@ -34,7 +34,7 @@ __all__ = [
     "Positions",
     "RelativePositions",
     "RotaryPositions",
-    "SingleAttention",
+    "SingleHeadAttention",
     "SinusoidalPositions",
     "copy_distribution",
 ]

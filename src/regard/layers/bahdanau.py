@@ -9,13 +9,13 @@ from regard.attention import AttentionMap
 from regard.attention.masks import Mask
 from regard.attention.normalizers import Normalizer
 from regard.attention.scores import Additive
-from regard.layers.deferred_gradients import Products
-from regard.layers.single_head import PLAIN, SingleAttention
+from regard.layers.deferred_gradients import Matmul
+from regard.layers.single_head import PLAIN_MATMUL, SingleHeadAttention
 
 __all__ = ["BahdanauAttention"]
 
 
-class BahdanauAttention(SingleAttention):
+class BahdanauAttention(SingleHeadAttention):
     r"""Additive attention (Bahdanau, Cho and Bengio 2015, section 3.1 and appendix A.1.2).
 
     .. math:: e_{ij} = v^\top \tanh(W s_i + U h_j), \quad
@@ -66,14 +66,14 @@ class BahdanauAttention(SingleAttention):
         """
         return self.attend(query, key, value, mask=mask)
 
-    def remember(self, key: Tensor) -> Tensor:
+    def project_keys(self, key: Tensor) -> Tensor:
         """`U h`, once for all steps."""
         projected: Tensor = self.key(key)
         return projected
 
-    def ask(self, query: Tensor, products: Products = PLAIN) -> Tensor:
+    def project_query(self, query: Tensor, matmul: Matmul = PLAIN_MATMUL) -> Tensor:
         """`W s`."""
-        return products.linear(query, self.query.weight)
+        return matmul.linear(query, self.query.weight)
 
     def score(self) -> Additive:
         """`v . tanh(q + k)`."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from regard.attention import AttentionMap
 from regard.attention.masks import Mask
 
-__all__ = ["Cache", "recalled"]
+__all__ = ["Cache", "attend_decode_step"]
 
 FEW, WORTH = 16, 32
 """At most so many queries share a row of keys, and at least so many rows ask, for the short way."""
@@ -27,19 +27,19 @@ class Cache:
     Attributes:
         key: `(stored, key_heads, keys, features)`.
         value: likewise.
-        origin: `(batch, keys)`, which of `stored` holds the key of a row at a place; `None` where
+        row_index: `(batch, keys)`, which of `stored` holds the key of a row at a place; `None` where
             each row has its own.
     """
 
     key: Tensor
     value: Tensor
-    origin: Tensor | None = None
-    room: _Room | None = None
+    row_index: Tensor | None = None
+    buffer: KeyValueBuffer | None = None
 
     def select(self, indices: Tensor) -> Self:
         """The rows at `indices`: reorders, repeats or drops examples."""
-        if self.origin is not None:
-            return replace(self, origin=self.origin.index_select(0, indices))
+        if self.row_index is not None:
+            return replace(self, row_index=self.row_index.index_select(0, indices))
         return type(self)(self.key.index_select(0, indices), self.value.index_select(0, indices))
 
     def extend(self, key: Tensor, value: Tensor) -> Self:
@@ -49,22 +49,25 @@ class Cache:
         """
         batch, length = len(key), self.length + key.shape[2]
         row = torch.arange(batch, device=key.device)[:, None]
-        origin = row.expand(batch, self.length) if self.origin is None else self.origin
-        room = self.room
-        if room is None or not room.fits(self.length, key):
-            room, origin = _Room.of(*self.gathered(), length), row.expand(batch, self.length)
-        room.write(self.length, key, value)
-        origin = torch.cat([origin, row.expand(batch, key.shape[2])], 1)
-        key, value = (x[:length].permute(1, 2, 0, 3) for x in (room.key, room.value))
-        return type(self)(key, value, origin, room)
+        row_index = row.expand(batch, self.length) if self.row_index is None else self.row_index
+        buffer = self.buffer
+        if buffer is None or not buffer.fits(self.length, key):
+            buffer, row_index = (
+                KeyValueBuffer.of(*self.gathered(), length),
+                row.expand(batch, self.length),
+            )
+        buffer.write(self.length, key, value)
+        row_index = torch.cat([row_index, row.expand(batch, key.shape[2])], 1)
+        key, value = (x[:length].permute(1, 2, 0, 3) for x in (buffer.key, buffer.value))
+        return type(self)(key, value, row_index, buffer)
 
     def gathered(self) -> tuple[Tensor, Tensor]:
         """Key and value of every row, `(batch, key_heads, keys, features)` each."""
-        if self.origin is None:
+        if self.row_index is None:
             return self.key, self.value
         head = torch.arange(self.key.shape[1], device=self.key.device)[:, None]
         place = torch.arange(self.length, device=self.key.device)
-        at = self.origin[:, None], head, place
+        at = self.row_index[:, None], head, place
         return self.key[at], self.value[at]
 
     @property
@@ -74,7 +77,7 @@ class Cache:
 
 
 @dataclass
-class _Room:
+class KeyValueBuffer:
     """Memory for keys to come, `(places, stored, key_heads, features)`; `filled` places are taken.
 
     What a step writes lies in one piece, and so does nearly all that the rows of an example read of it.
@@ -85,13 +88,13 @@ class _Room:
     filled: int
 
     @classmethod
-    def of(cls, key: Tensor, value: Tensor, length: int) -> _Room:
+    def of(cls, key: Tensor, value: Tensor, length: int) -> KeyValueBuffer:
         """Room for `length` places and as many again, begun with some keys and values."""
         batch, heads, _, features = key.shape
         shape = max(16, 2 * length), batch, heads, features
-        room = cls(key.new_empty(shape), value.new_empty(shape), 0)
-        room.write(0, key, value)
-        return room
+        buffer = cls(key.new_empty(shape), value.new_empty(shape), 0)
+        buffer.write(0, key, value)
+        return buffer
 
     def fits(self, length: int, new: Tensor) -> bool:
         """Whether `new` keys behind the first `length` can be written without harm to anyone.
@@ -112,7 +115,7 @@ class _Room:
         self.value[first : self.filled, : len(key)] = value.permute(2, 0, 1, 3)
 
 
-def recalled(
+def attend_decode_step(
     query: Tensor, cache: Cache, mask: Mask | Tensor | None, *, scale: float
 ) -> tuple[Tensor, AttentionMap] | None:
     """Scaled dot product attention of a few queries to a cache, without the bookkeeping of `attend`.
@@ -120,7 +123,7 @@ def recalled(
     Args:
         query: `(batch, heads, queries, features)`.
         cache: one row per row of the batch.
-        mask: `None`; or, to a cache without `origin`, Boolean `(batch, 1, 1, keys)`.
+        mask: `None`; or, to a cache without `row_index`, Boolean `(batch, 1, 1, keys)`.
         scale: of the dot products.
 
     Returns:
@@ -129,7 +132,7 @@ def recalled(
         whatever is broadcast or does not fit.
     """
     batch, heads, queries, _ = query.shape
-    rows = len(cache.key if cache.origin is None else cache.origin)
+    rows = len(cache.key if cache.row_index is None else cache.row_index)
     if not (
         queries <= FEW
         and rows == batch
@@ -137,16 +140,16 @@ def recalled(
         and query.device.type == "cpu"
         and query.dtype == cache.key.dtype == cache.value.dtype == torch.float32
         and not torch.is_grad_enabled()
-        and (cache.origin is None or queries == 1)
-        and (mask is None or (cache.origin is None and _of_keys(mask, batch, cache.length)))
+        and (cache.row_index is None or queries == 1)
+        and (mask is None or (cache.row_index is None and _of_keys(mask, batch, cache.length)))
     ):
         return None
     from regard.attention.kernels.decode_step import attend_to_few
 
-    origin = cache.origin
-    if origin is None:
+    row_index = cache.row_index
+    if row_index is None:
         row = torch.arange(batch).repeat_interleave(queries)
-        origin = row[:, None].expand(-1, cache.length).contiguous()
+        row_index = row[:, None].expand(-1, cache.length).contiguous()
     allowed = None
     if mask is not None:
         assert isinstance(mask, Tensor)
@@ -155,7 +158,7 @@ def recalled(
         query.transpose(1, 2).flatten(0, 1).numpy(),
         cache.key.numpy(),
         cache.value.numpy(),
-        origin.numpy(),
+        row_index.numpy(),
         allowed,
         scale=scale,
     )

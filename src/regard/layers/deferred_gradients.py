@@ -1,9 +1,9 @@
-"""The products of a loop over steps, plain, or with the weights' gradients made once after the loop.
+"""Matrix products of a loop over steps, with the gradient of each weight computed once, after the loop.
 
-Autograd gives a weight that a loop uses at every step one gradient a step, and adds them up: as many small
-products and passes over the weight as there are steps. `Late` stands a row of places in the loop instead, one
-a step; when the backward pass has filled all of their gradients, one product with all inputs makes the
-weight's. The numbers are the same up to the order of addition.
+Autograd makes one gradient per step for a weight that every step uses, and adds them up: one small product
+and one pass over the weight for each step. `DeferredMatmul` gives each step a placeholder instead; when
+the backward pass has filled the gradients of all placeholders, one product with the inputs of all steps
+makes the gradient of the weight. The numbers are the same up to the order of addition.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Late", "Plain", "Products"]
+__all__ = ["DeferredMatmul", "Matmul", "PlainMatmul"]
 
 
 @runtime_checkable
-class Products(Protocol):
+class Matmul(Protocol):
     """What a step multiplies with."""
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """`x @ weight.T + bias`, `x` `(..., inputs)`."""
 
-    def mix(self, weights: Tensor, value: Tensor) -> Tensor:
+    def bmm(self, weights: Tensor, value: Tensor) -> Tensor:
         """`weights @ value`: `(batch, queries, keys)` and `(batch, keys, features)`."""
 
 
-class Plain:
+class PlainMatmul:
     """Each product by itself."""
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """`F.linear`."""
         return F.linear(x, weight, bias)
 
-    def mix(self, weights: Tensor, value: Tensor) -> Tensor:
+    def bmm(self, weights: Tensor, value: Tensor) -> Tensor:
         """A batched product."""
         return weights.to(value.dtype) @ value
 
 
-class Late:
+class DeferredMatmul:
     """For one loop: every weight and value that is used, is used exactly once in each of the steps.
 
     Args:
@@ -67,7 +67,7 @@ class Late:
         place = use.place(flat)
         return torch.addmm(place, flat.to(place.dtype), use.detached).view(*x.shape[:-1], -1)
 
-    def mix(self, weights: Tensor, value: Tensor) -> Tensor:
+    def bmm(self, weights: Tensor, value: Tensor) -> Tensor:
         """As `weights @ value`."""
         use = self._uses.get(id(value))
         if use is None:

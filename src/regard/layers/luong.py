@@ -13,12 +13,12 @@ from regard.attention.normalizers import Normalizer
 from regard.attention.positions import Gaussian
 from regard.attention.scores import Additive, Dot, Score
 from regard.errors import InputError, ShapeError, nearest
-from regard.layers.deferred_gradients import Products
-from regard.layers.single_head import PLAIN, SingleAttention
+from regard.layers.deferred_gradients import Matmul
+from regard.layers.single_head import PLAIN_MATMUL, SingleHeadAttention
 
 __all__ = ["AttentionalVector", "LocalM", "LocalP", "LuongAttention", "LuongScore"]
 
-KIND = Literal["dot", "general", "concat"]
+ScoreKind = Literal["dot", "general", "concat"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class LocalP:
     width: int
 
 
-class LuongScore(SingleAttention):
+class LuongScore(SingleHeadAttention):
     r"""The three scores of Luong, Pham and Manning (2015), equation 8, global.
 
     .. math:: s^\top h \;(dot), \quad s^\top W h \;(general), \quad v^\top \tanh(W [s; h]) \;(concat)
@@ -56,12 +56,12 @@ class LuongScore(SingleAttention):
         query_width: int,
         key_width: int,
         *,
-        kind: KIND = "general",
+        kind: ScoreKind = "general",
         normalizer: Normalizer | None = None,
     ) -> None:
         super().__init__(normalizer)
-        if kind not in get_args(KIND):
-            raise InputError(f"score is {kind!r}; {nearest(str(kind), get_args(KIND))}")
+        if kind not in get_args(ScoreKind):
+            raise InputError(f"score is {kind!r}; {nearest(str(kind), get_args(ScoreKind))}")
         if kind == "dot" and query_width != key_width:
             raise ShapeError(
                 f"queries have {query_width} features, keys {key_width}; dot needs them equal "
@@ -75,13 +75,13 @@ class LuongScore(SingleAttention):
         if self.vector is not None:
             nn.init.uniform_(self.vector, -(query_width**-0.5), query_width**-0.5)
 
-    def remember(self, key: Tensor) -> Tensor:
+    def project_keys(self, key: Tensor) -> Tensor:
         """`W h`, or the keys' part of `W [s; h]`, once for all steps."""
         return key if self.key is None else self.key(key)
 
-    def ask(self, query: Tensor, products: Products = PLAIN) -> Tensor:
+    def project_query(self, query: Tensor, matmul: Matmul = PLAIN_MATMUL) -> Tensor:
         """The queries' part of `W [s; h]`; the queries themselves under dot and general."""
-        return query if self.query is None else products.linear(query, self.query.weight)
+        return query if self.query is None else matmul.linear(query, self.query.weight)
 
     def score(self) -> Score:
         """What is left after both projections."""
@@ -105,10 +105,10 @@ class AttentionalVector(nn.Module):
         for linear in (self.context, self.query):  # Xavier, as the one matrix they are
             nn.init.uniform_(linear.weight, -bound, bound)
 
-    def forward(self, context: Tensor, query: Tensor, products: Products = PLAIN) -> Tensor:
+    def forward(self, context: Tensor, query: Tensor, matmul: Matmul = PLAIN_MATMUL) -> Tensor:
         """`(..., context_width)` and `(..., query_width)` to `(..., width)`."""
-        looked_up = products.linear(context, self.context.weight)
-        return torch.tanh(looked_up + products.linear(query, self.query.weight))
+        looked_up = matmul.linear(context, self.context.weight)
+        return torch.tanh(looked_up + matmul.linear(query, self.query.weight))
 
 
 class LuongAttention(nn.Module):
@@ -136,7 +136,7 @@ class LuongAttention(nn.Module):
         query_width: int,
         key_width: int,
         *,
-        score: KIND = "general",
+        score: ScoreKind = "general",
         where: LocalM | LocalP | None = None,
         normalizer: Normalizer | None = None,
     ) -> None:

@@ -14,7 +14,7 @@ from regard.attention.normalizers import Normalizer, Softmax
 from regard.attention.positions import Bias
 from regard.attention.scores import ScaledDot, Score
 from regard.errors import InputError, ShapeError
-from regard.layers.cache import Cache, recalled
+from regard.layers.cache import Cache, attend_decode_step
 from regard.layers.positions import Positions
 
 __all__ = ["MultiHeadAttention"]
@@ -146,10 +146,10 @@ class MultiHeadAttention(nn.Module):
         """
         if memory is None:
             return self._mix(*self._query_and_own(query), mask, self.positions.bias())
-        return self.look(query, self.remember(memory), mask=mask)
+        return self.attend_cached(query, self.project_memory(memory), mask=mask)
 
-    def remember(self, memory: Tensor) -> Cache:
-        """Project what is attended to, once, for any number of `look`s.
+    def project_memory(self, memory: Tensor) -> Cache:
+        """Project what is attended to, once, for any number of calls of `attend_cached`.
 
         Args:
             memory: `(batch, keys, memory_width)`.
@@ -161,10 +161,10 @@ class MultiHeadAttention(nn.Module):
             F.linear(memory, weight[self.width :], None if bias is None else bias[self.width :])
         )
 
-    def look(
+    def attend_cached(
         self, query: Tensor, cache: Cache, *, mask: Mask | Tensor | None = None
     ) -> tuple[Tensor, AttentionMap]:
-        """Attend to what `remember` projected; otherwise as `forward`."""
+        """Attend to what `project_memory` projected; otherwise as `forward`."""
         weight, bias = self.projection.weight, self.projection.bias
         asked = F.linear(query, weight[: self.width], None if bias is None else bias[: self.width])
         return self._mix(self._heads(asked, self.heads), cache, mask, None)
@@ -193,8 +193,8 @@ class MultiHeadAttention(nn.Module):
             )
         sizes = [self.width, self.shared, self.shared]
         query, key, value = torch.split(self.projection(x), sizes, -1)
-        asked = self.positions.turn(self._heads(query, self.heads), first=first)
-        own = self.positions.turn(self._heads(key, self.key_heads), first=first)
+        asked = self.positions.rotate(self._heads(query, self.heads), first=first)
+        own = self.positions.rotate(self._heads(key, self.key_heads), first=first)
         return asked, Cache(own, self._heads(value, self.key_heads))
 
     def _cache(self, key_value: Tensor) -> Cache:
@@ -211,7 +211,7 @@ class MultiHeadAttention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         plain = isinstance(self.normalizer, Softmax) and bias is None and not dropout
         if plain and isinstance(self.score, ScaledDot):
-            found = recalled(query, cache, mask, scale=self.score.factor(query.shape[-1]))
+            found = attend_decode_step(query, cache, mask, scale=self.score.factor(query.shape[-1]))
             if found is not None:
                 return self.output(found[0]), found[1]
         key, value = cache.gathered()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.attention.normalizers import Softmax
-from regard.layers.single_head import weigh
+from regard.layers.single_head import masked_weights
 
 __all__ = ["PointerAttention", "copy_distribution"]
 
@@ -45,7 +45,7 @@ class PointerAttention(nn.Module):
         nn.init.xavier_uniform_(self.key.weight)
         nn.init.uniform_(self.vector, -(hidden**-0.5), hidden**-0.5)
 
-    def remember(self, key: Tensor) -> Tensor:
+    def project_keys(self, key: Tensor) -> Tensor:
         """`W_h h`, once for all steps."""
         projected: Tensor = self.key(key)
         return projected
@@ -53,7 +53,7 @@ class PointerAttention(nn.Module):
     def forward(
         self,
         query: Tensor,
-        remembered: Tensor,
+        projected_key: Tensor,
         value: Tensor,
         *,
         coverage: Tensor,
@@ -63,7 +63,7 @@ class PointerAttention(nn.Module):
 
         Args:
             query: `(batch, queries, query_width)`, alternatives of one step (a beam), not a sequence.
-            remembered: `(batch, keys, hidden)`, from `remember`.
+            projected_key: `(batch, keys, hidden)`, from `project_keys`.
             value: `(batch, keys, value_width)`.
             coverage: `(batch, queries, keys)`, the weights of all steps before, summed.
             mask: `(batch, keys)` Boolean, `True` where it may look.
@@ -74,14 +74,14 @@ class PointerAttention(nn.Module):
         """
         asked = self.query(query)
         if self.covered is None:
-            inner = torch.tanh(asked[:, :, None] + remembered[:, None])
+            inner = torch.tanh(asked[:, :, None] + projected_key[:, None])
         else:
             inner = torch.tanh(
                 asked[:, :, None]
-                + remembered[:, None]
+                + projected_key[:, None]
                 + coverage[..., None].to(asked.dtype) * self.covered
             )
-        weights = weigh(inner @ self.vector, mask, Softmax())
+        weights = masked_weights(inner @ self.vector, mask, Softmax())
         return weights.to(value.dtype) @ value, weights, coverage + weights
 
 

@@ -73,7 +73,7 @@ class Positions(nn.Module):
     The plain class does nothing.
     """
 
-    def turn(self, x: Tensor, *, first: int = 0) -> Tensor:
+    def rotate(self, x: Tensor, *, first: int = 0) -> Tensor:
         """Queries or keys `(batch, heads, length, features)` at positions from `first` on."""
         return x
 
@@ -93,7 +93,7 @@ class RotaryPositions(Positions):
         super().__init__()
         self.base = base
 
-    def turn(self, x: Tensor, *, first: int = 0) -> Tensor:
+    def rotate(self, x: Tensor, *, first: int = 0) -> Tensor:
         """Each pair of features, turned by its position."""
         places = torch.arange(first, first + x.shape[-2], device=x.device)
         turned: Tensor = rotary(x, places, base=self.base)
@@ -114,17 +114,19 @@ class RelativePositions(Positions):
     Args:
         heads: of the attention.
         buckets: ranges of distance.
-        furthest: distances from here on share the last range.
-        both_ways: tell keys ahead from keys behind; `False` for causal attention.
+        max_distance: distances from here on share the last range.
+        bidirectional: tell keys ahead from keys behind; `False` for causal attention.
     """
 
     def __init__(
-        self, heads: int, *, buckets: int = 32, furthest: int = 128, both_ways: bool = True
+        self, heads: int, *, buckets: int = 32, max_distance: int = 128, bidirectional: bool = True
     ) -> None:
         super().__init__()
         self.table = nn.Parameter(torch.randn(heads, buckets) * 0.1)
-        self.furthest, self.both_ways = furthest, both_ways
+        self.max_distance, self.bidirectional = max_distance, bidirectional
 
     def bias(self) -> Bias:
         """The table, to be looked up by distance."""
-        return Relative(self.table, both_ways=self.both_ways, furthest=self.furthest)
+        return Relative(
+            self.table, bidirectional=self.bidirectional, max_distance=self.max_distance
+        )

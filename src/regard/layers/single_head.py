@@ -1,8 +1,8 @@
-"""One attention, without heads, that a recurrent decoder asks at every step.
+"""Attention without heads, as a recurrent decoder uses it: one query per step, the keys fixed.
 
-`remember` projects the keys once; `look` asks a few queries and makes the whole, small matrix of weights,
-with none of the bookkeeping of `attend`, which a loop over steps would pay each time. `forward` goes
-through `attend` and answers the same.
+`SingleHeadAttention.attend` wraps `regard.attend`. `attend_step` computes the same weights and context
+for the few queries of one decoder step, without the fixed cost of `attend`, which a loop over steps
+would pay each time; `project_keys` projects the keys once for all steps.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from regard.attention import AttentionMap, attend
 from regard.attention.masks import Mask
 from regard.attention.normalizers import Normalizer, Softmax
 from regard.attention.scores import AdditiveScore, Score
-from regard.layers.deferred_gradients import Plain, Products
+from regard.layers.deferred_gradients import Matmul, PlainMatmul
 
-__all__ = ["SingleAttention", "projected_scores", "weigh"]
+__all__ = ["SingleHeadAttention", "masked_weights", "pairwise_scores"]
 
-PLAIN = Plain()
+PLAIN_MATMUL = PlainMatmul()
 
 
-class SingleAttention(nn.Module, ABC):
+class SingleHeadAttention(nn.Module, ABC):
     """A learned score between queries and keys of any widths, and a normaliser.
 
     Args:
@@ -36,16 +36,16 @@ class SingleAttention(nn.Module, ABC):
         self.normalizer = normalizer or Softmax()
 
     @abstractmethod
-    def remember(self, key: Tensor) -> Tensor:
+    def project_keys(self, key: Tensor) -> Tensor:
         """What depends on the keys alone: `(batch, keys, key_width)` to `(batch, keys, dim)`."""
 
     @abstractmethod
-    def ask(self, query: Tensor, products: Products = PLAIN) -> Tensor:
+    def project_query(self, query: Tensor, matmul: Matmul = PLAIN_MATMUL) -> Tensor:
         """What depends on the queries alone: `(batch, queries, query_width)` to `(..., dim)`."""
 
     @abstractmethod
     def score(self) -> Score:
-        """The score of what `ask` and `remember` return."""
+        """The score of what `project_query` and `project_keys` return."""
 
     def attend(
         self,
@@ -69,21 +69,21 @@ class SingleAttention(nn.Module, ABC):
             `(batch, queries, value_width)` and the map `(batch, queries, keys)`.
         """
         value = key if value is None else value
-        return self.recall(query, self.remember(key), value, mask=mask, bias=bias)
+        return self.attend_projected(query, self.project_keys(key), value, mask=mask, bias=bias)
 
-    def recall(
+    def attend_projected(
         self,
         query: Tensor,
-        remembered: Tensor,
+        projected_key: Tensor,
         value: Tensor,
         *,
         mask: Mask | Tensor | None = None,
         bias: Any = None,
     ) -> tuple[Tensor, AttentionMap]:
-        """As `attend`, with keys that `remember` has projected."""
+        """As `attend`, with keys that `project_keys` has projected."""
         return attend(
-            self.ask(query),
-            remembered,
+            self.project_query(query),
+            projected_key,
             value,
             score=self.score(),
             normalizer=self.normalizer,
@@ -91,33 +91,33 @@ class SingleAttention(nn.Module, ABC):
             bias=bias,
         )
 
-    def look(
+    def attend_step(
         self,
         query: Tensor,
-        remembered: Tensor,
+        projected_key: Tensor,
         value: Tensor,
         mask: Tensor,
-        products: Products = PLAIN,
+        matmul: Matmul = PLAIN_MATMUL,
     ) -> tuple[Tensor, Tensor]:
         """The context of a few queries, as one step of a decoder needs it.
 
         Args:
             query: `(batch, queries, query_width)`.
-            remembered: `(batch, keys, dim)`, from `remember`.
+            projected_key: `(batch, keys, dim)`, from `project_keys`.
             value: `(batch, keys, value_width)`, finite where nobody may look, too (an encoder's
                 padding is zero): to ask would take as long as the step.
             mask: `(batch, keys)` Boolean, `True` where they may look.
-            products: `Late` in a loop that is trained.
+            matmul: `DeferredMatmul` in a loop that is trained.
 
         Returns:
             `(batch, queries, value_width)` and weights `(batch, queries, keys)`.
         """
-        scores = projected_scores(self.score(), self.ask(query, products), remembered)
-        weights = weigh(scores, mask, self.normalizer)
-        return products.mix(weights, value), weights
+        scores = pairwise_scores(self.score(), self.project_query(query, matmul), projected_key)
+        weights = masked_weights(scores, mask, self.normalizer)
+        return matmul.bmm(weights, value), weights
 
 
-def projected_scores(score: Score, query: Tensor, key: Tensor) -> Tensor:
+def pairwise_scores(score: Score, query: Tensor, key: Tensor) -> Tensor:
     """`score.pair` for a few queries, in one piece: `(batch, queries, keys)`."""
     if isinstance(score, AdditiveScore):
         scores: Tensor = torch.tanh(query[:, :, None] + key[:, None]) @ score.vector
@@ -126,7 +126,7 @@ def projected_scores(score: Score, query: Tensor, key: Tensor) -> Tensor:
     return scores
 
 
-def weigh(scores: Tensor, mask: Tensor, normalizer: Normalizer) -> Tensor:
+def masked_weights(scores: Tensor, mask: Tensor, normalizer: Normalizer) -> Tensor:
     """Weights `(batch, queries, keys)` in float32 or better, zero where `mask` `(batch, keys)` is false."""
     scores = scores.masked_fill(~mask[:, None], -torch.inf)
     weights: Tensor = normalizer(scores if scores.dtype == torch.float64 else scores.float())

@@ -66,8 +66,11 @@ class Extractive(nn.Module):
         return Output(logits, {"words": [words], "sentences": [weights]})
 
     def _logits(self, document: Tensor, states: Tensor, real: Tensor) -> Tensor:
-        asked, known = self.choice.ask(document), self.choice.remember(self.dropout(states))
-        scores = torch.tanh(asked + known) @ self.choice.vector
+        query, keys = (
+            self.choice.project_query(document),
+            self.choice.project_keys(self.dropout(states)),
+        )
+        scores = torch.tanh(query + keys) @ self.choice.vector
         place = torch.arange(states.shape[1], device=states.device)
         scores = scores + self.place[place.clamp_max(len(self.place) - 1)]
         wide = torch.promote_types(scores.dtype, torch.float32)

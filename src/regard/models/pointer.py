@@ -25,13 +25,13 @@ class PointerMemory(Memory):
 
     Attributes:
         states: `(batch, keys, features)`.
-        remembered: `(batch, keys, hidden)`.
+        projected_key: `(batch, keys, hidden)`.
         summary: `(batch, width)`, what the decoder starts from.
         source: `(batch, keys)` ids, those past the vocabulary included.
     """
 
     states: Tensor
-    remembered: Tensor
+    projected_key: Tensor
     summary: Tensor
     source: Tensor
 
@@ -103,7 +103,7 @@ class Pointer(EncoderDecoder):
         return PointerMemory(
             padding_mask(source_lengths, source.shape[1]),
             states,
-            self.attention.remember(states),
+            self.attention.project_keys(states),
             torch.tanh(self.bridge(last)),
             source,
         )
@@ -146,7 +146,7 @@ class Pointer(EncoderDecoder):
         output, hidden = self.cell.step(prepared, state.context, state.hidden)
         context, weights, coverage = self.attention(
             _grouped(output, memory.batch),
-            memory.remembered,
+            memory.projected_key,
             memory.states,
             coverage=_grouped(state.coverage, memory.batch),
             mask=memory.mask,

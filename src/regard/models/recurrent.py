@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.layers.deferred_gradients import Products
+from regard.layers.deferred_gradients import Matmul
 from regard.layers.dropout import Dropout
-from regard.layers.single_head import PLAIN
+from regard.layers.single_head import PLAIN_MATMUL
 
 __all__ = ["BiEncoder", "Hidden", "Recurrence"]
 
@@ -149,7 +149,7 @@ class Recurrence(nn.Module):
         return F.linear(x, self._weight("ih", 0), self._bias("ih", 0))
 
     def step(
-        self, prepared: Tensor, fed: Tensor, hidden: Hidden, products: Products = PLAIN
+        self, prepared: Tensor, fed: Tensor, hidden: Hidden, matmul: Matmul = PLAIN_MATMUL
     ) -> tuple[Tensor, Hidden]:
         """One step.
 
@@ -157,19 +157,19 @@ class Recurrence(nn.Module):
             prepared: `(batch, gates)`, one step of what `prepare` returned.
             fed: `(batch, feed)`; not looked at where nothing is fed.
             hidden: from the step before.
-            products: `Late` in a loop that is trained.
+            matmul: `DeferredMatmul` in a loop that is trained.
 
         Returns:
             The output of the top layer `(batch, width)`, and the hidden state.
         """
-        gates = prepared if self.feed is None else prepared + products.linear(fed, self.feed)
+        gates = prepared if self.feed is None else prepared + matmul.linear(fed, self.feed)
         after: list[tuple[Tensor, ...]] = []
         for layer, before in enumerate(hidden):
             if layer:
                 below = self.dropout(after[-1][0])
-                gates = products.linear(below, self._weight("ih", layer), self._bias("ih", layer))
+                gates = matmul.linear(below, self._weight("ih", layer), self._bias("ih", layer))
             weight, bias = self._weight("hh", layer), self._bias("hh", layer)
-            recurrent = products.linear(before[0], weight, bias)
+            recurrent = matmul.linear(before[0], weight, bias)
             after.append((_gru if self.cell == "gru" else _lstm)(gates, recurrent, before))
         return after[-1][0], tuple(after)
 

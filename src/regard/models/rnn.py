@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from regard.attention import AttentionMap, padding
-from regard.layers import AttentionalVector, BahdanauAttention, LuongScore, SingleAttention
-from regard.layers.deferred_gradients import Late, Products
+from regard.layers import AttentionalVector, BahdanauAttention, LuongScore, SingleHeadAttention
+from regard.layers.deferred_gradients import DeferredMatmul, Matmul
 from regard.layers.dropout import Dropout
-from regard.layers.single_head import PLAIN
+from regard.layers.single_head import PLAIN_MATMUL
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
 from regard.models.parts import Embedding, WordDropout, padding_mask, written
 from regard.models.recurrent import BiEncoder, Hidden, Recurrence
@@ -27,12 +27,12 @@ class RnnMemory(Memory):
 
     Attributes:
         states: `(batch, keys, features)`.
-        remembered: `(batch, keys, dim)`.
+        projected_key: `(batch, keys, dim)`.
         summary: `(batch, width)`, what the decoder starts from.
     """
 
     states: Tensor
-    remembered: Tensor
+    projected_key: Tensor
     summary: Tensor
 
 
@@ -107,7 +107,7 @@ class Rnn(EncoderDecoder):
         states = self.dropout(states)
         mask = padding_mask(source_lengths, source.shape[1])
         summary = torch.tanh(self.bridge(last))
-        return RnnMemory(mask, states, self.attention.remember(states), summary)
+        return RnnMemory(mask, states, self.attention.project_keys(states), summary)
 
     def start(self, memory: Memory) -> RnnState:
         """From the encoder's last states; nothing attended to yet."""
@@ -130,24 +130,24 @@ class Rnn(EncoderDecoder):
         prepared: Tensor,
         state: RnnState,
         memory: RnnMemory,
-        products: Products = PLAIN,
+        matmul: Matmul = PLAIN_MATMUL,
     ) -> tuple[RnnState, Tensor]:
         """Cell, attention and attentional vector; weights are `(batch, keys)`."""
-        output, hidden = self.cell.step(prepared, state.attentional, state.hidden, products)
+        output, hidden = self.cell.step(prepared, state.attentional, state.hidden, matmul)
         query = output.view(memory.batch, -1, output.shape[-1])
-        context, weights = self.attention.look(
-            query, memory.remembered, memory.states, memory.mask, products
+        context, weights = self.attention.attend_step(
+            query, memory.projected_key, memory.states, memory.mask, matmul
         )
-        attentional = self.combine(context, query, products).flatten(0, 1)
+        attentional = self.combine(context, query, matmul).flatten(0, 1)
         return RnnState(hidden, attentional), weights.flatten(0, 1)
 
     def _feeding(self, embedded: Tensor, memory: RnnMemory) -> tuple[Tensor, AttentionMap]:
         """Step by step, since each step reads the attentional vector of the one before."""
         state = self.start(memory)
         vectors, rows = [], []
-        products = Late(embedded.shape[1]) if torch.is_grad_enabled() else PLAIN
+        matmul = DeferredMatmul(embedded.shape[1]) if torch.is_grad_enabled() else PLAIN_MATMUL
         for prepared in self.cell.prepare(embedded).unbind(1):
-            state, weights = self._advance(prepared, state, memory, products)
+            state, weights = self._advance(prepared, state, memory, matmul)
             vectors.append(state.attentional)
             rows.append(weights)
         return torch.stack(vectors, 1), AttentionMap.from_dense(torch.stack(rows, 1))
@@ -155,15 +155,15 @@ class Rnn(EncoderDecoder):
     def _together(self, embedded: Tensor, memory: RnnMemory) -> tuple[Tensor, AttentionMap]:
         """The cell over the whole target, then all queries at once."""
         queries = self.cell.run(embedded, self.cell.begin(memory.summary))
-        context, weights = self.attention.recall(
-            queries, memory.remembered, memory.states, mask=padding(memory.mask)
+        context, weights = self.attention.attend_projected(
+            queries, memory.projected_key, memory.states, mask=padding(memory.mask)
         )
         return self.combine(context, queries), weights
 
 
 def _attention(
     score: Literal["additive", "dot", "general", "concat"], queries: int, keys: int
-) -> SingleAttention:
+) -> SingleHeadAttention:
     if score == "additive":
         return BahdanauAttention(queries, keys)
     return LuongScore(queries, keys, kind=score)

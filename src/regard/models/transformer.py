@@ -92,9 +92,9 @@ class DecoderLayer(nn.Module):
         self.around_attention, self.around_cross = _branch(settings), _branch(settings)
         self.around_feedforward = _branch(settings)
 
-    def remember(self, states: Tensor) -> Cache:
+    def project_memory(self, states: Tensor) -> Cache:
         """Keys and values of the source, once for all steps."""
-        return self.cross.remember(states)
+        return self.cross.project_memory(states)
 
     def forward(
         self, x: Tensor, memory: Cache, mask: Mask | Tensor | None, *, cache: Cache | None
@@ -110,7 +110,7 @@ class DecoderLayer(nn.Module):
         x = self.around_attention.leave(x, y)
         asking = self.around_cross.enter(x)
         asking = asking.reshape(memory.key.shape[0], -1, asking.shape[-1])
-        y, cross = self.cross.look(asking, memory, mask=mask)
+        y, cross = self.cross.attend_cached(asking, memory, mask=mask)
         x = self.around_cross.leave(x, y.view_as(x))
         y = self.feedforward(self.around_feedforward.enter(x))
         return self.around_feedforward.leave(x, y), own, cross, cache
@@ -134,11 +134,11 @@ class Transformer(EncoderDecoder):
         self.places = _absolute(settings)
         self.dropout = Dropout(settings.dropout)
         self.encoder = nn.ModuleList(
-            EncoderLayer(settings, _inside(settings, both_ways=True))
+            EncoderLayer(settings, _inside(settings, bidirectional=True))
             for _ in range(settings.encoder_layers)
         )
         self.decoder = nn.ModuleList(
-            DecoderLayer(settings, _inside(settings, both_ways=False))
+            DecoderLayer(settings, _inside(settings, bidirectional=False))
             for _ in range(settings.decoder_layers)
         )
         last = settings.norm == "pre"  # post-normalised layers end in a norm already
@@ -188,7 +188,7 @@ class Transformer(EncoderDecoder):
             x, weights = layer(x, mask)
             maps.append(weights)
         x = self.encoder_norm(x)
-        caches = tuple(layer.remember(x) for layer in self._decoder_layers())
+        caches = tuple(layer.project_memory(x) for layer in self._decoder_layers())
         return TransformerMemory(real, caches), maps
 
     def _decode(
@@ -200,8 +200,10 @@ class Transformer(EncoderDecoder):
     ) -> tuple[Tensor, list[AttentionMap], list[AttentionMap], TransformerState]:
         x = self._embed(self.target, target, first=state.position)
         own, cross, caches = [], [], []
-        for layer, remembered, cache in zip(self.decoder, memory.caches, state.caches, strict=True):
-            x, inner, outer, cache = layer(x, remembered, mask, cache=cache)
+        for layer, memory_cache, cache in zip(
+            self.decoder, memory.caches, state.caches, strict=True
+        ):
+            x, inner, outer, cache = layer(x, memory_cache, mask, cache=cache)
             own.append(inner)
             cross.append(outer)
             caches.append(cache)
@@ -230,12 +232,12 @@ def _absolute(settings: TransformerSettings) -> nn.Module | None:
     return None
 
 
-def _inside(settings: TransformerSettings, *, both_ways: bool) -> Positions:
+def _inside(settings: TransformerSettings, *, bidirectional: bool) -> Positions:
     """What acts inside self-attention."""
     if settings.positions == "rotary":
         return RotaryPositions()
     if settings.positions == "alibi":
         return ALiBiPositions()
     if settings.positions == "relative":
-        return RelativePositions(settings.heads, both_ways=both_ways)
+        return RelativePositions(settings.heads, bidirectional=bidirectional)
     return Positions()

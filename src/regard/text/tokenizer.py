@@ -18,7 +18,7 @@ from tokenizers import Regex, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
 from regard.errors import InputError, ModelFolderError, SettingsError, nearest
-from regard.files import written_whole
+from regard.files import atomic_write
 from regard.text.normalize import META, Normalizer, Span
 from regard.text.words import WORDS, detokenize, word_ids, word_spans
 
@@ -186,7 +186,7 @@ class Tokenizer:
             "lowercase": self.normalizer.lowercase,
             "backend": json.loads(self._backend.to_str()),
         }
-        with written_whole(path) as unfinished:
+        with atomic_write(path) as unfinished:
             unfinished.write_text(
                 json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8"
             )

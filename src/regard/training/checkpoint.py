@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from regard.errors import ModelFolderError
-from regard.files import written_whole
+from regard.files import atomic_write
 from regard.training.history import History
 
 __all__ = [
@@ -136,7 +136,7 @@ def _save(tensors: Mapping[str, Tensor], path: str | PathLike[str], facts: dict[
             whole[name] = tensor.detach().contiguous().cpu()
         else:
             facts = {**facts, f"tied:{name}": owner}
-    with written_whole(path) as unfinished:
+    with atomic_write(path) as unfinished:
         save_file(whole, unfinished, metadata=facts)
 
 

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from regard.files import written_whole
+from regard.files import atomic_write
 
 __all__ = ["History", "Record", "better"]
 
@@ -62,7 +62,7 @@ class History:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write one JSON object per line."""
-        with written_whole(path) as unfinished:
+        with atomic_write(path) as unfinished:
             text = "".join(json.dumps(record) + "\n" for record in self.records)
             unfinished.write_text(text, encoding="utf-8")
 

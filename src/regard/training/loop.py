@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.errors import TrainingError
-from regard.files import remove_leftovers
+from regard.files import remove_unfinished
 from regard.training.callbacks import Progress, Watcher
 from regard.training.checkpoint import LAST, WEIGHTS, RunState, read_run, save_run, save_weights
 from regard.training.distributed import Processes
@@ -111,7 +111,7 @@ class _Run:
         self._saved = self._clock = time.monotonic()
         if out is not None and self.processes.first:
             out.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(out)
+            remove_unfinished(out)
             if self.settings.tensorboard:
                 self.board = Board(out / "tensorboard")
 

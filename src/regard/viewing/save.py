@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from regard.errors import DataError, InputError, SettingsError, nearest
-from regard.files import written_whole
+from regard.files import atomic_write
 from regard.viewing.data.record import Record, Track
 from regard.viewing.data.summary import MapSummary
 from regard.viewing.data.tokens import Tokens
@@ -44,7 +44,7 @@ def save(record: Record, path: Path, options: Mapping[str, Any]) -> Path:
             f"{suffix} keeps everything and takes no options, got {', '.join(options)}; save a picture "
             f"({', '.join(_PICTURES)}), or all of it"
         )
-    with written_whole(path) as unfinished:
+    with atomic_write(path) as unfinished:
         if suffix == ".html":
             from regard.viewing import page
 

@@ -39,7 +39,9 @@ def test_the_algebra_is_the_matrix(mask, lengths, size, small, reference, monkey
         True
         if mask is None
         else (
-            mask if isinstance(mask, torch.Tensor) else mask.tile(p.grid, slice(0, L), slice(0, S))
+            mask
+            if isinstance(mask, torch.Tensor)
+            else mask.tile(p.layout, slice(0, L), slice(0, S))
         )
     )
     expected = reference(q, k, v, allowed=np.asarray(allowed))

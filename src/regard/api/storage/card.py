@@ -6,7 +6,7 @@ from pathlib import Path
 
 from regard.api.storage.folder import read_config
 from regard.api.tasks.model import Evaluation, Model
-from regard.files import written_whole
+from regard.files import atomic_write
 from regard.training import History
 from regard.version import __version__
 
@@ -15,7 +15,7 @@ __all__ = ["write_card"]
 
 def write_card(model: Model, history: History, scores: Evaluation, out: Path) -> None:
     """Write `README.md` into a model's folder."""
-    with written_whole(out / "README.md") as unfinished:
+    with atomic_write(out / "README.md") as unfinished:
         unfinished.write_text(_card(model, history, scores, out), encoding="utf-8")
 
 

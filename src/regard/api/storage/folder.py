@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from regard.errors import InputError, ModelFolderError
-from regard.files import written_whole
+from regard.files import atomic_write
 from regard.training.checkpoint import LAST, WEIGHTS
 from regard.version import __version__
 
@@ -79,7 +79,7 @@ def clear(folder: Path) -> None:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file, whole or not at all."""
-    with written_whole(path) as unfinished:
+    with atomic_write(path) as unfinished:
         text = json.dumps(content, indent=1, ensure_ascii=False)
         unfinished.write_text(text + "\n", encoding="utf-8")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import array_api_compat as compat
 import numpy as np
 
-from regard.attention.arrays import concrete, is_torch
+from regard.attention.arrays import is_concrete, is_torch
 from regard.shapes import Array
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ def one_pass(
     if kernel is None or not kernel.fits(problem, statistics):
         return None
     output, found = kernel.one_pass(problem, statistics, dropout=dropout, seed=seed)
-    if problem.poison is None:
+    if problem.nonfinite is None:
         return output, found
-    bad, reached = problem.poison.rows(problem)
+    bad, reached = problem.nonfinite.rows(problem)
     spoilt = {which: spoil(which, answer, bad) for which, answer in found.items()}
     return spoil(("output",), output, reached), spoilt
 
@@ -53,24 +53,24 @@ def one_pass(
 def output(problem: Problem) -> Array | None:
     """`P v`, differentiable."""
     mixed = _mix(problem, problem.value)
-    if mixed is None or problem.poison is None:
+    if mixed is None or problem.nonfinite is None:
         return mixed
-    return spoil(("output",), mixed, problem.poison.rows(problem)[1])
+    return spoil(("output",), mixed, problem.nonfinite.rows(problem)[1])
 
 
 def mix(problem: Problem, x: Array) -> Array | None:
     """`P x`, differentiable."""
     mixed = _mix(problem, x)
-    if mixed is None or problem.poison is None:
+    if mixed is None or problem.nonfinite is None:
         return mixed
-    return spoil(("output",), mixed, problem.poison.rows(problem)[0])
+    return spoil(("output",), mixed, problem.nonfinite.rows(problem)[0])
 
 
 def _mix(problem: Problem, x: Array) -> Array | None:
     """`P x` of what was not NaN. The flash kernel is a little faster, but must look at a mask."""
     kernel, with_x = _kernel(problem), replace(problem, value=x)
     fits = kernel is not None and kernel.fits(with_x)
-    if is_torch(problem.query) and not (fits and problem.poison is not None):
+    if is_torch(problem.query) and not (fits and problem.nonfinite is not None):
         from regard.attention.kernels import torch_flash
 
         mixed = torch_flash.mix(problem, x)
@@ -101,7 +101,7 @@ def spoil(which: Statistic, found: Any, bad: Array) -> Any:
 
 def spread(problem: Problem, g: Array) -> Array | None:
     """`P^T g`: what flows back from queries to keys."""
-    if is_torch(problem.query) and concrete(problem.query):
+    if is_torch(problem.query) and is_concrete(problem.query):
         from regard.attention.kernels import torch_flash
 
         return torch_flash.spread(problem, g)
@@ -110,7 +110,7 @@ def spread(problem: Problem, g: Array) -> Array | None:
 
 def statistic(problem: Problem, which: Statistic) -> Any | None:
     """One statistic, without gradients."""
-    if not concrete(problem.query):  # how large scores are cannot be asked
+    if not is_concrete(problem.query):  # how large scores are cannot be asked
         return None
     kernel = _kernel(problem)
     if kernel and kernel.fits(problem, (which,)) and kernel.modest(problem):
@@ -132,8 +132,8 @@ SMALL = 2**18
 
 def _kernel(problem: Problem) -> Any | None:
     """The compiled kernel, if this problem is worth it and Numba is there."""
-    grid = problem.grid
-    if grid.batch * grid.heads * grid.queries * grid.keys < SMALL or not find_spec("numba"):
+    layout = problem.layout
+    if layout.batch * layout.heads * layout.queries * layout.keys < SMALL or not find_spec("numba"):
         return None
     from regard.attention.kernels.fused import adapter
 

@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regard.attention.arrays import concrete, finite, same_heads, split_rows
+from regard.attention.arrays import all_finite, broadcast_heads, is_concrete, split_rows
 from regard.attention.masks import is_causal
 from regard.attention.normalizers import Softmax
 from regard.attention.problem import Problem
@@ -70,8 +70,8 @@ def applies(problem: Problem) -> bool:
         isinstance(problem.query, Tensor)
         and isinstance(problem.score, DotScore)
         and isinstance(problem.normalizer, Softmax)
-        and (problem.poison is None or not concrete(problem.query))
-        and min(problem.grid.queries, problem.grid.keys, problem.query.shape[-1]) > 0
+        and (problem.nonfinite is None or not is_concrete(problem.query))
+        and min(problem.layout.queries, problem.layout.keys, problem.query.shape[-1]) > 0
     )
 
 
@@ -81,9 +81,11 @@ def _may_hide(problem: Problem) -> bool:
     What a masked problem was given was looked at when it was made, but not what a score made of it.
     """
     query, looked_at = problem.query, problem.mask is not None or problem.bias is not None
-    if problem.grid.keys >= FEW or (looked_at and isinstance(problem.score, Dot | ScaledDot)):
+    if problem.layout.keys >= FEW or (looked_at and isinstance(problem.score, Dot | ScaledDot)):
         return False
-    return query.device.type == "cpu" and not (concrete(query) and finite(query, problem.key))
+    return query.device.type == "cpu" and not (
+        is_concrete(query) and all_finite(query, problem.key)
+    )
 
 
 def mix(problem: Problem, x: Tensor) -> Float[Tensor, "batch heads queries columns"] | None:
@@ -125,7 +127,7 @@ def _working_dtype(problem: Problem, x: Tensor) -> torch.dtype:
     training = torch.is_grad_enabled() and any(
         tensor.requires_grad for tensor in (problem.query, problem.key, x)
     )
-    if training and dtype.itemsize == 2 and x.device.type == "cpu" and problem.grid.keys < 256:
+    if training and dtype.itemsize == 2 and x.device.type == "cpu" and problem.layout.keys < 256:
         return torch.float32
     return dtype
 
@@ -140,7 +142,7 @@ def entropy(problem: Problem) -> Float[Tensor, "batch heads queries"] | None:
         # A row that sees nothing has lse 0 and P k = 0: entropy 0, as it should be.
         mixed, lse = _flash(query, exact.key[:, :, piece.columns], None, piece, factor)
         parts.append(lse - factor * (query * mixed).sum(-1))
-    return torch.cat(parts, 2).clamp_min(0).to(problem.grid.dtype)
+    return torch.cat(parts, 2).clamp_min(0).to(problem.layout.dtype)
 
 
 def received(problem: Problem) -> Float[Tensor, "batch heads keys"] | None:
@@ -155,11 +157,11 @@ def spread(problem: Problem, g: Tensor) -> Float[Tensor, "batch heads keys colum
 
 def _swapped(problem: Problem, g: Tensor | None) -> Tensor:
     """`P^T g`, or `P^T 1` with one column: keys ask, queries answer, each less its `lse`."""
-    exact, grid, factor = _exact(problem), problem.grid, _factor(problem)
-    query, key = (x.expand(grid.batch, -1, -1, -1) for x in (exact.query, exact.key))
-    group = grid.heads // key.shape[1]
+    exact, layout, factor = _exact(problem), problem.layout, _factor(problem)
+    query, key = (x.expand(layout.batch, -1, -1, -1) for x in (exact.query, exact.key))
+    group = layout.heads // key.shape[1]
     total: Tensor = query.new_zeros(
-        grid.batch, grid.heads, grid.keys, 1 if g is None else g.shape[-1]
+        layout.batch, layout.heads, layout.keys, 1 if g is None else g.shape[-1]
     )
     for piece in _pieces(problem, turned=True):
         asked, asking = query[:, :, piece.rows], key[:, :, piece.columns]
@@ -169,21 +171,23 @@ def _swapped(problem: Problem, g: Tensor | None) -> Tensor:
         for member in range(group):  # one query head of each group at a time: keys are not copied
             at = slice(member, None, group)
             answer = (
-                None if g is None else g.expand(grid.batch, grid.heads, -1, -1)[:, at, piece.rows]
+                None
+                if g is None
+                else g.expand(layout.batch, layout.heads, -1, -1)[:, at, piece.rows]
             )
             turned = Piece(piece.columns, piece.rows, bias=bias[:, at])
             out, mass = _flash(asking, asked[:, at], answer, turned, factor)
             share = _exp(mass, bias[:, at])[..., None]
             total[:, at, piece.columns] += share if g is None else share * out[..., : g.shape[-1]]
-    if problem.mask is not None and problem.mask.same_for_all_rows:
-        allowed = problem.mask.tile(grid, slice(0, 1), slice(0, grid.keys))
+    if problem.mask is not None and problem.mask.same_for_all_queries:
+        allowed = problem.mask.tile(layout, slice(0, 1), slice(0, layout.keys))
         total = torch.where(allowed.transpose(2, 3), total, 0.0)
-    return total.to(grid.dtype)
+    return total.to(layout.dtype)
 
 
 def _turned_bias(problem: Problem, piece: Piece, less_lse: Tensor) -> Tensor:
     """The bias of the swapped piece: `-lse` of each query where the key may be seen."""
-    if piece.bias is None or (problem.mask is not None and problem.mask.same_for_all_rows):
+    if piece.bias is None or (problem.mask is not None and problem.mask.same_for_all_queries):
         return less_lse
     return torch.where(piece.bias.transpose(2, 3), less_lse, -math.inf).contiguous()
 
@@ -200,22 +204,22 @@ def _pieces(problem: Problem, *, turned: bool = False) -> Iterator[Piece]:
         problem: whose mask and bias say what is needed.
         turned: whether the parts will also be run swapped, for which every head needs a bias.
     """
-    grid, mask = problem.grid, problem.mask
-    rows, columns = slice(0, grid.queries), slice(0, grid.keys)
+    layout, mask = problem.layout, problem.mask
+    rows, columns = slice(0, layout.queries), slice(0, layout.keys)
     if problem.bias is None:
         if mask is None:
             yield Piece(rows, columns)
             return
-        if mask.same_for_all_rows:
-            yield Piece(rows, columns, bias=mask.tile(grid, rows, columns))
+        if mask.same_for_all_queries:
+            yield Piece(rows, columns, bias=mask.tile(layout, rows, columns))
             return
-        if is_causal(mask) and grid.queries == grid.keys and not turned:
+        if is_causal(mask) and layout.queries == layout.keys and not turned:
             yield Piece(rows, columns, causal=True)
             return
-    reach = _reach(problem) if concrete(problem.query) else None
-    heads = grid.heads if turned or problem.bias is not None else 1
-    row_bytes = 4 * grid.batch * heads * grid.keys
-    for part in split_rows(grid.queries, row_bytes, PIECE_BYTES, most=PIECE_ROWS):
+    reach = _reach(problem) if is_concrete(problem.query) else None
+    heads = layout.heads if turned or problem.bias is not None else 1
+    row_bytes = 4 * layout.batch * heads * layout.keys
+    for part in split_rows(layout.queries, row_bytes, PIECE_BYTES, most=PIECE_ROWS):
         seen = columns
         if reach is not None:
             seen = slice(int(reach[0][part].min()), int(reach[1][part].max()))
@@ -226,25 +230,27 @@ def _pieces(problem: Problem, *, turned: bool = False) -> Iterator[Piece]:
 
 def _reach(problem: Problem) -> tuple[Tensor, Tensor]:
     """The first key each query sees in any example or head, and the one after the last."""
-    grid = problem.grid
-    ranges = None if problem.mask is None else problem.mask.intervals(grid)
+    layout = problem.layout
+    ranges = None if problem.mask is None else problem.mask.intervals(layout)
     if ranges is None:
-        return torch.zeros(grid.queries, dtype=torch.int64), torch.full((grid.queries,), grid.keys)
-    low, high = (end.expand(-1, -1, grid.queries) for end in ranges)
+        return torch.zeros(layout.queries, dtype=torch.int64), torch.full(
+            (layout.queries,), layout.keys
+        )
+    low, high = (end.expand(-1, -1, layout.queries) for end in ranges)
     nothing = high <= low
-    low, high = low.masked_fill(nothing, grid.keys), high.masked_fill(nothing, 0)
+    low, high = low.masked_fill(nothing, layout.keys), high.masked_fill(nothing, 0)
     return low.amin((0, 1)).cpu(), high.amax((0, 1)).cpu()
 
 
 def _bias(problem: Problem, rows: slice, columns: slice) -> Tensor | None:
     """What the kernel is to add in a piece: Boolean where only the mask speaks."""
-    grid = problem.grid
-    allowed = None if problem.mask is None else problem.mask.tile(grid, rows, columns)
+    layout = problem.layout
+    allowed = None if problem.mask is None else problem.mask.tile(layout, rows, columns)
     if problem.bias is None:
-        needless = allowed is None or (concrete(allowed) and bool(allowed.all()))
+        needless = allowed is None or (is_concrete(allowed) and bool(allowed.all()))
         return None if needless else allowed
-    bias: Tensor = problem.bias.tile(grid, rows, columns).to(grid.dtype)
-    bias = bias.clamp_max(torch.finfo(grid.dtype).max)  # as in the slow twin: no inf - inf
+    bias: Tensor = problem.bias.tile(layout, rows, columns).to(layout.dtype)
+    bias = bias.clamp_max(torch.finfo(layout.dtype).max)  # as in the slow twin: no inf - inf
     return bias if allowed is None else torch.where(allowed, bias, -math.inf)
 
 
@@ -264,9 +270,9 @@ def _exact(problem: Problem) -> Problem:
     """The problem in float32, or in float64 where its scores are large or it is small."""
     query, key = problem.query.detach(), problem.key.detach()
     size = _factor(problem) * query.float().norm(dim=-1).max() * key.float().norm(dim=-1).max()
-    grid = problem.grid
-    small = grid.batch * grid.heads * grid.queries * grid.keys < SMALL
-    dtype = torch.float64 if small or abs(float(size)) > LARGE else grid.dtype
+    layout = problem.layout
+    small = layout.batch * layout.heads * layout.queries * layout.keys < SMALL
+    dtype = torch.float64 if small or abs(float(size)) > LARGE else layout.dtype
     return replace(problem, query=query.to(dtype), key=key.to(dtype))
 
 
@@ -286,7 +292,7 @@ def _even(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Te
     )
     query, key, value = (x if x.stride(-1) == 1 else x.contiguous() for x in (query, key, value))
     # Location scores have keys of one head; what a map is multiplied with may have more than them.
-    key, value = (x.expand(batch, -1, -1, -1) for x in same_heads(key, value, query.shape[1]))
+    key, value = (x.expand(batch, -1, -1, -1) for x in broadcast_heads(key, value, query.shape[1]))
     return query.expand(batch, -1, -1, -1), key, value
 
 

@@ -14,7 +14,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from regard.errors import InputError, SettingsError, nearest
-from regard.files import written_whole
+from regard.files import atomic_write
 from regard.viewing.colors import Scale
 from regard.viewing.data.record import Record
 from regard.viewing.data.summary import Heads
@@ -84,6 +84,6 @@ def write(figure: Figure, path: str | Path, *, dpi: int = 200) -> Path:
             facecolor="white",
             metadata=_METADATA[format],
         )
-    with written_whole(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_bytes(buffer.getvalue())
     return path

@@ -115,8 +115,8 @@ def test_any_shape(lab, gpu, data):
     output, found = lab.run(q, k, v, mask=mask)
     allowed = None
     if mask is not None:
-        grid = lab.problem(q, k, v).grid
-        allowed = as_mask(mask).tile(grid, slice(0, queries), slice(0, keys))
+        layout = lab.problem(q, k, v).layout
+        allowed = as_mask(mask).tile(layout, slice(0, queries), slice(0, keys))
     lab.check(output, found, lab.dense(q, k, allowed), v)
 
 
@@ -223,7 +223,7 @@ class Launched:
     def __init__(self):
         self.times = 0
 
-    def __getitem__(self, grid):
+    def __getitem__(self, layout):
         return self
 
     def __call__(self, *given, **constants):
@@ -257,7 +257,7 @@ def test_nothing_stays_behind_on_the_host(settings, monkeypatch):
     monkeypatch.setattr(torch_ops, "attend", torch_ops.attend_on_gpu)
     monkeypatch.setattr(adapter, "_computable", lambda problem, asked: True)
     # This one looks at values, of which there are none.
-    monkeypatch.setattr(problem, "_take_out", lambda *arrays: (*arrays, None))
+    monkeypatch.setattr(problem, "split_nonfinite", lambda *arrays: (*arrays, None))
     q, k, v = (x.to("meta") for x in arrays(torch.float16, queries=700, keys=700))
     output, weights = regard.attend(
         q, k, v, watch=("entropy", "topk", "pool", "received"), **settings
@@ -313,9 +313,9 @@ class Compiled:
     def __init__(self, function):
         self.function = function
 
-    def __getitem__(self, grid):
+    def __getitem__(self, layout):
         def call(*given, **constants):
-            made = self.function.warmup(*given, grid=grid, **constants)
+            made = self.function.warmup(*given, layout=layout, **constants)
             assert "cubin" in made.asm
             COMPILED.append(made.metadata.shared)
 

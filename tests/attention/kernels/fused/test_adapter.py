@@ -44,7 +44,7 @@ def allowed(mask, lab, q, k, v):
     if mask is None:
         return None
     everything = slice(0, q.shape[2]), slice(0, k.shape[2])
-    return as_mask(mask).tile(lab.problem(q, k, v).grid, *everything)
+    return as_mask(mask).tile(lab.problem(q, k, v).layout, *everything)
 
 
 @pytest.mark.parametrize("name", MASKS)
@@ -118,8 +118,8 @@ def test_biases(lab, device, small, monkeypatch, request):
     lab.check(output, found, lab.dense(q, k, bias=bias), v)
     alibi = regard.positions.ALiBi()
     output, found = lab.run(q, k, v, bias=alibi, mask=MASKS["array"])
-    grid = lab.problem(q, k, v).grid
-    tile = alibi.tile(grid, slice(0, 43), slice(0, 61))
+    layout = lab.problem(q, k, v).layout
+    tile = alibi.tile(layout, slice(0, 43), slice(0, 61))
     lab.check(output, found, lab.dense(q, k, MASKS["array"], tile), v)
 
 

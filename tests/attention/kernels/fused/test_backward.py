@@ -119,7 +119,9 @@ def test_dropout_is_that_of_the_hash(lab, small_tiles):
     q, k, _ = arrays()
     eye = torch.eye(61).expand(2, 3, -1, -1)
     thinned, _ = lab.run(q, k, eye, dropout=0.25, seed=-9)
-    kept = random.keep(-9, range(12), range(43), range(61), rate=0.25, like=q).view(2, 6, 43, 61)
+    kept = random.dropout_mask(-9, range(12), range(43), range(61), rate=0.25, like=q).view(
+        2, 6, 43, 61
+    )
     assert ((thinned != 0) == kept).all()
     assert lab.gap(thinned, lab.dense(q, k) * kept / 0.75) < 1e-6
 

@@ -170,7 +170,7 @@ def _forward(call: Call, settings: Settings, asked: Asked) -> tuple[Tensor, Tens
         row_keys, column_keys, output, lse, entropy, listed,
         call.query.stride(), call.key.stride(), call.value.stride(), call.low.stride(),
         call.high.stride(), call.bias.stride(), call.allowed.stride(),
-        call.scale, random.threshold(dropout), 1 / (1 - dropout), heads, call.group,
+        call.scale, random.drop_threshold(dropout), 1 / (1 - dropout), heads, call.group,
         queries, keys, features, values, row_tiles,
         ROWS=shape.rows, COLUMNS=shape.columns, FEATURES=_width(features),
         VALUES=_width(values) if values else 0, TOP=places, BIAS=call.biased,
@@ -315,7 +315,9 @@ def backward(
         kept, flow = weights, grouped_matmul(g, value.mT)
         if dropout:
             at = range(first_row + rows.start, first_row + rows.stop)
-            keep = random.keep(seed, range(batch * heads), at, range(keys), rate=dropout, like=q)
+            keep = random.dropout_mask(
+                seed, range(batch * heads), at, range(keys), rate=dropout, like=q
+            )
             keep = keep.reshape(weights.shape) / (1 - dropout)
             kept, flow = weights * keep, flow * keep
         flow += constant[:, :, rows, None] + slope[:, :, rows, None] * logs

@@ -12,11 +12,11 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
-from regard.attention.arrays import concrete, same_heads, split_rows, stop_gradient
+from regard.attention.arrays import broadcast_heads, is_concrete, split_rows, stop_gradient
 from regard.attention.kernels import Statistic, spoil
 from regard.attention.kernels.fused import cpu, workspace
 from regard.attention.kernels.fused.workspace import cut
-from regard.attention.layout import Grid
+from regard.attention.layout import AttentionLayout
 from regard.attention.normalizers import Softmax
 from regard.attention.pooling import block_lengths, block_size
 from regard.attention.problem import Problem
@@ -51,15 +51,16 @@ class Piece:
 
 def fits(problem: Problem, statistics: tuple[Statistic, ...] = ()) -> bool:
     """Whether a kernel can answer: softmax, a score and a type it has, a processor or an NVIDIA GPU."""
-    grid, arrays = problem.grid, (problem.query, problem.key, problem.value)
+    layout, arrays = problem.layout, (problem.query, problem.key, problem.value)
     return (
         isinstance(problem.normalizer, Softmax)
         and isinstance(problem.score, DotScore | AdditiveScore)
-        and (problem.poison is None or not concrete(problem.query))
+        and (problem.nonfinite is None or not is_concrete(problem.query))
         and len({a.dtype for a in arrays}) == 1
         and _computable(problem, statistics)
-        and min(grid.batch, grid.heads, grid.queries, grid.keys, problem.query.shape[-1]) > 0
-        and all(_known(which, grid.keys) for which in statistics)
+        and min(layout.batch, layout.heads, layout.queries, layout.keys, problem.query.shape[-1])
+        > 0
+        and all(_known(which, layout.keys) for which in statistics)
         and not _learns(problem.bias)
     )
 
@@ -68,7 +69,7 @@ def modest(problem: Problem) -> bool:
     """Whether scores are small enough for float32 to give statistics within 2e-6."""
     if not isinstance(problem.score, DotScore):
         return True
-    xp = problem.grid.xp
+    xp = problem.layout.xp
     query, key = (
         float(xp.max(xp.sum(xp.astype(x, xp.float32) ** 2, axis=-1)))
         for x in (problem.query, problem.key)
@@ -85,12 +86,12 @@ def one_pass(
     problem: Problem, statistics: tuple[Statistic, ...], *, dropout: float = 0.0, seed: int = 0
 ) -> tuple[Array, Mapping[Statistic, Any]]:
     """Output and statistics of a problem that `fits`."""
-    grid = problem.grid
-    asked = _ask(statistics, grid)
+    layout = problem.layout
+    asked = _ask(statistics, layout)
     query, key, value = _even(problem)
     vector = getattr(problem.score, "vector", None)
     if vector is not None:
-        vector = grid.xp.astype(vector, grid.xp.float32, copy=False)
+        vector = layout.xp.astype(vector, layout.xp.float32, copy=False)
     run = _run_torch if compat.is_torch_array(query) else _run_numpy
     parts, cuts = [], [np.zeros(1, np.int64)]
     for piece in _pieces(problem):
@@ -99,9 +100,9 @@ def one_pass(
         arrays = (query[:, :, piece.rows], key, value, piece.low, piece.high)
         parts.append(run((*arrays, vector, piece.allowed, piece.bias), settings, asked))
         cuts.append(at + cut(at, piece.rows.stop, asked.query_block, workspace.BAND)[1:])
-    results = parts[0] if len(parts) == 1 else _join(grid.xp, parts)
-    edges = np.concatenate(cuts), cut(0, grid.keys, asked.key_block, workspace.CHUNK)
-    return results.output, {which: _answer(which, results, grid, edges) for which in statistics}
+    results = parts[0] if len(parts) == 1 else _join(layout.xp, parts)
+    edges = np.concatenate(cuts), cut(0, layout.keys, asked.key_block, workspace.CHUNK)
+    return results.output, {which: _answer(which, results, layout, edges) for which in statistics}
 
 
 def _run_torch(arrays: tuple[Any, ...], settings: cpu.Settings, asked: cpu.Asked) -> cpu.Results:
@@ -155,46 +156,47 @@ def _scale(problem: Problem) -> float:
 
 def _even(problem: Problem) -> tuple[Array, Array, Array]:
     """Query, key and value with one batch; key and value with the same heads."""
-    batch, xp = problem.grid.batch, problem.grid.xp
-    key, value = same_heads(problem.key, problem.value, problem.grid.heads)
+    batch, xp = problem.layout.batch, problem.layout.xp
+    key, value = broadcast_heads(problem.key, problem.value, problem.layout.heads)
     query, key, value = (
         xp.broadcast_to(x, (batch, *x.shape[1:])) for x in (problem.query, key, value)
     )
     return query, key, value
 
 
-def _ask(statistics: tuple[Statistic, ...], grid: Grid) -> cpu.Asked:
-    """The kernel keeps one list for top-k and one grid for pooling."""
+def _ask(statistics: tuple[Statistic, ...], layout: AttentionLayout) -> cpu.Asked:
+    """The kernel keeps one list for top-k and one layout for pooling."""
     pool = next((numbers for name, *numbers in statistics if name == "pool"), None)
-    tops = [min(numbers[0], grid.keys) for name, *numbers in statistics if name == "topk"]
+    tops = [min(numbers[0], layout.keys) for name, *numbers in statistics if name == "topk"]
     return cpu.Asked(
         entropy=("entropy",) in statistics,
         top=max(tops, default=0),
-        query_block=block_size(grid.queries, pool[0]) if pool else 0,
-        key_block=block_size(grid.keys, pool[1]) if pool else 0,
+        query_block=block_size(layout.queries, pool[0]) if pool else 0,
+        key_block=block_size(layout.keys, pool[1]) if pool else 0,
         received=("received",) in statistics,
     )
 
 
 def _pieces(problem: Problem) -> Iterator[Piece]:
     """All rows at once where integers say what may be seen, else as many as a tile of mask allows."""
-    grid, xp, mask = problem.grid, problem.grid.xp, problem.mask
-    ranges = None if mask is None else mask.intervals(grid)
+    layout, xp, mask = problem.layout, problem.layout.xp, problem.mask
+    ranges = None if mask is None else mask.intervals(layout)
     by_tile = mask if ranges is None else None
     if ranges is None:
-        none = xp.zeros((1, 1, 1), dtype=xp.int64, device=grid.device)
-        ranges = (none, none + grid.keys)
+        none = xp.zeros((1, 1, 1), dtype=xp.int64, device=layout.device)
+        ranges = (none, none + layout.keys)
     low, high = (
-        xp.astype(xp.broadcast_to(end, (*end.shape[:2], grid.queries)), xp.int64) for end in ranges
+        xp.astype(xp.broadcast_to(end, (*end.shape[:2], layout.queries)), xp.int64)
+        for end in ranges
     )
     made = problem.bias is not None or by_tile is not None
-    row_bytes = 4 * grid.batch * grid.heads * grid.keys if made else 0
-    everything = slice(0, grid.keys)
-    for rows in split_rows(grid.queries, row_bytes, PIECE_BYTES):
+    row_bytes = 4 * layout.batch * layout.heads * layout.keys if made else 0
+    everything = slice(0, layout.keys)
+    for rows in split_rows(layout.queries, row_bytes, PIECE_BYTES):
         bias = None
         if problem.bias is not None:
-            bias = xp.astype(problem.bias.tile(grid, rows, everything), xp.float32)
-        allowed = None if by_tile is None else by_tile.tile(grid, rows, everything)
+            bias = xp.astype(problem.bias.tile(layout, rows, everything), xp.float32)
+        allowed = None if by_tile is None else by_tile.tile(layout, rows, everything)
         yield Piece(rows, low[:, :, rows], high[:, :, rows], allowed, bias)
 
 
@@ -205,26 +207,28 @@ def _join(xp: Any, parts: list[cpu.Results]) -> cpu.Results:
     return cpu.Results(*joined, sum(received))  # type: ignore[call-arg]
 
 
-def _answer(which: Statistic, results: cpu.Results, grid: Grid, edges: tuple[Any, Any]) -> Any:
+def _answer(
+    which: Statistic, results: cpu.Results, layout: AttentionLayout, edges: tuple[Any, Any]
+) -> Any:
     """What the map computes for this statistic; of these the entropy has a gradient."""
     name, *numbers = which
     if name == "topk":
-        k = min(numbers[0], grid.keys)
+        k = min(numbers[0], layout.keys)
         return stop_gradient(results.top_weights[..., :k]), results.top_places[..., :k]
     if name == "entropy":
         return results.entropy
-    bad = grid.xp.isnan(results.lse)  # rows whose every weight is NaN
+    bad = layout.xp.isnan(results.lse)  # rows whose every weight is NaN
     if name == "received":
         return stop_gradient(spoil(which, results.received, bad))
-    mean, most = spoil(which, _pool(numbers, results, grid, edges), bad)
+    mean, most = spoil(which, _pool(numbers, results, layout, edges), bad)
     return stop_gradient(mean), stop_gradient(most)
 
 
 def _pool(
-    numbers: Sequence[int], results: cpu.Results, grid: Grid, edges: tuple[Any, Any]
+    numbers: Sequence[int], results: cpu.Results, layout: AttentionLayout, edges: tuple[Any, Any]
 ) -> tuple[Array, Array]:
     """Mean and maximum of the blocks, from sums and maxima of their parts."""
-    xp, lengths = grid.xp, (grid.queries, grid.keys)
+    xp, lengths = layout.xp, (layout.queries, layout.keys)
     sums, maxima, sizes = results.block_sum, results.block_max, []
     for axis, length, blocks, cuts in zip((2, 3), lengths, numbers, edges, strict=True):
         block = block_size(length, blocks)
@@ -234,4 +238,4 @@ def _pool(
             spans = [(*(slice(None),) * axis, slice(a, b)) for a, b in itertools.pairwise(firsts)]
             sums = xp.stack([xp.sum(sums[span], axis=axis) for span in spans], axis=axis)
             maxima = xp.stack([xp.max(maxima[span], axis=axis) for span in spans], axis=axis)
-    return sums / grid.asarray(np.outer(*sizes).astype(np.float32)), maxima
+    return sums / layout.asarray(np.outer(*sizes).astype(np.float32)), maxima

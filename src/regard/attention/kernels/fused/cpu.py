@@ -195,7 +195,7 @@ def make_inputs(arrays: Arrays, settings: Settings) -> Inputs:
         high=arrays.high,
         allowed=nothing.astype(np.bool_) if arrays.allowed is None else arrays.allowed,
         bias=nothing if arrays.bias is None else arrays.bias,
-        drop_below=np.uint32(random.threshold(settings.dropout)),
+        drop_below=np.uint32(random.drop_threshold(settings.dropout)),
         survivor=1 / (1 - settings.dropout),
         row_keys=np.ascontiguousarray(row_keys),
         column_keys=np.ascontiguousarray(column_keys),
