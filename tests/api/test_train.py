@@ -189,7 +189,7 @@ def test_the_state_of_another_run_is_told(tmp_path: Path) -> None:
 
 
 def test_going_on_with_a_finished_run_leaves_its_figures(tmp_path: Path) -> None:
-    """Its weights have settled on what was held out, which must not judge them then."""
+    """Its weights were refitted on what was held out, which must not judge them then."""
     rng, out = np.random.default_rng(0), tmp_path / "run"
     moods = rng.choice(["good", "poor"], 100)
     texts = [f"word{n} was {mood}" for n, mood in enumerate(rng.permutation(moods))]

@@ -153,7 +153,7 @@ WORD_LENGTHS = torch.tensor([[5, 3, 1, 2], [2, 4, 0, 0], [1, 0, 0, 0]])
 
 
 def extractive() -> Extractive:
-    model = build(configure("extractive", size=13, embedding=6, width=5, places=3))
+    model = build(configure("extractive", size=13, embedding=6, width=5, max_positions=3))
     nn.init.normal_(model.place)
     assert isinstance(model, Extractive)
     return model.double().eval()

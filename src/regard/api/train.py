@@ -153,12 +153,12 @@ def _run(
     load_weights(model.network, out / WEIGHTS)
     model.network.eval()
     model.folder = out
-    # Weights may settle on what was held out only if nobody is to judge them by it.
+    # Refit on the held-out examples only if the user gave no validation set.
     parts = examples, held_out
     if begun and valid is None:
-        model.settle(examples, ())  # of a finished run they have: back to what may be judged
+        model.refit(examples, ())  # of a finished run they have: back to what may be judged
     try:
-        _finish(model, history, parts, settle=valid is None, first=processes.first, watcher=watcher)
+        _finish(model, history, parts, refit=valid is None, first=processes.first, watcher=watcher)
     except KeyboardInterrupt:  # trained it is; the figures come with --resume
         raise Interrupted(out, signal.SIGINT) from None
     return model
@@ -192,18 +192,18 @@ def _finish(
     history: History,
     parts: tuple[Sequence[Example], Sequence[Example]],
     *,
-    settle: bool,
+    refit: bool,
     first: bool,
     watcher: Watcher,
 ) -> None:
-    """Score the model, let it settle, and leave a plot and a model card beside the weights."""
+    """Score the model, refit it, and leave a plot and a model card beside the weights."""
     assert model.folder is not None
     examples, held_out = parts
     scores = model.evaluate(held_out[:1000], train=examples) if first else None
-    settled = settle and model.settle(examples, held_out)  # the figures are from before
+    refitted = refit and model.refit(examples, held_out)  # the figures are from before
     if scores is None:
         return
-    if settled:
+    if refitted:
         save_weights(model.network, model.folder / WEIGHTS)
     plot = plot_history(history.records, title=model.folder.name)
     write(plot, model.folder / "history.png")

@@ -21,6 +21,7 @@ from regard.models.contracts import (
     State,
     Step,
 )
+from regard.models.explaining import Explainable, token_attention
 from regard.models.reading import READINGS, Reading, describe_reading
 from regard.models.settings import (
     FROM_DATA,
@@ -37,6 +38,7 @@ __all__ = [
     "READINGS",
     "Classifier",
     "EncoderDecoder",
+    "Explainable",
     "LanguageModel",
     "Memory",
     "ModelSettings",
@@ -50,6 +52,7 @@ __all__ = [
     "describe_reading",
     "from_config",
     "register",
+    "token_attention",
 ]
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 from torch import Tensor, nn
 
 from regard.attention import AttentionMap
+from regard.models.explaining import Explainable
 from regard.models.reading import Reading
 from regard.models.settings import ModelSettings
 
@@ -40,14 +41,14 @@ class Output(NamedTuple):
         maps: attention per place, one map a layer, under `"encoder"`, `"decoder"`, `"cross"`,
             `"pooling"`, `"words"` or `"sentences"`. Asking a map nothing costs nothing.
         penalty: what the model adds to its loss, a scalar per target token (coverage), or `None`.
-        members: `(members, batch, labels)`, the logits of each of several classifiers that vote; the
+        ensemble_logits: `(members, batch, labels)`, the logits of each of several classifiers that vote; the
             loss is the mean of theirs. `None` where `logits` are trained on as they are.
     """
 
     logits: Tensor
     maps: Maps
     penalty: Tensor | None = None
-    members: Tensor | None = None
+    ensemble_logits: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -168,17 +169,17 @@ class LanguageModel(nn.Module, ABC):
         """Feed several tokens `(batch, new)` per row at once; the answer is that of the last."""
 
 
-class Classifier(nn.Module, ABC):
-    """Ids to one score per label: `wide`, `feedforward`, `bigru`, `cnn`, ..., `hierarchical`."""
+class Classifier(Explainable, ABC):
+    """Token ids to one score per label: `wide`, `feedforward`, `bigru`, `cnn`, ..., `hierarchical`."""
 
     settings: ModelSettings
 
-    def survey(
+    def fit_features(
         self, surfaces: Sequence[str], texts: Sequence[Sequence[int]], targets: Tensor
     ) -> None:
-        """Look at the whole training part once, before the first update; most models need not.
+        """Learn what is computed from the training examples before the first update; most models need nothing.
 
-        `settings` may be others afterwards: those that `config.json` is to hold.
+        May replace `self.settings`; the new ones are written to `config.json`.
 
         Args:
             surfaces: what each id adds to a text; their concatenation is the text.
@@ -186,10 +187,15 @@ class Classifier(nn.Module, ABC):
             targets: `(texts,)` labels, or `(texts, labels)` of 0 and 1 where a text may have several.
         """
 
-    def settle(self, texts: Sequence[Sequence[int]], targets: Tensor) -> bool:
-        """Once the best epoch is chosen, learn again from all texts, those held out too.
+    def refit(self, texts: Sequence[Sequence[int]], targets: Tensor) -> bool:
+        """Refit what is solved rather than trained (the n-gram weights), with more examples.
 
-        Only what is solved and not trained can; the shapes of the state stay.
+        Called after training, when no held-out example is needed any more to choose the best epoch.
+        Must keep the shapes in the state dict.
+
+        Args:
+            texts: ids, one sequence a text: training and held-out examples together.
+            targets: as in `fit_features`.
 
         Returns:
             Whether anything changed.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,7 @@ from regard.attention import AttentionMap
 from regard.layers import BahdanauAttention, Dropout
 from regard.layers.pooling import AttentionPooling
 from regard.models.contracts import Output
+from regard.models.explaining import Explainable
 from regard.models.parts import Embedding, padding_mask
 from regard.models.recurrent import BiEncoder
 from regard.models.settings import ExtractiveSettings
@@ -16,7 +19,7 @@ from regard.models.settings import ExtractiveSettings
 __all__ = ["Extractive"]
 
 
-class Extractive(nn.Module):
+class Extractive(Explainable):
     r"""Words to sentences, sentences to a document, and the document asks for its sentences.
 
     Each sentence is a BiGRU pooled by attention, read in order by a second BiGRU, as in hierarchical
@@ -39,7 +42,7 @@ class Extractive(nn.Module):
         self.pooling = AttentionPooling(width)
         self.sentences = BiEncoder("gru", width, settings.width)
         self.choice = BahdanauAttention(width, width)
-        self.place = nn.Parameter(torch.zeros(settings.places))
+        self.place = nn.Parameter(torch.zeros(settings.max_positions))
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Output:
         """Score every sentence.
@@ -75,6 +78,13 @@ class Extractive(nn.Module):
         scores = scores + self.place[place.clamp_max(len(self.place) - 1)]
         wide = torch.promote_types(scores.dtype, torch.float32)
         return scores.to(wide).masked_fill(~real, -torch.inf)
+
+    def token_attention(
+        self, maps: Mapping[str, Sequence[AttentionMap]], lengths: Tensor
+    ) -> Tensor:
+        """Weights of the words within each sentence, `(batch, 1, sentences, words)`."""
+        rows: Tensor = maps["words"][0].dense()  # (batch * sentences, 1, 1, words)
+        return rows.view(*lengths.shape, 1, -1).transpose(1, 2)
 
     @staticmethod
     def pick(output: Output, count: int) -> list[list[int]]:

@@ -167,7 +167,7 @@ class ExtractiveSettings(ModelSettings):
     size: Size  # rows of the vocabulary
     embedding: Size = 128
     width: Size = 128  # of each direction of both encoders
-    places: Size = 64  # sentences that have a place of their own; later ones share the last
+    max_positions: Size = 64  # sentence positions with a bias; later sentences share the last
     dropout: Rate = 0.3
 
     presets: ClassVar[Mapping[str, Values]] = {

@@ -37,14 +37,16 @@ def real(kind, **settings):
     model = build(configure(kind, preset="tiny", size=12, labels=3, heads=2, **settings))
     surfaces = [" word"] * 12
     surfaces[6] = "."  # ends sentences
-    model.survey(surfaces, TEXTS, torch.tensor([0, 1, 2]))
+    model.fit_features(surfaces, TEXTS, torch.tensor([0, 1, 2]))
     return model
 
 
 def wide(deep):
     torch.manual_seed(0)
     model = build(configure("wide", preset="tiny", size=12, labels=3, deep=deep))
-    model.survey([f" {letter * 3}" for letter in "abcdefghijkl"], TEXTS, torch.tensor([0, 1, 2]))
+    model.fit_features(
+        [f" {letter * 3}" for letter in "abcdefghijkl"], TEXTS, torch.tensor([0, 1, 2])
+    )
     return model
 
 
@@ -159,8 +161,9 @@ def test_gradient_times_input_by_differences(model, multilabel):
         hooks = [part.register_forward_hook(scaled) for part in stacked]
         with torch.no_grad():
             logits = model(ids, lengths).logits[0]
-            if hasattr(model, "wide"):
-                logits += (scale - 1) * model.wide.contributions(ids, lengths)[0, position]
+            linear = model.linear_contributions(ids, lengths)
+            if linear is not None:
+                logits += (scale - 1) * linear[0, position]
         for hook in hooks:
             hook.remove()
         return (logits.sigmoid().log() if multilabel else logits.log_softmax(-1))[label].item()
@@ -205,7 +208,7 @@ def test_without_pooling_a_token_has_the_weight_it_receives():
 
 
 def test_a_model_without_attention_or_embedding_is_refused():
-    with pytest.raises(InputError, match="attention in no place"):
+    with pytest.raises(InputError, match="maps of no attention"):
         adapt_classifier(Shown({})).attention([[4]])
     with pytest.raises(InputError, match=r"does not look its ids up in an nn\.Embedding"):
         adapt_classifier(Shown({})).gradient_x_input([[4]])

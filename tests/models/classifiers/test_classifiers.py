@@ -41,7 +41,7 @@ def model(kind: str, labels: int = 3, **values: Any) -> Classifier:
     network = build(configure(kind, "tiny", size=SIZE, labels=labels, **values))
     assert isinstance(network, Classifier)
     texts = [[5, 6, STOP], [7, 8], [9, 5], [6, 7]]
-    network.survey(SURFACES, texts, torch.tensor([0, 1, 0, 1]))
+    network.fit_features(SURFACES, texts, torch.tensor([0, 1, 0, 1]))
     return network
 
 
@@ -99,16 +99,16 @@ def test_settings_come_back(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_votes(kind: str) -> None:
     output = model(kind, members=2)(*batch())
-    assert output.members is not None
-    assert output.members.shape == (2, 3, 3)
-    assert not torch.equal(*output.members)
-    torch.testing.assert_close(output.members.mean(0), output.logits)
+    assert output.ensemble_logits is not None
+    assert output.ensemble_logits.shape == (2, 3, 3)
+    assert not torch.equal(*output.ensemble_logits)
+    torch.testing.assert_close(output.ensemble_logits.mean(0), output.logits)
     assert {len(maps) for maps in output.maps.values()} == {2}
 
 
 def test_peaks_are_those_of_the_words_that_are_there() -> None:
     """The last features are each filter's highest answer, of a short text in long company too."""
-    network = model("cnn", peaks=True).double().eval()
+    network = model("cnn", max_pooling=True).double().eval()
     assert isinstance(network, Cnn)
     (reader,) = network.readers
     ids, lengths = batch()
@@ -204,9 +204,9 @@ def test_stops_are_found_by_what_they_spell() -> None:
 
 
 def test_settings_that_cannot_be() -> None:
-    with pytest.raises(SettingsError, match="looks=3"):
-        configure("transformer-classifier", size=9, labels=2, looks=3)
-    with pytest.raises(SettingsError, match="does not divide by looks=4"):
-        configure("cnn", size=9, labels=2, width=33, windows=(1,), looks=4)
+    with pytest.raises(SettingsError, match="self_attention_heads=3"):
+        configure("transformer-classifier", size=9, labels=2, self_attention_heads=3)
+    with pytest.raises(SettingsError, match="does not divide by self_attention_heads=4"):
+        configure("cnn", size=9, labels=2, width=33, windows=(1,), self_attention_heads=4)
     with pytest.raises(SettingsError, match="labels"):
         configure("bigru", size=9, labels=1)

@@ -1,4 +1,4 @@
-"""The compiled scores of n-grams are those found with arrays."""
+"""Compiled scores of n-grams equal those computed with arrays."""
 
 from __future__ import annotations
 
@@ -7,20 +7,34 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from regard.models.classifiers.ngram_scoring import Known, score
+from regard.models.classifiers.ngram_hash import NgramTable
+from regard.models.classifiers.ngram_linear import NgramLinear
+from regard.models.classifiers.ngram_scoring import score
 from regard.models.classifiers.settings import WideSettings
-from regard.models.classifiers.wide_and_deep import Wide
 from regard.text import Tokenizer
 
 TEXTS = ["Good case, good value!", "it's not good", "a  case 'at' all", "never again :(", "é 5'0"]
 
 
-def by_arrays(wide: Wide, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    found = wide._features(wide._ngrams.occurrences(wide._ngrams.spell(ids, lengths)), len(ids))
-    scores = np.zeros((len(ids), wide.labels))
-    np.add.at(scores, found.row, found.value[:, None] * wide.weight.numpy()[found.ngram])
+def by_arrays(
+    linear: NgramLinear, ids: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    extractor = linear._extractor
+    found = linear._features(extractor.occurrences(extractor.characters(ids, lengths)), len(ids))
+    scores = np.zeros((len(ids), linear.labels))
+    np.add.at(scores, found.row, found.value[:, None] * linear.weight.numpy()[found.ngram])
     return scores
+
+
+def compiled(
+    linear: NgramLinear,
+    ids: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    table: NgramTable | None = None,
+) -> NDArray[np.float64]:
+    return score(linear._extractor.alphabet, linear.limits, table or linear._table, ids, lengths)
 
 
 def encoded() -> tuple[Tokenizer, list[list[int]]]:
@@ -31,44 +45,44 @@ def encoded() -> tuple[Tokenizer, list[list[int]]]:
 @pytest.fixture(
     scope="module", params=[(1, 0, 0), (2, 0, 0), (3, 2, 0), (2, 0, 1), (3, 2, 4)], ids=str
 )
-def wide(request: pytest.FixtureRequest) -> Wide:
-    words, skips, leads = request.param
+def linear(request: pytest.FixtureRequest) -> NgramLinear:
+    words, skip_bigrams, lead_pairs = request.param
     tokenizer, ids = encoded()
-    sizes = {"words": words, "skips": skips, "leads": leads}
-    wide = Wide(WideSettings(size=len(tokenizer), labels=3, **sizes))
-    wide.fit(tokenizer.spelling, ids, torch.tensor([0, 1, 2, 1, 0]))
-    return wide
+    limits = {"words": words, "skip_bigrams": skip_bigrams, "lead_pairs": lead_pairs}
+    linear = NgramLinear(WideSettings(size=len(tokenizer), labels=3, **limits))
+    linear.fit(tokenizer.spelling, ids, torch.tensor([0, 1, 2, 1, 0]))
+    return linear
 
 
 @settings(max_examples=100)
 @given(data=st.data())
-def test_any_ids(wide: Wide, data: st.DataObject) -> None:
+def test_any_ids(linear: NgramLinear, data: st.DataObject) -> None:
     """Special ids, which spell nothing, and texts of no tokens among them."""
-    one = st.lists(st.integers(0, len(wide.end) - 1), max_size=12)
+    one = st.lists(st.integers(0, len(linear.end) - 1), max_size=12)
     texts = data.draw(st.lists(one, min_size=1, max_size=3))
     lengths = np.array([len(text) for text in texts])
     ids = np.zeros((len(texts), max(1, lengths.max())), np.int64)
     for row, text in zip(ids, texts, strict=True):
         row[: len(text)] = text
-    found = score(wide._ngrams, wide._known, ids, lengths)
-    np.testing.assert_allclose(found, by_arrays(wide, ids, lengths), rtol=1e-12, atol=1e-12)
+    found = compiled(linear, ids, lengths)
+    np.testing.assert_allclose(found, by_arrays(linear, ids, lengths), rtol=1e-12, atol=1e-12)
 
 
-def test_texts_it_learned_from(wide: Wide) -> None:
+def test_texts_it_learned_from(linear: NgramLinear) -> None:
     """Here every n-gram counts, of those drawn above few are known."""
     for text in encoded()[1]:
         ids, lengths = np.array([text]), np.array([len(text)])
-        found = score(wide._ngrams, wide._known, ids, lengths)
-        np.testing.assert_allclose(found, by_arrays(wide, ids, lengths), rtol=1e-12, atol=1e-12)
+        found = compiled(linear, ids, lengths)
+        np.testing.assert_allclose(found, by_arrays(linear, ids, lengths), rtol=1e-12, atol=1e-12)
 
 
-def test_long_texts(wide: Wide) -> None:
-    ids = np.random.default_rng(0).integers(0, len(wide.end), (2, 3000))
+def test_long_texts(linear: NgramLinear) -> None:
+    ids = np.random.default_rng(0).integers(0, len(linear.end), (2, 3000))
     lengths = np.array([3000, 1])
-    found = score(wide._ngrams, wide._known, ids, lengths)
-    np.testing.assert_allclose(found, by_arrays(wide, ids, lengths), rtol=1e-9)
+    found = compiled(linear, ids, lengths)
+    np.testing.assert_allclose(found, by_arrays(linear, ids, lengths), rtol=1e-9)
 
 
-def test_nothing_known(wide: Wide) -> None:
-    none = Known(np.empty(0, np.int64), np.empty(0), np.empty((0, 3), np.float32))
-    assert not score(wide._ngrams, none, np.array([[5, 6]]), np.array([2])).any()
+def test_nothing_known(linear: NgramLinear) -> None:
+    none = NgramTable(np.empty(0, np.int64), np.empty(0), np.empty((0, 3), np.float32))
+    assert not compiled(linear, np.array([[5, 6]]), np.array([2]), none).any()

@@ -41,7 +41,7 @@ from regard.evaluation import (
     score_labels,
     tfidf_logistic,
 )
-from regard.evaluation.faithfulness.adapters import PoolingClassifierAdapter, adapt_classifier
+from regard.evaluation.faithfulness.adapters import adapt_classifier
 from regard.layers.intervene import replaced_pooling
 from regard.models import Classifier as Network
 from regard.models import configure
@@ -85,14 +85,14 @@ class Classifier(Model):
         network = new_network(settings, configure(settings.kind, settings.preset, **values))
         model = cls(settings, network, tokenizer, labels, several=several)
         texts = model._ids([example.text for example in examples])
-        model.network.survey(tokenizer.spelling, texts, model._targets(examples))
+        model.network.fit_features(tokenizer.spelling, texts, model._targets(examples))
         return model
 
-    def settle(self, examples: Sequence[Example], held_out: Sequence[Example]) -> bool:
-        """Solve what is solved and not trained once more, with all examples."""
+    def refit(self, examples: Sequence[Example], held_out: Sequence[Example]) -> bool:
+        """Refit the n-gram weights on training and held-out examples together."""
         together = [*examples, *held_out]
         texts = self._ids([example.text for example in together])
-        return self.network.settle(texts, self._targets(together))
+        return self.network.refit(texts, self._targets(together))
 
     @classmethod
     def restore(cls, folder: Path, settings: RunSettings, config: Mapping[str, Any]) -> Self:
@@ -154,7 +154,7 @@ class Classifier(Model):
         """
         smoothing = self.settings.training.label_smoothing
         output = network(batch.source, batch.source_lengths)
-        members = output.logits[None] if output.members is None else output.members
+        members = output.logits[None] if output.ensemble_logits is None else output.ensemble_logits
         losses = [self._loss(logits, batch, smoothing).value for logits in members]
         return Loss(torch.stack(losses).mean(), len(batch))
 
@@ -314,7 +314,7 @@ class Classifier(Model):
     @property
     def pools(self) -> bool:
         """Whether it pools by attention, so that `reweigh` has weights to change."""
-        return isinstance(adapt_classifier(self.network), PoolingClassifierAdapter)
+        return self.network.pools_by_attention
 
     def read_tokens(self, text: str) -> Tokens:
         """The tokens of a text as the network reads them; `reweigh` counts them."""

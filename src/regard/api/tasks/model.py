@@ -149,7 +149,7 @@ class Model(ABC):
     def prepare(self, examples: Sequence[Example], *, training: bool) -> Prepared:
         """Examples as ids; in training, examples that are too long are left out."""
 
-    def settle(self, examples: Sequence[Example], held_out: Sequence[Example]) -> bool:
+    def refit(self, examples: Sequence[Example], held_out: Sequence[Example]) -> bool:
         """After training, learn from the examples that were held out what costs no epoch to learn.
 
         Returns whether that changed the network; most have nothing of the kind.

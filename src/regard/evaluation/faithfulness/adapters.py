@@ -17,9 +17,7 @@ from regard.evaluation.faithfulness.contracts import ExplainableClassifier, Ids
 from regard.evaluation.metrics.intervals import Floats
 from regard.layers.eval_mode import eval_mode
 from regard.layers.intervene import replaced_pooling
-from regard.layers.pooling import AttentionPooling
-from regard.models import Classifier, Output
-from regard.models.classifiers.wide_and_deep import WideAndDeep
+from regard.models import Explainable
 from regard.text import BOS, EOS, PAD, UNK
 
 __all__ = ["ClassifierAdapter", "PoolingClassifierAdapter", "adapt_classifier"]
@@ -28,7 +26,7 @@ _MAX_BATCH_TOKENS = 16_384
 
 
 def adapt_classifier(
-    model: Classifier,
+    model: Explainable,
     *,
     mask_id: int = UNK,
     special_ids: frozenset[int] = frozenset({PAD, BOS, EOS}),
@@ -45,8 +43,7 @@ def adapt_classifier(
     Raises:
         InputError: the model returns no attention over its tokens (raised by `attention`).
     """
-    pools = any(isinstance(part, AttentionPooling) for part in model.modules())
-    adapter = PoolingClassifierAdapter if pools else ClassifierAdapter
+    adapter = PoolingClassifierAdapter if model.pools_by_attention else ClassifierAdapter
     return adapter(model, mask_id=mask_id, special_ids=special_ids, multilabel=multilabel)
 
 
@@ -55,7 +52,7 @@ class ClassifierAdapter:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Explainable,
         *,
         mask_id: int = UNK,
         special_ids: frozenset[int] = frozenset({PAD, BOS, EOS}),
@@ -75,7 +72,7 @@ class ClassifierAdapter:
 
         def compute(rows: list[int], ids: Tensor, lengths: Tensor) -> Tensor:
             with torch.no_grad():
-                return self._over_tokens(self.model(ids, lengths), lengths)
+                return self.model.token_attention(self.model(ids, lengths).maps, lengths)
 
         weights = self._by_text(texts, compute)
         return [self._unpad(row, text) for row, text in zip(weights, texts, strict=True)]
@@ -110,10 +107,10 @@ class ClassifierAdapter:
         return total + self._linear_gradient(ids, lengths, logits.detach())
 
     def _linear_gradient(self, ids: Tensor, lengths: Tensor, logits: Tensor) -> Tensor | float:
-        """Gradient x input of n-grams, whose logits are sums over tokens without an embedding."""
-        if not isinstance(self.model, WideAndDeep):
+        """Gradient x input of a linear part without embeddings, whose logits are sums over tokens."""
+        contributions = self.model.linear_contributions(ids, lengths)
+        if contributions is None:
             return 0.0
-        contributions = self.model.wide.contributions(ids, lengths)
         answer = nn.functional.one_hot(logits.argmax(-1), logits.shape[-1])
         # d log p(y) / d logits; with several labels only the likeliest one's logit has a gradient.
         by_logit = (
@@ -136,9 +133,6 @@ class ClassifierAdapter:
     def _unpad(self, values: Floats, text: Ids) -> Floats:
         """Values of the tokens of `text` from one row of a padded batch."""
         return values[..., : len(text)]
-
-    def _over_tokens(self, output: Output, lengths: Tensor) -> Tensor:
-        return _over_tokens(output, lengths)
 
     def _by_text(
         self,
@@ -179,25 +173,6 @@ class PoolingClassifierAdapter(ClassifierAdapter):
                 return self._predict(ids, lengths)
 
         return np.stack(self._by_text(texts, compute))
-
-
-def _over_tokens(output: Output, lengths: Tensor) -> Tensor:
-    """How much each token was attended to, `(batch, heads, length)`."""
-    maps = output.maps
-    if maps.get("pooling"):
-        return torch.cat([pooling[..., 0, :] for pooling in maps["pooling"]], 1)
-    if maps.get("words"):  # of a sentence, times the sentence's of the document
-        levels = zip(maps["sentences"], maps["words"], strict=True)
-        return torch.cat([(outer.dense() @ inner.dense())[:, :, 0] for outer, inner in levels], 1)
-    if maps.get("encoder"):
-        rows = maps["encoder"][-1].dense()
-        real = torch.arange(rows.shape[-2], device=lengths.device) < lengths[:, None]
-        received: Tensor = (rows * real[:, None, :, None]).sum(-2) / lengths[:, None, None]
-        return received
-    raise InputError(
-        f"the model shows attention in {sorted(maps) or 'no place'}; "
-        "expected 'pooling', 'words' or 'encoder'"
-    )
 
 
 @contextmanager

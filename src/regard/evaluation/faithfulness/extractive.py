@@ -29,7 +29,6 @@ from regard.evaluation.faithfulness.trust import examine
 from regard.evaluation.faithfulness.verdict import Verdict
 from regard.evaluation.metrics.intervals import Floats, Interval
 from regard.layers.intervene import replaced_pooling
-from regard.models import Output
 from regard.models.extractive import Extractive
 from regard.text import EOS
 
@@ -230,10 +229,6 @@ class ExtractiveAdapter(ClassifierAdapter):
         for row, sentence in zip(cells, np.split(_is_word(text), _ends(text)), strict=False):
             row[: int(sentence.sum())] = True
         return cells
-
-    def _over_tokens(self, output: Output, lengths: Tensor) -> Tensor:
-        rows: Tensor = output.maps["words"][0].dense()  # (batch * sentences, 1, 1, words)
-        return rows.view(*lengths.shape, 1, -1).transpose(1, 2)
 
 
 def _is_word(text: Ids) -> NDArray[np.bool_]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from torch import Tensor
 
 from regard.layers.pooling import AttentionPooling
-from regard.models.classifiers.ensemble import Reader, Reading, ReadingClassifier, WordEmbedding
+from regard.models.classifiers.ensemble import (
+    Encoded,
+    EnsembleClassifier,
+    TextEncoder,
+    WordEmbedding,
+)
 from regard.models.classifiers.settings import BigruSettings
 from regard.models.parts import padding_mask
 from regard.models.recurrent import BiEncoder
@@ -13,7 +18,7 @@ from regard.models.recurrent import BiEncoder
 __all__ = ["Bigru"]
 
 
-class BigruReader(Reader):
+class BigruTextEncoder(TextEncoder):
     """Embedding, bidirectional GRU, attention pooling (map `"pooling"`)."""
 
     def __init__(self, settings: BigruSettings) -> None:
@@ -30,18 +35,18 @@ class BigruReader(Reader):
         self.pooling = AttentionPooling(width, heads=settings.heads)
         self.width = width * settings.heads
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Reading:
+    def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
         """Read, pool."""
         states, _ = self.encoder(self.embedding(ids), lengths)
         pooled, weights = self.pooling(states, padding_mask(lengths, ids.shape[1]))
         return pooled, {"pooling": [weights]}
 
 
-class Bigru(ReadingClassifier):
+class Bigru(EnsembleClassifier):
     """`bigru`."""
 
     settings: BigruSettings
 
-    def reader(self) -> BigruReader:
+    def new_encoder(self) -> BigruTextEncoder:
         """A member."""
-        return BigruReader(self.settings)
+        return BigruTextEncoder(self.settings)

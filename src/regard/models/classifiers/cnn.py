@@ -9,14 +9,19 @@ from torch.nn import functional as F
 from regard.layers.dropout import Dropout
 from regard.layers.multihead import MultiHeadAttention
 from regard.layers.pooling import AttentionPooling
-from regard.models.classifiers.ensemble import Reader, Reading, ReadingClassifier, WordEmbedding
+from regard.models.classifiers.ensemble import (
+    Encoded,
+    EnsembleClassifier,
+    TextEncoder,
+    WordEmbedding,
+)
 from regard.models.classifiers.settings import CnnSettings
 from regard.models.parts import padding_mask
 
 __all__ = ["Cnn"]
 
 
-class CnnReader(Reader):
+class CnnTextEncoder(TextEncoder):
     """N-gram detectors (Kim 2014) that look at each other before attention pools them.
 
     Maps: `"encoder"`, the self-attention between places, and `"pooling"`.
@@ -29,20 +34,20 @@ class CnnReader(Reader):
         self.filters = nn.ModuleList(
             nn.Conv1d(settings.embedding, settings.width, window) for window in settings.windows
         )
-        self.attention = MultiHeadAttention(width, settings.looks)
+        self.attention = MultiHeadAttention(width, settings.self_attention_heads)
         self.dropout = Dropout(settings.dropout)
         self.pooling = AttentionPooling(width, heads=settings.heads)
-        self.peaks = settings.peaks
-        self.width = width * (settings.heads + settings.peaks)
+        self.max_pooling = settings.max_pooling
+        self.width = width * (settings.heads + settings.max_pooling)
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Reading:
+    def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
         """Detect, compare, pool."""
         mask = padding_mask(lengths, ids.shape[1])
         embedded = self.embedding(ids).mT
         found = torch.cat([_slide(filters, embedded) for filters in self.filters], 1).relu().mT
         compared, looks = self.attention(self.dropout(found), mask=mask[:, None, None])
         pooled, weights = self.pooling(found + compared, mask)
-        if self.peaks:
+        if self.max_pooling:
             pooled = torch.cat([pooled, found.where(mask[..., None], 0.0).amax(1)], -1)
         return pooled, {"encoder": [looks], "pooling": [weights]}
 
@@ -55,11 +60,11 @@ def _slide(filters: nn.Module, x: Tensor) -> Tensor:
     return found
 
 
-class Cnn(ReadingClassifier):
+class Cnn(EnsembleClassifier):
     """`cnn`."""
 
     settings: CnnSettings
 
-    def reader(self) -> CnnReader:
+    def new_encoder(self) -> CnnTextEncoder:
         """A member."""
-        return CnnReader(self.settings)
+        return CnnTextEncoder(self.settings)

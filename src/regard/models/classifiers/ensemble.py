@@ -1,9 +1,10 @@
-"""What the classifiers share: readers that vote."""
+"""Classifiers made of text encoders with a linear layer each, averaged where there are several."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -13,33 +14,36 @@ from regard.layers.dropout import Dropout
 from regard.models.classifiers.settings import ClassifierSettings
 from regard.models.contracts import Classifier, Output
 from regard.models.parts import Embedding
-from regard.text import UNK
+from regard.text import PAD, UNK
 
-__all__ = ["Reader", "ReadingClassifier", "WordEmbedding"]
+__all__ = ["Encoded", "EnsembleClassifier", "TextEncoder", "WordEmbedding"]
 
-Reading = tuple[Tensor, Mapping[str, list[AttentionMap]]]
+Encoded: TypeAlias = tuple[Tensor, Mapping[str, list[AttentionMap]]]
+"""One vector per text `(batch, width)`, and maps by site of attention."""
 
 
-class Reader(nn.Module, ABC):
-    """Ids to one vector a text.
+class TextEncoder(nn.Module, ABC):
+    """Token ids to one vector per text.
 
     Attributes:
-        width: of the vector.
+        width: size of the vector.
     """
 
     width: int
 
     @abstractmethod
-    def forward(self, ids: Tensor, lengths: Tensor) -> Reading:
-        """`(batch, length)` ids to `(batch, width)`, and maps by place."""
+    def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
+        """Encode `(batch, length)` ids as `(batch, width)`; also return the maps by site."""
 
 
-class ReadingClassifier(Classifier):
-    """A linear layer on what a reader reads; several readers vote.
+class EnsembleClassifier(Classifier):
+    """Text encoder with a linear layer, or the mean of several (Hansen and Salamon 1990).
 
-    The members differ in their first weights and in their dropout alone. Each is trained for itself
-    (`Output.members`); the logits are the mean of theirs, which takes out much of what a single one
-    learned by chance (Hansen and Salamon 1990).
+    The members of an ensemble differ only in their initial weights and in their dropout. Each is trained
+    by its own loss (`Output.ensemble_logits`); averaging their logits removes much of what a single
+    one learned by chance.
+
+    The encoders are in `readers`, the linear layers in `outputs`: the names are keys of saved weights.
     """
 
     settings: ClassifierSettings
@@ -47,34 +51,34 @@ class ReadingClassifier(Classifier):
     def __init__(self, settings: ClassifierSettings) -> None:
         super().__init__()
         self.settings = settings
-        readers = [self.reader() for _ in range(settings.members)]
-        self.readers = nn.ModuleList(readers)
-        self.outputs = nn.ModuleList(nn.Linear(r.width, settings.labels) for r in readers)
+        encoders = [self.new_encoder() for _ in range(settings.members)]
+        self.readers = nn.ModuleList(encoders)
+        self.outputs = nn.ModuleList(nn.Linear(e.width, settings.labels) for e in encoders)
         self.dropout = Dropout(settings.dropout)
 
     @abstractmethod
-    def reader(self) -> Reader:
-        """A member, freshly initialised."""
+    def new_encoder(self) -> TextEncoder:
+        """Make the encoder of one member, freshly initialised."""
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Output:
-        """Maps hold those of every member, one after another."""
-        votes, maps = [], dict[str, list[AttentionMap]]()
-        for reader, output in zip(self.readers, self.outputs, strict=True):
-            vector, found = reader(ids, lengths)
-            votes.append(output(self.dropout(vector)))
-            for place, layers in found.items():
-                maps.setdefault(place, []).extend(layers)
-        if len(votes) == 1:
-            return Output(votes[0], maps)
-        members = torch.stack(votes)
-        return Output(members.mean(0), maps, members=members)
+        """Classify; the maps of all members are concatenated, site by site."""
+        logits, maps = [], dict[str, list[AttentionMap]]()
+        for encoder, output in zip(self.readers, self.outputs, strict=True):
+            vector, found = encoder(ids, lengths)
+            logits.append(output(self.dropout(vector)))
+            for site, layers in found.items():
+                maps.setdefault(site, []).extend(layers)
+        if len(logits) == 1:
+            return Output(logits[0], maps)
+        stacked = torch.stack(logits)
+        return Output(stacked.mean(0), maps, ensemble_logits=stacked)
 
 
 class WordEmbedding(nn.Module):
-    """Token vectors; in training some tokens are read as unknown, so that unknown words are learned too.
+    """Token vectors with word dropout: in training some tokens are replaced by UNK, so that it is learned too.
 
     Args:
-        settings: size, width and rates.
+        settings: `size`, `embedding`, `dropout` and `word_dropout` are used.
     """
 
     def __init__(self, settings: ClassifierSettings) -> None:
@@ -85,7 +89,7 @@ class WordEmbedding(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """`(...)` ids to `(..., embedding)`; padding is zero."""
         if self.training and self.rate:
-            hidden = torch.rand(ids.shape, device=ids.device) < self.rate
-            ids = torch.where(hidden & (ids != 0), UNK, ids)
+            dropped = torch.rand(ids.shape, device=ids.device) < self.rate
+            ids = torch.where(dropped & (ids != PAD), UNK, ids)
         embedded: Tensor = self.dropout(self.embedding(ids))
         return embedded

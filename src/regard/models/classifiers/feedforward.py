@@ -5,14 +5,19 @@ from __future__ import annotations
 from torch import Tensor
 
 from regard.layers.pooling import AttentionPooling
-from regard.models.classifiers.ensemble import Reader, Reading, ReadingClassifier, WordEmbedding
+from regard.models.classifiers.ensemble import (
+    Encoded,
+    EnsembleClassifier,
+    TextEncoder,
+    WordEmbedding,
+)
 from regard.models.classifiers.settings import FeedForwardSettings
 from regard.models.parts import padding_mask
 
 __all__ = ["FeedForward"]
 
 
-class FeedForwardReader(Reader):
+class FeedForwardTextEncoder(TextEncoder):
     """Word vectors, pooled (map `"pooling"`): which words matter, in whatever order."""
 
     def __init__(self, settings: FeedForwardSettings) -> None:
@@ -21,7 +26,7 @@ class FeedForwardReader(Reader):
         self.pooling = AttentionPooling(settings.embedding, heads=settings.heads)
         self.width = settings.embedding * settings.heads
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Reading:
+    def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
         """Embed, pool."""
         full = int(lengths.min()) == ids.shape[1]  # as a single text is
         mask = None if full else padding_mask(lengths, ids.shape[1])
@@ -29,11 +34,11 @@ class FeedForwardReader(Reader):
         return pooled, {"pooling": [weights]}
 
 
-class FeedForward(ReadingClassifier):
+class FeedForward(EnsembleClassifier):
     """`feedforward`."""
 
     settings: FeedForwardSettings
 
-    def reader(self) -> FeedForwardReader:
+    def new_encoder(self) -> FeedForwardTextEncoder:
         """A member."""
-        return FeedForwardReader(self.settings)
+        return FeedForwardTextEncoder(self.settings)

@@ -10,7 +10,12 @@ from torch import Tensor
 
 from regard.layers.dropout import Dropout
 from regard.layers.pooling import AttentionPooling
-from regard.models.classifiers.ensemble import Reader, Reading, ReadingClassifier, WordEmbedding
+from regard.models.classifiers.ensemble import (
+    Encoded,
+    EnsembleClassifier,
+    TextEncoder,
+    WordEmbedding,
+)
 from regard.models.classifiers.settings import HierarchicalSettings
 from regard.models.parts import padding_mask
 from regard.models.recurrent import BiEncoder
@@ -60,7 +65,7 @@ def sentences(stops: Tensor, mask: Tensor, longest: int) -> Sentences:
     return Sentences(number, places - start, count, lengths)
 
 
-class HierarchicalReader(Reader):
+class HierarchicalTextEncoder(TextEncoder):
     """Two levels of a bidirectional GRU with attention pooling (Yang et al. 2016).
 
     Maps: `"words"`, `(batch, heads, sentences, length)`, in which each sentence looks at its own words,
@@ -72,7 +77,7 @@ class HierarchicalReader(Reader):
     def __init__(self, settings: HierarchicalSettings) -> None:
         super().__init__()
         width, heads = 2 * settings.width, settings.heads
-        self.longest = settings.longest
+        self.longest = settings.max_sentence_length
         self.embedding = WordEmbedding(settings)
         self.word_encoder = BiEncoder("gru", settings.embedding, settings.width)
         self.word_pooling = AttentionPooling(width, heads=heads)
@@ -82,7 +87,7 @@ class HierarchicalReader(Reader):
         self.width = width * heads
         self.register_buffer("stops", torch.zeros(settings.size, dtype=torch.bool))
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Reading:
+    def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
         """Words to sentences, sentences to a document."""
         mask = padding_mask(lengths, ids.shape[1])
         found = sentences(self.stops[ids], mask, self.longest)
@@ -111,22 +116,22 @@ class HierarchicalReader(Reader):
         return states
 
 
-class Hierarchical(ReadingClassifier):
+class Hierarchical(EnsembleClassifier):
     """`hierarchical`, for long documents."""
 
     settings: HierarchicalSettings
 
-    def reader(self) -> HierarchicalReader:
+    def new_encoder(self) -> HierarchicalTextEncoder:
         """A member."""
-        return HierarchicalReader(self.settings)
+        return HierarchicalTextEncoder(self.settings)
 
-    def survey(
+    def fit_features(
         self, surfaces: Sequence[str], texts: Sequence[Sequence[int]], targets: Tensor
     ) -> None:
         """Find the tokens that may end a sentence: full stops and their like."""
         stops = torch.tensor([_ends(surface) for surface in surfaces])
         for reader in self.readers:
-            assert isinstance(reader, HierarchicalReader)
+            assert isinstance(reader, HierarchicalTextEncoder)
             reader.stops.copy_(stops)
 
 

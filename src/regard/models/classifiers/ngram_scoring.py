@@ -1,98 +1,95 @@
-"""What n-grams say of a text, in one pass over its characters, compiled.
+"""Scores of texts by their n-grams, in one compiled pass over their characters.
 
-The same n-grams and numbers as `Ngrams.occurrences` and `Wide` find with arrays, which is what they are
-tested against; for a single sentence the arrays' fifty calls cost ten times the work.
+Finds the n-grams that `NgramExtractor` finds with arrays, and weights them as `NgramLinear` does; the
+tests hold the two against each other. For a single sentence the fifty array operations cost ten times
+as much as the work they do.
 """
 # mypy: disable-error-code="misc, no-untyped-def, no-untyped-call, no-any-return"
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regard.compiled.call import call
 from regard.compiled.jit import compiled, inlined
+from regard.models.classifiers.ngram_hash import (
+    BASE,
+    CHARACTER_BIT,
+    LEAD_SALT,
+    LETTER,
+    POSITION_STEP,
+    SKIP_SALT,
+    SPACE,
+    START,
+    UNIGRAM_SALT,
+    Alphabet,
+    Ints,
+    NgramLimits,
+    NgramTable,
+    mix_compiled,
+)
 
-if TYPE_CHECKING:
-    from regard.models.classifiers.ngrams import Ints, Ngrams
-
-__all__ = [
-    "BASE",
-    "LEAD",
-    "LETTER",
-    "ONE",
-    "PLACE",
-    "SIGN",
-    "SKIP",
-    "SPACE",
-    "START",
-    "Known",
-    "score",
-]
-
-# Here and not beside the arrays: compiled code is kept on disk for as long as this file stays the same.
-SPACE, LETTER, SIGN, START = 0, 1, 2, 3
-# A distance is no n, and a beginning neither: n-grams and both kinds of pairs have to differ.
-ONE, SKIP, LEAD = np.uint64(1), np.uint64(1000), np.uint64(1 << 32)
-BASE = np.uint64(0x9E3779B97F4A7C15)
-PLACE = np.uint64(1 << 21)  # above every code point
-_A, _B, _C = np.uint64(30), np.uint64(27), np.uint64(31)
-_D, _E = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+__all__ = ["score"]
 
 
-class Known(NamedTuple):
-    """What was learned of each n-gram, in the order of its key."""
+def score(
+    alphabet: Alphabet, limits: NgramLimits, table: NgramTable, ids: Ints, lengths: Ints
+) -> NDArray[np.float64]:
+    """Score texts by the n-grams they have in common with a table.
 
-    key: Ints
-    idf: NDArray[np.float64]
-    weight: NDArray[np.float32]  # (n-grams, labels)
+    Args:
+        alphabet: characters of each id.
+        limits: longest n-grams and widest pairs.
+        table: learned n-grams.
+        ids: `(batch, length)`, padded to the right.
+        lengths: `(batch,)`.
 
-
-def score(ngrams: Ngrams, known: Known, ids: Ints, lengths: Ints) -> NDArray[np.float64]:
-    """Scores `(batch, labels)` of texts of ids `(batch, length)`, without the bias."""
-    result = np.zeros((len(ids), known.weight.shape[1]))
-    characters = 2 + int(ngrams.size[ids].sum(1).max(initial=0))
-    most = characters * (ngrams.words + ngrams.skips + ngrams.leads + ngrams.characters)
+    Returns:
+        `(batch, labels)`, without the bias.
+    """
+    result = np.zeros((len(ids), table.weight.shape[1]))
+    characters = 2 + int(alphabet.size[ids].sum(1).max(initial=0))  # a space at either end
+    # Compiled code allocates nothing: it gets its memory here, enough for the longest text, and an
+    # open-addressing hash table of at least twice as many slots as a text can have n-grams.
+    most = characters * sum(limits)
     slots = 1 << (2 * most).bit_length()
-    table = np.full(slots, -1), np.empty(slots, np.int64), np.empty(most, np.int64)
+    counts = np.full(slots, -1), np.empty(slots, np.int64), np.empty(most, np.int64)
     text = np.empty((3, characters), np.int64), np.empty((3, characters), np.uint64)
-    sizes = np.array([ngrams.words, ngrams.skips, ngrams.leads, ngrams.characters])
     call(
-        _score, ids, lengths, ngrams.code, ngrams.kind, ngrams.offset, sizes,
-        *known, *text, *table, result,
+        _score, ids, lengths, alphabet.code, alphabet.kind, alphabet.offset, np.array(limits),
+        *table, *text, *counts, result,
     )  # fmt: skip
     return result
 
 
-@inlined
-def _mix(x):
-    """As `ngrams._mix`."""
-    x = (x ^ (x >> _A)) * _D
-    x = (x ^ (x >> _B)) * _E
-    return x ^ (x >> _C)
-
-
 @compiled
 def _score(
-    ids, lengths, code, kinds, offset, sizes, key, idf, weight,
-    places, hashes, slot, count, used, result,
+    ids, lengths, code, kinds, offset, limits, key, idf, weight,
+    text, hashes, slot, count, used, result,
 ):  # fmt: skip
-    """Every text by itself: spell it, count the n-grams that are known, weigh them."""
+    """Score every text: spell it, count its n-grams that are in the table, weight them.
+
+    Workspace, overwritten for each text:
+        text: `(3, characters)`: code point and kind of each character, first character of each word.
+        hashes: `(3, characters)`: of each word, of the word n-gram that begins at it, of each character.
+        slot, count: hash table of the n-grams found: row of `key` (-1 = free), number of occurrences.
+        used: slots in use, so that they can be counted and freed without a pass over the table.
+    """
     for row in range(ids.shape[0]):
-        characters = _spell(ids[row], lengths[row], code, kinds, offset, places[0], places[1])
-        words = _find_words(characters, places, hashes)
+        characters = _spell(ids[row], lengths[row], code, kinds, offset, text[0], text[1])
+        words = _find_words(characters, text, hashes)
         found = np.int64(0)
-        found = _count_words(words, places, hashes, sizes, key, slot, count, used, found)
-        found = _count_characters(characters, places, hashes, sizes, key, slot, count, used, found)
-        _weigh(found, key, idf, weight, slot, count, used, result[row])
+        found = _count_words(words, text, hashes, limits, key, slot, count, used, found)
+        found = _count_characters(characters, text, hashes, limits, key, slot, count, used, found)
+        _add_weights(found, key, idf, weight, slot, count, used, result[row])
 
 
 @inlined
 def _spell(ids, length, code, kinds, offset, text, kind):
-    """Characters and their kinds, a space at either end; how many there are."""
+    """Write the characters of a text and their kinds, a space at either end; return their number."""
     text[0], kind[0] = 32, START
     at = 1
     for i in range(length):
@@ -104,62 +101,69 @@ def _spell(ids, length, code, kinds, offset, text, kind):
 
 
 @inlined
-def _find_words(characters, places, hashes):
-    """Hash of each word, and where it starts; the start of the text is one. How many there are."""
-    text, kind, start = places[0], places[1], places[2]
+def _find_words(characters, spelled, hashes):
+    """Write the start and the hash of each word, the start of the text being the first; return their number."""
+    text, kind, start = spelled[0], spelled[1], spelled[2]
     word = hashes[0]
     words = 0
     for i in range(characters):
         if kind[i] == SPACE:
             continue
+        # A letter after a letter goes on with its word; everything else begins one.
         if kind[i] != LETTER or kind[i - 1] != LETTER:
             start[words], word[words] = i, np.uint64(0)
             words += 1
-        place = np.uint64(i - start[words - 1]) * PLACE
-        word[words - 1] += _mix(np.uint64(text[i]) + place)
+        position = np.uint64(i - start[words - 1]) * POSITION_STEP
+        word[words - 1] += mix_compiled(np.uint64(text[i]) + position)
     return words
 
 
 @inlined
-def _count_words(words, places, hashes, sizes, key, slot, count, used, found):
-    """N-grams of words, pairs of words apart, beginnings with later words."""
+def _count_words(words, text, hashes, limits, key, slot, count, used, found):
+    """Count n-grams of words, skip-bigrams and lead pairs."""
     word, run = hashes[0], hashes[1]
+    # Unigrams. The start of the text is in every text, so alone it says nothing.
     for i in range(words):
         run[i] = word[i]
-        if places[1, places[2, i]] != START:
-            found = _add(_mix(word[i] + ONE) & ~ONE, key, slot, count, used, found)
-    for n in range(2, sizes[0] + 1):
+        if text[1, text[2, i]] != START:
+            salted = mix_compiled(word[i] + UNIGRAM_SALT) & ~CHARACTER_BIT
+            found = _add(salted, key, slot, count, used, found)
+    # Longer ones: `run[i]` is the hash of the n words from i on, and grows by a word for each n.
+    for n in range(2, limits[0] + 1):
         for i in range(words - n + 1):
             run[i] = run[i] * BASE + word[i + n - 1]
-            found = _add(_mix(run[i] + np.uint64(n)) & ~ONE, key, slot, count, used, found)
-    for apart in range(2, sizes[1] + 2):
-        for i in range(words - apart):
-            pair = word[i] * BASE + word[i + apart] + SKIP + np.uint64(apart)
-            found = _add(_mix(pair) & ~ONE, key, slot, count, used, found)
+            salted = mix_compiled(run[i] + np.uint64(n)) & ~CHARACTER_BIT
+            found = _add(salted, key, slot, count, used, found)
+    for distance in range(2, limits[1] + 2):
+        for i in range(words - distance):
+            pair = word[i] * BASE + word[i + distance] + SKIP_SALT + np.uint64(distance)
+            found = _add(mix_compiled(pair) & ~CHARACTER_BIT, key, slot, count, used, found)
+    # The start of the text is word 0, so the first n words are 1 to n.
     lead = np.uint64(0)
-    for n in range(1, min(sizes[2] + 1, words)):
+    for n in range(1, min(limits[2] + 1, words)):
         lead = lead * BASE + word[n]
         for i in range(n + 1, words):
-            pair = lead * BASE + word[i] + LEAD + np.uint64(n)
-            found = _add(_mix(pair) & ~ONE, key, slot, count, used, found)
+            pair = lead * BASE + word[i] + LEAD_SALT + np.uint64(n)
+            found = _add(mix_compiled(pair) & ~CHARACTER_BIT, key, slot, count, used, found)
     return found
 
 
 @inlined
-def _count_characters(characters, places, hashes, sizes, key, slot, count, used, found):
-    """N-grams of characters, from a space or within what stands up to the next."""
-    text, kind, single = places[0], places[1], hashes[2]
+def _count_characters(characters, text, hashes, limits, key, slot, count, used, found):
+    """Count n-grams of characters that cross no space, though they may begin or end with one."""
+    code, kind, single = text[0], text[1], hashes[2]
     for i in range(characters):
-        single[i] = _mix(np.uint64(text[i]))
+        single[i] = mix_compiled(np.uint64(code[i]))
     for i in range(characters):
         run = single[i]
-        for n in range(2, min(sizes[3], characters - i) + 1):
+        for n in range(2, min(limits[3], characters - i) + 1):
             last = i + n - 1
             run = run * BASE + single[last]
             ends = kind[last] == SPACE
             if n == 2 and ends and (kind[i] == SPACE or kind[i] == START):
-                break
-            found = _add(_mix(run + np.uint64(n)) | ONE, key, slot, count, used, found)
+                break  # two spaces and nothing between them
+            salted = mix_compiled(run + np.uint64(n)) | CHARACTER_BIT
+            found = _add(salted, key, slot, count, used, found)
             if ends:
                 break
     return found
@@ -167,7 +171,8 @@ def _count_characters(characters, places, hashes, sizes, key, slot, count, used,
 
 @inlined
 def _add(salted, key, slot, count, used, found):
-    """Count an n-gram, if it is known: `slot` and `count` are a table that is searched from its hash on."""
+    """Count an n-gram if it is in the table; return how many different ones have been found."""
+    # Binary search: the row of the table that has this key.
     wanted, low, high = np.int64(salted), np.int64(0), np.int64(key.size)
     while low < high:
         middle = (low + high) >> 1
@@ -177,6 +182,7 @@ def _add(salted, key, slot, count, used, found):
             high = middle
     if low == key.size or key[low] != wanted:
         return found
+    # Linear probing from the slot its hash names. The lowest bit is only its kind.
     mask = np.int64(slot.size - 1)
     at = (wanted >> 1) & mask
     while slot[at] >= 0 and slot[at] != low:
@@ -189,8 +195,11 @@ def _add(salted, key, slot, count, used, found):
 
 
 @inlined
-def _weigh(found, key, idf, weight, slot, count, used, result):
-    """Add to the scores, words and characters each of unit length; leave the table empty."""
+def _add_weights(found, key, idf, weight, slot, count, used, result):
+    """Add the weights of a text's n-grams times their TF-IDF to `result`, and empty the hash table.
+
+    TF-IDF is scaled to unit length, words and characters each on their own.
+    """
     square_words, square_characters = 0.0, 0.0
     for i in range(found):
         at = used[i]
@@ -201,9 +210,9 @@ def _weigh(found, key, idf, weight, slot, count, used, result):
             square_words += value * value
     for i in range(found):
         at = used[i]
-        which = slot[at]
-        value = (1.0 + math.log(count[at])) * idf[which]
-        value /= math.sqrt(square_characters if key[which] & 1 else square_words)
+        ngram = slot[at]
+        value = (1.0 + math.log(count[at])) * idf[ngram]
+        value /= math.sqrt(square_characters if key[ngram] & 1 else square_words)
         for label in range(result.size):
-            result[label] += value * weight[which, label]
+            result[label] += value * weight[ngram, label]
         slot[at] = -1

@@ -67,8 +67,8 @@ class CnnSettings(ClassifierSettings):
     kind: Literal["cnn"] = "cnn"
     width: Size = 50  # filters of each window
     windows: tuple[Size, ...] = (1, 2, 3)  # tokens that a filter sees
-    looks: Size = 2  # heads of the self-attention
-    peaks: bool = False  # also each filter's highest answer, wherever it is (Kim 2014)
+    self_attention_heads: Size = 2
+    max_pooling: bool = False  # also the maximum of each filter over the text (Kim 2014)
 
     presets: ClassVar[Mapping[str, Values]] = {
         "tiny": {"embedding": 50, "width": 32, "windows": (3,)},
@@ -77,8 +77,8 @@ class CnnSettings(ClassifierSettings):
             "embedding": 200,
             "width": 100,
             "windows": (1, 2, 3, 4),
-            "looks": 4,
-            "peaks": True,
+            "self_attention_heads": 4,
+            "max_pooling": True,
             "members": 3,
             "word_dropout": 0.2,
         },
@@ -87,10 +87,11 @@ class CnnSettings(ClassifierSettings):
     @model_validator(mode="after")
     def _fits(self) -> CnnSettings:
         width = self.width * len(self.windows)
-        if not self.windows or width % self.looks:
+        if not self.windows or width % self.self_attention_heads:
             raise ValueError(
                 f"{len(self.windows)} windows of {self.width} filters make {width}, which does not "
-                f"divide by looks={self.looks}; try width={self.looks * 16}"
+                f"divide by self_attention_heads={self.self_attention_heads}; "
+                f"try width={self.self_attention_heads * 16}"
             )
         return self
 
@@ -102,7 +103,7 @@ class TransformerClassifierSettings(ClassifierSettings):
     head: Literal["pooled", "first"] = "pooled"
     embedding: Size = 128  # and of every layer
     layers: Size = 2
-    looks: Size = 4  # heads of the self-attention
+    self_attention_heads: Size = 4
     feedforward: Size = 256
     dropout: Rate = 0.3
     positions: Literal["sinusoidal", "rotary"] = "sinusoidal"
@@ -110,15 +111,21 @@ class TransformerClassifierSettings(ClassifierSettings):
     presets: ClassVar[Mapping[str, Values]] = {
         "tiny": {"embedding": 64, "layers": 1, "feedforward": 128},
         "small": {},
-        "base": {"embedding": 256, "layers": 4, "looks": 8, "feedforward": 1024},
+        "base": {
+            "embedding": 256,
+            "layers": 4,
+            "self_attention_heads": 8,
+            "feedforward": 1024,
+        },
     }
 
     @model_validator(mode="after")
     def _fits(self) -> TransformerClassifierSettings:
-        if self.embedding % self.looks:
+        heads = self.self_attention_heads
+        if self.embedding % heads:
             raise ValueError(
-                f"embedding={self.embedding} does not divide by looks={self.looks}; "
-                f"try embedding={-(-self.embedding // self.looks) * self.looks}"
+                f"embedding={self.embedding} does not divide by self_attention_heads={heads}; "
+                f"try embedding={-(-self.embedding // heads) * heads}"
             )
         return self
 
@@ -128,7 +135,7 @@ class HierarchicalSettings(ClassifierSettings):
 
     kind: Literal["hierarchical"] = "hierarchical"
     width: Size = 50  # of each direction, of words and of sentences
-    longest: Size = 60  # tokens of a sentence; longer ones are cut in parts
+    max_sentence_length: Size = 60  # tokens; longer sentences are cut in parts
 
     presets: ClassVar[Mapping[str, Values]] = {
         "tiny": {"embedding": 50, "width": 32},
@@ -145,14 +152,16 @@ class WideSettings(ClassifierSettings):
         "feedforward"
     )
     deep_preset: Literal["tiny", "small", "base"] = "small"
-    share: Annotated[float, Field(ge=0.0)] = 0.5  # of the deep part in the sum of the logits
+    deep_weight: Annotated[float, Field(ge=0.0)] = 0.5  # of the deep part's logits in the sum
     words: Size = 2  # longest n-gram of words
-    skips: Annotated[int, Field(ge=0)] = 0  # words that a pair of words may leave out
-    leads: Annotated[int, Field(ge=0)] = 0  # words of a text's beginning that pair with later ones
-    most_ngrams: Size = 200_000
-    margin: Literal["logistic", "hinge"] = "logistic"  # what the n-grams are solved for
+    skip_bigrams: Annotated[int, Field(ge=0)] = 0  # words that a pair of words may leave out
+    lead_pairs: Annotated[int, Field(ge=0)] = (
+        0  # how many first words are paired with each later one
+    )
+    max_ngrams: Size = 200_000  # n-grams kept, those of most texts
+    loss: Literal["logistic", "hinge"] = "logistic"  # of the n-gram classifier; hinge is squared
     penalty: Annotated[float, Field(gt=0.0)] = 0.5  # L2, on the weights of the n-grams
-    letters: Annotated[int, Field(ge=0)] = 0  # characters of the vocabulary; found in the data
+    alphabet_size: Annotated[int, Field(ge=0)] = 0  # characters of all ids; found in the data
     ngrams: Annotated[int, Field(ge=0)] = 0  # known n-grams; found in the data
 
     presets: ClassVar[Mapping[str, Values]] = {

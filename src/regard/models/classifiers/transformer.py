@@ -7,7 +7,12 @@ from torch import Tensor, nn
 from regard.attention import padding
 from regard.layers import Positions, RotaryPositions, SinusoidalPositions
 from regard.layers.pooling import AttentionPooling
-from regard.models.classifiers.ensemble import Reader, Reading, ReadingClassifier, WordEmbedding
+from regard.models.classifiers.ensemble import (
+    Encoded,
+    EnsembleClassifier,
+    TextEncoder,
+    WordEmbedding,
+)
 from regard.models.classifiers.settings import TransformerClassifierSettings
 from regard.models.parts import padding_mask
 from regard.models.settings import TransformerSettings
@@ -16,7 +21,7 @@ from regard.models.transformer import EncoderLayer
 __all__ = ["TransformerClassifier"]
 
 
-class TransformerReader(Reader):
+class TransformerTextEncoder(TextEncoder):
     """Self-attention layers (maps `"encoder"`), then attention pooling (`"pooling"`) or the first state.
 
     The first-token head is made for texts that begin with a token of their own (BERT's `[CLS]`); on
@@ -33,7 +38,7 @@ class TransformerReader(Reader):
             source_size=settings.size,
             target_size=settings.size,
             width=width,
-            heads=settings.looks,
+            heads=settings.self_attention_heads,
             feedforward=settings.feedforward,
             dropout=settings.dropout,
         )
@@ -43,7 +48,7 @@ class TransformerReader(Reader):
         self.pooling = AttentionPooling(width, heads=settings.heads) if pooled else None
         self.width = width * settings.heads if pooled else width
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Reading:
+    def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
         """Compare, then pool or take the first."""
         x = self.embedding(ids)
         if self.places is not None:
@@ -60,11 +65,11 @@ class TransformerReader(Reader):
         return pooled, {"encoder": maps, "pooling": [weights]}
 
 
-class TransformerClassifier(ReadingClassifier):
+class TransformerClassifier(EnsembleClassifier):
     """`transformer-classifier`."""
 
     settings: TransformerClassifierSettings
 
-    def reader(self) -> TransformerReader:
+    def new_encoder(self) -> TransformerTextEncoder:
         """A member."""
-        return TransformerReader(self.settings)
+        return TransformerTextEncoder(self.settings)

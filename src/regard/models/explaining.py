@@ -1,0 +1,81 @@
+"""Explanations of what a text classifier answers: which of its parts can be asked, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from regard.attention import AttentionMap
+from regard.errors import InputError
+from regard.layers.pooling import AttentionPooling
+
+__all__ = ["Explainable", "token_attention"]
+
+
+class Explainable(nn.Module):
+    """Module whose answers can be explained by attention, gradients and linear contributions.
+
+    Explanations need these three answers instead of knowledge about the kind of model. The defaults
+    suit every module that looks its ids up in embeddings and returns its maps.
+    """
+
+    @property
+    def pools_by_attention(self) -> bool:
+        """Whether the weights of its pooling can be replaced (`layers.intervene.replaced_pooling`)."""
+        return any(isinstance(part, AttentionPooling) for part in self.modules())
+
+    def linear_contributions(self, ids: Tensor, lengths: Tensor) -> Tensor | None:
+        """Split the logits of a part without embeddings among the tokens.
+
+        Gradient x input needs embeddings. A linear part without them (n-grams) has an exact answer
+        instead: its logits are sums over tokens.
+
+        Args:
+            ids: `(batch, length)`.
+            lengths: `(batch,)`.
+
+        Returns:
+            `(batch, length, labels)`, or `None` if every part looks its ids up in embeddings.
+        """
+        return None
+
+    def token_attention(
+        self, maps: Mapping[str, Sequence[AttentionMap]], lengths: Tensor
+    ) -> Tensor:
+        """Reduce the maps of a forward pass to one weight per token; see `token_attention`."""
+        return token_attention(maps, lengths)
+
+
+def token_attention(maps: Mapping[str, Sequence[AttentionMap]], lengths: Tensor) -> Tensor:
+    """Reduce maps to one weight per token, by the last attention on the way to the answer.
+
+    * Pooling: its weights. The poolings of an ensemble are concatenated along the heads.
+    * Hierarchical pooling: the weight of a token in its sentence times that of the sentence.
+    * Self-attention only: the mean weight that each token receives in the last layer.
+
+    Args:
+        maps: `Output.maps`.
+        lengths: `(batch,)`.
+
+    Returns:
+        `(batch, heads, length)`.
+
+    Raises:
+        InputError: the maps have neither `"pooling"`, `"words"` nor `"encoder"`.
+    """
+    if maps.get("pooling"):
+        return torch.cat([pooling[..., 0, :] for pooling in maps["pooling"]], 1)
+    if maps.get("words"):
+        levels = zip(maps["sentences"], maps["words"], strict=True)
+        return torch.cat([(outer.dense() @ inner.dense())[:, :, 0] for outer, inner in levels], 1)
+    if maps.get("encoder"):
+        rows = maps["encoder"][-1].dense()
+        real = torch.arange(rows.shape[-2], device=lengths.device) < lengths[:, None]
+        received: Tensor = (rows * real[:, None, :, None]).sum(-2) / lengths[:, None, None]
+        return received
+    raise InputError(
+        f"the model returns maps of {sorted(maps) or 'no attention'}; "
+        "expected 'pooling', 'words' or 'encoder'"
+    )
