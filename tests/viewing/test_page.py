@@ -211,7 +211,7 @@ def test_a_notebook_shows_a_widget_and_keeps_the_frame_beside_it(cross, monkeypa
 def test_without_anywidget_a_notebook_shows_the_frame(cross, monkeypatch):
     pytest.importorskip("IPython")
     monkeypatch.setitem(sys.modules, "anywidget", None)
-    notebook._kind.cache_clear()
+    notebook._widget_class.cache_clear()
     assert set(shown(cross, monkeypatch)) == {"text/plain", "text/html"}
 
 
@@ -219,6 +219,6 @@ def test_without_anywidget_the_error_says_what_to_install(cross, monkeypatch):
     from regard.errors import MissingExtraError
 
     monkeypatch.setitem(sys.modules, "anywidget", None)
-    notebook._kind.cache_clear()
+    notebook._widget_class.cache_clear()
     with pytest.raises(MissingExtraError, match=r"regard\[notebook\]"):
         notebook.widget(cross)

@@ -360,7 +360,9 @@ def test_a_right_to_left_text_is_read_from_right_to_left(weights, look):
     read.press("ArrowRight")
     settled(tab, "key 1 of 4")
     picture = ElementTree.fromstring(downloaded(tab, "SVG"))
-    drawn = {e.text: float(e.get("x")) for e in picture.iter("{http://www.w3.org/2000/svg}text")}
+    drawn = {
+        e.text: float(e.get("x", "nan")) for e in picture.iter("{http://www.w3.org/2000/svg}text")
+    }
     assert [drawn[word] for word in hebrew] == sorted((drawn[w] for w in hebrew), reverse=True)
 
 
@@ -395,7 +397,7 @@ def test_a_page_of_144_heads_opens_at_once(weights, look, tmp_path):
     tab = look(record)
     assert tab.locator(".thumb").count() == 144
     tab.get_by_role("button", name="encoder 5, head 3").click()
-    dense = tracks[4].weights[2]
+    dense = tracks[4].dense(2)
     best = dense[0].argmax()
     playwright.expect(tab.locator(".readout .weight")).to_have_text(f"{dense[0, best]:.4f}")
     tab.get_by_label("Head", exact=True).select_option("mean")
@@ -411,14 +413,14 @@ def test_a_map_of_16384_tokens(look, heads):
     grid = rng.random((heads, blocks, blocks), dtype=np.float32) / n
     values = np.sort(rng.random((heads, n, k), dtype=np.float32) / k)[..., ::-1]
     keys = rng.integers(0, n, (heads, n, k), dtype=np.int32)
-    facts = rng.random((heads, n)), rng.random((heads, n))
-    summary = MapSummary(grid, np.minimum(grid * 50, 1), values, keys, *facts)
+    entropy, received = rng.random((2, heads, n))
+    summary = MapSummary(grid, np.minimum(grid * 50, 1), values, keys, entropy, received)
     record = AttentionRecord(
         {"t": Tokens.of([f"t{i}" for i in range(n)])}, (Track("deep", "self", "t", "t", summary),)
     )
     tab = look(record, "#view=map&head=0&query=9000")
     assert value(tab) == f"{values[0, 9000, 0]:.4f}"
-    settled(tab, f"entropy {facts[0][0, 9000]:.2f} nats")
+    settled(tab, f"entropy {entropy[0, 9000]:.2f} nats")
     tab.locator("canvas[tabindex]").focus()
     for key in "++++++++":
         tab.keyboard.press(key)
@@ -432,7 +434,7 @@ def test_a_map_of_16384_tokens(look, heads):
         tab.get_by_label("Head", exact=True).select_option("mean")
         playwright.expect(tab.locator(".readout .weight")).to_contain_text("≈")
         # The entropy of the mean is not the mean entropy, and the sum of maxima not the mean sum.
-        spread = facts[0][:, 9001].mean()
+        spread = entropy[:, 9001].mean()
         settled(tab, f"entropy {spread:.2f} nats, the mean of the heads’")
         settled(tab, "in all, exact")
         tab.get_by_label("Head", exact=True).select_option("max")

@@ -50,7 +50,7 @@ class AttentionRecord(Record):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save("x.npz")` wrote."""
+        """Read a record that `save("x.npz")` wrote."""
         from regard.viewing import save
 
         return save.load(Path(path), cls)

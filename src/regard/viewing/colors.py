@@ -1,4 +1,4 @@
-"""From weight to shade: one single-hue scale, even to the eye, for every view.
+"""Map weights to shades: one perceptually uniform single-hue scale for every view.
 
 Shades step evenly in OKLab lightness (Ottosson 2020, https://bottosson.github.io/posts/oklab/), so
 that twice the shade reads as twice the weight, in colour, in grey and to a colour-blind eye.
@@ -21,7 +21,7 @@ Scale: TypeAlias = Literal["linear", "log", "row"]
 Theme: TypeAlias = Literal["light", "dark"]
 
 DECADES = 4
-"""How many powers of ten below the largest weight the log scale reaches."""
+"""Powers of ten below the largest weight that the log scale covers."""
 
 _HUE = 262.0
 _LIGHTNESS = {"light": (0.985, 0.30), "dark": (0.20, 0.93)}
@@ -49,8 +49,8 @@ def shade(weights: FloatArray, scale: Scale = "linear") -> FloatArray:
 def shade_text(weights: FloatArray, scale: Scale = "linear") -> FloatArray:
     """Shades from 0 to 1 for the tokens of one text.
 
-    The darkest shade stands for at least four times the even share of a token, so that a text
-    that was read evenly looks pale all over, and not dark all over.
+    The darkest shade means at least four times the uniform weight of a token, so that uniform attention
+    looks pale all over, and not dark all over.
     """
     even = 4 / max(1, weights.size)
     return _shares(weights, max(float(weights.max(initial=0.0)), min(1.0, even)), scale)
@@ -66,7 +66,7 @@ def _shares(weights: FloatArray, peak: FloatArray | float, scale: Scale) -> Floa
 
 @cache
 def palette(theme: Theme = "light") -> NDArray[np.uint8]:
-    """256 colours as `(256, 3)` sRGB bytes, from no weight to the most."""
+    """256 colours as `(256, 3)` sRGB bytes, from weight 0 to the largest weight."""
     steps = np.linspace(0, 1, 256)
     lightness = np.interp(steps, (0, 1), _LIGHTNESS[theme])
     chroma = np.interp(steps, (0, 0.5, 1), _CHROMA[theme])

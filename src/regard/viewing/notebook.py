@@ -17,7 +17,7 @@ __all__ = ["display", "in_notebook", "widget"]
 
 
 def in_notebook() -> bool:
-    """Whether this process answers a notebook."""
+    """True if this process is the kernel of a notebook."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return type(shell).__name__ == "ZMQInteractiveShell"
@@ -26,8 +26,8 @@ def in_notebook() -> bool:
 def display(record: Record) -> None:
     """Show a record below the cell: as a widget where `anywidget` is installed, else as a frame.
 
-    The frame goes beside the widget, too: it is what is left once no kernel answers, as in an
-    exported notebook.
+    The frame is added beside the widget, since it still works without a kernel, as in an exported
+    notebook.
     """
     from regard.viewing import page
 
@@ -48,11 +48,11 @@ def widget(record: Record) -> Any:
     from regard.viewing import page
 
     packed = page.pack(record)
-    return _kind()(record={"about": packed.about, "chunks": packed.chunks})
+    return _widget_class()(record={"about": packed.about, "chunks": packed.chunks})
 
 
 @cache
-def _kind() -> Any:
+def _widget_class() -> Any:
     """The widget's class, made on first use since its base comes from an optional package."""
     try:
         import anywidget

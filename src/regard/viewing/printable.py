@@ -1,4 +1,4 @@
-"""Tokens as they can be printed, and numbers as they should be."""
+"""Format tokens and numbers for display."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NAMED = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽", "\
 
 
 def printable(piece: str) -> str:
-    r"""A token with nothing invisible in it: a control character could rewrite the whole screen.
+    r"""A token with every invisible character made visible; a control character could rewrite the screen.
 
     Control characters become their pictures; direction overrides and other invisible characters
     their code point; a token of only spaces shows each of them.
@@ -40,12 +40,12 @@ def _visible(character: str, joined: bool) -> str:
 
 
 def is_right_to_left(text: str) -> bool:
-    """Whether any character is written right to left."""
+    """True if any character is written right to left."""
     return any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in text)
 
 
 def begins_right_to_left(text: str) -> bool:
-    """Whether a whole text is read from right to left, as its first letter says (Unicode's rule P2).
+    """True if a text runs from right to left, decided by its first letter (Unicode rule P2).
 
     >>> begins_right_to_left("2 שלום John"), begins_right_to_left("John שלום")
     (True, False)
@@ -67,5 +67,5 @@ def percent(weight: float) -> str:
 
 
 def headline(parts: list[str]) -> str:
-    """Facts about a map on one line."""
+    """Join facts about a map to one line; empty ones are left out."""
     return " · ".join(part for part in parts if part)

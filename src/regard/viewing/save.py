@@ -1,6 +1,6 @@
-"""A record as one file: an `.npz` of plain arrays with its names and texts as JSON.
+"""Save and load records: an `.npz` of plain arrays, with names and texts as JSON.
 
-Nothing in it is pickled, and nothing pickled is read.
+Nothing is pickled, and nothing pickled is read.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def load(path: Path, kind: type[R]) -> R:
     Raises:
         DataError: the file holds something else, or a record of a newer format.
     """
-    content = io.BytesIO(path.read_bytes())  # what goes wrong from here on is what the file holds
+    content = io.BytesIO(path.read_bytes())  # errors from here on are about the content
     try:
         with np.load(content, allow_pickle=False) as arrays:
             about = json.loads(bytes(arrays["record"]))
@@ -74,7 +74,9 @@ def load(path: Path, kind: type[R]) -> R:
             return _unpack(about, arrays, kind)
     except DataError:
         raise
-    except Exception as error:  # zip, deflate, NumPy, JSON and the record fail each in its own way
+    except (
+        Exception
+    ) as error:  # zip, deflate, NumPy, JSON and Record each raise errors of their own
         raise DataError(
             f"not a saved record ({error})",
             path=path,
@@ -83,7 +85,7 @@ def load(path: Path, kind: type[R]) -> R:
 
 
 def _pack(record: Record) -> dict[str, Any]:
-    """Arrays by name; everything that is not an array goes into one JSON text."""
+    """The arrays of a record by name; everything else goes into one JSON text."""
     arrays: dict[str, Any] = {}
     for number, track in enumerate(record.tracks):
         if isinstance(track.weights, MapSummary):
@@ -137,7 +139,7 @@ def _unpack(about: dict[str, Any], arrays: Mapping[str, Any], kind: type[R]) -> 
 
 
 def _one(kind: type[T], name: str, value: object) -> T:
-    """A value of this very type (JSON has few); views would fail on another far from the file."""
+    """Check that a value has exactly this type, here, where the error can name the file."""
     if type(value) is not kind:
         raise InputError(f"{name}: expected {kind.__name__}, got {value!r:.60}")
     return value

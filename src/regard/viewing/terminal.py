@@ -24,16 +24,16 @@ from regard.viewing.data.summary import (
     MapSummary,
     block_edges,
     entropy,
-    over_heads,
+    reduce_heads,
 )
 from regard.viewing.printable import headline, is_right_to_left, percent, printable
 
 __all__ = ["show"]
 
-_FENCE = "\u200e"  # a left-to-right mark: takes no room, ends the reach of right-to-left text
+_LEFT_TO_RIGHT = "\u200e"  # mark of zero width that ends the effect of right-to-left text
 _SHADES = " ░▒▓█"
 _SPARKS = "▁▂▃▄▅▆▇█"
-_ASCII = dict(zip("░▒▓█▁▂▃▄▅▆▇·×→…⋮", ".:*#1234567-x>~:", strict=True)) | {_FENCE: ""}
+_ASCII = dict(zip("░▒▓█▁▂▃▄▅▆▇·×→…⋮", ".:*#1234567-x>~:", strict=True)) | {_LEFT_TO_RIGHT: ""}
 _COLORS = {"256": ColorSystem.EIGHT_BIT, "truecolor": ColorSystem.TRUECOLOR}
 _LABEL = 14  # the most cells a token gets beside its row
 _HEADING = 7  # the most rows a token gets above its column
@@ -41,8 +41,8 @@ _ROWS = 48  # beyond this a map is shown in blocks
 
 
 @dataclass(frozen=True)
-class _Pen:
-    """How this terminal can draw."""
+class _Canvas:
+    """A terminal with its abilities: colours, character set, theme."""
 
     console: Console
     color: bool
@@ -50,18 +50,19 @@ class _Pen:
     theme: Theme
 
     def cell(self, text: str, level: float) -> Text:
-        """Text on a shade; without colour, a sign of the shade fills the blanks."""
+        """Text on a shaded background; without colour, a block character shows the shade."""
         if self.color:
-            paper = palette(self.theme)[round(255 * float(level))]
+            background = palette(self.theme)[round(255 * float(level))]
             style = Style(
-                color=self.shown(contrast(paper)), bgcolor=self.shown(f"#{bytes(paper).hex()}")
+                color=self.supported(contrast(background)),
+                bgcolor=self.supported(f"#{bytes(background).hex()}"),
             )
             return Text(text, style=style)
-        ink = _SHADES[round(4 * float(level))]
-        return Text(text.replace(" ", ink) if text.isspace() else ink + text[1:])
+        sign = _SHADES[round(4 * float(level))]
+        return Text(text.replace(" ", sign) if text.isspace() else sign + text[1:])
 
-    def shown(self, color: str) -> Color:
-        """A colour this terminal has.
+    def supported(self, color: str) -> Color:
+        """The nearest colour that this terminal supports.
 
         rich keeps the codes of a style as the first console of the process wrote them, so a style
         must not be left for each console to reduce.
@@ -69,19 +70,20 @@ class _Pen:
         return Color.parse(color).downgrade(_COLORS[str(self.console.color_system)])
 
     def spark(self, level: float) -> str:
+        """A bar one cell wide, for a level from 0 to 1."""
         return _SPARKS[min(7, int(level * 8))]
 
     def line(self, *parts: Text | str) -> None:
-        """A drawn line, which must not be wrapped."""
-        text = self.known(Text.assemble(*parts))
+        """Print a line of a drawing, which must not be wrapped."""
+        text = self.encodable(Text.assemble(*parts))
         self.console.print(text, no_wrap=True, overflow="ignore", crop=False)
 
     def prose(self, text: str, style: str) -> None:
-        """Words, wrapped where the terminal ends."""
-        self.console.print(self.known(Text(printable(text), style=style)))
+        """Print a sentence, wrapped at the width of the terminal."""
+        self.console.print(self.encodable(Text(printable(text), style=style)))
 
-    def known(self, text: Text) -> Text:
-        """Text in the characters this terminal has, as wide as before."""
+    def encodable(self, text: Text) -> Text:
+        """Text in characters that this terminal can encode, of unchanged width."""
         if not self.ascii:
             return text
         return Text(
@@ -108,22 +110,22 @@ def show(
     """
     console = console or Console()
     color = console.color_system in _COLORS and not console.no_color
-    pen = _Pen(console, color, console.options.ascii_only, theme)
+    canvas = _Canvas(console, color, console.options.ascii_only, theme)
     if record.title:
-        pen.prose(record.title, "bold")
+        canvas.prose(record.title, "bold")
     if len(record.tracks) > 1:
-        _overview(pen, record)
+        _overview(canvas, record)
     track = featured(record)
-    _about(pen, record, track, heads)
+    _headline(canvas, record, track, heads)
     if track.shape[0] == 1:
-        _highlight(pen, record, track, heads, scale)
+        _highlight(canvas, record, track, heads, scale)
     elif isinstance(track.weights, MapSummary) or max(track.shape) > _ROWS:
-        _blocks(pen, record, track, heads, scale)
+        _blocks(canvas, record, track, heads, scale)
     else:
-        _grid(pen, record, track, heads, scale)
+        _matrix(canvas, record, track, heads, scale)
     for note in (*record.notes, record.verdict):
         if note:
-            pen.prose(note, "italic")
+            canvas.prose(note, "italic")
 
 
 def featured(record: Record) -> Track:
@@ -135,43 +137,43 @@ def featured(record: Record) -> Track:
     return record.tracks[-1]
 
 
-def _about(pen: _Pen, record: Record, track: Track, heads: Heads) -> None:
+def _headline(canvas: _Canvas, record: Record, track: Track, heads: Heads) -> None:
     over = f"{heads} of {track.heads} heads" if isinstance(heads, str) else f"head {heads + 1}"
     queries, keys = track.shape
     size = f"{queries} queries × {keys} keys" if queries > 1 else f"{keys} keys"
     parts = [printable(track.label), over if track.heads > 1 else "", size]
     if track.direction != "both":
         parts.append(track.direction)
-    pen.prose(headline(parts), "dim")
+    canvas.prose(headline(parts), "dim")
     if record.reading and track.kind == "cross":
-        pen.prose(f"read {record.reading}", "dim")
+        canvas.prose(f"read {record.reading}", "dim")
 
 
-def _overview(pen: _Pen, record: Record) -> None:
-    """One line per layer: how sharply each head looks, one sign per head."""
+def _overview(canvas: _Canvas, record: Record) -> None:
+    """One line per layer with a bar per head: tall for attention on few keys, flat for uniform."""
     width = min(20, max(cell_len(printable(t.label)) for t in record.tracks))
-    pen.prose("how sharply each head looks (tall: at one key, flat: at all alike)", "dim")
+    canvas.prose("how sharply each head looks (tall: at one key, flat: at all alike)", "dim")
     for track in record.tracks:
         ceiling = np.log(max(2, track.shape[1]))
         focus = 1 - np.clip(track.entropy().mean(axis=1) / ceiling, 0, 1)
-        signs = "".join(pen.spark(level) for level in focus)
-        pen.line(_label(track.label, width), "  ", signs)
-    pen.line("")
+        signs = "".join(canvas.spark(level) for level in focus)
+        canvas.line(_label(track.label, width), "  ", signs)
+    canvas.line("")
 
 
-def _grid(pen: _Pen, record: Record, track: Track, heads: Heads, scale: Scale) -> None:
-    """Every query beside its row of shaded cells and its strongest keys."""
+def _matrix(canvas: _Canvas, record: Record, track: Track, heads: Heads, scale: Scale) -> None:
+    """Print each query with its row of shaded cells, its entropy and its strongest keys."""
     weights = track.dense(heads)
     rows, columns = record.queries(track).pieces, record.keys(track).pieces
     label = max(8, min(_LABEL, max(cell_len(printable(p)) for p in rows)))
-    room = pen.console.width - label - 4
+    room = canvas.console.width - label - 4
     cell = 3 if 3 * len(columns) <= room else 2 if 2 * len(columns) <= room else 1
     if cell * len(columns) > room:
-        _blocks(pen, record, track, heads, scale)
+        _blocks(canvas, record, track, heads, scale)
         return
     after = room - cell * len(columns)  # what is left at the end of a line
     _heading(
-        pen,
+        canvas,
         columns,
         cell,
         label,
@@ -181,25 +183,25 @@ def _grid(pen: _Pen, record: Record, track: Track, heads: Heads, scale: Scale) -
     entropies = entropy(weights)
     for piece, row, level, spread in zip(rows, weights, levels, entropies, strict=True):
         cells = Text.assemble(
-            *(pen.cell(_number(w, cell), x) for w, x in zip(row, level, strict=True))
+            *(canvas.cell(_number(w, cell), x) for w, x in zip(row, level, strict=True))
         )
-        height = pen.spark(float(spread) / np.log(max(2, len(columns))))
-        pen.line(_label(piece, label), " ", cells, " ", height, _arrows(row, columns, after))
-    _received(pen, weights, cell, label)
+        height = canvas.spark(float(spread) / np.log(max(2, len(columns))))
+        canvas.line(_label(piece, label), " ", cells, " ", height, _arrows(row, columns, after))
+    _received(canvas, weights, cell, label)
     if after < 12:
-        pen.line("")
+        canvas.line("")
         for piece, row in zip(rows, weights, strict=True):
-            rest = pen.console.width - label - 1
-            pen.line(_label(piece, label), _arrows(row, columns, rest))
+            rest = canvas.console.width - label - 1
+            canvas.line(_label(piece, label), _arrows(row, columns, rest))
 
 
 def _number(weight: float, width: int) -> str:
-    """The percentage of a cell, where a cell is wide enough to be read."""
+    """The percentage of a cell, if the cell is wide enough for a number."""
     return percent(weight).rjust(width) if width == 3 else " " * width
 
 
-def _heading(pen: _Pen, columns: tuple[str, ...], cell: int, label: int, after: str) -> None:
-    """The keys, each written downwards above its column, one grapheme a line."""
+def _heading(canvas: _Canvas, columns: tuple[str, ...], cell: int, label: int, after: str) -> None:
+    """Print the keys vertically above their columns, one grapheme a line."""
     stacks = []
     for piece in columns:
         text = printable(piece)
@@ -211,22 +213,24 @@ def _heading(pen: _Pen, columns: tuple[str, ...], cell: int, label: int, after: 
     for line in range(height):
         signs = [s[line - height + len(s)] if line >= height - len(s) else "" for s in stacks]
         rest = Text(after if line == height - 1 else "", style="dim")
-        pen.line(" " * (label + 1), "".join(_fit(sign, cell, right=True) for sign in signs), rest)
+        canvas.line(
+            " " * (label + 1), "".join(_fit(sign, cell, right=True) for sign in signs), rest
+        )
 
 
-def _received(pen: _Pen, weights: FloatArray, cell: int, label: int) -> None:
-    """Under each column, how much its key received in all."""
+def _received(canvas: _Canvas, weights: FloatArray, cell: int, label: int) -> None:
+    """Print a bar under each column: the attention that its key received from all queries."""
     received = weights.sum(axis=0)
     levels = received / max(float(received.max()), 1e-30)
-    bars = "".join(pen.spark(level).rjust(cell) for level in levels)
-    pen.line(Text(set_cell_size("received", label), style="dim"), " ", bars)
+    bars = "".join(canvas.spark(level).rjust(cell) for level in levels)
+    canvas.line(Text(set_cell_size("received", label), style="dim"), " ", bars)
 
 
 def _arrows(row: FloatArray, columns: tuple[str, ...], room: int) -> Text:
-    """The strongest keys of a row, as many as fit."""
+    """The strongest keys of a row with their percentages, as many as fit."""
     text, used = Text(), 0
     for rank, key in enumerate(np.argsort(-row, kind="stable")[:4]):
-        number = percent(row[key])
+        number = percent(float(row[key]))
         if number in ("", "·"):
             break
         name = printable(columns[key])
@@ -236,71 +240,73 @@ def _arrows(row: FloatArray, columns: tuple[str, ...], room: int) -> Text:
         if used + width > room:
             break
         text.append(start, style="dim")
-        text.append(_fenced(name), style="bold" if rank == 0 else "")
+        text.append(_isolated(name), style="bold" if rank == 0 else "")
         text.append(f" {number}", style="dim")
         used += width
     return text
 
 
-def _blocks(pen: _Pen, record: Record, track: Track, heads: Heads, scale: Scale) -> None:
-    """A map too large for one token a line: the largest weight of each block."""
+def _blocks(canvas: _Canvas, record: Record, track: Track, heads: Heads, scale: Scale) -> None:
+    """Print a map that is too large for one token a line: the largest weight of each block."""
     rows, columns = record.queries(track).pieces, record.keys(track).pieces
-    label = min(17, pen.console.width // 2)
-    across = min(len(columns), max(1, (pen.console.width - label - 3) // 2))
+    label = min(17, canvas.console.width // 2)
+    across = min(len(columns), max(1, (canvas.console.width - label - 3) // 2))
     _, peak = track.blocks(min(len(rows), across), across, heads=heads)
     levels = shade(peak, scale)
     down, across = peak.shape
     sizes = f"{-(-len(rows) // down)} queries x {-(-len(columns) // across)} keys"
-    pen.prose(f"each cell: the largest weight among about {sizes}", "dim")
+    canvas.prose(f"each cell: the largest weight among about {sizes}", "dim")
     spans = block_edges(len(rows), down)
     for start, row in zip(spans, levels, strict=True):
         name = f"{start + 1:>5} {printable(rows[start])}"
-        pen.line(_label(name, label), " ", Text.assemble(*(pen.cell("  ", x) for x in row)))
+        canvas.line(_label(name, label), " ", Text.assemble(*(canvas.cell("  ", x) for x in row)))
     ends = f"{1:<{across}}{len(columns):>{across}}"
-    pen.line(" " * (label + 1), Text(ends, style="dim"))
+    canvas.line(" " * (label + 1), Text(ends, style="dim"))
 
 
-def _highlight(pen: _Pen, record: Record, track: Track, heads: Heads, scale: Scale) -> None:
-    """One reader over a text: the text itself, shaded, then the tokens that count most."""
+def _highlight(canvas: _Canvas, record: Record, track: Track, heads: Heads, scale: Scale) -> None:
+    """Print a text shaded by the weights of its single query, then the tokens of largest weight."""
     weights = _one_row(track, heads)
     levels = shade_text(weights, scale)
     pieces = [printable(piece) for piece in record.keys(track).pieces]
     text, marks, used = Text(), Text(), 0
     for piece, level in zip(pieces, levels, strict=True):
-        piece = _fit(piece, min(cell_len(piece), pen.console.width - 2))
+        piece = _fit(piece, min(cell_len(piece), canvas.console.width - 2))
         width = cell_len(piece) + 1
-        if used + width > pen.console.width:
-            _flush(pen, text, marks)
+        if used + width > canvas.console.width:
+            _flush(canvas, text, marks)
             text, marks, used = Text(), Text(), 0
-        text.append_text(pen.cell(_fenced(piece), level) if pen.color else Text(_fenced(piece)))
+        text.append_text(
+            canvas.cell(_isolated(piece), level) if canvas.color else Text(_isolated(piece))
+        )
         text.append(" ")
-        marks.append_text(pen.cell(" " * cell_len(piece), level)).append(" ")
+        marks.append_text(canvas.cell(" " * cell_len(piece), level)).append(" ")
         used += width
-    _flush(pen, text, marks)
-    pen.line("")
+    _flush(canvas, text, marks)
+    canvas.line("")
     best = np.argsort(-weights, kind="stable")[:8]
     width = min(24, max(cell_len(pieces[i]) for i in best))
-    room = min(32, pen.console.width - width - 10)
+    room = min(32, canvas.console.width - width - 10)
     for i in best:
-        bar = "█" * round(room * weights[i] / max(weights[best[0]], 1e-30))
-        pen.line(_label(pieces[i], width), f" {100 * weights[i]:5.1f}% ", bar)
+        bar = "█" * round(room * float(weights[i]) / max(float(weights[best[0]]), 1e-30))
+        canvas.line(_label(pieces[i], width), f" {100 * weights[i]:5.1f}% ", bar)
 
 
-def _flush(pen: _Pen, text: Text, marks: Text) -> None:
-    """A line of shaded text; where there is no colour, its shades on a line below."""
-    pen.line(text)
-    if not pen.color and marks.plain.strip():
-        pen.line(marks)
+def _flush(canvas: _Canvas, text: Text, marks: Text) -> None:
+    """Print a line of shaded text; without colour, the shades go on a line below."""
+    canvas.line(text)
+    if not canvas.color and marks.plain.strip():
+        canvas.line(marks)
 
 
 def _one_row(track: Track, heads: Heads) -> FloatArray:
-    """The only row of a pooling map; of a summary, what its top keys hold."""
+    """The single row of a pooling map; from a summary, only its top keys are known."""
     if not isinstance(track.weights, MapSummary):
         return np.asarray(track.dense(heads)[0])
     values, keys = track.topk(32)
     row = np.zeros((track.heads, track.shape[1]), dtype=np.float32)
     np.put_along_axis(row, keys[:, 0], values[:, 0], axis=1)
-    return over_heads(row, heads)
+    return reduce_heads(row, heads)
 
 
 def _label(piece: str, width: int) -> Text:
@@ -308,13 +314,13 @@ def _label(piece: str, width: int) -> Text:
 
 
 def _fit(text: str, width: int, *, right: bool = False) -> str:
-    """Text in exactly `width` cells, cut at a grapheme."""
+    """Text cut or padded to exactly `width` cells, cut between graphemes."""
     size = cell_len(text)
     if size > width:
-        return _fenced(set_cell_size(text, width))
+        return _isolated(set_cell_size(text, width))
     pad = " " * (width - size)
-    return pad + _fenced(text) if right else _fenced(text) + pad
+    return pad + _isolated(text) if right else _isolated(text) + pad
 
 
-def _fenced(text: str) -> str:
-    return _FENCE + text + _FENCE if is_right_to_left(text) else text
+def _isolated(text: str) -> str:
+    return _LEFT_TO_RIGHT + text + _LEFT_TO_RIGHT if is_right_to_left(text) else text

@@ -1,6 +1,7 @@
 import json
 import math
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,12 +10,12 @@ from hypothesis import strategies as st
 
 from regard.errors import DataError, InputError, SettingsError, ShapeError
 from regard.viewing import AttentionRecord, MapSummary, Tokens, Track
-from regard.viewing.data.summary import block_edges, entropy, merge, over_heads, pool, top
+from regard.viewing.data.summary import block_edges, entropy, merge_pieces, pool, reduce_heads, topk
 
 
 def test_merging_by_hand():
     weights = np.array([[[0.5, 0.25, 0.25], [0.1, 0.6, 0.3], [0.0, 0.2, 0.8]]])
-    merged = merge(weights, [0, 2], [0, 1])
+    merged = merge_pieces(weights, [0, 2], [0, 1])
     np.testing.assert_allclose(merged, [[[0.3, 0.7], [0.0, 1.0]]])
 
 
@@ -28,7 +29,7 @@ def test_merging_conserves_mass(data):
         [0, *sorted(data.draw(st.sets(st.integers(1, n - 1)) if n > 1 else st.just(set())))]
         for n in (queries, keys)
     ]
-    merged = merge(weights, *starts)
+    merged = merge_pieces(weights, *starts)
     assert merged.shape == (2, len(starts[0]), len(starts[1]))
     np.testing.assert_allclose(merged.sum(axis=-1), 1, rtol=1e-6)
 
@@ -59,7 +60,7 @@ def test_a_reader_that_is_special_is_not_hidden(pooling):
     reader = Tokens.of(["reader"], special=["reader"])
     text = Tokens.of(["<s>", "good", "film"], special=["<s>"])
     record = AttentionRecord.of([[0.5, 0.3, 0.2]], reader, text).without_special()
-    np.testing.assert_allclose(record.tracks[0].weights, [[[0.3, 0.2]]])
+    np.testing.assert_allclose(record.tracks[0].dense(), [[0.3, 0.2]])
 
 
 def test_select_by_name_kind_and_layer(layers):
@@ -78,7 +79,7 @@ def test_of_tells_self_cross_and_pooling_apart(weights):
     assert both.tracks[0].kind == "cross"
     one = AttentionRecord.of(weights(1, 1, 3)[0], ["label"], ["c", "d", "e"])
     assert one.tracks[0].kind == "pooling"
-    assert one.tracks[0].weights.shape == (1, 1, 3)
+    assert (one.tracks[0].heads, one.tracks[0].shape) == (1, (1, 3))
 
 
 @pytest.mark.parametrize(
@@ -109,9 +110,10 @@ def test_heads(cross):
     np.testing.assert_allclose(track.dense("mean"), track.weights.mean(0))
     np.testing.assert_array_equal(track.dense("max"), track.weights.max(0))
     np.testing.assert_array_equal(track.dense(2), track.weights[2])
+    wrong: Any
     for wrong in (3, -1, "median"):
         with pytest.raises(InputError, match="heads count from 0"):
-            over_heads(track.weights, wrong)
+            reduce_heads(track.weights, wrong)
 
 
 def test_entropy_of_known_rows():
@@ -120,7 +122,7 @@ def test_entropy_of_known_rows():
 
 
 def test_top_orders_and_breaks_ties_by_position():
-    values, keys = top(np.array([[0.1, 0.4, 0.1, 0.4]], dtype=np.float32), 3)
+    values, keys = topk(np.array([[0.1, 0.4, 0.1, 0.4]], dtype=np.float32), 3)
     assert keys.tolist() == [[1, 3, 0]]
     np.testing.assert_allclose(values, [[0.4, 0.4, 0.1]])
 
@@ -129,7 +131,7 @@ def test_top_orders_and_breaks_ties_by_position():
 def test_of_ties_the_first_are_in_the_list(k):
     weights = np.random.default_rng(0).integers(0, 4, (5, 7, 40)).astype(np.float32) / 4
     weights[0, 0, 3] = np.nan  # comes last
-    values, keys = top(weights, k)
+    values, keys = topk(weights, k)
     order = np.argsort(-weights, axis=-1, kind="stable")[..., :k]
     np.testing.assert_array_equal(keys, order)
     np.testing.assert_array_equal(values, np.take_along_axis(weights, order, -1))
@@ -160,6 +162,8 @@ def test_a_summary_says_what_the_whole_map_says(weights):
     np.testing.assert_array_equal(part.entropy(), whole.entropy())
     np.testing.assert_array_equal(part.received(), whole.received())
     np.testing.assert_array_equal(part.topk(3)[1], whole.topk(3)[1])
+    assert isinstance(part.weights, MapSummary)
+    assert not isinstance(whole.weights, MapSummary)
     coarse, peak = part.weights.coarser(4, 4)
     cells = np.outer(*(2 * [np.diff([*block_edges(61, 16), 61])]))
     np.testing.assert_allclose(
@@ -260,6 +264,7 @@ def test_a_damaged_file_is_no_record_wherever_the_damage_is(tmp_path, cross):
 def test_a_record_that_contradicts_itself_names_its_file(tmp_path, cross):
     with np.load(cross.save(tmp_path / "x.npz")) as arrays:
         weights, about = arrays["0.weights"], json.loads(bytes(arrays["record"]))
+    changed: dict[str, Any]
     for changed in ({"tracks": []}, {"tokens": []}, {"tokens": {"source": None}}):
         text = json.dumps(about | changed).encode()
         np.savez(

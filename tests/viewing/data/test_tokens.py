@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,7 +20,8 @@ def test_pieces_of_a_word_merge_and_signs_stand_alone(source):
 
 def test_offsets_and_marks_of_numpy_can_be_saved(tmp_path):
     spans, marks = np.array([[0, 0], [0, 3], [4, 7]]), np.array([True, False, False])
-    tokens = Tokens(("<s>", "the", "cat"), "the cat", spans, marks)
+    given: Any = spans, marks
+    tokens = Tokens(("<s>", "the", "cat"), "the cat", *given)
     assert tokens == Tokens.of(["<s>", "the", "cat"], special=["<s>"])
     record = AttentionRecord.of(np.eye(3), tokens)
     assert AttentionRecord.load(record.save(tmp_path / "x.npz")).tokens["text"] == tokens

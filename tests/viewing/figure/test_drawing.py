@@ -127,7 +127,7 @@ def test_labels_never_touch(length, weights):
         boxes = [t.get_window_extent() for t in labels]
         spans = sorted((box.min[side], box.max[side]) for box in boxes)
         assert all(a[1] <= b[0] + 0.5 for a, b in pairwise(spans))
-    assert drawn.get_figwidth() <= style.PAGE + 1
+    assert drawn.get_figwidth() <= style.PAGE_WIDTH + 1
 
 
 def test_a_large_summary(weights, tmp_path):
@@ -148,16 +148,16 @@ def test_views_that_do_not_fit(cross, layers, tmp_path):
     with pytest.raises(InputError, match="needs one"):
         draw(cross, view="highlight")
     with pytest.raises(SettingsError, match="unknown scale"):
-        draw(cross, scale="liner")
+        draw(cross, scale="liner")  # type: ignore[arg-type]  # what a user might type
     with pytest.raises(InputError, match="cannot save"):
         write(draw(cross), tmp_path / "x.gif")
 
 
 def test_shades_by_hand():
     weights = np.array([[0.5, 0.05], [0.1, 0.0]], dtype=np.float32)
-    np.testing.assert_allclose(shade(weights), [[1, 0.1], [0.2, 0]], rtol=1e-6)
+    np.testing.assert_allclose(shade(weights), np.array([[1, 0.1], [0.2, 0]]), rtol=1e-6)
     np.testing.assert_allclose(shade(weights, "row"), [[1, 0.1], [1, 0]], rtol=1e-6)
-    expected = [[1, 0.75], [1 + np.log10(0.2) / 4, 0]]
+    expected: list[list[float]] = [[1, 0.75], [1 + float(np.log10(0.2)) / 4, 0]]
     np.testing.assert_allclose(shade(weights, "log"), expected, rtol=1e-6)
     assert not shade(np.zeros((2, 2), np.float32), "log").any()
 
@@ -208,7 +208,7 @@ def test_the_verdict_stands_below_every_picture(cross, view):
     plain, drawn = draw(cross, view=view), draw(marked, view=view)
     (added,) = drawn.texts[len(plain.texts) :]
     assert " ".join(added.get_text().split()) == sentence.strip()
-    box, wide = added.get_window_extent(), max(drawn.get_figwidth(), 0.6 * style.PAGE)
+    box, wide = added.get_window_extent(), max(drawn.get_figwidth(), 0.6 * style.PAGE_WIDTH)
     assert box.y1 <= 0  # below all else; saving takes it in
     assert box.width <= wide * drawn.dpi
 
@@ -218,5 +218,5 @@ def test_a_title_that_is_a_whole_text_gets_three_lines_of_a_page(cross, title):
     drawn = draw(replace(cross, title=title))
     wide = [text.get_window_extent().width / drawn.dpi for text in drawn.texts]
     assert len(wide) == 4  # and the facts
-    assert max(wide) <= style.PAGE
+    assert max(wide) <= style.PAGE_WIDTH
     assert any(text.get_text().endswith("…") for text in drawn.texts)

@@ -16,10 +16,10 @@ from regard.viewing.data.summary import (
     IntArray,
     MapSummary,
     entropy,
-    merge,
-    over_heads,
+    merge_pieces,
     pool,
-    top,
+    reduce_heads,
+    topk,
 )
 from regard.viewing.data.tokens import Tokens
 
@@ -34,10 +34,10 @@ class Track:
     """The maps of one attention layer: one per head, over the same tokens.
 
     Attributes:
-        name: what to call it, e.g. `"cross"` or `"encoder"`.
+        name: of the attention, e.g. `"cross"` or `"encoder"`.
         kind: `"self"`, `"cross"` or `"pooling"` (one query that reads a whole text).
-        queries: names the tokens of the record that ask; rows.
-        keys: names the tokens that are asked; columns.
+        queries: name of the token axis along the rows.
+        keys: name of the token axis along the columns.
         weights: `(heads, queries, keys)`, or a `MapSummary` where that is too large to hold.
         layer: counted from 0.
         direction: which keys a query could see: `"both"`, `"causal"`, `"window"`, ...
@@ -78,13 +78,13 @@ class Track:
 
     @property
     def heads(self) -> int:
-        """How many heads."""
+        """Number of heads."""
         weights = self.weights
         return len(weights.mean) if isinstance(weights, MapSummary) else len(weights)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """`(queries, keys)`, whatever is held of them."""
+        """`(queries, keys)` of the full map, also where only a summary is held."""
         weights = self.weights
         if isinstance(weights, MapSummary):
             return weights.entropy.shape[1], weights.received.shape[1]
@@ -101,7 +101,7 @@ class Track:
                 f"track {self.label!r} is kept as a summary of {self.shape[0]} x {self.shape[1]} "
                 "weights, so not every weight is there; use entropy, received, topk or blocks"
             )
-        return over_heads(self.weights, heads)
+        return reduce_heads(self.weights, heads)
 
     def blocks(
         self, rows: int, columns: int, *, heads: Heads = "mean"
@@ -114,23 +114,23 @@ class Track:
         weights = self.weights
         if isinstance(weights, MapSummary):
             mean, peak = weights.coarser(rows, columns)
-            return over_heads(mean, heads), over_heads(peak, heads)
-        mean, peak = pool(over_heads(weights, heads)[None], rows, columns)
+            return reduce_heads(mean, heads), reduce_heads(peak, heads)
+        mean, peak = pool(reduce_heads(weights, heads)[None], rows, columns)
         return mean[0], peak[0]
 
     def summary(self, blocks: int = 512, *, k: int = 32) -> MapSummary:
-        """What is worth keeping of the maps when all of them is too much."""
+        """The map as blocks, top keys, entropy and received mass; itself if it is one already."""
         if isinstance(self.weights, MapSummary):
             return self.weights
         return MapSummary.of(self.weights, blocks=blocks, k=k)
 
     def entropy(self) -> FloatArray:
-        """`(heads, queries)` in nats: 0 looks at one key, `log(keys)` at all alike."""
+        """Entropy of each row, `(heads, queries)`, in nats: 0 on one key, `log(keys)` if uniform."""
         weights = self.weights
         return weights.entropy if isinstance(weights, MapSummary) else entropy(weights)
 
     def received(self) -> FloatArray:
-        """`(heads, keys)`: the sum over queries of what each key was given."""
+        """Attention that each key received, `(heads, keys)`: the sum over queries."""
         weights = self.weights
         return weights.received if isinstance(weights, MapSummary) else weights.sum(axis=1)
 
@@ -139,19 +139,20 @@ class Track:
         weights = self.weights
         if isinstance(weights, MapSummary):
             return weights.top_values[..., :k], weights.top_keys[..., :k]
-        return top(weights, k)
+        return topk(weights, k)
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What a model attended to, ready to be shown, saved and loaded.
+    """Attention of a model as plain data: token axes, and the maps between them.
 
     Attributes:
         tokens: the token axes by name, e.g. `{"source": ..., "target": ...}`.
         tracks: the maps, in the order data flows through the model.
         title: a heading.
-        reading: how cross-attention was read, e.g. "at the step where the target token is the decoder's input".
-        notes: what was merged, hidden or pooled on the way here, one sentence each.
+        reading: the step at which cross-attention was read, e.g.
+            "at the step where the target token is the decoder's input".
+        notes: merging, hiding and pooling done so far, one sentence each.
         verdict: how far to trust the maps as an explanation, in words.
     """
 
@@ -206,13 +207,14 @@ class Record:
         """
         rows = queries if isinstance(queries, Tokens) else Tokens.of(queries)
         if keys is None:
-            kind, tokens, axes = kind or "self", {"text": rows}, ("text", "text")
+            kind, axes = kind or "self", ("text", "text")
+            tokens = {"text": rows}
         else:
             columns = keys if isinstance(keys, Tokens) else Tokens.of(keys)
             pooled = kind == "pooling" or (kind is None and len(rows) == 1 < len(columns))
             kind = "pooling" if pooled else (kind or "cross")
             axes = ("reader", "text") if pooled else ("target", "source")
-            tokens = dict(zip(axes, (rows, columns), strict=True))
+            tokens = {axes[0]: rows, axes[1]: columns}
         track = Track(name or kind, kind, *axes, weights)
         return cls(tokens, (track,), title, reading, verdict=verdict)
 
@@ -227,7 +229,7 @@ class Record:
     def select(
         self, name: str | None = None, *, kind: Kind | None = None, layer: int | None = None
     ) -> Self:
-        """Only the tracks of this name, kind and layer; `layer=-1` is the last there is."""
+        """A record of only the tracks of this name, kind and layer; `layer=-1` is the last layer."""
         found = [t for t in self.tracks if name in (None, t.name) and kind in (None, t.kind)]
         if layer is not None and layer < 0:
             layer += max((t.layer for t in found), default=0) + 1
@@ -240,7 +242,7 @@ class Record:
         return replace(self, tokens=tokens, tracks=tuple(found))
 
     def words(self) -> Self:
-        """Pieces merged to words: weights summed over the keys, averaged over the queries.
+        """Merge pieces to words: weights are summed over keys and averaged over queries.
 
         A row that summed to 1 still does.
 
@@ -250,14 +252,14 @@ class Record:
         starts = {axis: side.word_starts() for axis, side in self.tokens.items()}
         return self._reshaped(
             {axis: side.words() for axis, side in self.tokens.items()},
-            lambda track, w: merge(w, starts[track.queries], starts[track.keys]),
+            lambda track, w: merge_pieces(w, starts[track.queries], starts[track.keys]),
             "Pieces are merged to words: summed over keys, averaged over queries.",
         )
 
     def without_special(self) -> Self:
-        """Special tokens hidden. What they received is left out, so rows may sum to less than 1.
+        """Hide special tokens. The weight on them is left out, so rows may sum to less than 1.
 
-        An axis of special tokens only, such as the one reader of a pooled text, stays.
+        An axis of special tokens only, such as the single query of a pooled text, stays.
         """
         keep = {
             axis: [i for i, mark in enumerate(side.special) if not mark or all(side.special)]
@@ -275,7 +277,7 @@ class Record:
         change: Callable[[Track, FloatArray], FloatArray],
         note: str,
     ) -> Self:
-        """The same maps over other tokens; nothing to do is no change."""
+        """Apply a change of the token axes to every map; the record itself if no axis changes."""
         if all(side == self.tokens[axis] for axis, side in tokens.items()):
             return self
         tracks = []

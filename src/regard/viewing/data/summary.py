@@ -1,4 +1,4 @@
-"""What to keep of a map that is too large to hold, and the sums that views are made of."""
+"""Statistics of dense maps in NumPy, and the summary that stands for a map too large to hold."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ __all__ = [
     "MapSummary",
     "block_edges",
     "entropy",
-    "merge",
-    "over_heads",
+    "merge_pieces",
     "pool",
-    "top",
+    "reduce_heads",
+    "topk",
 ]
 
-FloatArray: TypeAlias = NDArray[np.float32]
+FloatArray: TypeAlias = NDArray[np.floating]
 IntArray: TypeAlias = NDArray[np.int32]
 Heads: TypeAlias = int | Literal["mean", "max"]
 
 
 @dataclass(frozen=True, eq=False)
 class MapSummary:
-    """A large map at honest resolution: block means and maxima, exact facts of rows and columns.
+    """A large map in blocks: block means and maxima, with exact statistics of rows and columns.
 
     Attributes:
-        mean: `(heads, row blocks, column blocks)`, the mean weight in each block. Of `b` blocks over
-            `n` positions all have `ceil(n / b)` but the last, which has what is left.
-        max: the same shape; the largest weight, so that a spike is not averaged away.
+        mean: `(heads, row blocks, column blocks)`, the mean weight in each block. With `b` blocks over
+            `n` positions each block has `ceil(n / b)` positions; the last may have fewer.
+        max: the largest weight in each block, shaped like `mean`, so that no spike is averaged away.
         top_values: `(heads, queries, k)`, the largest weights of each row, descending; exact.
-        top_keys: the same shape; their keys.
+        top_keys: the positions of their keys, shaped like `top_values`.
         entropy: `(heads, queries)`, nats; exact.
         received: `(heads, keys)`, the column sums; exact.
     """
@@ -73,13 +73,13 @@ class MapSummary:
 
     @classmethod
     def of(cls, weights: FloatArray, *, blocks: int = 512, k: int = 32) -> MapSummary:
-        """The summary of `(heads, queries, keys)` weights, with at most `blocks` blocks a side."""
+        """Summarise `(heads, queries, keys)` weights, with at most `blocks` blocks a side."""
         mean, peak = pool(weights, blocks, blocks)
-        values, keys = top(weights, k)
+        values, keys = topk(weights, k)
         return cls(mean, peak, values, keys, entropy(weights), weights.sum(axis=1))
 
     def coarser(self, rows: int, columns: int) -> tuple[FloatArray, FloatArray]:
-        """Mean and maximum over blocks of the blocks held, at most `(rows, columns)` of them."""
+        """Mean and maximum at a lower resolution of at most `(rows, columns)` blocks."""
         _, down, across = self.mean.shape
         queries, keys = self.entropy.shape[1], self.received.shape[1]
         tall = np.diff(block_edges(queries, down), append=queries)
@@ -89,8 +89,8 @@ class MapSummary:
         return mean, pool(self.max, rows, columns)[1]
 
 
-def over_heads(maps: FloatArray, heads: Heads) -> FloatArray:
-    """One map out of `(heads, ...)`: the mean, the maximum or a single head from 0."""
+def reduce_heads(maps: FloatArray, heads: Heads) -> FloatArray:
+    """Reduce `(heads, ...)` to one map: the mean, the maximum, or one head counted from 0."""
     if heads == "mean":
         return np.asarray(maps.mean(axis=0))
     if heads == "max":
@@ -103,7 +103,7 @@ def over_heads(maps: FloatArray, heads: Heads) -> FloatArray:
 
 
 def block_edges(length: int, blocks: int) -> NDArray[np.int64]:
-    """The first position of each of at most `blocks` blocks, equal but for the last."""
+    """The first position of each of at most `blocks` equal blocks; the last may be smaller."""
     return np.arange(0, length, -(-length // blocks))
 
 
@@ -117,14 +117,14 @@ def pool(weights: FloatArray, rows: int, columns: int) -> tuple[FloatArray, Floa
     return np.asarray(total / cells, dtype=np.float32), np.asarray(peak)
 
 
-def top(weights: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
-    """The `k` largest of every row, descending, and where; equals keep the order of the keys."""
+def topk(weights: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
+    """The `k` largest weights of every row, descending, and their keys; ties in the order of the keys."""
     k = min(k, weights.shape[-1])
     falling = -weights
     edge = np.partition(falling, k - 1, axis=-1)[..., k - 1 : k]
     larger = (falling < edge) | (np.isnan(edge) & ~np.isnan(falling))
     equal = ~larger & ((falling == edge) | np.isnan(edge))
-    # Of those as large as the last, the first; a partition by itself takes any.
+    # A partition picks any of several equal weights at the edge; taking the first makes it definite.
     room = k - larger.sum(axis=-1, keepdims=True)
     chosen = larger | (equal & (equal.cumsum(axis=-1) <= room))
     some = np.nonzero(chosen)[-1].reshape(*weights.shape[:-1], k)
@@ -139,10 +139,10 @@ def entropy(weights: FloatArray) -> FloatArray:
     return np.asarray(np.abs((weights * logs).sum(axis=-1)))  # every term is 0 or below
 
 
-def merge(weights: FloatArray, rows: Sequence[int], columns: Sequence[int]) -> FloatArray:
-    """Pieces to words, given where each word starts: mean over queries, sum over keys.
+def merge_pieces(weights: FloatArray, rows: Sequence[int], columns: Sequence[int]) -> FloatArray:
+    """Merge pieces to words, given the first piece of each word: mean over queries, sum over keys.
 
-    >>> merge(np.array([[[0.5, 0.25, 0.25], [0.1, 0.6, 0.3]]]), [0], [0, 1])
+    >>> merge_pieces(np.array([[[0.5, 0.25, 0.25], [0.1, 0.6, 0.3]]]), [0], [0, 1])
     array([[[0.3, 0.7]]])
     """
     summed = np.add.reduceat(np.add.reduceat(weights, columns, axis=2), rows, axis=1)

@@ -1,7 +1,7 @@
-"""Tokens with their places in the original text, and the words they belong to.
+"""Tokens with their character spans in the original text, and the words they belong to.
 
-A tokenizer cuts text into pieces; a person reads words. `Tokens` keeps, for every piece, the span
-of characters it came from, so that a view can show the person's words and point back into the text.
+A tokenizer cuts text into pieces; a person reads words. `Tokens` keeps the span of characters of every piece,
+so that a view can show words and point back into the text.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Tokens:
     """The tokens along one axis of a map.
 
     Attributes:
-        pieces: what to print, one string per position.
+        pieces: one string per position, for display.
         text: the original text the offsets point into.
         offsets: `(start, end)` in characters of `text`, one per piece; empty spans for
             tokens that stand for no text, such as `<s>`.
@@ -67,11 +67,11 @@ class Tokens:
     def of(
         cls, pieces: Sequence[str], text: str | None = None, *, special: Sequence[str] = ()
     ) -> Tokens:
-        """Tokens from plain strings; pieces named in `special` get no place in the text.
+        """Make tokens from plain strings; pieces named in `special` get an empty span.
 
-        Without `text`, the text is the ordinary pieces joined by spaces. With it, each piece is
-        looked for after the one before; a piece that is not there (a normalised or marked one)
-        gets an empty span at that place, and counts as ordinary all the same.
+        Without `text`, the text is the ordinary pieces joined by spaces. With it, each piece is searched
+        after the previous one; a piece that is not found (normalised or marked by its tokenizer) gets an
+        empty span at that position and still counts as ordinary.
 
         >>> Tokens.of(["<s>", "the", "cat"], special=["<s>"]).offsets
         ((0, 0), (0, 3), (4, 7))
@@ -90,7 +90,7 @@ class Tokens:
         return len(self.pieces)
 
     def take(self, keep: Sequence[int]) -> Tokens:
-        """Only the positions in `keep`, in that order."""
+        """Select positions, in the given order."""
         return Tokens(
             tuple(self.pieces[i] for i in keep),
             self.text,
@@ -102,7 +102,7 @@ class Tokens:
         """The position of the first piece of every word.
 
         Neighbouring pieces are one word when the first visible character of both lies in the same
-        word of the text. Special tokens and pieces without a place in the text stand alone.
+        word of the text. Special tokens and pieces with an empty span are words of their own.
 
         >>> Tokens(("un", "likely", "!"), "unlikely!", ((0, 2), (2, 8), (8, 9))).word_starts()
         [0, 2]
@@ -119,7 +119,7 @@ class Tokens:
         return starts
 
     def words(self) -> Tokens:
-        """Pieces merged to the words of the text, shown as they are written there."""
+        """Merge pieces to words, spelt as in the text."""
         starts = self.word_starts()
         pieces, offsets, special = [], [], []
         for start, end in zip(starts, [*starts[1:], len(self)], strict=True):
@@ -132,7 +132,7 @@ class Tokens:
 
 
 def word_units(text: str) -> list[int]:
-    """For every character, the number of the word it belongs to; -1 for white space.
+    """The word number of every character; -1 for white space.
 
     A word is a run of letters, marks, digits and underscores (with inner apostrophes and hyphens),
     one character of a script written without spaces, or a run of other signs.
@@ -142,11 +142,11 @@ def word_units(text: str) -> list[int]:
     """
     units: list[int] = []
     unit, before = -1, ""
-    for place, character in enumerate(text):
-        kind = _kind(character)
+    for position, character in enumerate(text):
+        kind = _character_class(character)
         mark = kind == "mark"
         if kind == "joiner":  # belongs to the word it stands in, else it is a sign
-            after = _kind(text[place + 1]) if place + 1 < len(text) else ""
+            after = _character_class(text[position + 1]) if position + 1 < len(text) else ""
             kind = "word" if before == "word" == after else "sign"
         elif mark:  # a combining mark goes with whatever it combines with
             kind = before or "sign"
@@ -158,8 +158,8 @@ def word_units(text: str) -> list[int]:
     return units
 
 
-def _kind(character: str) -> str:
-    """What a character is to a reader: part of a word, a sign, space, or a mark on another."""
+def _character_class(character: str) -> str:
+    """Class of a character: `"word"`, `"sign"`, `"space"`, `"mark"`, `"joiner"` or `"unspaced"`."""
     if character.isspace():
         return "space"
     if character in _JOINERS:

@@ -68,7 +68,7 @@ def draw(
 
 
 def write(figure: Figure, path: str | Path, *, dpi: int = 200) -> Path:
-    """Write a figure as the PNG, SVG or PDF its suffix names, whole or not at all."""
+    """Write a figure as PNG, SVG or PDF, by suffix; the file appears whole or not at all."""
     path = Path(path)
     format = path.suffix.lower()[1:]
     if format not in _METADATA:

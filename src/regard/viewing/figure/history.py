@@ -42,8 +42,8 @@ def plot_history(entries: Sequence[Mapping[str, Any]], *, title: str = "") -> Fi
     along = next((name for name in _STEPS if any(name in e for e in entries)), "")
     across = 2 if len(curves) == 4 else min(3, len(curves))
     down = -(-len(curves) // across)
-    wide, tall = (style.PAGE if across > 1 else 3.6) / across, 2.0
-    figure = style.blank(wide * across, down * (tall + 0.35) + 0.4)
+    wide, tall = (style.PAGE_WIDTH if across > 1 else 3.6) / across, 2.0
+    figure = style.new_figure(wide * across, down * (tall + 0.35) + 0.4)
     for number, (name, splits) in enumerate(curves.items()):
         row, column = divmod(number, across)
         left, bottom = column * wide + 0.45, (down - row - 1) * (tall + 0.35) + 0.4
@@ -69,7 +69,7 @@ def _curves(
     for number, entry in enumerate(entries, start=1):
         at = next((entry[name] for name in _STEPS if name in entry), number)
         for key, value in entry.items():
-            split, quantity = _named(key)
+            split, quantity = _split_and_quantity(key)
             numeric = isinstance(value, int | float | np.number) and not isinstance(value, bool)
             if key in _STEPS or quantity in _BOOKKEEPING or not numeric or not np.isfinite(value):
                 continue
@@ -77,7 +77,7 @@ def _curves(
     return dict(sorted(curves.items(), key=lambda item: item[0] != "loss"))
 
 
-def _named(key: str) -> tuple[str, str]:
+def _split_and_quantity(key: str) -> tuple[str, str]:
     """`valid_bleu` -> validation, bleu."""
     head, _, rest = key.replace("/", "_").replace(".", "_").partition("_")
     if head in _SPLITS and rest:
@@ -95,25 +95,29 @@ def _panel(axes: Axes, name: str, splits: dict[str, list[tuple[float, float]]], 
     if "validation" in splits:
         _mark_best(axes, name, splits["validation"])
     axes.margins(y=0.14)  # room for the number at the best point
-    style.style(axes)
+    style.apply_to(axes)
     axes.spines["left"].set_visible(True)
     axes.spines["bottom"].set_visible(True)
     for spine in axes.spines.values():
-        spine.set_color(style.RULE)
-    axes.grid(axis="y", color=style.RULE, lw=0.5)
+        spine.set_color(style.RULE_COLOR)
+    axes.grid(axis="y", color=style.RULE_COLOR, lw=0.5)
     axes.set_axisbelow(True)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    places = {x for points in splits.values() for x, _ in points}
-    if len(places) == 1:  # between two whole numbers the locator would find fractions
-        axes.set_xticks(list(places))
+    positions = {x for points in splits.values() for x, _ in points}
+    if len(positions) == 1:  # between two whole numbers the locator would find fractions
+        axes.set_xticks(list(positions))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.tick_params(labelsize=style.SMALL, labelcolor=style.MUTED)
-    axes.set_xlabel(along, fontsize=style.SMALL, color=style.MUTED, labelpad=2)
+    axes.tick_params(labelsize=style.SMALL_SIZE, labelcolor=style.MUTED_COLOR)
+    axes.set_xlabel(along, fontsize=style.SMALL_SIZE, color=style.MUTED_COLOR, labelpad=2)
     heading = style.label_line(name.replace("_", " "))
-    axes.set_title(heading, fontsize=style.BODY, color=style.INK, loc="left", pad=6)
+    axes.set_title(heading, fontsize=style.BODY_SIZE, color=style.TEXT_COLOR, loc="left", pad=6)
     if len(splits) > 1:
         axes.legend(
-            fontsize=style.SMALL, frameon=False, handlelength=1.2, labelcolor=style.INK, loc="best"
+            fontsize=style.SMALL_SIZE,
+            frameon=False,
+            handlelength=1.2,
+            labelcolor=style.TEXT_COLOR,
+            loc="best",
         )
 
 
@@ -128,6 +132,6 @@ def _mark_best(axes: Axes, name: str, points: list[tuple[float, float]]) -> None
         textcoords="offset points",
         ha="center",
         va="top" if lower else "bottom",
-        fontsize=style.SMALL,
+        fontsize=style.SMALL_SIZE,
         color=_COLORS["validation"],
     )

@@ -1,4 +1,4 @@
-"""What every figure shares: sizes, colours, fonts that have the glyphs, labels that never touch."""
+"""Shared style of all figures: sizes, colours, fonts with the needed glyphs, labels that never touch."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from regard.viewing.data.summary import Heads
 from regard.viewing.printable import headline, printable
 
 __all__ = [
-    "BODY",
-    "INK",
-    "MUTED",
-    "RULE",
-    "SMALL",
-    "blank",
+    "BODY_SIZE",
+    "MUTED_COLOR",
+    "RULE_COLOR",
+    "SMALL_SIZE",
+    "TEXT_COLOR",
     "caption",
     "colormap",
     "footnote",
     "label",
+    "new_figure",
 ]
 
-INK, MUTED, RULE = "#1a1d29", "#5a6072", "#d5d9e3"
-BODY, SMALL = 8.0, 7.0  # points, at the width of a paper's page
-PAGE = 6.5  # inches of text width
-_COUNTED = 40  # tokens beyond which their labels carry numbers
-_CLIP = 22  # characters of a token before it is cut
+TEXT_COLOR, MUTED_COLOR, RULE_COLOR = "#1a1d29", "#5a6072", "#d5d9e3"
+BODY_SIZE, SMALL_SIZE = 8.0, 7.0  # points, at the width of a paper's page
+PAGE_WIDTH = 6.5  # inches of text width
+_MAX_UNNUMBERED = 40  # tokens beyond which their labels carry numbers
+_MAX_LABEL = 22  # characters of a token before it is cut
 _FAMILIES = (
     "DejaVu Sans",
     "Noto Sans CJK SC",
@@ -65,104 +65,106 @@ _FAMILIES = (
 
 
 def colormap() -> ListedColormap:
-    """The scale of every view, as matplotlib wants it."""
+    """The colour scale of every view as a matplotlib colormap."""
     return ListedColormap(palette("light") / 255.0, name="regard")
 
 
 @cache
-def families() -> tuple[str, ...]:
-    """The fonts of this machine, in the order glyphs are looked for."""
+def font_families() -> tuple[str, ...]:
+    """Installed fonts, in the order in which a glyph is looked for."""
     installed = {font.name for font in fontManager.ttflist}
     return tuple(name for name in _FAMILIES if name in installed)
 
 
 @cache
 def _glyphs() -> frozenset[int]:
-    paths = (fontManager.findfont(FontProperties(family=name)) for name in families())
+    paths = (fontManager.findfont(FontProperties(family=name)) for name in font_families())
     return frozenset(code for path in paths for code in get_font(path).get_charmap())
 
 
 def label(piece: str) -> str:
-    """A token as matplotlib can draw it: cut to a length, boxes where no font has the character.
+    """A token as a label: cut to a length, with a box for each character that no font has.
 
-    A dollar sign is escaped, since it would begin a formula.
+    A dollar sign is escaped, since matplotlib would begin a formula there.
     """
     text = printable(piece)
-    text = text if len(text) <= _CLIP else text[: _CLIP - 1] + "…"
+    text = text if len(text) <= _MAX_LABEL else text[: _MAX_LABEL - 1] + "…"
     drawn = "".join(
         c if ord(c) in _glyphs() else "▯" for c in text if c not in "\u200c\u200d\ufe0f"
     )
     return drawn.replace("$", r"\$")
 
 
-def blank(width: float, height: float) -> Figure:
-    """An empty figure of inches, with its own canvas and no global state."""
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, sized in inches, with a canvas of its own and no global state."""
     figure = Figure(figsize=(width, height), facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
-def style(axes: Axes) -> None:
-    """Quiet axes: no frame, small ticks."""
+def apply_to(axes: Axes) -> None:
+    """Remove the frame and the tick marks of axes, and set their fonts."""
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.tick_params(length=0, pad=3, labelsize=BODY, labelcolor=INK)
+    axes.tick_params(length=0, pad=3, labelsize=BODY_SIZE, labelcolor=TEXT_COLOR)
     set_family([*axes.get_xticklabels(), *axes.get_yticklabels(), axes.xaxis.label])
 
 
 def set_family(texts: Sequence[Text]) -> None:
-    """Give texts the fonts of this machine."""
+    """Set the installed fonts on texts."""
     for text in texts:
-        text.set_fontfamily(list(families()))
+        text.set_fontfamily(list(font_families()))
 
 
 def caption(figure: Figure, title: str, facts: str, *, left: float, top: float) -> None:
-    """A heading: the title, and in grey what is shown; `top` in inches from below.
+    """Write a heading above the axes: the title, and a grey line of facts; `top` in inches from below.
 
-    A title may be the whole text that was read: it gets the width of a page, and three lines.
+    A title may be a whole input text, so it is wrapped to the width of a page and cut to three lines.
     """
     height = figure.get_figheight()
     x = left / figure.get_figwidth()
-    heading = _wrapped(title, BODY + 1.5, PAGE, max_lines=3, placeholder=" …")
-    lines = [(line, INK, BODY + 1.5, "bold") for line in heading]
+    heading = _wrapped(title, BODY_SIZE + 1.5, PAGE_WIDTH, max_lines=3, placeholder=" …")
+    lines = [(line, TEXT_COLOR, BODY_SIZE + 1.5, "bold") for line in heading]
     y = top
-    for text, color, size, weight in reversed([*lines, (facts, MUTED, SMALL, "normal")]):
+    for text, color, size, weight in reversed([*lines, (facts, MUTED_COLOR, SMALL_SIZE, "normal")]):
         if text:
             drawn = figure.text(
                 x, y / height, label_line(text), color=color, fontsize=size, fontweight=weight
             )
-            drawn.set_fontfamily(list(families()))
+            drawn.set_fontfamily(list(font_families()))
             y += size * 1.6 / 72
 
 
 def footnote(figure: Figure, text: str) -> None:
-    """Sentences below everything else, wrapped to the width of the figure (or the least readable).
+    """Write sentences below the axes, wrapped to the figure's width, or to a readable minimum.
 
-    They stand outside the figure's own box; saving with `bbox_inches="tight"` includes them.
+    They lie outside the figure's own box; saving with `bbox_inches="tight"` includes them.
     """
-    width = max(figure.get_figwidth(), 0.6 * PAGE)
-    lines = "\n".join(label_line(line) for line in _wrapped(text, SMALL, width))
+    width = max(figure.get_figwidth(), 0.6 * PAGE_WIDTH)
+    lines = "\n".join(label_line(line) for line in _wrapped(text, SMALL_SIZE, width))
     x, y = 0.05 / figure.get_figwidth(), -0.04 / figure.get_figheight()
-    drawn = figure.text(x, y, lines, color=INK, fontsize=SMALL, style="italic", va="top")
-    drawn.set_fontfamily(list(families()))
+    drawn = figure.text(
+        x, y, lines, color=TEXT_COLOR, fontsize=SMALL_SIZE, style="italic", va="top"
+    )
+    drawn.set_fontfamily(list(font_families()))
 
 
 def _wrapped(text: str, size: float, inches: float, **limits: Any) -> list[str]:
-    """Lines of at most so many inches, by the width of a usual letter of their kind."""
+    """Text wrapped to lines of at most `inches`, estimated from the width of an average letter."""
     wide = any(unicodedata.east_asian_width(character) in "WF" for character in text)
-    bold = 1.15 if size > BODY else 1.0
+    bold = 1.15 if size > BODY_SIZE else 1.0
     letter = (1.0 if wide else 0.53) * bold * size / 72
     return wrap(text, int(inches / letter), **limits)
 
 
 def label_line(text: str) -> str:
-    """A whole line of words, drawn with the characters there are."""
+    """A line of text with a box for each character that no font has."""
     drawn = "".join(c if ord(c) in _glyphs() else "▯" for c in printable(text))
     return drawn.replace("$", r"\$")
 
 
-def facts(record: Record, track: Track, heads: Heads | None) -> str:
-    """What is shown, in one line."""
+def describe(record: Record, track: Track, heads: Heads | None) -> str:
+    """One line about a map: layer, heads, direction, reading."""
     over = f"{heads} of {track.heads} heads" if isinstance(heads, str) else ""
     if isinstance(heads, int):
         over = f"head {heads + 1} of {track.heads}"
@@ -171,18 +173,18 @@ def facts(record: Record, track: Track, heads: Heads | None) -> str:
     return headline([track.label, over if track.heads > 1 else "", direction, reading])
 
 
-def thinned(count: int, inches: float, *, size: float = BODY) -> NDArray[np.int64]:
-    """Positions to label so that labels of this font size, across `inches`, never touch."""
+def label_positions(count: int, inches: float, *, size: float = BODY_SIZE) -> NDArray[np.int64]:
+    """Positions whose labels, at this font size along `inches`, never touch."""
     room = max(2, int(inches * 72 / (size * 1.3)))
     return np.arange(0, count, max(1, -(-count // room)))
 
 
-def tokens_along(
-    axes: Axes, pieces: Sequence[str], *, side: str, inches: float, size: float = BODY
+def label_tokens(
+    axes: Axes, pieces: Sequence[str], *, side: str, inches: float, size: float = BODY_SIZE
 ) -> None:
-    """Token labels along one side; when there are too many, every n-th."""
-    ticks = thinned(len(pieces), inches, size=size)
-    few = len(pieces) <= _COUNTED
+    """Label the tokens along one side; every n-th where all would touch."""
+    ticks = [int(i) for i in label_positions(len(pieces), inches, size=size)]
+    few = len(pieces) <= _MAX_UNNUMBERED
     names = [label(pieces[i]) if few else f"{i + 1} {label(pieces[i])}" for i in ticks]
     if side == "left":
         axes.set_yticks(ticks, names, fontsize=size)
@@ -191,11 +193,11 @@ def tokens_along(
         axes.set_xticks(ticks, names, fontsize=size, rotation=90)
 
 
-def longest(pieces: Sequence[str], size: float = BODY) -> float:
-    """How many inches the longest label takes, with its number in front if there are many."""
-    number = "" if len(pieces) <= _COUNTED else f"{len(pieces)} "
+def label_width(pieces: Sequence[str], size: float = BODY_SIZE) -> float:
+    """Inches that the longest label takes, with its number in front if labels are numbered."""
+    number = "" if len(pieces) <= _MAX_UNNUMBERED else f"{len(pieces)} "
     likely = sorted((label(piece) for piece in pieces), key=len)[-8:]
-    figure = blank(1, 1)
+    figure = new_figure(1, 1)
     drawn = [figure.text(0, 0, number + name, fontsize=size) for name in likely]
     set_family(drawn)
     return max(text.get_window_extent().width for text in drawn) / float(figure.dpi) + 0.08

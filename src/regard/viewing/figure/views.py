@@ -1,4 +1,4 @@
-"""The drawings a figure can be: map, head grid, layer overview, alignment, highlighted text."""
+"""Views of a record as figures: map, head grid, layer overview, alignment, highlighted text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.path import Path
 from regard.errors import InputError
 from regard.viewing.colors import DECADES, Scale, contrast, palette, shade, shade_text
 from regard.viewing.data.record import Record, Track
-from regard.viewing.data.summary import FloatArray, Heads, MapSummary, top
+from regard.viewing.data.summary import FloatArray, Heads, MapSummary, topk
 from regard.viewing.figure import style
 from regard.viewing.printable import begins_right_to_left, headline
 
@@ -24,21 +24,21 @@ _FINEST = 1024  # cells a side that are worth drawing
 
 
 def attention_map(record: Record, heads: Heads, scale: Scale) -> Figure:
-    """One map, queries down and keys across, both with their tokens."""
-    track = _only(record)
+    """Draw one map with labelled tokens: queries down, keys across."""
+    track = _single_track(record)
     rows, columns = record.queries(track).pieces, record.keys(track).pieces
-    left, above = style.longest(rows), style.longest(columns)
-    wide = min(_CELL * len(columns), style.PAGE - left - 0.6)
+    left, above = style.label_width(rows), style.label_width(columns)
+    wide = min(_CELL * len(columns), style.PAGE_WIDTH - left - 0.6)
     tall = min(_CELL * len(rows), 8.0)
     if wide < _CELL * len(columns) and len(rows) == len(columns):
         tall = wide  # a square map stays square
-    figure = style.blank(left + wide + 0.6, tall + above + 0.6)
-    axes = _place(figure, left, 0.05, wide, tall)
+    figure = style.new_figure(left + wide + 0.6, tall + above + 0.6)
+    axes = _add_axes(figure, left, 0.05, wide, tall)
     grid, note = _cells(track, heads)
     mesh = _draw_cells(axes, grid, scale, track.shape)
-    style.tokens_along(axes, rows, side="left", inches=tall)
-    style.tokens_along(axes, columns, side="top", inches=wide)
-    style.style(axes)
+    style.label_tokens(axes, rows, side="left", inches=tall)
+    style.label_tokens(axes, columns, side="top", inches=wide)
+    style.apply_to(axes)
     axes.annotate(
         "keys →\nqueries ↓",
         (0, 1),
@@ -46,15 +46,15 @@ def attention_map(record: Record, heads: Heads, scale: Scale) -> Figure:
         xycoords="axes fraction",
         textcoords="offset points",
         ha="right",
-        fontsize=style.SMALL - 1,
-        color=style.MUTED,
+        fontsize=style.SMALL_SIZE - 1,
+        color=style.MUTED_COLOR,
     )
-    bar = _place(figure, left + wide + 0.12, 0.05 + max(0, tall - 1.4), 0.09, min(tall, 1.4))
+    bar = _add_axes(figure, left + wide + 0.12, 0.05 + max(0, tall - 1.4), 0.09, min(tall, 1.4))
     _legend(figure, bar, mesh, scale, float(grid.max(initial=0.0)))
     style.caption(
         figure,
         record.title,
-        headline([style.facts(record, track, heads), note]),
+        headline([style.describe(record, track, heads), note]),
         left=0.05,
         top=0.05 + tall + above + 0.08,
     )
@@ -62,84 +62,91 @@ def attention_map(record: Record, heads: Heads, scale: Scale) -> Figure:
 
 
 def head_grid(record: Record, heads: Heads, scale: Scale) -> Figure:
-    """Every head of one layer, on one scale."""
-    track = _only(record)
+    """Draw all heads of one layer side by side, on one colour scale."""
+    track = _single_track(record)
     rows, columns = record.queries(track).pieces, record.keys(track).pieces
     across = min(4, track.heads)
     down = -(-track.heads // across)
-    left, above, gap = style.longest(rows, style.SMALL), style.longest(columns, style.SMALL), 0.24
-    side = (style.PAGE - left - 0.6) / across - 0.1
+    left, above, gap = (
+        style.label_width(rows, style.SMALL_SIZE),
+        style.label_width(columns, style.SMALL_SIZE),
+        0.24,
+    )
+    side = (style.PAGE_WIDTH - left - 0.6) / across - 0.1
     tall = float(np.clip(side * track.shape[0] / track.shape[1], side / 2, side * 2))
     height = down * (tall + gap) + above
-    figure = style.blank(style.PAGE, height + 0.5)
+    figure = style.new_figure(style.PAGE_WIDTH, height + 0.5)
     grids = np.stack([_cells(track, head)[0] for head in range(track.heads)])
     peak = float(grids.max(initial=0.0))
+    mesh: Any = None  # every map has the scale of the last
     for head, grid in enumerate(grids):
         row, column = divmod(head, across)
         x, y = left + column * (side + 0.1), height - above - row * (tall + gap) - tall
-        axes = _place(figure, x, y, side, tall)
+        axes = _add_axes(figure, x, y, side, tall)
         mesh = _draw_cells(axes, grid, scale, track.shape, peak=peak)
-        axes.set_xlabel(f"head {head + 1}", fontsize=style.SMALL, color=style.MUTED, labelpad=3)
+        axes.set_xlabel(
+            f"head {head + 1}", fontsize=style.SMALL_SIZE, color=style.MUTED_COLOR, labelpad=3
+        )
         axes.set_xticks([])
         axes.set_yticks([])
         if row == 0:
-            style.tokens_along(axes, columns, side="top", inches=side, size=style.SMALL)
+            style.label_tokens(axes, columns, side="top", inches=side, size=style.SMALL_SIZE)
         if column == 0:
-            style.tokens_along(axes, rows, side="left", inches=tall, size=style.SMALL)
-        style.style(axes)
-        axes.tick_params(labelsize=style.SMALL)
-    bar = _place(figure, left + across * (side + 0.1) + 0.02, height - above - tall, 0.09, tall)
+            style.label_tokens(axes, rows, side="left", inches=tall, size=style.SMALL_SIZE)
+        style.apply_to(axes)
+        axes.tick_params(labelsize=style.SMALL_SIZE)
+    bar = _add_axes(figure, left + across * (side + 0.1) + 0.02, height - above - tall, 0.09, tall)
     _legend(figure, bar, mesh, scale, peak)
     style.caption(
-        figure, record.title, style.facts(record, track, None), left=0.05, top=height + 0.08
+        figure, record.title, style.describe(record, track, None), left=0.05, top=height + 0.08
     )
     return figure
 
 
 def layer_overview(record: Record, heads: Heads, scale: Scale) -> Figure:
-    """Every layer down and every head across, each a small map shaded by its own largest weight."""
+    """Draw every layer (down) and head (across) as a small map on a colour scale of its own."""
     tracks, most = record.tracks, max(track.heads for track in record.tracks)
     pixels, gap = 48, 6
-    board = np.full(
+    mosaic = np.full(
         (len(tracks) * (pixels + gap) - gap, most * (pixels + gap) - gap), np.nan, dtype=np.float32
     )
     for row, track in enumerate(tracks):
         for head in range(track.heads):
             _, peak = track.blocks(pixels, pixels, heads=head)
-            small = shade(_stretched(peak, pixels), scale)
+            small = shade(_upsampled(peak, pixels), scale)
             y, x = row * (pixels + gap), head * (pixels + gap)
-            board[y : y + pixels, x : x + pixels] = small
-    left = style.longest([track.label for track in tracks])
-    side = min(0.62, (style.PAGE - left) / most)
+            mosaic[y : y + pixels, x : x + pixels] = small
+    left = style.label_width([track.label for track in tracks])
+    side = min(0.62, (style.PAGE_WIDTH - left) / most)
     wide, tall = side * most, side * len(tracks)
-    figure = style.blank(left + wide + 0.1, tall + 0.8)
-    axes = _place(figure, left, 0.05, wide, tall)
-    axes.imshow(board, cmap=style.colormap(), vmin=0, vmax=1, interpolation="none", aspect="auto")
+    figure = style.new_figure(left + wide + 0.1, tall + 0.8)
+    axes = _add_axes(figure, left, 0.05, wide, tall)
+    axes.imshow(mosaic, cmap=style.colormap(), vmin=0, vmax=1, interpolation="none", aspect="auto")
     middle = pixels / 2 - 0.5
     axes.set_yticks(
         np.arange(len(tracks)) * (pixels + gap) + middle, [style.label(t.label) for t in tracks]
     )
     axes.xaxis.tick_top()
     axes.set_xticks(np.arange(most) * (pixels + gap) + middle, [str(h + 1) for h in range(most)])
-    style.style(axes)
+    style.apply_to(axes)
     facts = "largest weight per block, each map on its own scale · heads across, layers down"
     style.caption(figure, record.title, facts, left=0.05, top=tall + 0.32)
     return figure
 
 
 def alignment(record: Record, heads: Heads, scale: Scale) -> Figure:
-    """Lines from every query to its strongest keys, thicker for more weight."""
-    track = _only(record)
+    """Draw lines from every query to its strongest keys, thicker for larger weights."""
+    track = _single_track(record)
     weights = track.dense(heads)
     rows, columns = record.queries(track).pieces, record.keys(track).pieces
     most = max(len(rows), len(columns))
     tall = min(most * 0.2, 8.5)
-    left, right, middle = style.longest(rows), style.longest(columns), 2.2
-    figure = style.blank(left + middle + right, tall + 0.6)
-    axes = _place(figure, left, 0.05, middle, tall)
+    left, right, middle = style.label_width(rows), style.label_width(columns), 2.2
+    figure = style.new_figure(left + middle + right, tall + 0.6)
+    axes = _add_axes(figure, left, 0.05, middle, tall)
     axes.set(xlim=(0, 1), ylim=(1, 0))
     levels = shade(weights, scale)
-    values, keys = top(weights, 3)
+    values, keys = topk(weights, 3)
     for query in np.argsort(values[:, 0], kind="stable"):  # the strongest lines on top
         for key in keys[query][::-1]:
             if weights[query, key] >= 0.05:
@@ -148,14 +155,14 @@ def alignment(record: Record, heads: Heads, scale: Scale) -> Figure:
     _column(axes, rows, x=-0.03, align="right", inches=tall)
     _column(axes, columns, x=1.03, align="left", inches=tall)
     axes.set_axis_off()
-    facts = headline([style.facts(record, track, heads), "top 3 keys of at least 0.05"])
+    facts = headline([style.describe(record, track, heads), "top 3 keys of at least 0.05"])
     style.caption(figure, record.title, facts, left=0.05, top=tall + 0.15)
     return figure
 
 
 def highlight(record: Record, heads: Heads, scale: Scale) -> Figure:
-    """The text one query read, each token on the shade of its weight."""
-    track = _only(record)
+    """Draw the text that a single query attends to, each token shaded by its weight."""
+    track = _single_track(record)
     if track.shape[0] != 1:
         raise InputError(
             f"track {track.label!r} has {track.shape[0]} queries; a highlighted text needs one; "
@@ -166,30 +173,30 @@ def highlight(record: Record, heads: Heads, scale: Scale) -> Figure:
     else:
         weights = track.dense(heads)[0]
     levels = shade_text(weights, scale)
-    figure = style.blank(style.PAGE, 1.0)
-    size, line = style.BODY + 1, 0.21
+    figure = style.new_figure(style.PAGE_WIDTH, 1.0)
+    size, line = style.BODY_SIZE + 1, 0.21
     words = [
         _word(figure, piece, level, size)
         for piece, level in zip(record.keys(track).pieces, levels, strict=True)
     ]
     widths = [word.get_window_extent().width / figure.dpi for word in words]
     mirrored = begins_right_to_left(record.keys(track).text)
-    x, y, places = 0.08, 0.0, []
+    x, y, positions = 0.08, 0.0, []
     for width in widths:
-        if x + width > style.PAGE - 0.08:
+        if x + width > style.PAGE_WIDTH - 0.08:
             x, y = 0.08, y + line
-        places.append((style.PAGE - x - width if mirrored else x, y))
+        positions.append((style.PAGE_WIDTH - x - width if mirrored else x, y))
         x += width + 0.085
     height = y + line + 0.55
-    figure.set_size_inches(style.PAGE, height)
-    for word, (x, y) in zip(words, places, strict=True):
-        word.set_position((x / style.PAGE, (height - 0.5 - y) / height))
+    figure.set_size_inches(style.PAGE_WIDTH, height)
+    for word, (x, y) in zip(words, positions, strict=True):
+        word.set_position((x / style.PAGE_WIDTH, (height - 0.5 - y) / height))
     style.caption(
         figure,
         record.title,
         headline(
             [
-                style.facts(record, track, heads),
+                style.describe(record, track, heads),
                 f"largest {weights.max():.3g}, even share {1 / weights.size:.3g}",
             ]
         ),
@@ -199,25 +206,26 @@ def highlight(record: Record, heads: Heads, scale: Scale) -> Figure:
     return figure
 
 
-def _only(record: Record) -> Track:
-    if len(record.tracks) > 1:
+def _single_track(record: Record) -> Track:
+    track, *others = record.tracks
+    if others:
         names = ", ".join(track.label for track in record.tracks)
         raise InputError(
             f"this view shows one map and the record has {len(record.tracks)} ({names}); "
             "choose with record.select(name, layer=...), or draw view='layers'"
         )
-    return record.tracks[0]
+    return track
 
 
-def _place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
-    """Axes at a place in inches."""
+def _add_axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Add axes at a position given in inches."""
     total = figure.get_size_inches()
     box = (left / total[0], bottom / total[1], width / total[0], height / total[1])
     return figure.add_axes(box)
 
 
 def _cells(track: Track, heads: Heads) -> tuple[FloatArray, str]:
-    """The weights as drawn, and a word on what was pooled to draw them."""
+    """The weights to draw, and a note if they were pooled to blocks."""
     if not isinstance(track.weights, MapSummary) and max(track.shape) <= _FINEST:
         return track.dense(heads), ""
     peak = track.blocks(_FINEST, _FINEST, heads=heads)[1]
@@ -227,7 +235,7 @@ def _cells(track: Track, heads: Heads) -> tuple[FloatArray, str]:
 def _draw_cells(
     axes: Axes, grid: FloatArray, scale: Scale, shape: tuple[int, int], *, peak: float | None = None
 ) -> Any:
-    """Shaded cells with token positions as coordinates; vector cells where they are few."""
+    """Draw shaded cells in token coordinates; as vector graphics where cells are few."""
     levels = shade(grid, scale)
     if peak is not None and scale != "row":
         levels = shade(np.append(grid, [[peak] * grid.shape[1]], axis=0), scale)[:-1]
@@ -247,7 +255,7 @@ def _draw_cells(
 
 
 def _legend(figure: Figure, bar: Axes, mesh: Any, scale: Scale, peak: float) -> None:
-    """A slim bar that says what a shade is worth."""
+    """Draw a colour bar with the weights that the shades mean."""
     drawn = figure.colorbar(mesh, cax=bar)
     if scale == "log":
         marks = [f"{peak * 10.0**-d:.1g}" for d in range(DECADES, -1, -1)]
@@ -258,12 +266,12 @@ def _legend(figure: Figure, bar: Axes, mesh: Any, scale: Scale, peak: float) -> 
         marks = ["0", f"{peak / 2:.2g}", f"{peak:.2g}"]
     drawn.set_ticks(list(np.linspace(0, 1, len(marks))), labels=marks)
     drawn.outline.set_visible(False)
-    style.style(bar)
-    bar.tick_params(labelsize=style.SMALL, labelcolor=style.MUTED)
+    style.apply_to(bar)
+    bar.tick_params(labelsize=style.SMALL_SIZE, labelcolor=style.MUTED_COLOR)
 
 
-def _stretched(grid: FloatArray, side: int) -> FloatArray:
-    """A map of fewer cells repeated to a square of `side`."""
+def _upsampled(grid: FloatArray, side: int) -> FloatArray:
+    """A map repeated to a square of `side` cells."""
     rows = np.arange(side) * grid.shape[0] // side
     columns = np.arange(side) * grid.shape[1] // side
     return grid[np.ix_(rows, columns)]
@@ -279,15 +287,15 @@ def _line(axes: Axes, start: float, end: float, level: float) -> None:
 
 
 def _column(axes: Axes, pieces: tuple[str, ...], *, x: float, align: str, inches: float) -> None:
-    for i in style.thinned(len(pieces), inches):
+    for i in style.label_positions(len(pieces), inches):
         text = axes.text(
             x,
             (i + 0.5) / len(pieces),
             style.label(pieces[i]),
             ha=align,
             va="center",
-            fontsize=style.BODY,
-            color=style.INK,
+            fontsize=style.BODY_SIZE,
+            color=style.TEXT_COLOR,
         )
         style.set_family([text])
 

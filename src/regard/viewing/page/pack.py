@@ -1,7 +1,7 @@
 """A record as JSON and compressed chunks, one chunk for each head, so that a page opens at once.
 
-What is small is kept exactly. What is not is kept as one byte a cell on a log scale, which is all a
-picture can show, and with it the largest weights of every row as float32, for the numbers.
+Small maps are kept exactly. Larger ones are kept as one byte a cell on a log scale, which is all that a
+picture can show, with the largest weights of every row as float32 for the numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from regard.viewing.colors import palette
 from regard.viewing.data.record import Record, Track
-from regard.viewing.data.summary import FloatArray, Heads, IntArray, MapSummary, entropy, pool, top
+from regard.viewing.data.summary import FloatArray, Heads, IntArray, MapSummary, entropy, pool, topk
 from regard.viewing.data.tokens import Tokens
 from regard.viewing.printable import begins_right_to_left, printable
 
@@ -44,7 +44,7 @@ class Packed:
 
 
 def pack(record: Record) -> Packed:
-    """Everything a page needs of a record, within a budget of about 20 MB."""
+    """Pack a record for the page, within a budget of about 20 MB."""
     heads = sum(track.heads for track in record.tracks)
     cells = sum(track.heads * track.shape[0] * track.shape[1] for track in record.tracks)
     rows = sum((track.heads + 2) * track.shape[0] for track in record.tracks)
@@ -75,13 +75,13 @@ def _how(track: Track, cells: int) -> Kept:
 
 
 def _choices(track: Track) -> list[Heads]:
-    """The heads that get a chunk; mean and maximum of bytes are made here, from exact weights."""
+    """Heads that get a chunk. Mean and maximum are computed here, from exact weights, not from bytes."""
     return [*range(track.heads), *(("mean", "max") if track.heads > 1 else ())]
 
 
 def _coded(track: Track, heads: Heads, keep: int) -> str:
     weights = track.dense(heads)
-    values, keys = top(weights, keep)
+    values, keys = topk(weights, keep)
     facts = entropy(weights), weights.sum(axis=0)
     return _chunk(*facts, values, _narrow(keys, track.shape[1]), _codes(weights))
 
@@ -99,7 +99,7 @@ def _blocks(summary: MapSummary, grids: tuple[FloatArray, FloatArray], head: int
 
 
 def _thumbnails(track: Track) -> list[NDArray[np.uint8]]:
-    """Every head as a small square of block maxima."""
+    """A small square of block maxima for every head."""
     side = _THUMBNAIL
     weights = track.weights
     pooled = weights.coarser if isinstance(weights, MapSummary) else partial(pool, weights)
