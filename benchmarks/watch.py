@@ -95,7 +95,7 @@ def _difference(model: Any, ids: Any, mask: Any, seen: Any) -> float:
         maps = model(ids, attention_mask=mask, output_attentions=True).attentions
     worst = 0.0
     for layer, eager in enumerate(maps):
-        own = torch.from_numpy(seen[seen.places[0]][layer].whole)
+        own = torch.from_numpy(seen[seen.sites[0]][layer].dense)
         rows = mask.bool()[:, None, :, None]  # a query in the padding may see nothing at all
         worst = max(worst, float(((own - eager) * rows).abs().max()))
     return worst

@@ -1,8 +1,9 @@
-"""Masks in rows are the masks `transformers` makes, and whole to whoever does anything else."""
+"""Lazy masks against the masks of `transformers`, row by row and as full arrays."""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -12,11 +13,16 @@ import regard
 from regard.integrations.lazy_mask import LazyMask, lazy_mask
 
 PADDING = torch.tensor([[True] * 7, [False] * 3 + [True] * 4])
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "causal": {"mask_function": hf.causal_mask_function},
     "window": {"mask_function": hf.sliding_window_causal_mask_function(3), "local_size": 3},
-    "both ways": {"mask_function": hf.bidirectional_mask_function, "allow_is_causal_skip": False},
-    "chunks": {"mask_function": hf.chunked_causal_mask_function(3, torch.zeros(2, dtype=int))},
+    "bidirectional": {
+        "mask_function": hf.bidirectional_mask_function,
+        "allow_is_causal_skip": False,
+    },
+    "chunks": {
+        "mask_function": hf.chunked_causal_mask_function(3, torch.zeros(2, dtype=torch.int64))
+    },
     "vmap": {"mask_function": lambda b, h, q, k: (k <= q) | (k == 5), "use_vmap": True},
 }
 
@@ -29,11 +35,11 @@ def both(q=7, k=7, **options):
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("queries", [7, 3, 1])
-def test_rows_are_those_of_sdpa(name, queries):
+def test_rows_against_sdpa(name, queries):
     lazy, dense = both(q=queries, **CASES[name])
     assert isinstance(lazy, LazyMask)
     assert (lazy.shape, lazy.dtype, lazy.device) == (dense.shape, dense.dtype, dense.device)
-    rows = [lazy.rows.tile_of(slice(n, n + 1)) for n in range(queries)]
+    rows = [lazy.row_mask.build_rows(slice(n, n + 1)) for n in range(queries)]
     assert torch.equal(torch.cat(rows, 2), dense)
 
 
@@ -41,9 +47,9 @@ def test_rows_are_those_of_sdpa(name, queries):
 @pytest.mark.parametrize("padding", [None, torch.ones(2, 7, dtype=torch.bool), PADDING])
 @pytest.mark.parametrize("queries", [7, 3, 1])
 @pytest.mark.parametrize("local", [None, 3, 9])
-def test_there_is_none_where_sdpa_has_none(name, padding, queries, local):
+def test_none_against_sdpa(name, padding, queries, local):
     options = {**CASES[name], "local_size": local, "attention_mask": padding}
-    options["allow_is_bidirectional_skip"] = name == "both ways"
+    options["allow_is_bidirectional_skip"] = name == "bidirectional"
     lazy, dense = both(q=queries, **options)
     assert (lazy is None) == (dense is None)
 
@@ -60,57 +66,58 @@ def test_there_is_none_where_sdpa_has_none(name, padding, queries, local):
         lambda mask: mask & mask,
     ],
 )
-def test_any_operation_takes_the_whole_mask(do):
+def test_any_operation_takes_the_full_mask(do):
     lazy, dense = both(**CASES["window"])
-    made = do(lazy)
-    assert type(made) is torch.Tensor
-    assert torch.equal(made, do(dense))
+    result = do(lazy)
+    assert type(result) is torch.Tensor
+    assert torch.equal(result, do(dense))
 
 
 def test_keys_that_a_cache_dropped_are_counted():
     lazy, dense = both(q=1, k=3, **{**CASES["window"], "kv_offset": 4, "q_offset": 6})
     assert lazy.first_key == 4
-    assert torch.equal(lazy.rows.tile_of(slice(0, 1)), dense)
+    assert torch.equal(lazy.row_mask.build_rows(slice(0, 1)), dense)
 
 
-def grid_of(mask):
+def layout_of(mask):
     x = torch.zeros(mask.shape[0], 1, mask.shape[2], 4)
     keys = torch.zeros(mask.shape[0], 1, mask.shape[3], 4)
     return regard.attend(x, keys, keys)[1]._source.layout
 
 
-def test_intervals_say_the_same_as_rows(monkeypatch):
-    for name in ("causal", "window", "both ways"):
+def test_intervals_describe_the_rows():
+    for name in ("causal", "window", "bidirectional"):
         lazy, dense = both(**CASES[name])
-        low, high = lazy.rows.intervals(grid_of(lazy))
-        place = torch.arange(7)
-        assert torch.equal((place >= low[..., None]) & (place < high[..., None]), dense)
+        low, high = lazy.row_mask.intervals(layout_of(lazy))
+        position = torch.arange(7)
+        assert torch.equal((position >= low[..., None]) & (position < high[..., None]), dense)
 
 
-def test_broken_rows_have_no_intervals():
+def test_rows_with_gaps_have_no_intervals():
     lazy, _ = both(**CASES["vmap"])
-    assert lazy.rows.intervals(grid_of(lazy)) is None
+    assert lazy.row_mask.intervals(layout_of(lazy)) is None
 
 
-def test_intervals_are_looked_for_once():
-    looked = []
+def test_rows_are_scanned_once():
+    scanned = []
 
     def dense(**options):
-        looked.append(options["q_length"])
+        scanned.append(options["q_length"])
         return hf.sdpa_mask(**options)
 
     lazy = partial(lazy_mask, dense)(
         batch_size=1, q_length=600, kv_length=600, attention_mask=torch.arange(600)[None] > 20
     )
-    layout = grid_of(lazy)
-    lazy.rows.intervals(layout)
-    lazy.rows.intervals(layout)
-    assert looked == [256, 256, 88]
+    assert lazy is not None
+    layout = layout_of(lazy)
+    lazy.row_mask.intervals(layout)
+    lazy.row_mask.intervals(layout)
+    assert scanned == [256, 256, 88]
 
 
 def test_keys_beyond_the_padding_mask_do_not_exist_yet():
-    # A static cache: room for nine keys, seven of which were seen.
+    # A static cache: a buffer for nine keys, seven of which were seen.
     seen = torch.ones(2, 7, dtype=torch.bool)
     lazy, dense = both(q=1, k=9, **{**CASES["causal"], "attention_mask": seen, "q_offset": 8})
-    assert torch.equal(lazy.rows.tile_of(slice(0, 1)), dense)
+    assert torch.equal(lazy.row_mask.build_rows(slice(0, 1)), dense)
     assert not dense[..., 7:].any()

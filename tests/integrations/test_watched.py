@@ -10,9 +10,7 @@ import transformers
 import regard
 from regard.errors import InputError, ShapeError
 from regard.integrations import Keep, tokens
-from regard.viewing.data.record import AttentionRecord
-from regard.viewing.data.summary import MapSummary
-from regard.viewing.data.tokens import Tokens
+from regard.viewing import AttentionRecord, MapSummary, Tokens
 
 TEXT = "The Matterhorn isn't unclimbable, apparently."
 
@@ -33,7 +31,7 @@ def seen(minilm):
     return seen
 
 
-def test_a_real_bert_equals_eager(minilm, seen):
+def test_a_real_bert_against_eager(minilm, seen):
     model, tokenizer = minilm
     model.set_attn_implementation("eager")
     with torch.no_grad():
@@ -42,25 +40,25 @@ def test_a_real_bert_equals_eager(minilm, seen):
     model.set_attn_implementation("sdpa")
     assert len(seen["encoder"]) == len(matrices) == 6
     for layer, matrix in zip(seen["encoder"], matrices, strict=True):
-        np.testing.assert_allclose(layer.whole, matrix, atol=1e-5)
+        np.testing.assert_allclose(layer.dense, matrix, atol=1e-5)
 
 
 def test_tokens_point_into_the_text(minilm):
-    made = tokens(minilm[1], TEXT)
-    assert made.pieces[0] == "[CLS]"
-    assert made.special[0]
-    assert made.special[-1]
-    for piece, (start, end) in list(zip(made.pieces, made.offsets, strict=True))[1:-1]:
+    encoded = tokens(minilm[1], TEXT)
+    assert encoded.pieces[0] == "[CLS]"
+    assert encoded.special[0]
+    assert encoded.special[-1]
+    for piece, (start, end) in list(zip(encoded.pieces, encoded.offsets, strict=True))[1:-1]:
         assert piece == TEXT[start:end]
 
 
 def test_tokens_of_ids(minilm):
     ids = minilm[1](TEXT)["input_ids"]
-    made = tokens(minilm[1], ids)
-    assert len(made) == len(ids)
-    assert made.pieces[1] == "the"
-    assert made.special[0]
-    assert not made.special[1]
+    encoded = tokens(minilm[1], ids)
+    assert len(encoded) == len(ids)
+    assert encoded.pieces[1] == "the"
+    assert encoded.special[0]
+    assert not encoded.special[1]
 
 
 def test_a_record_is_shown_saved_and_loaded(minilm, seen, tmp_path, capsys):
@@ -77,7 +75,7 @@ def test_a_record_is_shown_saved_and_loaded(minilm, seen, tmp_path, capsys):
     np.testing.assert_array_equal(again.tracks[5].weights, record.tracks[5].weights)
 
 
-def test_padding_is_cut_out(minilm, seen):
+def test_padding_is_removed(minilm, seen):
     model, tokenizer = minilm
     texts = [TEXT, "Short."]
     inputs = tokenizer(texts, return_tensors="pt", padding=True)
@@ -86,7 +84,9 @@ def test_padding_is_cut_out(minilm, seen):
     short = tokens(tokenizer, texts[1])
     record = both.record(short, example=1, mask=inputs["attention_mask"][1])
     assert record.tracks[0].shape == (len(short), len(short))
-    np.testing.assert_allclose(record.tracks[3].weights.sum(-1), 1, atol=1e-5)
+    weights = record.tracks[3].weights
+    assert isinstance(weights, np.ndarray)
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
     with pytest.raises(ShapeError, match="cut the padding"):
         both.record(short, example=1)
     with pytest.raises(ShapeError, match=r"mask has shape \(2, "):
@@ -96,7 +96,7 @@ def test_padding_is_cut_out(minilm, seen):
 def test_long_texts_become_summaries(minilm):
     model, tokenizer = minilm
     inputs = tokenizer(TEXT, return_tensors="pt")
-    with torch.no_grad(), regard.watch(model, keep=Keep(whole=4, pool=8)) as seen:
+    with torch.no_grad(), regard.watch(model, keep=Keep(dense_limit=4, pool=8)) as seen:
         model(**inputs)
     record = seen.record(tokens(tokenizer, TEXT))
     summary = record.tracks[0].weights

@@ -1,22 +1,37 @@
-"""Other people's worlds, each imported only on request."""
+"""Models of other libraries, each library imported only when it is used.
+
+>>> import regard
+>>> regard.integrations.Keep(topk=32).topk
+32
+"""
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOMES = {
-    "Keep": "regard.integrations.captured",
-    "Layer": "regard.integrations.captured",
-    "Watched": "regard.integrations.watched",
-    "tokens": "regard.integrations.watched",
-    "watch": "regard.integrations.transformers",
-}
+if TYPE_CHECKING:
+    from regard.integrations.captured import AttentionCall, Keep, LayerAttention
+    from regard.integrations.transformers import watch
+    from regard.integrations.watched import Watched, tokens
+else:
+    from importlib import import_module
 
-__all__ = ["Keep", "Layer", "Watched", "tokens", "watch"]
+    _HOMES = {
+        "AttentionCall": "regard.integrations.captured",
+        "Keep": "regard.integrations.captured",
+        "LayerAttention": "regard.integrations.captured",
+        "Watched": "regard.integrations.watched",
+        "tokens": "regard.integrations.watched",
+        "watch": "regard.integrations.transformers",
+    }
+
+    def __getattr__(name):
+        if name in _HOMES:
+            return getattr(import_module(_HOMES[name]), name)
+        raise AttributeError(f"module 'regard.integrations' has no attribute {name!r}")
+
+    def __dir__():
+        return __all__
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'regard.integrations' has no attribute {name!r}")
+__all__ = ["AttentionCall", "Keep", "LayerAttention", "Watched", "tokens", "watch"]

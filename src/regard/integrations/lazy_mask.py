@@ -1,9 +1,9 @@
-"""Masks of `transformers` that are built a few rows at a time.
+"""Attention masks of `transformers` that are built a few rows at a time.
 
-`transformers` hands a model its causal, sliding-window or padding mask as a whole `(batch, 1, queries,
-keys)` array, made once per forward pass by the *mask function* registered for the attention in use.
-At 32,768 tokens that is a gigabyte per text, before anything is attended to. Ours returns a tensor
-that knows how to make its rows; attention then goes row block by row block.
+`transformers` gives a model its causal, sliding-window or padding mask as one `(batch, 1, queries,
+keys)` array, built once per forward pass by the *mask function* registered for the attention in use.
+At 32,768 tokens that is a gigabyte for each text, before any attention is computed. The mask function
+here returns a tensor that can build its rows, and attention then takes it block by block.
 """
 
 from __future__ import annotations
@@ -19,72 +19,88 @@ from torch.utils._pytree import tree_map
 from regard.attention.layout import AttentionLayout
 from regard.attention.masks import Intervals, Mask
 
-__all__ = ["LazyMask", "Rows", "lazy_mask"]
+__all__ = ["LazyMask", "RowMask", "lazy_mask"]
 
-Tile = Callable[[slice], Tensor]
+BuildRows = Callable[[slice], Tensor]
+"""Function that builds the rows of a slice of queries, `(batch, 1, rows, keys)` Boolean."""
+
+_SCAN_ROWS = 256
+"""Rows built at once when intervals are looked for."""
 
 
 class LazyMask(Tensor):
-    """A Boolean `(batch, 1, queries, keys)` mask that exists a few rows at a time.
+    """A Boolean mask `(batch, 1, queries, keys)` that is built a few rows at a time.
 
-    Shape, type and device are known. Whatever else a model does with it (some slice their masks, or
-    add them to another) is done with the whole array, made for that moment.
+    Shape, type and device are known. Every other operation (some models slice their mask, or add it
+    to another) works on the full array, which is built for it.
 
     Attributes:
-        rows: the mask as `regard` takes it.
-        first_key: the position of key 0 in the text; above 0 when a cache has dropped early keys.
+        row_mask: the mask as `regard.attend` takes it.
+        first_key: position of key 0 in the text; above 0 when a cache has dropped early keys.
     """
 
-    rows: Rows
+    row_mask: RowMask
     first_key: int
 
     @staticmethod
     def __new__(
-        cls, tile: Tile, shape: tuple[int, int, int, int], device: torch.device, first_key: int
+        cls,
+        build_rows: BuildRows,
+        shape: tuple[int, int, int, int],
+        device: torch.device,
+        first_key: int,
     ) -> LazyMask:
-        """A mask of this shape whose rows `tile` makes."""
+        """Make a mask of this shape whose rows are built by `build_rows`."""
         mask: LazyMask = torch.Tensor._make_wrapper_subclass(
             cls, shape, dtype=torch.bool, device=device
         )
-        mask.rows, mask.first_key = Rows(tile, shape[2]), first_key
+        mask.row_mask, mask.first_key = RowMask(build_rows, shape[2]), first_key
         return mask
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
         cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        """Any operation at all: do it with the whole mask."""
+        """Apply any operation of torch to the full mask."""
 
-        def whole(x: Any) -> Any:
-            return x.rows.tile_of(slice(0, x.shape[2])) if isinstance(x, LazyMask) else x
+        def full(x: Any) -> Any:
+            return x.row_mask.build_rows(slice(0, x.shape[2])) if isinstance(x, LazyMask) else x
 
-        return function(*tree_map(whole, args), **tree_map(whole, kwargs or {}))
+        return function(*tree_map(full, args), **tree_map(full, kwargs or {}))
 
 
-class Rows(Mask):
-    """A mask made by a function of its rows."""
+class RowMask(Mask):
+    """A mask whose rows are built by a function.
 
-    def __init__(self, tile: Tile, queries: int) -> None:
-        self.tile_of, self._queries = tile, queries
+    Args:
+        build_rows: builds the rows of a slice of queries.
+        queries: number of queries.
+    """
+
+    def __init__(self, build_rows: BuildRows, queries: int) -> None:
+        self.build_rows, self._queries = build_rows, queries
         self._intervals: Intervals | None = None
         self._scanned = False
 
     def tile(self, layout: AttentionLayout, rows: slice, columns: slice) -> Tensor:
-        """The rows, cut to the columns."""
-        return self.tile_of(rows)[..., columns]
+        """Return the given rows and columns."""
+        return self.build_rows(rows)[..., columns]
 
     def intervals(self, layout: AttentionLayout) -> Intervals | None:
-        """The range of keys of each query, found by looking at every row once."""
+        """Return the range of keys of each query, or `None` where some row has gaps.
+
+        The rows are scanned once; later calls return that result.
+        """
         if not self._scanned:
             self._intervals, self._scanned = self._scan(), True
         return self._intervals
 
     def _scan(self) -> Intervals | None:
         low, high = [], []
-        for start in range(0, self._queries, 256):
-            tile = self.tile_of(slice(start, min(start + 256, self._queries)))
+        for start in range(0, self._queries, _SCAN_ROWS):
+            tile = self.build_rows(slice(start, min(start + _SCAN_ROWS, self._queries)))
             count = tile.sum(-1)
-            first = tile.byte().argmax(-1)  # 0 for a row of nothing, which is then 0 to 0
+            first = tile.byte().argmax(-1)  # 0 for an empty row, whose range is then 0 to 0
             last = tile.shape[-1] - tile.flip(-1).byte().argmax(-1)
             if bool(((count > 0) & (last - first != count)).any()):
                 return None
@@ -107,12 +123,14 @@ def lazy_mask(
     allow_is_bidirectional_skip: bool = False,
     device: torch.device | str = "cpu",
     **pattern: Any,
-) -> Tensor | None:
-    """The mask function: what `transformers` would make for `sdpa`, in rows.
+) -> LazyMask | None:
+    """Make the mask that `transformers` makes for `sdpa`, to be built row by row.
 
-    All arguments are those of `transformers.masking_utils.sdpa_mask`, but for `dense`, which is that
-    function; it makes the rows. Like it, this returns `None` where the mask says nothing that the
-    flag `is_causal` does not.
+    `dense` is `transformers.masking_utils.sdpa_mask`, which builds the rows. All other arguments are
+    those of that function, in its terms; `pattern` holds the ones that are only passed on to it.
+
+    Returns:
+        The mask, or like `sdpa_mask` `None` where the flag `is_causal` says everything.
     """
     unpadded = attention_mask is None or (
         attention_mask.shape[-1] >= kv_length + kv_offset and bool(attention_mask.all())
@@ -121,7 +139,7 @@ def lazy_mask(
     last_rows = q_length == 1 or q_length == kv_length
     if everywhere and (allow_is_bidirectional_skip or (allow_is_causal_skip and last_rows)):
         return None
-    make = partial(
+    build = partial(
         dense,
         batch_size=batch_size,
         kv_length=kv_length,
@@ -133,9 +151,10 @@ def lazy_mask(
         **pattern,
     )
 
-    def tile(rows: slice) -> Tensor:
-        made = make(q_length=rows.stop - rows.start, q_offset=q_offset + rows.start)
-        assert made is not None
-        return made
+    def build_rows(rows: slice) -> Tensor:
+        mask = build(q_length=rows.stop - rows.start, q_offset=q_offset + rows.start)
+        assert mask is not None  # both kinds of skipping are switched off
+        return mask
 
-    return LazyMask(tile, (batch_size, 1, q_length, kv_length), torch.device(device), kv_offset)
+    shape = batch_size, 1, q_length, kv_length
+    return LazyMask(build_rows, shape, torch.device(device), kv_offset)

@@ -1,12 +1,13 @@
-"""Any Hugging Face model, watched while it runs on the fast path.
+"""Attention of any Hugging Face model, captured while it runs on its fast path.
 
-`output_attentions=True` makes a model build every `queries x keys` matrix, layer by layer, and keep
-them all: at 16,384 tokens one layer of 12 heads takes 13 GB. `watch` leaves the model on
-`scaled_dot_product_attention` and looks at the queries and keys on their way into it.
+`output_attentions=True` makes a model build the `queries x keys` matrix of every layer and keep them
+all: at 16,384 tokens one layer of 12 heads takes 13 GB. `watch` leaves the model on
+`scaled_dot_product_attention` and reads the queries and keys that are passed to it.
 
-`transformers` finds the attention of a layer by name in two tables: `AttentionInterface`, the
-functions, and `AttentionMaskInterface`, what makes their masks. A name that stands in the first and
-not in the second gets no mask at all, so that a decoder quietly sees the future. Ours stands in both.
+`transformers` looks up the attention of a layer by name in two registries: `AttentionInterface` holds
+the attention functions, `AttentionMaskInterface` the functions that make their masks. A name that is
+registered only in the first gets no mask at all, so a decoder silently attends to the future. `regard`
+registers its name in both.
 """
 
 from __future__ import annotations
@@ -37,45 +38,57 @@ except ImportError as error:
 __all__ = ["watch"]
 
 _NAME = "regard"
-_BLOCK_BYTES = 32 * 2**20  # of the mask that attention is given at a time
+_MASK_BLOCK_BYTES = 32 * 2**20
+"""Memory of the rows of a mask that are built and attended with at a time."""
+_UNSUPPORTED_OPTIONS = ("softcap", "s_aux", "cache")
+"""Options of an attention function that `scaled_dot_product_attention` cannot honour."""
+
 _lock = threading.Lock()
-_watchers: dict[int, Watched] = {}  # by the id of each module of a watched model
+_watched_modules: dict[int, Watched] = {}  # by the id of each module of a watched model
 
 
 @contextlib.contextmanager
 def watch(model: nn.Module, *, keep: Keep | None = None) -> Iterator[Watched]:
-    """Keep what is asked for of every attention layer while the model runs inside the block.
+    """Capture the attention of every layer while the model runs inside the block.
 
+    >>> import regard, torch, transformers
+    >>> sizes = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
+    >>> config = transformers.BertConfig(vocab_size=9, num_hidden_layers=1, **sizes)
+    >>> model = transformers.BertModel(config)
     >>> with regard.watch(model) as seen:
-    ...     output = model(**inputs)  # or model.generate(...)
-    >>> seen["encoder"][0].entropy  # (batch, heads, queries)
-    >>> seen.record(tokens(tokenizer, text)).show()
+    ...     output = model(torch.tensor([[1, 2, 3]]))
+    >>> seen["encoder"][0].entropy.shape  # (batch, heads, queries)
+    (1, 2, 3)
 
-    The model runs on `scaled_dot_product_attention` inside the block, whatever it ran on before, and
-    answers the same within the rounding of that; afterwards it is as it was, also after an error.
-    Several models may be watched at once, from several threads; one model only once.
+    Inside the block the model runs on `scaled_dot_product_attention`, whichever implementation it had
+    before, and its output is equal up to rounding. Afterwards the model is restored, also after an
+    error. Several models may be watched at once, also from several threads, but each model only once
+    at a time.
 
     Args:
-        model: a `transformers` model, or a module that holds one (a sentence encoder, say).
-        keep: what to keep; see `Keep`.
+        model: a `transformers` model, or a module that contains one (a sentence encoder, say).
+        keep: statistics to keep; `Keep()` by default.
+
+    Yields:
+        The attention captured so far; complete when the block ends.
 
     Raises:
-        InputError: the model holds none of `transformers`, does not route its attention through
-            `AttentionInterface`, does something to its weights that the fast path cannot do, is
-            being watched already, or ran without a single call of attention.
-        RegardError: NaN in the weights of some query.
+        InputError: the model contains none of `transformers`, does not route its attention through
+            `AttentionInterface`, changes its weights in a way that the fast path does not support, is
+            being watched already, or ran without an attention call.
+        RegardError: some query has NaN weights.
     """
     roots = _roots(model)
     _register()
     seen = Watched(model, keep or Keep())
     before = [(config, config._attn_implementation_internal) for config in _configs(roots)]
-    owned = [id(part) for part in model.modules()]
+    module_ids = [id(part) for part in model.modules()]
     with _lock:
-        if any(part in _watchers for part in owned):
+        if any(module in _watched_modules for module in module_ids):
             raise InputError("this model is being watched already; leave that block first")
-        _watchers.update(dict.fromkeys(owned, seen))
+        _watched_modules.update(dict.fromkeys(module_ids, seen))
     hooks = [
-        part.register_forward_pre_hook(seen.forward_begins)
+        part.register_forward_pre_hook(seen.on_forward_begin)
         for root in roots
         for part in root.modules()
         if isinstance(part, PreTrainedModel)
@@ -91,25 +104,25 @@ def watch(model: nn.Module, *, keep: Keep | None = None) -> Iterator[Watched]:
         for config, implementation in before:
             config._attn_implementation_internal = implementation
         with _lock:
-            for part in owned:
-                del _watchers[part]
+            for module in module_ids:
+                del _watched_modules[module]
 
 
 def _register() -> None:
-    """Enter both tables; harmless when done again."""
+    """Register attention and mask function; doing it again changes nothing."""
     with _lock:
-        AttentionInterface.register(_NAME, _attention)
+        AttentionInterface.register(_NAME, _watched_attention)
         AttentionMaskInterface.register(_NAME, partial(lazy_mask, sdpa_mask))
 
 
 def _roots(model: nn.Module) -> list[Any]:
-    """The outermost `transformers` models inside, fit to be watched."""
+    """Find the outermost `transformers` models inside, and check that they can be watched."""
     found = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
     inner = {id(part) for root in found for part in root.modules() if part is not root}
     roots = [root for root in found if id(root) not in inner]
     if not roots:
         raise InputError(
-            f"{type(model).__name__} holds no transformers model; expected a PreTrainedModel or a "
+            f"{type(model).__name__} contains no transformers model; expected a PreTrainedModel or a "
             "module around one (a regard model shows its maps in its output)"
         )
     for root in roots:
@@ -129,7 +142,7 @@ def _roots(model: nn.Module) -> list[Any]:
 
 
 def _configs(roots: list[Any]) -> list[Any]:
-    """Every settings object that names an attention implementation, once."""
+    """Collect every config that names an attention implementation, each once."""
     found: dict[int, Any] = {}
 
     def add(config: Any) -> None:
@@ -146,7 +159,7 @@ def _configs(roots: list[Any]) -> list[Any]:
     return list(found.values())
 
 
-def _attention(
+def _watched_attention(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -154,26 +167,27 @@ def _attention(
     attention_mask: Tensor | None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """The attention function: the output of `sdpa`, and a look at the weights."""
-    for name in ("softcap", "s_aux", "cache"):
+    """Compute what `sdpa` computes and capture the attention map; an `AttentionInterface` function."""
+    for name in _UNSUPPORTED_OPTIONS:
         if options.get(name) is not None:
             raise InputError(
-                f"{type(module).__name__} attends with {name!r}, which the fast path does not know; "
+                f"{type(module).__name__} attends with {name!r}, which the fast path does not support; "
                 "this model cannot be watched"
             )
     output = _sdpa(module, query, key, value, attention_mask, **options)
-    seen = _watchers.get(id(module))
+    seen = _watched_modules.get(id(module))
     if seen is None:
         raise InputError(
             f"{type(module).__name__} runs on 'regard' attention outside regard.watch; models are "
             "watched by `with regard.watch(model):`, not by attn_implementation"
         )
+    is_causal = _is_causal(module, options)
     with torch.no_grad():
-        weights, only_past = _weights(
-            module, query, key, value, attention_mask, options, seen.keep.watch
+        weights = _attention_map(
+            query, key, value, attention_mask, options, is_causal, seen.keep.statistics
         )
         first_key = attention_mask.first_key if isinstance(attention_mask, LazyMask) else 0
-        seen.add(module, weights, causal=only_past, first_key=first_key)
+        seen.add_call(module, weights, causal=is_causal, first_key=first_key)
     return output, None
 
 
@@ -185,62 +199,66 @@ def _sdpa(
     mask: Tensor | None,
     **options: Any,
 ) -> Tensor:
-    """`(batch, queries, heads, values)`; a lazy mask is met a block of rows at a time."""
+    """Compute the output `(batch, queries, heads, values)`; with a lazy mask, block by block."""
     if not isinstance(mask, LazyMask):
         output: Tensor = sdpa_attention_forward(module, query, key, value, mask, **options)[0]
         return output
     batch, _, queries, keys = mask.shape
-    rows = max(1, _BLOCK_BYTES // (4 * batch * keys))  # a Boolean mask becomes float32 inside
+    # A Boolean mask becomes float32 inside the function.
+    rows = max(1, _MASK_BLOCK_BYTES // (4 * batch * keys))
     bias = options.pop("position_bias", None)
     parts = []
     for start in range(0, queries, rows):
         block = slice(start, min(start + rows, queries))
         if bias is not None:
             options["position_bias"] = bias[:, :, block]
-        tile = mask.rows.tile_of(block)
+        tile = mask.row_mask.build_rows(block)
         parts.append(
             sdpa_attention_forward(module, query[:, :, block], key, value, tile, **options)[0]
         )
     return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
 
-def _weights(
-    module: nn.Module,
+def _is_causal(module: nn.Module, options: dict[str, Any]) -> bool:
+    """Return whether queries see only earlier keys: the option, or else the module's attribute."""
+    option = options.get("is_causal")
+    return bool(getattr(module, "is_causal", True) if option is None else option)
+
+
+def _attention_map(
     query: Tensor,
     key: Tensor,
     value: Tensor,
     mask: Tensor | None,
     options: dict[str, Any],
-    watch: tuple[str, ...],
-) -> tuple[AttentionMap, bool]:
-    """The map of what `sdpa` computes, and whether queries see earlier keys only."""
+    is_causal: bool,
+    statistics: tuple[str, ...],
+) -> AttentionMap:
+    """Compute the map of the attention that `sdpa` computes, with these statistics."""
     query, key, value = query.detach(), key.detach(), value.detach()
     bias = options.get("position_bias")
-    flag = options.get("is_causal")
-    flag = getattr(module, "is_causal", True) if flag is None else flag
-    by_flag = bool(flag) and mask is None and query.shape[2] > 1
     visible: Any = None
-    if by_flag:
-        # Queries and keys are aligned at the first: keys past the queries do not exist yet.
+    if is_causal and mask is None and query.shape[2] > 1:
+        # sdpa aligns the first query with the first key: keys past the queries do not exist yet.
         key, value = key[:, :, : query.shape[2]], value[:, :, : query.shape[2]]
         bias = None if bias is None else bias[..., : query.shape[2]]
         visible = causal()
     elif isinstance(mask, LazyMask):
-        visible = mask.rows
+        visible = mask.row_mask
     elif mask is not None and mask.dtype == torch.bool:
         visible = mask
     elif mask is not None:
+        # An additive mask: very low values exclude keys, the others are a bias.
         visible = mask > torch.finfo(mask.dtype).min / 2
         added = torch.where(visible, mask, 0)
         bias = added if bias is None else bias + added
-    scale = options.get("scaling")
     _, weights = attend(
         query,
         key,
         value,
-        score=ScaledDot(scale),
+        score=ScaledDot(options.get("scaling")),
         mask=visible,
         bias=None if bias is None else bias.detach(),
-        watch=watch,
+        watch=statistics,
     )
-    return weights, bool(flag)
+    return weights

@@ -199,4 +199,5 @@ def kendall_tau(scores: ArrayLike, effects: ArrayLike) -> float:
     first, second = np.asarray(scores), np.asarray(effects)
     if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
-    return float(kendalltau(first, second).statistic)
+    tau, _ = kendalltau(first, second)
+    return float(tau)

@@ -42,8 +42,9 @@ def tfidf_logistic(
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    model = make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=1000))
-    words = model[0].build_analyzer()
+    vectorizer = TfidfVectorizer()
+    model = make_pipeline(vectorizer, LogisticRegression(max_iter=1000))
+    words = vectorizer.build_analyzer()
     if not any(map(words, texts)):
         raise InputError("TF-IDF counts words of two letters or more, and the texts hold none")
     model.fit(list(texts), list(labels))
