@@ -97,6 +97,7 @@ def bart() -> Any:
 
 
 def t5() -> Any:
+    start: dict[str, Any] = {"decoder_start_token_id": 0}
     return transformers.T5ForConditionalGeneration(
         transformers.T5Config(
             vocab_size=50,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -199,5 +199,5 @@ def kendall_tau(scores: ArrayLike, effects: ArrayLike) -> float:
     first, second = np.asarray(scores), np.asarray(effects)
     if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
-    tau, _ = kendalltau(first, second)
-    return float(tau)
+    result: Any = kendalltau(first, second)
+    return float(result.statistic)
