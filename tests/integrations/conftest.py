@@ -107,7 +107,7 @@ def t5() -> Any:
             num_layers=3,
             num_decoder_layers=2,
             num_heads=4,
-            decoder_start_token_id=0,
+            **start,
         )
     )
 
