@@ -1,4 +1,4 @@
-"""Batches in threads of their own."""
+"""Batches in parallel threads."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from regard.decoding import DecodingSettings, decode
-from regard.decoding.parallel import side_by_side
+from regard.decoding.parallel import parallel_map
 from regard.models import EncoderDecoder, Step
 
 CPU = torch.device("cpu")
 
 
-def test_threads_answer_as_one_does(model: EncoderDecoder, source: tuple[Tensor, Tensor]) -> None:
+def test_threads_against_one_thread(model: EncoderDecoder, source: tuple[Tensor, Tensor]) -> None:
     settings = DecodingSettings(beam=2, n_best=2, rows=2, max_length=6)
     before = torch.get_num_threads()
     try:
@@ -34,11 +34,11 @@ def test_threads_answer_as_one_does(model: EncoderDecoder, source: tuple[Tensor,
         assert [h.score for h in one] == pytest.approx([h.score for h in two], abs=1e-6)
 
 
-def test_what_fails_in_a_thread_is_told_and_the_rest_is_left() -> None:
-    before, begun = torch.get_num_threads(), []
+def test_an_error_in_a_thread_is_raised_and_the_rest_is_cancelled() -> None:
+    before, started = torch.get_num_threads(), []
 
     def work(number: int) -> int:
-        begun.append(number)
+        started.append(number)
         if number == 1:
             raise ValueError("one")
         time.sleep(1e-3)
@@ -47,10 +47,10 @@ def test_what_fails_in_a_thread_is_told_and_the_rest_is_left() -> None:
     try:
         torch.set_num_threads(2)
         with pytest.raises(ValueError, match="one"):
-            side_by_side(work, range(10_000), device=CPU)
-        assert len(begun) < 10_000
+            parallel_map(work, range(10_000), device=CPU)
+        assert len(started) < 10_000
         assert torch.get_num_threads() == 2
-        assert side_by_side(lambda number: -number, range(5), device=CPU) == [0, -1, -2, -3, -4]
+        assert parallel_map(lambda number: -number, range(5), device=CPU) == [0, -1, -2, -3, -4]
     finally:
         torch.set_num_threads(before)
 
@@ -80,12 +80,12 @@ def test_an_interrupt_in_a_step_ends_all_threads(
     assert model.training
 
 
-def test_threads_begun_afterwards_have_torchs_count() -> None:
-    """It is kept per thread, but the last one set is what new threads begin with."""
+def test_threads_started_afterwards_have_torchs_count() -> None:
+    """The count is per thread, but new threads begin with the one that was set last."""
     count = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        side_by_side(lambda batch: batch, [1, 2, 3], device=torch.device("cpu"))
+        parallel_map(lambda batch: batch, [1, 2, 3], device=torch.device("cpu"))
         assert torch.get_num_threads() == 2
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(torch.get_num_threads).result() == 2

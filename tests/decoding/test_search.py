@@ -217,7 +217,7 @@ def test_a_knocked_out_word_changes_the_answer(model: EncoderDecoder, source: So
         close(one[0], two[0])
     gone = torch.zeros_like(memory.mask)
     gone[1, 2] = True
-    found = search(model, memory.forbid(gone), settings, source_lengths=lengths)
+    found = search(model, memory.mask_out(gone), settings, source_lengths=lengths)
     assert not found[1][0].attention[:, 2].any()
     close(found[0][0], whole[0][0])
 

@@ -1,17 +1,17 @@
-"""Compiled passes over a vocabulary, beside torch's own."""
+"""Compiled log-sum-exp and top-k against torch's."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from regard.decoding.vocab_topk import WORTH, largest, log_normalizer
+from regard.decoding.vocab_topk import MIN_COMPILED_LOGITS, log_normalizer, topk
 
-SIZES = [(31, 8003), (1100, 131), (2, WORTH // 2)]
+SIZES = [(31, 8003), (1100, 131), (2, MIN_COMPILED_LOGITS // 2)]
 
 
 @pytest.mark.parametrize("shape", SIZES)
-def test_normalisers_are_log_sums(shape: tuple[int, int]) -> None:
+def test_log_normalizer_against_torch(shape: tuple[int, int]) -> None:
     torch.manual_seed(0)
     logits = 20 * torch.randn(shape)
     logits[0] = -torch.inf
@@ -23,40 +23,40 @@ def test_normalisers_are_log_sums(shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("shape", SIZES)
 @pytest.mark.parametrize("count", [1, 5, 70])
-def test_the_largest_are_those_of_a_sorted_row(shape: tuple[int, int], count: int) -> None:
+def test_topk_against_a_sorted_row(shape: tuple[int, int], count: int) -> None:
     torch.manual_seed(0)
     scores = (4 * torch.randn(shape)).round()  # many of them equal
-    values, places = largest(scores, count, log_normalizer(scores)[1])
+    values, indices = topk(scores, count, log_normalizer(scores)[1])
     ordered = scores.sort(dim=-1, descending=True, stable=True)
     assert torch.equal(values, ordered.values[:, :count])
-    assert torch.equal(places, ordered.indices[:, :count])
+    assert torch.equal(indices, ordered.indices[:, :count])
 
 
 @pytest.mark.parametrize("shape", SIZES)
-def test_peaks_of_the_normaliser_serve_scores_that_were_lowered_since(
+def test_block_maxima_serve_scores_that_were_lowered_since(
     shape: tuple[int, int],
 ) -> None:
     torch.manual_seed(0)
     scores = (4 * torch.randn(shape)).round()
-    _, peaks = log_normalizer(scores)
+    _, block_maxima = log_normalizer(scores)
     scores[:, ::2] = -torch.inf
     scores[1] -= 3
     ordered = scores.sort(dim=-1, descending=True, stable=True)
-    values, places = largest(scores, 5, peaks)
+    values, indices = topk(scores, 5, block_maxima)
     assert torch.equal(values, ordered.values[:, :5])
-    assert torch.equal(places, ordered.indices[:, :5])
+    assert torch.equal(indices, ordered.indices[:, :5])
 
 
 def test_a_row_with_too_few_ends_in_minus_infinity() -> None:
     scores = torch.full((20, 8000), -torch.inf)
     scores[:, 7999], scores[:, 64] = 2.0, 1.0
-    values, places = largest(scores, 4, log_normalizer(scores)[1])
+    values, indices = topk(scores, 4, log_normalizer(scores)[1])
     assert values[0].tolist() == [2.0, 1.0, -torch.inf, -torch.inf]
-    assert places[0, :2].tolist() == [7999, 64]
+    assert indices[0, :2].tolist() == [7999, 64]
 
 
 def test_other_numbers_are_left_to_torch() -> None:
     scores = torch.randn(20, 8000, dtype=torch.float64)
-    normalizer, peaks = log_normalizer(scores)
+    normalizer, block_maxima = log_normalizer(scores)
     assert torch.equal(normalizer, scores.logsumexp(-1))
-    assert torch.equal(largest(scores, 3, peaks)[0], scores.topk(3).values)
+    assert torch.equal(topk(scores, 3, block_maxima)[0], scores.topk(3).values)

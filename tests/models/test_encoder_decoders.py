@@ -121,7 +121,7 @@ def test_a_word_knocked_out_is_not_looked_at(model: EncoderDecoder) -> None:
     memory = model.encode(source, lengths)
     gone = torch.zeros_like(memory.mask)
     gone[1, 3] = True
-    without = memory.forbid(gone)
+    without = memory.mask_out(gone)
     before = model.step(target[:, 0], model.start(memory), memory)
     after = model.step(target[:, 0], model.start(without), without)
     assert after.weights[1, 3] == 0 < before.weights[1, 3]

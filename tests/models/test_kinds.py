@@ -8,9 +8,9 @@ from torch import nn
 
 from regard.errors import InputError
 from regard.models import build, configure
-from regard.models.extractive import Extractive
-from regard.models.pointer import Pointer, source_words
-from regard.models.recurrent import BiEncoder, Recurrence
+from regard.models.extractive import SentenceExtractor
+from regard.models.pointer_generator import PointerGenerator, source_words
+from regard.models.recurrent_layers import BidirectionalRnn, DecoderRnn
 
 SOURCE = torch.tensor([[5, 11, 7, 11], [12, 6, 0, 0]])  # 11 and 12 are words of the source's own
 LENGTHS = torch.tensor([4, 2])
@@ -22,9 +22,9 @@ def _seeded() -> None:
     torch.manual_seed(1)
 
 
-def pointer(**values: float) -> Pointer:
+def pointer(**values: float) -> PointerGenerator:
     model = build(configure("pointer", size=11, embedding=6, width=5, **values))
-    assert isinstance(model, Pointer)
+    assert isinstance(model, PointerGenerator)
     return model.eval()
 
 
@@ -75,7 +75,7 @@ def test_source_words_numbers_each_unknown_word_once() -> None:
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_a_step_is_torchs_recurrence(cell: str, layers: int) -> None:
-    made = Recurrence(cell, 3, 4, layers=layers)  # type: ignore[arg-type]
+    made = DecoderRnn(cell, 3, 4, layers=layers)  # type: ignore[arg-type]
     x, hidden = torch.randn(2, 5, 3), made.begin(torch.randn(2, 4))
     whole = made.run(x, hidden)
     for t, prepared in enumerate(made.prepare(x).unbind(1)):
@@ -85,7 +85,7 @@ def test_a_step_is_torchs_recurrence(cell: str, layers: int) -> None:
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_what_is_fed_counts_like_any_input(cell: str) -> None:
-    made = Recurrence(cell, 3, 4, feed=2)  # type: ignore[arg-type]
+    made = DecoderRnn(cell, 3, 4, feed=2)  # type: ignore[arg-type]
     x, fed, hidden = torch.randn(2, 1, 3), torch.randn(2, 2), made.begin(torch.randn(2, 4))
     output, _ = made.step(made.prepare(x)[:, 0], fed, hidden)
     assert made.feed is not None
@@ -98,7 +98,7 @@ def test_what_is_fed_counts_like_any_input(cell: str) -> None:
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_the_encoder_reads_both_ways_and_no_padding(cell: str) -> None:
-    encoder = BiEncoder(cell, 3, 4, layers=2)  # type: ignore[arg-type]
+    encoder = BidirectionalRnn(cell, 3, 4, layers=2)  # type: ignore[arg-type]
     x, lengths = torch.randn(3, 6, 3), torch.tensor([2, 6, 1])
     spoiled = x.clone()
     spoiled[torch.arange(6) >= lengths[:, None]] = torch.nan
@@ -127,7 +127,7 @@ def test_a_language_model_steps_and_reads_as_it_runs(key_heads: int | None) -> N
         found, state, weights = model.step(ids[:, t], state)
         torch.testing.assert_close(found, logits[:, t])
         assert weights.shape == (3, t + 1)
-    torch.testing.assert_close(model.read(ids[:, 3:6], state).logits, logits[:, 5])
+    torch.testing.assert_close(model.prefill(ids[:, 3:6], state).logits, logits[:, 5])
 
 
 def test_a_language_model_does_not_see_padding_or_the_future() -> None:
@@ -152,10 +152,10 @@ WORDS = torch.randint(4, 13, (3, 4, 5), generator=torch.Generator().manual_seed(
 WORD_LENGTHS = torch.tensor([[5, 3, 1, 2], [2, 4, 0, 0], [1, 0, 0, 0]])
 
 
-def extractive() -> Extractive:
+def extractive() -> SentenceExtractor:
     model = build(configure("extractive", size=13, embedding=6, width=5, max_positions=3))
     nn.init.normal_(model.place)
-    assert isinstance(model, Extractive)
+    assert isinstance(model, SentenceExtractor)
     return model.double().eval()
 
 

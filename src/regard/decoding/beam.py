@@ -1,108 +1,135 @@
-"""Beam search: the best few sequences at once, for every example of a batch at once."""
+"""Beam search, for all examples of a batch at once."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from regard.decoding.constraints import Rules
-from regard.decoding.hypothesis import Listener, Trail, length_penalty
-from regard.decoding.stepper import Walk
-from regard.decoding.vocab_topk import largest, log_normalizer
+from regard.decoding.constraints import Constraints
+from regard.decoding.hypothesis import OnDraft, length_penalty
+from regard.decoding.sequences import Sequences
+from regard.decoding.stepper import Stepper
+from regard.decoding.vocab_topk import log_normalizer, topk
 from regard.text import EOS
 
 __all__ = ["beam_search"]
 
 
 def beam_search(
-    walk: Walk, rules: Rules, trail: Trail, *, width: int, listener: Listener | None = None
-) -> list[tuple[Tensor, Trail]]:
-    """Keep the `width` best unfinished sequences per example until `width` have finished.
+    stepper: Stepper,
+    constraints: Constraints,
+    sequences: Sequences,
+    *,
+    width: int,
+    on_draft: OnDraft | None = None,
+) -> list[tuple[Tensor, Sequences]]:
+    """Keep the `width` best unfinished sequences of each example until `width` have finished.
 
-    At each step the candidates of an example are ranked together. Those among the best `width` that
-    end in EOS are finished; the best `width` that do not end live on. An example with `width`
-    finished sequences leaves the batch. Nothing in the loop touches a single sequence in Python.
-    An example begins with one row, and has `width` as soon as there are so many sequences.
+    At each step the continuations of an example are ranked together. Those among the best `width` that
+    end in EOS are finished; the best `width` that do not end live on. An example with `width` finished
+    sequences leaves the batch. All examples advance in the same tensor operations; nothing in the loop
+    handles a single sequence in Python.
+
+    Rows of one example are neighbours, best first. An example begins with one row and has
+    `rows_per_example` of them later, so that row `i` belongs to the example at `i // rows_per_example`.
 
     Args:
-        walk: one row of state per example.
-        rules: likewise.
-        trail: likewise.
+        stepper: one row of state per example.
+        constraints: one row per example.
+        sequences: one row per example.
         width: of the beam.
-        listener: told the best unfinished sequence of each example after every step.
+        on_draft: called with the best unfinished sequence of each example after every step.
 
     Returns:
-        `(scores, trail)` of the sequences that finished together.
+        Scores and sequences of those that finished together. A score is the summed log-probability
+        divided by the length penalty.
     """
-    alpha = rules.settings.length_penalty
-    device = trail.example.device
-    examples, rows_each = len(trail.example), 1
-    total = torch.zeros(examples, 1, device=device)
-    count = torch.zeros(examples, dtype=torch.int64, device=device)
-    done: list[tuple[Tensor, Trail]] = []
+    alpha = constraints.settings.length_penalty
+    device = sequences.example.device
+    examples, rows_per_example = len(sequences.example), 1
+    total = torch.zeros(examples, 1, device=device)  # log-probability of each row so far
+    finished = torch.zeros(examples, dtype=torch.int64, device=device)
+    done: list[tuple[Tensor, Sequences]] = []
     while examples:
-        logits, weights, walk = walk.step(trail.latest)
-        normalizer, peaks = log_normalizer(logits)
+        # Score all continuations. The normaliser comes first and is subtracted from the totals instead
+        # of the logits, which saves a pass over the largest array; constraints change the logits.
+        logits, weights, stepper = stepper.step(sequences.latest)
+        normalizer, block_maxima = log_normalizer(logits)
         before = total - normalizer.view_as(total)
-        allowed = rules.apply(logits, trail.ids)
-        score, choice, parent = _candidates(allowed, before, width, peaks)
-        first = torch.arange(0, examples * rows_each, rows_each, device=device)
-        parent = parent + first[:, None]
-        ends = (choice == EOS) & score.isfinite()
+        allowed = constraints.apply(logits, sequences.ids)
+        score, token, parent = _candidates(allowed, before, width, block_maxima)
+        # From the index within the example to the row of the batch.
+        first_row = torch.arange(0, examples * rows_per_example, rows_per_example, device=device)
+        parent = parent + first_row[:, None]
+
+        # Finish the sequences that end. One outside the best `width` would not be in the beam, so its
+        # end does not count either; a score of -inf marks a candidate that the constraints forbid.
+        ends = (token == EOS) & score.isfinite()
         ends[:, width:] = False
         if ends.any():
-            over = parent[ends]
-            ended = trail.select(over).extend(
-                choice[ends], score[ends] - total.view(-1)[over], weights[over]
+            rows = parent[ends]
+            ended = sequences.select(rows).extend(
+                token[ends], score[ends] - total.view(-1)[rows], weights[rows]
             )
             done.append((score[ends] / length_penalty(ended.ids.shape[1], alpha), ended))
-            count = count + ends.sum(1)
+            finished = finished + ends.sum(1)
 
-        rows_each = min(width, rows_each * min(width, logits.shape[1]))
-        score = score.masked_fill(choice == EOS, -torch.inf)  # should too few others make it live
-        live = _first(choice != EOS, rows_each)
-        alive = ((count < width) & score.gather(1, live).isfinite().any(1)).nonzero()[:, 0]
-        live, score, choice, parent = live[alive], score[alive], choice[alive], parent[alive]
+        # Choose the rows that live on. A small vocabulary fills the beam only after some steps.
+        rows_per_example = min(width, rows_per_example * min(width, logits.shape[1]))
+        # If too few candidates go on, `_first` fills up with ones that end: those must stay at -inf.
+        score = score.masked_fill(token == EOS, -torch.inf)
+        live = _first(token != EOS, rows_per_example)
+
+        # Drop examples that have enough finished sequences, or nothing that may go on.
+        alive = ((finished < width) & score.gather(1, live).isfinite().any(1)).nonzero()[:, 0]
+        live, score, token, parent = live[alive], score[alive], token[alive], parent[alive]
+
+        # Move everything that has a row per sequence to the rows of the parents.
         rows = parent.gather(1, live).view(-1)
-        gained = score.gather(1, live)
-        log_prob = gained.view(-1) - total.view(-1)[rows]
-        trail = trail.select(rows).extend(choice.gather(1, live).view(-1), log_prob, weights[rows])
-        if listener is not None:
-            trail.tell(listener)
-        rules = rules.select(rows)
-        walk = walk.select(rows, alive if len(alive) < examples else None)
-        total, count, examples = gained, count[alive], len(alive)
+        new_total = score.gather(1, live)
+        log_prob = new_total.view(-1) - total.view(-1)[rows]
+        sequences = sequences.select(rows).extend(
+            token.gather(1, live).view(-1), log_prob, weights[rows]
+        )
+        if on_draft is not None:
+            sequences.report(on_draft)
+        constraints = constraints.select(rows)
+        stepper = stepper.select(rows, alive if len(alive) < examples else None)
+        total, finished, examples = new_total, finished[alive], len(alive)
     return done
 
 
 def _candidates(
-    scores: Tensor, total: Tensor, width: int, peaks: Tensor | None
+    scores: Tensor, total: Tensor, width: int, block_maxima: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The best `2 * width` continuations of each example, EOS competing with all others.
+    """Find the best `2 * width` continuations of each example, EOS competing with all others.
 
-    A sequence has at most `width` useful continuations besides EOS, so no more are looked at.
+    Twice the width is enough: of the `rows` of an example at most `width` continue with EOS, so among
+    the best `2 * width` at least `width` go on.
 
     Args:
         scores: `(examples * rows, vocab)`, overwritten.
-        total: `(examples, rows)`, added to them: log-probability so far less the normaliser.
+        total: `(examples, rows)`, added to them: log-probability so far minus the normaliser.
         width: of the beam, at least `rows`.
-        peaks: of the scores before any was forbidden.
+        block_maxima: from `log_normalizer`, of the scores before any was forbidden.
 
     Returns:
-        Summed log-probability, token, and which of the `rows` it continues, each
-        `(examples, candidates)`, best first.
+        Summed log-probability, token, and the index among the example's `rows` of the one it
+        continues, each `(examples, candidates)`, best first.
     """
     examples, rows = total.shape
+    # A row has at most `width` useful continuations besides EOS. EOS is taken out of the search and
+    # added again, so that it is a candidate even where it is not among the best.
     ending = scores[:, EOS, None].clone()
     scores[:, EOS] = -torch.inf
-    best, token = largest(scores, min(width, scores.shape[1]), peaks)
+    best, token = topk(scores, min(width, scores.shape[1]), block_maxima)
     token = torch.cat([torch.full_like(token[:, :1], EOS), token], 1).view(examples, -1)
     score = torch.cat([ending, best], 1).view(examples, rows, -1) + total[..., None]
-    score, place = score.view(examples, -1).topk(min(2 * width, token.shape[1]))
-    return score, token.gather(1, place), place // (token.shape[1] // rows)
+    score, index = score.view(examples, -1).topk(min(2 * width, token.shape[1]))
+    return score, token.gather(1, index), index // (token.shape[1] // rows)
 
 
 def _first(wanted: Tensor, count: int) -> Tensor:
-    """Places of the first `count` wanted entries of each row, in order; others follow if too few."""
+    """Indices of the first `count` wanted entries of each row, in order; others follow if too few."""
     rank = torch.arange(wanted.shape[1], device=wanted.device)
     return torch.where(wanted, rank, rank + wanted.shape[1]).topk(count, largest=False).indices

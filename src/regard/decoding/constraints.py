@@ -1,4 +1,4 @@
-"""What a sequence may say next."""
+"""Constraints on the next token: length, given prefix, repeated n-grams, UNK."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import torch
 from torch import Tensor
 
 from regard.decoding.settings import DecodingSettings
-from regard.models import Rows
+from regard.models import Batched
 from regard.text import BOS, EOS, PAD, UNK
 
-__all__ = ["Rules", "repeated_ngrams"]
+__all__ = ["Constraints", "repeated_ngrams"]
 
 
 @dataclass(frozen=True)
-class Rules(Rows):
+class Constraints(Batched):
     """Constraints on the next token, one row per sequence.
 
     Attributes:
-        limit: `(rows)`, how many tokens may precede EOS.
-        least: `(rows)`, how many must.
-        prefix: `(rows, steps)`, tokens that must begin the sequence, `PAD` where it is free.
+        max_length: `(rows)`, tokens before EOS at most.
+        min_length: `(rows)`, tokens before EOS at least.
+        prefix: `(rows, steps)`, tokens that the sequence must begin with, `PAD` where it is free.
         settings: blocked n-grams and UNK.
     """
 
-    limit: Tensor
-    least: Tensor
+    max_length: Tensor
+    min_length: Tensor
     prefix: Tensor
     settings: DecodingSettings
 
@@ -35,52 +35,68 @@ class Rules(Rows):
     def of(
         cls,
         settings: DecodingSettings,
-        limit: Tensor,
+        max_length: Tensor,
         *,
-        least: Tensor,
+        min_length: Tensor,
         prefix: Sequence[Sequence[int]] | None,
-    ) -> Rules:
-        """The rules of a batch; a sequence may always be as long as it must."""
-        beginnings = [list(p) for p in prefix] if prefix else [[]] * len(limit)
-        width = max(map(len, beginnings))
-        forced = limit.new_tensor([p + [PAD] * (width - len(p)) for p in beginnings])
-        given = limit.new_tensor([len(p) for p in beginnings])
-        limit = torch.maximum(limit, torch.maximum(given, least))
-        return cls(limit, least, forced.view(len(limit), width), settings)
+    ) -> Constraints:
+        """Make the constraints of a batch; `max_length` is raised to `min_length` and the prefix."""
+        prefixes = [list(p) for p in prefix] if prefix else [[]] * len(max_length)
+        width = max(map(len, prefixes))
+        forced = max_length.new_tensor([p + [PAD] * (width - len(p)) for p in prefixes])
+        given = max_length.new_tensor([len(p) for p in prefixes])
+        max_length = torch.maximum(max_length, torch.maximum(given, min_length))
+        return cls(max_length, min_length, forced.view(len(max_length), width), settings)
 
     def apply(self, scores: Tensor, ids: Tensor) -> Tensor:
-        """`scores` `(rows, vocab)` with -inf at what may not follow `ids` `(rows, steps)`; in place."""
+        """Set the scores of forbidden tokens to -inf, in place.
+
+        Args:
+            scores: `(rows, vocab)`.
+            ids: `(rows, steps)`, the tokens so far.
+        """
         steps = ids.shape[1]
         forced = self._forced(steps)
         rows = forced.nonzero()[:, 0]
+        # Saved before anything is forbidden: a forced token has its own score whatever else forbids it.
         kept = scores[rows, forced[rows]]
         scores[:, PAD] = scores[:, BOS] = -torch.inf
         if self.settings.block_unknown:
             scores[:, UNK] = -torch.inf
         if self.settings.block_ngrams:
             scores[repeated_ngrams(ids, self.settings.block_ngrams, scores.shape[1])] = -torch.inf
-        scores[:, EOS].masked_fill_(steps < self.least, -torch.inf)
+        scores[:, EOS].masked_fill_(steps < self.min_length, -torch.inf)
         if len(rows):
             scores[rows] = -torch.inf
             scores[rows, forced[rows]] = kept
         return scores
 
     def _forced(self, steps: int) -> Tensor:
-        """`(rows)`: the one token that may follow `steps` tokens, `PAD` where there is a choice."""
-        forced = torch.where(self.limit <= steps, EOS, PAD)
+        """`(rows)`: the only token that may follow `steps` tokens, `PAD` where there is a choice."""
+        forced = torch.where(self.max_length <= steps, EOS, PAD)
         if steps < self.prefix.shape[1]:
             forced = torch.where(self.prefix[:, steps] != PAD, self.prefix[:, steps], forced)
         return forced
 
 
 def repeated_ngrams(ids: Tensor, size: int, vocab: int) -> Tensor:
-    """`(rows, vocab)` Boolean: the tokens that would repeat an n-gram of `ids` (Paulus et al. 2018)."""
+    """Find the tokens that would repeat an n-gram (Paulus et al. 2018).
+
+    Args:
+        ids: `(rows, steps)`, the tokens so far.
+        size: n.
+        vocab: size of the vocabulary.
+
+    Returns:
+        `(rows, vocab)` Boolean.
+    """
     banned = torch.zeros(len(ids), vocab, dtype=torch.bool, device=ids.device)
     steps = ids.shape[1]
     if steps < size:
         return banned
+    # An n-gram whose first n - 1 tokens are the latest ones forbids its last token.
     grams = ids.unfold(1, size, 1)
     latest = ids[:, None, steps - size + 1 :]
-    row, place = (grams[..., :-1] == latest).all(-1).nonzero(as_tuple=True)
-    banned[row, grams[row, place, -1]] = True
+    row, start = (grams[..., :-1] == latest).all(-1).nonzero(as_tuple=True)
+    banned[row, grams[row, start, -1]] = True
     return banned

@@ -1,4 +1,4 @@
-"""Batches side by side."""
+"""Batches in parallel threads."""
 
 from __future__ import annotations
 
@@ -8,27 +8,38 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["side_by_side"]
+__all__ = ["parallel_map"]
 
 A = TypeVar("A")
 B = TypeVar("B")
 
 
-def side_by_side(work: Callable[[A], B], batches: Sequence[A], *, device: torch.device) -> list[B]:
-    """`work` on each batch, in order; on a processor as many at a time as torch has threads.
+def parallel_map(
+    function: Callable[[A], B], batches: Sequence[A], *, device: torch.device
+) -> list[B]:
+    """Apply `function` to each batch, on a CPU in as many threads as torch may use.
 
-    A step of decoding is many small operations. Shared among threads, each waits for the last of them; with a
-    thread per batch none waits. torch's count of threads is kept per thread, which is what makes this
-    possible, and is what it was afterwards. Whoever autocasts, which is kept per thread too, is answered
-    one by one.
+    A decoding step is many small operations. When torch shares each of them among threads, all wait
+    for the slowest every time; with a thread per batch none waits. That works because torch keeps its
+    number of threads per thread. Autocast is per thread too and would be lost, so under autocast the
+    batches are done one by one.
+
+    Args:
+        function: called with one batch at a time.
+        batches: any objects.
+        device: of the model; on other devices than a CPU the batches are done one by one.
+
+    Returns:
+        Results in the order of the batches.
     """
     count = torch.get_num_threads()
     threads = min(count, len(batches))
     if device.type != "cpu" or threads == 1 or torch.is_autocast_enabled("cpu"):
-        return [work(batch) for batch in batches]
+        return [function(batch) for batch in batches]
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        return list(pool.map(work, batches))
+        return list(pool.map(function, batches))
     finally:
         pool.shutdown(cancel_futures=True)
+        # The count last set in any thread is what new threads begin with, so it is set back.
         torch.set_num_threads(count)

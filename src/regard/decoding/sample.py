@@ -1,45 +1,58 @@
-"""One token after another: the likeliest, or one drawn at random."""
+"""Greedy decoding and sampling: one token after another, each row on its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from regard.decoding.constraints import Rules
-from regard.decoding.hypothesis import Listener, Trail, length_penalty
+from regard.decoding.constraints import Constraints
+from regard.decoding.hypothesis import OnDraft, length_penalty
+from regard.decoding.sequences import Sequences
 from regard.decoding.settings import DecodingSettings
-from regard.decoding.stepper import Walk
+from regard.decoding.stepper import Stepper
 from regard.decoding.vocab_topk import log_normalizer
 from regard.text import EOS
 
-__all__ = ["follow", "likeliest", "sampler", "truncated"]
+__all__ = ["argmax", "decode_rows", "sampler", "truncated"]
 
-Pick = Callable[[Tensor], Tensor]
+Choose: TypeAlias = Callable[[Tensor], Tensor]
+"""Scores `(rows, vocab)` to one token per row, `(rows)`."""
 
 
-def likeliest(scores: Tensor) -> Tensor:
-    """The best token of each row of `scores` `(rows, vocab)`."""
+def argmax(scores: Tensor) -> Tensor:
+    """Return the best token of each row of `scores` `(rows, vocab)`."""
     return scores.argmax(-1)
 
 
-def sampler(settings: DecodingSettings, device: torch.device) -> Pick:
-    """A pick that draws from the truncated, tempered distribution; the same for the same seed."""
+def sampler(settings: DecodingSettings, device: torch.device) -> Choose:
+    """Make a function that draws a token per row from the tempered and truncated distribution.
+
+    Args:
+        settings: `temperature`, `top_k`, `top_p` and `seed` are used; equal seeds draw equal tokens.
+        device: where the scores will be.
+    """
     generator = torch.Generator(device).manual_seed(settings.seed)
 
-    def pick(scores: Tensor) -> Tensor:
+    def choose(scores: Tensor) -> Tensor:
         kept = truncated(scores / settings.temperature, settings.top_k, settings.top_p)
         return torch.multinomial(kept.softmax(-1), 1, generator=generator)[:, 0]
 
-    return pick
+    return choose
 
 
 def truncated(scores: Tensor, top_k: int, top_p: float) -> Tensor:
-    """`scores` `(rows, vocab)` with -inf outside the `top_k` best and the nucleus of mass `top_p`.
+    """Set scores outside the `top_k` best and outside the nucleus of mass `top_p` to -inf.
 
     The nucleus (Holtzman et al. 2020) is the smallest set of likeliest tokens whose probability
     reaches `top_p`; it is never empty. `top_k=0` and `top_p=1` truncate nothing.
+
+    Args:
+        scores: `(rows, vocab)`.
+        top_k: number of tokens kept; 0 keeps all.
+        top_p: probability mass kept, in (0, 1].
     """
     if 0 < top_k < scores.shape[-1]:
         worst = scores.topk(top_k).values[..., -1:]
@@ -47,42 +60,51 @@ def truncated(scores: Tensor, top_k: int, top_p: float) -> Tensor:
     if top_p < 1:
         ranked, order = scores.sort(-1, descending=True)
         mass = ranked.softmax(-1)
+        # Mass of the better tokens: the one that crosses `top_p` is still inside.
         outside = mass.cumsum(-1) - mass >= top_p
         scores = scores.masked_fill(outside.scatter(-1, order, outside), -torch.inf)
     return scores
 
 
-def follow(
-    walk: Walk, rules: Rules, trail: Trail, pick: Pick, *, listener: Listener | None = None
-) -> list[tuple[Tensor, Trail]]:
-    """Extend every row by `pick` until EOS; rows that finish leave the batch.
+def decode_rows(
+    stepper: Stepper,
+    constraints: Constraints,
+    sequences: Sequences,
+    choose: Choose,
+    *,
+    on_draft: OnDraft | None = None,
+) -> list[tuple[Tensor, Sequences]]:
+    """Extend every row by one token at a time until EOS; finished rows leave the batch.
 
     Args:
-        walk: one row of memory per row of state.
-        rules: likewise.
-        trail: likewise.
-        pick: chooses a token per row from what the rules leave.
-        listener: told the first unfinished row of each example after every step.
+        stepper: one row of memory per row of state.
+        constraints: one row per sequence.
+        sequences: to be extended.
+        choose: picks a token per row from the scores that the constraints leave.
+        on_draft: called with the first unfinished row of each example after every step.
 
     Returns:
-        `(scores, trail)` of the rows that finished together, in the order they did. A score is the
-        summed log-probability over the length penalty.
+        Scores and sequences of the rows that finished together, in the order in which they did. A
+        score is the summed log-probability divided by the length penalty.
     """
-    done: list[tuple[Tensor, Trail]] = []
-    alpha = rules.settings.length_penalty
-    while len(trail.ids):
-        logits, weights, walk = walk.step(trail.latest)
+    done: list[tuple[Tensor, Sequences]] = []
+    alpha = constraints.settings.length_penalty
+    while len(sequences.ids):
+        logits, weights, stepper = stepper.step(sequences.latest)
+        # Before the constraints change the logits: log-probabilities are the model's own.
         normalizer, _ = log_normalizer(logits)
-        token = pick(rules.apply(logits, trail.ids))
-        chosen = logits.gather(1, token[:, None])[:, 0] - normalizer
-        trail = trail.extend(token, chosen, weights)
+        token = choose(constraints.apply(logits, sequences.ids))
+        log_prob = logits.gather(1, token[:, None])[:, 0] - normalizer
+        sequences = sequences.extend(token, log_prob, weights)
+
         finished = token == EOS
         if finished.any():
-            over = trail.select(finished.nonzero()[:, 0])
-            done.append((over.log_probs.sum(1) / length_penalty(over.ids.shape[1], alpha), over))
+            over = sequences.select(finished.nonzero()[:, 0])
+            penalty = length_penalty(over.ids.shape[1], alpha)
+            done.append((over.log_probs.sum(1) / penalty, over))
             alive = (~finished).nonzero()[:, 0]
-            trail, rules = trail.select(alive), rules.select(alive)
-            walk = walk.select(alive, alive)
-        if listener is not None:
-            trail.tell(listener)
+            sequences, constraints = sequences.select(alive), constraints.select(alive)
+            stepper = stepper.select(alive, alive)
+        if on_draft is not None:
+            sequences.report(on_draft)
     return done

@@ -1,27 +1,29 @@
-"""A model and its source to sequences, n-best per example."""
+"""Decoding of sources and prompts: the n best sequences for each, by the method that the settings name."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from regard.decoding.beam import beam_search
-from regard.decoding.constraints import Rules
-from regard.decoding.hypothesis import Hypothesis, Listener, Trail
-from regard.decoding.parallel import side_by_side
-from regard.decoding.sample import follow, likeliest, sampler
+from regard.decoding.constraints import Constraints
+from regard.decoding.hypothesis import Hypothesis, OnDraft
+from regard.decoding.parallel import parallel_map
+from regard.decoding.sample import argmax, decode_rows, sampler
+from regard.decoding.sequences import Sequences
 from regard.decoding.settings import DecodingSettings
-from regard.decoding.stepper import Desk, Walk
+from regard.decoding.stepper import LogitsBuffer, Stepper
 from regard.layers.eval_mode import eval_mode
 from regard.models import EncoderDecoder, LanguageModel, Memory, Reading
 from regard.text import BOS
 
-__all__ = ["decode", "generate", "likeliest_next", "search"]
+__all__ = ["decode", "generate", "next_log_probs", "search"]
 
-Prefixes = Sequence[Sequence[int]]
+Prefixes: TypeAlias = Sequence[Sequence[int]]
 
 
 @torch.inference_mode()
@@ -32,59 +34,60 @@ def decode(
     settings: DecodingSettings | None = None,
     *,
     prefix: Prefixes | None = None,
-    hidden: Tensor | None = None,
-    listener: Listener | None = None,
+    masked_out: Tensor | None = None,
+    on_draft: OnDraft | None = None,
 ) -> list[list[Hypothesis]]:
     """Decode any number of sources.
 
-    They are grouped by length, `settings.rows` hypotheses at a time, and answered in the order given.
+    Sources are grouped by length, `settings.rows` hypotheses to a batch.
 
     Args:
-        model: decoded as in evaluation, whatever mode it is in; its mode is left as it was.
+        model: runs in evaluation mode; its mode is restored.
         source: `(batch, keys)` int64, padded on the right.
         source_lengths: `(batch)`, each at least 1.
-        settings: how; beam search with a beam of 5 unless said otherwise.
-        prefix: per example, token ids that must begin the answer; an empty list leaves it free.
-        hidden: Boolean `(batch, keys)`, source places that attention is knocked out from. The encoder
-            reads them all the same: this asks what looking there was good for.
-        listener: told the best unfinished sequence of each example after every step; in beam search
-            a later step may take words back.
+        settings: how to decode; the default is beam search with a beam of 5.
+        prefix: per example, token ids that the answer must begin with; an empty list leaves it free.
+        masked_out: Boolean `(batch, keys)`, source positions without cross-attention. The encoder
+            still reads them, so this measures what attending to them contributes.
+        on_draft: called after every step with the best unfinished sequence of each example; in beam
+            search a later step may take tokens back. Batches are then decoded one after another.
 
     Returns:
-        Per example its `n_best` hypotheses, best first. There are fewer only where fewer exist.
+        For each source its `n_best` hypotheses, best first; fewer only where fewer exist.
     """
     settings = settings or DecodingSettings()
     per_example = settings.beam if settings.method == "beam" else settings.n_best
+    # Sorted by length, a batch has little padding. Longest first, so that the threads end together.
     order = source_lengths.argsort(descending=True, stable=True)
     batches = torch.split(order, max(1, settings.rows // per_example))
     local = threading.local()
 
     @torch.inference_mode()  # which threads do not inherit
-    def answer(indices: Tensor) -> list[list[Hypothesis]]:
+    def decode_batch(indices: Tensor) -> list[list[Hypothesis]]:
         lengths = source_lengths[indices]
-        places = indices.tolist()
+        examples = indices.tolist()
         memory = model.encode(source[indices, : int(lengths.max())], lengths)
-        if hidden is not None:
-            memory = memory.forbid(hidden[indices, : int(lengths.max())])
+        if masked_out is not None:
+            memory = memory.mask_out(masked_out[indices, : int(lengths.max())])
         return search(
             model,
             memory,
             settings,
             source_lengths=lengths,
-            prefix=[prefix[i] for i in places] if prefix else None,
-            listener=_at(places, listener),
-            desk=local.__dict__.setdefault("desk", Desk()),
+            prefix=[prefix[i] for i in examples] if prefix else None,
+            on_draft=_renumbered(on_draft, examples),
+            buffer=local.__dict__.setdefault("buffer", LogitsBuffer()),  # one for each thread
         )
 
     with eval_mode(model):
-        if listener is None:
-            found = side_by_side(answer, batches, device=source.device)
-        else:  # who listens is told in the thread that asked
-            found = [answer(indices) for indices in batches]
+        if on_draft is None:
+            found = parallel_map(decode_batch, batches, device=source.device)
+        else:  # the callback runs in the caller's thread
+            found = [decode_batch(indices) for indices in batches]
     answers: list[list[Hypothesis]] = [[] for _ in order]
     for indices, hypotheses in zip(batches, found, strict=True):
-        for index, one in zip(indices.tolist(), hypotheses, strict=True):
-            answers[index] = one
+        for index, of_example in zip(indices.tolist(), hypotheses, strict=True):
+            answers[index] = of_example
     return answers
 
 
@@ -96,52 +99,73 @@ def search(
     *,
     source_lengths: Tensor,
     prefix: Prefixes | None = None,
-    listener: Listener | None = None,
-    desk: Desk | None = None,
+    on_draft: OnDraft | None = None,
+    buffer: LogitsBuffer | None = None,
 ) -> list[list[Hypothesis]]:
-    """Decode one batch from its memory, which may have been changed (words knocked out).
+    """Decode one batch from its memory.
 
-    The model must be in evaluation mode. `desk` is one that an earlier batch of this thread wrote on.
-    Otherwise as `decode`.
+    Args:
+        model: in evaluation mode.
+        memory: from `model.encode`, perhaps changed since (`mask_out`).
+        settings: how to decode.
+        source_lengths: `(batch)`.
+        prefix: see `decode`.
+        on_draft: see `decode`.
+        buffer: of an earlier batch in this thread, to be reused.
+
+    Returns:
+        See `decode`.
     """
     example = torch.arange(memory.batch, device=source_lengths.device)
-    example = example.repeat_interleave(_begun(settings))
-    limit = torch.full_like(source_lengths, settings.max_length or 0)
+    example = example.repeat_interleave(_initial_rows(settings))
+    max_length = torch.full_like(source_lengths, settings.max_length or 0)
     if settings.max_length is None:
-        limit = 2 * source_lengths + 20
-    least = torch.full_like(limit, settings.min_length)
-    rules = Rules.of(settings, limit, least=least, prefix=prefix).select(example)
-    trail = Trail.empty(example, memory.mask.shape[1])
-    walk = Walk(model, model.start(memory).select(example), memory, desk or Desk())
-    return _answers(walk, rules, trail, settings, source_lengths, model.reading, listener)
+        max_length = 2 * source_lengths + 20
+    min_length = torch.full_like(max_length, settings.min_length)
+    constraints = Constraints.of(settings, max_length, min_length=min_length, prefix=prefix)
+    sequences = Sequences.empty(example, memory.mask.shape[1])
+    state = model.start(memory).select(example)
+    stepper = Stepper(model, state, memory, buffer or LogitsBuffer())
+    return _run_method(
+        stepper,
+        constraints.select(example),
+        sequences,
+        settings,
+        source_lengths,
+        model.reading,
+        on_draft,
+    )
 
 
 @torch.no_grad()
-def likeliest_next(
+def next_log_probs(
     model: EncoderDecoder,
     source: Tensor,
     source_lengths: Tensor,
     prefix: Sequence[int],
     *,
-    hidden: Tensor | None = None,
+    masked_out: Tensor | None = None,
 ) -> Tensor:
-    """Log-probabilities `(vocab)` of what may follow `prefix` in the answer to one source.
+    """Compute the log-probabilities of the token after `prefix` in the answer to one source.
 
     Args:
-        model: as in `decode`.
+        model: runs in evaluation mode; its mode is restored.
         source: `(1, keys)` int64.
         source_lengths: `(1)`.
         prefix: token ids of the answer so far, without BOS; may be empty.
-        hidden: Boolean `(1, keys)`, as in `decode`.
+        masked_out: Boolean `(1, keys)`, source positions without cross-attention.
+
+    Returns:
+        `(vocab)`, in nats.
     """
     with eval_mode(model):
         memory = model.encode(source, source_lengths)
-        if hidden is not None:
-            memory = memory.forbid(hidden)
-        walk = Walk(model, model.start(memory), memory)
+        if masked_out is not None:
+            memory = memory.mask_out(masked_out)
+        stepper = Stepper(model, model.start(memory), memory)
         logits = source.new_empty(0)
         for token in [BOS, *prefix]:
-            logits, _, walk = walk.step(source.new_tensor([token]))
+            logits, _, stepper = stepper.step(source.new_tensor([token]))
     return logits[0].log_softmax(-1)
 
 
@@ -152,72 +176,83 @@ def generate(
     """Continue prompts with a language model.
 
     Args:
-        model: as in `decode`.
+        model: runs in evaluation mode; its mode is restored.
         prompts: token ids without BOS; may be empty.
-        settings: how; sampling unless said otherwise. `min_length` and `max_length` count new tokens
-            (20 if not set).
+        settings: how to decode; the default is sampling. `min_length` and `max_length` count new
+            tokens (20 if not set).
 
     Returns:
-        Per prompt its hypotheses, best first; `ids` and `log_probs` are of the new tokens only, and
-        there is no `attention`, since there is no source.
+        For each prompt its hypotheses, best first. `ids` and `log_probs` are of the new tokens only, and
+        `attention` has no columns, since there is no source.
     """
     settings = settings or DecodingSettings(method="sample")
     width = settings.beam if settings.method == "beam" else settings.n_best
     answers: list[list[Hypothesis]] = []
     with eval_mode(model):
         for first in range(0, len(prompts), max(1, settings.rows // width)):
-            chosen = prompts[first : first + max(1, settings.rows // width)]
-            answers.extend(_continue(model, chosen, settings))
+            batch = prompts[first : first + max(1, settings.rows // width)]
+            answers.extend(_generate_batch(model, batch, settings))
     return answers
 
 
-def _continue(
+def _generate_batch(
     model: LanguageModel, prompts: Prefixes, settings: DecodingSettings
 ) -> list[list[Hypothesis]]:
-    """One batch: what all prompts have at least is read at once, the rest is forced step by step."""
     device = next(model.parameters()).device
     lengths = torch.tensor([len(p) for p in prompts], device=device)
-    example = torch.arange(len(prompts), device=device).repeat_interleave(_begun(settings))
-    limit = lengths + (settings.max_length or 20)
-    rules = Rules.of(settings, limit, least=lengths + settings.min_length, prefix=prompts)
-    common = rules.prefix[:, : int(lengths.min())]
+    example = torch.arange(len(prompts), device=device).repeat_interleave(_initial_rows(settings))
+    constraints = Constraints.of(
+        settings,
+        lengths + (settings.max_length or 20),
+        min_length=lengths + settings.min_length,
+        prefix=prompts,
+    )
+    # Prompts differ in length. As many tokens as the shortest has are fed at once, shifted by BOS; the
+    # others follow step by step, forced by the constraints.
+    common = constraints.prefix[:, : int(lengths.min())]
     state = model.start(len(prompts))
     if common.shape[1]:
-        begun = torch.cat([torch.full_like(common[:, :1], BOS), common[:, :-1]], 1)
-        state = model.read(begun, state).state
-    trail = Trail.empty(example, 0).begun(common.index_select(0, example))
-    walk = Walk(model, state.select(example), None)
-    found = _answers(
-        walk, rules.select(example), trail, settings, torch.zeros_like(lengths), "input"
+        inputs = torch.cat([torch.full_like(common[:, :1], BOS), common[:, :-1]], 1)
+        state = model.prefill(inputs, state).state
+    sequences = Sequences.empty(example, 0).with_prefix(common.index_select(0, example))
+    found = _run_method(
+        Stepper(model, state.select(example), None),
+        constraints.select(example),
+        sequences,
+        settings,
+        torch.zeros_like(lengths),
+        "input",
     )
     return [
-        _ranked([h.after(len(p), settings.length_penalty) for h in answer])
+        _ranked([h.without_prefix(len(p), settings.length_penalty) for h in answer])
         for p, answer in zip(prompts, found, strict=True)
     ]
 
 
-def _begun(settings: DecodingSettings) -> int:
-    """With how many sequences an example begins: a beam spreads from one."""
+def _initial_rows(settings: DecodingSettings) -> int:
+    """Sequences that each example begins with: a beam spreads from one, samples are drawn apart."""
     return 1 if settings.method == "beam" else settings.n_best
 
 
-def _answers(
-    walk: Walk,
-    rules: Rules,
-    trail: Trail,
+def _run_method(
+    stepper: Stepper,
+    constraints: Constraints,
+    sequences: Sequences,
     settings: DecodingSettings,
     lengths: Tensor,
     reading: Reading,
-    listener: Listener | None = None,
+    on_draft: OnDraft | None = None,
 ) -> list[list[Hypothesis]]:
-    """Run the method that the settings name, and sort what it finished by example and score."""
+    """Decode by the method that the settings name; sort the results by example and score."""
     if settings.method == "beam":
-        done = beam_search(walk, rules, trail, width=settings.beam, listener=listener)
+        done = beam_search(stepper, constraints, sequences, width=settings.beam, on_draft=on_draft)
     else:
         greedy = settings.method == "greedy"
-        pick = likeliest if greedy else sampler(settings, trail.example.device)
-        rows = torch.arange(len(trail.example))
-        done = follow(walk.select(rows, trail.example), rules, trail, pick, listener=listener)
+        choose = argmax if greedy else sampler(settings, sequences.example.device)
+        # Here each sequence has a memory of its own, because rows of one example finish apart.
+        rows = torch.arange(len(sequences.example))
+        stepper = stepper.select(rows, sequences.example)
+        done = decode_rows(stepper, constraints, sequences, choose, on_draft=on_draft)
     answers: list[list[Hypothesis]] = [[] for _ in lengths]
     for scores, finished in done:
         for example, hypothesis in finished.finish(scores, lengths, reading):
@@ -225,11 +260,11 @@ def _answers(
     return [_ranked(answer)[: settings.n_best] for answer in answers]
 
 
-def _at(places: list[int], listener: Listener | None) -> Listener | None:
-    """The same listener, told places in the whole list rather than in one batch of it."""
-    if listener is None:
+def _renumbered(on_draft: OnDraft | None, examples: list[int]) -> OnDraft | None:
+    """A callback that gets the index among all sources instead of the index in one batch."""
+    if on_draft is None:
         return None
-    return lambda example, ids: listener(places[example], ids)
+    return lambda example, ids: on_draft(examples[example], ids)
 
 
 def _ranked(hypotheses: list[Hypothesis]) -> list[Hypothesis]:

@@ -1,4 +1,4 @@
-"""How to decode, as one frozen object."""
+"""Settings of decoding."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class DecodingSettings(Settings):
 
     method: Literal["greedy", "beam", "sample"] = "beam"
     beam: Count = 5
-    n_best: Count = 1  # hypotheses returned per example; samples drawn when sampling
+    n_best: Count = 1  # hypotheses returned per example; the number of samples when sampling
     length_penalty: Annotated[float, Field(ge=0.0)] = 1.0  # alpha of Wu et al. 2016
     min_length: Annotated[int, Field(ge=0)] = 0
-    max_length: Count | None = None  # None: twice the source's length and 20 more
+    max_length: Count | None = None  # None: twice the source length plus 20
     block_ngrams: Annotated[int, Field(ge=0)] = 0  # no n-gram of this size twice; 0 = allowed
     block_unknown: bool = False  # never produce UNK
     temperature: Annotated[float, Field(gt=0.0)] = 1.0
-    top_k: Annotated[int, Field(ge=0)] = 0  # sample from the k likeliest; 0 = all
-    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # from the smallest set of this mass
+    top_k: Annotated[int, Field(ge=0)] = 0  # sample from the k likeliest tokens; 0 = from all
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # sample from the nucleus of this mass
     seed: int = 0
-    rows: Count = 850  # hypotheses advanced together; more is faster until memory says no
+    rows: Count = 850  # hypotheses in one batch; more is faster as long as memory allows
 
     @model_validator(mode="after")
     def _fits(self) -> DecodingSettings:

@@ -1,4 +1,4 @@
-"""A model under way: what it remembers, one row per sequence."""
+"""A model in the middle of decoding: its state and its memory of the source."""
 
 from __future__ import annotations
 
@@ -9,62 +9,63 @@ from torch import Tensor
 
 from regard.models import EncoderDecoder, LanguageModel, Memory, State
 
-__all__ = ["Desk", "Walk"]
+__all__ = ["LogitsBuffer", "Stepper"]
 
 
 @dataclass
-class Desk:
-    """Where the logits of a step are written, over those of the step before.
+class LogitsBuffer:
+    """Buffer reused for the logits of every step. For one thread at a time.
 
-    Memory that is new at every step costs more than what is written to it. One thread at a time.
+    Logits are the largest array of a step; allocating them anew takes longer than filling them.
     """
 
-    sheet: Tensor | None = None
+    memory: Tensor | None = None
 
-    def free(self, rows: int) -> Tensor | None:
-        """Room for so many rows, if there is."""
-        sheet = self.sheet
-        return None if sheet is None or len(sheet) < rows else sheet[:rows]
+    def get(self, rows: int) -> Tensor | None:
+        """Memory for the logits of `rows` rows, or `None` if the buffer has fewer."""
+        memory = self.memory
+        return None if memory is None or len(memory) < rows else memory[:rows]
 
     def keep(self, logits: Tensor) -> None:
-        """Write over these from now on, if they are more than there was room for."""
-        if self.free(len(logits)) is None:
-            self.sheet = logits
+        """Take over the memory of `logits` if it has more rows than the buffer."""
+        if self.get(len(logits)) is None:
+            self.memory = logits
 
 
 @dataclass(frozen=True)
-class Walk:
+class Stepper:
     """An encoder-decoder with its memory, or a language model without one.
 
     Attributes:
-        model: what is asked.
+        model: advanced by `step`.
         state: one row per sequence.
-        memory: one row per example; the state has a multiple of its rows.
-        desk: shared by all steps.
+        memory: one row per example, which a fixed number of rows of the state share.
+        buffer: shared by all steps.
     """
 
     model: EncoderDecoder | LanguageModel
     state: State
     memory: Memory | None
-    desk: Desk = field(default_factory=Desk)
+    buffer: LogitsBuffer = field(default_factory=LogitsBuffer)
 
     def step(self, token: Tensor) -> tuple[Tensor, Tensor, Self]:
-        """Feed `token` `(rows)`.
+        """Feed one token per sequence, `(rows)`.
 
         Returns:
-            Logits of the next token `(rows, vocab)` in float32 or better, the caller's until the next
-            step, weights over the source `(rows, keys)`, and where that leads.
+            Logits of the next token `(rows, vocab)` in float32 or better, which may be changed and are
+            valid until the next step; attention weights over the source `(rows, keys)`; the stepper
+            after this step.
         """
         if isinstance(self.model, LanguageModel):
             step = self.model.step(token, self.state)
             weights = step.weights.new_empty(len(token), 0)
         else:
             assert self.memory is not None
-            desk = self.desk.free(len(token))
-            step = self.model.step(token, self.state, self.memory, desk=desk)
+            out = self.buffer.get(len(token))
+            step = self.model.step(token, self.state, self.memory, out=out)
             weights = step.weights.float()
         logits = step.logits.float()
-        self.desk.keep(logits)
+        self.buffer.keep(logits)
         return logits, weights, replace(self, state=step.state)
 
     def select(self, rows: Tensor, examples: Tensor | None = None) -> Self:

@@ -1,4 +1,4 @@
-"""Words the vocabulary does not know, looked up in the source by attention."""
+"""Replacement of unknown words by the source words that they attend to."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ def replace_unknown(
     reading: Reading = "output",
     dictionary: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Each UNK replaced by the source token attended to most (Luong et al. 2015; Jean et al. 2015).
+    """Replace each UNK by the source token attended to most (Luong et al. 2015; Jean et al. 2015).
 
-    One that was given, not decoded, has no attention and stays; so does any where nothing was read.
+    An UNK without attention stays: one in a given prefix, or any if nothing of the source was read.
 
     Args:
         hypothesis: with its attention.
-        tokens: what its ids spell.
+        tokens: text of each of its ids.
         source: tokens of the source; what the encoder read beyond them (EOS) is never copied.
-        reading: the step whose attention counts: by default the one that produced the UNK.
+        reading: step whose attention counts; by default the one that produced the UNK.
         dictionary: translations of source tokens; one that is not in it is copied.
     """
     dictionary = dictionary or {}
-    looked = hypothesis.aligned_at(reading).alignment[:, : len(source)]
+    alignment = hypothesis.aligned_at(reading).alignment[:, : len(source)]
     replaced = list(tokens)
-    for place, (index, row) in enumerate(zip(hypothesis.ids, looked, strict=True)):
+    for position, (index, row) in enumerate(zip(hypothesis.ids, alignment, strict=True)):
         if index == UNK and row.any():
             word = source[row.argmax()]
-            replaced[place] = dictionary.get(word, word)
+            replaced[position] = dictionary.get(word, word)
     return replaced

@@ -12,12 +12,12 @@ from torch import nn
 
 from regard.models.classifiers import settings as _classifiers  # noqa: F401  # registers its kinds
 from regard.models.contracts import (
+    Batched,
     Classifier,
     EncoderDecoder,
     LanguageModel,
     Memory,
     Output,
-    Rows,
     State,
     Step,
 )
@@ -36,6 +36,7 @@ __all__ = [
     "FROM_DATA",
     "KINDS",
     "READINGS",
+    "Batched",
     "Classifier",
     "EncoderDecoder",
     "Explainable",
@@ -44,7 +45,6 @@ __all__ = [
     "ModelSettings",
     "Output",
     "Reading",
-    "Rows",
     "State",
     "Step",
     "build",

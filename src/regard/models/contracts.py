@@ -1,7 +1,7 @@
-"""What every model answers, so that training, decoding and viewing need to know no model by name.
+"""Contracts of the models, so that training, decoding and viewing need to know no model by name.
 
-Whatever a decoder must remember is passed in and handed back (`Memory`, `State`); nothing is left on
-the module. Both are `Rows`: one row per example, which `select` reorders, repeats or drops.
+What a decoder must remember is passed in and returned (`Memory`, `State`); nothing is left on the
+module. Both are `Batched`: one row per example, which `select` reorders, repeats or drops.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeAlias
 
 from torch import Tensor, nn
 
@@ -19,30 +19,32 @@ from regard.models.reading import Reading
 from regard.models.settings import ModelSettings
 
 __all__ = [
+    "Batched",
     "Classifier",
     "EncoderDecoder",
     "LanguageModel",
+    "Maps",
     "Memory",
     "Output",
-    "Rows",
     "State",
     "Step",
 ]
 
-Maps = Mapping[str, Sequence[AttentionMap]]
+Maps: TypeAlias = Mapping[str, Sequence[AttentionMap]]
+"""Attention maps by site, one map for each layer."""
 
 
 class Output(NamedTuple):
-    """What a forward pass returns.
+    """Result of a forward pass.
 
     Attributes:
         logits: scores before the softmax. Encoder-decoders and language models: `(batch, targets,
             vocab)`; classifiers: `(batch, labels)`.
-        maps: attention per place, one map a layer, under `"encoder"`, `"decoder"`, `"cross"`,
-            `"pooling"`, `"words"` or `"sentences"`. Asking a map nothing costs nothing.
-        penalty: what the model adds to its loss, a scalar per target token (coverage), or `None`.
-        ensemble_logits: `(members, batch, labels)`, the logits of each of several classifiers that vote; the
-            loss is the mean of theirs. `None` where `logits` are trained on as they are.
+        maps: attention by site: `"encoder"`, `"decoder"`, `"cross"`, `"pooling"`, `"words"` or
+            `"sentences"`. A map costs nothing until it is used.
+        penalty: term that the model adds to its loss, a scalar per target token (coverage), or `None`.
+        ensemble_logits: `(members, batch, labels)`, the logits of each member of an ensemble; the loss is
+            the mean of theirs. `None` where `logits` are trained directly.
     """
 
     logits: Tensor
@@ -52,11 +54,11 @@ class Output(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rows:
+class Batched:
     """Tensors with one row per example in the first dimension, in any nesting of tuples."""
 
     def select(self, indices: Tensor) -> Self:
-        """The rows at `indices` (int64), in that order: reorders, repeats or drops examples."""
+        """Take the rows at `indices` (int64), in that order: reorders, repeats or drops examples."""
         return replace(
             self, **{f.name: _select(getattr(self, f.name), indices) for f in fields(self)}
         )
@@ -73,38 +75,38 @@ def _select(value: Any, indices: Tensor) -> Any:
 
 
 @dataclass(frozen=True)
-class Memory(Rows):
-    """What the encoder hands to the decoder; read-only while decoding.
+class Memory(Batched):
+    """Encoded source, as the decoder attends to it; read-only while decoding.
 
     Attributes:
-        mask: `(batch, keys)` Boolean, `True` where the decoder may look. Clearing a place knocks a
-            source word out.
+        mask: `(batch, keys)` Boolean, `True` where the decoder may attend. Clearing an entry knocks a
+            source token out.
     """
 
     mask: Tensor
 
     @property
     def batch(self) -> int:
-        """How many examples it holds."""
+        """Number of examples."""
         return self.mask.shape[0]
 
-    def forbid(self, positions: Tensor) -> Self:
-        """The same memory with attention to `positions` (Boolean `(batch, keys)`) knocked out."""
+    def mask_out(self, positions: Tensor) -> Self:
+        """A copy without attention to `positions`, Boolean `(batch, keys)`."""
         return replace(self, mask=self.mask & ~positions)
 
 
 @dataclass(frozen=True)
-class State(Rows):
-    """Where a decoder stands between two tokens."""
+class State(Batched):
+    """State of a decoder between two tokens."""
 
 
 class Step(NamedTuple):
-    """One decoding step.
+    """Result of one decoding step.
 
     Attributes:
         logits: `(batch, vocab)`, for the next token.
-        state: pass it to the next step.
-        weights: `(batch, keys)`, where the decoder looked in this step, averaged over heads.
+        state: to be passed to the next step.
+        weights: `(batch, keys)`, cross-attention of this step, averaged over heads.
     """
 
     logits: Tensor
@@ -124,26 +126,34 @@ class EncoderDecoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Output:
-        """Teacher forcing: `logits[:, t]` are for the token after `target[:, t]`."""
+        """Run with teacher forcing: `logits[:, t]` are for the token after `target[:, t]`.
+
+        Args:
+            source: `(batch, keys)`.
+            source_lengths: `(batch,)`.
+            target: `(batch, targets)`.
+        """
 
     @abstractmethod
     def encode(self, source: Tensor, source_lengths: Tensor) -> Memory:
-        """Read the source `(batch, keys)` once."""
+        """Encode the source `(batch, keys)`, once for all steps."""
 
     @abstractmethod
     def start(self, memory: Memory) -> State:
-        """The state before the first token (BOS), one row per row of `memory`."""
+        """Make the state before the first token (BOS), one row per row of `memory`."""
 
     @abstractmethod
     def step(
-        self, token: Tensor, state: State, memory: Memory, *, desk: Tensor | None = None
+        self, token: Tensor, state: State, memory: Memory, *, out: Tensor | None = None
     ) -> Step:
-        """Feed one token `(batch,)` per row.
+        """Feed one token per row.
 
-        Logits may be written to `desk` `(batch, vocab)`, if there is one: see `parts.written`.
-
-        `state` may have `n` times the rows of `memory` (a beam of `n`): rows `i * n ... i * n + n - 1`
-        then share row `i` of the memory, which is neither copied nor projected again.
+        Args:
+            token: `(rows,)`.
+            state: may have `n` times the rows of `memory` (a beam of `n`): rows `i * n ... i * n + n - 1`
+                then share row `i` of the memory, which is neither copied nor projected again.
+            memory: from `encode`.
+            out: `(rows, vocab)`, where the logits may be written; see `building_blocks.linear_into`.
         """
 
 
@@ -154,19 +164,19 @@ class LanguageModel(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, ids: Tensor, lengths: Tensor) -> Output:
-        """`logits[:, t]` are for the token after `ids[:, t]`."""
+        """Run with teacher forcing: `logits[:, t]` are for the token after `ids[:, t]`."""
 
     @abstractmethod
     def start(self, batch: int) -> State:
-        """The state before the first token."""
+        """Make the state before the first token."""
 
     @abstractmethod
     def step(self, token: Tensor, state: State) -> Step:
         """Feed one token `(batch,)` per row; `weights` are over the tokens so far."""
 
     @abstractmethod
-    def read(self, ids: Tensor, state: State) -> Step:
-        """Feed several tokens `(batch, new)` per row at once; the answer is that of the last."""
+    def prefill(self, ids: Tensor, state: State) -> Step:
+        """Feed several tokens `(batch, new)` per row at once; return the step of the last one."""
 
 
 class Classifier(Explainable, ABC):
@@ -177,9 +187,10 @@ class Classifier(Explainable, ABC):
     def fit_features(
         self, surfaces: Sequence[str], texts: Sequence[Sequence[int]], targets: Tensor
     ) -> None:
-        """Learn what is computed from the training examples before the first update; most models need nothing.
+        """Compute what depends on the training examples as a whole, before the first update.
 
-        May replace `self.settings`; the new ones are written to `config.json`.
+        Most models have nothing to compute. May replace `self.settings`; the new ones are written to
+        `config.json`.
 
         Args:
             surfaces: what each id adds to a text; their concatenation is the text.
@@ -204,4 +215,4 @@ class Classifier(Explainable, ABC):
 
     @abstractmethod
     def forward(self, ids: Tensor, lengths: Tensor) -> Output:
-        """`logits` are `(batch, labels)`."""
+        """Classify `ids` `(batch, length)`; `logits` are `(batch, labels)`."""

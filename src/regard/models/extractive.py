@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from regard.attention import AttentionMap
 from regard.layers import BahdanauAttention, Dropout
 from regard.layers.pooling import AttentionPooling
+from regard.models.building_blocks import Embedding, padding_mask
 from regard.models.contracts import Output
 from regard.models.explaining import Explainable
-from regard.models.parts import Embedding, padding_mask
-from regard.models.recurrent import BiEncoder
+from regard.models.recurrent_layers import BidirectionalRnn
 from regard.models.settings import ExtractiveSettings
 
-__all__ = ["Extractive"]
+__all__ = ["SentenceExtractor"]
 
 
-class Extractive(Explainable):
+class SentenceExtractor(Explainable):
     r"""Words to sentences, sentences to a document, and the document asks for its sentences.
 
     Each sentence is a BiGRU pooled by attention, read in order by a second BiGRU, as in hierarchical
@@ -38,9 +38,9 @@ class Extractive(Explainable):
         width = 2 * settings.width
         self.embedding = Embedding(settings.size, settings.embedding)
         self.dropout = Dropout(settings.dropout)
-        self.words = BiEncoder("gru", settings.embedding, settings.width)
+        self.words = BidirectionalRnn("gru", settings.embedding, settings.width)
         self.pooling = AttentionPooling(width)
-        self.sentences = BiEncoder("gru", width, settings.width)
+        self.sentences = BidirectionalRnn("gru", width, settings.width)
         self.choice = BahdanauAttention(width, width)
         self.place = nn.Parameter(torch.zeros(settings.max_positions))
 

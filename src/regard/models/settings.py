@@ -212,10 +212,10 @@ def register(settings: type[ModelSettings], module: str) -> None:
 
 
 register(TransformerSettings, "regard.models.transformer:Transformer")
-register(RnnSettings, "regard.models.rnn:Rnn")
-register(PointerSettings, "regard.models.pointer:Pointer")
-register(ExtractiveSettings, "regard.models.extractive:Extractive")
-register(LmSettings, "regard.models.lm:Lm")
+register(RnnSettings, "regard.models.recurrent_encoder_decoder:RecurrentEncoderDecoder")
+register(PointerSettings, "regard.models.pointer_generator:PointerGenerator")
+register(ExtractiveSettings, "regard.models.extractive:SentenceExtractor")
+register(LmSettings, "regard.models.language_model:TransformerLanguageModel")
 
 
 def configure(kind: str, preset: str = "small", **values: Any) -> ModelSettings:

@@ -20,8 +20,14 @@ from regard.layers import (
     SinusoidalPositions,
 )
 from regard.layers.dropout import Dropout
+from regard.models.building_blocks import (
+    Embedding,
+    FeedForward,
+    Residual,
+    linear_into,
+    padding_mask,
+)
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
-from regard.models.parts import Branch, Embedding, FeedForward, padding_mask, written
 from regard.models.settings import TransformerSettings
 
 __all__ = ["Transformer"]
@@ -42,8 +48,8 @@ class TransformerState(State):
     position: int
 
 
-def _branch(settings: TransformerSettings) -> Branch:
-    return Branch(settings.width, norm=settings.norm, dropout=settings.dropout)
+def _branch(settings: TransformerSettings) -> Residual:
+    return Residual(settings.width, norm=settings.norm, dropout=settings.dropout)
 
 
 def _feedforward(settings: TransformerSettings) -> FeedForward:
@@ -71,10 +77,10 @@ class EncoderLayer(nn.Module):
 
     def forward(self, x: Tensor, mask: Mask | None) -> tuple[Tensor, AttentionMap]:
         """`(batch, length, width)` to the same, and the map."""
-        y, weights = self.attention(self.around_attention.enter(x), mask=mask)
-        x = self.around_attention.leave(x, y)
-        y = self.feedforward(self.around_feedforward.enter(x))
-        return self.around_feedforward.leave(x, y), weights
+        y, weights = self.attention(self.around_attention.pre(x), mask=mask)
+        x = self.around_attention.post(x, y)
+        y = self.feedforward(self.around_feedforward.pre(x))
+        return self.around_feedforward.post(x, y), weights
 
 
 class DecoderLayer(nn.Module):
@@ -106,14 +112,14 @@ class DecoderLayer(nn.Module):
         Returns:
             `(batch, length, width)`, the maps of both attentions, and the cache with the new positions.
         """
-        y, own, cache = self.attention.step(self.around_attention.enter(x), cache)
-        x = self.around_attention.leave(x, y)
-        asking = self.around_cross.enter(x)
+        y, own, cache = self.attention.step(self.around_attention.pre(x), cache)
+        x = self.around_attention.post(x, y)
+        asking = self.around_cross.pre(x)
         asking = asking.reshape(memory.key.shape[0], -1, asking.shape[-1])
         y, cross = self.cross.attend_cached(asking, memory, mask=mask)
-        x = self.around_cross.leave(x, y.view_as(x))
-        y = self.feedforward(self.around_feedforward.enter(x))
-        return self.around_feedforward.leave(x, y), own, cross, cache
+        x = self.around_cross.post(x, y.view_as(x))
+        y = self.feedforward(self.around_feedforward.pre(x))
+        return self.around_feedforward.post(x, y), own, cross, cache
 
 
 class Transformer(EncoderDecoder):
@@ -167,7 +173,7 @@ class Transformer(EncoderDecoder):
         return TransformerState((None,) * len(self.decoder), 0)
 
     def step(
-        self, token: Tensor, state: State, memory: Memory, *, desk: Tensor | None = None
+        self, token: Tensor, state: State, memory: Memory, *, out: Tensor | None = None
     ) -> Step:
         """One token per row, with everything before it in the cache."""
         assert isinstance(state, TransformerState)
@@ -175,7 +181,7 @@ class Transformer(EncoderDecoder):
         mask = memory.mask[:, None, None]
         states, _, cross, state = self._decode(token[:, None], state, memory, mask)
         weights = cross[-2:][0].dense().mean(1).reshape(len(token), -1)
-        return Step(written(self.output, states[:, 0], desk), state, weights)
+        return Step(linear_into(self.output, states[:, 0], out), state, weights)
 
     def _read(
         self, source: Tensor, lengths: Tensor

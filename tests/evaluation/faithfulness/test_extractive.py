@@ -10,7 +10,7 @@ from regard.errors import InputError
 from regard.evaluation.faithfulness.contracts import ReweightableClassifier, TrustSettings
 from regard.evaluation.faithfulness.extractive import ExtractiveAdapter, trust_extraction
 from regard.models import build, configure
-from regard.models.extractive import Extractive
+from regard.models.extractive import SentenceExtractor
 
 DECIDING = 5  # the sentence that holds this word is the one to choose
 VOCABULARY = 24
@@ -18,10 +18,10 @@ QUICK = TrustSettings(random_rankings=3, permutations=8, resamples=200)
 DOCUMENTS = [[[4, 5, 6], [7, 8]], [[9], [10, 11, 12, 4], [6, 7]], [[8], [9]]]
 
 
-def model(*, seed: int = 0) -> Extractive:
+def model(*, seed: int = 0) -> SentenceExtractor:
     torch.manual_seed(seed)
     network = build(configure("extractive", preset="tiny", size=VOCABULARY)).eval()
-    assert isinstance(network, Extractive)
+    assert isinstance(network, SentenceExtractor)
     return network
 
 
@@ -33,7 +33,7 @@ def planted(count: int, *, seed: int) -> tuple[list[list[list[int]]], list[int]]
     return documents.tolist(), chosen.tolist()
 
 
-def trained(steps: int = 40) -> Extractive:
+def trained(steps: int = 40) -> SentenceExtractor:
     network = model()
     documents, chosen = planted(64, seed=1)
     ids, lengths = torch.tensor(documents), torch.full((64, 4), 6)
@@ -46,7 +46,7 @@ def trained(steps: int = 40) -> Extractive:
     return network
 
 
-def by_position() -> Extractive:
+def by_position() -> SentenceExtractor:
     """Chooses the third sentence, regardless of its words."""
     network = model()
     with torch.no_grad():

@@ -31,8 +31,8 @@ from regard.decoding import DecodingSettings, Hypothesis
 from regard.evaluation import Score, rouge
 from regard.evaluation.metrics.generation import RougeScorer
 from regard.models import configure
-from regard.models.extractive import Extractive
-from regard.models.pointer import source_words
+from regard.models.extractive import SentenceExtractor
+from regard.models.pointer_generator import source_words
 from regard.text import BOS, EOS, UNK, Encoding, Tokenizer, split_sentences
 from regard.training import Batch, Loss
 from regard.viewing import AttentionRecord, Tokens, Track
@@ -157,7 +157,7 @@ class Writer(Summarizer, TextToText):
 class Picker(Summarizer):
     """Picks the sentences that say most."""
 
-    network: Extractive
+    network: SentenceExtractor
 
     def __init__(
         self, settings: RunSettings, network: nn.Module, tokenizer: Tokenizer, *, count: int
@@ -226,7 +226,7 @@ class Picker(Summarizer):
                 total += float(self.loss(network, batch).value)
                 output = network(batch.source, batch.source_lengths)
                 for index, picked in zip(
-                    batch.indices, Extractive.pick(output, self.count), strict=True
+                    batch.indices, SentenceExtractor.pick(output, self.count), strict=True
                 ):
                     texts[index] = " ".join(examples[index].sentences[i] for i in picked)
             scores = rouge(texts, references)
@@ -255,7 +255,7 @@ class Picker(Summarizer):
         ids, lengths = _pad_documents([self.ids(sentences)])
         device = device_of(self.network)
         output = self.network(ids.to(device), lengths.to(device))
-        picked = Extractive.pick(output, self.count)[0]
+        picked = SentenceExtractor.pick(output, self.count)[0]
         scores = output.logits[0].log_softmax(-1)
         return Summary(
             source=text,

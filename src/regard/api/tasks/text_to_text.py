@@ -31,10 +31,10 @@ from regard.data import Example
 from regard.decoding import (
     DecodingSettings,
     Hypothesis,
-    Listener,
+    OnDraft,
     Reading,
     decode,
-    likeliest_next,
+    next_log_probs,
     replace_unknown,
 )
 from regard.errors import InputError
@@ -245,8 +245,8 @@ class TextToText(Model):
             lengths,
             settings or self.settings.decoding,
             prefix=prefix,
-            hidden=_hidden(ids, lengths, steering.hidden),
-            listener=self._listener(read, steering.hear),
+            masked_out=_hidden(ids, lengths, steering.hidden),
+            on_draft=self._on_draft(read, steering.hear),
         )
         return list(zip(read, found, strict=True))
 
@@ -262,7 +262,7 @@ class TextToText(Model):
                 tokens[place] = word
         return tokens
 
-    def _listener(self, read: Sequence[Source], hear: Hear | None) -> Listener | None:
+    def _on_draft(self, read: Sequence[Source], hear: Hear | None) -> OnDraft | None:
         if hear is None:
             return None
         return lambda place, ids: hear(place, self.target.join(self.spell(ids, read[place].own)))
@@ -292,8 +292,8 @@ class TextToText(Model):
         source = self.read([text])[0]
         ids, lengths = padded([source.ids], device_of(self.network))
         prefix = self.aim(self.target.encode(begin), source.own)[1:-1]
-        log_probs = likeliest_next(
-            self.network, ids, lengths, prefix, hidden=_hidden(ids, lengths, [hidden])
+        log_probs = next_log_probs(
+            self.network, ids, lengths, prefix, masked_out=_hidden(ids, lengths, [hidden])
         )
         log_probs[[PAD, UNK, BOS, EOS]] = -torch.inf
         best = log_probs.topk(min(count, len(log_probs) - 4))

@@ -29,7 +29,7 @@ from regard.evaluation.faithfulness.trust import examine
 from regard.evaluation.faithfulness.verdict import Verdict
 from regard.evaluation.metrics.intervals import Floats, Interval
 from regard.layers.intervene import replaced_pooling
-from regard.models.extractive import Extractive
+from regard.models.extractive import SentenceExtractor
 from regard.text import EOS
 
 __all__ = ["Document", "ExtractionVerdict", "ExtractiveAdapter", "PositionBias", "trust_extraction"]
@@ -77,7 +77,7 @@ class ExtractionVerdict(Verdict):
 
 
 def trust_extraction(
-    model: Extractive,
+    model: SentenceExtractor,
     documents: Sequence[Document],
     *,
     settings: TrustSettings | None = None,
@@ -162,7 +162,7 @@ class ExtractiveAdapter(ClassifierAdapter):
     becomes one mask token.
     """
 
-    model: Extractive
+    model: SentenceExtractor
 
     @staticmethod
     def flatten(document: Document) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from regard.layers.pooling import AttentionPooling
+from regard.models.building_blocks import padding_mask
 from regard.models.classifiers.ensemble import (
     Encoded,
     EnsembleClassifier,
@@ -12,8 +13,7 @@ from regard.models.classifiers.ensemble import (
     WordEmbedding,
 )
 from regard.models.classifiers.settings import BigruSettings
-from regard.models.parts import padding_mask
-from regard.models.recurrent import BiEncoder
+from regard.models.recurrent_layers import BidirectionalRnn
 
 __all__ = ["Bigru"]
 
@@ -25,7 +25,7 @@ class BigruTextEncoder(TextEncoder):
         super().__init__()
         width = 2 * settings.width
         self.embedding = WordEmbedding(settings)
-        self.encoder = BiEncoder(
+        self.encoder = BidirectionalRnn(
             "gru",
             settings.embedding,
             settings.width,

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from regard.layers.dropout import Dropout
 from regard.layers.multihead import MultiHeadAttention
 from regard.layers.pooling import AttentionPooling
+from regard.models.building_blocks import padding_mask
 from regard.models.classifiers.ensemble import (
     Encoded,
     EnsembleClassifier,
@@ -16,7 +17,6 @@ from regard.models.classifiers.ensemble import (
     WordEmbedding,
 )
 from regard.models.classifiers.settings import CnnSettings
-from regard.models.parts import padding_mask
 
 __all__ = ["Cnn"]
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from regard.attention import AttentionMap
 from regard.layers.dropout import Dropout
+from regard.models.building_blocks import Embedding
 from regard.models.classifiers.settings import ClassifierSettings
 from regard.models.contracts import Classifier, Output
-from regard.models.parts import Embedding
 from regard.text import PAD, UNK
 
 __all__ = ["Encoded", "EnsembleClassifier", "TextEncoder", "WordEmbedding"]

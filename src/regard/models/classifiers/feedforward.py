@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from regard.layers.pooling import AttentionPooling
+from regard.models.building_blocks import padding_mask
 from regard.models.classifiers.ensemble import (
     Encoded,
     EnsembleClassifier,
@@ -12,7 +13,6 @@ from regard.models.classifiers.ensemble import (
     WordEmbedding,
 )
 from regard.models.classifiers.settings import FeedForwardSettings
-from regard.models.parts import padding_mask
 
 __all__ = ["FeedForward"]
 

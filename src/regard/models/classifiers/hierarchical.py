@@ -10,6 +10,7 @@ from torch import Tensor
 
 from regard.layers.dropout import Dropout
 from regard.layers.pooling import AttentionPooling
+from regard.models.building_blocks import padding_mask
 from regard.models.classifiers.ensemble import (
     Encoded,
     EnsembleClassifier,
@@ -17,8 +18,7 @@ from regard.models.classifiers.ensemble import (
     WordEmbedding,
 )
 from regard.models.classifiers.settings import HierarchicalSettings
-from regard.models.parts import padding_mask
-from regard.models.recurrent import BiEncoder
+from regard.models.recurrent_layers import BidirectionalRnn
 
 __all__ = ["Hierarchical", "Sentences"]
 
@@ -79,9 +79,9 @@ class HierarchicalTextEncoder(TextEncoder):
         width, heads = 2 * settings.width, settings.heads
         self.longest = settings.max_sentence_length
         self.embedding = WordEmbedding(settings)
-        self.word_encoder = BiEncoder("gru", settings.embedding, settings.width)
+        self.word_encoder = BidirectionalRnn("gru", settings.embedding, settings.width)
         self.word_pooling = AttentionPooling(width, heads=heads)
-        self.sentence_encoder = BiEncoder("gru", width * heads, settings.width)
+        self.sentence_encoder = BidirectionalRnn("gru", width * heads, settings.width)
         self.sentence_pooling = AttentionPooling(width, heads=heads)
         self.dropout = Dropout(settings.dropout)
         self.width = width * heads

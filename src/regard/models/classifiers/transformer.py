@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from regard.attention import padding
 from regard.layers import Positions, RotaryPositions, SinusoidalPositions
 from regard.layers.pooling import AttentionPooling
+from regard.models.building_blocks import padding_mask
 from regard.models.classifiers.ensemble import (
     Encoded,
     EnsembleClassifier,
@@ -14,7 +15,6 @@ from regard.models.classifiers.ensemble import (
     WordEmbedding,
 )
 from regard.models.classifiers.settings import TransformerClassifierSettings
-from regard.models.parts import padding_mask
 from regard.models.settings import TransformerSettings
 from regard.models.transformer import EncoderLayer
 

@@ -13,16 +13,16 @@ from regard.layers import AttentionalVector, BahdanauAttention, LuongScore, Sing
 from regard.layers.deferred_gradients import DeferredMatmul, Matmul
 from regard.layers.dropout import Dropout
 from regard.layers.single_head import PLAIN_MATMUL
+from regard.models.building_blocks import Embedding, WordDropout, linear_into, padding_mask
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
-from regard.models.parts import Embedding, WordDropout, padding_mask, written
-from regard.models.recurrent import BiEncoder, Hidden, Recurrence
+from regard.models.recurrent_layers import BidirectionalRnn, DecoderRnn, Hidden
 from regard.models.settings import RnnSettings
 
-__all__ = ["Rnn"]
+__all__ = ["RecurrentEncoderDecoder"]
 
 
 @dataclass(frozen=True)
-class RnnMemory(Memory):
+class RecurrentMemory(Memory):
     """Encoder states, and their projection for the score, made once.
 
     Attributes:
@@ -37,14 +37,14 @@ class RnnMemory(Memory):
 
 
 @dataclass(frozen=True)
-class RnnState(State):
+class RecurrentState(State):
     """Hidden state of every layer, and the attentional vector of the step before."""
 
     hidden: Hidden
     attentional: Tensor
 
 
-class Rnn(EncoderDecoder):
+class RecurrentEncoderDecoder(EncoderDecoder):
     r"""Bidirectional encoder; a decoder that asks, at each step, with its new state.
 
     .. math:: s_t = \mathrm{cell}([E y_{t-1}; \tilde s_{t-1}], s_{t-1}), \quad
@@ -66,7 +66,7 @@ class Rnn(EncoderDecoder):
         self.source = self.target if settings.joint else Embedding(settings.source_size, size)
         self.dropout = Dropout(settings.dropout)
         self.word_dropout = WordDropout(settings.word_dropout)
-        self.encoder = BiEncoder(
+        self.encoder = BidirectionalRnn(
             settings.cell,
             size,
             width,
@@ -76,7 +76,7 @@ class Rnn(EncoderDecoder):
         self.bridge = nn.Linear(2 * width, width)
         keys = width if settings.score == "dot" else 2 * width
         self.attention = _attention(settings.score, width, keys)
-        self.cell = Recurrence(
+        self.cell = DecoderRnn(
             settings.cell,
             size,
             width,
@@ -98,7 +98,7 @@ class Rnn(EncoderDecoder):
         attentional, weights = decode(embedded, memory)
         return Output(self.output(self.dropout(attentional)), {"cross": [weights]})
 
-    def encode(self, source: Tensor, source_lengths: Tensor) -> RnnMemory:
+    def encode(self, source: Tensor, source_lengths: Tensor) -> RecurrentMemory:
         """Read the source both ways and project it for the score."""
         embedded = self.dropout(self.word_dropout(self.source(source)))
         states, last = self.encoder(embedded, source_lengths)
@@ -107,31 +107,31 @@ class Rnn(EncoderDecoder):
         states = self.dropout(states)
         mask = padding_mask(source_lengths, source.shape[1])
         summary = torch.tanh(self.bridge(last))
-        return RnnMemory(mask, states, self.attention.project_keys(states), summary)
+        return RecurrentMemory(mask, states, self.attention.project_keys(states), summary)
 
-    def start(self, memory: Memory) -> RnnState:
+    def start(self, memory: Memory) -> RecurrentState:
         """From the encoder's last states; nothing attended to yet."""
-        assert isinstance(memory, RnnMemory)
+        assert isinstance(memory, RecurrentMemory)
         attentional = memory.summary.new_zeros(memory.batch, self.settings.embedding)
-        return RnnState(self.cell.begin(memory.summary), attentional)
+        return RecurrentState(self.cell.begin(memory.summary), attentional)
 
     def step(
-        self, token: Tensor, state: State, memory: Memory, *, desk: Tensor | None = None
+        self, token: Tensor, state: State, memory: Memory, *, out: Tensor | None = None
     ) -> Step:
         """One token per row."""
-        assert isinstance(state, RnnState)
-        assert isinstance(memory, RnnMemory)
+        assert isinstance(state, RecurrentState)
+        assert isinstance(memory, RecurrentMemory)
         prepared = self.cell.prepare(self.target(token))
         state, weights = self._advance(prepared, state, memory)
-        return Step(written(self.output, state.attentional, desk), state, weights)
+        return Step(linear_into(self.output, state.attentional, out), state, weights)
 
     def _advance(
         self,
         prepared: Tensor,
-        state: RnnState,
-        memory: RnnMemory,
+        state: RecurrentState,
+        memory: RecurrentMemory,
         matmul: Matmul = PLAIN_MATMUL,
-    ) -> tuple[RnnState, Tensor]:
+    ) -> tuple[RecurrentState, Tensor]:
         """Cell, attention and attentional vector; weights are `(batch, keys)`."""
         output, hidden = self.cell.step(prepared, state.attentional, state.hidden, matmul)
         query = output.view(memory.batch, -1, output.shape[-1])
@@ -139,9 +139,9 @@ class Rnn(EncoderDecoder):
             query, memory.projected_key, memory.states, memory.mask, matmul
         )
         attentional = self.combine(context, query, matmul).flatten(0, 1)
-        return RnnState(hidden, attentional), weights.flatten(0, 1)
+        return RecurrentState(hidden, attentional), weights.flatten(0, 1)
 
-    def _feeding(self, embedded: Tensor, memory: RnnMemory) -> tuple[Tensor, AttentionMap]:
+    def _feeding(self, embedded: Tensor, memory: RecurrentMemory) -> tuple[Tensor, AttentionMap]:
         """Step by step, since each step reads the attentional vector of the one before."""
         state = self.start(memory)
         vectors, rows = [], []
@@ -152,7 +152,7 @@ class Rnn(EncoderDecoder):
             rows.append(weights)
         return torch.stack(vectors, 1), AttentionMap.from_dense(torch.stack(rows, 1))
 
-    def _together(self, embedded: Tensor, memory: RnnMemory) -> tuple[Tensor, AttentionMap]:
+    def _together(self, embedded: Tensor, memory: RecurrentMemory) -> tuple[Tensor, AttentionMap]:
         """The cell over the whole target, then all queries at once."""
         queries = self.cell.run(embedded, self.cell.begin(memory.summary))
         context, weights = self.attention.attend_projected(

@@ -8,21 +8,21 @@ from torch import Tensor, nn
 
 from regard.attention import AttentionMap
 from regard.layers import Cache, Dropout, MultiHeadAttention, RotaryPositions
+from regard.models.building_blocks import Embedding, FeedForward, Residual
 from regard.models.contracts import LanguageModel, Output, State, Step
-from regard.models.parts import Branch, Embedding, FeedForward
 from regard.models.settings import LmSettings
 
-__all__ = ["Lm"]
+__all__ = ["TransformerLanguageModel"]
 
 
 @dataclass(frozen=True)
-class LmState(State):
+class CachedState(State):
     """Keys and values of each layer; `None` before the first token."""
 
     caches: tuple[Cache | None, ...]
 
 
-class LmLayer(nn.Module):
+class DecoderLayer(nn.Module):
     """Causal self-attention, then feed-forward, pre-normalised."""
 
     def __init__(self, settings: LmSettings) -> None:
@@ -38,17 +38,17 @@ class LmLayer(nn.Module):
             settings.width, settings.feedforward, activation="gelu", dropout=settings.dropout
         )
         self.first, self.second = (
-            Branch(settings.width, norm="pre", dropout=settings.dropout) for _ in range(2)
+            Residual(settings.width, norm="pre", dropout=settings.dropout) for _ in range(2)
         )
 
     def forward(self, x: Tensor, cache: Cache | None) -> tuple[Tensor, AttentionMap, Cache]:
         """New positions `x` `(batch, length, width)` after those in `cache`."""
-        y, weights, cache = self.attention.step(self.first.enter(x), cache)
-        x = self.first.leave(x, y)
-        return self.second.leave(x, self.feedforward(self.second.enter(x))), weights, cache
+        y, weights, cache = self.attention.step(self.first.pre(x), cache)
+        x = self.first.post(x, y)
+        return self.second.post(x, self.feedforward(self.second.pre(x))), weights, cache
 
 
-class Lm(LanguageModel):
+class TransformerLanguageModel(LanguageModel):
     """Pre-normalised Transformer decoder (Radford et al. 2019) with rotary positions (Su et al. 2021)."""
 
     def __init__(self, settings: LmSettings) -> None:
@@ -56,7 +56,7 @@ class Lm(LanguageModel):
         self.settings = settings
         self.embedding = Embedding(settings.size, settings.width, scaled=True)
         self.dropout = Dropout(settings.dropout)
-        self.decoder = nn.ModuleList(LmLayer(settings) for _ in range(settings.layers))
+        self.decoder = nn.ModuleList(DecoderLayer(settings) for _ in range(settings.layers))
         self.norm = nn.LayerNorm(settings.width)
         self.output = nn.Linear(settings.width, settings.size, bias=False)
         if settings.tied:
@@ -69,26 +69,28 @@ class Lm(LanguageModel):
         states, maps, _ = self._advance(ids, self.start(len(ids)))
         return Output(self.output(states), {"decoder": maps})
 
-    def start(self, batch: int) -> LmState:
+    def start(self, batch: int) -> CachedState:
         """Nothing cached yet."""
-        return LmState((None,) * len(self.decoder))
+        return CachedState((None,) * len(self.decoder))
 
     def step(self, token: Tensor, state: State) -> Step:
         """One token per row, with everything before it in the cache."""
-        return self.read(token[:, None], state)
+        return self.prefill(token[:, None], state)
 
-    def read(self, ids: Tensor, state: State) -> Step:
+    def prefill(self, ids: Tensor, state: State) -> Step:
         """Several tokens per row, `(batch, new)`, at once; the answer is that of the last one."""
-        assert isinstance(state, LmState)
+        assert isinstance(state, CachedState)
         states, maps, state = self._advance(ids, state)
         weights = maps[-1][..., -1, :].mean(1)
         return Step(self.output(states[:, -1]), state, weights)
 
-    def _advance(self, ids: Tensor, state: LmState) -> tuple[Tensor, list[AttentionMap], LmState]:
+    def _advance(
+        self, ids: Tensor, state: CachedState
+    ) -> tuple[Tensor, list[AttentionMap], CachedState]:
         x = self.dropout(self.embedding(ids))
         maps, caches = [], []
         for layer, before in zip(self.decoder, state.caches, strict=True):
             x, weights, cache = layer(x, before)
             maps.append(weights)
             caches.append(cache)
-        return self.norm(x), maps, LmState(tuple(caches))
+        return self.norm(x), maps, CachedState(tuple(caches))

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from regard.attention import AttentionMap
 from regard.layers import Dropout, PointerAttention, copy_distribution
+from regard.models.building_blocks import Embedding, padding_mask
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
-from regard.models.parts import Embedding, padding_mask
-from regard.models.recurrent import BiEncoder, Hidden, Recurrence
+from regard.models.recurrent_layers import BidirectionalRnn, DecoderRnn, Hidden
 from regard.models.settings import PointerSettings
 from regard.text import PAD, UNK
 
-__all__ = ["Pointer", "source_words"]
+__all__ = ["PointerGenerator", "source_words"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class PointerState(State):
     coverage: Tensor
 
 
-class Pointer(EncoderDecoder):
+class PointerGenerator(EncoderDecoder):
     r"""Writes a word of the vocabulary or copies one of the source.
 
     .. math:: P(w) = p \, P_{\mathrm{vocab}}(w) + (1 - p) \sum_{i: w_i = w} a_{ti}, \quad
@@ -66,10 +66,10 @@ class Pointer(EncoderDecoder):
         size, width = settings.embedding, settings.width
         self.embedding = Embedding(settings.size, size)
         self.dropout = Dropout(settings.dropout)
-        self.encoder = BiEncoder(settings.cell, size, width)
+        self.encoder = BidirectionalRnn(settings.cell, size, width)
         self.bridge = nn.Linear(2 * width, width)
         self.attention = PointerAttention(width, 2 * width, coverage=settings.coverage > 0)
-        self.cell = Recurrence(settings.cell, size, width, feed=2 * width)
+        self.cell = DecoderRnn(settings.cell, size, width, feed=2 * width)
         self.combine = nn.Linear(3 * width, size)
         self.output = nn.Linear(size, settings.size)
         self.writes = nn.Linear(3 * width + size, 1)
@@ -118,7 +118,7 @@ class Pointer(EncoderDecoder):
         return PointerState(self.cell.begin(memory.summary), context, coverage)
 
     def step(
-        self, token: Tensor, state: State, memory: Memory, *, desk: Tensor | None = None
+        self, token: Tensor, state: State, memory: Memory, *, out: Tensor | None = None
     ) -> Step:
         """One token per row; ids past the vocabulary are read as UNK."""
         assert isinstance(state, PointerState)

@@ -12,7 +12,7 @@ from regard.layers.deferred_gradients import Matmul
 from regard.layers.dropout import Dropout
 from regard.layers.single_head import PLAIN_MATMUL
 
-__all__ = ["BiEncoder", "Hidden", "Recurrence"]
+__all__ = ["BidirectionalRnn", "DecoderRnn", "Hidden"]
 
 Hidden = tuple[tuple[Tensor, ...], ...]
 """Per layer the output, and the cell too in an LSTM: `(batch, width)` each."""
@@ -49,7 +49,7 @@ def recurrent_layer(
     return layer
 
 
-class BiEncoder(nn.Module):
+class BidirectionalRnn(nn.Module):
     """A recurrent layer read both ways; padding is never read.
 
     The second direction reads each sequence mirrored within its own length, so nothing is packed: the
@@ -107,7 +107,7 @@ def _mirrored(x: Tensor, mirror: Tensor) -> Tensor:
     return x.gather(1, mirror[..., None].expand_as(x))
 
 
-class Recurrence(nn.Module):
+class DecoderRnn(nn.Module):
     """A unidirectional recurrent layer, over a whole sequence or one step at a time.
 
     Args:

@@ -1,0 +1,123 @@
+"""Building blocks that several models share: embeddings, residual connections, feed-forward layers."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from regard.layers.dropout import Dropout
+from regard.text import PAD
+
+__all__ = ["Embedding", "FeedForward", "Residual", "WordDropout", "linear_into", "padding_mask"]
+
+
+def padding_mask(lengths: Tensor, size: int) -> Tensor:
+    """`(batch, size)` Boolean, `True` at the first `lengths[i]` positions of row `i`."""
+    return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+def linear_into(layer: nn.Linear, x: Tensor, out: Tensor | None) -> Tensor:
+    """Compute `layer(x)`, in `out` if it fits; not for training.
+
+    A decoding step writes so many logits that allocating memory for them takes longer than computing
+    them.
+
+    Args:
+        layer: the output projection.
+        x: `(rows, features)`.
+        out: `(rows, vocab)`; ignored if it is `None` or of another type than `x` and the weights.
+    """
+    if out is None or out.dtype != x.dtype or layer.weight.dtype != x.dtype:
+        logits: Tensor = layer(x)
+        return logits
+    if layer.bias is None:
+        return torch.mm(x, layer.weight.T, out=out)
+    return torch.addmm(layer.bias, x, layer.weight.T, out=out)
+
+
+class Embedding(nn.Embedding):
+    """Token vectors; the vector of padding is zero, and so is its gradient.
+
+    Args:
+        size: rows.
+        width: size of a vector.
+        scaled: multiply by `sqrt(width)`: vectors small enough to serve as output layer become large
+            enough to serve as input (Vaswani et al. 2017, section 3.4).
+    """
+
+    def __init__(self, size: int, width: int, *, scaled: bool = False) -> None:
+        super().__init__(size, width, padding_idx=PAD)
+        self.factor = math.sqrt(width) if scaled else 1.0
+        nn.init.normal_(self.weight, std=width**-0.5 if scaled else 0.1)
+        with torch.no_grad():
+            self.weight[PAD] = 0.0
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Look up `(...)` ids as `(..., width)` vectors."""
+        vectors = super().forward(ids)
+        return vectors if self.factor == 1.0 else vectors * self.factor
+
+
+class Residual(nn.Module):
+    r"""Residual connection with layer norm around a sublayer f: before it, or after the sum.
+
+    .. math:: x + f(\mathrm{norm}(x)) \quad \text{(pre)} \qquad \mathrm{norm}(x + f(x)) \quad \text{(post)}
+
+    Pre-normalisation trains without warm-up, and deeper (Xiong et al. 2020). Usage: `x = r.post(x,
+    f(r.pre(x)))`.
+
+    Args:
+        width: size of `x`.
+        norm: where the norm is.
+        dropout: rate, applied to the sublayer's output.
+    """
+
+    def __init__(self, width: int, *, norm: Literal["pre", "post"], dropout: float) -> None:
+        super().__init__()
+        self.pre_norm = norm == "pre"
+        self.norm = nn.LayerNorm(width)
+        self.dropout = Dropout(dropout)
+
+    def pre(self, x: Tensor) -> Tensor:
+        """Compute the input of the sublayer."""
+        normed: Tensor = self.norm(x) if self.pre_norm else x
+        return normed
+
+    def post(self, x: Tensor, y: Tensor) -> Tensor:
+        """Add the sublayer's output `y` to `x`."""
+        x = x + self.dropout(y)
+        return x if self.pre_norm else self.norm(x)
+
+
+class FeedForward(nn.Sequential):
+    """Two linear layers with an activation between them, applied to each position on its own."""
+
+    def __init__(self, width: int, inner: int, *, activation: str, dropout: float) -> None:
+        act = nn.ReLU() if activation == "relu" else nn.GELU()
+        super().__init__(nn.Linear(width, inner), act, Dropout(dropout), nn.Linear(inner, width))
+        for layer in self:
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+
+class WordDropout(nn.Module):
+    """Dropout of whole token vectors; the others are scaled up (Gal and Ghahramani 2016).
+
+    Args:
+        rate: probability for each position.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop vectors of `x` `(batch, length, width)` in training mode."""
+        if not (self.training and self.rate):
+            return x
+        kept = torch.rand(*x.shape[:-1], 1, device=x.device) >= self.rate
+        return x * kept / (1 - self.rate)
