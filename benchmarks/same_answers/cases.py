@@ -193,7 +193,7 @@ CASES = (
     Case(
         "extractive",
         "summarization --train documents-train.jsonl",
-        {"embedding": 16, "width": 16, "learning_rate": 0.01},
+        {"embedding": 16, "width": 16, "max_positions": 3, "learning_rate": 0.01},
         _summarizes(),
         "documents-test.jsonl",
     ),
@@ -271,7 +271,7 @@ CASES = (
     Case(
         "hierarchical",
         f"{_MOODS} --model hierarchical",
-        {**_FEW, "embedding": 16, "width": 12, "longest": 5},
+        {**_FEW, "embedding": 16, "width": 12, "max_sentence_length": 5},
         _classifies("moods-test.txt"),
         "moods-test.tsv",
     ),

@@ -24,6 +24,8 @@ SPELLINGS = {
     "lead_pairs": "leads",
     "max_ngrams": "most_ngrams",
     "loss": "margin",
+    "max_positions": "places",
+    "max_sentence_length": "longest",
 }
 """Words of the command line (settings, options, kinds, maps): today's, and the older one."""
 
