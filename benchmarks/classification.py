@@ -25,7 +25,7 @@ import regard
 from benchmarks.results import ROOT, Figure, keep
 from regard.api.config.settings import named_values
 from regard.api.tasks.model import Evaluation
-from regard.data import Example, Reading, read_table
+from regard.data import Example, ReadOptions, read_table
 
 DATA = Path(os.environ.get("REGARD_DATA", ROOT.parent / "shared" / "data"))
 
@@ -41,7 +41,9 @@ class Split(NamedTuple):
 def sentiment() -> Iterator[Split]:
     """Five stratified splits of the pooled 3,000, 80 to 20, seeds 0 to 4."""
     folder = DATA / "sentiment-sentences"
-    pooled = list(read_table(sorted(folder.glob("*_labelled.txt")), reading=Reading(format="tsv")))
+    pooled = list(
+        read_table(sorted(folder.glob("*_labelled.txt")), options=ReadOptions(format="tsv"))
+    )
     labels = [example.labels[0] for example in pooled]
     for seed in range(5):
         train, test = train_test_split(pooled, test_size=0.2, stratify=labels, random_state=seed)
@@ -50,9 +52,9 @@ def sentiment() -> Iterator[Split]:
 
 def sst2() -> Iterator[Split]:
     """The parts as they were published."""
-    reading = Reading(separator=" ")
+    reading = ReadOptions(separator=" ")
     train, valid, test = (
-        read_table(DATA / "sst2" / f"{name}.txt", reading=reading)
+        read_table(DATA / "sst2" / f"{name}.txt", options=reading)
         for name in ("train", "dev", "test")
     )
     yield Split(train, valid, test)
@@ -61,9 +63,9 @@ def sst2() -> Iterator[Split]:
 def trec() -> Iterator[Split]:
     """The parts as they were published; there is no validation part."""
     train = read_table(
-        DATA / "trec" / "train.txt", reading=Reading(separator=" ", encoding="latin-1")
+        DATA / "trec" / "train.txt", options=ReadOptions(separator=" ", encoding="latin-1")
     )
-    test = read_table(DATA / "trec" / "test.txt", reading=Reading(separator=" "))
+    test = read_table(DATA / "trec" / "test.txt", options=ReadOptions(separator=" "))
     yield Split(train, None, test)
 
 

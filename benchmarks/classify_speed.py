@@ -16,7 +16,7 @@ import torch
 
 import regard
 from benchmarks.results import KEPT, ROOT, machine
-from regard.data import Example, Reading, read_table
+from regard.data import Example, ReadOptions, read_table
 
 DATA = Path(os.environ.get("REGARD_DATA", ROOT.parent / "shared" / "data"))
 KINDS = ("wide", "feedforward", "cnn", "bigru", "transformer-classifier")
@@ -43,7 +43,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     files = sorted((DATA / "sentiment-sentences").glob("*_labelled.txt"))
-    examples = list(read_table(files, reading=Reading(format="tsv")))
+    examples = list(read_table(files, options=ReadOptions(format="tsv")))
     texts = [example.text for example in examples[::10]]
     found = {
         kind: per_second(kind, examples, texts) for kind in KINDS[: 1 if given.quick else None]

@@ -10,7 +10,7 @@ import pytest
 from pydantic import Field, model_validator
 
 from regard.api.config.settings import TextSettings, named_values, resolve
-from regard.data import Reading
+from regard.data import ReadOptions
 from regard.decoding import DecodingSettings
 from regard.errors import SettingsError
 from regard.evaluation.faithfulness.verdict import TrustSettings
@@ -80,7 +80,7 @@ def test_settings_are_frozen_and_replaced() -> None:
 
 @pytest.mark.parametrize(
     "make",
-    [DecodingSettings, TrainingSettings, TextSettings, TrustSettings, Reading, Limits, Keep],
+    [DecodingSettings, TrainingSettings, TextSettings, TrustSettings, ReadOptions, Limits, Keep],
 )
 def test_all_settings_are_of_one_kind(make: Callable[..., Settings]) -> None:
     made = make()

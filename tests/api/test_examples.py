@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from regard.api.examples import Source
+from regard.api.examples import ExampleReader
 from regard.api.tasks import model as task_model
 from regard.api.tasks.model import Model
-from regard.data import Example, Pairs, Reading, table
+from regard.data import Example, Pairs, ReadOptions, table
 from regard.data.formats import Record
 from regard.errors import InputError
 
@@ -24,10 +24,10 @@ def test_a_data_set_of_the_hub_is_a_table_for_every_task(monkeypatch: pytest.Mon
     monkeypatch.setattr(table, "hub_records", rows)
     pairs = Pairs("translation.de", "translation.en")
     for task in ("translation", "summarization"):
-        (example,) = Source(task, pairs).read([Path("hub:who/what#test")])
+        (example,) = ExampleReader(task, pairs).read([Path("hub:who/what#test")])
         assert (example.source, example.target) == ("der Hund", "the dog")
     with pytest.raises(InputError, match="a language model learns from text files"):
-        Source("language").read("hub:who/what#test")
+        ExampleReader("language").read("hub:who/what#test")
 
 
 @pytest.mark.parametrize(
@@ -35,15 +35,15 @@ def test_a_data_set_of_the_hub_is_a_table_for_every_task(monkeypatch: pytest.Mon
 )
 def test_tables_go_by_their_ending(name: str) -> None:
     with pytest.raises(InputError, match="not from tables"):
-        Source("language").read(name)
+        ExampleReader("language").read(name)
 
 
 def test_a_format_makes_any_file_a_table(tmp_path: Path) -> None:
     file = tmp_path / "pairs.dat"
     file.write_text("ein Hund\ta dog\neine Katze\ta cat\n")
     with pytest.raises(InputError, match="expected pairs"):
-        Source("translation").read(file)
-    found = Source("translation", reading=Reading(format="tsv")).read(file)
+        ExampleReader("translation").read(file)
+    found = ExampleReader("translation", options=ReadOptions(format="tsv")).read(file)
     assert [example.target for example in found] == ["a dog", "a cat"]
 
 

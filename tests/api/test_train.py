@@ -16,7 +16,7 @@ from regard import __version__
 from regard.api import Classifier, evaluate
 from regard.api.config.settings import resolve
 from regard.api.examples import hold_out
-from regard.data import Example, Labelled, Reading, dates
+from regard.data import Example, Labelled, ReadOptions, dates
 from regard.errors import DataError, InputError, ModelFolderError, SettingsError
 from regard.training import Interrupted, Progress, Watcher
 
@@ -319,7 +319,7 @@ def test_columns_and_separators_are_remembered(tmp_path: Path) -> None:
     table = tmp_path / "t.txt"
     table.write_text("".join(f"{i % 2} text {i % 3}\n" for i in range(20)))
     out = tmp_path / "run"
-    reading, columns = Reading(separator=" "), Labelled(text=2, label=1)
+    reading, columns = ReadOptions(separator=" "), Labelled(text=2, label=1)
     settings = {"steps": 1}
     model = regard.train(
         "classification",
@@ -328,7 +328,7 @@ def test_columns_and_separators_are_remembered(tmp_path: Path) -> None:
         preset="tiny",
         settings=settings,
         columns=columns,
-        reading=reading,
+        read_options=reading,
     )
     assert isinstance(model, Classifier)
     assert model.labels == ("0", "1")

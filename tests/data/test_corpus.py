@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regard.data import Corpus, Example, Pairs, Reading, check_labels, read_parallel, read_table
+from regard.data import Corpus, Example, Pairs, ReadOptions, check_labels, read_parallel, read_table
 from regard.errors import DataError
 
 
@@ -22,7 +22,7 @@ def test_larger_than_memory_is_the_same(files: tuple[Path, Path], tmp_path: Path
     cache = tmp_path / "cache"
     whole = read_parallel(*files)
     assert not cache.exists()
-    mapped = read_parallel(*files, reading=Reading(in_memory=10_000, cache=str(cache)))
+    mapped = read_parallel(*files, options=ReadOptions(in_memory=10_000, cache=str(cache)))
     (file,) = cache.iterdir()
     assert file.stat().st_size > 500_000
     assert list(mapped) == list(whole)
@@ -37,7 +37,7 @@ def test_an_error_on_the_way_leaves_no_file(files: tuple[Path, Path], tmp_path: 
     with open(files[0], "ab") as file:
         file.write(b"\xff\n")
     with pytest.raises(DataError, match="20012"):
-        read_parallel(*files, reading=Reading(in_memory=10_000, cache=str(cache)))
+        read_parallel(*files, options=ReadOptions(in_memory=10_000, cache=str(cache)))
     assert list(cache.iterdir()) == []
 
 
@@ -45,7 +45,7 @@ def test_a_cache_that_cannot_be_written(files: tuple[Path, Path], tmp_path: Path
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     with pytest.raises(DataError, match="say cache= a folder with more room"):
-        read_parallel(*files, reading=Reading(in_memory=1, cache=str(blocked)))
+        read_parallel(*files, options=ReadOptions(in_memory=1, cache=str(blocked)))
 
 
 def test_it_is_a_sequence(files: tuple[Path, Path]) -> None:

@@ -20,9 +20,11 @@ HASHES = {name: hashlib.sha256(content).hexdigest() for name, content in TEXT.it
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("REGARD_CACHE", str(tmp_path / "cache"))
-    zipped = datasets.KnownSet("", "https://example.org/set.zip", HASHES, inside="the set/")
-    single = datasets.KnownSet("", "https://example.org/{file}.gz", HASHES)
-    monkeypatch.setattr(datasets, "KNOWN", {"zipped": zipped, "single": single, **datasets.KNOWN})
+    zipped = datasets.Dataset("", "https://example.org/set.zip", HASHES, inside="the set/")
+    single = datasets.Dataset("", "https://example.org/{file}.gz", HASHES)
+    monkeypatch.setattr(
+        datasets, "DATASETS", {"zipped": zipped, "single": single, **datasets.DATASETS}
+    )
     return tmp_path / "cache"
 
 
@@ -140,6 +142,6 @@ def test_unknown_names_name_the_nearest() -> None:
 @pytest.mark.parametrize("name", ["sentiment-sentences", "multi30k-de-en"])
 def test_the_hashes_are_those_of_the_real_files(name: str, cache: Path, shared_data: Path) -> None:
     (cache / name).mkdir(parents=True)
-    for file in datasets.KNOWN[name].files:
+    for file in datasets.DATASETS[name].files:
         shutil.copy(shared_data / name / file, cache / name / file)
-    assert [path.name for path in fetch(name)] == list(datasets.KNOWN[name].files)
+    assert [path.name for path in fetch(name)] == list(datasets.DATASETS[name].files)

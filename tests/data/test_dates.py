@@ -28,7 +28,7 @@ def test_more_than_twenty_languages() -> None:
     ],
 )
 def test_dates_as_people_write_them(locale: str, form: str, written: str) -> None:
-    example = dates.written(date(2018, 5, 3), locale, form)
+    example = dates.write_date(date(2018, 5, 3), locale, form)
     assert (example.source, example.target) == (written, "2018-05-03")
     assert example.labels == (locale, form)
 
@@ -39,20 +39,20 @@ def test_babel_would_write_the_same(part: dates.Part) -> None:
         locale, form = example.labels
         if form in ("full", "long", "medium", "short"):
             day = date.fromisoformat(example.target or "")
-            assert re.sub(r" \[.*\]$", "", example.source) == format_date(day, form, locale)
+            assert re.sub(r" \[.*\]$", "", example.text) == format_date(day, form, locale)
 
 
 def test_numeric_dates_name_their_language() -> None:
     for example in dates.generate(3000):
-        numeric = not re.search(r"[^\W\d]", re.sub(r"\[.*", "", example.source))
-        assert not numeric or re.search(r" \[[a-z]{2}(-[A-Z]{2})?\]$", example.source)
+        numeric = not re.search(r"[^\W\d]", re.sub(r"\[.*", "", example.text))
+        assert not numeric or re.search(r" \[[a-z]{2}(-[A-Z]{2})?\]$", example.text)
 
 
 def test_nothing_written_means_two_dates() -> None:
     meaning: dict[str, str] = {}
     for part in ("train", "valid", "test", "unseen-format"):
         for example in dates.generate(3000, part=part):
-            assert meaning.setdefault(example.source, example.target or "") == example.target
+            assert meaning.setdefault(example.text, example.target or "") == example.target
 
 
 def test_the_parts_share_no_date_whatever_the_seed() -> None:
@@ -67,12 +67,12 @@ def test_the_parts_share_no_date_whatever_the_seed() -> None:
 
 
 def test_the_held_out_format_is_like_no_other() -> None:
-    trained = {(e.labels[0], skeleton(e.source)) for e in dates.generate(12_000)}
+    trained = {(e.labels[0], skeleton(e.text)) for e in dates.generate(12_000)}
     unseen = dates.generate(1000, part="unseen-format")
     assert {e.labels[1] for e in unseen} == {dates.HELD_OUT_FORMAT}
     assert len({e.labels[0] for e in unseen}) >= 20
     for example in unseen:
-        assert (example.labels[0], skeleton(example.source)) not in trained
+        assert (example.labels[0], skeleton(example.text)) not in trained
 
 
 def skeleton(text: str) -> str:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regard.data import Corpus, Reading, read_parallel, read_text
-from regard.data.parallel import first_misfit
+from regard.data import Corpus, ReadOptions, read_parallel, read_text
+from regard.data.parallel import first_mismatch
 from regard.errors import DataError
 
 
@@ -85,12 +85,12 @@ def test_the_place_of_a_gap_is_found(seed: int, count: int, gone: float, width: 
     target = np.maximum(1, (source * rng.normal(1.1, 0.02, count)).astype(np.int64))
     place = int(gone * (count - width))
     shorter = np.delete(target, slice(place, place + width))
-    assert abs(first_misfit(source, shorter) - (place + 1)) <= 2
-    assert abs(first_misfit(shorter, source) - (place + 1)) <= 2
+    assert abs(first_mismatch(source, shorter) - (place + 1)) <= 2
+    assert abs(first_mismatch(shorter, source) - (place + 1)) <= 2
 
 
 def test_one_side_has_nothing() -> None:
-    assert first_misfit(np.array([5, 5]), np.array([], dtype=np.int64)) == 1
+    assert first_mismatch(np.array([5, 5]), np.array([], dtype=np.int64)) == 1
 
 
 def test_a_real_gap_is_found(shared_data: Path, tmp_path: Path) -> None:
@@ -120,10 +120,10 @@ def test_one_empty_file_of_several(tmp_path: Path) -> None:
 
 def test_long_lines_are_skipped_or_cut_as_told(tmp_path: Path) -> None:
     files = write(tmp_path, de="abcd\nab\nab\n", en="A\nABCD\nAB\n")
-    skipped = read_parallel(*files, reading=Reading(max_characters=3))
+    skipped = read_parallel(*files, options=ReadOptions(max_characters=3))
     assert pairs(skipped) == [("ab", "AB")]
     assert skipped.report.skipped == {"longer than 3 characters": 2}
-    cut = read_parallel(*files, reading=Reading(max_characters=3, over_long="cut"))
+    cut = read_parallel(*files, options=ReadOptions(max_characters=3, over_long="cut"))
     assert pairs(cut) == [("abc", "A"), ("ab", "ABC"), ("ab", "AB")]
     assert (cut.report.cut, cut.report.skipped) == (2, {})
     assert "cut 2" in str(cut.report)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regard.data import Corpus, Labelled, Pairs, Reading, read_table
+from regard.data import Corpus, Labelled, Pairs, ReadOptions, read_table
 from regard.errors import DataError, InputError, SettingsError
 
 ROWS = [("good film", "pos"), ("bad film", "neg"), ("so so", "pos")]
-WORDS = Reading(separator=" ")
+WORDS = ReadOptions(separator=" ")
 
 
 def labelled(corpus: Corpus) -> list[tuple[object, str]]:
@@ -93,7 +93,7 @@ def test_the_labels_are_told_by_their_values(tmp_path: Path, content: str, expec
 
 def test_a_label_and_then_the_text(tmp_path: Path) -> None:
     file = write(tmp_path / "a.txt", "1 a stirring , funny film\n0 dull .\n1 good\n")
-    corpus = read_table(file, reading=WORDS)
+    corpus = read_table(file, options=WORDS)
     assert labelled(corpus) == [("a stirring , funny film", "1"), ("dull .", "0"), ("good", "1")]
 
 
@@ -250,7 +250,7 @@ def test_documents_are_cut_after_whole_sentences(tmp_path: Path) -> None:
         tmp_path / "a.jsonl",
         as_json(source=["abc", "def", "g"], target="t") + as_json(source=["abcdefgh"], target="t"),
     )
-    corpus = read_table(file, Pairs(), reading=Reading(max_characters=5, over_long="cut"))
+    corpus = read_table(file, Pairs(), options=ReadOptions(max_characters=5, over_long="cut"))
     assert [example.source for example in corpus] == [("abc",), ("abcde",)]
 
 
@@ -290,25 +290,25 @@ def test_an_unknown_ending(tmp_path: Path) -> None:
     file = write(tmp_path / "a.xlsx", "text\tlabel\nx\t1\n")
     with pytest.raises(DataError, match=r"unknown kind of file '.xlsx'.*format='tsv'"):
         read_table(file)
-    assert len(read_table(file, reading=Reading(format="tsv"))) == 1
+    assert len(read_table(file, options=ReadOptions(format="tsv"))) == 1
 
 
 def test_semicolons_between_columns(tmp_path: Path) -> None:
     file = write(tmp_path / "a.csv", "text;label\na, b;1\n")
-    assert labelled(read_table(file, reading=Reading(separator=";"))) == [("a, b", "1")]
+    assert labelled(read_table(file, options=ReadOptions(separator=";"))) == [("a, b", "1")]
 
 
 def test_impossible_readings() -> None:
     with pytest.raises(SettingsError, match="expected 'tsv', 'csv', 'jsonl' or 'parquet'"):
-        Reading(format="tvs")  # type: ignore[arg-type]
+        ReadOptions(format="tvs")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="expected 'skip' or 'cut'"):
-        Reading(over_long="drop")  # type: ignore[arg-type]
+        ReadOptions(over_long="drop")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="max_characters=0: expected at least 1"):
-        Reading(max_characters=0)
+        ReadOptions(max_characters=0)
     with pytest.raises(SettingsError, match="did you mean 'skip'"):
         Labelled(rare="skp")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="separator='': expected at least 1 character"):
-        Reading(separator="")
+        ReadOptions(separator="")
 
 
 @settings(max_examples=60)
@@ -328,7 +328,7 @@ def test_random_bytes_are_examples_or_an_error_of_ours(
     path = write(tmp_path_factory.getbasetemp() / name, content)
     for columns in (Labelled(), Pairs(), Labelled(text=1, label=2, separator="|")):
         try:
-            corpus = read_table(path, columns, reading=WORDS if name == "r.txt" else None)
+            corpus = read_table(path, columns, options=WORDS if name == "r.txt" else None)
         except DataError:
             continue
         assert corpus.report.lines == len(corpus) + sum(corpus.report.skipped.values())
@@ -346,21 +346,21 @@ def test_damaged_parquet(tmp_path: Path) -> None:
     ("name", "reading", "count", "labels"),
     [
         ("sst2/train.txt", WORDS, 6920, 2),
-        ("trec/train.txt", Reading(separator=" ", encoding="latin-1"), 5452, 6),
+        ("trec/train.txt", ReadOptions(separator=" ", encoding="latin-1"), 5452, 6),
         ("movie-reviews/reviews.jsonl", None, 2000, 2),
         ("sentiment-sentences/imdb_labelled.txt", None, 1000, 2),
     ],
 )
 def test_real_tables(
-    shared_data: Path, name: str, reading: Reading | None, count: int, labels: int
+    shared_data: Path, name: str, reading: ReadOptions | None, count: int, labels: int
 ) -> None:
-    corpus = read_table(shared_data / name, reading=reading)
+    corpus = read_table(shared_data / name, options=reading)
     assert (len(corpus), len(corpus.label_names)) == (count, labels)
 
 
 def test_latin_1_read_as_utf_8(shared_data: Path) -> None:
     with pytest.raises(DataError, match=r"train\.txt:66: byte 0xf0 at offset 3173.*latin-1"):
-        read_table(shared_data / "trec" / "train.txt", reading=WORDS)
+        read_table(shared_data / "trec" / "train.txt", options=WORDS)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regard.text import Tokenizer, word_ids, word_spans
+from regard.text.tokenizer import Kind
 from regard.text.words import detokenize
 
 
@@ -40,12 +41,13 @@ def test_pieces_belong_to_the_word_they_begin_in() -> None:
     assert word_ids([(0, 2), (4, 4)], [(0, 2)]) == [0, 0]  # behind the last word
 
 
-def test_a_text_is_what_its_ids_spell() -> None:
+def test_a_text_is_the_concatenation_of_its_entries() -> None:
     texts = ["der alte mann", "die alte katze"]
-    for kind, first in (("word", " "), ("bpe", " "), ("char", "")):
+    kinds: list[tuple[Kind, str]] = [("word", " "), ("bpe", " "), ("char", "")]
+    for kind, first in kinds:
         tokenizer = Tokenizer.train(texts, kind=kind)
-        spelled = "".join(tokenizer.spelling[i] for i in tokenizer.encode(texts[0]).ids)
-        assert spelled == first + texts[0]
+        joined = "".join(tokenizer.spelling[i] for i in tokenizer.encode(texts[0]).ids)
+        assert joined == first + texts[0]
         assert tokenizer.spelling[:4] == ["", "\ufffd" if kind != "word" else " \ufffd", "", ""]
 
 

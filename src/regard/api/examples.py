@@ -17,7 +17,7 @@ from regard.data import (
     Example,
     Labelled,
     Pairs,
-    Reading,
+    ReadOptions,
     check_labels,
     read_parallel,
     read_table,
@@ -25,7 +25,7 @@ from regard.data import (
 )
 from regard.errors import InputError
 
-__all__ = ["Data", "Source", "hold_out"]
+__all__ = ["Data", "ExampleReader", "hold_out"]
 
 Files: TypeAlias = str | PathLike[str] | Sequence[str | PathLike[str]]
 Data: TypeAlias = Files | Sequence[Example]
@@ -34,18 +34,18 @@ _TABLES = (".tsv", ".tab", ".csv", ".jsonl", ".ndjson", ".json", ".parquet", ".p
 
 
 @dataclass(frozen=True)
-class Source:
+class ExampleReader:
     """How to read the files of a task.
 
     Args:
         task: what they are for.
         columns: of tables; `None` goes by usual names.
-        reading: encoding, separator, longest line.
+        options: encoding, separator, longest line.
     """
 
     task: Task
     columns: Labelled | Pairs | None = None
-    reading: Reading | None = None
+    options: ReadOptions | None = None
 
     def read(self, data: Data) -> Sequence[Example]:
         """The examples of some files; examples are handed through.
@@ -60,23 +60,23 @@ class Source:
             return data  # type: ignore[return-value]  # the line above has looked
         names = names_of(data)
         if self.task == "classification":
-            return read_table(names, self.columns or Labelled(), reading=self.reading)
+            return read_table(names, self.columns or Labelled(), options=self.options)
         if self.task == "language" and any(_is_table(name) for name in names):
             raise InputError(
                 f"{', '.join(names)}: a language model learns from text files, a text per line, and "
                 "not from tables; write the column of texts to a file"
             )
         if self.task == "language":
-            return read_text(names, reading=self.reading)
-        tables = self.reading is not None and self.reading.format is not None
+            return read_text(names, options=self.options)
+        tables = self.options is not None and self.options.format is not None
         if self.task == "summarization" or tables or all(_is_table(name) for name in names):
-            return read_table(names, self.columns or Pairs(), reading=self.reading)
+            return read_table(names, self.columns or Pairs(), options=self.options)
         if len(names) % 2:
             raise InputError(
                 f"{len(names)} files ({', '.join(names)}), expected pairs: "
                 "source and target by turns"
             )
-        return read_parallel(names[::2], names[1::2], reading=self.reading)
+        return read_parallel(names[::2], names[1::2], options=self.options)
 
     def read_training(self, data: Data) -> Sequence[Example]:
         """The examples of a training part, whose labels must be such that they can be learned."""
@@ -91,19 +91,19 @@ class Source:
         columns = None
         if self.columns is not None:
             columns = {"kind": type(self.columns).__name__, **asdict(self.columns)}
-        reading = None if self.reading is None else self.reading.model_dump()
-        return {"columns": columns, "reading": reading}
+        options = None if self.options is None else self.options.model_dump()
+        return {"columns": columns, "read_options": options}
 
     @classmethod
-    def from_json(cls, task: Task, values: dict[str, Any]) -> Source:
+    def from_json(cls, task: Task, values: dict[str, Any]) -> ExampleReader:
         """Back from `to_json`."""
         columns = values.get("columns")
         if columns is not None:
             columns = dict(columns)
             columns = {"Labelled": Labelled, "Pairs": Pairs}[columns.pop("kind")](**columns)
-        reading = values.get("reading")
-        reading = None if reading is None else Reading(**reading)
-        return cls(task, columns, reading)
+        options = values.get("read_options", values.get("reading"))  # format 1 calls it reading
+        options = None if options is None else ReadOptions(**options)
+        return cls(task, columns, options)
 
 
 def names_of(data: Data) -> list[str]:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from regard.api.config.settings import RunSettings, resolve
-from regard.api.examples import Data, Source, hold_out, names_of
+from regard.api.examples import Data, ExampleReader, hold_out, names_of
 from regard.api.load import MODELS, load
 from regard.api.storage.card import write_card
 from regard.api.storage.folder import CONFIG, FORMAT, claim, clear, read_config, write_json
 from regard.api.tasks.model import Model
-from regard.data import Corpus, Example, Labelled, Pairs, Reading
+from regard.data import Corpus, Example, Labelled, Pairs, ReadOptions
 from regard.errors import InputError, SettingsError, nearest
 from regard.training import History, Interrupted, Processes, Watcher, fit
 from regard.training.checkpoint import LAST, WEIGHTS, load_weights, save_weights
@@ -38,7 +38,7 @@ def train(
     preset: str = "small",
     settings: Mapping[str, Any] | None = None,
     columns: Labelled | Pairs | None = None,
-    reading: Reading | None = None,
+    read_options: ReadOptions | None = None,
     resume: bool = False,
     overwrite: bool = False,
     watcher: Watcher | None = None,
@@ -58,7 +58,7 @@ def train(
         preset: `"tiny"`, `"small"` or `"base"`.
         settings: single settings by name, e.g. `{"epochs": 3}`.
         columns: of tables whose columns do not have the usual names.
-        reading: encoding, separator, longest line.
+        read_options: encoding, separator, longest line.
         resume: go on with the run in `out`, to exactly the losses of one never interrupted.
         overwrite: replace the model in `out`.
         watcher: hears of progress.
@@ -76,7 +76,7 @@ def train(
     measures, metric = MODELS[chosen.kind].measures, chosen.training.metric
     if metric not in measures:
         raise SettingsError(f"{task} has no metric {metric!r}; {nearest(metric, measures)}")
-    source = Source(chosen.task, columns, reading)
+    source = ExampleReader(chosen.task, columns, read_options)
     watcher = watcher or Watcher()
     if out is None:
         with tempfile.TemporaryDirectory(prefix="regard-") as folder:
@@ -102,7 +102,7 @@ def train(
 
 def _run(
     settings: RunSettings,
-    source: Source,
+    source: ExampleReader,
     train: Data,
     valid: Data | None,
     out: Path,
@@ -171,7 +171,7 @@ def _set_down(model: Model, settings: RunSettings, facts: dict[str, Any], out: P
 
 
 def _read(
-    settings: RunSettings, source: Source, train: Data, valid: Data | None, watcher: Watcher
+    settings: RunSettings, source: ExampleReader, train: Data, valid: Data | None, watcher: Watcher
 ) -> tuple[Sequence[Example], Sequence[Example]]:
     examples = source.read_training(train)
     if valid is None:

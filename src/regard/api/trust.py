@@ -10,7 +10,7 @@ from os import PathLike
 import numpy as np
 import torch
 
-from regard.api.examples import Data, Source
+from regard.api.examples import Data, ExampleReader
 from regard.api.load import load
 from regard.api.storage.folder import read_config
 from regard.api.storage.verdict import keep_verdict
@@ -18,7 +18,7 @@ from regard.api.tasks.classification import Classifier
 from regard.api.tasks.model import Model, device_of, padded
 from regard.api.tasks.summarization import Picker
 from regard.api.tasks.text_to_text import TextToText
-from regard.data import Example, Labelled, Pairs, Reading
+from regard.data import Example, Labelled, Pairs, ReadOptions
 from regard.errors import InputError, RegardError
 from regard.evaluation.alignment.cross_attention import CrossAttention, words_of_pieces
 from regard.evaluation.alignment.links import Gold, read_gold
@@ -40,7 +40,7 @@ def trust(
     gold: str | PathLike[str] | None = None,
     texts: int = 200,
     columns: Labelled | Pairs | None = None,
-    reading: Reading | None = None,
+    read_options: ReadOptions | None = None,
     settings: TrustSettings | None = None,
 ) -> Verdict | AlignmentVerdict:
     """Ask how far the attention of a model explains its answers; see `docs/trust.md`.
@@ -57,7 +57,7 @@ def trust(
         gold: links for a translator, a line for each pair: `i-j` sure, `ipj` possible, from 1.
         texts: at most so many, drawn evenly from the test part; of a translator all are asked.
         columns: of tables; `None` as in training.
-        reading: encoding and separator; `None` as in training.
+        read_options: encoding and separator; `None` as in training.
         settings: how thoroughly to ask, without gold.
 
     Raises:
@@ -74,10 +74,10 @@ def trust(
     if texts < 1:
         raise InputError(f"texts is {texts}; expected at least 1")
     data = read_config(model.folder)["data"] if model.folder else {}
-    trained = Source.from_json(model.settings.task, data)
-    examples = Source(trained.task, columns or trained.columns, reading or trained.reading).read(
-        test
-    )
+    trained = ExampleReader.from_json(model.settings.task, data)
+    examples = ExampleReader(
+        trained.task, columns or trained.columns, read_options or trained.options
+    ).read(test)
     verdict: Verdict | AlignmentVerdict
     if isinstance(model, TextToText):
         verdict = _of_writer(model, examples, links)

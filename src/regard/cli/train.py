@@ -119,7 +119,7 @@ def train(
     import regard
     from regard.api.columns import columns_of
     from regard.cli.progress import TrainingBar
-    from regard.data import Reading
+    from regard.data import ReadOptions
 
     with TrainingBar() as bar:
         regard.train(
@@ -131,7 +131,7 @@ def train(
             preset=preset.value,
             settings=settings_of(config, set_ or []),
             columns=columns_of(task.value, source, target, label_separator, rare=rare_labels.value),
-            reading=Reading(
+            read_options=ReadOptions(
                 encoding=encoding,
                 format=format_.value if format_ else None,
                 separator=separator,

@@ -7,7 +7,7 @@ from regard.data.corpus import Corpus, Example, Report
 from regard.data.datasets import fetch
 from regard.data.labels import check_labels
 from regard.data.lines import read_lines
-from regard.data.options import Reading
+from regard.data.options import ReadOptions
 from regard.data.parallel import read_parallel, read_text
 from regard.data.table import read_table
 
@@ -16,7 +16,7 @@ __all__ = [
     "Example",
     "Labelled",
     "Pairs",
-    "Reading",
+    "ReadOptions",
     "Report",
     "check_labels",
     "dates",

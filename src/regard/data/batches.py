@@ -1,4 +1,4 @@
-"""Batches of about equal cost, in an order that depends on nothing but the seed and the epoch."""
+"""Batches of about equal cost, in an order that depends only on seed and epoch."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ __all__ = ["pad", "pad_documents", "token_batches"]
 def token_batches(
     lengths: ArrayLike, *, max_tokens: int = 4096, seed: int = 0, epoch: int = 0
 ) -> list[list[int]]:
-    """Cut the examples into batches that hold at most `max_tokens` tokens, padding included.
+    """Group examples into batches of at most `max_tokens` tokens, padding included.
 
-    Examples of like length share a batch, so that little of it is padding; which of them meet, and
-    in which order the batches come, is drawn anew for each `(seed, epoch)` and is the same on every
-    machine. Every example is in exactly one batch. One that alone is longer than `max_tokens` has a
-    batch to itself.
+    Examples of similar length share a batch, so that padding is small. The grouping and the order of the
+    batches are drawn for each `(seed, epoch)`, equal on every machine. Every example is in exactly one
+    batch; an example longer than `max_tokens` has a batch of its own.
 
     Args:
-        lengths: tokens of each example, `(examples,)`; or of each side, `(examples, sides)`: then
-            the budget holds for the longest side.
-        max_tokens: the budget: examples times the longest of them.
+        lengths: tokens of each example, `(examples,)`; or of each side, `(examples, sides)`; then the
+            longest side counts.
+        max_tokens: limit of examples times the longest length of a batch.
         seed: of the run.
         epoch: of the run; resuming needs only this and the number of batches done.
 
@@ -55,7 +54,7 @@ def token_batches(
 
 
 def _cuts(ascending: NDArray[np.int64], max_tokens: int) -> list[int]:
-    """Where to cut sorted lengths so that `count * last` of each part is at most `max_tokens`."""
+    """Cuts of sorted lengths such that `count * last` of each part is at most `max_tokens`."""
     cuts: list[int] = []
     start, count = 0, len(ascending)
     while True:
@@ -75,7 +74,7 @@ def _cuts(ascending: NDArray[np.int64], max_tokens: int) -> list[int]:
 
 
 def pad(sequences: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return `(ids, lengths)`: a matrix `(batch, longest)` filled up with `PAD`, and `(batch,)`.
+    """Pad sequences with `PAD` to `(ids, lengths)`, of shapes `(batch, longest)` and `(batch,)`.
 
     >>> pad([[5, 6], [7]])
     (array([[5, 6],
@@ -92,7 +91,7 @@ def pad(sequences: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[
 def pad_documents(
     documents: Sequence[Sequence[Sequence[int]]],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return ids `(batch, sentences, words)` and lengths `(batch, sentences)`, 0 = no sentence.
+    """Pad documents to ids `(batch, sentences, words)` and lengths `(batch, sentences)`, 0 = no sentence.
 
     >>> pad_documents([[[5, 6], [7]], [[8]]])
     (array([[[5, 6],

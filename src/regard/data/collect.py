@@ -1,4 +1,4 @@
-"""The one place where rows are checked, counted and stored, whatever file they come from."""
+"""Check, count and store rows of every file format, in one place."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from regard.data.corpus import CHUNK, Corpus, Report, Text
-from regard.data.options import Reading
+from regard.data.corpus import ROWS_AT_A_TIME, Corpus, Report, Text
+from regard.data.options import ReadOptions
 from regard.errors import DataError
 
 __all__ = ["Row", "collect"]
@@ -22,16 +22,15 @@ _TEXTS = pa.list_(pa.string())
 
 
 class Row(NamedTuple):
-    """What a reader found in a line, before it is checked.
+    """Content of one line, as a reader found it and before it is checked.
 
     Args:
         source: may be empty.
-        targets: `None` where a corpus has none by design; `()` or empty where this line lacks its
-            own.
-        labels: `None` where a corpus has none by design.
-        file: place in the list of files.
+        targets: `None` if the corpus has no targets; `()` or empty strings if this line lacks its own.
+        labels: `None` if the corpus has no labels.
+        file: index in the list of files.
         line: counted from 1.
-        unlabelled: whether this line lacks a label that it should have.
+        unlabelled: true if this line lacks a required label.
     """
 
     source: Text
@@ -43,42 +42,42 @@ class Row(NamedTuple):
 
 
 def collect(
-    rows: Iterable[Row], files: Sequence[str], reading: Reading, *, notes: Sequence[str] = ()
+    rows: Iterable[Row], files: Sequence[str], options: ReadOptions, *, notes: Sequence[str] = ()
 ) -> Corpus:
-    """Check rows, leave out and count what cannot be used, and keep the rest as a corpus.
+    """Make a corpus of rows; those that cannot be used are left out and counted.
 
     Args:
         rows: of all files, in order.
         files: their names, for reports and origins.
-        reading: longest text, memory.
+        options: longest text, and how much memory to use.
         notes: for the report; may still grow while `rows` are read.
 
     Raises:
-        DataError: nothing is left, or a row does not go with the others.
+        DataError: no row is usable, or a row does not match the others.
     """
-    tally = _Tally(files, reading)
-    store = _Store(files, reading)
-    kept = (row for row in map(tally.check, rows) if row is not None)
+    checker = _RowChecker(files, options)
+    store = _Store(files, options)
+    kept = (row for row in map(checker.check, rows) if row is not None)
     try:
-        while chunk := list(islice(kept, CHUNK)):
+        while chunk := list(islice(kept, ROWS_AT_A_TIME)):
             store.add(chunk)
         table = store.finish()
     except BaseException:
-        store.abandon()
+        store.discard()
         raise
     report = Report(
         files=tuple(files),
-        lines=tally.lines,
+        lines=checker.lines,
         examples=len(table),
-        skipped=tally.skipped,
-        first=tally.first,
-        cut=tally.cut,
+        skipped=checker.skipped,
+        first=checker.first,
+        cut=checker.cut,
         notes=tuple(notes),
     )
     if not report.examples:
-        why = ", ".join(f"{count:,} x {reason}" for reason, count in tally.skipped.items())
+        why = ", ".join(f"{count:,} x {reason}" for reason, count in checker.skipped.items())
         problem = (
-            f"no example in {tally.lines:,} lines ({why})"
+            f"no example in {checker.lines:,} lines ({why})"
             if why
             else "a header and nothing below it"
         )
@@ -86,18 +85,18 @@ def collect(
     return Corpus(table, report)
 
 
-class _Tally:
-    """Decides about each row and keeps count."""
+class _RowChecker:
+    """Accepts, shortens or skips each row, and counts."""
 
-    def __init__(self, files: Sequence[str], reading: Reading) -> None:
+    def __init__(self, files: Sequence[str], options: ReadOptions) -> None:
         self.lines = self.cut = 0
         self.skipped: dict[str, int] = {}
         self.first: dict[str, tuple[str, int]] = {}
-        self._files, self._limit = files, reading.max_characters
-        self._skips = reading.over_long == "skip"
+        self._files, self._limit = files, options.max_characters
+        self._skips = options.over_long == "skip"
 
     def check(self, row: Row) -> Row | None:
-        """Return the row as it is kept, or `None`, counted."""
+        """The row to keep, or `None` if it is skipped; counts both."""
         self.lines += 1
         source: Text = row.source
         if not isinstance(source, str):
@@ -113,18 +112,18 @@ class _Tally:
             if missing
         ]
         if empty:
-            self._leave_out("empty " + " and ".join(empty), row)
+            self._skip("empty " + " and ".join(empty), row)
             return None
         if self._limit is not None and max(map(_length, (source, *(targets or ())))) > self._limit:
             if self._skips:
-                self._leave_out(f"longer than {self._limit:,} characters", row)
+                self._skip(f"longer than {self._limit:,} characters", row)
                 return None
             self.cut += 1
             source = _cut(source, self._limit)
             targets = targets and tuple(target[: self._limit] for target in targets)
         return row._replace(source=source, targets=targets)
 
-    def _leave_out(self, reason: str, row: Row) -> None:
+    def _skip(self, reason: str, row: Row) -> None:
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
         self.first.setdefault(reason, (self._files[row.file], row.line))
 
@@ -134,7 +133,7 @@ def _length(text: Text) -> int:
 
 
 def _cut(text: Text, limit: int) -> Text:
-    """Return the beginning of a text; of a document whole sentences, but part of the first."""
+    """The beginning of a text; of a document whole sentences, at least a part of the first."""
     if isinstance(text, str):
         return text[:limit]
     kept: list[str] = []
@@ -147,10 +146,10 @@ def _cut(text: Text, limit: int) -> Text:
 
 
 class _Store:
-    """Rows as Arrow columns: in memory first, in a file from the moment they are too many."""
+    """Rows as Arrow columns: in memory, then in a file once they exceed `options.in_memory`."""
 
-    def __init__(self, files: Sequence[str], reading: Reading) -> None:
-        self._files, self._reading = files, reading
+    def __init__(self, files: Sequence[str], options: ReadOptions) -> None:
+        self._files, self._options = files, options
         self._batches: list[pa.RecordBatch] = []
         self._bytes = 0
         self._schema: pa.Schema | None = None
@@ -158,35 +157,35 @@ class _Store:
         self._writer: Any = None
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Keep some rows."""
+        """Add rows."""
         if self._schema is None:
             self._schema = _schema(rows[0])
         batch = self._batch(rows, self._schema)
         self._bytes += batch.nbytes
         self._batches.append(batch)
-        if self._bytes > self._reading.in_memory:
+        if self._bytes > self._options.in_memory:
             self._write()
 
     def finish(self) -> pa.Table:
-        """Return everything as one table."""
+        """All rows as one table."""
         if self._path is None:
             return pa.Table.from_batches(self._batches, self._schema or pa.schema([]))
         self._write()
         self._writer.close()
         table = pa.ipc.open_file(pa.memory_map(str(self._path))).read_all()
-        weakref.finalize(table, self.abandon)
+        weakref.finalize(table, self.discard)
         return table
 
-    def abandon(self) -> None:
+    def discard(self) -> None:
         """Remove the file, if there is one."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
 
     def _write(self) -> None:
-        """Move what is in memory to the file."""
+        """Move the rows in memory to the file."""
         try:
             if self._path is None:
-                folder = self._reading.cache
+                folder = self._options.cache
                 if folder is not None:
                     Path(folder).mkdir(parents=True, exist_ok=True)
                 handle, name = tempfile.mkstemp(".arrow", "regard-corpus-", folder)
@@ -198,7 +197,7 @@ class _Store:
         except OSError as error:
             raise DataError(
                 f"the corpus is too large for memory and cannot be put on the disk ({error})",
-                path=self._reading.cache or tempfile.gettempdir(),
+                path=self._options.cache or tempfile.gettempdir(),
                 remedy="say cache= a folder with more room, or raise in_memory=",
             ) from error
         self._batches.clear()
@@ -214,11 +213,11 @@ class _Store:
         try:
             arrays = [pa.array(c, type=f.type) for c, f in zip(columns, schema, strict=True)]
         except (pa.ArrowException, UnicodeEncodeError):
-            raise self._misfit(rows, schema) from None
+            raise self._first_bad_row(rows, schema) from None
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-    def _misfit(self, rows: Sequence[Row], schema: pa.Schema) -> DataError:
-        """Return what is wrong with the first row that Arrow cannot hold."""
+    def _first_bad_row(self, rows: Sequence[Row], schema: pa.Schema) -> DataError:
+        """The error of the first row that Arrow cannot hold."""
         documents = schema.field("source").type == _TEXTS
         for row in rows:
             path = self._files[row.file]
@@ -228,7 +227,7 @@ class _Store:
                 problem = f"the source is {came}, where lines before hold {before}"
                 return DataError(problem, path=path, line=row.line)
             texts = [row.source] if isinstance(row.source, str) else [*row.source]
-            if _broken("".join([*texts, *(row.targets or ()), *(row.labels or ())])):
+            if _has_lone_surrogate("".join([*texts, *(row.targets or ()), *(row.labels or ())])):
                 return DataError(
                     "half a surrogate pair (as in \\ud83d), which is not text",
                     path=path,
@@ -238,7 +237,7 @@ class _Store:
         raise AssertionError("Arrow refused rows that are fine")
 
 
-def _broken(text: str) -> bool:
+def _has_lone_surrogate(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 

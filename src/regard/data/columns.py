@@ -1,4 +1,4 @@
-"""Which column holds what: as told, by its usual name, or by its values."""
+"""Find the columns of a table: as named by the user, by usual names, or by their values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from regard.data.labels import Rare
 from regard.data.lines import LINE_FEEDS
 from regard.errors import DataError, SettingsError, nearest
 
-__all__ = ["Column", "Labelled", "Layout", "Pairs", "choose_cells", "choose_fields"]
+__all__ = ["Column", "Labelled", "Pairs", "TableLayout", "choose_cells", "choose_fields"]
 
 Column = str | int
 """A column by its name, or by its number counted from 1."""
@@ -23,11 +23,11 @@ class Labelled:
     Args:
         text: the texts; `None` looks for a usual name (`text`, `sentence`, `review`, ...), and in a
             table of two columns without names takes the one that is not the labels.
-        label: the labels; `None` likewise (`label`, `class`, ...), or the column with fewer
-            different values.
-        separator: what stands between several labels of one text, for instance `"|"`; a JSON list
+        label: the labels; `None` looks for a usual name (`label`, `class`, ...), or takes the column with
+            fewer different values.
+        separator: between several labels of one text, for instance `"|"`; a JSON list
             needs none.
-        rare: what happens to labels that training sees only once, see `check_labels`.
+        rare: treatment of labels that occur once in training, see `check_labels`.
     """
 
     text: Column | None = None
@@ -40,32 +40,32 @@ class Labelled:
             raise SettingsError(f"unknown rare={self.rare!r}; {nearest(self.rare, get_args(Rare))}")
 
     @property
-    def wanted(self) -> dict[str, Column | None]:
-        """What is looked for, the text first."""
+    def roles(self) -> dict[str, Column | None]:
+        """The columns to find, by role; the text first."""
         return {"text": self.text, "label": self.label}
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """A table with a column of texts and a column of what should come out for them.
+    """A table with a column of source texts and a column of target texts.
 
     Args:
         source: the texts, or lists of sentences; `None` looks for a usual name (`source`,
             `document`, ...), and in a table of two columns without names takes the first.
-        target: one right text, or a list of them; `None` likewise (`target`, `summary`, ...), or
-            the second column.
+        target: one correct text, or a list of them; `None` looks for a usual name (`target`,
+            `summary`, ...), or takes the second column.
     """
 
     source: Column | None = None
     target: Column | None = None
 
     @property
-    def wanted(self) -> dict[str, Column | None]:
-        """What is looked for, the text first."""
+    def roles(self) -> dict[str, Column | None]:
+        """The columns to find, by role; the text first."""
         return {"source": self.source, "target": self.target}
 
 
-USUAL = {
+USUAL_NAMES = {
     "text": ["text", "sentence", "review", "document", "content", "body", "question", "source"],
     "label": ["label", "labels", "class", "category", "sentiment", "topic", "intent", "rating"],
     "source": ["source", "src", "document", "article", "text", "content", "body"],
@@ -74,13 +74,13 @@ USUAL = {
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where in a row the text and the other column are, counted from 0.
+class TableLayout:
+    """Position of the two columns in a row, counted from 0.
 
     Args:
-        keys: of the text and of the other.
-        header: whether the first row holds names.
-        guessed: whether the values had to decide.
+        keys: of the text and of the other column.
+        header: true if the first row holds names.
+        guessed: true if the values decided, not names.
     """
 
     keys: tuple[int, int]
@@ -88,35 +88,37 @@ class Layout:
     guessed: bool = False
 
 
-def choose_cells(columns: Labelled | Pairs, head: Sequence[list[str]], path: str) -> Layout:
+def choose_cells(columns: Labelled | Pairs, head: Sequence[list[str]], path: str) -> TableLayout:
     """Find the columns in a table without fixed names.
 
     Args:
-        columns: what is wanted.
+        columns: the roles to find.
         head: the first rows, none of them blank.
         path: for the error.
 
     Raises:
-        DataError: a column is missing (names those present), or cannot be told from the others.
+        DataError: a column is missing (the message names those present) or ambiguous.
     """
     first = [cell.strip() for cell in head[0]]
-    found = {role: _place(role, column, first, path) for role, column in columns.wanted.items()}
-    missing = [role for role, place in found.items() if place is None]
+    found = {
+        role: _find_column(role, column, first, path) for role, column in columns.roles.items()
+    }
+    missing = [role for role, index in found.items() if index is None]
     if missing and len(first) != 2:
         raise _unclear(columns, first, path)
     if len(missing) == 2:
-        return Layout(_by_values(columns, head), header=False, guessed=True)
+        return TableLayout(_by_values(columns, head), header=False, guessed=True)
     if missing:
-        (known,) = (place for place in found.values() if place is not None)
+        (known,) = (index for index in found.values() if index is not None)
         found[missing[0]] = 1 - known
-    text, other = (place for place in found.values() if place is not None)
+    text, other = (index for index in found.values() if index is not None)
     if text == other:
         raise _unclear(columns, first, path)
-    return Layout((text, other), header=_is_header(columns, first, (text, other)))
+    return TableLayout((text, other), header=_is_header(columns, first, (text, other)))
 
 
 def _by_values(columns: Labelled | Pairs, head: Sequence[list[str]]) -> tuple[int, int]:
-    """Tell two columns apart: of labels there are fewer different ones; a source comes first."""
+    """Decide between two columns by their values: labels repeat more; a source comes first."""
     if isinstance(columns, Pairs):
         return 0, 1
     first, second = (len({row[i] for row in head if len(row) == 2}) for i in (0, 1))
@@ -124,22 +126,22 @@ def _by_values(columns: Labelled | Pairs, head: Sequence[list[str]]) -> tuple[in
 
 
 def _is_header(columns: Labelled | Pairs, first: Sequence[str], keys: tuple[int, int]) -> bool:
-    """Whether the first row holds names, given that it was enough to find the columns."""
-    wanted = columns.wanted
-    if any(_number(column) is None for column in wanted.values() if column is not None):
+    """True if the first row holds names, once the columns are known."""
+    roles = columns.roles
+    if any(_number(column) is None for column in roles.values() if column is not None):
         return True
-    usual = [first[key].lower() in USUAL[role] for role, key in zip(wanted, keys, strict=True)]
+    usual = [first[key].lower() in USUAL_NAMES[role] for role, key in zip(roles, keys, strict=True)]
     # A number says nothing about the first row; then both cells must look like names.
-    return all(usual) or (any(usual) and not any(wanted.values()))
+    return all(usual) or (any(usual) and not any(roles.values()))
 
 
 def choose_fields(columns: Labelled | Pairs, names: Sequence[str], path: str) -> tuple[str, str]:
-    """Find the columns among the names of a record."""
+    """Find the two fields among the names of a record."""
     chosen = []
-    for role, column in columns.wanted.items():
+    for role, column in columns.roles.items():
         if column is None:
-            usual = [name for name in names if name.lower() in USUAL[role]]
-            usual.sort(key=lambda name: USUAL[role].index(name.lower()))
+            usual = [name for name in names if name.lower() in USUAL_NAMES[role]]
+            usual.sort(key=lambda name: USUAL_NAMES[role].index(name.lower()))
             column = usual[0] if usual else None
         elif column not in names:
             close = nearest(str(column), names)  # fields have names and no numbers
@@ -147,7 +149,7 @@ def choose_fields(columns: Labelled | Pairs, names: Sequence[str], path: str) ->
             problem = f"no column {column!r}; there are {_shown(names)}"
             raise DataError(problem, path=path, line=1, remedy=remedy)
         if column is None:
-            first, second = columns.wanted
+            first, second = columns.roles
             raise DataError(
                 f"which column is the {first}, which the {second}? There are {_shown(names)}",
                 path=path,
@@ -158,11 +160,11 @@ def choose_fields(columns: Labelled | Pairs, names: Sequence[str], path: str) ->
     return chosen[0], chosen[1]
 
 
-def _place(role: str, column: Column | None, first: Sequence[str], path: str) -> int | None:
-    """Return which cell holds `role`, or `None` if nothing says so."""
+def _find_column(role: str, column: Column | None, first: Sequence[str], path: str) -> int | None:
+    """The index of the cell for `role`, or `None` if nothing decides."""
     if column is None:
         lower = [name.lower() for name in first]
-        return next((lower.index(name) for name in USUAL[role] if name in lower), None)
+        return next((lower.index(name) for name in USUAL_NAMES[role] if name in lower), None)
     number = _number(column)
     if number is None:
         if column not in first:
@@ -175,7 +177,7 @@ def _place(role: str, column: Column | None, first: Sequence[str], path: str) ->
 
 
 def _number(column: Column) -> int | None:
-    """Return the number of a column, or `None` if it is a name; a command line knows only text."""
+    """The number of a column, or `None` if it is a name; a command line gives both as text."""
     if isinstance(column, int):
         return column
     return int(column) if column.isdecimal() else None
@@ -194,7 +196,7 @@ def _missing(column: Column, names: Sequence[str], path: str) -> DataError:
 
 
 def _unclear(columns: Labelled | Pairs, names: Sequence[str], path: str) -> DataError:
-    roles = list(columns.wanted)
+    roles = list(columns.roles)
     if any("\r" in name for name in names):
         problem = f"a carriage return inside the first line ({_shown(names)})"
         return DataError(problem, path=path, line=1, remedy=LINE_FEEDS)
@@ -216,5 +218,5 @@ def _unclear(columns: Labelled | Pairs, names: Sequence[str], path: str) -> Data
 
 
 def _shown(names: Sequence[str]) -> str:
-    """Return column names for a message, long ones shortened: the first row may be text."""
+    """Column names for a message; long ones are shortened, since the first row may be text."""
     return ", ".join(repr(name if len(name) <= 30 else name[:27] + "...") for name in names[:20])

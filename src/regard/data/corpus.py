@@ -1,4 +1,4 @@
-"""Checked examples, as many as fit on the disk, behind one interface."""
+"""Checked examples in memory or memory-mapped, behind one interface."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from regard.text import split_sentences
 
-__all__ = ["CHUNK", "Corpus", "Example", "Report", "Text"]
+__all__ = ["ROWS_AT_A_TIME", "Corpus", "Example", "Report", "Text"]
 
 Text: TypeAlias = str | tuple[str, ...]
 """A text, or a document as its sentences."""
 
-CHUNK = 8192
-"""Rows handled at once."""
+ROWS_AT_A_TIME = 8192
+"""Rows processed at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One thing to learn from.
+    """One example: a source with a target or labels.
 
     Args:
-        source: the text that goes in; a document comes as a tuple of its sentences.
-        target: the text that should come out (the first, where several are right).
+        source: the input text; a document is a tuple of its sentences.
+        target: the expected output text (the first, if several are correct).
         labels: names of classes; one, or any number when a corpus is multi-label.
         origin: `(file, line)`, lines counted from 1.
-        references: every text that is right; the target is the first.
+        references: all correct output texts; the target is the first.
     """
 
     source: Text
@@ -47,7 +47,7 @@ class Example:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """The source as sentences; a plain text is cut after full stops and their like."""
+        """The source as sentences; a plain text is split after full stops and similar signs."""
         if isinstance(self.source, str):
             return tuple(split_sentences(self.source)) or (self.source,)
         return self.source
@@ -55,16 +55,16 @@ class Example:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of the lines of the files: `lines == examples + sum(skipped.values())`.
+    """Account of all lines of the files: `lines == examples + sum(skipped.values())`.
 
     Args:
-        files: that were read.
-        lines: looked at; of a table its rows, without the header.
-        examples: made of them.
-        skipped: reason -> how many lines were left out for it.
-        first: reason -> where it was met first.
-        cut: how many examples were shortened.
-        notes: what the reader decided for itself, for people.
+        files: names of the files.
+        lines: read; of a table its rows, without the header.
+        examples: made from them.
+        skipped: reason -> number of lines left out.
+        first: reason -> `(file, line)` of the first one.
+        cut: number of shortened examples.
+        notes: decisions of the reader, as sentences.
     """
 
     files: tuple[str, ...]
@@ -92,8 +92,8 @@ class Corpus(Sequence[Example]):
     Made by the readers. Held as Arrow columns: in memory, or memory-mapped when large.
 
     Args:
-        table: with the columns of `collect.schema`.
-        report: how it was read.
+        table: with the columns of `collect._schema`.
+        report: account of the reading.
         rows: which rows of the table are examples, in which order; `None` means all.
     """
 
@@ -120,18 +120,18 @@ class Corpus(Sequence[Example]):
         return self._example(self._table.slice(int(self._rows[index]), 1).to_pylist()[0])
 
     def __iter__(self) -> Iterator[Example]:
-        for start in range(0, len(self), CHUNK):
-            for row in self._table.take(self._rows[start : start + CHUNK]).to_pylist():
+        for start in range(0, len(self), ROWS_AT_A_TIME):
+            for row in self._table.take(self._rows[start : start + ROWS_AT_A_TIME]).to_pylist():
                 yield self._example(row)
 
     def select(self, indices: ArrayLike) -> Corpus:
-        """Return the corpus of these examples, in this order; no text is copied."""
+        """The corpus of these examples, in this order; no text is copied."""
         rows = self._rows[np.asarray(indices, dtype=np.int64)]
         return Corpus(self._table, self.report, rows=rows)
 
     @property
     def label_names(self) -> list[str]:
-        """Every label that occurs, once, in order (numbers as numbers)."""
+        """All distinct labels, sorted; whole numbers by value."""
         names: list[str] = pc.list_flatten(self._labels()).unique().to_pylist()
         if all(name.isdecimal() for name in names):
             return sorted(names, key=lambda name: (int(name), name))
@@ -139,7 +139,7 @@ class Corpus(Sequence[Example]):
 
     @property
     def multi_label(self) -> bool:
-        """Whether some example has more than one label, or none where others have some."""
+        """True if some example has several labels, or none while others have some."""
         counts = pc.list_value_length(self._labels()).unique().to_pylist()
         return len(counts) > 1 or any(count > 1 for count in counts)
 

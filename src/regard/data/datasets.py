@@ -1,10 +1,12 @@
-"""Known data sets: where they are published, and how to tell that what came is what was meant.
+"""Registry of known data sets: where each is published, and the hashes of its files.
 
->>> read_table("known:sentiment-sentences")
->>> read_parallel("known:multi30k-de-en/train.de", "known:multi30k-de-en/train.en")
+Readers take their names as files::
 
-A set is fetched once into a cache folder and used from there, without network. What is checked is
-the SHA-256 of each unpacked file: archives are packed anew now and then, their content is not.
+    read_table("known:sentiment-sentences")
+    read_parallel("known:multi30k-de-en/train.de", "known:multi30k-de-en/train.en")
+
+A set is downloaded once into a cache folder and used from there, without network. The SHA-256 of each
+unpacked file is checked, and not that of the archive, since publishers repack archives now and then.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from regard.data.lines import FilePath
 from regard.errors import DataError, InputError, nearest
 from regard.files import atomic_write
 
-__all__ = ["KNOWN", "Files", "KnownSet", "fetch", "listed"]
+__all__ = ["DATASETS", "Dataset", "Files", "fetch", "resolve_files"]
 
 Files = FilePath | Sequence[FilePath]
 
@@ -31,13 +33,13 @@ _PREFIX = "known:"
 
 
 @dataclass(frozen=True)
-class KnownSet:
+class Dataset:
     """A published data set.
 
     Args:
-        about: what it is, whose it is, and under which licence.
+        about: content, authors and licence.
         url: of the archive; `{file}` stands for a file where each has its own.
-        files: name -> SHA-256 of what is in it.
+        files: name -> SHA-256 of the unpacked file.
         inside: folder of the files inside a ZIP archive.
     """
 
@@ -47,8 +49,8 @@ class KnownSet:
     inside: str = ""
 
 
-KNOWN: Mapping[str, KnownSet] = {
-    "sentiment-sentences": KnownSet(
+DATASETS: Mapping[str, Dataset] = {
+    "sentiment-sentences": Dataset(
         about="3 x 1,000 sentences from reviews (Amazon, IMDb, Yelp), `text TAB label`; Kotzias et "
         "al. 2015, CC BY 4.0",
         url="https://archive.ics.uci.edu/static/public/331/sentiment+labelled+sentences.zip",
@@ -60,7 +62,7 @@ KNOWN: Mapping[str, KnownSet] = {
         },
         inside="sentiment labelled sentences/",
     ),
-    "multi30k-de-en": KnownSet(
+    "multi30k-de-en": Dataset(
         about="image captions, German and English, parallel; Elliott et al. 2016, for research",
         url="https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/{file}.gz",
         files={
@@ -77,8 +79,8 @@ KNOWN: Mapping[str, KnownSet] = {
 }
 
 
-def listed(files: Files) -> list[str]:
-    """Return one name or several as a list of files, known sets fetched."""
+def resolve_files(files: Files) -> list[str]:
+    """The files that one or several names stand for; known sets are downloaded."""
     names = [files] if isinstance(files, str | PathLike) else files
     found: list[str] = []
     for name in map(str, names):
@@ -89,42 +91,44 @@ def listed(files: Files) -> list[str]:
 
 
 def fetch(name: str, *, cache: FilePath | None = None) -> list[Path]:
-    """Return the files of a known set, from the cache or else from where it is published.
+    """The files of a known data set, from the cache or downloaded from its publisher.
 
     Args:
         name: of a set, or of one of its files: `"multi30k-de-en/train.de"`.
         cache: the folder; by default `$REGARD_CACHE`, or the system's folder for caches.
 
     Raises:
-        DataError: an unknown name; it cannot be fetched; what came is something else.
+        DataError: unknown name, failed download, or a file with another hash.
     """
     import pooch
 
     key, _, file = name.partition("/")
-    if key not in KNOWN:
-        raise DataError("no such known data set", path=name, remedy=nearest(key, KNOWN))
-    known = KNOWN[key]
-    if file and file not in known.files:
-        raise DataError("no such file in this set", path=name, remedy=nearest(file, known.files))
+    if key not in DATASETS:
+        raise DataError("no such known data set", path=name, remedy=nearest(key, DATASETS))
+    dataset = DATASETS[key]
+    if file and file not in dataset.files:
+        raise DataError("no such file in this set", path=name, remedy=nearest(file, dataset.files))
     root = Path(cache or os.environ.get("REGARD_CACHE") or pooch.os_cache("regard"))
     folder = root / key
-    paths = [folder / one for one in ([file] if file else known.files)]
+    paths = [folder / one for one in ([file] if file else dataset.files)]
     for path in paths:
-        if not path.exists() or pooch.file_hash(str(path)) != known.files[path.name]:
-            _unpack(_download(known, path), known, path)
+        if not path.exists() or pooch.file_hash(str(path)) != dataset.files[path.name]:
+            _unpack(_download(dataset, path), dataset, path)
     return paths
 
 
-def _download(known: KnownSet, path: Path) -> Path:
-    """Fetch the archive that holds a file."""
+def _download(dataset: Dataset, path: Path) -> Path:
+    """Download the archive that holds a file."""
     import pooch
 
-    url = known.url.format(file=path.name)
+    url = dataset.url.format(file=path.name)
     try:
-        pooch.get_logger().setLevel("WARNING")  # it would advise to pin the archive's hash
+        pooch.get_logger().setLevel(
+            "WARNING"
+        )  # it advises to pin the archive's hash; we check the files
         folder = path.parent / "downloads"
         return Path(pooch.retrieve(url, None, fname=url.rsplit("/", 1)[1], path=folder))
-    except OSError as error:  # of the network or of the disk; requests has its errors among them
+    except OSError as error:  # network and disk errors; those of requests are OSErrors
         raise DataError(
             f"cannot be fetched from {url} ({shorten(str(error), 150)})",
             path=path,
@@ -132,14 +136,14 @@ def _download(known: KnownSet, path: Path) -> Path:
         ) from error
 
 
-def _unpack(archive: Path, known: KnownSet, path: Path) -> None:
-    """Take a file out of its archive and keep it if it is the one that was meant."""
+def _unpack(archive: Path, dataset: Dataset, path: Path) -> None:
+    """Extract a file from its archive, and keep it if its hash is right."""
     import pooch
 
     try:
         if archive.suffix == ".zip":
             with zipfile.ZipFile(archive) as zipped:
-                content = zipped.read(known.inside + path.name)
+                content = zipped.read(dataset.inside + path.name)
         else:
             content = gzip.decompress(archive.read_bytes())
     except (zipfile.BadZipFile, KeyError, OSError, EOFError, zlib.error) as error:
@@ -152,10 +156,10 @@ def _unpack(archive: Path, known: KnownSet, path: Path) -> None:
     with atomic_write(path) as unfinished:
         unfinished.write_bytes(content)
         came = pooch.file_hash(str(unfinished))
-        if came != known.files[path.name]:
+        if came != dataset.files[path.name]:
             archive.unlink()
             raise DataError(
-                f"SHA-256 {came}, expected {known.files[path.name]}: another version, or damaged",
+                f"SHA-256 {came}, expected {dataset.files[path.name]}: another version, or damaged",
                 path=archive,
                 remedy="it was removed; try again, or give your own path",
             )

@@ -1,4 +1,4 @@
-"""The demo's task: dates as people write them, in many languages, to ISO dates.
+"""Generate the demo's task: translate dates as people write them, in many languages, to ISO dates.
 
 >>> [example.source for example in generate(3, seed=1)]  # doctest: +SKIP
 ['jeudi 3 mai 2018', '3. Mai 2018', '5/3/18 [en-US]']
@@ -7,7 +7,7 @@ Names, orders and signs come from the Unicode CLDR by way of Babel. A model has 
 name in some thirty languages, pick the day from the year, drop the weekday, and see from the
 language in brackets whether a numeric date begins with the month: small enough to learn in minutes,
 and attention can be read off it, since each output digit depends on a known part of the input.
-There is no end of examples, and nothing to download.
+Examples are unlimited, and nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,16 @@ from babel.dates import DateTimePattern, match_skeleton, parse_pattern
 from regard.data.corpus import Example
 from regard.errors import SettingsError, nearest
 
-__all__ = ["FIRST", "FORMATS", "HELD_OUT_FORMAT", "LAST", "LOCALES", "Part", "generate", "written"]
+__all__ = [
+    "FIRST",
+    "FORMATS",
+    "HELD_OUT_FORMAT",
+    "LAST",
+    "LOCALES",
+    "Part",
+    "generate",
+    "write_date",
+]
 
 Part = Literal["train", "valid", "test", "unseen-format"]
 
@@ -49,13 +58,13 @@ _SHARE = {"valid": 0.05, "test": 0.05}
 def generate(count: int, *, seed: int = 0, part: Part = "train") -> list[Example]:
     """Draw examples: `source` a written date, `target` its ISO form, `labels` language and format.
 
-    The parts never share a date, whatever the seeds: which part a date belongs to is fixed. So
-    `"valid"` and `"test"` hold dates that training has never seen; `"unseen-format"` holds dates of
+    The parts never share a date, for any seeds: each date belongs to one part. So `"valid"` and `"test"`
+    hold dates that training never shows; `"unseen-format"` holds dates of
     the test part in a format that no training example has.
 
     Args:
-        count: how many; there is no limit, though dates repeat in other words.
-        seed: same seed, same examples.
+        count: number of examples; without limit, though dates repeat in other forms.
+        seed: of the draw; examples depend on it only.
         part: `"train"`, `"valid"`, `"test"` or `"unseen-format"`.
     """
     if part not in get_args(Part):
@@ -69,13 +78,13 @@ def generate(count: int, *, seed: int = 0, part: Part = "train") -> list[Example
     shares = rng.random((count, 3))
     picks = (shares * [len(days), len(locales), len(formats)]).astype(np.int64).tolist()
     return [
-        written(FIRST + timedelta(int(days[day])), locales[locale], formats[form], number=number)
+        write_date(FIRST + timedelta(int(days[day])), locales[locale], formats[form], number=number)
         for number, (day, locale, form) in enumerate(picks, 1)
     ]
 
 
-def written(day: date, locale: str, form: str, *, number: int = 0) -> Example:
-    """Write one date as people do who speak `locale`, in a format of `FORMATS` or the held-out one."""
+def write_date(day: date, locale: str, form: str, *, number: int = 0) -> Example:
+    """One date as written in `locale`, in a format of `FORMATS` or in the held-out one."""
     babel_locale, pattern = _pattern(locale, form)
     source = pattern.apply(day, babel_locale)
     if not _names_month(pattern):
@@ -85,7 +94,7 @@ def written(day: date, locale: str, form: str, *, number: int = 0) -> Example:
 
 @cache
 def _days(part: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return the days, counted from `FIRST`, that belong to a part."""
+    """The days of a part, counted from `FIRST`."""
     total = (LAST - FIRST).days + 1
     shuffled = np.random.default_rng(1582).permutation(total)
     valid, test = (int(total * _SHARE[name]) for name in ("valid", "test"))
@@ -96,7 +105,7 @@ def _days(part: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 
 @cache
 def _pattern(name: str, form: str) -> tuple[Locale, DateTimePattern]:
-    """Return the pattern of a format in a language."""
+    """The CLDR pattern of a format in a language."""
     locale = Locale.parse(name)
     if form in locale.date_formats:
         return locale, locale.date_formats[form]
@@ -106,20 +115,20 @@ def _pattern(name: str, form: str) -> tuple[Locale, DateTimePattern]:
 
 @cache
 def _unseen_locales() -> tuple[str, ...]:
-    """Return the languages in which the held-out format is unlike all that training sees.
+    """The languages in which the held-out format differs from all formats of training.
 
-    Some shorten neither weekdays nor months, so that there it looks like a longer format.
+    Some languages abbreviate neither weekdays nor months; there it looks like a longer format.
     """
     # The 3rd to 9th of each month: every weekday meets every month.
     days = [date(2018, month, day) for month in range(1, 13) for day in range(3, 10)]
 
     def differs(locale: str, day: date) -> bool:
-        trained = {written(day, locale, form).source for form in FORMATS}
-        return written(day, locale, HELD_OUT_FORMAT).source not in trained
+        trained = {write_date(day, locale, form).source for form in FORMATS}
+        return write_date(day, locale, HELD_OUT_FORMAT).source not in trained
 
     return tuple(name for name in LOCALES if all(differs(name, day) for day in days))
 
 
 def _names_month(pattern: DateTimePattern) -> bool:
-    """Whether the month is written as a word, so that day and month cannot be mixed up."""
+    """True if the month is a word, so that day and month cannot be confused."""
     return "MMM" in pattern.pattern or "LLL" in pattern.pattern

@@ -1,4 +1,4 @@
-"""Rows of tables, format by format; nothing here knows what a column means."""
+"""Read the rows of a table, one function for each format; columns have no meaning here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from regard.data.lines import LINE_FEEDS, opened, read_lines
-from regard.data.options import Reading
+from regard.data.options import ReadOptions
 from regard.errors import DataError
 
 __all__ = ["Cells", "Record", "delimited", "format_of", "records"]
@@ -31,12 +31,12 @@ _ENDINGS = {
 }
 
 
-def format_of(path: str, reading: Reading) -> str:
-    """Return the format of a file: as told, or by its ending (`.gz` aside)."""
-    if reading.format is not None:
-        return reading.format
+def format_of(path: str, options: ReadOptions) -> str:
+    """The format of a file: `options.format`, or by its ending without `.gz`."""
+    if options.format is not None:
+        return options.format
     ending = Path(path.removesuffix(".gz")).suffix.lower()
-    if ending not in _ENDINGS and reading.separator is None:
+    if ending not in _ENDINGS and options.separator is None:
         raise DataError(
             f"unknown kind of file {ending!r}",
             path=path,
@@ -45,29 +45,29 @@ def format_of(path: str, reading: Reading) -> str:
     return _ENDINGS.get(ending, "tsv")
 
 
-def delimited(path: str, kind: str, reading: Reading) -> Iterator[Cells]:
+def delimited(path: str, kind: str, options: ReadOptions) -> Iterator[Cells]:
     """Yield `(line, cells)` of a TSV or CSV file; blank lines have no cells."""
-    return _csv(path, reading) if kind == "csv" else _split(path, reading)
+    return _csv(path, options) if kind == "csv" else _split(path, options)
 
 
-def records(path: str, kind: str, reading: Reading) -> Iterator[Record]:
+def records(path: str, kind: str, options: ReadOptions) -> Iterator[Record]:
     """Yield `(line, {name: value})` of a JSONL or Parquet file; blank lines are empty."""
-    return _parquet(path) if kind == "parquet" else _jsonl(path, reading)
+    return _parquet(path) if kind == "parquet" else _jsonl(path, options)
 
 
-def _split(path: str, reading: Reading) -> Iterator[Cells]:
-    """Lines cut at the separator; a quote is a character like any other."""
-    separator = reading.separator or "\t"
+def _split(path: str, options: ReadOptions) -> Iterator[Cells]:
+    """Split lines at the separator; a quote is a plain character."""
+    separator = options.separator or "\t"
     most = 1 if separator == " " else -1
-    for number, line in read_lines(path, encoding=reading.encoding):
+    for number, line in read_lines(path, encoding=options.encoding):
         yield number, line.split(separator, most) if line else []
 
 
-def _csv(path: str, reading: Reading) -> Iterator[Cells]:
-    """CSV as in RFC 4180: a quoted cell may hold separators, doubled quotes and line ends."""
+def _csv(path: str, options: ReadOptions) -> Iterator[Cells]:
+    """Read CSV as in RFC 4180: a quoted cell may hold separators, doubled quotes and line ends."""
     csv.field_size_limit(2**31 - 1)  # the default refuses documents beyond 131,072 characters
-    lines = (line + "\n" for _, line in read_lines(path, encoding=reading.encoding))
-    rows = csv.reader(lines, delimiter=reading.separator or ",", strict=True)
+    lines = (line + "\n" for _, line in read_lines(path, encoding=options.encoding))
+    rows = csv.reader(lines, delimiter=options.separator or ",", strict=True)
     start = 1
     try:
         for cells in rows:
@@ -85,9 +85,9 @@ def _csv(path: str, reading: Reading) -> Iterator[Cells]:
         ) from error
 
 
-def _jsonl(path: str, reading: Reading) -> Iterator[Record]:
-    """One JSON object per line."""
-    for number, line in read_lines(path, encoding=reading.encoding):
+def _jsonl(path: str, options: ReadOptions) -> Iterator[Record]:
+    """Read one JSON object per line."""
+    for number, line in read_lines(path, encoding=options.encoding):
         if not line.strip():
             yield number, {}
             continue
@@ -110,7 +110,7 @@ def _jsonl(path: str, reading: Reading) -> Iterator[Record]:
 
 
 def _parquet(path: str) -> Iterator[Record]:
-    """Rows of a Parquet file, counted from 1."""
+    """Read the rows of a Parquet file, counted from 1."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face Hub, as records."""
+"""Read data sets of the Hugging Face Hub as records."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ PREFIX = "hub:"
 def hub_records(name: str) -> Iterator[Record]:
     """Yield the rows of a data set of the Hub, counted from 1.
 
-    Labels that the set knows by name come by name; a nested field such as `translation` of `{"de":
-    ..., "en": ...}` comes as `translation.de` and `translation.en`.
+    Class numbers become the names that the set gives them; a nested field such as `translation` with
+    `{"de": ..., "en": ...}` becomes `translation.de` and `translation.en`.
 
     Args:
         name: `hub:OWNER/NAME`, with `:CONFIG` and `#SPLIT` where it has several; the split is
@@ -43,7 +43,7 @@ def hub_records(name: str) -> Iterator[Record]:
 
 
 def _names(feature: Any) -> Any:
-    """Return what turns a class number into its name, if the feature (or its items) has one."""
+    """The function from class number to name, if the feature (or its items) has one."""
     feature = getattr(feature, "feature", feature)
     return getattr(feature, "int2str", None)
 

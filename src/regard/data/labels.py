@@ -1,4 +1,4 @@
-"""Whether labels can be learned from."""
+"""Check that labels can be learned."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Rare = Literal["error", "skip", "keep"]
 
 
 def check_labels(examples: Sequence[Example], *, rare: Rare = "error") -> Sequence[Example]:
-    """Return examples whose labels can be learned, or say why they cannot.
+    """The examples whose labels can be learned; an error if the labels cannot be.
 
     Args:
         examples: with labels; the training part. A corpus stays one.
-        rare: what happens to labels seen only once, which are usually a slip: `"error"` names the
-            first, `"skip"` leaves their examples out, `"keep"` keeps them.
+        rare: treatment of labels that occur once, usually a typing error: `"error"` names the first,
+            `"skip"` leaves their examples out, `"keep"` keeps them.
 
     Raises:
         DataError: there are no labels, all are the same, one is seen only once, or there are about
@@ -47,7 +47,7 @@ def check_labels(examples: Sequence[Example], *, rare: Rare = "error") -> Sequen
         return examples
     if rare == "error":
         first = next(example for example in examples if once & set(example.labels))
-        raise _slip(first, once, set(counts))
+        raise _label_seen_once(first, once, set(counts))
     kept = [i for i, example in enumerate(examples) if not once & set(example.labels)]
     if isinstance(examples, Corpus):
         return examples.select(kept)
@@ -55,13 +55,13 @@ def check_labels(examples: Sequence[Example], *, rare: Rare = "error") -> Sequen
 
 
 def _problem(examples: Sequence[Example], problem: str, remedy: str | None) -> DataError:
-    """Return an error about all files together."""
+    """An error about all files together."""
     files = dict.fromkeys(example.origin[0] for example in examples)
     return DataError(problem, path=", ".join(files), remedy=remedy)
 
 
-def _slip(example: Example, once: set[str], known: set[str]) -> DataError:
-    """Return what to say about the first label that is seen only once."""
+def _label_seen_once(example: Example, once: set[str], known: set[str]) -> DataError:
+    """The error about the first label that occurs once."""
     label = next(label for label in example.labels if label in once)
     header = " Is this line a header?" if example.origin[1] == 1 else ""
     return DataError(

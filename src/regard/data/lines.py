@@ -1,8 +1,8 @@
-"""Lines of text files, plain or gzipped, each with its number.
+"""Read numbered lines of text files, plain or gzipped.
 
-A line ends at a line feed and nowhere else: U+0085, U+2028 and their like are characters inside a
-line, which `str.splitlines` (and Python's text files in part) would break at, so that the rest of
-the file shifts silently.
+A line ends at a line feed and nowhere else. U+0085, U+2028 and similar are characters inside a line:
+`str.splitlines` (and Python's text files in part) would break there, and all later lines would be numbered
+wrongly.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FilePath: TypeAlias = str | PathLike[str]
 LINE_FEEDS = (
     "write the file with line feeds ('Unix line ends' of an editor, or perl -pe 's/\\r\\n?/\\n/g')"
 )
-"""What to do about carriage returns that end lines."""
+"""Remedy for files whose lines end in carriage returns."""
 
 _GZIP = b"\x1f\x8b"
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -35,8 +35,8 @@ _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 def read_lines(path: FilePath | BinaryIO, *, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
     r"""Yield `(number, line)` for every line, numbers counted from 1, without the line's end.
 
-    A carriage return before the line feed is taken off, and so is a byte order mark at the
-    beginning. Other carriage returns are characters inside a line, where the file has line feeds.
+    A carriage return before the line feed is removed, and a byte order mark at the beginning. In a
+    file with line feeds, other carriage returns are characters inside a line.
 
     Args:
         path: a file (gzip is recognised by its first bytes), or an open binary stream such as
@@ -51,7 +51,8 @@ def read_lines(path: FilePath | BinaryIO, *, encoding: str = "utf-8") -> Iterato
     wide = _is_wide(encoding)
     with opened(path) as stream:
         name = _name(path)
-        first = stream.peek(2)[:2] if hasattr(stream, "peek") else b""
+        peek = getattr(stream, "peek", None)
+        first = peek(2)[:2] if peek is not None else b""
         if first in _MARKS and not wide:
             raise DataError(
                 f"begins with the byte order mark of {_MARKS[first].upper()}, not {encoding}",
@@ -101,12 +102,12 @@ def opened(path: FilePath | BinaryIO) -> Iterator[BinaryIO]:
 
 
 def _name(path: FilePath | BinaryIO) -> str | None:
-    """Return what errors call this file; `None` stands for standard input."""
+    """The name of this file in errors; `None` means standard input."""
     return str(path) if isinstance(path, str | PathLike) else None
 
 
 def _similar(path: Path) -> str | None:
-    """Return a remedy that names a file like the one that is missing."""
+    """A remedy that names the file most similar to the missing one."""
     if not path.parent.is_dir():
         return f"there is no folder {path.parent} either"
     names = [entry.name for entry in path.parent.iterdir()]
@@ -115,7 +116,7 @@ def _similar(path: Path) -> str | None:
 
 
 def _check_ends(text: str, name: str | None) -> None:
-    """Refuse a whole file that would be one line, as Macs wrote them before 2001."""
+    """Reject a file whose lines end in carriage returns (Mac OS before 2001): it would be one line."""
     if "\n" not in text and "\r" in text[:-1]:
         raise DataError(
             f"{text.count(chr(13)):,} carriage returns and no line feed, which is what ends a line",
@@ -126,7 +127,7 @@ def _check_ends(text: str, name: str | None) -> None:
 
 
 def _is_wide(encoding: str) -> bool:
-    """Whether a line feed is more than one byte, so that lines are found after decoding."""
+    """True if a line feed takes several bytes, so that lines can be found only after decoding."""
     try:
         return len("\n".encode(encoding)) > 1
     except (LookupError, UnicodeError) as error:

@@ -1,4 +1,4 @@
-"""How files are read, whatever is in them."""
+"""Options for reading files of any format."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from pydantic import Field
 
 from regard.settings import Settings
 
-__all__ = ["Format", "Reading"]
+__all__ = ["Format", "ReadOptions"]
 
 Format = Literal["tsv", "csv", "jsonl", "parquet"]
 
 
-class Reading(Settings):
-    """Settings all readers share.
+class ReadOptions(Settings):
+    """Options shared by all readers.
 
     Args:
         encoding: of text files.
         format: of tables; `None` goes by the file's ending.
         separator: between the columns of a line of text; `None` is a tab in TSV and a comma in
             CSV. A space splits only at the first one, as in `label the text`.
-        max_characters: longest text taken as it is, counted over all sentences of a document.
-        over_long: what happens to longer ones: `"skip"` leaves the example out, `"cut"` keeps its
-            beginning. Both are counted in the report.
-        in_memory: bytes of text kept in memory; a larger corpus goes to a file and is mapped.
-        cache: folder for that file; `None` is the system's folder for temporary files. The file
-            goes when its corpus does.
+        max_characters: longest text accepted unchanged, summed over the sentences of a document.
+        over_long: `"skip"` leaves longer examples out, `"cut"` keeps their beginning. The report
+            counts both.
+        in_memory: bytes of text kept in memory; a larger corpus is written to a file and memory-mapped.
+        cache: folder for that file; `None` is the system's folder for temporary files. The file is
+            removed with its corpus.
     """
 
-    title: ClassVar[str] = "reading"
+    title: ClassVar[str] = "read options"
 
     encoding: str = "utf-8"
     format: Format | None = None

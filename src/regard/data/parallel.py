@@ -11,31 +11,30 @@ from numpy.typing import NDArray
 
 from regard.data.collect import Row, collect
 from regard.data.corpus import Corpus
-from regard.data.datasets import Files, listed
+from regard.data.datasets import Files, resolve_files
 from regard.data.lines import LINE_FEEDS, read_lines
-from regard.data.options import Reading
+from regard.data.options import ReadOptions
 from regard.errors import DataError
 
-__all__ = ["first_misfit", "read_parallel", "read_text"]
+__all__ = ["first_mismatch", "read_parallel", "read_text"]
 
 
-def read_parallel(sources: Files, targets: Files, *, reading: Reading | None = None) -> Corpus:
+def read_parallel(sources: Files, targets: Files, *, options: ReadOptions | None = None) -> Corpus:
     """Read pairs of files whose lines belong together.
 
-    A line that is empty on either side is left out with its partner and counted; the rest never
-    shifts.
+    A pair with an empty side is left out and counted; no later pair shifts.
 
     Args:
         sources: one file, or several.
-        targets: as many, in the same order.
-        reading: encoding, longest line and the like.
+        targets: one for each source file, in the same order.
+        options: encoding, longest line and more.
 
     Raises:
-        DataError: the files of a pair have different numbers of lines: gives both numbers and the
-            line from which they probably no longer fit; or a file cannot be read.
+        DataError: the files of a pair have different numbers of lines: the message gives
+            both numbers and the line where they probably come apart; or a file cannot be read.
     """
-    reading = reading or Reading()
-    left, right = listed(sources), listed(targets)
+    options = options or ReadOptions()
+    left, right = resolve_files(sources), resolve_files(targets)
     if len(left) != len(right):
         raise DataError(
             f"{len(left)} source files and {len(right)} target files, expected as many",
@@ -46,33 +45,33 @@ def read_parallel(sources: Files, targets: Files, *, reading: Reading | None = N
 
     def rows() -> Iterator[Row]:
         for file, (source, target) in enumerate(pairs):
-            yield from _paired(source, target, 2 * file, reading)
+            yield from _paired(source, target, 2 * file, options)
 
-    return collect(rows(), [path for pair in pairs for path in pair], reading)
+    return collect(rows(), [path for pair in pairs for path in pair], options)
 
 
-def read_text(paths: Files, *, reading: Reading | None = None) -> Corpus:
+def read_text(paths: Files, *, options: ReadOptions | None = None) -> Corpus:
     """Read plain text: every line that is not empty is an example with a source only."""
-    reading = reading or Reading()
-    files = listed(paths)
+    options = options or ReadOptions()
+    files = resolve_files(paths)
 
     def rows() -> Iterator[Row]:
         for file, path in enumerate(files):
             number = 0
-            for number, line in read_lines(path, encoding=reading.encoding):
+            for number, line in read_lines(path, encoding=options.encoding):
                 yield Row(line, None, None, file, number)
             if not number:
                 raise DataError("an empty file", path=path)
 
-    return collect(rows(), files, reading)
+    return collect(rows(), files, options)
 
 
-def _paired(source: str, target: str, file: int, reading: Reading) -> Iterator[Row]:
-    """Yield the lines of one pair of files, and complain at the end if one was shorter."""
+def _paired(source: str, target: str, file: int, options: ReadOptions) -> Iterator[Row]:
+    """Yield the pairs of lines of two files; raises at the end if one was shorter."""
     lengths = (array("q"), array("q"))
     remedy = ""
-    lefts = read_lines(source, encoding=reading.encoding)
-    rights = read_lines(target, encoding=reading.encoding)
+    lefts = read_lines(source, encoding=options.encoding)
+    rights = read_lines(target, encoding=options.encoding)
     for left, right in zip_longest(lefts, rights):
         for path, side, line in zip((source, target), lengths, (left, right), strict=True):
             if line is not None:
@@ -87,30 +86,29 @@ def _paired(source: str, target: str, file: int, reading: Reading) -> Iterator[R
             raise DataError("an empty file", path=path)
     if count[0] == count[1]:
         return
-    misfit = first_misfit(np.array(lengths[0]), np.array(lengths[1]))
+    mismatch = first_mismatch(np.array(lengths[0]), np.array(lengths[1]))
     raise DataError(
         f"{count[0]:,} lines, but {target} has {count[1]:,}; judged by the lengths of the lines "
-        f"they no longer belong together from line {misfit:,}",
+        f"they no longer belong together from line {mismatch:,}",
         path=source,
-        line=misfit,
+        line=mismatch,
         remedy=remedy or "look there for a line that is missing or broken in two",
     )
 
 
-def first_misfit(source: NDArray[np.int64], target: NDArray[np.int64]) -> int:
-    """Where two files of different length come apart, judged by the lengths of their lines alone.
+def first_mismatch(source: NDArray[np.int64], target: NDArray[np.int64]) -> int:
+    """Estimate where two files of different length come apart, from the lengths of their lines.
 
     Lines that belong together have lengths in about the same ratio (Gale and Church 1993). We
-    assume that the extra lines stand in one place: up to there line `i` fits line `i`, afterwards
-    line `i` fits line `i + shift`. The place with the smallest sum of squared deviations of the log
-    ratio wins.
+    assume that the extra lines form one gap: before it line `i` matches line `i`, after it line `i`
+    matches line `i + shift`. The estimate minimises the sum of squared deviations of the log ratio.
 
     Args:
         source: characters of each line, `(lines,)`.
-        target: the same for the other file, of another length.
+        target: characters of each line of the other file, of another length.
 
     Returns:
-        The first line that does not fit, counted from 1.
+        The first line that does not match, counted from 1.
     """
     shorter, longer = sorted((np.log1p(source), np.log1p(target)), key=len)
     shift = len(longer) - len(shorter)
@@ -118,7 +116,7 @@ def first_misfit(source: NDArray[np.int64], target: NDArray[np.int64]) -> int:
         return 1
     aligned, shifted = longer[: len(shorter)] - shorter, longer[shift:] - shorter
     usual = np.median(np.concatenate([aligned, shifted]))
-    # A blank line beside a long one is no evidence of a thousand lines: cap what one pair may say.
+    # A blank line beside a long one would outweigh hundreds of pairs: the cost of one pair is capped.
     costs = [np.minimum((ratio - usual) ** 2, 1.0) for ratio in (aligned, shifted)]
     before = np.concatenate([[0.0], np.cumsum(costs[0])])
     after = np.concatenate([np.cumsum(costs[1][::-1])[::-1], [0.0]])

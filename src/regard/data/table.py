@@ -1,4 +1,4 @@
-"""Tables: TSV, CSV, JSONL, Parquet, and lines like `label the text`."""
+"""Read tables: TSV, CSV, JSONL, Parquet, and lines like `label the text`."""
 
 from __future__ import annotations
 
@@ -10,66 +10,65 @@ from typing import Any
 from regard.data.collect import Row, collect
 from regard.data.columns import Labelled, Pairs, choose_cells, choose_fields
 from regard.data.corpus import Corpus, Text
-from regard.data.datasets import Files, listed
+from regard.data.datasets import Files, resolve_files
 from regard.data.formats import Cells, Record, delimited, format_of, records
 from regard.data.hub import PREFIX, hub_records
 from regard.data.lines import LINE_FEEDS
-from regard.data.options import Reading
+from regard.data.options import ReadOptions
 from regard.errors import DataError
 
 __all__ = ["read_table"]
 
 _HEAD = 1000
-"""Rows looked at to tell the column of labels from the column of texts."""
+"""Rows inspected to tell the column of labels from the column of texts."""
 
 
 def read_table(
-    paths: Files, columns: Labelled | Pairs | None = None, *, reading: Reading | None = None
+    paths: Files, columns: Labelled | Pairs | None = None, *, options: ReadOptions | None = None
 ) -> Corpus:
-    """Read one table or several alike.
+    """Read one or several tables.
 
-    The format goes by the file's ending (`.tsv`, `.txt`, `.csv`, `.jsonl`, `.parquet`, any but the
-    last also `.gz`) or by `reading.format`. In TSV a quote is a plain character; CSV follows RFC
-    4180.
+    The file's ending gives the format (`.tsv`, `.txt`, `.csv`, `.jsonl`, `.parquet`; all but the last also
+    with `.gz`), or `options.format`. In TSV a quote is a plain character; CSV follows RFC 4180::
 
-    >>> read_table("reviews.tsv")
-    >>> read_table("train.txt", reading=Reading(separator=" ", encoding="latin-1"))
-    >>> read_table("papers.jsonl", Pairs(source="abstract", target="summary"))
-    >>> read_table("films.csv", Labelled(text="plot", label="genres", separator="|"))
+        read_table("reviews.tsv")
+        read_table("train.txt", options=ReadOptions(separator=" ", encoding="latin-1"))
+        read_table("papers.jsonl", Pairs(source="abstract", target="summary"))
+        read_table("films.csv", Labelled(text="plot", label="genres", separator="|"))
 
     Args:
         paths: one file or several.
-        columns: `Labelled()` (the default) or `Pairs()`, with names or numbers where the usual ones
-            do not do.
-        reading: encoding, longest line and the like.
+        columns: `Labelled()` (the default) or `Pairs()`, with names or numbers of columns that do not
+            have usual names.
+        options: encoding, longest line and more.
 
     Raises:
-        DataError: a column is missing, a row has too few or too many, a file is empty or cannot be
-            read.
+        DataError: a column is missing, a row has too few or too many cells, a file is empty or
+            unreadable.
     """
     columns = columns or Labelled()
-    reading = reading or Reading()
-    files = listed(paths)
+    options = options or ReadOptions()
+    files = resolve_files(paths)
     notes: list[str] = []
 
     def rows() -> Iterator[Row]:
         for file, path in enumerate(files):
             hub = path.startswith(PREFIX)
-            kind = "hub" if hub else format_of(path, reading)
+            kind = "hub" if hub else format_of(path, options)
             if kind in ("tsv", "csv"):
-                cells = delimited(path, kind, reading)
+                cells = delimited(path, kind, options)
                 yield from _rows_of_cells(cells, columns, file=file, path=path, notes=notes)
             else:
-                found = hub_records(path) if hub else records(path, kind, reading)
+                found = hub_records(path) if hub else records(path, kind, options)
                 yield from _rows_of_records(found, columns, file=file, path=path)
 
-    return collect(rows(), files, reading, notes=notes)
+    return collect(rows(), files, options, notes=notes)
 
 
 def _rows_of_cells(
     found: Iterator[Cells], columns: Labelled | Pairs, *, file: int, path: str, notes: list[str]
 ) -> Iterator[Row]:
-    """Turn cells into rows: find the columns, drop the header, insist on equal widths."""
+    """Turn cells into rows: find the columns, drop the header, require equal numbers of cells."""
     head = list(islice(found, _HEAD))
     filled = [cells for _, cells in head if cells]
     if not filled:
@@ -77,7 +76,7 @@ def _rows_of_cells(
     layout = choose_cells(columns, filled, path)
     text, other = layout.keys
     if layout.guessed:
-        first, second = columns.wanted
+        first, second = columns.roles
         notes.append(
             f"{path}: column {text + 1} taken for the {first}, {other + 1} for the {second}"
         )
@@ -94,7 +93,7 @@ def _rows_of_cells(
 
 
 def _uneven(cells: list[str], expected: int, path: str, line: int) -> DataError:
-    """What to say of a row with too few or too many cells."""
+    """The error about a row with too few or too many cells."""
     problem = (
         f"{len(cells)} column{'s' * (len(cells) > 1)}, expected {expected} as in the first line"
     )
@@ -127,7 +126,7 @@ def _rows_of_records(
 
 
 def _row(text: Any, other: Any, columns: Labelled | Pairs, file: int, line: int, path: str) -> Row:
-    """Make a row of the two values of a line."""
+    """Make a row from the two values of a line."""
     try:
         source = _text(text)
         if isinstance(columns, Pairs):
@@ -141,7 +140,7 @@ def _row(text: Any, other: Any, columns: Labelled | Pairs, file: int, line: int,
 
 
 def _text(value: Any) -> Text:
-    """Return a text or a list of sentences; nothing at all is an empty text."""
+    """A text or a tuple of sentences; a missing value is an empty text."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -152,7 +151,7 @@ def _text(value: Any) -> Text:
 
 
 def _labels(value: Any, separator: str | None) -> tuple[str, ...] | None:
-    """Return the labels in a cell or field; `None` if it should hold one and is empty."""
+    """The labels in a cell or field; `None` if it is empty."""
     if isinstance(value, str) and separator is not None:
         return tuple(part.strip() for part in value.split(separator) if part.strip())
     if isinstance(value, str) and value.startswith("[") and value.endswith("]"):
@@ -165,7 +164,7 @@ def _labels(value: Any, separator: str | None) -> tuple[str, ...] | None:
 
 
 def _json_list(text: str) -> Any:
-    """Return what a cell like `["a", "b"]` lists; any other cell as it is."""
+    """The list in a cell like `["a", "b"]`; any other cell unchanged."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -173,7 +172,7 @@ def _json_list(text: str) -> Any:
 
 
 def _label(value: Any) -> str:
-    """Return the name of a label."""
+    """The name of a label."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str | int | float):

@@ -1,10 +1,8 @@
-"""One spelling for each text, and the way back to the characters it came from.
+"""Normalise text, with an alignment back to the original characters.
 
-Unicode writes the same text in several ways ("é" is one character or two), and files are full of
-double and exotic spaces. A tokenizer should not learn each of them, but whoever looks at attention
-wants to see it on the text as it was given. So a `Normalizer` answers two questions: what is the
-normal form of this text, and which characters of the original does each of its characters stand
-for.
+Unicode writes one text in several ways ("é" is one character or two), and files contain double and unusual
+spaces. A tokenizer should not learn each of them, but attention is shown on the text as it was given. So a
+`Normalizer` gives the normal form of a text, and for each of its characters the span of the original.
 """
 
 from __future__ import annotations
@@ -23,27 +21,27 @@ Span = tuple[int, int]
 """Half-open range of characters: `text[start:end]`."""
 
 META = "\u2581"
-"""The block that stands for a space inside BPE pieces; in a text it counts as a space."""
+"""The sign for a space inside BPE pieces; in a text it counts as a space."""
 
 _SPACES = re.compile(rf"[\s{META}]+")
-# Half a surrogate pair is no character; it comes from undecodable bytes on a command line.
-_HALVES = re.compile("[\ud800-\udfff]")
-_PLACES = re.compile(r"\s+|\S")
+# Half a surrogate pair is not a character; undecodable bytes on a command line produce them.
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_TOKENS = re.compile(r"\s+|\S")
 _FORMS = ("NFC", "NFKC")
 
 
 @dataclass(frozen=True)
 class Normalizer:
-    """Unicode normal form, one space between words and none around them, optionally lower case.
+    """Normaliser: Unicode normal form, single spaces between words, optionally lower case.
 
-    `normalizer(normalizer(text)) == normalizer(text)`. Lower-casing goes character by character,
-    without the Greek rule for a final sigma, so that a piece of a text normalises as it does
-    inside the text.
+    `normalizer(normalizer(text)) == normalizer(text)`. Lower-casing works character by character,
+    without the Greek rule for a final sigma, so that a part of a text normalises as it does inside
+    the whole.
 
     Args:
-        form: `"NFC"` joins what looks the same ("e" + accent -> "é"); `"NFKC"` also what means the
-            same ("ﬁ" -> "fi", "①" -> "1", full-width letters).
-        lowercase: whether case is dropped.
+        form: `"NFC"` joins canonical equivalents ("e" + accent -> "é"); `"NFKC"` also replaces
+            compatibility characters ("ﬁ" -> "fi", "①" -> "1", full-width letters).
+        lowercase: true to drop case.
     """
 
     form: Literal["NFC", "NFKC"] = "NFC"
@@ -56,18 +54,18 @@ class Normalizer:
             )
 
     def __call__(self, text: str) -> str:
-        """Return the normal form of `text`."""
+        """The normal form of `text`."""
         return _SPACES.sub(" ", self._characters(text)).strip(" ")
 
     def align(self, text: str) -> list[Span]:
-        """For each character of the normal form, the span of `text` it stands for.
+        """The span of `text` for each character of its normal form.
 
-        Characters that were joined (or taken apart) together all point to the whole they came from;
-        a run of spaces is one span.
+        Characters that were composed or decomposed together all have the span of the whole; a run of
+        spaces is one span.
         """
-        if text.isascii():  # a character for a character, but for spaces
+        if text.isascii():  # one to one, except for spaces
             inside = len(text) - len(text.lstrip()), len(text.rstrip())
-            return [place.span() for place in _PLACES.finditer(text, *inside)]
+            return [match.span() for match in _TOKENS.finditer(text, *inside)]
         spans: list[Span] = []
         normal: list[str] = []
         for start, end in _segments(text, self._characters):
@@ -84,9 +82,9 @@ class Normalizer:
         return spans[:-1] if normal and normal[-1] == " " else spans
 
     def _characters(self, text: str) -> str:
-        """Return `text` in normal form and case, spaces untouched."""
+        """`text` in normal form and case, with its spaces unchanged."""
         if not text.isascii():
-            text = unicodedata.normalize(self.form, _HALVES.sub("\ufffd", text))
+            text = unicodedata.normalize(self.form, _SURROGATES.sub("\ufffd", text))
         if self.lowercase and not text.islower():
             lower = "".join(map(str.lower, text))
             text = unicodedata.normalize(self.form, lower)
@@ -94,10 +92,10 @@ class Normalizer:
 
 
 def _segments(text: str, normal: Callable[[str], str]) -> Iterator[Span]:
-    """Cut `text` where normalising the parts gives the same as normalising the whole.
+    """Cut `text` into parts that can be normalised separately.
 
-    A new part begins at a character that neither is a combining mark (or decomposes to one) nor
-    joins with what stands before it, as Hangul vowels do.
+    A new part begins at a character that is not a combining mark (and does not decompose to one) and
+    does not join with the characters before it, as Hangul vowels do.
     """
     start = 0
     for end in range(1, len(text)):

@@ -1,4 +1,4 @@
-"""Sentences in a text, where nobody has said where they end."""
+"""Split plain text into sentences."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _END = re.compile(r"[.!?…。！？][\"'”’)\]]*(\s+)")
 
 
 def split_sentences(text: str) -> list[str]:
-    """A text cut after full stops and their like. Give sentences yourself where you have them.
+    """Split a text after full stops and similar signs; pass sentences yourself where you have them.
 
-    What closes after the full stop belongs to its sentence:
+    Closing quotes and brackets after the full stop belong to its sentence:
 
     >>> split_sentences('She said "go." He (a cook) went.')
     ['She said "go."', 'He (a cook) went.']

@@ -1,8 +1,7 @@
-"""Text to ids and back: whole words, characters, or pieces of words learned by byte-pair encoding.
+"""Tokenizers: words, characters, or pieces of words learned by byte-pair encoding.
 
-The learning and splitting is done by the `tokenizers` library. What is added here: the same four
-special ids everywhere, offsets that point into the text as it was given, a text that spells out
-`</s>` stays text, and one JSON file.
+The `tokenizers` library learns and splits. This module adds four fixed special ids, offsets into the original
+text, literal treatment of a text that contains `</s>`, and one JSON file.
 """
 
 from __future__ import annotations
@@ -37,14 +36,13 @@ _PIECES = rf"{META}?[\p{{L}}\p{{M}}\p{{N}}]+|{META}?[^\p{{L}}\p{{M}}\p{{N}}{META
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """A text as ids, with the way back to its characters.
+    """A text as ids, with offsets into its characters.
 
     Args:
-        text: as it was given, before normalising.
+        text: the original, before normalising.
         ids: one per token; no BOS or EOS.
-        tokens: the entries of the vocabulary, as strings.
-        offsets: for each token the half-open range of characters in `text` it stands for. Spaces
-            before a token are not part of it.
+        tokens: entries of the vocabulary, as strings.
+        offsets: half-open span of characters in `text` for each token, without spaces before it.
     """
 
     text: str
@@ -57,11 +55,11 @@ class Encoding:
 
     @property
     def surfaces(self) -> list[str]:
-        """The original characters of each token (what an unknown word really was)."""
+        """The original characters of each token, also of an unknown word."""
         return [self.text[start:end] for start, end in self.offsets]
 
     def words(self) -> tuple[list[int], list[Span]]:
-        """For each token the word it belongs to, and where the words are in the text."""
+        """The word index of each token, and the spans of the words."""
         spans = word_spans(self.text)
         return word_ids(self.offsets, spans), spans
 
@@ -71,15 +69,17 @@ class Tokenizer:
 
     Args:
         backend: a tokenizer of the `tokenizers` library whose ids 0 to 3 are `SPECIALS`.
-        kind: how it splits.
-        normalizer: what is done to a text first.
+        kind: `"bpe"`, `"word"` or `"char"`.
+        normalizer: applied to a text first.
     """
 
     def __init__(self, backend: Backend, *, kind: Kind, normalizer: Normalizer) -> None:
         self.kind: Kind = kind
         self.normalizer = normalizer
         self._backend = backend
-        backend.encode_special_tokens = True  # "</s>" in a text is four characters, not an end
+        backend.encode_special_tokens = (
+            True  # "</s>" in a text is plain characters, not an end of sequence
+        )
         self._pieces = tuple(str(backend.id_to_token(i)) for i in range(backend.get_vocab_size()))
 
     @classmethod
@@ -93,20 +93,20 @@ class Tokenizer:
         min_count: int = 1,
         form: Literal["NFC", "NFKC"] = "NFC",
     ) -> Tokenizer:
-        """Learn a vocabulary. Give it the training part only.
+        """Learn a vocabulary, from the training part only.
 
         Args:
-            texts: what to learn from.
+            texts: to learn from.
             kind: `"bpe"` pieces of words (Sennrich et al. 2016), `"word"` or `"char"`.
-            size: entries at most, the four special ones included; a BPE vocabulary holds all
-                characters first.
-            lowercase: whether case is dropped.
-            min_count: how often a word (or a pair to be merged) must be seen.
+            size: most entries, with the four special ones; a BPE vocabulary first takes all
+                characters.
+            lowercase: true to drop case.
+            min_count: least number of occurrences of a word (or of a pair to merge).
             form: Unicode normal form, see `Normalizer`.
 
         Raises:
-            SettingsError: a kind that does not exist, or no room for a single entry.
-            InputError: there is no text in `texts`.
+            SettingsError: an unknown kind, or a size without room for any entry.
+            InputError: `texts` is empty.
         """
         if kind not in get_args(Kind):
             raise SettingsError(f"unknown tokenizer {kind!r}; {nearest(kind, get_args(Kind))}")
@@ -117,7 +117,8 @@ class Tokenizer:
         normalizer = Normalizer(form=form, lowercase=lowercase)
         backend = _untrained(kind)
         backend.train_from_iterator(
-            (_feed(normalizer(text), kind) for text in texts), _trainer(kind, size, min_count)
+            (_backend_input(normalizer(text), kind) for text in texts),
+            _trainer(kind, size, min_count),
         )
         if backend.get_vocab_size() == len(SPECIALS):
             raise InputError(
@@ -134,27 +135,27 @@ class Tokenizer:
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """Every entry, in order of its id."""
+        """All entries, by id."""
         return self._pieces
 
     @property
     def spelling(self) -> list[str]:
-        """What each entry adds to a text; the special ones nothing, an unknown one U+FFFD.
+        """The characters that each entry adds to a text: none for special entries, U+FFFD for `<unk>`.
 
-        A text is the concatenation of what its ids add, but for the spaces around words and at its ends.
+        A text is their concatenation, except for spaces around words and at both ends.
         """
         space = " " if self.kind == "word" else ""
         known = [space + piece.replace(META, " ") for piece in self._pieces[len(SPECIALS) :]]
         return ["", space + "\ufffd", "", "", *known]
 
     def encode(self, text: str) -> Encoding:
-        """Return the ids of `text` with their tokens and offsets; an empty text has none."""
+        """Encode a text to ids, tokens and offsets; an empty text has none."""
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[Encoding]:
-        """Encode many texts at once: an encoding for each, in order."""
+        """Encode many texts in parallel, in order."""
         normal = [self.normalizer(text) for text in texts]
-        encodings = self._backend.encode_batch([_feed(text, self.kind) for text in normal])
+        encodings = self._backend.encode_batch([_backend_input(text, self.kind) for text in normal])
         return [
             Encoding(
                 text, encoding.ids, encoding.tokens, self._offsets(text, clean, encoding.offsets)
@@ -163,21 +164,21 @@ class Tokenizer:
         ]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of `ids`, without padding, BOS and EOS; an unknown word reads `<unk>`.
+        """Decode ids to text, without padding, BOS and EOS; an unknown word reads `<unk>`.
 
-        With pieces or characters this is the normal form of what was encoded; words are put
-        together as people write them, without a space before a full stop or inside brackets.
+        For pieces and characters the result is the normal form of the encoded text; words are joined as
+        people write them, without a space before a full stop or inside brackets.
         """
         return self.join([self._pieces[index] for index in ids if index not in (PAD, BOS, EOS)])
 
     def join(self, tokens: Sequence[str]) -> str:
-        """Return the text that tokens (of `vocabulary`, or words put in their place) make up."""
+        """Join tokens (entries of `vocabulary`, or words that replace them) to a text."""
         if self.kind == "word":
             return detokenize(tokens)
         return "".join(tokens).replace(META, " ").removeprefix(" " if self.kind == "bpe" else "")
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write everything `load` needs into one JSON file, whole or not at all."""
+        """Write one JSON file for `load`; it appears whole or not at all."""
         content = {
             "format": "regard-tokenizer",
             "version": _VERSION,
@@ -193,11 +194,10 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Tokenizer:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
-            ModelFolderError: no such file, not a tokenizer of ours, damaged, or from a newer
-                version.
+            ModelFolderError: the file is missing, not a tokenizer of regard, damaged, or newer.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -221,25 +221,25 @@ class Tokenizer:
         except Exception as error:  # the backend raises bare Exception for what it cannot parse
             raise ModelFolderError(f"{path}: damaged tokenizer ({error})") from error
 
-    def _offsets(self, text: str, normal: str, fed: Sequence[Span]) -> list[Span]:
-        """Spans in what the backend was fed, as spans in the original text."""
-        if self.kind == "bpe":  # it was fed one block in front, and one for each space
+    def _offsets(self, text: str, normal: str, spans: Sequence[Span]) -> list[Span]:
+        """Convert spans of the backend's input to spans of the original text."""
+        if self.kind == "bpe":  # its input has META in front and for each space
             blocks = META + normal
-            fed = [
+            spans = [
                 (start if blocks[start] in (META, " ") else start - 1, end - 1)
-                for start, end in fed
+                for start, end in spans
             ]
-        if normal == text or (text.isascii() and normal == text.lower()):  # place by place
-            return list(fed)
+        if normal == text or (text.isascii() and normal == text.lower()):  # one to one
+            return list(spans)
         origin = self.normalizer.align(text)
         return [
-            (origin[start][0], origin[end - 1][1]) if start < end else (origin[start][0],) * 2
-            for start, end in fed
+            (origin[start][0], origin[end - 1][1] if start < end else origin[start][0])
+            for start, end in spans
         ]
 
 
 def _untrained(kind: Kind) -> Backend:
-    """Return a backend that splits as `kind` does and has no vocabulary yet."""
+    """A backend of this kind without vocabulary."""
     if kind == "bpe":
         backend = Backend(models.BPE(unk_token=SPECIALS[UNK], fuse_unk=True))
         backend.pre_tokenizer = pre_tokenizers.Split(Regex(_PIECES), "isolated")
@@ -252,7 +252,7 @@ def _untrained(kind: Kind) -> Backend:
 
 
 def _trainer(kind: Kind, size: int, min_count: int) -> trainers.Trainer:
-    """Return what learns a vocabulary of this kind."""
+    """The trainer for this kind."""
     if kind == "bpe":
         return trainers.BpeTrainer(
             vocab_size=size,
@@ -269,8 +269,8 @@ def _trainer(kind: Kind, size: int, min_count: int) -> trainers.Trainer:
     )
 
 
-def _feed(normal: str, kind: Kind) -> str:
-    """Return a normal text as the backend wants it."""
+def _backend_input(normal: str, kind: Kind) -> str:
+    """A normalised text in the form that the backend splits."""
     if kind != "bpe" or not normal:
         return normal
     return META + normal.replace(" ", META)

@@ -1,4 +1,4 @@
-"""Words in a text, so that views can merge the pieces of a tokenizer."""
+"""Find the words of a text, so that pieces of a tokenizer can be merged to words."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ numbers with their inner marks (`3.5`, `12:30`), and every other sign by itself.
 
 
 def word_spans(text: str) -> list[Span]:
-    """Where the words of `text` are.
+    """The spans of the words of `text`.
 
     >>> [text[a:b] for a, b in word_spans(text := "Don't pay $3.50 (really)!")]
     ["Don't", 'pay', '$', '3.50', '(', 'really', ')', '!']
@@ -32,11 +32,11 @@ def word_spans(text: str) -> list[Span]:
 
 
 def word_ids(offsets: Sequence[Span], words: Sequence[Span]) -> list[int]:
-    """For each piece, the word it begins in; a piece between words belongs to the word after it.
+    """The index of the word in which each piece begins; a piece between words belongs to the next word.
 
     Args:
-        offsets: the pieces' spans, in order.
-        words: the words' spans, in order, from `word_spans` of the same text.
+        offsets: spans of the pieces, in order.
+        words: spans of the words, in order, from `word_spans`.
 
     >>> word_ids([(0, 3), (3, 5), (6, 9)], [(0, 5), (6, 9)])
     [0, 0, 1]
@@ -53,11 +53,11 @@ def word_ids(offsets: Sequence[Span], words: Sequence[Span]) -> list[int]:
 _CLOSING = frozenset(".,!?;:%)]}…’、。，！？；：）」』")
 _OPENING = frozenset("([{‘¿¡（「『")
 _QUOTES = {"„": "“”", "“": "”", "«": "»", "»": "«", '"': '"', "'": "'"}
-"""What opens a quotation -> what may close it; languages differ, so what is open decides."""
+"""Opening quotation mark -> marks that may close it; languages differ, so the open one decides."""
 
 
 def detokenize(words: Sequence[str]) -> str:
-    r"""Put words together as people write them.
+    r"""Join words as people write them.
 
     No space before closing signs and after opening ones; quotation marks open and close in turn.
 
@@ -65,7 +65,7 @@ def detokenize(words: Sequence[str]) -> str:
     '"Hello," said she (a cook).'
     """
     text = ""
-    glue = True  # whether the next word is joined to the text so far
+    glue = True  # true if the next word follows without a space
     closers: list[str] = []
     for word in words:
         if closers and word in closers[-1]:

@@ -156,7 +156,7 @@ def test_views_that_do_not_fit(cross, layers, tmp_path):
 def test_shades_by_hand():
     weights = np.array([[0.5, 0.05], [0.1, 0.0]], dtype=np.float32)
     np.testing.assert_allclose(shade(weights), np.array([[1, 0.1], [0.2, 0]]), rtol=1e-6)
-    np.testing.assert_allclose(shade(weights, "row"), [[1, 0.1], [1, 0]], rtol=1e-6)
+    np.testing.assert_allclose(shade(weights, "row"), np.array([[1, 0.1], [1, 0]]), rtol=1e-6)
     expected: list[list[float]] = [[1, 0.75], [1 + float(np.log10(0.2)) / 4, 0]]
     np.testing.assert_allclose(shade(weights, "log"), expected, rtol=1e-6)
     assert not shade(np.zeros((2, 2), np.float32), "log").any()
