@@ -132,7 +132,7 @@ class Corpus(Sequence[Example]):
     @property
     def label_names(self) -> list[str]:
         """All distinct labels, sorted; whole numbers by value."""
-        names: list[str] = pc.list_flatten(self._labels()).unique().to_pylist()
+        names: list[str] = pc.call_function("list_flatten", [self._labels()]).unique().to_pylist()
         if all(name.isdecimal() for name in names):
             return sorted(names, key=lambda name: (int(name), name))
         return sorted(names)
@@ -140,7 +140,7 @@ class Corpus(Sequence[Example]):
     @property
     def multi_label(self) -> bool:
         """True if some example has several labels, or none while others have some."""
-        counts = pc.list_value_length(self._labels()).unique().to_pylist()
+        counts = pc.call_function("list_value_length", [self._labels()]).unique().to_pylist()
         return len(counts) > 1 or any(count > 1 for count in counts)
 
     def _labels(self) -> pa.ChunkedArray:

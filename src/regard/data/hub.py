@@ -28,7 +28,7 @@ def hub_records(name: str) -> Iterator[Record]:
         DataError: it cannot be loaded.
     """
     try:
-        import datasets
+        import datasets  # pyright: ignore[reportMissingImports]  # of the extra `hub`
     except ImportError as error:
         raise MissingExtraError("reading a data set of the Hub", "hub") from error
     identity, _, split = name.removeprefix(PREFIX).partition("#")
