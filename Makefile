@@ -34,7 +34,7 @@ test: $(STAMP)  ## the tests; then those of arrays again, with the shapes in eve
 fuzz: $(STAMP)  ## the tests of properties on new random examples, many more of them
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m hypothesis --hypothesis-profile fuzz
 
-check: $(STAMP)  ## lint, types, import contract
+check: $(STAMP)  ## lint, types, import contract; the JavaScript too, where there is npm
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -219,7 +219,7 @@ def test_a_link_brings_the_view_back(layers, look):
 @pytest.mark.parametrize(
     "address",
     [
-        "#track=99&head=-1",
+        "#layer=99&head=-1",
         "#view=<b>&query=1e9&key=x",
         "#zoom=1e99&x=-5&y=nan",
         "#%%%",
@@ -234,7 +234,7 @@ def test_an_address_made_up_by_somebody(layers, look, address):
 
 @pytest.mark.parametrize("view", ["overview", "map", "links", "text"])
 def test_downloads(layers, look, view, tmp_path):
-    tab = look(layers, f"#view={view}&track=3")
+    tab = look(layers, f"#view={view}&layer=3")
     picture = downloaded(tab, "PNG")
     assert picture.startswith(b"\x89PNG")
     svg = downloaded(tab, "SVG").decode()
@@ -247,7 +247,7 @@ def test_downloads(layers, look, view, tmp_path):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("view", ["overview", "map", "links", "text"])
 def test_widths_and_themes(layers, look, device, theme, view):
-    tab = look(layers, f"#view={view}&track=3&query=3", device=device, theme=theme)
+    tab = look(layers, f"#view={view}&layer=3&query=3", device=device, theme=theme)
     wide = tab.evaluate("document.documentElement.scrollWidth")
     assert wide <= tab.viewport_size["width"]  # no sideways scrolling
     assert tab.locator("#record").get_attribute("data-theme") == theme
@@ -480,7 +480,7 @@ def notebook_page(records):
     """A page of widgets as a notebook has them: the front end loaded anew for each."""
     packed = [page.pack(record) for record in records]
     front = base64.b64encode(page.script("notebook").encode()).decode()
-    widgets = [{"about": each.about, "chunks": each.chunks} for each in packed]
+    widgets = [{"metadata": each.metadata, "chunks": each.chunks} for each in packed]
     return (
         f"<!doctype html><meta charset=utf-8><style>{page.style()}</style><script type=module>"
         f"for (const [number, record] of {json.dumps(widgets)}.entries()) {{"

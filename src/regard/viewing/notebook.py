@@ -48,7 +48,7 @@ def widget(record: Record) -> Any:
     from regard.viewing import page
 
     packed = page.pack(record)
-    return _widget_class()(record={"about": packed.about, "chunks": packed.chunks})
+    return _widget_class()(record={"metadata": packed.metadata, "chunks": packed.chunks})
 
 
 @cache

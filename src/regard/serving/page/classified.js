@@ -1,6 +1,6 @@
 // A label: how likely each is, how much attention each word got, and what if it had got another share.
 
-import { h, short } from "../../viewing/page/dom.js";
+import { h, truncate } from "../../viewing/page/dom.js";
 import { Words, nameOf } from "./words.js";
 
 const SHOWN_LABELS = 8;
@@ -36,7 +36,7 @@ export class ClassifiedView {
       bar.style.inlineSize = `${100 * probability}%`;
       const moved = before.has(label) ? probability - before.get(label) : 0;
       const change = before.size ? h("span", { class: "change" }, `${moved < 0 ? "−" : "+"}${Math.abs(100 * moved).toFixed(1)}`) : null;
-      return h("li", { class: chosen.has(label) ? "chosen" : null }, bar, h("bdi", { class: "token" }, short(label, 40)),
+      return h("li", { class: chosen.has(label) ? "chosen" : null }, bar, h("bdi", { class: "token" }, truncate(label, 40)),
         h("span", { class: "value" }, `${(100 * probability).toFixed(1)} %`, change));
     }));
   }
@@ -69,7 +69,7 @@ export class ClassifiedView {
   about(index) {
     const { answer } = this;
     const seen = h("section", {},
-      h("h3", {}, h("bdi", {}, short(nameOf(answer.source.words[index]), 60)), " got"),
+      h("h3", {}, h("bdi", {}, truncate(nameOf(answer.source.words[index]), 60)), " got"),
       h("p", { class: "share" }, `${(100 * answer.attention[index]).toFixed(1)} %`),
       h("p", { class: "fact" }, "of attention, the mean over heads"));
     return answer.editable ? [seen, this.edit(index)] : [seen];

@@ -1,6 +1,6 @@
 // A text whose words can be pointed at, reached by keyboard and shaded by numbers.
 
-import { h, short } from "../../viewing/page/dom.js";
+import { h, truncate } from "../../viewing/page/dom.js";
 
 // A text whose first letter is written right to left. (`dir="auto"` does not look into fenced words.)
 const RIGHT_TO_LEFT = /^\P{L}*[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u;
@@ -30,7 +30,7 @@ export class Words {
       onpointerenter: (event) => { if (event.pointerType === "mouse") this.aim(index); },
       onfocus: () => { this.reach(index); this.aim(index); },
       onclick: () => this.choose(index),
-    }, h("bdi", {}, short(name, 60)));
+    }, h("bdi", {}, truncate(name, 60)));
   }
 
   // Words with what stands between them in the text.
@@ -86,7 +86,7 @@ export function ranking(pairs, most = 5) {
   return h("ol", { class: "ranking" }, best.map(([name, weight]) => {
     const bar = h("span", { class: "bar" });
     bar.style.inlineSize = `${(100 * weight) / peak}%`;
-    return h("li", {}, bar, h("bdi", { class: "token" }, short(name, 40)), h("span", { class: "value" }, weight.toFixed(3)));
+    return h("li", {}, bar, h("bdi", { class: "token" }, truncate(name, 40)), h("span", { class: "value" }, weight.toFixed(3)));
   }));
 }
 

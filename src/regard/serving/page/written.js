@@ -1,7 +1,7 @@
 // An answer that was written: words on both sides, linked by attention, and ways to lead it elsewhere.
 
 import { ask } from "./client.js";
-import { h, short } from "../../viewing/page/dom.js";
+import { h, truncate } from "../../viewing/page/dom.js";
 import { Words, nameOf, ranking } from "./words.js";
 
 export class WrittenView {
@@ -103,7 +103,7 @@ export class WrittenView {
 
   about(side, index) {
     const [own, other] = this.sides(side);
-    const name = short(nameOf(own[index]), 60);
+    const name = truncate(nameOf(own[index]), 60);
     const pairs = this.weights(side, index).map((weight, i) => [nameOf(other[i]), weight]);
     const heading = side === "answer" ? "looked at" : "was looked at by";
     const seen = h("section", {}, h("h3", {}, h("bdi", {}, name), ` ${heading}`), ranking(pairs));
@@ -140,7 +140,7 @@ export class WrittenView {
       const { choices } = await ask("/instead", { model, text: this.pane.text, begin, hide });
       list.replaceChildren(...choices.map(({ word, probability, text }) => h("li", {},
         h("button", { type: "button", class: "way", title: text.slice(0, 400), disabled: word === said, onclick: () => this.pane.steer({ begin: upTo(text, begin, word) }) },
-          h("bdi", { class: "token" }, short(word, 40)), h("span", { class: "value" }, word === said ? "said, " : "", probability.toFixed(3))))));
+          h("bdi", { class: "token" }, truncate(word, 40)), h("span", { class: "value" }, word === said ? "said, " : "", probability.toFixed(3))))));
       if (!choices.length) list.replaceChildren(h("li", { class: "fact" }, "nothing else is likely here"));
     } catch (error) {
       list.replaceChildren(h("li", { class: "fact" }, error.message));

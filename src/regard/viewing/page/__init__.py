@@ -33,7 +33,7 @@ def html(record: Record) -> str:
     code, look = script("page"), _BASE + style()
     return Template(_asset("page.html")).substitute(
         title=markup.escape(record.title or "Attention"),
-        about=_inert(packed.about),
+        metadata=_inert(packed.metadata),
         chunks=chunks,
         script=code,
         style=look,
@@ -77,7 +77,9 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _inert(about: object) -> str:
+def _inert(metadata: object) -> str:
     """JSON that no HTML parser can take for markup: a token `</script>` stays text."""
-    text = json.dumps(about, separators=(",", ":"))  # ASCII: lone surrogates and U+2028 are escaped
+    text = json.dumps(
+        metadata, separators=(",", ":")
+    )  # ASCII: lone surrogates and U+2028 are escaped
     return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")

@@ -1,108 +1,158 @@
-// The bar of controls: plain form elements, so that every keyboard and screen reader knows them.
+// The bar of controls: plain form elements, which every keyboard and screen reader knows.
 
 import { h } from "./dom.js";
+import { download } from "./download.js";
 import { SCALES, THEMES } from "./state.js";
-import { save } from "./download.js";
 
-const NAMES = {
-  overview: "Overview", map: "Map", links: "Links", text: "Text",
-  linear: "linear", log: "logarithmic", row: "per row",
-  system: "system", light: "light", dark: "dark", max: "largest", mean: "mean",
-};
+/** @import { App } from "./main.js" */
+/** @import { Head, LayerMap, Reduction, State, ViewName } from "./types" */
+
+const VIEW_NAMES = { overview: "Overview", map: "Map", links: "Links", text: "Text" };
+const SCALE_NAMES = { linear: "linear", log: "logarithmic", row: "per row" };
+const REDUCTION_NAMES = { max: "largest", mean: "mean" };
+/** @type {readonly Reduction[]} */
+const POOLS = ["max", "mean"];
+/** @type {readonly ("png" | "svg" | "csv")[]} */
+const FORMATS = ["png", "svg", "csv"];
+const POOLED_SIDE = 256; // tokens; a longer side may not fit the screen, so that its cells are pooled
 
 export class Controls {
+  /**
+   * @param {App} app
+   * @param {readonly ViewName[]} views
+   */
   constructor(app, views) {
     this.app = app;
-    const { about } = app;
+    this.views = views;
+    const { layers } = app.metadata;
     this.tabs = views.map((view) => h("button", {
-      role: "tab", id: `${app.id}-tab-${view}`, "aria-controls": `${app.id}-stage`, "data-view": view,
-      onclick: () => app.set({ view }), onkeydown: (event) => this.turn(event),
-    }, NAMES[view]));
-    this.track = this.select("Layer", about.tracks.map((track, i) => [i, track.label]), (value) => ({ track: Number(value) }));
-    this.head = this.select("Head", [], (value) => ({ head: /^\d+$/.test(value) ? Number(value) : value }));
-    this.scale = this.select("Scale", SCALES.map((name) => [name, NAMES[name]]), (scale) => ({ scale }));
-    this.pool = this.select("Blocks", ["max", "mean"].map((name) => [name, NAMES[name]]), (pool) => ({ pool }));
-    this.theme = this.select("Theme", THEMES.map((name) => [name, NAMES[name]]), (theme) => ({ theme }));
-    this.hideSpecial = this.check("Hide special tokens", "hideSpecial");
-    this.words = this.check("Merge to words", "words");
+      role: "tab", id: `${app.id}-tab-${view}`, "aria-controls": `${app.id}-stage`,
+      onclick: () => app.set({ view }), onkeydown: (event) => this.onTabKey(event, view),
+    }, VIEW_NAMES[view]));
+    this.layer = this.select("Layer", layers.map((_, i) => i), (i) => layers[i].label, (layer) => ({ layer }));
+    this.head = this.select("Head", headsOf(layers), nameOfHead, (head) => ({ head }));
+    this.headOptions = [...this.head.box.options]; // of the layer with most heads
+    this.scale = this.select("Scale", SCALES, (scale) => SCALE_NAMES[scale], (scale) => ({ scale }));
+    this.pool = this.select("Blocks", POOLS, (pool) => REDUCTION_NAMES[pool], (pool) => ({ pool }));
+    this.theme = this.select("Theme", THEMES, (theme) => theme, (theme) => ({ theme }));
+    this.hideSpecial = this.checkbox("Hide special tokens", (hideSpecial) => ({ hideSpecial }));
+    this.words = this.checkbox("Merge to words", (words) => ({ words }));
     this.count = h("output", { class: "count" });
+    /** @type {HTMLInputElement} */
     this.find = h("input", {
       type: "search", autocomplete: "off", spellcheck: "false", "aria-label": "Find a token", placeholder: "Find a token",
       oninput: () => app.set({ find: this.find.value }),
-      onkeydown: (event) => event.key === "Enter" && app.next(event.shiftKey ? -1 : 1),
+      onkeydown: (event) => event.key === "Enter" && app.nextMatch(event.shiftKey ? -1 : 1),
     });
     this.element = h("div", { class: "controls" },
       h("div", { class: "tabs", role: "tablist", "aria-label": "View" }, this.tabs),
-      this.track.label, this.head.label, this.scale.label, this.pool.label,
+      this.layer.label, this.head.label, this.scale.label, this.pool.label,
       this.hideSpecial.label, this.words.label,
       h("span", { class: "find" }, this.find, this.count));
-    const formats = ["png", "svg", "csv"].map((format) => h("button", {
-      onclick: () => save(app, format), "aria-label": `Download ${format.toUpperCase()}`,
+    const downloads = FORMATS.map((format) => h("button", {
+      onclick: () => download(app, format), "aria-label": `Download ${format.toUpperCase()}`,
     }, format.toUpperCase()));
     this.corner = h("div", { class: "corner" }, this.theme.label,
-      h("span", { role: "group", "aria-label": "Download" }, formats),
+      h("span", { role: "group", "aria-label": "Download" }, downloads),
       app.address ? h("button", { onclick: () => app.copyLink() }, "Copy link") : null);
   }
 
-  select(name, options, patch) {
+  /**
+   * A labelled choice among values, and what each changes in the state.
+   * @template {string | number} Value
+   * @param {string} name
+   * @param {readonly Value[]} values
+   * @param {(value: Value) => string} nameOf
+   * @param {(value: Value) => Partial<State>} patch
+   */
+  select(name, values, nameOf, patch) {
     const id = `${this.app.id}-${name}`;
-    const choices = options.map(([value, text]) => h("option", { value }, text));
-    const box = h("select", { id, onchange: () => this.app.set(patch(box.value)) }, choices);
+    /** @type {HTMLSelectElement} */
+    const box = h("select", { id, onchange: () => this.app.set(patch(values[box.selectedIndex])) },
+      values.map((value) => h("option", { value }, nameOf(value))));
     return { box, label: h("span", { class: "choice" }, h("label", { for: id }, name), box) };
   }
 
-  check(name, field) {
-    const box = h("input", { type: "checkbox", onchange: () => this.app.set({ [field]: box.checked }) });
+  /**
+   * @param {string} name
+   * @param {(checked: boolean) => Partial<State>} patch
+   */
+  checkbox(name, patch) {
+    /** @type {HTMLInputElement} */
+    const box = h("input", { type: "checkbox", onchange: () => this.app.set(patch(box.checked)) });
     return { box, label: h("label", { class: "check" }, box, h("span", {}, name)) };
   }
 
-  // Arrow keys turn the tabs, as tabs do.
-  turn(event) {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  /**
+   * Arrow keys move between tabs, as WAI-ARIA describes tabs.
+   * @param {KeyboardEvent} event
+   * @param {ViewName} view
+   */
+  onTabKey(event, view) {
+    const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
     if (!step) return;
     event.preventDefault();
-    const next = this.tabs[(this.tabs.indexOf(event.target) + step + this.tabs.length) % this.tabs.length];
-    this.app.set({ view: next.dataset.view });
-    next.focus();
+    const next = (this.views.indexOf(view) + step + this.views.length) % this.views.length;
+    this.app.set({ view: this.views[next] });
+    this.tabs[next].focus();
   }
 
   render() {
-    const { state, about, found } = this.app;
-    const track = about.tracks[state.track];
-    for (const tab of this.tabs) {
-      const chosen = tab.dataset.view === state.view;
+    const { state, metadata, found } = this.app;
+    const layer = metadata.layers[state.layer];
+    this.tabs.forEach((tab, i) => {
+      const chosen = this.views[i] === state.view;
       tab.setAttribute("aria-selected", String(chosen));
       tab.tabIndex = chosen ? 0 : -1;
-    }
-    this.track.box.value = state.track;
-    this.track.label.hidden = about.tracks.length === 1;
-    this.heads(track);
+    });
+    this.layer.box.value = String(state.layer);
+    this.layer.label.hidden = metadata.layers.length === 1;
+    this.renderHeads(layer);
     this.scale.box.value = state.scale;
     this.pool.box.value = state.pool;
-    this.pool.label.hidden = state.view !== "map" || Math.max(...track.shape) <= 256;
+    this.pool.label.hidden = state.view !== "map" || Math.max(...layer.shape) <= POOLED_SIDE;
     this.theme.box.value = state.theme;
-    const axes = [track.queries, track.keys].map((axis) => about.tokens[axis]);
-    this.option(this.hideSpecial, state.hideSpecial, track, axes.some((axis) => axis.special.includes(true)));
-    this.option(this.words, state.words, track, axes.some((axis) => axis.words.length < axis.pieces.length));
+    const axes = [layer.queries, layer.keys].map((name) => metadata.tokens[name]);
+    renderTokenOption(this.hideSpecial, state.hideSpecial, layer, axes.some((axis) => axis.special.includes(true)));
+    renderTokenOption(this.words, state.words, layer, axes.some((axis) => axis.words.length < axis.pieces.length));
     if (this.find.value !== state.find) this.find.value = state.find;
-    const matches = found.rows.size + found.columns.size;
-    this.count.textContent = state.find ? `${matches} found` : "";
+    this.count.textContent = state.find ? `${found.rows.size + found.columns.size} found` : "";
   }
 
-  heads(track) {
+  /** @param {LayerMap} layer */
+  renderHeads(layer) {
     const { box, label } = this.head;
-    label.hidden = track.heads === 1;
-    if (box.length !== track.heads + 2) {
-      const heads = Array.from({ length: track.heads }, (_, i) => h("option", { value: i }, `head ${i + 1}`));
-      box.replaceChildren(h("option", { value: "mean" }, "mean"), h("option", { value: "max" }, "largest"), ...heads);
-    }
-    box.value = this.app.state.head;
+    label.hidden = layer.heads === 1;
+    const count = headsOf([layer]).length;
+    if (box.length !== count) box.replaceChildren(...this.headOptions.slice(0, count));
+    box.value = String(this.app.state.head);
   }
+}
 
-  option({ box, label }, checked, track, useful) {
-    label.hidden = !useful;
-    box.checked = checked && track.kept !== "blocks";
-    box.disabled = track.kept === "blocks";
-    label.title = box.disabled ? "This map is too large to be held cell by cell, so its tokens cannot be changed here." : "";
-  }
+/**
+ * The choices of head: reductions first, then as many heads as the layer with most has.
+ * @param {LayerMap[]} layers
+ * @returns {Head[]}
+ */
+function headsOf(layers) {
+  const most = Math.max(...layers.map((layer) => layer.heads));
+  return ["mean", "max", ...Array.from({ length: most }, (_, head) => head)];
+}
+
+/** @param {Head} head */
+function nameOfHead(head) {
+  return typeof head === "number" ? `head ${head + 1}` : REDUCTION_NAMES[head];
+}
+
+/**
+ * @param {{ box: HTMLInputElement, label: HTMLElement }} option
+ * @param {boolean} checked
+ * @param {LayerMap} layer
+ * @param {boolean} useful whether it changes anything
+ */
+function renderTokenOption({ box, label }, checked, layer, useful) {
+  label.hidden = !useful;
+  box.checked = checked && layer.storage !== "blocks";
+  box.disabled = layer.storage === "blocks";
+  label.title = box.disabled ? "This map is too large to be held cell by cell, so its tokens cannot be changed here." : "";
 }

@@ -1,73 +1,116 @@
-// The page: state in, picture out. `start` is all the outside needs.
+// The page of a record: its state, its views, and what keeps them together. `start` opens it.
 
-import { Atlas } from "./atlas.js";
+import { ColorScale } from "./colors.js";
 import { Controls } from "./controls.js";
 import { h, plural } from "./dom.js";
 import { LinksView } from "./links.js";
+import { MatrixLoader } from "./loader.js";
 import { MapView } from "./map.js";
 import { Overview } from "./overview.js";
+import { Pointer } from "./pointer.js";
 import { Readout } from "./readout.js";
-import { Shades } from "./shades.js";
+import { fromHash, initialState, toHash, viewsOf } from "./state.js";
 import { CanvasSurface } from "./surface.js";
 import { TextView } from "./text.js";
-import { Pointer } from "./pointer.js";
-import { fromHash, initial, toHash } from "./state.js";
+
+/** @import { Matrix, Metadata, Side, Source, State, ThemeColors } from "./types" */
 
 const HELP = {
+  overview: "",
   map: "Arrow keys move the cursor, with Shift by ten. Home and End go to the ends of the row, Page Up and Page Down to those of the column. T goes to the row's largest weight. Plus and minus zoom, 0 shows all.",
   links: "Up and Down choose a query, T its strongest key, Left and Right move between keys.",
+  text: "",
 };
-
-// What the ids of one view begin with. A notebook loads the front end anew for every widget, so nothing can be counted.
-function unlikeAny() {
-  return `regard-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
-}
+const ADDRESS_DELAY = 200; // ms; browsers refuse to rewrite the address many times a second
 
 export class App {
-  constructor(root, about, source, { address = null } = {}) {
-    Object.assign(this, { root, about, source, address, id: unlikeAny() });
-    this.atlas = new Atlas(about, source);
-    this.state = address ? fromHash(address.hash, about) : initial(about);
+  /**
+   * @param {HTMLElement} root
+   * @param {Metadata} metadata
+   * @param {Source} source
+   * @param {Location | null} address that the state is read from and written to
+   */
+  constructor(root, metadata, source, address) {
+    this.root = root;
+    this.metadata = metadata;
+    this.source = source;
+    this.address = address;
+    // Ids begin with this. A notebook loads the front end anew for every widget, so they cannot be counted.
+    this.id = `regard-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
+    this.loader = new MatrixLoader(metadata, source);
+    this.state = address ? fromHash(address.hash, metadata) : initialState(metadata);
+    /** @type {Matrix | null} */
+    this.loaded = null;
+    this.request = 0; // number of the latest change that asked for a matrix
+    /** @type {Record<Side, Set<number>>} */
     this.found = { rows: new Set(), columns: new Set() };
-    this.palettes = { light: new Shades(about.palettes.light), dark: new Shades(about.palettes.dark) };
-    this.dark = matchMedia("(prefers-color-scheme: dark)");
-    const single = about.tracks.length === 1 && about.tracks[0].heads === 1;
-    this.controls = new Controls(this, single ? ["map", "links", "text"] : ["overview", "map", "links", "text"]);
+    /** @type {Matrix | null} */
+    this.searched = null; // the matrix that `found` is of
+    /** @type {number | null} */
+    this.match = null; // which match was visited last
+    this.colorScales = { light: new ColorScale(metadata.palettes.light), dark: new ColorScale(metadata.palettes.dark) };
+    this.colors = this.colorScales.light;
+    /** @type {ThemeColors} */
+    this.themeColors = { text: "", muted: "", border: "", background: "", cursor: "", found: "" };
+    this.prefersDark = matchMedia("(prefers-color-scheme: dark)");
+    /** @type {number | null} */
+    this.frame = null; // the animation frame that is asked for
+    /** @type {number | undefined} */
+    this.addressTimer = undefined;
+    this.controls = new Controls(this, viewsOf(metadata));
     this.map = new MapView(this);
     this.links = new LinksView(this);
     this.text = new TextView(this);
     this.overview = new Overview(this);
     this.readout = new Readout(this);
-    this.build();
-  }
-
-  build() {
-    const { about } = this;
-    this.canvas = h("canvas", { tabindex: "0", role: "application", "aria-roledescription": "attention map", "aria-describedby": `${this.id}-help`, onkeydown: (event) => this.key(event) });
+    this.canvas = h("canvas", {
+      tabindex: "0", role: "application", "aria-roledescription": "attention map", "aria-describedby": `${this.id}-help`,
+      onkeydown: (event) => this.onKey(event),
+    });
     this.help = h("p", { class: "help", id: `${this.id}-help` });
     this.hint = h("div", { class: "hint", hidden: true, "aria-hidden": "true" });
     this.live = h("p", { class: "unseen", role: "status", "aria-live": "polite" });
-    this.stage = h("div", { class: "stage", id: `${this.id}-stage`, role: "tabpanel" }, this.canvas, this.text.element, this.overview.element, this.hint);
-    const heads = about.tracks.reduce((sum, track) => sum + track.heads, 0);
-    const facts = `${plural(about.tracks.length, "layer")} · ${plural(heads, "head")}`;
-    const notes = [about.reading && `Cross-attention is read ${about.reading}.`, ...about.notes].filter(Boolean);
+    this.stage = h("div", { class: "stage", id: `${this.id}-stage`, role: "tabpanel" },
+      this.canvas, this.text.element, this.overview.element, this.hint);
+    this.pointer = new Pointer(this);
+    this.build();
+  }
+
+  /** The matrix on screen. */
+  get matrix() {
+    if (!this.loaded) throw new Error("no matrix is loaded yet");
+    return this.loaded;
+  }
+
+  /** The cell that the numbers are about. */
+  get cursor() {
+    return { query: this.state.query, key: this.state.key ?? 0 };
+  }
+
+  build() {
+    const { title, reading, notes, verdict, layers } = this.metadata;
+    const heads = layers.reduce((sum, layer) => sum + layer.heads, 0);
+    const facts = [
+      `${plural(layers.length, "layer")} · ${plural(heads, "head")}`,
+      ...(reading ? [`Cross-attention is read ${reading}.`] : []),
+      ...notes.filter(Boolean),
+    ];
     this.root.classList.add("regard");
     this.root.replaceChildren(
       h("header", {},
-        h("div", {}, h("h1", {}, about.title || "Attention"), h("p", { class: "facts" }, facts), notes.map((note) => h("p", { class: "facts" }, note))),
+        h("div", {}, h("h1", {}, title || "Attention"), facts.map((fact) => h("p", { class: "facts" }, fact))),
         this.controls.corner),
-      about.verdict ? h("p", { class: "verdict" }, h("strong", {}, "How far to trust it "), about.verdict) : "",
+      verdict ? h("p", { class: "verdict" }, h("strong", {}, "How far to trust it "), verdict) : "",
       this.controls.element,
       h("div", { class: "body" }, h("div", { class: "seen" }, this.stage, this.help), this.readout.element),
       this.live);
-    this.pointer = new Pointer(this);
     new ResizeObserver(() => this.paint()).observe(this.stage);
-    this.dark.addEventListener("change", () => this.set({}));
-    if (this.address) window.addEventListener("hashchange", () => this.restore());
+    this.prefersDark.addEventListener("change", () => this.set({}));
+    if (this.address) window.addEventListener("hashchange", () => this.readAddress());
   }
 
   async open() {
-    if (this.controls.tabs.length === 4) await this.overview.open();
+    if (viewsOf(this.metadata).includes("overview")) await this.overview.open();
     await this.set({});
     const { x, y, zoom } = this.state;
     if (zoom !== null) {
@@ -78,185 +121,229 @@ export class App {
     this.root.dataset.ready = "true";
   }
 
-  restore() {
-    const hash = this.address.hash.replace(/^#/, "");
-    if (hash !== toHash(this.state, this.about)) this.set(fromHash(hash, this.about));
+  readAddress() {
+    const hash = this.address?.hash.replace(/^#/, "") ?? "";
+    if (hash !== toHash(this.state, this.metadata)) this.set(fromHash(hash, this.metadata));
   }
 
-  // Change what is looked at. A later call wins over one that is still opening its map.
+  /**
+   * Change the state and show it. A later call wins over one whose matrix is still loading.
+   * @param {Partial<State>} patch
+   * @param {{ reveal?: boolean, focus?: boolean }} options whether to bring the cursor into view, and to focus the view
+   */
   async set(patch, { reveal = false, focus = false } = {}) {
-    if ("words" in patch || "hideSpecial" in patch) patch = this.stay(patch);
-    Object.assign(this.state, patch);
+    if ("words" in patch || "hideSpecial" in patch) patch = this.keepCursor(patch);
     const { state } = this;
-    const turn = (this.turn = (this.turn ?? 0) + 1);
-    const heads = this.about.tracks[state.track].heads;
+    Object.assign(state, patch);
+    const { heads } = this.metadata.layers[state.layer];
     if (typeof state.head === "number" && state.head >= heads) state.head = "mean";
-    const sheet = await this.atlas.sheet(state.track, state);
-    if (turn !== this.turn) return;
-    if (sheet !== this.sheet) this.turnTo(sheet);
-    state.query = Math.max(0, Math.min(state.query, sheet.queries - 1));
-    state.key ??= sheet.row(state.query, 1)[0]?.index ?? 0; // nobody has chosen: the strongest
-    state.key = Math.max(0, Math.min(state.key, sheet.keys - 1));
-    if ("find" in patch || this.searched !== sheet) this.search();
-    if ("query" in patch || "key" in patch || reveal) this.reveal();
+    const request = ++this.request;
+    const matrix = await this.loader.load(state.layer, state);
+    if (request !== this.request) return;
+    this.replace(matrix);
+    state.query = Math.max(0, Math.min(state.query, matrix.queries - 1));
+    const key = state.key ?? matrix.topOfRow(state.query, 1)[0]?.index ?? 0;
+    state.key = Math.max(0, Math.min(key, matrix.keys - 1));
+    if ("find" in patch || this.searched !== matrix) this.search();
+    if ("query" in patch || "key" in patch || reveal) this.scrollToCursor();
     this.render(patch);
     if (focus) this.focus();
   }
 
-  // The cursor stays on its tokens when they are merged or when others are hidden.
-  stay(patch) {
-    const { state, atlas, about } = this;
-    const track = about.tracks[state.track];
-    if (track.kept === "blocks" || "query" in patch) return patch;
+  /**
+   * A change of tokens by which the cursor stays on its own, when pieces are merged or others are hidden.
+   * @param {Partial<State>} patch
+   * @returns {Partial<State>}
+   */
+  keepCursor(patch) {
+    const { state, loader, cursor } = this;
+    const layer = this.metadata.layers[state.layer];
+    if (layer.storage === "blocks" || "query" in patch) return patch;
+    /** @type {(axis: string, index: number) => number} */
     const moved = (axis, index) => {
-      const piece = atlas.places(axis, state)[index];
-      return Math.max(0, atlas.places(axis, { ...state, ...patch }).findLastIndex((start) => start <= piece));
+      const piece = loader.firstPieces(axis, state)[index];
+      return Math.max(0, loader.firstPieces(axis, { ...state, ...patch }).findLastIndex((first) => first <= piece));
     };
-    return { ...patch, query: moved(track.queries, state.query), key: moved(track.keys, state.key) };
+    return { ...patch, query: moved(layer.queries, cursor.query), key: moved(layer.keys, cursor.key) };
   }
 
-  turnTo(sheet) {
-    const alike = this.sheet && sheet.queries === this.sheet.queries && sheet.keys === this.sheet.keys;
-    this.sheet = sheet;
-    if (!alike) this.map.fit = true;
+  /**
+   * Show a matrix. One of another size is shown whole.
+   * @param {Matrix} matrix
+   */
+  replace(matrix) {
+    const same = this.loaded && matrix.queries === this.loaded.queries && matrix.keys === this.loaded.keys;
+    this.loaded = matrix;
+    if (!same) this.map.fit = true;
   }
 
-  reveal() {
-    if (this.map.wide) this.map.follow();
-    if (this.links.rows) this.links.follow();
+  scrollToCursor() {
+    if (this.map.width) this.map.scrollToCursor();
+    if (this.links.rows) this.links.scrollToCursor();
   }
 
   focus() {
     (this.state.view === "text" ? this.text.keys : this.canvas).focus();
   }
 
+  /** Find the tokens that contain the text looked for, whatever their case. */
   search() {
-    this.searched = this.sheet;
+    const { matrix } = this;
+    this.searched = matrix;
     const wanted = this.state.find.trim().toLocaleLowerCase();
-    for (const side of ["rows", "columns"]) {
-      const places = wanted ? this.sheet[side].flatMap((piece, i) => (piece.toLocaleLowerCase().includes(wanted) ? [i] : [])) : [];
-      this.found[side] = new Set(places);
-    }
+    /** @param {string[]} pieces */
+    const matches = (pieces) => new Set(wanted ? pieces.flatMap((piece, i) => (piece.toLocaleLowerCase().includes(wanted) ? [i] : [])) : []);
+    this.found = { rows: matches(matrix.rows), columns: matches(matrix.columns) };
   }
 
-  // Go to the next token found: keys first, then queries.
-  next(step) {
+  /**
+   * Go to the next token found, or with -1 to the one before: keys first, then queries.
+   * @param {1 | -1} step
+   */
+  nextMatch(step) {
     const all = [...[...this.found.columns].map((key) => ({ key })), ...[...this.found.rows].map((query) => ({ query }))];
-    if (!all.length) return this.say("Nothing found");
-    this.match = ((this.match ?? -step + (step < 0 ? 1 : 0)) + step + all.length) % all.length;
+    if (!all.length) return this.announce("Nothing found");
+    const before = this.match ?? (step < 0 ? 2 : -1);
+    this.match = (before + step + all.length) % all.length;
     return this.set(all[this.match], { reveal: true });
   }
 
-  render(patch = {}) {
-    const { state } = this;
-    this.theme();
-    const canvas = state.view === "map" || state.view === "links";
-    this.canvas.hidden = !canvas;
-    this.help.textContent = HELP[state.view] ?? "";
-    this.help.hidden = !canvas;
-    this.text.element.hidden = state.view !== "text";
-    this.overview.element.hidden = state.view !== "overview";
-    this.stage.setAttribute("aria-labelledby", `${this.id}-tab-${state.view}`);
-    this.readout.element.hidden = state.view === "overview";
+  /** @param {Partial<State>} patch that brought the state about */
+  render(patch) {
+    const { view } = this.state;
+    this.applyTheme();
+    const drawn = view === "map" || view === "links";
+    this.canvas.hidden = !drawn;
+    this.help.textContent = HELP[view];
+    this.help.hidden = !drawn;
+    this.text.element.hidden = view !== "text";
+    this.overview.element.hidden = view !== "overview";
+    this.stage.setAttribute("aria-labelledby", `${this.id}-tab-${view}`);
+    this.readout.element.hidden = view === "overview";
     this.controls.render();
     this.readout.render();
-    if (state.view === "text") this.text.render();
-    if (state.view === "overview") this.overview.render();
+    if (view === "text") this.text.render();
+    if (view === "overview") this.overview.render();
     this.canvas.setAttribute("aria-label", this.readout.sentence());
     this.paint();
-    if ("query" in patch || "key" in patch) this.say(this.readout.sentence());
-    this.remember();
+    if ("query" in patch || "key" in patch) this.announce(this.readout.sentence());
+    this.writeAddress();
   }
 
-  theme() {
+  applyTheme() {
     const { theme } = this.state;
-    const name = theme === "system" ? (this.dark.matches ? "dark" : "light") : theme;
+    const name = theme === "system" ? (this.prefersDark.matches ? "dark" : "light") : theme;
     this.root.dataset.theme = name;
-    this.shades = this.palettes[name];
+    this.colors = this.colorScales[name];
     const style = getComputedStyle(this.root);
-    this.ink = Object.fromEntries(["text", "muted", "rule", "paper", "cursor", "found"].map((color) => [color, style.getPropertyValue(`--${color}`).trim()]));
+    /** @param {keyof ThemeColors} color */
+    const property = (color) => style.getPropertyValue(`--${color}`).trim();
+    this.themeColors = {
+      text: property("text"), muted: property("muted"), border: property("border"),
+      background: property("background"), cursor: property("cursor"), found: property("found"),
+    };
   }
 
-  // At most once a frame, however often something changes.
+  /** Draw the canvas anew, at most once a frame however often something changes. */
   paint() {
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
-      if (this.canvas.hidden || !this.sheet) return;
+      if (this.canvas.hidden || !this.loaded) return;
       const { clientWidth, clientHeight } = this.canvas;
       if (!clientWidth || !clientHeight) return;
-      const surface = new CanvasSurface(this.canvas, clientWidth, clientHeight);
-      this[this.state.view].draw(surface);
+      this[this.state.view].draw(new CanvasSurface(this.canvas, clientWidth, clientHeight));
     });
   }
 
-  // The view as a picture to download, and its size.
+  /** The view that a download draws, and the size of its picture. */
   picture() {
-    const [width, height] = [this.stage.clientWidth, Math.max(320, this.stage.clientHeight)];
-    return { view: this[this.state.view], width, height };
+    return { view: this[this.state.view], width: this.stage.clientWidth, height: Math.max(320, this.stage.clientHeight) };
   }
 
-  // The address follows what is seen, but not thirty times a second.
-  remember() {
+  /** Write the state to the address, soon. */
+  writeAddress() {
     if (!this.address) return;
-    clearTimeout(this.later);
-    this.later = setTimeout(() => {
+    clearTimeout(this.addressTimer);
+    this.addressTimer = setTimeout(() => {
       const { fit, x, y, scale } = this.map;
       Object.assign(this.state, fit ? { x: null, y: null, zoom: null } : { x, y, zoom: scale });
-      history.replaceState(null, "", `#${toHash(this.state, this.about)}`);
-    }, 200);
+      history.replaceState(null, "", `#${toHash(this.state, this.metadata)}`);
+    }, ADDRESS_DELAY);
   }
 
   async copyLink() {
     try {
       await navigator.clipboard.writeText(location.href);
-      this.say("Link copied");
+      this.announce("Link copied");
     } catch {
-      this.say("The link is in the address bar");
+      this.announce("The link is in the address bar");
     }
   }
 
-  say(text) {
+  /**
+   * Say something to a screen reader.
+   * @param {string} text
+   */
+  announce(text) {
     this.live.textContent = text;
   }
 
-  key(event) {
-    const { state, sheet } = this;
-    const far = event.shiftKey ? 10 : 1;
+  /** @param {KeyboardEvent} event */
+  onKey(event) {
+    const { matrix, cursor: { query, key } } = this;
+    const step = event.shiftKey ? 10 : 1;
+    /** @type {Record<string, Partial<State>>} */
     const moves = {
-      ArrowLeft: { key: state.key - far }, ArrowRight: { key: state.key + far },
-      ArrowUp: this.turned(state.query - far), ArrowDown: this.turned(state.query + far),
-      Home: { key: 0 }, End: { key: sheet.keys - 1 },
-      PageUp: { query: 0 }, PageDown: { query: sheet.queries - 1 },
-      t: { key: sheet.row(state.query, 1)[0]?.index ?? state.key },
+      ArrowLeft: { key: key - step }, ArrowRight: { key: key + step },
+      ArrowUp: this.chooseQuery(query - step), ArrowDown: this.chooseQuery(query + step),
+      Home: { key: 0 }, End: { key: matrix.keys - 1 },
+      PageUp: { query: 0 }, PageDown: { query: matrix.queries - 1 },
+      t: { key: matrix.topOfRow(query, 1)[0]?.index ?? key },
     };
+    /** @type {Record<string, number>} */
     const zooms = { "+": 1.5, "=": 1.5, "-": 1 / 1.5, 0: 0 };
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (name in moves) this.set(moves[name], { reveal: true });
-    else if (name in zooms && state.view === "map") this.zoom(zooms[name]);
+    else if (name in zooms && this.state.view === "map") this.zoom(zooms[name]);
     else return;
     event.preventDefault();
   }
 
-  // Another query. Where texts are read, it brings the key it looks at most; on the map the key stays.
-  turned(query) {
-    return this.state.view === "map" ? { query } : { query: Math.max(0, Math.min(query, this.sheet.queries - 1)), key: null };
+  /**
+   * The change to another query: on the map the key stays, elsewhere it becomes the query's strongest.
+   * @param {number} query
+   * @returns {Partial<State>}
+   */
+  chooseQuery(query) {
+    if (this.state.view === "map") return { query };
+    return { query: Math.max(0, Math.min(query, this.matrix.queries - 1)), key: null };
   }
 
-  // Zoom about the cursor, so that the keyboard lands where it looks.
+  /**
+   * Zoom about the cursor; 0 shows all.
+   * @param {number} factor
+   */
   zoom(factor) {
-    const { map, state } = this;
-    const [x, y] = map.place(state.query + 0.5, state.key + 0.5);
+    const { map, cursor } = this;
+    const [x, y] = map.toPixels(cursor.query + 0.5, cursor.key + 0.5);
     map.zoom(factor, x, y);
-    if (factor) map.follow();
+    if (factor) map.scrollToCursor();
     this.paint();
-    this.remember();
-    this.say(map.fit ? "All in view" : `${map.scale.toPrecision(2)} pixels a token`);
+    this.writeAddress();
+    this.announce(map.fit ? "All in view" : `${map.scale.toPrecision(2)} pixels a token`);
   }
 }
 
-export async function start(root, about, source, options) {
-  const app = new App(root, about, source, options);
+/**
+ * Show a record in an element.
+ * @param {HTMLElement} root
+ * @param {Metadata} metadata
+ * @param {Source} source
+ * @param {Location | null} address that the state is read from and written to, if the page may have one
+ */
+export async function start(root, metadata, source, address = null) {
+  const app = new App(root, metadata, source, address);
   await app.open();
   return app;
 }

@@ -1,7 +1,8 @@
 """A record as JSON and compressed chunks, one chunk for each head, so that a page opens at once.
 
-Small maps are kept exactly. Larger ones are kept as one byte a cell on a log scale, which is all that a
-picture can show, with the largest weights of every row as float32 for the numbers.
+Small maps are stored exactly. Of larger ones every cell, or every block of cells, is one byte on a log scale,
+which is all that a picture can show; the largest weights of each row are float32 beside it, for the numbers.
+The front end reads this in `loader.js`; `types.d.ts` has the types of the JSON.
 """
 
 from __future__ import annotations
@@ -23,123 +24,130 @@ from regard.viewing.printable import begins_right_to_left, printable
 
 __all__ = ["Packed", "pack"]
 
-Kept = Literal["exact", "coded", "blocks"]
+Storage = Literal["float32", "quantized", "blocks"]
 
-_EXACT_CELLS = 1 << 20  # in the whole record; as float32 that is 4 MiB
-_CODED_SIDE = 2048  # a longer map is kept as blocks
-_TOP = 32
+_FLOAT32_CELLS = 1 << 20  # in the whole record; 4 MiB
+_QUANTIZED_SIDE = 2048  # a longer map is stored as blocks
+_TOP_K = 32
 _TOP_ENTRIES = 2_000_000  # in the whole record, of six bytes each
 _BLOCK_CELLS = 5_000_000  # in the whole record, of two bytes each
-_BLOCKS = 1024
-_DECADES = 8  # of the byte scale; `codec.js` says the same
-_THUMBNAIL = 40
+_BLOCKS = 1024  # along each side, at most
+_CODE_DECADES = 8  # `codec.js` has the same
+_THUMBNAIL = 40  # pixels of each side
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What the front end reads: `about` as JSON, `chunks` of base64 text by name."""
+    """A record as the front end reads it.
 
-    about: dict[str, Any]
+    Attributes:
+        metadata: everything but the weights, for JSON.
+        chunks: base64 text of deflated arrays, by name: `"0.1"` is head 1 of layer 0.
+    """
+
+    metadata: dict[str, Any]
     chunks: dict[str, str]
 
 
 def pack(record: Record) -> Packed:
-    """Pack a record for the page, within a budget of about 20 MB."""
+    """Pack a record within a budget of about 20 MB."""
     heads = sum(track.heads for track in record.tracks)
     cells = sum(track.heads * track.shape[0] * track.shape[1] for track in record.tracks)
     rows = sum((track.heads + 2) * track.shape[0] for track in record.tracks)
-    keep = max(4, min(_TOP, _TOP_ENTRIES // rows))
+    k = max(4, min(_TOP_K, _TOP_ENTRIES // rows))
     side = int(np.clip((_BLOCK_CELLS / heads) ** 0.5, 64, _BLOCKS))
     chunks: dict[str, str] = {}
-    tracks, thumbnails = [], []
+    layers, thumbnails = [], []
     for index, track in enumerate(record.tracks):
-        kept = _how(track, cells)
-        if kept == "exact":
+        storage = _storage(track, cells)
+        if storage == "float32":
             chunks |= {f"{index}.{h}": _chunk(track.dense(h)) for h in range(track.heads)}
-        elif kept == "coded":
-            chunks |= {f"{index}.{head}": _coded(track, head, keep) for head in _choices(track)}
+        elif storage == "quantized":
+            chunks |= {f"{index}.{head}": _quantized(track, head, k) for head in _choices(track)}
         else:
-            summary = track.summary(side, k=keep)
+            summary = track.summary(side, k=k)
             grids = summary.coarser(side, side)
-            chunks |= {f"{index}.{h}": _blocks(summary, grids, h, keep) for h in range(track.heads)}
+            chunks |= {f"{index}.{h}": _blocks(summary, grids, h, k) for h in range(track.heads)}
         thumbnails += _thumbnails(track)
-        tracks.append(_about(track, kept, side, keep))
+        layers.append(_layer(track, storage, side, k))
     chunks["thumbnails"] = _chunk(*thumbnails)
-    return Packed(_facts(record) | {"tracks": tracks}, chunks)
+    return Packed(_metadata(record) | {"layers": layers}, chunks)
 
 
-def _how(track: Track, cells: int) -> Kept:
-    if isinstance(track.weights, MapSummary) or max(track.shape) > _CODED_SIDE:
+def _storage(track: Track, cells: int) -> Storage:
+    if isinstance(track.weights, MapSummary) or max(track.shape) > _QUANTIZED_SIDE:
         return "blocks"
-    return "exact" if cells <= _EXACT_CELLS else "coded"
+    return "float32" if cells <= _FLOAT32_CELLS else "quantized"
 
 
 def _choices(track: Track) -> list[Heads]:
-    """Heads that get a chunk. Mean and maximum are computed here, from exact weights, not from bytes."""
+    """Heads, and reductions over them, that get a chunk.
+
+    Reductions of codes would be inexact, so those of quantized maps are made here, from exact weights.
+    """
     return [*range(track.heads), *(("mean", "max") if track.heads > 1 else ())]
 
 
-def _coded(track: Track, heads: Heads, keep: int) -> str:
+def _quantized(track: Track, heads: Heads, k: int) -> str:
     weights = track.dense(heads)
-    values, keys = topk(weights, keep)
-    facts = entropy(weights), weights.sum(axis=0)
-    return _chunk(*facts, values, _narrow(keys, track.shape[1]), _codes(weights))
+    values, keys = topk(weights, k)
+    statistics = entropy(weights), weights.sum(axis=0)
+    return _chunk(*statistics, values, _narrow(keys, track.shape[1]), _codes(weights))
 
 
-def _blocks(summary: MapSummary, grids: tuple[FloatArray, FloatArray], head: int, keep: int) -> str:
-    mean, peak = (grid[head] for grid in grids)
+def _blocks(summary: MapSummary, grids: tuple[FloatArray, FloatArray], head: int, k: int) -> str:
+    mean, maximum = (grid[head] for grid in grids)
     return _chunk(
         summary.entropy[head],
         summary.received[head],
-        summary.top_values[head, :, :keep],
-        _narrow(summary.top_keys[head, :, :keep], summary.received.shape[1]),
-        _codes(peak),
+        summary.top_values[head, :, :k],
+        _narrow(summary.top_keys[head, :, :k], summary.received.shape[1]),
+        _codes(maximum),
         _codes(mean),
     )
 
 
 def _thumbnails(track: Track) -> list[NDArray[np.uint8]]:
-    """A small square of block maxima for every head."""
+    """Codes of every head as a small square of block maxima."""
     side = _THUMBNAIL
     weights = track.weights
     pooled = weights.coarser if isinstance(weights, MapSummary) else partial(pool, weights)
-    _, peaks = pooled(side, side)
-    down, across = (np.arange(side) * n // side for n in peaks.shape[1:])
-    return [_codes(peak[np.ix_(down, across)]) for peak in peaks]
+    _, maxima = pooled(side, side)
+    down, across = (np.arange(side) * n // side for n in maxima.shape[1:])
+    return [_codes(maximum[np.ix_(down, across)]) for maximum in maxima]
 
 
-def _about(track: Track, kept: Kept, side: int, keep: int) -> dict[str, Any]:
-    _, keys = track.shape
-    blocks: tuple[int, ...] = track.shape
-    cover: tuple[int, ...] = (1, 1)  # positions each block has, but the last
-    if kept == "blocks":
-        held = (
+def _layer(track: Track, storage: Storage, side: int, k: int) -> dict[str, Any]:
+    grid: tuple[int, ...] = track.shape
+    block_size: tuple[int, ...] = (1, 1)
+    if storage == "blocks":
+        # The summary's own blocks, as many of them merged as it takes to have at most `side` along each axis.
+        own = (
             track.weights.mean.shape[1:] if isinstance(track.weights, MapSummary) else (side, side)
         )
-        steps = [-(-n // side) for n in held]
-        cover = tuple(
-            -(-n // b) * step for n, b, step in zip(track.shape, held, steps, strict=True)
+        merged = [-(-n // side) for n in own]
+        block_size = tuple(
+            -(-n // blocks) * times
+            for n, blocks, times in zip(track.shape, own, merged, strict=True)
         )
-        blocks = tuple(-(-n // size) for n, size in zip(track.shape, cover, strict=True))
+        grid = tuple(-(-n // size) for n, size in zip(track.shape, block_size, strict=True))
     if isinstance(track.weights, MapSummary):
-        keep = min(keep, track.weights.top_keys.shape[2])
+        k = min(k, track.weights.top_keys.shape[2])
     return {
         "label": printable(track.label),
-        "kind": track.kind,
-        "direction": track.direction,
         "queries": track.queries,
         "keys": track.keys,
         "heads": track.heads,
         "shape": track.shape,
-        "kept": kept,
-        "blocks": blocks,
-        "cover": cover,
-        "top": min(keep, keys),
-        "entropy": [round(float(x), 4) for x in track.entropy().mean(axis=1)],
+        "storage": storage,
+        "grid": grid,
+        "block_size": block_size,
+        "top_k": min(k, track.shape[1]),
+        "mean_entropy": [round(float(x), 4) for x in track.entropy().mean(axis=1)],
     }
 
 
-def _facts(record: Record) -> dict[str, Any]:
+def _metadata(record: Record) -> dict[str, Any]:
     return {
         "title": printable(record.title) if record.title else "",
         "reading": printable(record.reading) if record.reading else "",
@@ -147,7 +155,7 @@ def _facts(record: Record) -> dict[str, Any]:
         "verdict": printable(record.verdict) if record.verdict else "",
         "tokens": {name: _tokens(tokens) for name, tokens in record.tokens.items()},
         "palettes": {theme: palette(theme).tobytes().hex() for theme in ("light", "dark")},
-        "thumbnail": _THUMBNAIL,
+        "thumbnail_size": _THUMBNAIL,
     }
 
 
@@ -155,17 +163,17 @@ def _tokens(tokens: Tokens) -> dict[str, Any]:
     return {
         "pieces": [printable(piece) for piece in tokens.pieces],
         "special": tokens.special,
-        "starts": tokens.word_starts(),
+        "word_starts": tokens.word_starts(),
         "words": [printable(piece) for piece in tokens.words().pieces],
         "direction": "rtl" if begins_right_to_left(tokens.text) else "ltr",
     }
 
 
 def _codes(weights: FloatArray) -> NDArray[np.uint8]:
-    """Weights as bytes: 0 for less than 1e-8, then eight powers of ten in 255 even steps."""
+    """Weights as bytes: 0 is less than 1e-8, and 1 to 255 are eight powers of ten on a log scale."""
     logs = np.log10(np.maximum(weights, 1e-30))
-    codes = np.clip(np.round(255 + 254 / _DECADES * logs), 1, 255)
-    return np.where(weights < 10.0**-_DECADES, 0, codes).astype(np.uint8)
+    codes = np.clip(np.round(255 + 254 / _CODE_DECADES * logs), 1, 255)
+    return np.where(weights < 10.0**-_CODE_DECADES, 0, codes).astype(np.uint8)
 
 
 def _narrow(keys: IntArray, count: int) -> NDArray[Any]:
@@ -173,7 +181,11 @@ def _narrow(keys: IntArray, count: int) -> NDArray[Any]:
 
 
 def _chunk(*arrays: NDArray[Any]) -> str:
-    """Arrays one after another, deflated; wide numbers byte plane by byte plane, for `Reader`."""
+    """Arrays one after another, deflated, in base64.
+
+    Wide numbers are stored byte plane by byte plane (the first byte of each, then the second ...),
+    because the high bytes of neighbouring weights are alike and deflate well.
+    """
     raw = b"".join(
         np.ascontiguousarray(array.reshape(-1).astype(array.dtype.newbyteorder("<")))
         .view(np.uint8)

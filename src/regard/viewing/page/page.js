@@ -1,8 +1,15 @@
-// The page opened from disk: the record lies in it, one script element of data for each map.
+// Entry point of a saved page, where the record is: one script element of data for each chunk.
 
 import { start } from "./main.js";
 
-const source = { chunk: (name) => document.getElementById(`chunk-${name}`).textContent };
-// In the frame of a notebook the address is nobody's, so no link leads to what is shown.
+/** @param {string} id */
+function element(id) {
+  const found = document.getElementById(id);
+  if (!found) throw new Error(`this page has no element "${id}"`);
+  return found;
+}
+
+// In the frame of a notebook the address belongs to nobody, so the state is not written there.
 const address = location.protocol === "about:" ? null : location;
-start(document.getElementById("record"), JSON.parse(document.getElementById("about").textContent), source, { address });
+const source = { chunk: (/** @type {string} */ name) => element(`chunk-${name}`).textContent };
+start(element("record"), JSON.parse(element("metadata").textContent), source, address);

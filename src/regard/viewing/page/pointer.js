@@ -1,80 +1,112 @@
-// Mouse, pen and fingers on the canvas: point, choose, pan, zoom, pinch.
+// Mouse, pen and fingers on the canvas: hover, choose, pan, zoom, pinch.
 
-import { number, short } from "./dom.js";
+import { formatWeight, truncate } from "./dom.js";
+import { LINE } from "./links.js";
 
-const STILL = 5; // pixels a tap may slip
+/** @import { App } from "./main.js" */
+
+const TAP_SLIP = 5; // pixels a tap may move
+const HINT_ROOM = 240; // pixels that a tooltip needs at the right
+// Pixels per unit of a wheel that counts in lines or in pages.
+const WHEEL_LINE = 18;
+const WHEEL_PAGE = 400;
+const MAX_WHEEL = 240; // pixels per event
+const WHEEL_ZOOM = 300; // pixels that zoom by a factor of e
+
+/** @typedef {{ x: number, y: number }} Point */
 
 export class Pointer {
+  /** @param {App} app */
   constructor(app) {
     this.app = app;
-    this.down = new Map();
-    const on = (name, act, options) => app.canvas.addEventListener(name, act, options);
-    on("pointerdown", (event) => this.press(event));
-    on("pointermove", (event) => this.move(event));
-    on("pointerup", (event) => this.release(event));
-    on("pointercancel", (event) => this.down.delete(event.pointerId));
-    on("pointerleave", () => this.leave());
-    on("wheel", (event) => this.wheel(event), { passive: false });
-    on("dblclick", (event) => app.state.view === "map" && this.zoom(2, event.offsetX, event.offsetY));
+    /** @type {Map<number, Point>} */
+    this.down = new Map(); // where each pointer is that is pressed, by its id
+    /** @type {Point} */
+    this.start = { x: 0, y: 0 };
+    this.moved = false;
+    this.rest = 0; // part of a line that was scrolled
+    const { canvas } = app;
+    canvas.addEventListener("pointerdown", (event) => this.onDown(event));
+    canvas.addEventListener("pointermove", (event) => this.onMove(event));
+    canvas.addEventListener("pointerup", (event) => this.onUp(event));
+    canvas.addEventListener("pointercancel", (event) => this.down.delete(event.pointerId));
+    canvas.addEventListener("pointerleave", () => this.onLeave());
+    canvas.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
+    canvas.addEventListener("dblclick", (event) => app.state.view === "map" && this.zoom(2, pointOf(event)));
   }
 
-  press(event) {
+  /** @param {PointerEvent} event */
+  onDown(event) {
     this.app.canvas.setPointerCapture(event.pointerId);
-    this.down.set(event.pointerId, { x: event.offsetX, y: event.offsetY });
-    if (this.down.size === 1) this.start = { x: event.offsetX, y: event.offsetY, moved: false };
+    this.down.set(event.pointerId, pointOf(event));
+    if (this.down.size === 1) [this.start, this.moved] = [pointOf(event), false];
   }
 
-  move(event) {
+  /** @param {PointerEvent} event */
+  onMove(event) {
     const { app } = this;
     const before = this.down.get(event.pointerId);
-    if (!before) return this.point(event.offsetX, event.offsetY);
-    const now = { x: event.offsetX, y: event.offsetY };
-    this.start.moved ||= Math.hypot(now.x - this.start.x, now.y - this.start.y) > STILL;
-    if (this.down.size === 2) this.pinch(event.pointerId, before, now);
-    else if (this.start.moved && app.state.view === "map") app.map.pan(now.x - before.x, now.y - before.y);
-    else if (this.start.moved) this.scroll(before.y - now.y);
+    const now = pointOf(event);
+    if (!before) return this.hover(now);
+    this.moved ||= distance(now, this.start) > TAP_SLIP;
+    const other = [...this.down].find(([id]) => id !== event.pointerId)?.[1];
+    if (this.down.size === 2 && other) this.pinch(before, now, other);
+    else if (this.moved && app.state.view === "map") app.map.pan(now.x - before.x, now.y - before.y);
+    else if (this.moved) this.scroll(before.y - now.y);
     this.down.set(event.pointerId, now);
     app.hint.hidden = true;
     app.paint();
-    return app.remember();
+    return app.writeAddress();
   }
 
-  pinch(id, before, now) {
-    const other = [...this.down].find(([each]) => each !== id)[1];
-    this.start.moved = true;
+  /**
+   * @param {Point} before
+   * @param {Point} now
+   * @param {Point} other the second finger
+   */
+  pinch(before, now, other) {
+    this.moved = true;
     if (this.app.state.view !== "map") return;
-    const spread = (point) => Math.max(1, Math.hypot(point.x - other.x, point.y - other.y));
-    this.app.map.zoom(spread(now) / spread(before), (now.x + other.x) / 2, (now.y + other.y) / 2);
+    const factor = Math.max(1, distance(now, other)) / Math.max(1, distance(before, other));
+    this.app.map.zoom(factor, (now.x + other.x) / 2, (now.y + other.y) / 2);
   }
 
-  release(event) {
+  /** @param {PointerEvent} event */
+  onUp(event) {
     const { app } = this;
-    const tapped = this.down.delete(event.pointerId) && !this.down.size && !this.start.moved;
+    const tapped = this.down.delete(event.pointerId) && !this.down.size && !this.moved;
     if (!tapped) return;
-    const hit = app[app.state.view].hit(event.offsetX, event.offsetY);
-    if (hit?.side) app.set(hit.side === "rows" ? app.turned(hit.index) : { key: hit.index });
-    else if (hit) app.set(hit);
+    const { x, y } = pointOf(event);
+    if (app.state.view === "links") {
+      const hit = app.links.hit(x, y);
+      if (hit) app.set(hit.side === "rows" ? app.chooseQuery(hit.index) : { key: hit.index });
+    } else {
+      const hit = app.map.hit(x, y);
+      if (hit) app.set(hit);
+    }
     app.links.hover = null;
   }
 
-  point(x, y) {
+  /** @param {Point} point */
+  hover({ x, y }) {
     const { app } = this;
-    const hit = app[app.state.view].hit(x, y);
     if (app.state.view === "links") {
-      app.links.hover = hit;
+      app.links.hover = app.links.hit(x, y);
       return app.paint();
     }
+    const hit = app.map.hit(x, y);
     app.hint.hidden = !hit || x < app.map.left || y < app.map.top;
-    if (app.hint.hidden) return undefined;
-    const { weight, exact } = app.sheet.weight(hit.query, hit.key);
-    const [from, to] = [app.sheet.rows[hit.query], app.sheet.columns[hit.key]].map((piece) => short(piece, 30));
-    app.hint.textContent = `\u2068${from}\u2069 → \u2068${to}\u2069  ${number(weight, exact)}`;
-    const flip = x > app.canvas.clientWidth - 240;
+    if (!hit || app.hint.hidden) return undefined;
+    const { weight, exact } = app.matrix.weight(hit.query, hit.key);
+    const [from, to] = [app.matrix.rows[hit.query], app.matrix.columns[hit.key]].map((piece) => truncate(piece, 30));
+    // Isolated (U+2068, U+2069), so that the arrow points from query to key whatever their direction is.
+    app.hint.textContent = `\u2068${from}\u2069 → \u2068${to}\u2069  ${formatWeight(weight, exact)}`;
+    const flip = x > app.canvas.clientWidth - HINT_ROOM;
     app.hint.style.translate = `${flip ? `calc(${x - 14}px - 100%)` : `${x + 14}px`} ${Math.max(0, y - 34)}px`;
     return undefined;
   }
 
-  leave() {
+  onLeave() {
     const { app } = this;
     app.hint.hidden = true;
     if (app.links.hover) {
@@ -83,24 +115,49 @@ export class Pointer {
     }
   }
 
-  wheel(event) {
+  /** @param {WheelEvent} event */
+  onWheel(event) {
     event.preventDefault();
-    const pixels = event.deltaY * (event.deltaMode === 1 ? 18 : event.deltaMode === 2 ? 400 : 1);
+    const { DOM_DELTA_LINE, DOM_DELTA_PAGE } = WheelEvent;
+    const unit = event.deltaMode === DOM_DELTA_LINE ? WHEEL_LINE : event.deltaMode === DOM_DELTA_PAGE ? WHEEL_PAGE : 1;
+    const pixels = event.deltaY * unit;
     if (this.app.state.view === "links") this.scroll(pixels);
-    else this.zoom(Math.exp(-Math.max(-240, Math.min(240, pixels)) / 300), event.offsetX, event.offsetY);
+    else this.zoom(Math.exp(-Math.max(-MAX_WHEEL, Math.min(MAX_WHEEL, pixels)) / WHEEL_ZOOM), pointOf(event));
   }
 
+  /** @param {number} pixels */
   scroll(pixels) {
-    const lines = (this.rest ?? 0) + pixels / 22;
+    const lines = this.rest + pixels / LINE;
     this.app.links.scroll(Math.trunc(lines));
     this.rest = lines - Math.trunc(lines);
     this.app.paint();
   }
 
-  zoom(factor, x, y) {
+  /**
+   * @param {number} factor
+   * @param {Point} point that stays where it is
+   */
+  zoom(factor, { x, y }) {
     this.app.map.zoom(factor, x, y);
     this.app.hint.hidden = true;
     this.app.paint();
-    this.app.remember();
+    this.app.writeAddress();
   }
+}
+
+/**
+ * Where an event is, in pixels of the canvas.
+ * @param {MouseEvent} event
+ * @returns {Point}
+ */
+function pointOf(event) {
+  return { x: event.offsetX, y: event.offsetY };
+}
+
+/**
+ * @param {Point} a
+ * @param {Point} b
+ */
+function distance(a, b) {
+  return Math.hypot(a.x - b.x, a.y - b.y);
 }

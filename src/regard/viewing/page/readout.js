@@ -1,57 +1,83 @@
-// The numbers beside the picture: the cell under the cursor, its row and its column.
+// The numbers beside the picture: the cell at the cursor, its row and its column.
 
-import { h, number, short, token } from "./dom.js";
+import { formatWeight, h, token, truncate } from "./dom.js";
 
-const LISTED = 10;
-const MEAN = ", the mean of the heads’";
+/** @import { App } from "./main.js" */
+/** @import { IndexedWeight, State } from "./types" */
+
+const LISTED = 10; // weights of the row, and of the column
+const RANKED = 32; // weights of a row among which the spoken rank is looked for
+const MEAN_OF_HEADS = ", the mean of the heads’";
 
 export class Readout {
+  /** @param {App} app */
   constructor(app) {
     this.app = app;
     this.element = h("aside", { class: "readout", "aria-label": "Numbers" });
   }
 
   render() {
-    const { sheet, state } = this.app;
-    const { query, key } = state;
-    const { weight, exact } = sheet.weight(query, key);
-    const row = sheet.row(query, LISTED);
-    const column = sheet.column(key, LISTED);
+    const { matrix, cursor: { query, key } } = this.app;
+    const { weight, exact } = matrix.weight(query, key);
+    const [row, column] = [matrix.rows[query], matrix.columns[key]];
     const parts = [
       h("section", { class: "cell" },
-        h("p", { class: "pair" }, token(sheet.rows[query]), h("span", { class: "to", "aria-label": "to" }, "→"), token(sheet.columns[key])),
-        h("p", { class: "weight" }, number(weight, exact)),
-        h("p", { class: "fact" }, `query ${query + 1} of ${sheet.queries}, key ${key + 1} of ${sheet.keys}`)),
-      this.list("looks at", sheet.rows[query], row, sheet.columns, (index) => ({ key: index }), `entropy ${sheet.about ? "≈ " : ""}${sheet.entropy[query].toFixed(2)} nats${sheet.over ? MEAN : ""}`),
+        h("p", { class: "pair" }, token(row), h("span", { class: "to", "aria-label": "to" }, "→"), token(column)),
+        h("p", { class: "weight" }, formatWeight(weight, exact)),
+        h("p", { class: "fact" }, `query ${query + 1} of ${matrix.queries}, key ${key + 1} of ${matrix.keys}`)),
+      this.list("looks at", row, matrix.topOfRow(query, LISTED), matrix.columns, (index) => ({ key: index }), this.entropy(query)),
     ];
-    if (sheet.queries > 1) {
-      const sum = sheet.over === "max" ? MEAN : ", exact"; // the mean of sums is the sum of means
-      const received = `received ${number(sheet.received[key], !sheet.about)} in all${sheet.kept === "blocks" ? `${sum}; listed: among the top of their rows` : ""}`;
-      parts.push(this.list("is looked at by", sheet.columns[key], column, sheet.rows, (index) => ({ query: index }), received));
+    if (matrix.queries > 1) {
+      const top = matrix.topOfColumn(key, LISTED);
+      parts.push(this.list("is looked at by", column, top, matrix.rows, (index) => ({ query: index }), this.received(key)));
     }
     this.element.replaceChildren(...parts);
   }
 
-  list(verb, piece, items, pieces, patch, fact) {
-    const most = items[0]?.weight ?? 1;
+  /** @param {number} query */
+  entropy(query) {
+    const { matrix } = this.app;
+    const about = matrix.approximate ? "≈ " : "";
+    return `entropy ${about}${matrix.entropy[query].toFixed(2)} nats${matrix.headReduction ? MEAN_OF_HEADS : ""}`;
+  }
+
+  /** @param {number} key */
+  received(key) {
+    const { matrix } = this.app;
+    const sum = formatWeight(matrix.received[key], !matrix.approximate);
+    if (matrix.storage !== "blocks") return `received ${sum} in all`;
+    // Unlike the maximum, the mean over heads commutes with the sum over queries.
+    const known = matrix.headReduction === "max" ? MEAN_OF_HEADS : ", exact";
+    return `received ${sum} in all${known}; listed: among the top of their rows`;
+  }
+
+  /**
+   * @param {string} verb
+   * @param {string} piece
+   * @param {IndexedWeight[]} items
+   * @param {string[]} pieces
+   * @param {(index: number) => Partial<State>} choose what a click on an item changes
+   * @param {string} fact
+   */
+  list(verb, piece, items, pieces, choose, fact) {
+    const max = items[0]?.weight ?? 1;
     const lines = items.map(({ index, weight, exact }) => {
       const bar = h("span", { class: "bar", "aria-hidden": "true" });
-      bar.style.inlineSize = `${(100 * weight) / most}%`;
-      return h("li", {}, h("button", { onclick: () => this.app.set(patch(index), { reveal: true }) },
-        bar, token(pieces[index]), h("span", { class: "value" }, number(weight, exact))));
+      bar.style.inlineSize = `${(100 * weight) / max}%`;
+      return h("li", {}, h("button", { onclick: () => this.app.set(choose(index), { reveal: true }) },
+        bar, token(pieces[index]), h("span", { class: "value" }, formatWeight(weight, exact))));
     });
     return h("section", {}, h("h2", {}, token(piece), ` ${verb}`), h("ol", {}, lines), h("p", { class: "fact" }, fact));
   }
 
-  // One sentence for a screen reader.
+  /** The cell at the cursor in one sentence, for a screen reader. */
   sentence() {
-    const { sheet, state } = this.app;
-    const { weight, exact } = sheet.weight(state.query, state.key);
-    const rank = sheet.row(state.query, 32).findIndex((item) => item.index === state.key) + 1;
-    const [from, to] = [short(sheet.rows[state.query], 60), short(sheet.columns[state.key], 60)];
-    const said = number(weight, exact).replace("≈", "about");
+    const { matrix, cursor: { query, key } } = this.app;
+    const { weight, exact } = matrix.weight(query, key);
+    const rank = matrix.topOfRow(query, RANKED).findIndex((item) => item.index === key) + 1;
+    const [from, to] = [truncate(matrix.rows[query], 60), truncate(matrix.columns[key], 60)];
+    const number = formatWeight(weight, exact).replace("≈", "about");
     const ranked = rank ? `, rank ${rank} in its row` : "";
-    const place = `Query ${state.query + 1} of ${sheet.queries}, key ${state.key + 1} of ${sheet.keys}`;
-    return `${from} to ${to}: ${said}${ranked}. ${place}.`;
+    return `${from} to ${to}: ${number}${ranked}. Query ${query + 1} of ${matrix.queries}, key ${key + 1} of ${matrix.keys}.`;
   }
 }

@@ -1,51 +1,104 @@
-// What is being looked at, in the address so that a link brings it back.
+// The state of the view, and the part of the address after `#` that holds it.
 
+/** @import { Metadata, State, ViewName } from "./types" */
+
+/** @type {readonly State["scale"][]} */
 export const SCALES = ["linear", "log", "row"];
-export const VIEWS = ["overview", "map", "links", "text"];
+/** @type {readonly State["theme"][]} */
 export const THEMES = ["system", "light", "dark"];
+/** @type {readonly ViewName[]} */
+const VIEWS = ["overview", "map", "links", "text"];
+const MAX_FIND = 200; // characters
 
-export function initial(about) {
-  const single = about.tracks.length === 1 && about.tracks[0].heads === 1;
-  const pooling = about.tracks[0].shape[0] === 1;
+/**
+ * The views that a record has: an overview is of several heads.
+ * @param {Metadata} metadata
+ */
+export function viewsOf({ layers }) {
+  return layers.length === 1 && layers[0].heads === 1 ? VIEWS.slice(1) : VIEWS;
+}
+
+/**
+ * The state in which a record opens.
+ * @param {Metadata} metadata
+ * @returns {State}
+ */
+export function initialState(metadata) {
+  const single = !viewsOf(metadata).includes("overview");
+  const pooling = metadata.layers[0].shape[0] === 1;
   return {
-    track: 0, head: "mean", view: single ? (pooling ? "text" : "map") : "overview",
+    layer: 0, head: "mean", view: single ? (pooling ? "text" : "map") : "overview",
     scale: "linear", pool: "max", hideSpecial: false, words: false, query: 0, key: null,
     find: "", theme: "system", x: null, y: null, zoom: null,
   };
 }
 
-export function toHash(state, about) {
-  const usual = initial(about);
-  const changed = Object.entries(state).filter(([name, value]) => value !== usual[name] && value !== null);
+/**
+ * What differs from the initial state, as a query string.
+ * @param {State} state
+ * @param {Metadata} metadata
+ */
+export function toHash(state, metadata) {
+  const initial = new Map(Object.entries(initialState(metadata)));
+  const changed = Object.entries(state).filter(([name, value]) => value !== initial.get(name) && value !== null);
   return new URLSearchParams(changed.map(([name, value]) => [name, String(value)])).toString();
 }
 
-// Anybody can write an address, so every value is checked against what this record has.
-export function fromHash(hash, about) {
-  const state = initial(about);
+/**
+ * The state that an address holds. Anybody can write an address, so every value is checked against the record.
+ * @param {string} hash
+ * @param {Metadata} metadata
+ */
+export function fromHash(hash, metadata) {
+  const state = initialState(metadata);
   const given = new URLSearchParams(hash.replace(/^#/, ""));
-  const whole = (name, count) => {
-    const value = Number(given.get(name));
-    if (given.has(name) && Number.isInteger(value) && value >= 0 && value < count) state[name] = value;
-  };
-  const one = (name, among) => {
-    if (among.includes(given.get(name))) state[name] = given.get(name);
-  };
-  whole("track", about.tracks.length);
-  const track = about.tracks[state.track];
-  whole("head", track.heads);
-  one("head", ["mean", "max"]);
-  whole("query", track.shape[0]);
-  whole("key", track.shape[1]);
-  one("view", VIEWS);
-  one("scale", SCALES);
-  one("pool", ["max", "mean"]);
-  one("theme", THEMES);
-  for (const name of ["hideSpecial", "words"]) state[name] = given.get(name) === "true";
-  for (const name of ["x", "y", "zoom"]) {
-    const value = Number(given.get(name));
-    if (given.has(name) && Number.isFinite(value)) state[name] = value;
-  }
-  state.find = (given.get("find") ?? "").slice(0, 200);
+  state.layer = integer(given, "layer", metadata.layers.length) ?? state.layer;
+  const layer = metadata.layers[state.layer];
+  /** @type {readonly ("mean" | "max")[]} */
+  const reductions = ["mean", "max"];
+  state.head = integer(given, "head", layer.heads) ?? choice(given, "head", reductions) ?? state.head;
+  state.query = integer(given, "query", layer.shape[0]) ?? state.query;
+  state.key = integer(given, "key", layer.shape[1]) ?? state.key;
+  state.view = choice(given, "view", VIEWS) ?? state.view;
+  state.scale = choice(given, "scale", SCALES) ?? state.scale;
+  state.pool = choice(given, "pool", reductions) ?? state.pool;
+  state.theme = choice(given, "theme", THEMES) ?? state.theme;
+  state.hideSpecial = given.get("hideSpecial") === "true";
+  state.words = given.get("words") === "true";
+  state.x = finite(given, "x");
+  state.y = finite(given, "y");
+  state.zoom = finite(given, "zoom");
+  state.find = (given.get("find") ?? "").slice(0, MAX_FIND);
   return state;
+}
+
+/**
+ * An integer from 0 to less than `count`.
+ * @param {URLSearchParams} given
+ * @param {string} name
+ * @param {number} count
+ */
+function integer(given, name, count) {
+  const value = Number(given.get(name));
+  return given.has(name) && Number.isInteger(value) && value >= 0 && value < count ? value : null;
+}
+
+/**
+ * One of some values.
+ * @template {string} Value
+ * @param {URLSearchParams} given
+ * @param {string} name
+ * @param {readonly Value[]} among
+ */
+function choice(given, name, among) {
+  return among.find((value) => value === given.get(name)) ?? null;
+}
+
+/**
+ * @param {URLSearchParams} given
+ * @param {string} name
+ */
+function finite(given, name) {
+  const value = Number(given.get(name));
+  return given.has(name) && Number.isFinite(value) ? value : null;
 }

@@ -1,155 +1,272 @@
-// Two things to draw on with the same few strokes: a canvas, and an SVG for the download.
+// Two surfaces to draw on with one set of strokes: a canvas, and an SVG for the download.
 
 import { h } from "./dom.js";
 
-export const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Noto Sans CJK SC", sans-serif';
-const measuring = h("canvas").getContext("2d");
+/** @import { Box, CurveStyle, RectStyle, Surface, TextStyle } from "./types" */
 
-export function widthOf(text, size = 12, weight = 400) {
+export const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Noto Sans CJK SC", sans-serif';
+const MAX_FITTED = 200; // characters of a text that are tried
+
+/** @type {CanvasRenderingContext2D | undefined} */
+let measuring;
+
+/**
+ * The width of a text in pixels.
+ * @param {string} text
+ * @param {number} size
+ * @param {number} weight
+ */
+export function textWidth(text, size = 12, weight = 400) {
+  measuring ??= contextOf(h("canvas"));
   measuring.font = `${weight} ${size}px ${FONT}`;
   return measuring.measureText(text).width;
 }
 
-// Text cut with an ellipsis to fit a width.
-export function fitted(text, width, size = 12, weight = 400) {
-  if (widthOf(text, size, weight) <= width) return text;
-  let [low, high] = [0, Math.min(text.length, 200)];
+/**
+ * A text cut with an ellipsis to fit a width.
+ * @param {string} text
+ * @param {number} width
+ * @param {number} size
+ * @param {number} weight
+ */
+export function fitText(text, width, size = 12, weight = 400) {
+  if (textWidth(text, size, weight) <= width) return text;
+  let [low, high] = [0, Math.min(text.length, MAX_FITTED)];
   while (low < high) {
     const middle = (low + high + 1) >> 1;
-    if (widthOf(`${text.slice(0, middle)}…`, size, weight) <= width) low = middle;
+    if (textWidth(`${text.slice(0, middle)}…`, size, weight) <= width) low = middle;
     else high = middle - 1;
   }
+  // Neither half a surrogate pair nor a joiner without what it joins is left at the end.
   return `${text.slice(0, low).replace(/[\ud800-\udbff\u200d]$/, "")}…`;
 }
 
+/**
+ * @param {HTMLCanvasElement} canvas
+ */
+export function contextOf(canvas) {
+  const context = canvas.getContext("2d");
+  if (!context) throw new Error("this browser cannot draw on a canvas");
+  return context;
+}
+
+/** @implements {Surface} */
 export class CanvasSurface {
+  /**
+   * @param {HTMLCanvasElement} canvas resized to hold the surface
+   * @param {number} width in CSS pixels
+   * @param {number} height
+   * @param {number} ratio device pixels per CSS pixel
+   */
   constructor(canvas, width, height, ratio = window.devicePixelRatio || 1) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
-    this.pen = canvas.getContext("2d");
-    this.pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    Object.assign(this, { width, height });
+    this.context = contextOf(canvas);
+    this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    this.width = width;
+    this.height = height;
   }
 
+  /**
+   * @param {number} x
+   * @param {number} y
+   * @param {number} width
+   * @param {number} height
+   * @param {RectStyle} style
+   */
   rect(x, y, width, height, { fill = null, stroke = null, line = 1, radius = 0 }) {
-    this.pen.beginPath();
-    this.pen.roundRect(x, y, width, height, radius);
+    this.context.beginPath();
+    this.context.roundRect(x, y, width, height, radius);
     if (fill) {
-      this.pen.fillStyle = fill;
-      this.pen.fill();
+      this.context.fillStyle = fill;
+      this.context.fill();
     }
     if (stroke) {
-      this.pen.strokeStyle = stroke;
-      this.pen.lineWidth = line;
-      this.pen.stroke();
+      this.context.strokeStyle = stroke;
+      this.context.lineWidth = line;
+      this.context.stroke();
     }
   }
 
-  // `turn` is degrees about the point the text hangs on.
+  /**
+   * @param {string} text
+   * @param {number} x
+   * @param {number} y
+   * @param {TextStyle} style
+   */
   text(text, x, y, { size = 12, weight = 400, color, align = "left", turn = 0 }) {
-    this.pen.save();
-    this.pen.translate(x, y);
-    this.pen.rotate((turn * Math.PI) / 180);
-    this.pen.font = `${weight} ${size}px ${FONT}`;
-    this.pen.fillStyle = color;
-    this.pen.textAlign = align;
-    this.pen.textBaseline = "middle";
-    this.pen.fillText(text, 0, 0);
-    this.pen.restore();
+    this.context.save();
+    this.context.translate(x, y);
+    this.context.rotate((turn * Math.PI) / 180);
+    this.context.font = `${weight} ${size}px ${FONT}`;
+    this.context.fillStyle = color;
+    this.context.textAlign = align;
+    this.context.textBaseline = "middle";
+    this.context.fillText(text, 0, 0);
+    this.context.restore();
   }
 
+  /**
+   * @param {number} x1
+   * @param {number} y1
+   * @param {number} x2
+   * @param {number} y2
+   * @param {CurveStyle} style
+   */
   curve(x1, y1, x2, y2, { color, line, opacity = 1 }) {
     const middle = (x1 + x2) / 2;
-    this.pen.globalAlpha = opacity;
-    this.pen.strokeStyle = color;
-    this.pen.lineWidth = line;
-    this.pen.beginPath();
-    this.pen.moveTo(x1, y1);
-    this.pen.bezierCurveTo(middle, y1, middle, y2, x2, y2);
-    this.pen.stroke();
-    this.pen.globalAlpha = 1;
+    this.context.globalAlpha = opacity;
+    this.context.strokeStyle = color;
+    this.context.lineWidth = line;
+    this.context.beginPath();
+    this.context.moveTo(x1, y1);
+    this.context.bezierCurveTo(middle, y1, middle, y2, x2, y2);
+    this.context.stroke();
+    this.context.globalAlpha = 1;
   }
 
-  // Part of a picture, unsmoothed: each cell stays a cell.
+  /**
+   * @param {HTMLCanvasElement} picture
+   * @param {Box} from
+   * @param {Box} to
+   */
   image(picture, from, to) {
-    this.pen.imageSmoothingEnabled = false;
-    this.pen.drawImage(picture, ...from, ...to);
+    this.context.imageSmoothingEnabled = false;
+    this.context.drawImage(picture, ...from, ...to);
   }
 
+  /**
+   * @param {number} x
+   * @param {number} y
+   * @param {number} width
+   * @param {number} height
+   * @param {() => void} draw
+   */
   clip(x, y, width, height, draw) {
-    this.pen.save();
-    this.pen.beginPath();
-    this.pen.rect(x, y, width, height);
-    this.pen.clip();
+    this.context.save();
+    this.context.beginPath();
+    this.context.rect(x, y, width, height);
+    this.context.clip();
     draw();
-    this.pen.restore();
+    this.context.restore();
   }
 }
 
 const XML = "http://www.w3.org/2000/svg";
 
+/** @typedef {Record<string, string | number | null | undefined>} SvgAttributes */
+
+/** @implements {Surface} */
 export class SvgSurface {
+  /**
+   * @param {number} width
+   * @param {number} height
+   */
   constructor(width, height) {
-    this.root = document.createElementNS(XML, "svg");
-    this.into = this.root;
-    this.set(this.root, { xmlns: XML, width, height, viewBox: `0 0 ${width} ${height}`, "font-family": FONT });
-    Object.assign(this, { width, height, clips: 0 });
+    this.width = width;
+    this.height = height;
+    this.clips = 0;
+    this.root = svgElement("svg", { xmlns: XML, width, height, viewBox: `0 0 ${width} ${height}`, "font-family": FONT });
+    this.parent = this.root; // that new elements go to
   }
 
-  set(element, attributes) {
-    for (const [name, value] of Object.entries(attributes)) {
-      if (value != null) element.setAttribute(name, typeof value === "number" ? Number(value.toFixed(3)) : value);
-    }
-    return element;
-  }
-
+  /**
+   * @param {string} tag
+   * @param {SvgAttributes} attributes
+   */
   add(tag, attributes) {
-    return this.into.appendChild(this.set(document.createElementNS(XML, tag), attributes));
+    return this.parent.appendChild(svgElement(tag, attributes));
   }
 
-  rect(x, y, width, height, { fill = "none", stroke = null, line = null, radius = null }) {
+  /**
+   * @param {number} x
+   * @param {number} y
+   * @param {number} width
+   * @param {number} height
+   * @param {RectStyle} style
+   */
+  rect(x, y, width, height, { fill, stroke, line, radius }) {
     this.add("rect", { x, y, width, height, fill: fill ?? "none", stroke, "stroke-width": line, rx: radius || null });
   }
 
-  text(text, x, y, { size = 12, weight = null, color, align = "left", turn = 0 }) {
+  /**
+   * @param {string} text
+   * @param {number} x
+   * @param {number} y
+   * @param {TextStyle} style
+   */
+  text(text, x, y, { size = 12, weight, color, align = "left", turn = 0 }) {
     const anchor = { left: null, center: "middle", right: "end" }[align];
     const transform = turn ? `rotate(${turn} ${x.toFixed(2)} ${y.toFixed(2)})` : null;
-    const shared = { "font-size": size, "font-weight": weight, fill: color, "text-anchor": anchor, transform };
-    this.add("text", { x, y, "dominant-baseline": "central", ...shared }).textContent = text;
+    const style = { "font-size": size, "font-weight": weight, fill: color, "text-anchor": anchor, transform };
+    this.add("text", { x, y, "dominant-baseline": "central", ...style }).textContent = text;
   }
 
-  curve(x1, y1, x2, y2, { color, line, opacity = null }) {
+  /**
+   * @param {number} x1
+   * @param {number} y1
+   * @param {number} x2
+   * @param {number} y2
+   * @param {CurveStyle} style
+   */
+  curve(x1, y1, x2, y2, { color, line, opacity }) {
     const middle = ((x1 + x2) / 2).toFixed(2);
-    const path = `M${x1.toFixed(2)} ${y1.toFixed(2)}C${middle} ${y1.toFixed(2)} ${middle} ${y2.toFixed(2)} ${x2.toFixed(2)} ${y2.toFixed(2)}`;
+    const [left, right] = [`${x1.toFixed(2)} ${y1.toFixed(2)}`, `${x2.toFixed(2)} ${y2.toFixed(2)}`];
+    const path = `M${left}C${middle} ${y1.toFixed(2)} ${middle} ${y2.toFixed(2)} ${right}`;
     this.add("path", { d: path, fill: "none", stroke: color, "stroke-width": line, opacity });
   }
 
+  /**
+   * @param {HTMLCanvasElement} picture
+   * @param {Box} from
+   * @param {Box} to
+   */
   image(picture, [sx, sy, sw, sh], [x, y, width, height]) {
-    const part = h("canvas", { width: Math.max(1, Math.ceil(sx + sw) - Math.floor(sx)), height: Math.max(1, Math.ceil(sy + sh) - Math.floor(sy)) });
-    part.getContext("2d").drawImage(picture, -Math.floor(sx), -Math.floor(sy));
-    const [wide, tall] = [width / sw, height / sh];
+    // Only the whole cells that are in sight go into the file.
+    const [left, top] = [Math.floor(sx), Math.floor(sy)];
+    const part = h("canvas", { width: Math.max(1, Math.ceil(sx + sw) - left), height: Math.max(1, Math.ceil(sy + sh) - top) });
+    contextOf(part).drawImage(picture, -left, -top);
+    const [cellWidth, cellHeight] = [width / sw, height / sh];
     this.add("image", {
       href: part.toDataURL("image/png"),
-      x: x - (sx - Math.floor(sx)) * wide,
-      y: y - (sy - Math.floor(sy)) * tall,
-      width: part.width * wide,
-      height: part.height * tall,
+      x: x - (sx - left) * cellWidth,
+      y: y - (sy - top) * cellHeight,
+      width: part.width * cellWidth,
+      height: part.height * cellHeight,
       preserveAspectRatio: "none",
       "image-rendering": "pixelated",
     });
   }
 
+  /**
+   * @param {number} x
+   * @param {number} y
+   * @param {number} width
+   * @param {number} height
+   * @param {() => void} draw
+   */
   clip(x, y, width, height, draw) {
     const id = `clip${this.clips++}`;
-    const path = this.add("clipPath", { id });
-    path.appendChild(this.set(document.createElementNS(XML, "rect"), { x, y, width, height }));
-    const outside = this.into;
-    this.into = this.add("g", { "clip-path": `url(#${id})` });
+    this.add("clipPath", { id }).appendChild(svgElement("rect", { x, y, width, height }));
+    const outside = this.parent;
+    this.parent = this.add("g", { "clip-path": `url(#${id})` });
     draw();
-    this.into = outside;
+    this.parent = outside;
   }
 
   toString() {
     return new XMLSerializer().serializeToString(this.root);
   }
+}
+
+/**
+ * @param {string} tag
+ * @param {SvgAttributes} attributes those that are null or undefined are left out
+ */
+function svgElement(tag, attributes) {
+  const element = document.createElementNS(XML, tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value != null) element.setAttribute(name, typeof value === "number" ? String(Number(value.toFixed(3))) : value);
+  }
+  return element;
 }

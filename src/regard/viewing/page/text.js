@@ -1,86 +1,135 @@
-// The texts themselves: choose a query, and the text of the keys is shaded by what it looked at.
+// The texts themselves: choose a query, and each key is shaded by the weight that the query gives it.
 
-import { h, number, short } from "./dom.js";
-import { fitted, widthOf } from "./surface.js";
+import { formatWeight, h, truncate } from "./dom.js";
+import { fitText, textWidth } from "./surface.js";
 
-const MOST = 3000; // tokens shown at once
-const PAD = 5;
+/** @import { App } from "./main.js" */
+/** @import { Surface } from "./types" */
+
+const MAX_SHOWN = 3000; // tokens at once: a page of 32k elements would not move
+const PADDING = 5; // pixels beside a token that is drawn
+
+/** @typedef {{ background: string, color: string, weight: number }} Shade */
 
 export class TextView {
+  /** @param {App} app */
   constructor(app) {
     this.app = app;
-    this.queries = h("p", { class: "running", role: "listbox", tabindex: "0", "aria-label": "Queries" });
-    this.keys = h("p", { class: "running shaded", role: "listbox", tabindex: "0", "aria-label": "Keys" });
-    this.asked = h("section", {}, h("h2", {}, "Queries"), this.queries);
-    this.element = h("div", { class: "texts", hidden: true }, this.asked, h("section", {}, h("h2", {}, "Keys"), this.keys));
-    for (const [list, field] of [[this.queries, "query"], [this.keys, "key"]]) {
-      list.id = `${app.id}-${field}`;
-      list.addEventListener("click", (event) => this.choose(event.target, field));
-      list.addEventListener("keydown", (event) => this.move(event, field));
-    }
+    this.queries = this.list("query", "Queries", "running");
+    this.keys = this.list("key", "Keys", "running shaded");
+    this.querySection = h("section", {}, h("h2", {}, "Queries"), this.queries);
+    this.element = h("div", { class: "texts", hidden: true }, this.querySection, h("section", {}, h("h2", {}, "Keys"), this.keys));
   }
 
-  choose(target, field) {
-    const item = target.closest("[data-index]");
-    if (item) this.go(field, Number(item.dataset.index));
+  /**
+   * @param {"query" | "key"} field of the state
+   * @param {string} label
+   * @param {string} style
+   */
+  list(field, label, style) {
+    /** @type {HTMLParagraphElement} */
+    const list = h("p", {
+      class: style, role: "listbox", tabindex: "0", "aria-label": label, id: `${this.app.id}-${field}`,
+      onclick: (event) => this.onClick(event, field),
+      onkeydown: (event) => this.onKey(event, field, list.dir),
+    });
+    return list;
   }
 
-  move(event, field) {
-    const right = event.currentTarget.dir === "rtl" ? -1 : 1;
-    const step = { ArrowRight: right, ArrowDown: 1, ArrowLeft: -right, ArrowUp: -1 }[event.key];
-    const count = this.app.sheet[field === "query" ? "queries" : "keys"];
-    const ends = { Home: 0, End: count - 1 }[event.key];
-    if (step === undefined && ends === undefined) return;
+  /**
+   * @param {Event} event
+   * @param {"query" | "key"} field
+   */
+  onClick(event, field) {
+    const item = event.target instanceof Element ? event.target.closest("[data-index]") : null;
+    if (item instanceof HTMLElement) this.choose(field, Number(item.dataset.index));
+  }
+
+  /**
+   * @param {KeyboardEvent} event
+   * @param {"query" | "key"} field
+   * @param {string} direction
+   */
+  onKey(event, field, direction) {
+    const { matrix, cursor } = this.app;
+    const last = (field === "query" ? matrix.queries : matrix.keys) - 1;
+    const right = direction === "rtl" ? -1 : 1;
+    const at = cursor[field];
+    /** @type {Record<string, number>} */
+    const targets = {
+      ArrowRight: at + right, ArrowDown: at + 1, ArrowLeft: at - right, ArrowUp: at - 1, Home: 0, End: last,
+    };
+    if (!(event.key in targets)) return;
     event.preventDefault();
-    this.go(field, Math.max(0, Math.min(count - 1, ends ?? this.app.state[field] + step)));
+    this.choose(field, Math.max(0, Math.min(last, targets[event.key])));
   }
 
-  go(field, index) {
-    this.app.set(field === "query" ? this.app.turned(index) : { key: index });
+  /**
+   * @param {"query" | "key"} field
+   * @param {number} index
+   */
+  choose(field, index) {
+    this.app.set(field === "query" ? this.app.chooseQuery(index) : { key: index });
   }
 
   render() {
-    const { sheet, state, found } = this.app;
+    const { matrix, cursor, found } = this.app;
     [this.queries.dir, this.keys.dir] = this.directions();
-    this.asked.hidden = sheet.queries === 1;
-    const line = sheet.line(state.query);
-    const [peak, scale] = this.scale();
-    this.fill(this.queries, sheet.rows, state.query, found.rows, () => null);
-    const center = sheet.row(state.query, 1)[0]?.index ?? 0;
-    this.fill(this.keys, sheet.columns, state.key, found.columns, (i) => this.shade(line[i], peak, scale), center);
+    this.querySection.hidden = matrix.queries === 1;
+    const weights = matrix.rowWeights(cursor.query);
+    const max = this.max();
+    this.fill(this.queries, matrix.rows, cursor.query, found.rows);
+    const strongest = matrix.topOfRow(cursor.query, 1)[0]?.index ?? 0;
+    this.fill(this.keys, matrix.columns, cursor.key, found.columns, (i) => this.shade(weights[i], max), strongest);
   }
 
-  // Each token is fenced, so that neither text would turn by itself.
+  /** Whether each text reads from left to right; its tokens are isolated, so the browser cannot tell. */
   directions() {
-    const { about, state } = this.app;
-    const { queries, keys } = about.tracks[state.track];
-    return [queries, keys].map((axis) => about.tokens[axis].direction);
+    const { metadata, state } = this.app;
+    const { queries, keys } = metadata.layers[state.layer];
+    return [queries, keys].map((axis) => metadata.tokens[axis].direction);
   }
 
-  scale() {
-    const { sheet, state, shades } = this.app;
-    const own = state.scale === "row" || sheet.queries === 1;
-    const peak = own ? shades.standout(sheet.row(state.query, 1)[0]?.weight ?? 0, sheet.keys) : sheet.peak;
-    return [peak, state.scale === "row" ? "linear" : state.scale];
+  /** The maximum of the colour scale. */
+  max() {
+    const { matrix, cursor, state, colors } = this.app;
+    const own = state.scale === "row" || matrix.queries === 1;
+    return own ? colors.textMax(matrix.topOfRow(cursor.query, 1)[0]?.weight ?? 0, matrix.keys) : matrix.max;
   }
 
-  shade(weight, peak, scale) {
-    const { shades } = this.app;
-    return { background: shades.color(weight, peak, scale), color: shades.ink(weight, peak, scale), weight };
+  /**
+   * @param {number} weight
+   * @param {number} max
+   * @returns {Shade}
+   */
+  shade(weight, max) {
+    const { colors, state } = this.app;
+    return { background: colors.color(weight, max, state.scale), color: colors.textColor(weight, max, state.scale), weight };
   }
 
-  // A window of the tokens, around the one that matters, since a page of 32k elements would not move.
-  fill(list, pieces, active, found, shade, center = active) {
-    const start = Math.max(0, Math.min(center - MOST / 2, pieces.length - MOST));
-    const end = Math.min(pieces.length, start + MOST);
+  /**
+   * Fill a list with its tokens; of a long text, those around `center`.
+   * @param {HTMLElement} list
+   * @param {string[]} pieces
+   * @param {number} active
+   * @param {Set<number>} found
+   * @param {((index: number) => Shade) | null} shade
+   * @param {number} center
+   */
+  fill(list, pieces, active, found, shade = null, center = active) {
+    const start = Math.max(0, Math.min(center - MAX_SHOWN / 2, pieces.length - MAX_SHOWN));
+    const end = Math.min(pieces.length, start + MAX_SHOWN);
+    /** @type {(Node | string)[]} */
     const items = start > 0 ? [h("bdi", { class: "elided" }, `… ${start} tokens before`)] : [];
     for (let i = start; i < end; i++) {
-      const look = shade(i);
-      const item = h("bdi", { role: "option", id: `${list.id}-${i}`, "data-index": i, "aria-selected": String(i === active), class: found.has(i) ? "token found" : "token" }, short(pieces[i], 60));
-      if (look) {
-        item.style.background = look.background;
-        item.style.color = look.color;
-        item.title = number(look.weight);
+      const item = h("bdi", {
+        role: "option", id: `${list.id}-${i}`, "data-index": i, "aria-selected": String(i === active),
+        class: found.has(i) ? "token found" : "token",
+      }, truncate(pieces[i], 60));
+      if (shade) {
+        const { background, color, weight } = shade(i);
+        Object.assign(item.style, { background, color });
+        item.title = formatWeight(weight);
       }
       items.push(item, " ");
     }
@@ -89,21 +138,26 @@ export class TextView {
     list.setAttribute("aria-activedescendant", `${list.id}-${active}`);
   }
 
-  // The keys as a picture, for the download.
+  /**
+   * The keys as a picture, for the download.
+   * @param {Surface} surface
+   */
   draw(surface) {
-    const { sheet, state, ink } = this.app;
-    const line = sheet.line(state.query);
-    const [peak, scale] = this.scale();
-    surface.text(`${sheet.rows[state.query].slice(0, 80)} looks at`, 8, 16, { size: 13, weight: 650, color: ink.text });
+    const { matrix, cursor, themeColors } = this.app;
+    const weights = matrix.rowWeights(cursor.query);
+    const max = this.max();
     const [, direction] = this.directions();
+    const heading = `${matrix.rows[cursor.query].slice(0, 80)} looks at`;
+    surface.text(heading, 8, 16, { size: 13, weight: 650, color: themeColors.text });
     let [x, y] = [8, 46];
-    for (let i = 0; i < Math.min(line.length, MOST) && y < surface.height; i++) {
-      const text = fitted(sheet.columns[i], surface.width - 40, 15);
-      const width = widthOf(text, 15) + 2 * PAD;
+    for (let i = 0; i < Math.min(weights.length, MAX_SHOWN) && y < surface.height; i++) {
+      const text = fitText(matrix.columns[i], surface.width - 40, 15);
+      const width = textWidth(text, 15) + 2 * PADDING;
       if (x + width > surface.width - 8) [x, y] = [8, y + 28];
       const left = direction === "rtl" ? surface.width - x - width : x;
-      surface.rect(left, y - 11, width, 22, { fill: this.shade(line[i], peak, scale).background, radius: 4 });
-      surface.text(text, left + PAD, y, { size: 15, color: this.shade(line[i], peak, scale).color });
+      const { background, color } = this.shade(weights[i], max);
+      surface.rect(left, y - 11, width, 22, { fill: background, radius: 4 });
+      surface.text(text, left + PADDING, y, { size: 15, color });
       x += width + 4;
     }
   }

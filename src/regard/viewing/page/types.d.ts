@@ -1,0 +1,218 @@
+// Types that more than one module of the page uses.
+
+import type { CodedMatrix, DenseMatrix } from "./matrix.js";
+
+export type Theme = "light" | "dark";
+export type ViewName = "overview" | "map" | "links" | "text";
+export type Side = "rows" | "columns";
+/** How weights become colours: relative to the largest of the map, on a log scale, or to the largest of each row. */
+export type Scale = "linear" | "log" | "row";
+export type Reduction = "mean" | "max";
+/** One head, counted from 0, or a reduction over all heads. */
+export type Head = number | Reduction;
+
+// What `pack.py` writes
+
+/** A record without its weights, as JSON. */
+export interface Metadata {
+  title: string;
+  reading: string;
+  notes: string[];
+  verdict: string;
+  tokens: Record<string, TokenAxis>;
+  layers: LayerMap[];
+  /** 256 colours for each theme, six hexadecimal digits each, as one string. */
+  palettes: Record<Theme, string>;
+  /** Pixels of each side of the overview's small maps. */
+  thumbnail_size: number;
+}
+
+export interface TokenAxis {
+  pieces: string[];
+  special: boolean[];
+  /** The piece at which each word begins. */
+  word_starts: number[];
+  words: string[];
+  direction: "ltr" | "rtl";
+}
+
+/** How the weights of a map are stored: each as float32, each as one byte, or as blocks of one byte. */
+export type Storage = "float32" | "quantized" | "blocks";
+
+/** The attention of one layer: `heads` matrices over one pair of token axes. */
+export interface LayerMap {
+  label: string;
+  /** Names of token axes. */
+  queries: string;
+  keys: string;
+  heads: number;
+  /** Queries and keys. */
+  shape: [number, number];
+  storage: Storage;
+  /** Rows and columns of blocks; the shape itself unless `storage` is "blocks". */
+  grid: [number, number];
+  /** Queries and keys in each block but the last. */
+  block_size: [number, number];
+  /** How many of the largest weights of each row are stored exactly, unless all are. */
+  top_k: number;
+  /** In nats, of each head. */
+  mean_entropy: number[];
+}
+
+/** Where the weights come from: base64 text of deflated arrays, by name. */
+export interface Source {
+  chunk(name: string): string;
+}
+
+// Matrices
+
+export type Matrix = DenseMatrix | CodedMatrix;
+
+export interface TokenOptions {
+  hideSpecial: boolean;
+  /** Whether pieces are merged to words. */
+  words: boolean;
+}
+
+/** One resolution of a matrix: byte codes of the maximum and the mean of each block. */
+export interface Level {
+  max: Uint8Array;
+  mean: Uint8Array;
+  rows: number;
+  columns: number;
+  /** Queries and keys in each block but the last. */
+  blockRows: number;
+  blockColumns: number;
+}
+
+/** The `k` largest weights of each row, descending, row after row. */
+export interface TopK {
+  values: Float32Array;
+  keys: Uint16Array | Uint32Array;
+  k: number;
+  /** Whether the values are estimates, as for a mean over heads that kept different keys. */
+  approximate: boolean;
+}
+
+export interface Weight {
+  weight: number;
+  exact: boolean;
+}
+
+/** A weight of a row or a column, and its index there. */
+export interface IndexedWeight extends Weight {
+  index: number;
+}
+
+// What is on screen
+
+/** Everything the address of a view holds. */
+export interface State {
+  layer: number;
+  head: Head;
+  view: ViewName;
+  scale: Scale;
+  pool: Reduction;
+  hideSpecial: boolean;
+  words: boolean;
+  query: number;
+  /** `null` chooses the key with the largest weight. */
+  key: number | null;
+  find: string;
+  theme: "system" | Theme;
+  /** Origin and pixels per token of a zoomed map; `null` shows all of it. */
+  x: number | null;
+  y: number | null;
+  zoom: number | null;
+}
+
+/** A token on one side of the links. */
+export interface Endpoint {
+  side: Side;
+  index: number;
+}
+
+/** Colours of the theme that canvases draw with, named like the custom properties of page.css. */
+export type ThemeColors = Record<"text" | "muted" | "border" | "background" | "cursor" | "found", string>;
+
+// Drawing
+
+export interface RectStyle {
+  fill?: string | null;
+  stroke?: string | null;
+  line?: number;
+  radius?: number;
+}
+
+export interface TextStyle {
+  color: string;
+  size?: number;
+  weight?: number;
+  align?: "left" | "center" | "right";
+  /** Degrees, about the point the text hangs on. */
+  turn?: number;
+}
+
+export interface CurveStyle {
+  color: string;
+  line: number;
+  opacity?: number;
+}
+
+export type Box = [x: number, y: number, width: number, height: number];
+
+/** Where views draw: a canvas on screen, or an SVG for the download. */
+export interface Surface {
+  width: number;
+  height: number;
+  rect(x: number, y: number, width: number, height: number, style: RectStyle): void;
+  text(text: string, x: number, y: number, style: TextStyle): void;
+  /** From (x1, y1) to (x2, y2), horizontal at both ends. */
+  curve(x1: number, y1: number, x2: number, y2: number, style: CurveStyle): void;
+  /** Part of a picture, unsmoothed: each cell stays a cell. */
+  image(picture: HTMLCanvasElement, from: Box, to: Box): void;
+  /** What `draw` draws, cut at a box. */
+  clip(x: number, y: number, width: number, height: number, draw: () => void): void;
+}
+
+// Elements
+
+type AttributeValue = string | number | boolean | null | undefined;
+type Listeners = {
+  [Name in keyof HTMLElementEventMap as `on${Name}`]?: (event: HTMLElementEventMap[Name]) => unknown;
+};
+
+/** Attributes and listeners of `h`; `true` is an attribute without a value, `false` and `null` leave it out. */
+export interface Attributes extends Listeners {
+  [name: `aria-${string}` | `data-${string}`]: AttributeValue;
+  autocomplete?: AttributeValue;
+  class?: AttributeValue;
+  dir?: AttributeValue;
+  disabled?: AttributeValue;
+  download?: AttributeValue;
+  for?: AttributeValue;
+  height?: AttributeValue;
+  hidden?: AttributeValue;
+  href?: AttributeValue;
+  id?: AttributeValue;
+  max?: AttributeValue;
+  maxlength?: AttributeValue;
+  min?: AttributeValue;
+  name?: AttributeValue;
+  open?: AttributeValue;
+  placeholder?: AttributeValue;
+  rel?: AttributeValue;
+  role?: AttributeValue;
+  rows?: AttributeValue;
+  scope?: AttributeValue;
+  spellcheck?: AttributeValue;
+  step?: AttributeValue;
+  tabindex?: AttributeValue;
+  target?: AttributeValue;
+  title?: AttributeValue;
+  type?: AttributeValue;
+  value?: AttributeValue;
+  width?: AttributeValue;
+}
+
+export type Child = Node | string | null | undefined;
