@@ -212,8 +212,8 @@ def our_model(kind: str) -> tuple[Translator, RunSettings, Any]:
     values = {**SHAPES[kind], "vocabulary": 8000, "batch_tokens": 4096, "ema": 0.0}
     settings = resolve("translation", kind=kind, values=values)
     examples = read_parallel([DATA / "train.de"], [DATA / "train.en"])
-    model = Translator.learn(examples, settings)
-    return model, settings, model.prepare(examples, training=True)
+    model = Translator.from_examples(examples, settings)
+    return model, settings, model.encode_examples(examples, training=True)
 
 
 def our_training(kind: str) -> tuple[float, Translator]:

@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 import regard
-from regard.api import Classifier, Generator, Picker, Translator, Writer
+from regard.api import (
+    AbstractiveSummarizer,
+    Classifier,
+    ExtractiveSummarizer,
+    Generator,
+    Translator,
+)
 from regard.data import Example, dates
 
 TINY = {"steps": 3, "batch_tokens": 512, "warmup": 1, "ema": 0.0, "log_every": 1}
@@ -63,17 +69,17 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
 
 
 @pytest.fixture(scope="session")
-def picker(tmp_path_factory: pytest.TempPathFactory) -> Picker:
+def extractive(tmp_path_factory: pytest.TempPathFactory) -> ExtractiveSummarizer:
     out = tmp_path_factory.mktemp("models") / "short"
     model = regard.train(
         "summarization", train=documents(), out=out, preset="tiny", settings={**TINY, "width": 8}
     )
-    assert isinstance(model, Picker)
+    assert isinstance(model, ExtractiveSummarizer)
     return model
 
 
 @pytest.fixture(scope="session")
-def writer(tmp_path_factory: pytest.TempPathFactory) -> Writer:
+def abstractive(tmp_path_factory: pytest.TempPathFactory) -> AbstractiveSummarizer:
     out = tmp_path_factory.mktemp("models") / "written"
     model = regard.train(
         "summarization",
@@ -83,7 +89,7 @@ def writer(tmp_path_factory: pytest.TempPathFactory) -> Writer:
         preset="tiny",
         settings={**TINY, "width": 8, "embedding": 8, "min_count": 3, "max_length": 5},
     )
-    assert isinstance(model, Writer)
+    assert isinstance(model, AbstractiveSummarizer)
     return model
 
 

@@ -47,7 +47,7 @@ def test_a_format_makes_any_file_a_table(tmp_path: Path) -> None:
     assert [example.target for example in found] == ["a dog", "a cat"]
 
 
-@pytest.mark.parametrize("name", ["translator", "classifier", "writer", "generator"])
+@pytest.mark.parametrize("name", ["translator", "classifier", "abstractive", "generator"])
 def test_ids_are_the_same_however_many_are_made_at_once(
     name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,9 +55,9 @@ def test_ids_are_the_same_however_many_are_made_at_once(
     texts = [f"3 May 20{i} red green" for i in range(10)]
     labels = ("yes",) if name == "classifier" else ()
     examples = [Example(text, text[::-1], labels=labels) for text in texts]
-    whole = model.prepare(examples, training=True)
-    monkeypatch.setattr(task_model, "CHUNK", 3)
-    parts = model.prepare(examples, training=True)
+    whole = model.encode_examples(examples, training=True)
+    monkeypatch.setattr(task_model, "EXAMPLES_PER_CHUNK", 3)
+    parts = model.encode_examples(examples, training=True)
     assert (whole.lengths == parts.lengths).all()
     indices = range(len(whole.lengths))
     assert len(indices) >= 10

@@ -6,6 +6,7 @@ import json
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from regard import __version__
 from regard.api import Classifier, evaluate
 from regard.api.config.settings import resolve
 from regard.api.examples import hold_out
+from regard.api.storage.format1 import OLD_SETTING_NAMES
 from regard.data import Example, Labelled, ReadOptions, dates
 from regard.errors import DataError, InputError, ModelFolderError, SettingsError
 from regard.training import Interrupted, Progress, Watcher
@@ -178,6 +180,32 @@ def test_going_on_needs_the_same_labels_and_validation_too(tmp_path: Path) -> No
         run(table, valid)
 
 
+def test_a_run_of_format_1_is_resumed(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    rows = [Example(f"film {n} was {m}", labels=(m,)) for n in range(10) for m in ("good", "poor")]
+
+    def run(**options: Any) -> None:
+        settings = {"steps": 2, "skip_bigrams": 1, **options.pop("settings", {})}
+        regard.train(
+            "classification", train=rows, out=out, preset="tiny", settings=settings, **options
+        )
+
+    run()
+    history = (out / "history.jsonl").read_text()
+    config = json.loads((out / "config.json").read_text())
+    assert config["format"] == 2
+    old = {new: old for old, new in OLD_SETTING_NAMES["wide"].items()}
+    config = {**config, "format": 1, "several": config.pop("multilabel")}
+    for part in (config, config["settings"]):
+        part["model"] = {old.get(name, name): value for name, value in part["model"].items()}
+    assert config["settings"]["model"] == {"skips": 1}
+    (out / "config.json").write_text(json.dumps(config))
+    run(resume=True)
+    assert (out / "history.jsonl").read_text() == history
+    with pytest.raises(SettingsError, match="begun with skip_bigrams=1, this is skip_bigrams=2"):
+        run(resume=True, settings={"skip_bigrams": 2})
+
+
 def test_the_state_of_another_run_is_told(tmp_path: Path) -> None:
     files, out = write_pairs(tmp_path), tmp_path / "run"
     train(files, out)
@@ -247,6 +275,7 @@ def test_a_run_killed_before_its_first_save_begins_again(tmp_path: Path) -> None
         ("config.json", "{}", "not written by regard"),
         ("config.json", '{"regard": "9.0", "format": 99}', "written by regard 9.0"),
         ("config.json", '{"regard": "0.1.0", "format": 1}', "damaged"),
+        ("config.json", '{"regard": "0.1.0", "format": 2}', "damaged"),
         ("source.json", "[]", "not a tokenizer"),
         ("model.safetensors", "oh", "damaged"),
         ("model.safetensors", None, "no such file"),

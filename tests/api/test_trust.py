@@ -250,8 +250,8 @@ def test_models_without_a_verdict_are_told_what_there_is(papers, tmp_path):
     model = regard.train("language", train=book, preset="tiny", settings=QUIET)
     with pytest.raises(InputError, match="a language model gives no one answer"):
         trust(model, book)
-    writer = regard.train(
+    abstractive = regard.train(
         "summarization", train=papers, model="pointer", preset="tiny", settings=QUIET
     )
     with pytest.raises(InputError, match="a summariser that writes needs gold links"):
-        trust(writer, papers)
+        trust(abstractive, papers)

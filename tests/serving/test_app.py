@@ -188,7 +188,7 @@ def test_an_empty_text_has_an_empty_answer(client):
 
 def test_an_answer_without_words(client, models, monkeypatch):
     model = models.models["de-en"]
-    first = [0.0] * len(model.target)
+    first = [0.0] * len(model.target_tokenizer)
     first[EOS] = 1e4  # whatever it reads, it ends at once
     monkeypatch.setattr(model.network.output.bias, "data", torch.tensor(first))
     found = answer(client, "/translate", text="der mann", model="de-en")

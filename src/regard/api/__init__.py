@@ -4,25 +4,26 @@ from regard.api.evaluate import evaluate
 from regard.api.load import load
 from regard.api.tasks.answers import Classification, Continuation, Summary, Translation
 from regard.api.tasks.classification import Classifier
+from regard.api.tasks.extractive import ExtractiveSummarizer
 from regard.api.tasks.generation import Generator
 from regard.api.tasks.model import Evaluation, Model
-from regard.api.tasks.summarization import Picker, Summarizer, Writer
+from regard.api.tasks.summarization import AbstractiveSummarizer, Summarizer
 from regard.api.tasks.translation import Translator
 from regard.api.train import train
 
 __all__ = [
+    "AbstractiveSummarizer",
     "Classification",
     "Classifier",
     "Continuation",
     "Evaluation",
+    "ExtractiveSummarizer",
     "Generator",
     "Model",
-    "Picker",
     "Summarizer",
     "Summary",
     "Translation",
     "Translator",
-    "Writer",
     "evaluate",
     "load",
     "train",

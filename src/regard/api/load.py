@@ -9,9 +9,10 @@ from regard.api.config.presets import PRESETS
 from regard.api.config.settings import RunSettings
 from regard.api.storage.folder import CONFIG, read_config
 from regard.api.tasks.classification import Classifier
+from regard.api.tasks.extractive import ExtractiveSummarizer
 from regard.api.tasks.generation import Generator
 from regard.api.tasks.model import Model
-from regard.api.tasks.summarization import Picker, Writer
+from regard.api.tasks.summarization import AbstractiveSummarizer
 from regard.api.tasks.translation import Translator
 from regard.errors import ModelFolderError, RegardError
 from regard.training.checkpoint import WEIGHTS, load_weights
@@ -21,8 +22,8 @@ __all__ = ["MODELS", "load"]
 MODELS: dict[str, type[Model]] = {
     "transformer": Translator,
     "rnn": Translator,
-    "pointer": Writer,
-    "extractive": Picker,
+    "pointer": AbstractiveSummarizer,
+    "extractive": ExtractiveSummarizer,
     **dict.fromkeys(PRESETS["classification"].kinds, Classifier),
     "lm": Generator,
 }
@@ -45,7 +46,7 @@ def load(folder: str | PathLike[str], *, weights: bool = True) -> Model:
     config = read_config(folder)
     try:
         settings = RunSettings(**config["settings"])
-        model = MODELS[settings.kind].restore(folder, settings, config)
+        model = MODELS[settings.kind].from_folder(folder, settings, config)
     except ModelFolderError:
         raise
     except (KeyError, TypeError, RegardError) as error:

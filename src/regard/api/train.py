@@ -73,7 +73,7 @@ def train(
         Interrupted: stopped by a signal, everything saved.
     """
     chosen = resolve(task, kind=model, preset=preset, values=settings)
-    measures, metric = MODELS[chosen.kind].measures, chosen.training.metric
+    measures, metric = MODELS[chosen.kind].metrics, chosen.training.metric
     if metric not in measures:
         raise SettingsError(f"{task} has no metric {metric!r}; {nearest(metric, measures)}")
     source = ExampleReader(chosen.task, columns, read_options)
@@ -118,11 +118,11 @@ def _run(
     if resume:
         _same_settings(settings, out)
     kind = MODELS[settings.kind]
-    model = load(out, weights=False) if begun else kind.learn(examples, settings)
-    prepared = model.prepare(examples, training=True)
-    for reason, count in prepared.skipped.items():
+    model = load(out, weights=False) if begun else kind.from_examples(examples, settings)
+    encoded = model.encode_examples(examples, training=True)
+    for reason, count in encoded.skipped.items():
         watcher.told(f"left out {count:,} training examples: {reason}")
-    if not len(prepared.lengths):
+    if not len(encoded.lengths):
         raise InputError("no training example is left; raise max_tokens")
     facts = {
         "train": names_of(train),
@@ -141,7 +141,7 @@ def _run(
     history = fit(
         model.network,
         model.loss,
-        prepared.epochs(settings.training),
+        encoded.epochs(settings.training),
         settings=settings.training,
         validate=model.validator(held_out),
         out=out,
@@ -167,7 +167,7 @@ def _run(
 def _set_down(model: Model, settings: RunSettings, facts: dict[str, Any], out: Path) -> None:
     """Write what a model is, before it has learnt anything: its text side and `config.json`."""
     about = {"regard": __version__, "format": FORMAT, "settings": settings.model_dump(mode="json")}
-    write_json(out / CONFIG, {**about, "data": facts, **model.save_text(out)})
+    write_json(out / CONFIG, {**about, "data": facts, **model.save_tokenizers(out)})
 
 
 def _read(

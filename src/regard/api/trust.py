@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +16,8 @@ from regard.api.load import load
 from regard.api.storage.folder import read_config
 from regard.api.storage.verdict import keep_verdict
 from regard.api.tasks.classification import Classifier
-from regard.api.tasks.model import Model, device_of, padded
-from regard.api.tasks.summarization import Picker
+from regard.api.tasks.extractive import ExtractiveSummarizer
+from regard.api.tasks.model import Model, device_of, pad_batch
 from regard.api.tasks.text_to_text import TextToText
 from regard.data import Example, Labelled, Pairs, ReadOptions
 from regard.errors import InputError, RegardError
@@ -109,36 +110,36 @@ def _links(model: Model, gold: str | PathLike[str] | None) -> list[Gold]:
 def _of_reader(
     model: Model, examples: Sequence[Example], settings: TrustSettings | None
 ) -> Verdict:
-    assert isinstance(model, Classifier | Picker)
+    assert isinstance(model, Classifier | ExtractiveSummarizer)
     surfaces = model.tokenizer.spelling
 
     def id_to_token(token: int) -> str:
         return surfaces[token].strip()
 
-    if isinstance(model, Picker):
-        documents = [model.ids(example.sentences) for example in examples]
+    if isinstance(model, ExtractiveSummarizer):
+        documents = [model.sentence_ids(example.sentences) for example in examples]
         return trust_extraction(
             model.network, documents, settings=settings, id_to_token=id_to_token
         )
     encodings = model.tokenizer.encode_batch([example.text for example in examples])
     limit = model.settings.text.max_tokens
-    adapter = adapt_classifier(model.network, multilabel=model.several)
+    adapter = adapt_classifier(model.network, multilabel=model.multilabel)
     texts = [encoding.ids[:limit] for encoding in encodings]
     return trust_classifier(adapter, texts, settings=settings, id_to_token=id_to_token)
 
 
 @torch.no_grad()
 def _of_writer(
-    model: TextToText, examples: Sequence[Example], links: Sequence[Gold]
+    model: TextToText[Any], examples: Sequence[Example], links: Sequence[Gold]
 ) -> AlignmentVerdict:
     if len(links) != len(examples):
         raise InputError(f"{len(links)} lines of gold links for {len(examples)} sentence pairs")
     device, layers = device_of(model.network), list[list[CrossAttention]]()
     for example in examples:
-        source = model.read([example.text])[0]
-        target = model.target.encode(example.target or "")
-        ids, lengths = padded([source.ids], device)
-        written, _ = padded([[BOS, *target.ids]], device)
+        source = model.encode_sources([example.text])[0]
+        target = model.target_tokenizer.encode(example.target or "")
+        ids, lengths = pad_batch([source.ids], device)
+        written, _ = pad_batch([[BOS, *target.ids]], device)
         maps = model.network(ids, lengths, written).maps["cross"]
         layers = layers or [[] for _ in maps]
         source_words = words_of_pieces(example.text, source.encoding.offsets)

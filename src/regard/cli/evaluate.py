@@ -36,7 +36,7 @@ def evaluate(
     from regard.api.evaluate import evaluate as run
 
     loaded = regard.load(model)
-    settings = loaded.decoding(settings_of(None, set_)) if set_ else None
+    settings = loaded.decoding_settings(settings_of(None, set_)) if set_ else None
     found = run(loaded, [*test], settings=settings)
     write_utf8()
     typer.echo(found.to_json() if json else str(found))

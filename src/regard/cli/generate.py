@@ -55,7 +55,7 @@ def generate(
         "seed": seed,
     }
     values = {name: value for name, value in options.items() if value is not None}
-    settings = generator.decoding({**values, **settings_of(None, set_ or [])})
+    settings = generator.decoding_settings({**values, **settings_of(None, set_ or [])})
     answer_lines(
         iter([prompt])
         if prompt is not None

@@ -36,7 +36,7 @@ def summarize(
     from regard.cli.formats import load_for, summary_line
 
     summarizer = load_for(Summarizer, model)  # type: ignore[type-abstract]
-    settings = summarizer.decoding(settings_of(None, set_ or []))
+    settings = summarizer.decoding_settings(settings_of(None, set_ or []))
     answer_lines(
         lines_of(files or [], "Type a text.", encoding=encoding),
         lambda texts: summarizer.summarize(texts, settings=settings),

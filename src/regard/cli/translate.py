@@ -46,7 +46,7 @@ def translate(
     values = {"n_best": n_best, **settings_of(None, set_ or [])}
     if beam is not None:
         values |= {"beam": beam, "method": "beam" if beam > 1 else "greedy"}
-    settings = translator.decoding(values)
+    settings = translator.decoding_settings(values)
     answer_lines(
         lines_of(files or [], "Type a sentence.", encoding=encoding),
         lambda texts: translator.translate(texts, settings=settings),

@@ -136,7 +136,7 @@ def _add_api(app: FastAPI, front: _Front) -> None:
     async def instead(question: m.Instead) -> Any:
         """What a written answer could go on with after `begin`, and where each way leads."""
         name, model = front.models.find(question.model, None)
-        if not any(facts.writes for facts in front.models.facts if facts.name == name):
+        if not model.writes:
             raise Refusal(422, f"{name!r} does not write word by word; try /{model.verb}")
         return await front.ask(handlers.instead, question, None)
 

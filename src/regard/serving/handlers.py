@@ -8,17 +8,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from regard.api import (
-    Classifier,
-    Model,
-    Picker,
-    Summarizer,
-    Summary,
-    Translation,
-    Translator,
-    Writer,
-)
+from regard.api import Classifier, Model, Summarizer, Summary, Translation
 from regard.api.load import load
+from regard.api.tasks.text_to_text import Steering, TextToText
 from regard.api.views import chosen, chosen_head
 from regard.decoding import Reading
 from regard.errors import InputError, nearest
@@ -30,13 +22,9 @@ from regard.viewing.data.tokens import word_units
 __all__ = ["Hall", "WriteItem", "classify", "instead", "look", "record", "write"]
 
 Hear: TypeAlias = Callable[[str], None]
-AnyWriter: TypeAlias = Translator | Writer
+AnyWriter: TypeAlias = TextToText[Any]
 
-_TASKS: Mapping[str, type] = {
-    "translation": Translator,
-    "summarization": Summarizer,
-    "classification": Classifier,
-}
+_TASKS = ("translation", "summarization", "classification")
 
 
 class Hall:
@@ -56,7 +44,7 @@ class Hall:
         if not models:
             raise InputError("no model to serve; give the folder of at least one")
         for name, model in models.items():
-            if not isinstance(model, tuple(_TASKS.values())):
+            if model.task not in _TASKS:
                 raise InputError(
                     f"{name} is a model for {model.task}; served are {', '.join(_TASKS)}; "
                     f"try: regard {model.verb} {model.folder or name}"
@@ -89,8 +77,7 @@ class Hall:
         Raises:
             Refusal: 404 for an unknown name, 422 if the model is for another task or not named.
         """
-        kind = _TASKS[task] if task else Model
-        fitting = [n for n, model in self.models.items() if isinstance(model, kind)]
+        fitting = [n for n, model in self.models.items() if task in (None, model.task)]
         if name is None:
             if len(fitting) == 1:
                 return fitting[0], self.models[fitting[0]]
@@ -118,29 +105,29 @@ class WriteItem:
 def write(name: str, model: Model, items: Sequence[WriteItem]) -> list[m.Written]:
     """Translate or summarise; all of a batch with the same beam."""
     texts = [_line(item.question.text) for item in items]
-    if isinstance(model, Picker):
+    if not model.writes:
+        assert isinstance(model, Summarizer)
         if any(item.question.hide or item.question.begin for item in items):
             raise InputError(
                 f"{name} picks sentences: it has no beginning to force and no words to hide; "
                 "leave out 'begin' and 'hide'"
             )
         return [_picked(name, summary) for summary in model.summarize(texts)]
-    assert isinstance(model, Translator | Writer)
+    assert isinstance(model, TextToText)
     beam = items[0].question.beam
     values: dict[str, Any] = {"rows": 128}
     if beam is not None:
         values |= {"method": "beam" if beam > 1 else "greedy", "beam": beam}
-    settings = model.decoding(values)
-    settings = model.decoding(
+    settings = model.decoding_settings(values)
+    settings = model.decoding_settings(
         {**values, "n_best": settings.beam if settings.method == "beam" else 1}
     )
-    answers = _verb(model)(
-        texts,
-        settings=settings,
+    steering = Steering(
         prefix=[_line(item.question.begin) for item in items],
         hidden=[_pieces(model, item.question) for item in items],
-        hear=lambda index, text: _tell(items[index].hear, text),
+        on_draft=lambda index, text: _tell(items[index].hear, text),
     )
+    answers = model.answer(texts, settings=settings, steering=steering)
     return [
         _written(name, model, answer, item.question.reading)
         for answer, item in zip(answers, items, strict=True)
@@ -149,7 +136,7 @@ def write(name: str, model: Model, items: Sequence[WriteItem]) -> list[m.Written
 
 def instead(name: str, model: Model, items: Sequence[m.Instead]) -> list[m.NextWords]:
     """What else could be said after a beginning, and where that leads."""
-    assert isinstance(model, Translator | Writer)
+    assert isinstance(model, TextToText)
     return [_instead(model, question) for question in items]
 
 
@@ -162,7 +149,7 @@ def classify(name: str, model: Model, items: Sequence[m.Classify]) -> list[m.Cla
     for item in items:
         text = _line(item.text)
         if item.strength and text.strip():
-            answer = model.reweigh(text, _strengths(model.read_tokens(text), item.strength))
+            answer = model.reweigh(text, _strengths(model.input_tokens(text), item.strength))
         else:
             answer = next(answers)
         record = answer.aligned().words() if text.strip() else None
@@ -177,7 +164,7 @@ def classify(name: str, model: Model, items: Sequence[m.Classify]) -> list[m.Cla
                     for label, p in answer.probabilities.items()
                 ],
                 attention=_rounded(record.tracks[0].dense()[0]) if record else [],
-                editable=model.pools,
+                editable=model.pools_by_attention,
             )
         )
     return found
@@ -202,9 +189,9 @@ def _facts(name: str, model: Model) -> m.ModelFacts:
         name=name,
         task=model.task,
         kind=model.settings.kind,
-        parameters=model.parameters,
-        writes=isinstance(model, Translator | Writer),
-        labels=list(model.labels) if isinstance(model, Classifier) else [],
+        parameters=model.num_parameters,
+        writes=model.writes,
+        labels=list(model.labels),
         beam=decoding.beam if decoding.method == "beam" else 1,
         verdict=model.verdict,
     )
@@ -214,10 +201,6 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _verb(model: AnyWriter) -> Callable[..., Sequence[Translation | Summary]]:
-    return model.translate if isinstance(model, Translator) else model.summarize
-
-
 def _tell(hear: Hear | None, text: str) -> None:
     if hear is not None:
         hear(text)
@@ -225,8 +208,8 @@ def _tell(hear: Hear | None, text: str) -> None:
 
 def _fitting(model: AnyWriter, text: str, written: str, field: str) -> Tokens:
     """The tokens of a text; neither it nor what is to be written may be longer than what was learnt."""
-    tokens, limit = model.read_tokens(text), model.settings.text.max_tokens
-    given = len(model.target.encode(written)) + 1  # and the end mark, as `tokens` has it
+    tokens, limit = model.input_tokens(text), model.settings.text.max_tokens
+    given = len(model.target_tokenizer.encode(written)) + 1  # and the end mark, as `tokens` has it
     for what, count in (("the text", len(tokens)), (f"'{field}'", given)):
         if count > limit:
             raise too_many_tokens(what, count, limit)
@@ -244,7 +227,8 @@ def _pieces(model: AnyWriter, question: m.Write | m.Instead) -> list[int]:
 
 def _seen(model: Model, question: m.Look) -> AttentionRecord:
     text = _line(question.text)
-    if isinstance(model, Translator | Writer):
+    if model.writes:
+        assert isinstance(model, TextToText)
         _fitting(model, text, question.target or "", "target")
     return model.look(text, question.target)
 
@@ -275,7 +259,7 @@ def _written(
     if not answer.source.strip():
         return _silent(name, answer, None)
     if not answer.tokens:
-        return _silent(name, answer, model.read_tokens(answer.source).words())
+        return _silent(name, answer, model.input_tokens(answer.source).words())
     record = answer.aligned(reading).words()
     return m.Written(
         model=name,
@@ -330,13 +314,9 @@ def _instead(model: AnyWriter, question: m.Instead) -> m.NextWords:
     hidden = _pieces(model, question)
     # More than asked for: several pieces may begin the same word.
     ways = model.next_words(text, begin, hidden=hidden, count=question.count + 3)
-    settings = model.decoding({"method": "greedy", "n_best": 1})
-    answers = _verb(model)(
-        [text] * len(ways),
-        settings=settings,
-        prefix=[way for way, _ in ways],
-        hidden=[hidden] * len(ways),
-    )
+    settings = model.decoding_settings({"method": "greedy", "n_best": 1})
+    steering = Steering(prefix=[way for way, _ in ways], hidden=[hidden] * len(ways))
+    answers = model.answer([text] * len(ways), settings=settings, steering=steering)
     choices: dict[str, m.NextWord] = {}
     for answer, (_, probability) in zip(answers, ways, strict=True):
         word = _word_after(answer.text, begin)

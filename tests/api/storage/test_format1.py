@@ -16,16 +16,10 @@ import pytest
 
 import regard
 from regard.api import evaluate
-from regard.errors import ModelFolderError
 
 FOLDER = Path(__file__).parent / "format1"
 EXPECTED: dict[str, Any] = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
 KINDS = sorted(EXPECTED)
-RENAMED = ("cnn", "extractive", "hierarchical", "transformer-classifier", "wide")
-NOT_YET = pytest.mark.xfail(
-    raises=ModelFolderError, strict=True, reason="old names of settings are not read yet"
-)
-LOADED = [pytest.param(kind, marks=NOT_YET if kind in RENAMED else ()) for kind in KINDS]
 
 
 def answers(model: Any, texts: list[str]) -> list[dict[str, Any]]:
@@ -44,7 +38,7 @@ def test_all_kinds_are_here() -> None:
     assert sorted(path.name for path in FOLDER.iterdir() if path.is_dir()) == KINDS
 
 
-@pytest.mark.parametrize("kind", LOADED)
+@pytest.mark.parametrize("kind", KINDS)
 def test_answers_are_what_they_were(kind: str) -> None:
     asked = EXPECTED[kind]
     found = answers(regard.load(FOLDER / kind), asked["texts"])
@@ -57,7 +51,7 @@ def test_answers_are_what_they_were(kind: str) -> None:
             assert one["score"] == pytest.approx(expected["score"], rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", LOADED)
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_setting_keeps_its_value(kind: str) -> None:
     """Whatever a setting is called now, what it was set to is still there."""
     config = json.loads((FOLDER / kind / "config.json").read_text(encoding="utf-8"))
@@ -70,16 +64,12 @@ def test_every_setting_keeps_its_value(kind: str) -> None:
         assert not missing
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in LOADED if "verdict" in EXPECTED[str(kind.values[0])]]
-)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "verdict" in EXPECTED[kind]])
 def test_the_verdict_stays_with_the_weights(kind: str) -> None:
     assert regard.load(FOLDER / kind).verdict == EXPECTED[kind]["verdict"]
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in LOADED if "table" in EXPECTED[str(kind.values[0])]]
-)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "table" in EXPECTED[kind]])
 def test_a_table_is_read_as_in_training(kind: str, tmp_path: Path) -> None:
     """Separator and columns are those of training; here they are unusual."""
     file = tmp_path / "test.txt"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from regard.api import Classifier, Translator, Writer
+from regard.api import AbstractiveSummarizer, Classifier, Translator
 from regard.decoding import DecodingSettings
 from regard.errors import InputError
 
@@ -16,7 +16,7 @@ def test_drafts_are_heard_for_the_text_they_belong_to(translator: Translator) ->
     heard: dict[int, list[str]] = {}
     settings = DecodingSettings(method="greedy", max_length=6, min_length=3)
     found = translator.translate(
-        TEXTS, settings=settings, hear=lambda i, text: heard.setdefault(i, []).append(text)
+        TEXTS, settings=settings, on_draft=lambda i, text: heard.setdefault(i, []).append(text)
     )
     assert set(heard) == {0, 2}
     for index, drafts in heard.items():
@@ -32,7 +32,7 @@ def test_hidden_tokens_are_not_looked_at(translator: Translator) -> None:
     record = found[2].aligned()
     assert record.keys(record.tracks[0]).pieces == found[2].source_tokens
     np.testing.assert_array_equal(record.tracks[0].dense(), found[2].alignment)
-    assert translator.read_tokens(TEXTS[2]).pieces == found[2].source_tokens
+    assert translator.input_tokens(TEXTS[2]).pieces == found[2].source_tokens
 
 
 def test_what_cannot_be_hidden(translator: Translator) -> None:
@@ -51,9 +51,9 @@ def test_next_words_go_on_with_the_beginning(translator: Translator) -> None:
     assert 0 < sum(probabilities) <= 1
 
 
-def test_a_writer_is_led_like_a_translator(writer: Writer) -> None:
+def test_a_writer_is_led_like_a_translator(abstractive: AbstractiveSummarizer) -> None:
     text = "The red zyx sings. Nobody knows."
-    found = writer.summarize(text, prefix=["zyx"], hidden=[[1]])[0]
+    found = abstractive.summarize(text, prefix=["zyx"], hidden=[[1]])[0]
     assert found.text.startswith("zyx")  # a word of the text's own
     weights = found.aligned().tracks[0].dense()
     assert not weights[:, 1].any()
@@ -62,8 +62,8 @@ def test_a_writer_is_led_like_a_translator(writer: Writer) -> None:
 def test_attention_of_a_classifier_reweighed(classifier: Classifier) -> None:
     text = "red green is good"
     plain = classifier.classify(text)[0]
-    count = len(classifier.read_tokens(text))
-    assert classifier.pools
+    count = len(classifier.input_tokens(text))
+    assert classifier.pools_by_attention
     for same in (np.ones(count), np.full(count, 3.0)):
         found = classifier.reweigh(text, same)
         assert dict(found.probabilities) == pytest.approx(dict(plain.probabilities), abs=1e-6)

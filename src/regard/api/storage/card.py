@@ -28,7 +28,7 @@ def _card(model: Model, history: History, scores: Evaluation, out: Path) -> str:
         [
             f"# {out.name}",
             "",
-            f"A {settings.kind} model for {settings.task} with {model.parameters:,} parameters, "
+            f"A {settings.kind} model for {settings.task} with {model.num_parameters:,} parameters, "
             f"trained by regard {__version__}.",
             "",
             "## Data",

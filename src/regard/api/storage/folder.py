@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from regard.api.storage.format1 import from_format1
 from regard.errors import InputError, ModelFolderError
 from regard.files import atomic_write
 from regard.training.checkpoint import LAST, WEIGHTS
@@ -16,8 +17,11 @@ from regard.version import __version__
 __all__ = ["CONFIG", "FORMAT", "claim", "clear", "read_config", "write_json"]
 
 CONFIG = "config.json"
-FORMAT = 1
-"""Of the folder; grows when an older `regard` could no longer read it."""
+FORMAT = 2
+"""Version of the folder's content; grows when an earlier `regard` could no longer read it.
+
+1: names of settings as in `format1`; read, no longer written. 2: today's.
+"""
 
 _FIRST = ("source.json", "target.json")
 """What a run killed at its very beginning leaves: written before `config.json`."""
@@ -109,4 +113,7 @@ def read_config(folder: str | PathLike[str]) -> dict[str, Any]:
             f"{path}: format {config.get('format')!r}, written by regard {config['regard']}; "
             f"this is {__version__} and reads up to format {FORMAT}: pip install --upgrade regard"
         )
-    return config
+    try:
+        return from_format1(config) if config["format"] == 1 else config
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelFolderError(f"{path}: damaged ({error!r}); train it again") from error

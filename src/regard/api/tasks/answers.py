@@ -1,11 +1,11 @@
-"""What a model answers, with what it attended to while it did."""
+"""Answers of models, each with the attention behind it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Self, TypeVar
+from typing import Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,41 +16,43 @@ from regard.errors import InputError
 from regard.viewing import AttentionRecord, Tokens
 
 __all__ = [
+    "AlignmentView",
     "Answer",
     "Classification",
     "Continuation",
     "Summary",
+    "TextAnswer",
     "Translation",
     "View",
-    "W",
-    "Written",
-    "best_of",
-    "nothing_to_look_at",
+    "best_with_alternatives",
+    "empty_text_error",
 ]
 
-View = Callable[[], tuple[Maps, AttentionRecord]]
-Along = Callable[[Reading | None], AttentionRecord]
+View: TypeAlias = Callable[[], tuple[Maps, AttentionRecord]]
+"""Makes all maps of an answer, and their record, by a forward pass."""
+AlignmentView: TypeAlias = Callable[[Reading | None], AttentionRecord]
+"""Makes the record of the one map that was kept while the answer was computed."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Answer:
-    """What all answers can show. Maps are made when they are asked for, by one more pass.
+    """Base class of answers. Attention maps are made on first use, by one more forward pass.
 
     Attributes:
-        tokens: of what was written; of what was read, when nothing is written.
+        tokens: tokens of the text that was written; of the text that was read, if none is written.
     """
 
     tokens: tuple[str, ...] = ()
     view: View | None = field(default=None, repr=False)
-    along: Along | None = field(default=None, repr=False)
+    alignment_view: AlignmentView | None = field(default=None, repr=False)
 
     @property
     def maps(self) -> Maps:
-        """Attention by place (`"encoder"`, `"cross"`, `"pooling"`, ...), one map a layer, exact."""
+        """Exact attention by site (`"encoder"`, `"cross"`, `"pooling"`, ...), one map a layer."""
         return self._views[0] if self.view else {}
 
     def look(self) -> AttentionRecord:
-        """Everything that was attended to, ready to be shown or saved.
+        """Record of all attention, ready to be shown or saved.
 
         Raises:
             InputError: the text was empty.
@@ -58,11 +60,11 @@ class Answer:
         return self._views[1]
 
     def aligned(self, reading: Reading | None = None) -> AttentionRecord:
-        """Where it looked as it wrote this answer: one map, the mean over heads, made already.
+        """Record of one map: the attention behind each word of this answer, averaged over heads.
 
-        Unlike `look`, which reads the answer once more, it keeps to what was knocked out, and in
-        beam search it follows the beam's own ancestry. An answer that was not written step by step
-        shows all it has.
+        `look` runs the finished answer through the network again; this map was kept while the answer
+        was computed. So it respects knocked-out tokens and, in beam search, follows the beam's own
+        ancestry. An answer that was not written token by token shows all it has.
 
         Args:
             reading: the decoder step that gives a token its row: `"input"`, the step that reads the
@@ -71,22 +73,22 @@ class Answer:
         Raises:
             InputError: the text was empty, or the answer is.
         """
-        return self.along(reading) if self.along is not None else self.look()
+        return self.alignment_view(reading) if self.alignment_view is not None else self.look()
 
     @cached_property
     def _views(self) -> tuple[Maps, AttentionRecord]:
         if self.view is None:
-            raise nothing_to_look_at()
+            raise empty_text_error()
         return self.view()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Written(Answer):
-    """An answer that was written.
+class TextAnswer(Answer):
+    """An answer that is a text.
 
     Attributes:
-        text: that was; empty where there was nothing to answer.
-        score: its log-probability over the length penalty, in nats.
+        text: the answer; empty where there was nothing to answer.
+        score: log-probability divided by the length penalty, in nats.
         alternatives: the other hypotheses of an n-best list, best first.
     """
 
@@ -95,30 +97,30 @@ class Written(Answer):
     alternatives: tuple[Self, ...] = ()
 
 
-def nothing_to_look_at() -> InputError:
-    """What every model says of an empty text."""
+def empty_text_error() -> InputError:
+    """Error of every model that is to show its attention to an empty text."""
     return InputError("an empty text has nothing to look at")
 
 
-W = TypeVar("W", bound=Written)
+A = TypeVar("A", bound=TextAnswer)
 
 
-def best_of(found: Iterable[W]) -> W:
-    """The first of an n-best list, with the others as its alternatives."""
-    best, *others = found
+def best_with_alternatives(answers: Iterable[A]) -> A:
+    """First answer of an n-best list, with the others as its alternatives."""
+    best, *others = answers
     return replace(best, alternatives=tuple(others))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Translation(Written):
-    """One text and what became of it.
+class Translation(TextAnswer):
+    """Translation of one text.
 
     Attributes:
-        source: the text that came.
-        source_tokens: with the end mark.
-        alignment: `(tokens, source tokens)`: where the decoder looked, averaged over heads, along
-            the beam's own ancestry.
-        axes: tokens and source tokens with their places in the texts.
+        source: the source text.
+        source_tokens: its tokens, the end mark included.
+        alignment: `(tokens, source tokens)`: cross-attention averaged over heads, along the beam's
+            own ancestry.
+        axes: tokens and source tokens with their positions in the texts.
     """
 
     source: str
@@ -127,26 +129,27 @@ class Translation(Written):
     axes: tuple[Tokens, Tokens] | None = field(default=None, repr=False)
 
     def word_alignment(self) -> list[tuple[int, int]]:
-        """Pairs `(source word, target word)` from 0: for each target word where it looked most."""
+        """Pairs `(source word, target word)` from 0: each target word's most attended source word."""
         if self.axes is None:
             return []
         # Spaces, which are tokens where every character is one, are part of no word.
         rows, columns = ([i for i, p in enumerate(t.pieces) if p.strip()] for t in self.axes)
         if not rows:
             return []
-        written, read = (t.take(keep) for t, keep in zip(self.axes, (rows, columns), strict=True))
-        record = AttentionRecord.of(self.alignment[rows][:, columns], written, read)
+        target, source = (t.take(keep) for t, keep in zip(self.axes, (rows, columns), strict=True))
+        record = AttentionRecord.of(self.alignment[rows][:, columns], target, source)
         weights = record.without_special().words().tracks[0].dense()
-        return [(int(row.argmax()), place) for place, row in enumerate(weights) if row.size]
+        return [(int(row.argmax()), word) for word, row in enumerate(weights) if row.size]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Summary(Written):
-    """One text and its summary; where sentences were picked, the score is their log-probability.
+class Summary(TextAnswer):
+    """Summary of one text.
 
     Attributes:
-        source: the text that came.
-        sentences: numbers of the sentences picked, from 0; none for a model that writes.
+        source: the source text.
+        sentences: indices of the extracted sentences, from 0, whose summed log-probability is the
+            score; empty for a model that writes.
     """
 
     source: str
@@ -155,13 +158,13 @@ class Summary(Written):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Classification(Answer):
-    """One text and its label.
+    """Labels of one text.
 
     Attributes:
-        text: that came.
-        label: the likeliest; empty for an empty text.
-        labels: all that apply, the likeliest first; one, unless a text may have several.
-        probabilities: of every label, by name, the likeliest first.
+        text: the text that was read.
+        label: the most probable label; empty for an empty text.
+        labels: all that apply, the most probable first; one, unless a text may have several.
+        probabilities: of every label, by name, the most probable first.
     """
 
     text: str
@@ -171,11 +174,11 @@ class Classification(Answer):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Continuation(Written):
-    """A beginning and how it goes on.
+class Continuation(TextAnswer):
+    """Continuation of a prompt.
 
     Attributes:
-        prompt: the beginning; `text` is what was added.
+        prompt: the given beginning; `text` is what was added.
     """
 
     prompt: str

@@ -1,4 +1,4 @@
-"""Text to labels: one of several, or any number of them."""
+"""Classification: one label of several for a text, or any number of them."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from torch import Tensor, nn
 from regard.api.config.settings import RunSettings
 from regard.api.tasks.answers import Classification
 from regard.api.tasks.model import (
+    EncodedExamples,
     Evaluation,
     Model,
-    Prepared,
-    answer_each,
-    chunks_of,
+    answer_nonempty,
+    build_untrained,
     device_of,
-    network_of,
-    new_network,
-    padded,
+    in_chunks,
+    network_from_config,
+    pad_batch,
     read_tokenizer,
     train_tokenizer,
 )
-from regard.api.tasks.records import Maps, record_of
-from regard.api.tasks.tokens import read_tokens
+from regard.api.tasks.records import Maps, make_record
+from regard.api.tasks.tokens import input_tokens
 from regard.data import Example, token_batches
 from regard.decoding import DecodingSettings
 from regard.errors import DataError, InputError
@@ -54,12 +54,17 @@ __all__ = ["Classifier"]
 
 
 class Classifier(Model):
-    """Finds the label of a text, or all that apply."""
+    """Model that finds the label of a text, or all labels that apply.
+
+    Attributes:
+        labels: all labels it knows.
+        multilabel: whether a text may have any number of labels, each a yes or no of its own.
+    """
 
     task: ClassVar = "classification"
     verb: ClassVar = "classify"
     fits_baseline: ClassVar = True
-    measures: ClassVar = ("loss", "accuracy", "macro_f1")
+    metrics: ClassVar = ("loss", "accuracy", "macro_f1")
     network: Network
 
     def __init__(
@@ -69,53 +74,51 @@ class Classifier(Model):
         tokenizer: Tokenizer,
         labels: Sequence[str],
         *,
-        several: bool,
+        multilabel: bool,
     ) -> None:
         super().__init__(settings, network)
-        self.tokenizer, self.labels, self.several = tokenizer, tuple(labels), several
-
-    # Making one
+        self.tokenizer, self.labels, self.multilabel = tokenizer, tuple(labels), multilabel
 
     @classmethod
-    def learn(cls, examples: Sequence[Example], settings: RunSettings) -> Self:
+    def from_examples(cls, examples: Sequence[Example], settings: RunSettings) -> Self:
         """Learn vocabulary and labels from the training part."""
-        labels, several = _labels(examples)
+        labels, multilabel = _labels(examples)
         tokenizer = train_tokenizer([example.text for example in examples], settings)
         values = {**settings.model, "size": len(tokenizer), "labels": len(labels)}
-        network = new_network(settings, configure(settings.kind, settings.preset, **values))
-        model = cls(settings, network, tokenizer, labels, several=several)
+        network = build_untrained(settings, configure(settings.kind, settings.preset, **values))
+        model = cls(settings, network, tokenizer, labels, multilabel=multilabel)
         texts = model._ids([example.text for example in examples])
         model.network.fit_features(tokenizer.spelling, texts, model._targets(examples))
         return model
 
     def refit(self, examples: Sequence[Example], held_out: Sequence[Example]) -> bool:
-        """Refit the n-gram weights on training and held-out examples together."""
+        """Refit the n-gram weights, if it has any, on training and validation examples together."""
         together = [*examples, *held_out]
         texts = self._ids([example.text for example in together])
         return self.network.refit(texts, self._targets(together))
 
     @classmethod
-    def restore(cls, folder: Path, settings: RunSettings, config: Mapping[str, Any]) -> Self:
-        """Read tokenizer, labels and settings."""
+    def from_folder(cls, folder: Path, settings: RunSettings, config: Mapping[str, Any]) -> Self:
+        """Read tokenizer and labels."""
         tokenizer = read_tokenizer(folder, "source.json", config["model"]["size"])
-        labels, several = config["labels"], config["several"]
-        return cls(settings, network_of(config), tokenizer, labels, several=several)
+        network, labels = network_from_config(config), config["labels"]
+        return cls(settings, network, tokenizer, labels, multilabel=config["multilabel"])
 
-    def save_text(self, folder: Path) -> dict[str, Any]:
+    def save_tokenizers(self, folder: Path) -> dict[str, Any]:
         """Write the tokenizer; labels go to `config.json`."""
         self.tokenizer.save(folder / "source.json")
         model = self.network.settings.model_dump()
-        return {"model": model, "labels": list(self.labels), "several": self.several}
+        return {"model": model, "labels": list(self.labels), "multilabel": self.multilabel}
 
-    # Training it
+    # Training
 
-    def prepare(self, examples: Sequence[Example], *, training: bool) -> Prepared:
+    def encode_examples(self, examples: Sequence[Example], *, training: bool) -> EncodedExamples:
         """Texts are cut to `max_tokens`."""
         sources = Ragged(
-            ids for some in chunks_of(examples) for ids in self._ids([e.text for e in some])
+            ids for chunk in in_chunks(examples) for ids in self._ids([e.text for e in chunk])
         )
         targets = self._targets(examples)
-        return Prepared(
+        return EncodedExamples(
             sources.lengths, lambda indices: labelled_batch(sources, targets, indices), {}
         )
 
@@ -124,33 +127,33 @@ class Classifier(Model):
         return [e.ids[:limit] or [0] for e in self.tokenizer.encode_batch(list(texts))]
 
     def _targets(self, examples: Sequence[Example]) -> Tensor:
-        place = {label: index for index, label in enumerate(self.labels)}
-        unknown = [e for e in examples if any(label not in place for label in e.labels)]
+        index_of = {label: index for index, label in enumerate(self.labels)}
+        unknown = [e for e in examples if any(label not in index_of for label in e.labels)]
         if unknown:
             path, line = unknown[0].origin
-            strange = next(label for label in unknown[0].labels if label not in place)
+            strange = next(label for label in unknown[0].labels if label not in index_of)
             raise DataError(
                 f"label {strange!r} is not in the training part, which has "
                 f"{', '.join(self.labels[:12])}{', ...' if len(self.labels) > 12 else ''}",
                 path=path,
                 line=line,
             )
-        if not self.several:
-            amiss = next((e for e in examples if len(e.labels) != 1), None)
-            if amiss is not None:
-                path, line = amiss.origin
-                problem = f"{len(amiss.labels)} labels, expected one as in the training part"
+        if not self.multilabel:
+            wrong = next((e for e in examples if len(e.labels) != 1), None)
+            if wrong is not None:
+                path, line = wrong.origin
+                problem = f"{len(wrong.labels)} labels, expected one as in the training part"
                 raise DataError(problem, path=path, line=line)
-            return torch.tensor([place[e.labels[0]] for e in examples])
+            return torch.tensor([index_of[e.labels[0]] for e in examples])
         targets = torch.zeros(len(examples), len(self.labels))
         for row, example in enumerate(examples):
-            targets[row, [place[label] for label in example.labels]] = 1.0
+            targets[row, [index_of[label] for label in example.labels]] = 1.0
         return targets
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
-        """Label-smoothed cross entropy, or with several labels a yes or no for each.
+        """Label-smoothed cross entropy; with several labels, the binary one of each label.
 
-        Where several networks vote, each is trained for itself.
+        The members of an ensemble are trained each by its own loss; the mean is returned.
         """
         smoothing = self.settings.training.label_smoothing
         output = network(batch.source, batch.source_lengths)
@@ -160,7 +163,7 @@ class Classifier(Model):
 
     def _loss(self, logits: Tensor, batch: Batch, smoothing: float) -> Loss:
         assert batch.target is not None
-        if self.several:
+        if self.multilabel:
             target = batch.target * (1 - smoothing) + smoothing / 2
             value = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="sum")
             return Loss(value / len(self.labels), len(batch))
@@ -168,9 +171,9 @@ class Classifier(Model):
         return Loss(value, len(batch))
 
     def validator(self, examples: Sequence[Example]) -> Callable[[nn.Module], dict[str, float]]:
-        """Loss, accuracy (of whole sets, where there may be several) and macro F1."""
-        prepared = self.prepare(examples, training=False)
-        batches = list(prepared.once(32768))
+        """Loss, accuracy (of whole sets of labels, where there may be several) and macro F1."""
+        encoded = self.encode_examples(examples, training=False)
+        batches = list(encoded.one_pass(32768))
         order = [index for batch in batches for index in batch.indices]
         gold = [examples[index].labels for index in order]
 
@@ -195,13 +198,13 @@ class Classifier(Model):
 
     def _probabilities(self, logits: Tensor) -> NDArray[np.float64]:
         logits = logits.double()
-        found = logits.sigmoid() if self.several else logits.softmax(-1)
+        found = logits.sigmoid() if self.multilabel else logits.softmax(-1)
         return np.asarray(found.cpu())
 
     def _scored(
         self, gold: Sequence[Sequence[str]], probabilities: NDArray[np.float64]
     ) -> ClassificationScores | MultilabelScores:
-        if self.several:
+        if self.multilabel:
             sets = [self._applying(row) for row in probabilities]
             return score_label_sets([set(g) for g in gold], sets, labels=self.labels)
         predicted = [self.labels[best] for best in probabilities.argmax(axis=1)]
@@ -209,7 +212,7 @@ class Classifier(Model):
         return score_labels(right, predicted, labels=self.labels, probabilities=probabilities)
 
     def _applying(self, row: NDArray[np.float64]) -> list[str]:
-        if not self.several:
+        if not self.multilabel:
             return [self.labels[int(row.argmax())]]
         return [self.labels[i] for i in np.argsort(-row, kind="stable") if row[i] >= 0.5]
 
@@ -246,7 +249,7 @@ class Classifier(Model):
         gone = [label for label in self.labels if not counts[label]]
         if gone:
             raise InputError(f"no training example has the label {gone[0]!r} any more")
-        if not self.several:
+        if not self.multilabel:
             _, found, names = tfidf_logistic(read, [e.labels[0] for e in train], texts)
             return found[:, [names.index(label) for label in self.labels]]
         columns = []
@@ -259,7 +262,7 @@ class Classifier(Model):
             columns.append(found[:, names.index("yes")])
         return np.stack(columns, axis=1)
 
-    # Using it
+    # Answering
 
     def classify(self, texts: str | Sequence[str]) -> list[Classification]:
         """The labels of some texts; an empty text has none."""
@@ -270,7 +273,7 @@ class Classifier(Model):
             rows = self._predict(encodings)
             return [self._answer(*pair) for pair in zip(encodings, rows, strict=True)]
 
-        return answer_each(texts, answer, lambda text: Classification(text=text))
+        return answer_nonempty(texts, answer, lambda text: Classification(text=text))
 
     def reweigh(self, text: str, strengths: Sequence[float]) -> Classification:
         r"""The labels of a text, had its tokens been attended to otherwise.
@@ -282,7 +285,7 @@ class Classifier(Model):
 
         Args:
             text: not empty.
-            strengths: one per token (`read_tokens`), at least 0.
+            strengths: one per token (`input_tokens`), at least 0.
 
         Raises:
             InputError: a wrong number of strengths, all zero, or a model that does not pool by attention.
@@ -294,7 +297,7 @@ class Classifier(Model):
             raise InputError(f"{factors.size} strengths for {len(ids)} tokens; give one each")
         if not (np.isfinite(factors).all() and (factors >= 0).all() and (factors > 0).any()):
             raise InputError("strengths must be at least 0, and one above; 1 changes nothing")
-        if not self.pools:
+        if not self.pools_by_attention:
             raise InputError(
                 f"a {self.settings.kind} with these settings does not pool by attention, so there "
                 "are no weights to change; try a model with pooling"
@@ -302,21 +305,21 @@ class Classifier(Model):
         weights = adapt_classifier(self.network).attention([ids])[0] * factors
         weights = weights / np.maximum(weights.sum(-1, keepdims=True), np.finfo(float).tiny)
         device = device_of(self.network)
-        batch, lengths = padded([ids], device)
+        batch, lengths = pad_batch([ids], device)
         with (
             torch.inference_mode(),
             replaced_pooling(self.network, torch.from_numpy(weights[None]).to(device)),
         ):
             row = self._probabilities(self.network(batch, lengths).logits)[0]
         answer = self._answer(encoding, row)
-        return replace(answer, view=None, along=lambda _: self._pooled(encoding, weights))
+        return replace(answer, view=None, alignment_view=lambda _: self._pooled(encoding, weights))
 
     @property
-    def pools(self) -> bool:
+    def pools_by_attention(self) -> bool:
         """Whether it pools by attention, so that `reweigh` has weights to change."""
         return self.network.pools_by_attention
 
-    def read_tokens(self, text: str) -> Tokens:
+    def input_tokens(self, text: str) -> Tokens:
         """The tokens of a text as the network reads them; `reweigh` counts them."""
         return self._read(self.tokenizer.encode(text))
 
@@ -332,7 +335,7 @@ class Classifier(Model):
         sequences = [encoding.ids[:limit] or [0] for encoding in encodings]
         rows = np.empty((len(sequences), len(self.labels)))
         for indices in token_batches([len(s) for s in sequences], max_tokens=16384):
-            ids, lengths = padded([sequences[index] for index in indices], device)
+            ids, lengths = pad_batch([sequences[index] for index in indices], device)
             rows[indices] = self._probabilities(self.network(ids, lengths).logits)
         return rows
 
@@ -345,12 +348,12 @@ class Classifier(Model):
             probabilities={self.labels[i]: float(row[i]) for i in order},
             tokens=tuple(encoding.surfaces),
             view=lambda: self._view(encoding),
-            along=lambda _: self._pooled(encoding),
+            alignment_view=lambda _: self._pooled(encoding),
         )
 
     def _read(self, encoding: Encoding) -> Tokens:
         limit = min(self.settings.text.max_tokens, len(encoding))
-        return read_tokens(encoding, end=False).take(range(limit))
+        return input_tokens(encoding, end=False).take(range(limit))
 
     def _pooled(
         self, encoding: Encoding, weights: NDArray[np.float64] | None = None
@@ -367,10 +370,10 @@ class Classifier(Model):
     @torch.no_grad()
     def _view(self, encoding: Encoding) -> tuple[Maps, AttentionRecord]:
         limit = self.settings.text.max_tokens
-        ids, lengths = padded([encoding.ids[:limit]], device_of(self.network))
+        ids, lengths = pad_batch([encoding.ids[:limit]], device_of(self.network))
         maps = self.network(ids, lengths).maps
         tokens = {"text": self._read(encoding)}
-        return maps, record_of(maps, tokens, title=encoding.text, verdict=self.verdict)
+        return maps, make_record(maps, tokens, title=encoding.text, verdict=self.verdict)
 
 
 def _labels(examples: Sequence[Example]) -> tuple[list[str], bool]:

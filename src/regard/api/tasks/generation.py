@@ -1,4 +1,4 @@
-"""Text that goes on: a language model."""
+"""Generation: a language model that continues a text."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
-from regard.api.tasks.answers import Continuation, best_of
+from regard.api.tasks.answers import Continuation, best_with_alternatives
 from regard.api.tasks.model import (
+    EncodedExamples,
     Evaluation,
     Model,
-    Prepared,
-    chunks_of,
+    build_untrained,
     device_of,
-    network_of,
-    new_network,
-    padded,
+    in_chunks,
+    network_from_config,
+    pad_batch,
     read_tokenizer,
     train_tokenizer,
 )
-from regard.api.tasks.records import Maps, record_of
-from regard.api.tasks.tokens import read_tokens
+from regard.api.tasks.records import Maps, make_record
+from regard.api.tasks.tokens import input_tokens
 from regard.data import Example
 from regard.decoding import DecodingSettings, Hypothesis, generate
 from regard.evaluation import Score, bootstrap
@@ -41,11 +41,12 @@ __all__ = ["Generator"]
 
 
 class Generator(Model):
-    """Goes on with a text."""
+    """Model that continues a text."""
 
     task: ClassVar = "language"
     verb: ClassVar = "generate"
-    measures: ClassVar = ("loss", "perplexity")
+    writes: ClassVar = True
+    metrics: ClassVar = ("loss", "perplexity")
     fits_baseline: ClassVar = True
     network: LanguageModel
 
@@ -54,37 +55,38 @@ class Generator(Model):
         self.tokenizer = tokenizer
 
     @classmethod
-    def learn(cls, examples: Sequence[Example], settings: RunSettings) -> Self:
+    def from_examples(cls, examples: Sequence[Example], settings: RunSettings) -> Self:
         """Learn the vocabulary from the training part."""
         tokenizer = train_tokenizer((example.text for example in examples), settings)
         values = {**settings.model, "size": len(tokenizer)}
-        network = new_network(settings, configure(settings.kind, settings.preset, **values))
+        network = build_untrained(settings, configure(settings.kind, settings.preset, **values))
         return cls(settings, network, tokenizer)
 
     @classmethod
-    def restore(cls, folder: Path, settings: RunSettings, config: Mapping[str, Any]) -> Self:
-        """Read tokenizer and settings."""
+    def from_folder(cls, folder: Path, settings: RunSettings, config: Mapping[str, Any]) -> Self:
+        """Read the tokenizer."""
         tokenizer = read_tokenizer(folder, "source.json", config["model"]["size"])
-        return cls(settings, network_of(config), tokenizer)
+        return cls(settings, network_from_config(config), tokenizer)
 
-    def save_text(self, folder: Path) -> dict[str, Any]:
+    def save_tokenizers(self, folder: Path) -> dict[str, Any]:
         """Write the tokenizer."""
         self.tokenizer.save(folder / "source.json")
         return {"model": self.network.settings.model_dump()}
 
-    def prepare(self, examples: Sequence[Example], *, training: bool) -> Prepared:
-        """Each line from BOS to EOS; a long one goes on in the next row."""
+    def encode_examples(self, examples: Sequence[Example], *, training: bool) -> EncodedExamples:
+        """Each line runs from BOS to EOS; one longer than `max_tokens` continues in the next row."""
         limit = self.settings.text.max_tokens
 
         def rows() -> Iterator[list[int]]:
-            for some in chunks_of(examples):
-                for encoding in self.tokenizer.encode_batch([example.text for example in some]):
+            for chunk in in_chunks(examples):
+                for encoding in self.tokenizer.encode_batch([example.text for example in chunk]):
                     ids = [BOS, *encoding.ids, EOS]
-                    # One token is in both parts: the end of one, the given beginning of the next.
-                    yield from (ids[at : at + limit + 1] for at in range(0, len(ids) - 1, limit))
+                    # Rows share a token: the last target of one is the first input of the next.
+                    for start in range(0, len(ids) - 1, limit):
+                        yield ids[start : start + limit + 1]
 
         texts = Ragged(rows())
-        return Prepared(texts.lengths, lambda indices: text_batch(texts, indices), {})
+        return EncodedExamples(texts.lengths, lambda indices: text_batch(texts, indices), {})
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
         """Label-smoothed cross entropy over every token but the first."""
@@ -94,19 +96,19 @@ class Generator(Model):
         return Loss(value, int(batch.target_lengths.sum()))
 
     def validator(self, examples: Sequence[Example]) -> Callable[[nn.Module], dict[str, float]]:
-        """Loss and perplexity, a token."""
-        batches = list(self.prepare(examples, training=False).once())
+        """Loss and perplexity per token."""
+        batches = list(self.encode_examples(examples, training=False).one_pass())
 
         def validate(network: nn.Module) -> dict[str, float]:
-            sums = np.concatenate([self._surprise(network, batch) for batch in batches]).sum(0)
+            sums = np.concatenate([self._nats(network, batch) for batch in batches]).sum(0)
             loss = float(sums[0] / sums[1])
             return {"loss": loss, "perplexity": float(np.exp(loss))}
 
         return validate
 
     @torch.no_grad()
-    def _surprise(self, network: nn.Module, batch: Batch) -> NDArray[np.float64]:
-        """Of each row, `(rows, 2)`: nats and how many tokens they are for."""
+    def _nats(self, network: nn.Module, batch: Batch) -> NDArray[np.float64]:
+        """Summed negative log-likelihood in nats, and number of tokens, of each row: `(rows, 2)`."""
         batch = batch.to(device_of(network))
         logits = network(batch.source[:, :-1], batch.source_lengths - 1).logits
         wanted = batch.source[:, 1:]
@@ -122,9 +124,9 @@ class Generator(Model):
         settings: DecodingSettings | None = None,
         note: str = "",
     ) -> Evaluation:
-        """Perplexity a token, beside how often each token occurs in the training part."""
-        batches = list(self.prepare(examples, training=False).once())
-        model = np.concatenate([self._surprise(self.network, batch) for batch in batches])
+        """Perplexity per token, beside that of the token frequencies of the training part."""
+        batches = list(self.encode_examples(examples, training=False).one_pass())
+        model = np.concatenate([self._nats(self.network, batch) for batch in batches])
         baselines = {}
         if train is not None:
             baselines["word frequencies"] = (self._unigram(train, batches),)
@@ -145,41 +147,48 @@ class Generator(Model):
     def generate(
         self, prompts: str | Sequence[str] = "", *, settings: DecodingSettings | None = None
     ) -> list[Continuation]:
-        """Go on with some beginnings; an empty one is a beginning, too."""
+        """Continue some prompts; an empty prompt is one, too.
+
+        Args:
+            prompts: one or several texts.
+            settings: how to decode; `None` for the settings the model was trained with.
+        """
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-        begun = [encoding.ids for encoding in self.tokenizer.encode_batch(prompts)]
-        found = generate(self.network, begun, settings or self.settings.decoding)
+        prompt_ids = [encoding.ids for encoding in self.tokenizer.encode_batch(prompts)]
+        found = generate(self.network, prompt_ids, settings or self.settings.decoding)
         return [
-            best_of(self._continuation(prompt, ids, hypothesis) for hypothesis in hypotheses)
-            for prompt, ids, hypotheses in zip(prompts, begun, found, strict=True)
+            best_with_alternatives(
+                self._continuation(prompt, ids, hypothesis) for hypothesis in hypotheses
+            )
+            for prompt, ids, hypotheses in zip(prompts, prompt_ids, found, strict=True)
         ]
 
-    def _continuation(self, prompt: str, begun: list[int], found: Hypothesis) -> Continuation:
+    def _continuation(self, prompt: str, prompt_ids: list[int], found: Hypothesis) -> Continuation:
         names = self.tokenizer.vocabulary
-        whole = self.tokenizer.decode([*begun, *found.ids])
+        whole = self.tokenizer.decode([*prompt_ids, *found.ids])
         return Continuation(
             prompt=prompt,
-            text=whole.removeprefix(self.tokenizer.decode(begun)),
+            text=whole.removeprefix(self.tokenizer.decode(prompt_ids)),
             score=found.score,
             tokens=tuple(names[index] for index in found.ids),
             view=lambda: self._view(whole),
         )
 
     def look(self, text: str, target: str | None = None) -> AttentionRecord:
-        """What each token of `text` (and of `target` after it) attends to."""
+        """Record of what each token of `text` (and of `target` after it) attends to."""
         return self._view(text if target is None else f"{text} {target}")[1]
 
     @torch.no_grad()
     def _view(self, text: str) -> tuple[Maps, AttentionRecord]:
         encoding = self.tokenizer.encode(text)
-        ids, lengths = padded([[BOS, *encoding.ids]], device_of(self.network))
+        ids, lengths = pad_batch([[BOS, *encoding.ids]], device_of(self.network))
         maps = self.network(ids, lengths).maps
-        tokens = {"text": read_tokens(encoding, begin=True, end=False)}
-        return maps, record_of(maps, tokens, title=text)
+        tokens = {"text": input_tokens(encoding, begin=True, end=False)}
+        return maps, make_record(maps, tokens, title=text)
 
 
 def _perplexity(rows: NDArray[np.float64]) -> Score:
-    """The perplexity of `(rows, nats and tokens)`."""
+    """Perplexity of `(rows, 2)` nats and numbers of tokens."""
     total = rows.sum(0)
     interval = bootstrap(rows, lambda sums: np.exp(sums[:, 0] / sums[:, 1]))
     return Score("perplexity", float(np.exp(total[0] / total[1])), interval)

@@ -1,4 +1,4 @@
-"""What the models of all tasks have in common."""
+"""The model of a task: what the models of all tasks share."""
 
 from __future__ import annotations
 
@@ -26,28 +26,41 @@ from regard.text import Tokenizer
 from regard.training import Batch, Epoch, Loss, TrainingSettings
 from regard.viewing import AttentionRecord
 
-__all__ = ["Evaluation", "Model", "Prepared", "answer_each", "chunks_of", "device_of"]
+__all__ = [
+    "EncodedExamples",
+    "Evaluation",
+    "Model",
+    "answer_nonempty",
+    "build_untrained",
+    "device_of",
+    "in_chunks",
+    "network_from_config",
+    "pad_batch",
+    "read_tokenizer",
+    "train_tokenizer",
+]
 
-CHUNK = 8192
+EXAMPLES_PER_CHUNK = 8192
+"""Examples that are held as Python objects at a time while a corpus is turned into ids."""
 
 T = TypeVar("T")
 
 
-def chunks_of(examples: Sequence[Example]) -> Iterator[list[Example]]:
-    """A corpus in parts that fit into memory, whatever is made of each."""
+def in_chunks(examples: Sequence[Example]) -> Iterator[list[Example]]:
+    """Lists of successive examples, each small enough for memory even where the corpus is not."""
     rest = iter(examples)
-    while chunk := list(islice(rest, CHUNK)):
+    while chunk := list(islice(rest, EXAMPLES_PER_CHUNK)):
         yield chunk
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """Examples as ids, ready to be cut into batches.
+class EncodedExamples:
+    """Examples as token ids, ready to be cut into batches.
 
     Args:
         lengths: `(examples,)` or `(examples, sides)`, for batches of equal cost.
         batch: makes a batch of the examples at some indices.
-        skipped: how many examples were left out, and why.
+        skipped: number of examples left out, by reason.
     """
 
     lengths: np.ndarray[Any, np.dtype[np.int64]]
@@ -55,7 +68,7 @@ class Prepared:
     skipped: Mapping[str, int]
 
     def epochs(self, settings: TrainingSettings) -> Callable[[int], Epoch]:
-        """The batches of an epoch, in an order drawn for each."""
+        """Batches by epoch, in an order drawn for each epoch."""
 
         def batches(epoch: int) -> Epoch:
             groups = token_batches(
@@ -68,21 +81,21 @@ class Prepared:
 
         return batches
 
-    def once(self, max_tokens: int = 8192) -> Epoch:
-        """Every example once, in batches of like length."""
+    def one_pass(self, max_tokens: int = 8192) -> Epoch:
+        """Batches of every example once, in batches of similar length."""
         return Epoch(token_batches(self.lengths, max_tokens=max_tokens), self.batch)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's figures beside those of a baseline, on the same examples.
+    """Scores of a model beside those of a baseline, on the same examples.
 
     Attributes:
-        examples: how many.
+        examples: number of examples.
         scores: of the model.
-        baselines: by name; empty where there is none.
-        note: why there is none, or what else to know.
-        details: more, as a table.
+        baselines: scores by name of the baseline; empty where there is none.
+        note: why there is no baseline, or what else to know.
+        details: a table of more figures.
     """
 
     examples: int
@@ -102,7 +115,7 @@ class Evaluation:
         return "\n\n".join(filter(None, [*parts, *sorted(signatures), self.note, self.details]))
 
     def to_json(self) -> str:
-        """One object for other programs."""
+        """JSON object for other programs."""
         systems = {"model": self.scores, **self.baselines}
         figures = {name: {s.name: asdict(s) for s in scores} for name, scores in systems.items()}
         content = {"examples": self.examples, "scores": figures, "note": self.note}
@@ -113,19 +126,23 @@ class Model(ABC):
     """A network with everything between it and text; `regard.load` and `regard.train` make them.
 
     Attributes:
-        settings: how it was trained.
+        settings: settings of the run that trained it.
         network: the torch module.
-        folder: where it lives; `None` for one that was never saved.
-        task: what it is for.
-        verb: the command that uses it.
-        measures: what a validation finds, and `metric` may name.
+        folder: the folder it was read from or written to; `None` for one that was never saved.
+        task: task it is for.
+        verb: command that uses it, `regard VERB`.
+        writes: whether its answer is a text that it writes token by token.
+        metrics: names of the figures that a validation finds; `metric` may be any of them.
         fits_baseline: whether its baseline learns from the training part.
+        labels: labels it tells apart; none for a model that is no classifier.
     """
 
     task: ClassVar[Task]
     verb: ClassVar[str]
+    writes: ClassVar[bool] = False
+    metrics: ClassVar[tuple[str, ...]] = ("loss",)
     fits_baseline: ClassVar[bool] = False
-    measures: ClassVar[tuple[str, ...]] = ("loss",)
+    labels: tuple[str, ...] = ()
 
     def __init__(self, settings: RunSettings, network: nn.Module) -> None:
         self.settings, self.network = settings, network
@@ -133,36 +150,37 @@ class Model(ABC):
 
     @classmethod
     @abstractmethod
-    def learn(cls, examples: Sequence[Example], settings: RunSettings) -> Self:
-        """An untrained model with the vocabulary (and labels) of the training part."""
+    def from_examples(cls, examples: Sequence[Example], settings: RunSettings) -> Self:
+        """Untrained model with vocabulary (and labels) of the training part."""
 
     @classmethod
     @abstractmethod
-    def restore(cls, folder: Path, settings: RunSettings, config: Mapping[str, Any]) -> Self:
-        """The model of a folder, without its weights."""
+    def from_folder(cls, folder: Path, settings: RunSettings, config: Mapping[str, Any]) -> Self:
+        """Model of a folder, without its weights."""
 
     @abstractmethod
-    def save_text(self, folder: Path) -> dict[str, Any]:
-        """Write what is between text and ids; return what belongs into `config.json` beside it."""
+    def save_tokenizers(self, folder: Path) -> dict[str, Any]:
+        """Write the tokenizers; return what `config.json` must hold beside the run's settings."""
 
     @abstractmethod
-    def prepare(self, examples: Sequence[Example], *, training: bool) -> Prepared:
-        """Examples as ids; in training, examples that are too long are left out."""
+    def encode_examples(self, examples: Sequence[Example], *, training: bool) -> EncodedExamples:
+        """Turn examples into ids; in training, examples that are too long may be left out."""
 
     def refit(self, examples: Sequence[Example], held_out: Sequence[Example]) -> bool:
-        """After training, learn from the examples that were held out what costs no epoch to learn.
+        """Refit parts with a closed-form solution on training and validation examples together.
 
-        Returns whether that changed the network; most have nothing of the kind.
+        Returns:
+            Whether the network changed; most models have no such part.
         """
         return False
 
     @abstractmethod
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
-        """The summed loss of a batch, as trained on."""
+        """Summed training loss of a batch."""
 
     @abstractmethod
     def validator(self, examples: Sequence[Example]) -> Callable[[nn.Module], dict[str, float]]:
-        """What measures the network after each epoch."""
+        """Function that measures a network on these examples: its `metrics` by name."""
 
     @abstractmethod
     def evaluate(
@@ -173,45 +191,45 @@ class Model(ABC):
         settings: DecodingSettings | None = None,
         note: str = "",
     ) -> Evaluation:
-        """Figures on some examples; a baseline that must be fitted is fitted on `train`."""
+        """Scores on some examples; a baseline that must be fitted is fitted on `train`."""
 
     @abstractmethod
     def look(self, text: str, target: str | None = None) -> AttentionRecord:
-        """What the network attends to while it reads `text` (and writes `target`, if it writes)."""
+        """Record of the attention while the network reads `text` (and writes `target`)."""
 
-    def decoding(self, values: Mapping[str, Any]) -> DecodingSettings:
-        """How this model decodes, with some settings changed by name."""
-        return DecodingSettings(**{**self.settings.decoding.model_dump(), **values})
+    def decoding_settings(self, values: Mapping[str, Any]) -> DecodingSettings:
+        """Decoding settings of this model, with some values changed by name."""
+        return self.settings.decoding.replace(**values)
 
     @property
     def verdict(self) -> str:
-        """How far to trust its attention as an explanation: what `regard trust` found, if asked."""
+        """Sentence of `regard trust` on its attention as an explanation; empty if never judged."""
         return kept_verdict(self.folder)
 
     @property
-    def parameters(self) -> int:
-        """How many numbers were learned."""
+    def num_parameters(self) -> int:
+        """Number of learned parameters."""
         return sum(p.numel() for p in self.network.parameters())
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.settings.kind}, {self.parameters:,} parameters)"
+        return f"{type(self).__name__}({self.settings.kind}, {self.num_parameters:,} parameters)"
 
 
-def new_network(settings: RunSettings, model: ModelSettings) -> nn.Module:
-    """A network with first weights that follow from the seed alone."""
+def build_untrained(settings: RunSettings, model: ModelSettings) -> nn.Module:
+    """Network whose initial weights follow from the seed alone."""
     torch.manual_seed(settings.training.seed)
     network: nn.Module = build(model)
     return network
 
 
-def network_of(config: Mapping[str, Any]) -> nn.Module:
-    """A network as `config.json` describes it; its weights come later."""
+def network_from_config(config: Mapping[str, Any]) -> nn.Module:
+    """Network as `config.json` describes it, in evaluation mode; its weights are loaded later."""
     network: nn.Module = build(from_config(config["model"]))
     return network.eval()
 
 
 def train_tokenizer(texts: Iterable[str], settings: RunSettings) -> Tokenizer:
-    """A tokenizer learned from the training part."""
+    """Tokenizer learned from the texts of the training part."""
     text = settings.text
     return Tokenizer.train(
         texts,
@@ -223,7 +241,7 @@ def train_tokenizer(texts: Iterable[str], settings: RunSettings) -> Tokenizer:
 
 
 def read_tokenizer(folder: Path, name: str, rows: int) -> Tokenizer:
-    """The tokenizer of a folder, whose ids must be the `rows` that the network has.
+    """Tokenizer of a folder, with as many ids as the network has embedding rows.
 
     Raises:
         ModelFolderError: it is of another size: the file belongs to another model.
@@ -238,20 +256,20 @@ def read_tokenizer(folder: Path, name: str, rows: int) -> Tokenizer:
 
 
 def device_of(network: nn.Module) -> torch.device:
-    """Where a network computes."""
+    """Device of a network's parameters."""
     return next(network.parameters()).device
 
 
-def padded(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """`(ids, lengths)` of some sequences, on a device."""
+def pad_batch(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Ids `(batch, length)`, padded on the right, and lengths `(batch,)`, on a device."""
     ids, lengths = pad(sequences)
     return torch.from_numpy(ids).to(device), torch.from_numpy(lengths).to(device)
 
 
-def answer_each(
+def answer_nonempty(
     texts: Sequence[str], answer: Callable[[list[str]], Sequence[T]], empty: Callable[[str], T]
 ) -> list[T]:
-    """Answer together all texts that hold something; `empty` answers the others in their place."""
+    """Answers in the order of the texts: blank ones by `empty`, all others in one call of `answer`."""
     filled = [index for index, text in enumerate(texts) if text.strip()]
     answers = [empty(text) for text in texts]
     for index, found in zip(

@@ -1,4 +1,4 @@
-"""Maps of one example as a record to look at."""
+"""Attention maps of one example as a record to look at."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from regard.attention import AttentionMap
 from regard.viewing import AttentionRecord, Tokens, Track
 from regard.viewing.data.record import Kind
 
-__all__ = ["Maps", "record_of"]
+__all__ = ["Maps", "make_record"]
 
 Maps = Mapping[str, Sequence[AttentionMap]]
+"""Attention by site, one map a layer; `Output.maps` of a network."""
 
 _AXES = {
     "encoder": ("source", "source"),
@@ -19,9 +20,10 @@ _AXES = {
     "words": ("sentences", "text"),
     "sentences": ("reader", "sentences"),
 }
+"""Names of the token axes of a site's maps: queries, keys."""
 
 
-def record_of(
+def make_record(
     maps: Maps,
     tokens: Mapping[str, Tokens],
     *,
@@ -29,34 +31,34 @@ def record_of(
     reading: str = "",
     verdict: str = "",
 ) -> AttentionRecord:
-    """The maps of one example, the first of its batch.
+    """Record of the maps of one example, the first of its batch.
 
     Args:
-        maps: by place, one a layer.
-        tokens: `"source"` and `"target"` of a model that writes, `"text"` of one that reads.
-        title: a heading.
-        reading: at which step cross-attention is read.
-        verdict: how far to trust the maps as an explanation.
+        maps: by site, one a layer.
+        tokens: `"source"` and `"target"` for a model that writes, `"text"` for one that only reads.
+        title: heading of the record.
+        reading: the decoder step at which cross-attention is read.
+        verdict: how far the maps may be trusted as an explanation.
     """
     tokens = dict(tokens)
     if "sentences" in maps:
         tokens["sentences"] = _sentences(tokens["text"], maps["words"][0])
     tracks = []
-    for place, layers in maps.items():
+    for site, layers in maps.items():
         for layer, weights in enumerate(layers):
             array = weights.dense()[0].float().cpu().numpy()
-            rows, columns, kind = _axes(place, array.shape[-2], text="text" in tokens)
+            rows, columns, kind = _axes(site, array.shape[-2], text="text" in tokens)
             if rows == "reader":
                 tokens[rows] = Tokens.of(["reader"], special=["reader"])
             tracks.append(
                 Track(
-                    name=place,
+                    name=site,
                     kind=kind,
                     queries=rows,
                     keys=columns,
                     weights=array,
                     layer=layer,
-                    direction="causal" if place == "decoder" else "both",
+                    direction="causal" if site == "decoder" else "both",
                 )
             )
     used = {axis for track in tracks for axis in (track.queries, track.keys)}
@@ -64,23 +66,24 @@ def record_of(
     return AttentionRecord(shown, tuple(tracks), title=title, reading=reading, verdict=verdict)
 
 
-def _axes(place: str, queries: int, *, text: bool) -> tuple[str, str, Kind]:
-    """Which tokens ask, which are asked, and what that is called."""
-    if place in ("words", "sentences"):
-        return *_AXES[place], "pooling"
+def _axes(site: str, queries: int, *, text: bool) -> tuple[str, str, Kind]:
+    """Names of the query and key axes of a map, and its kind."""
+    if site in ("words", "sentences"):
+        return *_AXES[site], "pooling"
     if text:
         return ("reader", "text", "pooling") if queries == 1 else ("text", "text", "self")
-    return *_AXES[place], "cross" if place == "cross" else "self"
+    return *_AXES[site], "cross" if site == "cross" else "self"
 
 
 def _sentences(text: Tokens, words: AttentionMap) -> Tokens:
-    """The sentences a model cut a text into: each looks at its own tokens only."""
+    """Sentences a hierarchical model cut a text into: each attends to its own tokens only."""
     weights = words.dense()[0].float().sum(0)
-    # A weight may be so small that it is zero; sentences follow each other all the same.
+    # A weight may be so small that it is zero. Sentences follow each other, so the number of a
+    # token's sentence is the largest one seen up to it.
     number = weights.argmax(0).cummax(0).values.tolist()
     offsets = []
     for sentence in range(len(weights)):
-        own = [span for span, place in zip(text.offsets, number, strict=True) if place == sentence]
+        own = [span for span, n in zip(text.offsets, number, strict=True) if n == sentence]
         offsets.append((own[0][0], own[-1][1]) if own else (0, 0))
     pieces = tuple(text.text[start:end] for start, end in offsets)
     return Tokens(pieces, text.text, tuple(offsets))

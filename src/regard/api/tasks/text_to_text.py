@@ -1,4 +1,4 @@
-"""What models share that write a text for a text: reading, training, decoding, views."""
+"""Shared parts of the models that write a text for a text: encoding, training, decoding, views."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
-from regard.api.tasks.answers import W, best_of, nothing_to_look_at
+from regard.api.tasks.answers import A, best_with_alternatives, empty_text_error
 from regard.api.tasks.model import (
+    EncodedExamples,
     Model,
-    Prepared,
-    answer_each,
-    chunks_of,
+    answer_nonempty,
     device_of,
-    network_of,
-    padded,
+    in_chunks,
+    network_from_config,
+    pad_batch,
     read_tokenizer,
 )
-from regard.api.tasks.records import Maps, record_of
-from regard.api.tasks.tokens import read_tokens, written_tokens
+from regard.api.tasks.records import Maps, make_record
+from regard.api.tasks.tokens import input_tokens, output_tokens
 from regard.data import Example
 from regard.decoding import (
     DecodingSettings,
@@ -45,339 +45,379 @@ from regard.training import Batch, Loss, Ragged, smoothed_cross_entropy
 from regard.training.ragged import pair_batch
 from regard.viewing import AttentionRecord, Tokens, Track
 
-__all__ = ["Hear", "Source", "Steering", "TextToText", "references_of"]
+__all__ = ["EncodedSource", "OnTextDraft", "Steering", "TextToText", "references_of"]
 
 
-class Source(NamedTuple):
-    """A text as the network reads it.
+class EncodedSource(NamedTuple):
+    """Source text as the network reads it.
 
     Attributes:
         encoding: of the text.
-        ids: that go in, up to EOS.
-        own: ids of words that only this text has, for a network that copies.
-        begun: words of the beginning that its answer was given.
+        ids: that the network reads, EOS at the end.
+        copy_ids: ids past the vocabulary, by word, of words that only this text has; for a network
+            that copies.
+        prefix_tokens: tokens of the prefix that its answer was made to begin with.
     """
 
     encoding: Encoding
     ids: list[int]
-    own: Mapping[str, int]
-    begun: Sequence[str] = ()
+    copy_ids: Mapping[str, int]
+    prefix_tokens: Sequence[str] = ()
 
 
-Hear: TypeAlias = Callable[[int, str], None]
-"""Told, while an answer is written, which text it is for and how it begins so far."""
+OnTextDraft: TypeAlias = Callable[[int, str], None]
+"""Called while answers are written, with the index of a text and the draft of its answer so far."""
 
 
 @dataclass(frozen=True)
 class Steering:
-    """How the answers to some texts are led away from the model's own way, and who hears of them.
+    """Interventions on how some texts are answered, and a callback for the drafts.
 
     Args:
-        prefix: what each answer must begin with.
-        hidden: for each text the places of its tokens that attention is knocked out from.
-        hear: told each answer as it is written; in beam search a later word may take some back.
+        prefix: for each text, the words its answer must begin with.
+        hidden: for each text, the positions of its tokens that attention is knocked out from.
+        on_draft: called with each answer as it is written; in beam search a later draft may take
+            words back.
     """
 
     prefix: Sequence[str] | None = None
     hidden: Sequence[Sequence[int]] | None = None
-    hear: Hear | None = None
+    on_draft: OnTextDraft | None = None
 
-    def filled(self, texts: Sequence[str]) -> Steering:
-        """The same for those of the texts that hold something."""
-        places = [place for place, text in enumerate(texts) if text.strip()]
-        prefix, hidden, hear = self.prefix, self.hidden, self.hear
-        for name, values in (("prefix", prefix), ("hidden", hidden)):
+    def of_nonempty(self, texts: Sequence[str]) -> Steering:
+        """Steering of the texts that are not blank, which are the only ones to be decoded.
+
+        Raises:
+            InputError: not one prefix, or one list of positions, for each text.
+        """
+        for name, values in (("prefix", self.prefix), ("hidden", self.hidden)):
             if values is not None and len(values) != len(texts):
                 raise InputError(f"{len(values)} of {name} for {len(texts)} texts; give one each")
+        filled = [index for index, text in enumerate(texts) if text.strip()]
+        prefix, hidden, on_draft = self.prefix, self.hidden, self.on_draft
         return Steering(
-            None if prefix is None else [prefix[place] for place in places],
-            None if hidden is None else [hidden[place] for place in places],
-            None if hear is None else lambda index, text: hear(places[index], text),
+            None if prefix is None else [prefix[index] for index in filled],
+            None if hidden is None else [hidden[index] for index in filled],
+            None if on_draft is None else lambda row, draft: on_draft(filled[row], draft),
         )
 
 
-_FREE = Steering()
+class TextToText(Model, Generic[A]):
+    """Base class of models that write a text for a text.
 
+    A subclass says which scores its texts get, and what its answers are made of.
+    """
 
-class TextToText(Model):
-    """What all models share that write a text for a text."""
-
+    writes: ClassVar = True
     network: EncoderDecoder
-    cuts: ClassVar[bool] = False
+    truncates_sources: ClassVar[bool] = False
     """Whether over-long sources are cut in training, rather than left out."""
 
     def __init__(
         self, settings: RunSettings, network: nn.Module, source: Tokenizer, target: Tokenizer
     ) -> None:
         super().__init__(settings, network)
-        self.source, self.target = source, target
+        self.source_tokenizer, self.target_tokenizer = source, target
 
     @classmethod
-    def restore(cls, folder: Path, settings: RunSettings, config: Mapping[str, Any]) -> Self:
-        """Read tokenizers and settings."""
+    def from_folder(cls, folder: Path, settings: RunSettings, config: Mapping[str, Any]) -> Self:
+        """Read both tokenizers."""
         model = config["model"]
         sizes = [
             model[side if side in model else "size"] for side in ("source_size", "target_size")
         ]
         source = read_tokenizer(folder, "source.json", sizes[0])
         target = read_tokenizer(folder, "target.json", sizes[1])
-        return cls(settings, network_of(config), source, target)
+        return cls(settings, network_from_config(config), source, target)
 
-    def save_text(self, folder: Path) -> dict[str, Any]:
+    def save_tokenizers(self, folder: Path) -> dict[str, Any]:
         """Write both tokenizers."""
-        self.source.save(folder / "source.json")
-        self.target.save(folder / "target.json")
+        self.source_tokenizer.save(folder / "source.json")
+        self.target_tokenizer.save(folder / "target.json")
         return {"model": self.network.settings.model_dump()}
 
     # Text to ids and back
 
-    def read(self, texts: Sequence[str]) -> list[Source]:
+    def encode_sources(self, texts: Sequence[str]) -> list[EncodedSource]:
         """Texts as the network reads them."""
-        return [Source(e, [*e.ids, EOS], {}) for e in self.source.encode_batch(list(texts))]
+        encodings = self.source_tokenizer.encode_batch(list(texts))
+        return [EncodedSource(encoding, [*encoding.ids, EOS], {}) for encoding in encodings]
 
-    def aim(self, encoding: Encoding, own: Mapping[str, int]) -> list[int]:
-        """What the network should write, from BOS to EOS."""
+    def target_ids(self, encoding: Encoding, copy_ids: Mapping[str, int]) -> list[int]:
+        """Ids the network should write, from BOS to EOS."""
         return [BOS, *encoding.ids, EOS]
 
-    def spell(self, ids: Sequence[int], own: Mapping[str, int]) -> list[str]:
+    def to_tokens(self, ids: Sequence[int], copy_ids: Mapping[str, int]) -> list[str]:
         """Written ids as tokens."""
-        names = self.target.vocabulary
+        names = self.target_tokenizer.vocabulary
         return [names[index] for index in ids]
 
-    # Training it
+    # Training
 
-    def prepare(self, examples: Sequence[Example], *, training: bool) -> Prepared:
+    def encode_examples(self, examples: Sequence[Example], *, training: bool) -> EncodedExamples:
         """Sources end in EOS; targets run from BOS to EOS."""
-        sources, targets = Ragged.pairs(self._pairs(examples))
+        sources, targets = Ragged.pairs(self._id_pairs(examples))
         lengths = np.stack([sources.lengths, targets.lengths], axis=1)
         limit = self.settings.text.max_tokens
         fits = (lengths <= limit).all(axis=1)
-        kept = np.flatnonzero(fits) if training and not self.cuts else np.arange(len(lengths))
-        left = len(lengths) - len(kept)
-        return Prepared(
+        drop = training and not self.truncates_sources
+        kept = np.flatnonzero(fits) if drop else np.arange(len(lengths))
+        dropped = len(lengths) - len(kept)
+        return EncodedExamples(
             lengths[kept],
             lambda indices: pair_batch(sources, targets, kept[indices].tolist()),
-            {f"longer than {limit} tokens": left} if left else {},
+            {f"longer than {limit} tokens": dropped} if dropped else {},
         )
 
-    def _pairs(self, examples: Sequence[Example]) -> Iterator[tuple[list[int], list[int]]]:
-        for some in chunks_of(examples):
-            read = self.read([example.text for example in some])
-            wanted = self.target.encode_batch([example.target or "" for example in some])
-            for source, encoding in zip(read, wanted, strict=True):
-                yield source.ids, self.aim(encoding, source.own)
+    def _id_pairs(self, examples: Sequence[Example]) -> Iterator[tuple[list[int], list[int]]]:
+        for chunk in in_chunks(examples):
+            sources = self.encode_sources([example.text for example in chunk])
+            targets = self.target_tokenizer.encode_batch([e.target or "" for e in chunk])
+            for source, target in zip(sources, targets, strict=True):
+                yield source.ids, self.target_ids(target, source.copy_ids)
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
-        """Label-smoothed cross entropy over target tokens, and what the model adds to it."""
+        """Label-smoothed cross entropy of the target tokens, plus the model's own penalty."""
         return _loss(network, batch, self.settings.training.label_smoothing)
 
     def validator(self, examples: Sequence[Example]) -> Callable[[nn.Module], dict[str, float]]:
-        """Loss, and scores of what it writes (greedily) for the first thousand examples."""
-        batches = list(self.prepare(examples, training=False).once())
-        some = list(examples[:1000])
-        texts, references = [example.text for example in some], references_of(some)
-        settings = self.decoding({"method": "greedy", "n_best": 1})
+        """Loss, and scores of the texts it writes (greedily) for the first thousand examples."""
+        batches = list(self.encode_examples(examples, training=False).one_pass())
+        scored = list(examples[:1000])
+        texts, references = [example.text for example in scored], references_of(scored)
+        settings = self.decoding_settings({"method": "greedy", "n_best": 1})
 
         def validate(network: nn.Module) -> dict[str, float]:
             device = device_of(network)
             losses = [_loss(network, batch.to(device), 0.0) for batch in batches]
             loss = float(sum(loss.value for loss in losses)) / sum(loss.count for loss in losses)
-            scores = self.figures(self.write(texts, settings=settings), references)
-            return {"loss": loss, **{_plain(score.name): score.value for score in scores}}
+            scores = self.score(self.write(texts, settings=settings), references)
+            return {"loss": loss, **{_metric_name(score.name): score.value for score in scores}}
 
         return validate
 
     @abstractmethod
-    def figures(
+    def score(
         self, written: Sequence[str], references: Sequence[Sequence[str]]
     ) -> tuple[Score, ...]:
-        """How good written texts are."""
+        """Scores of written texts against their references."""
 
-    # Using it
+    # Answering
 
-    def write(self, texts: Sequence[str], *, settings: DecodingSettings | None = None) -> list[str]:
-        """Only the best text for each: what scoring needs."""
+    @abstractmethod
+    def _to_answer(self, source: EncodedSource, hypothesis: Hypothesis) -> A:
+        """Answer of one decoded hypothesis."""
 
-        def answer(filled: list[str]) -> list[str]:
-            return [
-                self.target.join(self._spelled(source, hypotheses[0]))
-                for source, hypotheses in self._decode(filled, settings)
-            ]
+    @abstractmethod
+    def _empty_answer(self, text: str) -> A:
+        """Answer to a blank text, which is never decoded."""
 
-        return answer_each(texts, answer, lambda _: "")
-
-    def _answers(
+    def answer(
         self,
         texts: Sequence[str],
-        told: Callable[[Source, Hypothesis], W],
-        empty: Callable[[str], W],
-        settings: DecodingSettings | None,
-        steering: Steering,
-    ) -> list[W]:
-        """The best answer to each text, with the others of its list."""
+        *,
+        settings: DecodingSettings | None = None,
+        steering: Steering | None = None,
+    ) -> list[A]:
+        """Best answer to each text, the rest of its n-best list as alternatives.
 
-        def answer(filled: list[str]) -> list[W]:
+        Args:
+            texts: blank ones have empty answers.
+            settings: how to decode; `None` for the model's own settings.
+            steering: interventions, one for each text.
+        """
+        steering = (steering or Steering()).of_nonempty(texts)
+
+        def decoded(nonempty: list[str]) -> list[A]:
             return [
-                best_of(told(source, hypothesis) for hypothesis in found)
-                for source, found in self._decode(filled, settings, steering)
+                best_with_alternatives(self._to_answer(source, h) for h in hypotheses)
+                for source, hypotheses in self._decode(nonempty, settings, steering)
             ]
 
-        return answer_each(texts, answer, empty)
+        return answer_nonempty(texts, decoded, self._empty_answer)
+
+    def write(self, texts: Sequence[str], *, settings: DecodingSettings | None = None) -> list[str]:
+        """Only the text of the best answer to each text, which is all that scoring needs."""
+
+        def decoded(nonempty: list[str]) -> list[str]:
+            return [
+                self.target_tokenizer.join(self._output_tokens(source, hypotheses[0]))
+                for source, hypotheses in self._decode(nonempty, settings, Steering())
+            ]
+
+        return answer_nonempty(texts, decoded, lambda _: "")
 
     def _decode(
-        self,
-        texts: list[str],
-        settings: DecodingSettings | None,
-        steering: Steering = _FREE,
-    ) -> list[tuple[Source, list[Hypothesis]]]:
-        read = self.read(texts)
-        ids, lengths = padded([source.ids for source in read], device_of(self.network))
-        prefix = None
+        self, texts: list[str], settings: DecodingSettings | None, steering: Steering
+    ) -> list[tuple[EncodedSource, list[Hypothesis]]]:
+        """Hypotheses for texts that are not blank, beside what the network read."""
+        sources = self.encode_sources(texts)
+        ids, lengths = pad_batch([source.ids for source in sources], device_of(self.network))
+        prefix_ids = None
         if steering.prefix is not None:
-            begun = self.target.encode_batch(list(steering.prefix))
-            pairs = zip(begun, read, strict=True)
-            prefix = [self.aim(encoding, source.own)[1:-1] for encoding, source in pairs]
-            pairs = zip(begun, read, strict=True)
-            read = [source._replace(begun=encoding.surfaces) for encoding, source in pairs]
+            prefixes = self.target_tokenizer.encode_batch(list(steering.prefix))
+            prefix_ids = [
+                self.target_ids(encoding, source.copy_ids)[1:-1]
+                for encoding, source in zip(prefixes, sources, strict=True)
+            ]
+            sources = [
+                source._replace(prefix_tokens=encoding.surfaces)
+                for encoding, source in zip(prefixes, sources, strict=True)
+            ]
         found = decode(
             self.network,
             ids,
             lengths,
             settings or self.settings.decoding,
-            prefix=prefix,
-            masked_out=_hidden(ids, lengths, steering.hidden),
-            on_draft=self._on_draft(read, steering.hear),
+            prefix=prefix_ids,
+            masked_out=_hidden_mask(ids, lengths, steering.hidden),
+            on_draft=self._on_draft_ids(sources, steering.on_draft),
         )
-        return list(zip(read, found, strict=True))
+        return list(zip(sources, found, strict=True))
 
-    def _spelled(self, source: Source, hypothesis: Hypothesis) -> list[str]:
-        """Tokens of an answer; a word that is not known by what was given or looked at there."""
-        tokens = self.spell(hypothesis.ids, source.own)
+    def _on_draft_ids(
+        self, sources: Sequence[EncodedSource], on_draft: OnTextDraft | None
+    ) -> OnDraft | None:
+        """Callback of the decoder, which knows ids, that passes drafts on as text."""
+        if on_draft is None:
+            return None
+
+        def on_draft_ids(row: int, ids: list[int]) -> None:
+            tokens = self.to_tokens(ids, sources[row].copy_ids)
+            on_draft(row, self.target_tokenizer.join(tokens))
+
+        return on_draft_ids
+
+    def _output_tokens(self, source: EncodedSource, hypothesis: Hypothesis) -> list[str]:
+        """Tokens of an answer, unknown words replaced by the prefix's or the attended source word."""
+        tokens = self.to_tokens(hypothesis.ids, source.copy_ids)
         if not self.settings.text.replaces:
             return tokens
-        read = source.encoding.surfaces[: len(source.ids) - 1]
-        tokens = replace_unknown(hypothesis, tokens, read, reading=hypothesis.reading)
-        for place, word in enumerate(source.begun[: len(tokens)]):
-            if hypothesis.ids[place] == UNK:
-                tokens[place] = word
+        source_words = source.encoding.surfaces[: len(source.ids) - 1]
+        tokens = replace_unknown(hypothesis, tokens, source_words, reading=hypothesis.reading)
+        for position, word in enumerate(source.prefix_tokens[: len(tokens)]):
+            if hypothesis.ids[position] == UNK:
+                tokens[position] = word
         return tokens
 
-    def _on_draft(self, read: Sequence[Source], hear: Hear | None) -> OnDraft | None:
-        if hear is None:
-            return None
-        return lambda place, ids: hear(place, self.target.join(self.spell(ids, read[place].own)))
-
-    def read_tokens(self, text: str) -> Tokens:
-        """The tokens of a text as the network reads them, with the end mark.
-
-        `hidden` counts them.
-        """
-        source = self.read([text])[0]
-        return read_tokens(source.encoding).take(_read_places(source))
+    def input_tokens(self, text: str) -> Tokens:
+        """Tokens of a text as the network reads them, the end mark included; `hidden` counts them."""
+        source = self.encode_sources([text])[0]
+        return input_tokens(source.encoding).take(_read_positions(source))
 
     def next_words(
         self, text: str, begin: str = "", *, hidden: Sequence[int] = (), count: int = 5
     ) -> list[tuple[str, float]]:
-        """What the answer to `text` may go on with after `begin`, likeliest first.
+        """Most probable ways in which the answer to `text` may go on after `begin`.
 
         Args:
-            text: that is answered.
+            text: the source text.
             begin: the answer so far, whole words.
-            hidden: places of source tokens that attention is knocked out from.
-            count: how many at most.
+            hidden: positions of source tokens that attention is knocked out from.
+            count: largest number of ways.
 
         Returns:
-            Beginnings one token longer than `begin`, each with the probability of that token.
+            Answers one token longer than `begin`, each with the probability of that token, the most
+            probable first.
         """
-        source = self.read([text])[0]
-        ids, lengths = padded([source.ids], device_of(self.network))
-        prefix = self.aim(self.target.encode(begin), source.own)[1:-1]
+        source = self.encode_sources([text])[0]
+        ids, lengths = pad_batch([source.ids], device_of(self.network))
+        prefix = self.target_ids(self.target_tokenizer.encode(begin), source.copy_ids)[1:-1]
         log_probs = next_log_probs(
-            self.network, ids, lengths, prefix, masked_out=_hidden(ids, lengths, [hidden])
+            self.network, ids, lengths, prefix, masked_out=_hidden_mask(ids, lengths, [hidden])
         )
         log_probs[[PAD, UNK, BOS, EOS]] = -torch.inf
         best = log_probs.topk(min(count, len(log_probs) - 4))
-        return [
-            (self.target.join(self.spell([*prefix, token], source.own)), math.exp(log_prob))
-            for token, log_prob in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        ]
+        ways = []
+        for token, log_prob in zip(best.indices.tolist(), best.values.tolist(), strict=True):
+            tokens = self.to_tokens([*prefix, token], source.copy_ids)
+            ways.append((self.target_tokenizer.join(tokens), math.exp(log_prob)))
+        return ways
+
+    # Views
 
     def look(self, text: str, target: str | None = None) -> AttentionRecord:
-        """What the model attends to while it writes its answer to `text`, or a given `target`."""
+        """Record of the attention while the model writes its answer to `text`, or a given `target`."""
         if not text.strip():
-            raise nothing_to_look_at()
-        source = self.read([text])[0]
+            raise empty_text_error()
         if target is None:
-            _, found = self._decode([text], None)[0]
-            return self._view(source, found[0].ids, self._spelled(source, found[0]))[1]
-        ids = self.aim(self.target.encode(target), source.own)[1:-1]
-        return self._view(source, ids, self.spell(ids, source.own))[1]
+            source, hypotheses = self._decode([text], None, Steering())[0]
+            ids, tokens = hypotheses[0].ids, self._output_tokens(source, hypotheses[0])
+        else:
+            source = self.encode_sources([text])[0]
+            ids = self.target_ids(self.target_tokenizer.encode(target), source.copy_ids)[1:-1]
+            tokens = self.to_tokens(ids, source.copy_ids)
+        return self._view(source, ids, tokens)[1]
 
     @torch.no_grad()
     def _view(
-        self, source: Source, written: Sequence[int], spelled: Sequence[str]
+        self, source: EncodedSource, written: Sequence[int], tokens: Sequence[str]
     ) -> tuple[Maps, AttentionRecord]:
+        """All maps, by one forward pass over the source and the written ids."""
         device = device_of(self.network)
-        ids, lengths = padded([source.ids], device)
-        target, _ = padded([[BOS, *written]], device)
+        ids, lengths = pad_batch([source.ids], device)
+        target, _ = pad_batch([[BOS, *written]], device)
         maps = self.network(ids, lengths, target).maps
-        tokens = self._tokens(source, spelled)
-        title = source.encoding.text
-        return maps, record_of(
-            maps, tokens, reading=describe_reading("input"), title=title, verdict=self.verdict
+        axes, title, reading = (
+            self._axes(source, tokens),
+            source.encoding.text,
+            describe_reading("input"),
         )
+        return maps, make_record(maps, axes, reading=reading, title=title, verdict=self.verdict)
 
-    def _tokens(self, source: Source, spelled: Sequence[str]) -> dict[str, Tokens]:
-        return {
-            "source": read_tokens(source.encoding).take(_read_places(source)),
-            "target": written_tokens(self.target, spelled),
-        }
-
-    def _along(
-        self, source: Source, hypothesis: Hypothesis, reading: Reading | None
+    def _alignment_view(
+        self, source: EncodedSource, hypothesis: Hypothesis, reading: Reading | None
     ) -> AttentionRecord:
-        """What decoding kept: no pass of its own, one map."""
+        """Cross-attention that was kept while decoding: no forward pass, one map."""
         hypothesis = hypothesis.aligned_at(reading or hypothesis.reading)
-        tokens = self._tokens(source, self._spelled(source, hypothesis))
-        written = tokens["target"].take(range(1, len(tokens["target"])))
+        axes = self._axes(source, self._output_tokens(source, hypothesis))
+        target = axes["target"].take(range(1, len(axes["target"])))
         track = Track("cross", "cross", "target", "source", hypothesis.alignment)
         return AttentionRecord(
-            {**tokens, "target": written},
+            {**axes, "target": target},
             (track,),
             source.encoding.text,
             f"{describe_reading(hypothesis.reading)}, mean of heads",
             verdict=self.verdict,
         )
 
+    def _axes(self, source: EncodedSource, written: Sequence[str]) -> dict[str, Tokens]:
+        return {
+            "source": input_tokens(source.encoding).take(_read_positions(source)),
+            "target": output_tokens(self.target_tokenizer, written),
+        }
+
 
 def references_of(examples: Sequence[Example]) -> list[tuple[str, ...]]:
-    """Every right text of each example."""
+    """Every correct text of each example."""
     return [example.references or (example.target or "",) for example in examples]
 
 
-def _read_places(source: Source) -> list[int]:
-    """Which tokens the network saw, EOS being the last: a long text may have been cut."""
+def _read_positions(source: EncodedSource) -> list[int]:
+    """Positions of the tokens that the network reads, EOS being the last: long texts are cut."""
     return [*range(len(source.ids) - 1), len(source.encoding)]
 
 
-def _hidden(ids: Tensor, lengths: Tensor, places: Sequence[Sequence[int]] | None) -> Tensor | None:
-    """Places as a Boolean `(batch, keys)`; `None` where nothing is hidden."""
-    if places is None or not any(places):
+def _hidden_mask(
+    ids: Tensor, lengths: Tensor, positions: Sequence[Sequence[int]] | None
+) -> Tensor | None:
+    """Boolean `(batch, keys)`, `True` at the hidden positions; `None` where nothing is hidden."""
+    if positions is None or not any(positions):
         return None
-    hidden = torch.zeros_like(ids, dtype=torch.bool)
-    for row, (length, chosen) in enumerate(zip(lengths.tolist(), places, strict=True)):
-        for place in chosen:
-            if not 0 <= place < length:
+    mask = torch.zeros_like(ids, dtype=torch.bool)
+    for row, (length, hidden) in enumerate(zip(lengths.tolist(), positions, strict=True)):
+        for position in hidden:
+            if not 0 <= position < length:
                 raise InputError(
-                    f"token {place} of a text of {length} cannot be hidden; count from 0"
+                    f"token {position} of a text of {length} cannot be hidden; count from 0"
                 )
-            hidden[row, place] = True
-    return hidden
+            mask[row, position] = True
+    return mask
 
 
-def _plain(name: str) -> str:
-    """The name of a figure as a setting and a curve have it: `ROUGE-1` is `rouge1`."""
-    return name.lower().replace("-", "").replace(" ", "_")
+def _metric_name(score: str) -> str:
+    """Name of a score as settings and history have it: `ROUGE-1` is `rouge1`."""
+    return score.lower().replace("-", "").replace(" ", "_")
 
 
 def _loss(network: nn.Module, batch: Batch, smoothing: float) -> Loss:

@@ -1,4 +1,4 @@
-"""Token ids as tokens that know their place in a text."""
+"""Tokens of inputs and outputs, with their positions in the text."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from collections.abc import Sequence
 from regard.text import BOS, EOS, SPECIALS, Encoding, Tokenizer
 from regard.viewing import Tokens
 
-__all__ = ["read_tokens", "written_tokens"]
+__all__ = ["input_tokens", "output_tokens"]
 
 
-def read_tokens(encoding: Encoding, *, begin: bool = False, end: bool = True) -> Tokens:
-    """The tokens of a text that was read, with the marks the model put around them."""
+def input_tokens(encoding: Encoding, *, begin: bool = False, end: bool = True) -> Tokens:
+    """Tokens of a text that is read, with the marks the model puts around them.
+
+    Args:
+        encoding: of the text.
+        begin: whether BOS is in front.
+        end: whether EOS is behind.
+    """
     last = len(encoding.text)
     pieces = [SPECIALS[BOS]] * begin + encoding.surfaces + [SPECIALS[EOS]] * end
     offsets = [(0, 0)] * begin + list(encoding.offsets) + [(last, last)] * end
@@ -19,17 +25,18 @@ def read_tokens(encoding: Encoding, *, begin: bool = False, end: bool = True) ->
     return Tokens(tuple(pieces), encoding.text, tuple(offsets), special)
 
 
-def written_tokens(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokens:
-    """The tokens of a text that was written, after the BOS they began from."""
+def output_tokens(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokens:
+    """Tokens of a text that was written, after the BOS they began from."""
     text = tokenizer.join(tokens)
-    spans = _found(tokens, text) if tokenizer.kind == "word" else _grown(tokenizer, tokens)
+    words = tokenizer.kind == "word"
+    spans = _word_spans(tokens, text) if words else _piece_spans(tokenizer, tokens)
     pieces = [text[start:end] or token for token, (start, end) in zip(tokens, spans, strict=True)]
     special = (True,) + (False,) * len(pieces)
     return Tokens((SPECIALS[BOS], *pieces), text, ((0, 0), *spans), special)
 
 
-def _grown(tokenizer: Tokenizer, tokens: Sequence[str]) -> list[tuple[int, int]]:
-    """Spans of pieces: the text grows by each, a space in front being none of it."""
+def _piece_spans(tokenizer: Tokenizer, tokens: Sequence[str]) -> list[tuple[int, int]]:
+    """Character span of each piece: the text after it minus the text before, without the leading space."""
     spans, before = [], ""
     for count in range(1, len(tokens) + 1):
         text = tokenizer.join(tokens[:count])
@@ -40,11 +47,11 @@ def _grown(tokenizer: Tokenizer, tokens: Sequence[str]) -> list[tuple[int, int]]
     return spans
 
 
-def _found(tokens: Sequence[str], text: str) -> list[tuple[int, int]]:
-    """Spans of words, each looked for after the one before."""
-    spans, at = [], 0
+def _word_spans(tokens: Sequence[str], text: str) -> list[tuple[int, int]]:
+    """Character span of each word, found by searching from the end of the previous one."""
+    spans, end = [], 0
     for token in tokens:
-        start = max(at, text.find(token, at))
-        at = min(len(text), start + len(token))
-        spans.append((min(start, at), at))
+        start = max(end, text.find(token, end))
+        end = min(len(text), start + len(token))
+        spans.append((min(start, end), end))
     return spans

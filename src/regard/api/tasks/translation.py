@@ -1,4 +1,4 @@
-"""Text to text: translation, and anything else written as pairs of lines."""
+"""Translation, and any other task written as pairs of lines."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from typing import ClassVar, Self
 
 from regard.api.config.settings import RunSettings
 from regard.api.tasks.answers import Translation
-from regard.api.tasks.model import Evaluation, new_network, train_tokenizer
-from regard.api.tasks.text_to_text import Hear, Source, Steering, TextToText, references_of
-from regard.api.tasks.tokens import read_tokens, written_tokens
+from regard.api.tasks.model import Evaluation, build_untrained, train_tokenizer
+from regard.api.tasks.text_to_text import (
+    EncodedSource,
+    OnTextDraft,
+    Steering,
+    TextToText,
+    references_of,
+)
+from regard.api.tasks.tokens import input_tokens, output_tokens
 from regard.data import Example
 from regard.decoding import DecodingSettings, Hypothesis
 from regard.evaluation import Score, bleu, chrf, exact_match
@@ -19,15 +25,15 @@ from regard.models import KINDS, configure
 __all__ = ["Translator"]
 
 
-class Translator(TextToText):
-    """Writes a text for a text."""
+class Translator(TextToText[Translation]):
+    """Model that writes a text for a text."""
 
     task: ClassVar = "translation"
     verb: ClassVar = "translate"
-    measures: ClassVar = ("loss", "bleu", "chrf", "exact_match")
+    metrics: ClassVar = ("loss", "bleu", "chrf", "exact_match")
 
     @classmethod
-    def learn(cls, examples: Sequence[Example], settings: RunSettings) -> Self:
+    def from_examples(cls, examples: Sequence[Example], settings: RunSettings) -> Self:
         """Learn tokenizers from the training part; one for both sides if the model is `joint`."""
         sources = (example.text for example in examples)
         targets = (example.target or "" for example in examples)
@@ -38,10 +44,10 @@ class Translator(TextToText):
             source, target = (train_tokenizer(texts, settings) for texts in (sources, targets))
         sizes = {"source_size": len(source), "target_size": len(target)}
         values = {**settings.model, **sizes}
-        network = new_network(settings, configure(settings.kind, settings.preset, **values))
+        network = build_untrained(settings, configure(settings.kind, settings.preset, **values))
         return cls(settings, network, source, target)
 
-    def figures(
+    def score(
         self, written: Sequence[str], references: Sequence[Sequence[str]]
     ) -> tuple[Score, ...]:
         """BLEU, chrF and exact matches."""
@@ -59,13 +65,13 @@ class Translator(TextToText):
         settings: DecodingSettings | None = None,
         note: str = "",
     ) -> Evaluation:
-        """BLEU, chrF and exact matches, beside giving back the source as it is."""
+        """BLEU, chrF and exact matches, beside those of an unchanged copy of the source."""
         references = references_of(examples)
-        copied = [example.text for example in examples]
+        sources = [example.text for example in examples]
         return Evaluation(
             len(examples),
-            self.figures(self.write(copied, settings=settings), references),
-            {"copy of the source": self.figures(copied, references)},
+            self.score(self.write(sources, settings=settings), references),
+            {"copy of the source": self.score(sources, references)},
             note=note,
         )
 
@@ -76,37 +82,37 @@ class Translator(TextToText):
         settings: DecodingSettings | None = None,
         prefix: Sequence[str] | None = None,
         hidden: Sequence[Sequence[int]] | None = None,
-        hear: Hear | None = None,
+        on_draft: OnTextDraft | None = None,
     ) -> list[Translation]:
         """Translate some texts.
 
         Args:
             texts: one or several; an empty one has an empty translation.
-            settings: how to decode; `None` as the model was trained to.
-            prefix: what each translation must begin with.
-            hidden: for each text the places of its tokens (`source_tokens`) that attention is knocked
-                out from: what would it say, had it not looked there?
-            hear: told each translation as it is written; in beam search a later word may take some
-                back.
+            settings: how to decode; `None` for the settings the model was trained with.
+            prefix: for each text, the words its translation must begin with.
+            hidden: for each text, the positions of its tokens (`source_tokens`) that attention is
+                knocked out from: what would it say, had it not looked there?
+            on_draft: called with the index of a text and the draft of its translation after every
+                step; in beam search a later draft may take words back.
         """
         texts = [texts] if isinstance(texts, str) else list(texts)
-        steering = Steering(prefix, hidden, hear).filled(texts)
-        return self._answers(
-            texts, self._translation, lambda text: Translation(source=text), settings, steering
-        )
+        return self.answer(texts, settings=settings, steering=Steering(prefix, hidden, on_draft))
 
-    def _translation(self, source: Source, hypothesis: Hypothesis) -> Translation:
-        spelled = self._spelled(source, hypothesis)
-        written = written_tokens(self.target, spelled)
-        tokens, sources = written.take(range(1, len(written))), read_tokens(source.encoding)
+    def _empty_answer(self, text: str) -> Translation:
+        return Translation(source=text)
+
+    def _to_answer(self, source: EncodedSource, hypothesis: Hypothesis) -> Translation:
+        written = self._output_tokens(source, hypothesis)
+        target, read = output_tokens(self.target_tokenizer, written), input_tokens(source.encoding)
+        tokens = target.take(range(1, len(target)))  # without BOS
         return Translation(
             source=source.encoding.text,
             text=tokens.text,
             score=hypothesis.score,
             tokens=tokens.pieces,
-            source_tokens=sources.pieces,
+            source_tokens=read.pieces,
             alignment=hypothesis.alignment,
-            axes=(tokens, sources),
-            view=lambda: self._view(source, hypothesis.ids, spelled),
-            along=lambda reading: self._along(source, hypothesis, reading),
+            axes=(tokens, read),
+            view=lambda: self._view(source, hypothesis.ids, written),
+            alignment_view=lambda reading: self._alignment_view(source, hypothesis, reading),
         )
