@@ -99,7 +99,7 @@ def with_links(folder: Path) -> None:
     shutil.copytree(folder / "runs" / "de-en", folder / "runs" / "en-fr")
     shutil.copy(folder / "test.en", folder / "test.fr")
     shutil.copy(folder / "test.de", folder / "test.en")
-    write(folder, "test.links", ["0-0"] * 20)
+    write(folder, "test.links", ["1-1"] * 20)
 
 
 PREPARE: dict[str, Callable[[Path], None]] = {
