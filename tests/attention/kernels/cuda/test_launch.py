@@ -292,7 +292,7 @@ import sys
 import torch
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
-from regard.attention.kernels import gpu
+from regard.attention.kernels.cuda import launch
 from regard.attention.kernels.fused.torch_ops import attend_on_gpu
 
 COMPILED = []
@@ -323,12 +323,12 @@ class Compiled:
 
 
 class Passes:
-    forward = Compiled(launch.triton_passes.forward)
-    pooled = Compiled(launch.triton_passes.pooled)
+    forward = Compiled(launch.triton_kernels.forward)
+    pooled = Compiled(launch.triton_kernels.pooled)
 
 
 driver.set_active(Driver())
-launch.triton_passes = Passes
+launch.triton_kernels = Passes
 half, single = torch.bfloat16, torch.float32
 for kind, queries, width, masked in (
     (half, 300, 64, False), (half, 300, 128, True), (torch.float16, 1, 256, False), (single, 300, 64, True),
