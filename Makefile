@@ -7,7 +7,7 @@ NODE_STAMP := node_modules/.installed
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "needs Python 3.11 or newer: try make PYTHON=python3"; exit 1; }
@@ -34,6 +34,15 @@ test: $(STAMP)  ## the tests; then those of arrays again, with the shapes in eve
 fuzz: $(STAMP)  ## the tests of properties on new random examples, many more of them
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m hypothesis --hypothesis-profile fuzz
 
+coverage: $(STAMP)  ## the tests, and the share of lines that they reach
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --cov --cov-report=term-missing:skip-covered
+
+oldest:  ## the tests with the oldest version allowed of every dependency
+	.ci/tests-with python3.11 constraints-oldest.txt
+
+python313:  ## the tests on Python 3.13
+	.ci/tests-with python3.13 constraints.txt
+
 check: $(STAMP)  ## lint, types, import contract; the JavaScript too, where there is npm
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -51,7 +60,13 @@ bundle: $(NODE_STAMP)  ## link the modules of the page again after a change of i
 bench: $(STAMP)  ## the speed claims, as ratios
 	$(BIN)/python -m benchmarks
 
-clean:  ## remove what the other commands made
-	rm -rf .venv node_modules build dist demo-run .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+docs: $(STAMP)  ## the pages as HTML, in docs/_build/html
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
-.PHONY: help setup demo test fuzz check javascript bundle bench clean
+package: $(STAMP)  ## build what a release uploads, and try it in an environment without extras
+	.ci/package
+
+clean:  ## remove what the other commands made
+	rm -rf .venv .venv-* node_modules build dist docs/_build demo-run .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+.PHONY: help setup demo test fuzz coverage oldest python313 check javascript bundle bench docs package clean
