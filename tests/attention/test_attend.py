@@ -244,7 +244,7 @@ ZEROS = np.zeros((2, 3, 5, 4))
         ((ZEROS[0, 0, 0], ZEROS, ZEROS), {}, ShapeError, "query has shape (4,); expected 2 to 4"),
         ((ZEROS[None], ZEROS, ZEROS), {}, ShapeError, "query has shape (1, 2, 3, 5, 4); expected"),
         ((ZEROS, ZEROS, ZEROS[:, :, :4]), {}, ShapeError, "key has 5 positions, value has 4"),
-        ((ZEROS, ZEROS, ZEROS[:, :1]), {}, ShapeError, "key and value differ in batch or heads"),
+        ((ZEROS, ZEROS, ZEROS[:, :1]), {}, ShapeError, "batch or heads (got query (2, 3, 5, 4), "),
         (
             (ZEROS, ZEROS[:, :2], ZEROS[:, :2]),
             {},

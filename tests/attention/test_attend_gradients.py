@@ -55,7 +55,7 @@ def test_every_score_and_its_parameters(score):
 
 
 def test_additive_in_chunks(monkeypatch):
-    monkeypatch.setattr(scores, "CHUNK", 200)
+    monkeypatch.setattr(scores, "ADDITIVE_CHUNK", 200)
     test_every_score_and_its_parameters("Additive")
 
 

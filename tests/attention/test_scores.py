@@ -15,7 +15,7 @@ from regard.errors import ShapeError
 def weights_of(score, query, key, f=np.asarray):
     """The score of 2-D arrays, as a plain matrix."""
     q, k = score.project(f(query)[None, None], f(key)[None, None])
-    return np.asarray(score.pair(q, k))[0, 0]
+    return np.asarray(score.pairwise(q, k))[0, 0]
 
 
 def test_dot_by_hand():
@@ -46,7 +46,7 @@ def test_general_with_a_weight_for_each_head():
     )
     score = scores.General(w)
     np.testing.assert_allclose(
-        score.pair(*score.project(q, k)), np.einsum("bhld,hde,bhse->bhls", q, w, k)
+        score.pairwise(*score.project(q, k)), np.einsum("bhld,hde,bhse->bhls", q, w, k)
     )
 
 
@@ -88,7 +88,7 @@ def test_cosine_of_vectors_whose_squares_float16_does_not_hold(library, rng, siz
         x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (q.astype(float), k.astype(float))
     ]
     score = scores.Cosine(8.0)
-    found = score.pair(*score.project(library(q), library(k)))
+    found = score.pairwise(*score.project(library(q), library(k)))
     np.testing.assert_allclose(np.asarray(found), 8 * unit[0] @ unit[1].swapaxes(2, 3), atol=2e-2)
 
 
@@ -104,8 +104,8 @@ def test_additive_in_chunks_is_additive_at_once(monkeypatch, library, rng):
         "d,bhlsd->bhls", v, np.tanh(q[:, :, :, None] + np.repeat(k, 2, axis=1)[:, :, None])
     )
     for chunk in (1, 2 * 6 * 5 * 7 * 4, 2**18):
-        monkeypatch.setattr(scores, "CHUNK", chunk)
-        found = scores.Additive(library(v)).pair(library(q), library(k))
+        monkeypatch.setattr(scores, "ADDITIVE_CHUNK", chunk)
+        found = scores.Additive(library(v)).pairwise(library(q), library(k))
         np.testing.assert_allclose(np.asarray(found), expected, atol=2e-6)
 
 
@@ -136,7 +136,7 @@ def test_additive_in_half_precision(kernel, kind, monkeypatch):
 
 def test_grouped_heads_score_like_repeated_keys(library, rng):
     q, k = rng.normal(size=(2, 6, 5, 4)), rng.normal(size=(2, 3, 7, 4))
-    found = scores.Dot().pair(library(q), library(k))
+    found = scores.Dot().pairwise(library(q), library(k))
     expected = np.einsum("bhld,bhsd->bhls", q, np.repeat(k, 2, axis=1))
     np.testing.assert_allclose(np.asarray(found), expected, atol=1e-5)
 
@@ -147,13 +147,13 @@ def test_grouped_heads_score_like_repeated_keys(library, rng):
     [
         (
             regard.scores.ScaledDot,
-            "query has 64 features, key has 32; scaled dot needs them equal "
-            "(use General for different sizes)",
+            "scaled dot score needs query and key of one width; use General for different widths "
+            "(got query (5, 64), key (3, 32), value (3, 32))",
         ),
-        (regard.scores.Dot, "query has 64 features, key has 32; dot needs them equal"),
+        (regard.scores.Dot, "dot score needs query and key of one width"),
         (
             regard.scores.Cosine,
-            "query has 64 features, key has 32; cosine needs them equal",
+            "cosine score needs query and key of one width",
         ),
         (
             lambda: regard.scores.General(np.zeros((32, 64))),
@@ -161,11 +161,11 @@ def test_grouped_heads_score_like_repeated_keys(library, rng):
         ),
         (
             lambda: regard.scores.Additive(np.zeros(8), np.zeros((64, 8)), np.zeros((64, 8))),
-            "key has 32 features, but the additive score's key_weight takes 64",
+            "additive score has a key_weight for 64 features, but the key has 32",
         ),
         (
             lambda: regard.scores.Additive(np.zeros(8)),
-            "query has 64 features, key has 32; additive needs them equal (after projection)",
+            "additive score has queries of 64 features and keys of 32 after projection",
         ),
         (
             lambda: regard.scores.Additive(np.zeros(9), np.zeros((64, 8)), np.zeros((32, 8))),
@@ -177,7 +177,7 @@ def test_grouped_heads_score_like_repeated_keys(library, rng):
         ),
         (
             lambda: regard.scores.Location(np.zeros((2, 64))),
-            "location score has a weight of shape (2, 64); expected at least 3 places (keys) and 64",
+            "location score has a weight of shape (2, 64); expected at least 3 positions (keys) and 64",
         ),
     ],
 )

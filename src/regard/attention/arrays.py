@@ -1,7 +1,7 @@
-"""The few things the array API standard does not name, for NumPy, torch and JAX alike.
+"""Array operations that the array API standard does not name, for NumPy, torch and JAX.
 
-Everything else in this room is written once against the standard (array-api-compat). torch is never
-imported here: a tensor brings its own namespace along.
+Everything else in `regard.attention` is written against the standard (array-api-compat). torch and JAX
+are imported only inside functions, when an array of theirs has come, so neither is needed for the other.
 """
 
 from __future__ import annotations
@@ -38,11 +38,18 @@ __all__ = [
 ]
 
 TILE_BYTES = 8 * 2**20
-"""What one tile of the slow path may take: a few megabytes, near a processor's cache."""
+"""Memory of one tile on the path without kernels: a few megabytes, near a processor's cache."""
+
+
+# Questions about an array
 
 
 def namespace(**arrays: Array) -> Any:
-    """The array library that all of `arrays` belong to; the keywords name them in the error."""
+    """The array library that all of `arrays` belong to; the keywords name them in the error.
+
+    Raises:
+        InputError: something that is no array, or arrays of several libraries.
+    """
     for name, array in arrays.items():
         if not compat.is_array_api_obj(array):
             raise InputError(
@@ -57,12 +64,12 @@ def namespace(**arrays: Array) -> Any:
 
 
 def is_torch(array: Array) -> bool:
-    """Whether `array` is a torch tensor (asked without importing torch)."""
+    """Whether `array` is a torch tensor; does not import torch."""
     return bool(compat.is_torch_array(array))
 
 
 def device_of(array: Array) -> Any:
-    """Where new arrays must be made to meet `array`; JAX places its own."""
+    """The device on which new arrays must be made to meet `array`; `None` for JAX."""
     return None if compat.is_jax_array(array) else compat.device(array)
 
 
@@ -85,25 +92,38 @@ def is_concrete(array: Array) -> bool:
 
 
 def is_on_host(array: Array) -> bool:
-    """Whether looking at values of `array` costs nothing: they exist, and not on another device."""
+    """Whether values of `array` can be read at no cost: they exist, and not on another device."""
     if not is_concrete(array):
         return False
     return not is_torch(array) or bool(array.device.type == "cpu")
 
 
 def all_finite(*arrays: Array) -> bool:
-    """Whether no number is NaN or infinite, as their sums tell: one pass, and nothing written.
+    """Whether no element is NaN or infinite, judged by the sum: one pass, no temporary array.
 
-    Finite numbers whose sum is not are taken for infinite ones.
+    Finite numbers whose sum overflows are reported as not finite, which costs time, never truth.
     """
     xp = namespace(array=arrays[0])
     return bool(xp.isfinite(sum(xp.sum(x, dtype=accumulation_dtype(xp, x)) for x in arrays)))
 
 
-def checkpointed(function: Callable[..., Array], like: Array) -> Callable[..., Array]:
-    """`function`, whose backward pass computes its intermediates again instead of keeping them.
+def accumulation_dtype(xp: Any, *arrays: Array) -> Any:
+    """The type statistics accumulate in: float64 if any input is float64, else float32."""
+    return xp.float64 if any(a.dtype == xp.float64 for a in arrays) else xp.float32
 
-    What it takes from outside (weights of a module, say) gets its gradient all the same.
+
+# Gradients and precision
+
+
+def checkpointed(function: Callable[..., Array], like: Array) -> Callable[..., Array]:
+    """`function` with gradient checkpointing: the backward pass recomputes its intermediates.
+
+    Arrays that `function` takes from outside its arguments, such as the weights of a module, get
+    their gradients, too.
+
+    Args:
+        function: returns an array of the library of `like`.
+        like: an array of that library; for NumPy, `function` is returned unchanged.
     """
     if compat.is_torch_array(like):
         import torch
@@ -118,23 +138,8 @@ def checkpointed(function: Callable[..., Array], like: Array) -> Callable[..., A
     return function
 
 
-def to_numpy(values: Any) -> np.ndarray:
-    """`values` as a NumPy array on the host; bfloat16, which NumPy has not, as float32."""
-    if not is_torch(values):
-        return np.asarray(values)
-    import torch
-
-    values = values.detach().cpu()
-    return np.asarray(values.float() if values.dtype == torch.bfloat16 else values)
-
-
-def accumulation_dtype(xp: Any, *arrays: Array) -> Any:
-    """The type statistics accumulate in: float64 if any input is, else float32."""
-    return xp.float64 if any(a.dtype == xp.float64 for a in arrays) else xp.float32
-
-
 def stop_gradient(array: Array) -> Array:
-    """The same values, through which no gradient flows."""
+    """The values of `array`, without its gradient."""
     if compat.is_torch_array(array):
         return array.detach()
     if compat.is_jax_array(array):
@@ -144,13 +149,35 @@ def stop_gradient(array: Array) -> Array:
     return array
 
 
+def no_autocast(like: Array) -> AbstractContextManager[None]:
+    """A context in which torch's autocast is off for the device of `like`: products keep their type."""
+    if not compat.is_torch_array(like):
+        return nullcontext()
+    import torch
+
+    return torch.autocast(like.device.type, enabled=False)
+
+
+# Operations
+
+
+def to_numpy(values: Any) -> np.ndarray:
+    """`values` as a NumPy array on the host; bfloat16, which NumPy does not have, as float32."""
+    if not is_torch(values):
+        return np.asarray(values)
+    import torch
+
+    values = values.detach().cpu()
+    return np.asarray(values.float() if values.dtype == torch.bfloat16 else values)
+
+
 def transpose(array: Array) -> Array:
     """The last two axes exchanged."""
     return namespace(array=array).matrix_transpose(array)
 
 
 def grouped_matmul(a: Array, b: Array) -> Array:
-    """`a @ b` where `a` may have a multiple of the heads of `b`, whose memory is not copied.
+    """`a @ b` for grouped heads: `a` may have a multiple of the heads of `b`, which is not copied.
 
     Args:
         a: `(batch, heads, rows, inner)`.
@@ -171,50 +198,57 @@ def grouped_matmul(a: Array, b: Array) -> Array:
     return xp.reshape(product, (product.shape[0], heads, rows, b.shape[-1]))
 
 
-def no_autocast(like: Array) -> AbstractContextManager[None]:
-    """A context in which products keep their type, whatever torch's autocast says outside."""
-    if not compat.is_torch_array(like):
-        return nullcontext()
-    import torch
-
-    return torch.autocast(like.device.type, enabled=False)
-
-
 def broadcast_heads(a: Array, b: Array, heads: int) -> tuple[Array, Array]:
-    """Both with as many heads, where each may have a divisor of `heads`, shared by groups.
+    """Two arrays of grouped heads, with one number of heads for both.
 
-    Nothing is copied where they have as many already, or one has one.
+    Args:
+        a: `(batch, heads_a, ...)`; `heads_a` divides `heads`.
+        b: `(batch, heads_b, ...)`; `heads_b` divides `heads`.
+        heads: the query's.
+
+    Returns:
+        Both with the larger number of heads, or with all `heads` where neither divides the other.
+        Nothing is copied where an array has enough heads, or has one.
     """
-    xp, few, many = namespace(a=a, b=b), min(a.shape[1], b.shape[1]), max(a.shape[1], b.shape[1])
-    count = heads if many % few else many
+    xp = namespace(a=a, b=b)
+    fewer, more = min(a.shape[1], b.shape[1]), max(a.shape[1], b.shape[1])
+    count = heads if more % fewer else more
 
-    def even(x: Array) -> Array:
+    def with_count(x: Array) -> Array:
         if x.shape[1] == 1:
             return xp.broadcast_to(x, (x.shape[0], count, *x.shape[2:]))
         return x if x.shape[1] == count else xp.repeat(x, count // x.shape[1], axis=1)
 
-    return even(a), even(b)
+    return with_count(a), with_count(b)
 
 
-def topk(array: Array, count: int) -> tuple[Array, Array]:
-    """The `count` largest entries of the last axis, in descending order, and their places."""
+def topk(array: Array, k: int) -> tuple[Array, Array]:
+    """The `k` largest entries of the last axis, in descending order, and their indices."""
     xp = namespace(array=array)
     if compat.is_torch_array(array):
-        values, places = array.topk(count, dim=-1)
-        return values, places
-    if compat.is_numpy_array(array) and count < array.shape[-1]:
-        candidates = np.argpartition(-array, count - 1, axis=-1)[..., :count]
+        largest = array.topk(k, dim=-1)
+        return largest.values, largest.indices
+    if compat.is_numpy_array(array) and k < array.shape[-1]:
+        # A partial sort first: k is small beside the row.
+        candidates = np.argpartition(-array, k - 1, axis=-1)[..., :k]
         order = np.argsort(-np.take_along_axis(array, candidates, -1), axis=-1, kind="stable")
-        best: Array = np.take_along_axis(candidates, order, -1)
+        indices = np.take_along_axis(candidates, order, -1)
     else:
-        best = xp.argsort(array, axis=-1, descending=True)[..., :count]
-    return xp.take_along_axis(array, best, axis=-1), best
+        indices = xp.argsort(array, axis=-1, descending=True)[..., :k]
+    return xp.take_along_axis(array, indices, axis=-1), indices
 
 
 def split_rows(
-    rows: int, row_bytes: int, budget: int = TILE_BYTES, *, most: int | None = None
+    rows: int, row_bytes: int, max_bytes: int = TILE_BYTES, *, max_rows: int | None = None
 ) -> list[slice]:
-    """`range(rows)` in slices whose tiles take about `budget` bytes, and `most` rows each."""
-    size = max(1, min(most or rows, rows, budget // max(1, row_bytes)))
-    count = max(1, math.ceil(rows / size))  # no rows are one empty tile
+    """`range(rows)` in slices whose tiles take about `max_bytes`.
+
+    Args:
+        rows: of the matrix; no rows are one empty slice.
+        row_bytes: memory of one row.
+        max_bytes: memory of one tile; a tile has at least one row, however large.
+        max_rows: rows of one tile; no limit unless given.
+    """
+    size = max(1, min(max_rows or rows, rows, max_bytes // max(1, row_bytes)))
+    count = max(1, math.ceil(rows / size))
     return [slice(i * size, min(rows, (i + 1) * size)) for i in range(count)]

@@ -1,4 +1,4 @@
-"""The one function: score, mask, normalise, mix."""
+"""`attend`, the one function: score, mask, normalise, and average the values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from regard.attention.map import AttentionMap, watched_statistics
 from regard.attention.normalizers import Normalizer, Softmax
 from regard.attention.problem import Problem, make_problem
 from regard.attention.scores import ScaledDot, Score
-from regard.errors import InputError
+from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Float
 
 __all__ = ["attend"]
@@ -33,58 +33,71 @@ def attend(
     seed: int = 0,
     watch: Sequence[str] = (),
 ) -> tuple[Float[Array, "... queries values"], AttentionMap]:
-    """Attention: for each query a mixture of the values, weighted by how well their keys answer it.
+    """Attention: for each query, the average of the values weighted by the match of their keys.
 
-    `output = normalizer(score(query, key) + bias, where mask) @ value`; with the settings as they
-    are, `softmax(query @ key.T / sqrt(features)) @ value` (Vaswani et al. 2017).
+    `output = normalizer(score(query, key) + bias, where mask) @ value`; by default
+    `softmax(query @ key.T / sqrt(features)) @ value` (Vaswani et al. 2017).
 
     Args:
         query: `(queries, features)`, `(batch, queries, features)` or `(batch, heads, queries,
-            features)`, a NumPy array, a torch tensor or a JAX array.
-        key: likewise. With four axes it may have fewer heads, a divisor of the query's (grouped
-            heads).
-        value: one vector for each key.
-        score: how well a key answers a query; see `regard.scores`.
+            features)`: a NumPy array, a torch tensor or a JAX array.
+        key: `(..., keys, key_features)`, an array of the same library. With four axes it may have
+            fewer heads, a divisor of the query's (grouped heads).
+        value: `(..., keys, values)`, one vector for each key.
+        score: how well each key matches each query; see `regard.scores`.
         normalizer: from scores to weights; see `regard.normalizers`.
-        mask: which keys a query may see: a Boolean array that broadcasts to `(..., queries,
+        mask: the keys each query may attend to: a Boolean array that broadcasts to `(..., queries,
             keys)`, `True` = may attend, or an object such as `regard.causal() &
-            regard.padding(lengths)`. A query that may see nothing gets zeros. What a masked place
-            holds, NaN included, reaches nothing.
-        bias: added to the scores: a float array likewise, or an object such as
-            `regard.positions.ALiBi()`. -inf masks; +inf takes all of a row's weight, shared among
-            several.
-        dropout: the probability that a weight is left out of the mixture (and the others scaled
+            regard.padding(lengths)`. A query that may attend to nothing gets zeros. Values at masked
+            positions, NaN included, have no effect on the output or on gradients.
+        bias: added to the scores: a float array that broadcasts to `(..., queries, keys)`, or an
+            object such as `regard.positions.ALiBi()`. -inf masks; +inf takes all of a row's weight,
+            shared among several.
+        dropout: the probability that a weight is left out of the average (the others are scaled
             up). The map shows the weights before dropout.
-        seed: of the dropout; the same seed leaves out the same weights.
+        seed: of the dropout; one seed leaves out the same weights every time.
         watch: names of statistics to compute along with the output where a kernel can:
-            `"entropy"`, `"topk"`, `"pool"`, `"received"`. Everything can be asked of the map
-            later, too. Of what a kernel found along with the output only the entropy has a
-            gradient.
+            `"entropy"`, `"topk"`, `"pool"`, `"received"`. The map computes each of them later, too.
+            Of those computed along with the output only the entropy has a gradient.
 
     Returns:
         The output, `(..., queries, values)`, and the `AttentionMap` of the weights, which costs
-        nothing until it is asked.
+        nothing until one of its methods is called.
 
     Raises:
-        ShapeError: arrays that do not go together; heads that do not divide.
+        ShapeError: arrays whose shapes do not fit; heads that do not divide. The message ends with
+            the three shapes.
         MaskError: a mask of the wrong type or shape.
+        SettingsError: `watch` names a statistic that does not exist.
         InputError: integers where floats are needed, arrays of two libraries, an impossible
             dropout.
+
+    >>> import numpy as np
+    >>> import regard
+    >>> x = np.eye(3)
+    >>> output, weights = regard.attend(x, x, x, mask=regard.causal())
+    >>> weights.dense()[0].tolist()
+    [1.0, 0.0, 0.0]
     """
     if not 0 <= dropout < 1:
         raise InputError(f"dropout is {dropout}; expected a probability of at least 0 and below 1")
     watched = watched_statistics(watch)
-    problem = make_problem(
-        query, key, value, score=score, normalizer=normalizer, mask=mask, bias=bias
-    )
-    output, known = _compute(problem, watched, dropout, seed)
-    return problem.layout.restore(output), AttentionMap(problem, known)
+    try:
+        problem = make_problem(
+            query, key, value, score=score, normalizer=normalizer, mask=mask, bias=bias
+        )
+    except ShapeError as error:
+        given = {"query": query, "key": key, "value": value}
+        shapes = ", ".join(f"{name} {tuple(array.shape)}" for name, array in given.items())
+        raise ShapeError(f"{error} (got {shapes})") from None
+    output, statistics = _compute(problem, watched, dropout, seed)
+    return problem.layout.restore(output), AttentionMap(problem, statistics)
 
 
 def _compute(
     problem: Problem, watched: tuple[Statistic, ...], dropout: float, seed: int
 ) -> tuple[Float[Array, "batch heads queries values"], Mapping[Statistic, Any]]:
-    """The output by the first way that fits, and the statistics that came along."""
+    """The output by the first method that fits, and the statistics computed along with it."""
     if watched or dropout:
         together = kernels.one_pass(problem, watched, dropout=dropout, seed=seed)
         if together is not None:
@@ -96,7 +109,7 @@ def _compute(
 def _tile_by_tile(
     problem: Problem, dropout: float, seed: int
 ) -> Float[Array, "batch heads queries values"]:
-    """The slow twin: works for every score, normaliser, mask and library."""
+    """The slow twin of the kernels, for every score, normaliser, mask and library."""
     tiles = problem.tiles()
     output = checkpointed(problem.output, problem.query) if len(tiles) > 1 else problem.output
     parts = [output(rows, dropout, seed) for rows in tiles]

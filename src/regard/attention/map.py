@@ -8,24 +8,16 @@ from functools import reduce
 from typing import Any, NamedTuple
 
 from regard.attention import kernels
-from regard.attention.arrays import (
-    accumulation_dtype,
-    device_of,
-    grouped_matmul,
-    namespace,
-    no_autocast,
-    topk,
-    transpose,
-)
-from regard.attention.indexing import pick
+from regard.attention.arrays import grouped_matmul, namespace, no_autocast, topk, transpose
+from regard.attention.indexing import complete_index, index_matrix
 from regard.attention.kernels import Statistic
 from regard.attention.layout import AttentionLayout
-from regard.attention.pooling import pooled
+from regard.attention.pooling import pool_blocks
 from regard.attention.problem import DenseMatrix, Problem, RowSource, ScaledColumns
 from regard.errors import InputError, SettingsError, ShapeError, nearest
 from regard.shapes import Array, Float, Int
 
-__all__ = ["AttentionMap", "Pool", "TopK"]
+__all__ = ["WATCHABLE", "AttentionMap", "Pool", "TopK", "TransposedMap", "watched_statistics"]
 
 WATCHABLE: dict[str, Statistic] = {
     "entropy": ("entropy",),
@@ -33,71 +25,72 @@ WATCHABLE: dict[str, Statistic] = {
     "received": ("received",),
     "topk": ("topk", 8),
 }
-COLUMNS = 128
-"""Of an operand of `@` at a time."""
+"""Statistics that `attend(watch=...)` computes along with the output, with their default arguments."""
+
+MATMUL_COLUMNS = 128
+"""Columns of the right operand that `@` processes at a time."""
 
 
 class TopK(NamedTuple):
-    """The keys each query attends to most, best first."""
+    """The keys each query attends to most, in descending order of weight.
+
+    Attributes:
+        values: the weights.
+        positions: the keys.
+    """
 
     values: Float[Array, "*lead queries k"]
     positions: Int[Array, "*lead queries k"]
 
 
 class Pool(NamedTuple):
-    """Mean and maximum of each block of the matrix."""
+    """Mean and maximum of each block of the matrix.
+
+    Attributes:
+        mean: of the weights of each block.
+        max: of the weights of each block.
+    """
 
     mean: Float[Array, "*lead query_blocks key_blocks"]
     max: Float[Array, "*lead query_blocks key_blocks"]
 
 
 class AttentionMap:
-    """The attention matrix as an operator: `(..., queries, keys)`, of which no such array exists.
+    """The attention matrix, `(..., queries, keys)`, as a linear operator that is not stored.
 
-    It keeps what the matrix is made from and answers exact questions about it, a few rows at a
-    time or by a kernel, in memory that grows with length and not with its square. Nothing is
-    computed before it is asked. Statistics are float32, or float64 for float64 inputs: within 2e-6
-    of exact ones (of the length, for distances) as long as scores stay below 16; larger ones are
-    themselves rounded by more.
+    A map holds what the matrix is made from. It answers questions exactly, by a kernel or a few rows
+    at a time, in memory that grows with length and not with its square. Nothing is computed before a
+    method is called. Statistics are float32, or float64 for float64 inputs. As long as scores stay
+    below 16 they are within 2e-6 of exact ones (distances: within 2e-6 of the length); larger scores
+    carry larger rounding errors themselves.
 
-    Get one from `attend`, or wrap a matrix with `AttentionMap.from_dense`.
+    Get a map from `attend`, or wrap a matrix by `AttentionMap.from_dense`.
+
+    >>> import numpy as np
+    >>> import regard
+    >>> weights = regard.AttentionMap.from_dense(np.array([[0.5, 0.5], [0.0, 1.0]]))
+    >>> weights.received().tolist()
+    [0.5, 1.5]
     """
 
-    def __init__(self, source: RowSource, known: Mapping[Statistic, Any] | None = None) -> None:
+    def __init__(
+        self, source: RowSource, statistics: Mapping[Statistic, Any] | None = None
+    ) -> None:
         self._source = source
-        self._known: dict[Statistic, Any] = dict(known or {})
+        self._statistics: dict[Statistic, Any] = dict(statistics or {})
 
     @classmethod
     def from_dense(cls, weights: Float[Array, "*lead queries keys"]) -> AttentionMap:
-        """The same questions, asked of a matrix that exists (recurrent decoders make one).
+        """A map of a matrix that exists, such as one a recurrent decoder made step by step.
+
+        Args:
+            weights: `(queries, keys)`, `(batch, queries, keys)` or `(batch, heads, queries, keys)`.
 
         Raises:
-            ShapeError: if it has not two to four axes.
-            InputError: if it does not hold floats.
+            ShapeError: a number of axes other than 2 to 4.
+            InputError: a matrix that does not hold floats.
         """
-        xp = namespace(weights=weights)
-        if not 2 <= weights.ndim <= 4:
-            raise ShapeError(
-                f"weights have shape {tuple(weights.shape)}; expected 2 to 4 axes, "
-                "(batch, heads, queries, keys)"
-            )
-        if not xp.isdtype(weights.dtype, "real floating"):
-            raise InputError(f"weights hold {weights.dtype}; expected floats")
-        rank = weights.ndim
-        four = weights[:, None] if rank == 3 else weights
-        four = xp.reshape(four, (1,) * (4 - four.ndim) + tuple(four.shape))
-        batch, heads, queries, keys = four.shape
-        layout = AttentionLayout(
-            batch,
-            heads,
-            queries,
-            keys,
-            rank=rank,
-            xp=xp,
-            device=device_of(weights),
-            dtype=accumulation_dtype(xp, weights),
-        )
-        return cls(DenseMatrix(layout, four))
+        return cls(DenseMatrix(*AttentionLayout.of_matrix(weights)))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -106,12 +99,12 @@ class AttentionMap:
 
     @property
     def dtype(self) -> Any:
-        """What weights and statistics come in."""
+        """Type of weights and statistics: float32 or float64, of the query's library."""
         return self._source.layout.dtype
 
     @property
     def ndim(self) -> int:
-        """Axes."""
+        """Number of axes, 2 to 4."""
         return len(self.shape)
 
     def __repr__(self) -> str:
@@ -123,26 +116,17 @@ class AttentionMap:
     # Rows
 
     def tiles(self) -> Iterator[tuple[slice, Float[Array, "*lead rows keys"]]]:
-        """The matrix a few rows at a time: which queries, and their weights."""
+        """The matrix a few rows at a time: pairs of a slice of queries and their weights."""
         for rows in self._source.tiles():
             yield rows, self._source.layout.restore(self._source.weights(rows))
 
     def dense(self) -> Float[Array, "*lead queries keys"]:
-        """The whole matrix, when it is small enough to want; gradients flow through it."""
-        return self._restore(self._gather(lambda rows, weights: weights))
+        """The whole matrix as an array, for short inputs; gradients flow through it."""
+        return self._restore(self._concat_tiles(lambda rows, weights: weights))
 
     def __getitem__(self, index: Any) -> Array:
-        """`weights[index]` of the dense matrix; only the rows it names are computed."""
-        index = index if isinstance(index, tuple) else (index,)
-        at = next((n for n, i in enumerate(index) if i is Ellipsis), None)
-        if at is not None:
-            fill = (slice(None),) * (self.ndim - len(index) + 1)
-            index = index[:at] + fill + index[at + 1 :]
-        index += (slice(None),) * (self.ndim - len(index))
-        if len(index) != self.ndim:
-            raise IndexError(f"{len(index)} indices for an attention map of {self.ndim} axes")
-        *lead, rows, columns = index
-        return pick(self._source, tuple(lead), rows, columns)
+        """`dense()[index]`; only the rows that the index names are computed."""
+        return index_matrix(self._source, complete_index(index, self.ndim))
 
     # The operator
 
@@ -150,16 +134,18 @@ class AttentionMap:
         self, x: Float[Array, "... keys columns"]
     ) -> Float[Array, "... queries columns"]:
         """`weights @ x`; with four axes `x` may have fewer heads, like a value."""
-        layout, x = self._source.layout, self._four(x, self._source.layout.keys)
+        layout = self._source.layout
+        x = layout.align_operand(x, layout.keys)
 
-        def mix(part: Array) -> Array:
-            fast = kernels.mix(self._source, part) if isinstance(self._source, Problem) else None
-            if fast is not None:
-                return fast
-            return self._gather(lambda rows, weights: grouped_matmul(weights, part))
+        def multiply(columns: Array) -> Array:
+            if isinstance(self._source, Problem):
+                product = kernels.mix(self._source, columns)
+                if product is not None:
+                    return product
+            return self._concat_tiles(lambda rows, weights: grouped_matmul(weights, columns))
 
         with no_autocast(x):
-            return layout.restore(_by_columns(mix, x))
+            return layout.restore(_by_columns(multiply, x))
 
     @property
     def T(self) -> TransposedMap:  # noqa: N802
@@ -169,108 +155,104 @@ class AttentionMap:
     def rmatmul(
         self, g: Float[Array, "... queries columns"]
     ) -> Float[Array, "batch heads keys columns"]:
-        """`weights.T @ g` with all four axes; `g` may have fewer heads, too."""
-        heads = self._source.layout.heads
-        if g.shape[1] not in (1, heads):
-            g = self._source.layout.xp.repeat(g, heads // g.shape[1], axis=1)
+        """`weights.T @ g` with all four axes; `g` may have a divisor of the heads."""
+        layout = self._source.layout
+        g = layout.align_operand(g, layout.queries)
+        if g.shape[1] not in (1, layout.heads):
+            g = layout.xp.repeat(g, layout.heads // g.shape[1], axis=1)
 
-        def spread(part: Array) -> Array:
-            fast = kernels.spread(self._source, part) if isinstance(self._source, Problem) else None
-            if fast is not None:
-                return fast
-            tiles = self._source.tiles()
-            return _sum(transpose(self._source.weights(rows)) @ part[:, :, rows] for rows in tiles)
+        def multiply(columns: Array) -> Array:
+            if isinstance(self._source, Problem):
+                product = kernels.spread(self._source, columns)
+                if product is not None:
+                    return product
+            return _sum(
+                transpose(self._source.weights(rows)) @ columns[:, :, rows]
+                for rows in self._source.tiles()
+            )
 
         with no_autocast(g):
-            return _by_columns(spread, g)
-
-    def _four(self, x: Array, length: int) -> Array:
-        layout = self._source.layout
-        x = layout.asarray(x, layout.dtype)
-        if x.ndim < 2 or x.shape[-2] != length:
-            raise ShapeError(f"x has shape {tuple(x.shape)}; expected (..., {length}, columns)")
-        if layout.rank == 3 and x.ndim == 3:
-            x = x[:, None]
-        x = layout.xp.reshape(x, (1,) * (4 - x.ndim) + tuple(x.shape))
-        if x.shape[0] not in (1, layout.batch) or x.shape[1] < 1 or layout.heads % x.shape[1]:
-            raise ShapeError(
-                f"x has shape {tuple(x.shape)}; expected a batch of 1 or {layout.batch} and as many "
-                f"heads as the map, {layout.heads}, or a divisor"
-            )
-        return x
+            return _by_columns(multiply, g)
 
     # Statistics
 
     def topk(self, k: int = 8) -> TopK:
-        """For each query the `k` keys it attends to most (all keys, if there are fewer)."""
+        """The `k` keys each query attends to most; all keys if there are fewer.
+
+        Raises:
+            InputError: `k` below 1.
+        """
         if k < 1:
             raise InputError(f"topk got {k}; expected at least 1 key")
         k = min(k, self._source.layout.keys)
-        values, positions = self._ask(
-            ("topk", k), lambda: self._gather_pair(lambda rows, weights: topk(weights, k))
+        values, positions = self._statistic(
+            ("topk", k), lambda: self._concat_tile_pairs(lambda rows, weights: topk(weights, k))
         )
         return TopK(self._restore(values), self._restore(positions))
 
     def entropy(self) -> Float[Array, "*lead queries"]:
-        """`-sum_j w_j log w_j` of each query, in nats; 0 for a query that sees nothing."""
+        """Entropy of each query's weights, `-sum_j w_j log w_j`, in nats; 0 for a masked row."""
         xp = self._source.layout.xp
 
-        def of(rows: slice, weights: Array) -> Array:
+        def row_entropy(rows: slice, weights: Array) -> Array:
             log = xp.log(xp.where(weights > 0, weights, 1.0))
             return -xp.sum(weights * log, axis=-1)
 
-        return self._restore(self._ask(("entropy",), lambda: self._gather(of)))
+        found = self._statistic(("entropy",), lambda: self._concat_tiles(row_entropy))
+        return self._restore(found)
 
     def received(self) -> Float[Array, "*lead keys"]:
         """How much attention each key received: the sum of its column."""
         xp, source = self._source.layout.xp, self._source
-        return self._restore(
-            self._ask(
-                ("received",),
-                lambda: _sum(xp.sum(source.weights(rows), axis=2) for rows in source.tiles()),
-            )
-        )
+
+        def column_sums() -> Array:
+            return _sum(xp.sum(source.weights(rows), axis=2) for rows in source.tiles())
+
+        return self._restore(self._statistic(("received",), column_sums))
 
     def distance(self) -> Float[Array, "*lead queries"]:
-        """The expected distance `|i - j|` from query `i` to the key `j` it attends to."""
+        """The expected distance `|i - j|` from query `i` to the key `j` it attends to, in positions."""
         layout, xp = self._source.layout, self._source.layout.xp
-        keys = layout.places(slice(0, layout.keys))
+        keys = layout.positions(slice(0, layout.keys))
 
-        def of(rows: slice, weights: Array) -> Array:
-            away = xp.abs(layout.places(rows)[:, None] - keys)
-            return xp.sum(weights * xp.astype(away, layout.dtype), axis=-1)
+        def row_distance(rows: slice, weights: Array) -> Array:
+            distance = xp.abs(layout.positions(rows)[:, None] - keys)
+            return xp.sum(weights * xp.astype(distance, layout.dtype), axis=-1)
 
-        return self._restore(self._gather(of))
+        return self._restore(self._concat_tiles(row_distance))
 
     def pool(self, query_blocks: int = 64, key_blocks: int = 64) -> Pool:
-        """The matrix in at most this many blocks each way: mean and maximum of each block.
+        """Mean and maximum of the weights in each of at most `query_blocks x key_blocks` blocks.
 
         All blocks have `ceil(length / blocks)` positions but the last, which has what is left.
+
+        Raises:
+            InputError: fewer than 1 block.
         """
         for blocks in (query_blocks, key_blocks):
             if blocks < 1:
                 raise InputError(f"pool got {blocks} blocks; expected at least 1")
-        mean, most = self._ask(
+        mean, maximum = self._statistic(
             ("pool", query_blocks, key_blocks),
-            lambda: pooled(self._source, query_blocks, key_blocks),
+            lambda: pool_blocks(self._source, query_blocks, key_blocks),
         )
-        return Pool(self._restore(mean), self._restore(most))
+        return Pool(self._restore(mean), self._restore(maximum))
 
     def norms(
         self,
         value: Float[Array, "... keys values"],
         output_projection: Float[Array, "... rows d"],
     ) -> AttentionMap:
-        """How much is really moved from each key to each query (Kobayashi et al. 2020).
+        """Norms of the transformed vectors moved from each key to each query (Kobayashi et al. 2020).
 
         `weights[i, j] * |v_j W_O|`: a key with a large weight and a small transformed value moves
         little.
 
         Args:
-            value: what was attended to, as given to `attend`.
+            value: the values given to `attend`.
             output_projection: `W_O` of the layer: `(values, d)`, `(heads, values, d)`, or
-                `(heads * values, d)`, which of a torch layer is `output.weight.T`: `nn.Linear` keeps
-                it the other way round, and no shape tells where it is square.
+                `(heads * values, d)`. For a torch layer it is `output.weight.T`: `nn.Linear` keeps
+                the transposed matrix, and where it is square no shape check can tell.
 
         Returns:
             A map whose entries are these norms; its rows do not sum to 1.
@@ -279,8 +261,8 @@ class AttentionMap:
             ShapeError: a value or projection that does not fit.
         """
         layout = self._source.layout
-        four = self._four(value, layout.keys)
-        xp, width = layout.xp, four.shape[-1]
+        value = layout.align_operand(value, layout.keys)
+        xp, width = layout.xp, value.shape[-1]
         projection = layout.asarray(output_projection, layout.dtype)
         if projection.ndim == 2 and projection.shape[0] == layout.heads * width:
             projection = xp.reshape(projection, (layout.heads, width, -1))
@@ -289,88 +271,78 @@ class AttentionMap:
                 f"output projection has shape {tuple(output_projection.shape)}; expected "
                 f"({layout.heads}, {width}, d) or ({layout.heads * width}, d)"
             )
-        four = xp.repeat(four, layout.heads // four.shape[1], axis=1)
-        # A few columns at a time, so that nothing as wide as d is made. (The Gram matrix of W would
+        value = xp.repeat(value, layout.heads // value.shape[1], axis=1)
+        # A few columns at a time, so that no array as wide as d is made. (The Gram matrix of W would
         # be shorter, and its rounding larger than v W where W is nearly singular.)
-        with no_autocast(four):
+        with no_autocast(value):
             square = _sum(
-                xp.sum((four @ projection[..., start : start + COLUMNS]) ** 2, axis=-1)
-                for start in range(0, max(1, projection.shape[-1]), COLUMNS)
+                xp.sum((value @ projection[..., start : start + MATMUL_COLUMNS]) ** 2, axis=-1)
+                for start in range(0, max(1, projection.shape[-1]), MATMUL_COLUMNS)
             )
         return AttentionMap(ScaledColumns(self._source, xp.sqrt(square)[:, :, None]))
 
-    # Ways to compute
+    # Evaluation by kernel or by tile
 
-    def _ask(self, which: Statistic, slowly: Callable[[], Any]) -> Any:
-        """A statistic already known, or by a fast path, or tile by tile."""
-        if which not in self._known:
-            fast = None
+    def _statistic(self, statistic: Statistic, by_tiles: Callable[[], Any]) -> Any:
+        """A statistic computed before, or by a kernel, or else `by_tiles()`.
+
+        Answers by tiles are not kept: each call makes new ones, which may carry gradients.
+        """
+        if statistic not in self._statistics:
+            found = None
             if isinstance(self._source, Problem):
-                fast = kernels.statistic(self._source, which)
-            if fast is None:
-                return slowly()
-            self._known[which] = fast
-        return self._known[which]
+                found = kernels.statistic(self._source, statistic)
+            if found is None:
+                return by_tiles()
+            self._statistics[statistic] = found
+        return self._statistics[statistic]
 
     def _restore(self, array: Array) -> Array:
         return self._source.layout.restore(array)
 
-    def _gather(self, of: Callable[[slice, Array], Array]) -> Array:
-        """`of(rows, weights)` of every tile, put together along the queries."""
-        parts = [of(rows, self._source.weights(rows)) for rows in self._source.tiles()]
+    def _concat_tiles(self, function: Callable[[slice, Array], Array]) -> Array:
+        """`function(rows, weights)` of every tile, concatenated along the queries."""
+        parts = [function(rows, self._source.weights(rows)) for rows in self._source.tiles()]
         return parts[0] if len(parts) == 1 else self._source.layout.xp.concat(parts, axis=2)
 
-    def _gather_pair(
-        self, of: Callable[[slice, Array], tuple[Array, Array]]
+    def _concat_tile_pairs(
+        self, function: Callable[[slice, Array], tuple[Array, Array]]
     ) -> tuple[Array, Array]:
-        parts = [of(rows, self._source.weights(rows)) for rows in self._source.tiles()]
-        first, second = (self._source.layout.xp.concat(p, axis=2) for p in zip(*parts, strict=True))
+        parts = [function(rows, self._source.weights(rows)) for rows in self._source.tiles()]
+        xp = self._source.layout.xp
+        first, second = (xp.concat(column, axis=2) for column in zip(*parts, strict=True))
         return first, second
 
 
 class TransposedMap:
-    """`weights.T`: only good for `weights.T @ g`."""
+    """`weights.T`, which supports `weights.T @ g` and nothing else."""
 
-    def __init__(self, of: AttentionMap) -> None:
-        self._of = of
+    def __init__(self, attention_map: AttentionMap) -> None:
+        self._map = attention_map
 
     @property
     def shape(self) -> tuple[int, ...]:
         """`(..., keys, queries)`."""
-        *lead, queries, keys = self._of.shape
-        return (*lead, keys, queries)
+        *leading, queries, keys = self._map.shape
+        return (*leading, keys, queries)
 
     @property
     def T(self) -> AttentionMap:  # noqa: N802
-        """The map itself."""
-        return self._of
+        """The map that was transposed."""
+        return self._map
 
     def __matmul__(
         self, g: Float[Array, "... queries columns"]
     ) -> Float[Array, "... keys columns"]:
-        """`weights.T @ g`: what flows back from the queries to the keys."""
-        layout = self._of._source.layout
-        return layout.restore(self._of.rmatmul(self._of._four(g, layout.queries)))
-
-
-def _by_columns(function: Callable[[Array], Array], x: Array) -> Array:
-    """`function(x)`, a few columns at a time, so that what a kernel widens stays small."""
-    if x.shape[-1] <= COLUMNS:
-        return function(x)
-    xp = namespace(x=x)
-    starts = range(0, x.shape[-1], COLUMNS)
-    return xp.concat([function(x[..., start : start + COLUMNS]) for start in starts], axis=-1)
-
-
-def _sum(parts: Iterable[Array]) -> Array:
-    return reduce(operator.add, parts)
+        """`weights.T @ g`: values of the queries summed up at the keys they attend to."""
+        return self._map._restore(self._map.rmatmul(g))
 
 
 def watched_statistics(watch: Sequence[str]) -> tuple[Statistic, ...]:
-    """The statistics these names stand for, with the numbers their methods take by default.
+    """The statistics named by `watch`, with the default arguments of their methods.
 
     Raises:
-        SettingsError: for a statistic that does not exist; names the nearest.
+        SettingsError: a statistic that does not exist; names the nearest.
     """
     if isinstance(watch, str):
         raise SettingsError(f"watch got {watch!r}; expected several names, as in ({watch!r},)")
@@ -378,3 +350,18 @@ def watched_statistics(watch: Sequence[str]) -> tuple[Statistic, ...]:
         if name not in WATCHABLE:
             raise SettingsError(f"watch got {name!r}; {nearest(name, WATCHABLE)}")
     return tuple(WATCHABLE[name] for name in watch)
+
+
+def _by_columns(function: Callable[[Array], Array], x: Array) -> Array:
+    """`function(x)`, a few columns at a time, so that copies which a kernel widens stay small."""
+    if x.shape[-1] <= MATMUL_COLUMNS:
+        return function(x)
+    xp = namespace(x=x)
+    starts = range(0, x.shape[-1], MATMUL_COLUMNS)
+    return xp.concat(
+        [function(x[..., start : start + MATMUL_COLUMNS]) for start in starts], axis=-1
+    )
+
+
+def _sum(parts: Iterable[Array]) -> Array:
+    return reduce(operator.add, parts)

@@ -1,18 +1,21 @@
-"""Where to look: masks that are never built as a whole matrix when they need not be.
+"""Masks: which keys each query may attend to. `True` means "may attend", everywhere.
 
-`True` means "may attend", everywhere. A mask answers for any tile of the matrix, and, when it can,
-gives for each query the half-open range of keys it may see: causal, window, padding and contiguous
-documents are all such intervals, and so is any `&` of them, so a kernel needs just two integers a
-row.
+A mask is not built as a whole matrix when that can be avoided. It answers for any tile of the matrix;
+and where the keys a query may attend to are one range, it gives the ends of that range. Causal, window,
+padding and contiguous document masks are such intervals, and so is any `&` of them, so a kernel needs
+just two integers per row.
 
+>>> import numpy as np
+>>> from regard.attention.masks import causal, padding, window
+>>> lengths, anchors = np.array([5, 3]), np.eye(5, dtype=bool)
 >>> mask = causal() & window(128) & padding(lengths)
->>> mask = padding(lengths) | anchors          # a Boolean array joins in with `&` and `|`
+>>> mask = padding(lengths) | anchors  # a Boolean array joins in with `&` and `|`
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import array_api_compat as compat
@@ -23,14 +26,25 @@ from regard.attention.layout import AttentionLayout
 from regard.errors import MaskError, ShapeError
 from regard.shapes import Array, Bool, Int
 
-__all__ = ["Intervals", "Mask", "causal", "documents", "local", "padding", "window"]
+__all__ = [
+    "IntervalMask",
+    "Intervals",
+    "Mask",
+    "as_mask",
+    "causal",
+    "documents",
+    "is_causal",
+    "local",
+    "padding",
+    "window",
+]
 
 Intervals = tuple[Int[Array, "batch heads queries"], Int[Array, "batch heads queries"]]
-"""For each query the first key it may see and the one after the last; each axis may be 1."""
+"""For each query the first key it may attend to and the one after the last; each axis may be 1."""
 
 
 class Mask(ABC):
-    """What a query may attend to."""
+    """Base of masks. A subclass defines `tile`, and `intervals` if it can; combine with `&`, `|`."""
 
     @abstractmethod
     def tile(
@@ -44,25 +58,25 @@ class Mask(ABC):
 
     @property
     def same_for_all_queries(self) -> bool:
-        """Whether every query of an example sees the same keys; its tiles then have one row."""
+        """Whether every query of an example may attend to the same keys; tiles then have one row."""
         return False
 
     def check(self, layout: AttentionLayout) -> None:  # noqa: B027
-        """Raises a `MaskError` if this mask cannot belong to a matrix of these sizes."""
+        """Raise a `MaskError` if this mask does not fit a matrix of this layout."""
 
     def __and__(self, other: Mask | Array) -> Mask:
-        return _Both(self, as_mask(other))
+        return _And(self, as_mask(other))
 
     def __or__(self, other: Mask | Array) -> Mask:
-        return _Either(self, as_mask(other))
+        return _Or(self, as_mask(other))
 
     __rand__ = __and__
     __ror__ = __or__
-    __array_ufunc__ = None  # `array & mask` asks the mask, not NumPy element by element
+    __array_ufunc__ = None  # `array & mask` calls `__rand__`, not NumPy element by element
 
 
 class IntervalMask(Mask):
-    """A mask in which each query sees one range of keys."""
+    """Base of masks in which each query may attend to one range of keys."""
 
     @abstractmethod
     def intervals(self, layout: AttentionLayout) -> Intervals:
@@ -71,30 +85,30 @@ class IntervalMask(Mask):
     def tile(
         self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Bool[Array, "batch heads rows columns"]:
-        """The ranges compared with the columns."""
+        """The columns compared with the ranges."""
         low, high = self.intervals(layout)
-        place = layout.places(columns)
+        position = layout.positions(columns)
         low, high = (end if end.shape[2] == 1 else end[:, :, rows] for end in (low, high))
-        return (place >= low[..., None]) & (place < high[..., None])
+        return (position >= low[..., None]) & (position < high[..., None])
 
 
 def causal() -> Mask:
-    """No query sees a key after its own place; the last query sits at the last key.
+    """Each query may attend to keys up to its own position; the last query sits at the last key.
 
-    So a query of a cached decoder, alone with all keys so far, sees them all.
+    So a single query of a cached decoder may attend to all keys so far.
     """
     return _Band(before=None, after=0)
 
 
 def window(before: int, after: int | None = None) -> Mask:
-    """A query sees `before` keys before its own place, its own, and `after` keys after it.
+    """Each query may attend to its own position and a number of keys before and after it.
 
     Args:
-        before: how far back, in keys (Longformer, Beltagy 2020, has a window of `2 * before + 1`).
-        after: how far ahead; as far as back when not given. `window(n, 0)` is a causal window.
+        before: keys before (a Longformer window, Beltagy et al. 2020, has `2 * before + 1` keys).
+        after: keys after; as many as before unless given. `window(n, 0)` is a causal window.
 
     Raises:
-        MaskError: if a width is negative.
+        MaskError: a negative width.
     """
     after = before if after is None else after
     for width in (before, after):
@@ -104,40 +118,47 @@ def window(before: int, after: int | None = None) -> Mask:
 
 
 def padding(keys: Any, *, queries: Any = None) -> Mask:
-    """Only the real keys of each example can be seen.
+    """Queries may attend to the real keys of each example, not to its padding.
 
     Args:
-        keys: `(batch,)` integers, how many keys of each example are real (the rest is padding at
-            the end), or `(batch, keys)` Booleans that say which.
-        queries: likewise for the queries; padding queries then attend to nothing and give zeros.
+        keys: `(batch,)` integers, the number of real keys of each example (padding is at the end),
+            or `(batch, keys)` Booleans, `True` for real keys.
+        queries: `(batch,)` integers or `(batch, queries)` Booleans; padding queries then attend to
+            nothing and give zeros. All queries are real unless given.
 
     Raises:
-        MaskError: for any other type or shape.
+        MaskError: another type or shape.
     """
-    mask = _per_key(keys)
-    return mask if queries is None else mask & _Rows(_per_key(queries))
+    mask = _mask_of_keys(keys)
+    return mask if queries is None else mask & _RealQueries(_mask_of_keys(queries))
 
 
 def documents(queries: Any, keys: Any = None) -> Mask:
-    """Sequences packed into one row see only themselves.
+    """Queries may attend to keys of their own document, for sequences packed into one row.
 
     Args:
-        queries: `(length,)` or `(batch, length)` integers, the document each position belongs to.
-        keys: likewise for the keys, when they are not the same positions.
+        queries: `(length,)` or `(batch, length)` integers, the document of each position.
+        keys: `(length,)` or `(batch, length)` integers; the queries' unless given.
+
+    Raises:
+        MaskError: another type or shape.
     """
     query_ids = _document_ids(queries)
     key_ids = query_ids if keys is None else _document_ids(keys)
-    return _Documents(query_ids, key_ids, _key_ranges(query_ids, key_ids))
+    return _Documents(query_ids, key_ids, _document_ranges(query_ids, key_ids))
 
 
 def local(centres: Array, width: int) -> Mask:
-    """A window around a place of its own for each query (local attention, Luong 2015).
+    """Each query may attend to keys around its own centre (local attention, Luong et al. 2015).
 
     With `centres = t` this is local-m; local-p predicts the centres and adds `positions.Gaussian`.
 
     Args:
-        centres: `(..., queries)` key positions, whole or not.
-        width: `D`; keys in `[centre - D, centre + D]` are seen.
+        centres: `(..., queries)` key positions; need not be integers.
+        width: `D`; keys in `[centre - D, centre + D]` are allowed.
+
+    Raises:
+        MaskError: a negative width.
     """
     if width < 0:
         raise MaskError(f"local got a width of {width}; expected 0 or more keys")
@@ -145,10 +166,10 @@ def local(centres: Array, width: int) -> Mask:
 
 
 def as_mask(mask: Any) -> Mask:
-    """A mask object, from one or from a Boolean array.
+    """A mask object, from a mask object or a Boolean array.
 
     Raises:
-        MaskError: for anything else; a float array is told to be passed as `bias=`.
+        MaskError: anything else; for a float array the message says to pass it as `bias=`.
     """
     if isinstance(mask, Mask):
         return mask
@@ -167,25 +188,25 @@ def as_mask(mask: Any) -> Mask:
         raise MaskError(f"mask holds {mask.dtype}; expected Booleans, True = may attend ({remedy})")
     if mask.ndim < 2:
         raise MaskError(f"mask has shape {tuple(mask.shape)}; expected (..., queries, keys)")
-    return _Array(mask)
+    return _ArrayMask(mask)
 
 
 def is_causal(mask: Mask) -> bool:
-    """Whether this is `causal()` and nothing else, which kernels know by name."""
+    """Whether a mask is `causal()` and nothing else, for kernels that have a flag for it."""
     return mask == _Band(before=None, after=0)
 
 
 @dataclass(frozen=True)
 class _Band(IntervalMask):
-    """Keys from `before` behind to `after` ahead of the query's place."""
+    """Keys from `before` behind (`None`: all) to `after` ahead of the query's position."""
 
     before: int | None
     after: int
 
     def intervals(self, layout: AttentionLayout) -> Intervals:
-        place = layout.places(slice(0, layout.queries))[None, None] + layout.offset
-        low = place * 0 if self.before is None else place - self.before
-        return layout.clip(low), layout.clip(place + self.after + 1)
+        position = layout.positions(slice(0, layout.queries))[None, None] + layout.offset
+        low = position * 0 if self.before is None else position - self.before
+        return layout.clip_to_keys(low), layout.clip_to_keys(position + self.after + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,14 +235,14 @@ class _Lengths(IntervalMask):
             )
 
     def intervals(self, layout: AttentionLayout) -> Intervals:
-        # Clipped for lengths that could not be looked at.
-        high = layout.clip(layout.asarray(self.lengths))[:, None, None]
+        # Lengths on another device, or traced ones, have not been checked.
+        high = layout.clip_to_keys(layout.asarray(self.lengths))[:, None, None]
         return high * 0, high
 
 
 @dataclass(frozen=True, eq=False)
-class _KeyArray(Mask):
-    """The keys of each example that a `(batch, keys)` Boolean array names."""
+class _RealKeys(Mask):
+    """The keys of each example that a `(batch, keys)` Boolean array marks."""
 
     real: Any
 
@@ -241,36 +262,31 @@ class _KeyArray(Mask):
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows(IntervalMask):
-    """Everything for the queries that `which`, a mask over positions, calls real; else nothing."""
+class _RealQueries(IntervalMask):
+    """All keys for real queries, none for the others.
 
-    which: Mask
+    Attributes:
+        real: a mask of keys, applied to the queries.
+    """
+
+    real: Mask
 
     def check(self, layout: AttentionLayout) -> None:
-        self.which.check(self._turned(layout))
+        self.real.check(self._queries_as_keys(layout))
 
     def intervals(self, layout: AttentionLayout) -> Intervals:
-        turned = self._turned(layout)
-        real = self.which.tile(turned, slice(0, 1), slice(0, layout.queries))[..., 0, :]
+        as_keys = self._queries_as_keys(layout)
+        real = self.real.tile(as_keys, slice(0, 1), slice(0, layout.queries))[..., 0, :]
         high = layout.xp.where(real, layout.keys, 0)
         return high * 0, high
 
     @staticmethod
-    def _turned(layout: AttentionLayout) -> AttentionLayout:
-        return AttentionLayout(
-            layout.batch,
-            layout.heads,
-            1,
-            layout.queries,
-            layout.rank,
-            layout.xp,
-            layout.device,
-            layout.dtype,
-        )
+    def _queries_as_keys(layout: AttentionLayout) -> AttentionLayout:
+        return replace(layout, queries=1, keys=layout.queries)
 
 
 @dataclass(frozen=True, eq=False)
-class _Array(Mask):
+class _ArrayMask(Mask):
     """A Boolean array that broadcasts to the matrix."""
 
     array: Any
@@ -288,19 +304,22 @@ class _Array(Mask):
     def tile(
         self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Bool[Array, "batch heads rows columns"]:
-        array = layout.align(self.array, "mask")
-        if array.shape[2] != 1:
-            array = array[:, :, rows]
-        return array if array.shape[3] == 1 else array[..., columns]
+        return layout.tile_of(layout.align(self.array, "mask"), rows, columns)
 
 
 @dataclass(frozen=True, eq=False)
 class _Documents(Mask):
-    """Positions that carry the same number see each other; ranges where documents are unbroken."""
+    """Positions of one document may attend to each other.
+
+    Attributes:
+        queries: `(batch or 1, queries)`, the document of each query.
+        keys: `(batch or 1, keys)`, the document of each key.
+        ranges: first key and end for each query, or `None` if a document is in several pieces.
+    """
 
     queries: np.ndarray
     keys: np.ndarray
-    ranges: tuple[Any, Any] | None
+    ranges: tuple[np.ndarray, np.ndarray] | None
 
     def check(self, layout: AttentionLayout) -> None:
         for name, ids, length in (
@@ -334,7 +353,7 @@ class _Local(IntervalMask):
 
     def check(self, layout: AttentionLayout) -> None:
         shape = tuple(self.centres.shape)
-        full = (*layout.lead, layout.queries)
+        full = (*layout.leading_shape, layout.queries)
         if len(shape) > len(full) or any(
             n not in (1, m) for n, m in zip(shape[::-1], full[::-1], strict=False)
         ):
@@ -342,17 +361,18 @@ class _Local(IntervalMask):
 
     def intervals(self, layout: AttentionLayout) -> Intervals:
         xp = layout.xp
-        centres = per_query(layout, stop_gradient(self.centres))
-        # bfloat16 does not hold the places beyond 256, nor unsigned integers those below 0.
+        centres = layout.align_per_query(stop_gradient(self.centres))
+        # bfloat16 has no integers beyond 256, unsigned integers have none below 0.
         centres = xp.astype(centres, accumulation_dtype(xp, centres), copy=False)
         low, high = xp.ceil(centres - self.width), xp.floor(centres + self.width) + 1
-        whole = layout.places(slice(0, 0)).dtype
-        return xp.astype(layout.clip(low), whole), xp.astype(layout.clip(high), whole)
+        integer = layout.positions(slice(0, 0)).dtype
+        low, high = (xp.astype(layout.clip_to_keys(end), integer) for end in (low, high))
+        return low, high
 
 
 @dataclass(frozen=True, eq=False)
-class _Two(Mask):
-    """What follows from two masks, place by place."""
+class _Combined(Mask):
+    """Base of two masks combined element by element."""
 
     first: Mask
     second: Mask
@@ -367,8 +387,8 @@ class _Two(Mask):
 
 
 @dataclass(frozen=True, eq=False)
-class _Both(_Two):
-    """What both masks allow."""
+class _And(_Combined):
+    """Pairs that both masks allow."""
 
     def tile(
         self, layout: AttentionLayout, rows: slice, columns: slice
@@ -384,8 +404,8 @@ class _Both(_Two):
 
 
 @dataclass(frozen=True, eq=False)
-class _Either(_Two):
-    """What either mask allows."""
+class _Or(_Combined):
+    """Pairs that either mask allows; a query's keys may then be several ranges."""
 
     def tile(
         self, layout: AttentionLayout, rows: slice, columns: slice
@@ -393,22 +413,14 @@ class _Either(_Two):
         return self.first.tile(layout, rows, columns) | self.second.tile(layout, rows, columns)
 
 
-def per_query(layout: AttentionLayout, values: Array) -> Array:
-    """A user's `(..., queries)` values as `(batch, heads, queries)`, axes of 1 left so."""
-    values = layout.asarray(values)
-    if layout.rank == 3 and values.ndim == 2:
-        values = values[:, None]
-    return layout.xp.reshape(values, (1,) * (3 - values.ndim) + tuple(values.shape))
-
-
-def _per_key(which: Any) -> Mask:
+def _mask_of_keys(keys: Any) -> Mask:
     """The mask of `(batch,)` lengths or `(batch, length)` Booleans."""
-    array = which if compat.is_array_api_obj(which) else np.asarray(which)
+    array = keys if compat.is_array_api_obj(keys) else np.asarray(keys)
     xp = compat.array_namespace(array)
     if array.ndim == 1 and xp.isdtype(array.dtype, "integral"):
         return _Lengths(array)
     if array.ndim == 2 and array.dtype == xp.bool:
-        return _KeyArray(array)
+        return _RealKeys(array)
     raise MaskError(
         f"padding got {array.dtype} of shape {tuple(array.shape)}; expected lengths, (batch,) "
         "integers, or which positions are real, (batch, length) Booleans"
@@ -424,19 +436,27 @@ def _document_ids(ids: Any) -> np.ndarray:
     return array if array.ndim == 2 else array[None]
 
 
-def _key_ranges(queries: Any, keys: Any) -> tuple[Any, Any] | None:
-    """For each query the range of keys of its document, or `None` if a document is broken."""
+def _document_ranges(queries: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """The range of keys of each query's document, or `None` if a document is in several pieces.
+
+    Args:
+        queries: `(batch or 1, queries)` documents.
+        keys: `(batch or 1, keys)` documents.
+
+    Returns:
+        First key and end, `(batch or 1, queries)` each; 0 and 0 for a document without keys.
+    """
     batch = max(queries.shape[0], keys.shape[0])
     low = np.zeros((batch, queries.shape[1]), np.int64)
     high = np.zeros_like(low)
     for example in range(batch):
-        asked, row = queries[example % len(queries)], keys[example % len(keys)]
-        known, first, count = np.unique(row, return_index=True, return_counts=True)
-        last = len(row) - np.unique(row[::-1], return_index=True)[1]
-        if np.any(last - first != count):
+        of_query, of_key = queries[example % len(queries)], keys[example % len(keys)]
+        ids, first, count = np.unique(of_key, return_index=True, return_counts=True)
+        end = len(of_key) - np.unique(of_key[::-1], return_index=True)[1]
+        if np.any(end - first != count):  # a stranger between first and last
             return None
-        place = np.minimum(np.searchsorted(known, asked), max(0, len(known) - 1))
-        if len(known):
-            found = known[place] == asked
-            low[example], high[example] = first[place] * found, last[place] * found
+        index = np.minimum(np.searchsorted(ids, of_query), max(0, len(ids) - 1))
+        if len(ids):
+            found = ids[index] == of_query
+            low[example], high[example] = first[index] * found, end[index] * found
     return low, high

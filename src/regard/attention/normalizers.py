@@ -1,7 +1,7 @@
-"""From a row of scores to a row of weights.
+"""Normalisers: functions from rows of scores to rows of attention weights.
 
-A normaliser takes whole rows, `(..., keys)`, in which a masked score is -inf, and gives weights of
-the same shape. A row that may attend to nothing (all -inf) gets zeros.
+A normaliser takes whole rows, `(..., keys)`, in which masked scores are -inf, and returns weights of
+that shape. A row that may attend to nothing (all -inf) gets zeros.
 """
 
 from __future__ import annotations
@@ -32,65 +32,70 @@ __all__ = [
 
 
 class Normalizer(ABC):
-    """Scores to weights, row by row."""
+    """Base of functions from scores to weights, row by row."""
 
     @abstractmethod
     def __call__(self, scores: Float[Array, "... keys"], *, first_row: int = 0) -> Array:
         """The weights of some rows.
 
         Args:
-            scores: whole rows; -inf where masked.
-            first_row: which query the first row belongs to, for normalisers that draw noise.
+            scores: `(..., keys)`, whole rows; -inf where masked.
+            first_row: index of the query of the first row, for normalisers that draw noise.
+
+        Returns:
+            Weights in the shape and type of the scores.
         """
 
 
 @dataclass(frozen=True)
 class Softmax(Normalizer):
-    """`exp(s_j) / sum_k exp(s_k)`: every allowed key gets something."""
+    """Softmax, `exp(s_j) / sum_k exp(s_k)`: every allowed key gets a weight above 0."""
 
     def __call__(self, scores: Float[Array, "... keys"], *, first_row: int = 0) -> Array:
-        """Softmax of each row, safe for rows of any size."""
+        """Softmax of each row; scores of any size are safe."""
         xp = namespace(scores=scores)
-        mass = xp.exp(scores - _row_maximum(scores))
-        total = xp.sum(mass, axis=-1, keepdims=True)
-        return mass / xp.where(total == 0, 1.0, total)
+        exponentials = xp.exp(scores - _row_maximum(scores))
+        total = xp.sum(exponentials, axis=-1, keepdims=True)
+        return exponentials / xp.where(total == 0, 1.0, total)
 
 
 @dataclass(frozen=True)
 class Sigmoid(Normalizer):
-    """`1 / (1 + exp(-s_j))`: each key on its own, so a row need not sum to 1.
+    """The logistic function, `1 / (1 + exp(-s_j))`: each key by itself, so rows need not sum to 1.
 
-    Adding a bias of `-log(keys)` starts rows near a sum of 1 (Ramapuram et al. 2024).
+    A bias of `-log(keys)` makes rows sum to about 1 at the start of training (Ramapuram et al. 2024).
     """
 
     def __call__(self, scores: Float[Array, "... keys"], *, first_row: int = 0) -> Array:
         """The logistic function of each score."""
         xp = namespace(scores=scores)
-        # exp of the negative size never overflows, and -inf gives exactly 0.
-        small = xp.exp(-xp.abs(scores))
-        return xp.where(scores >= 0, 1.0, small) / (1.0 + small)
+        # exp(-|s|) never overflows, and a score of -inf gives exactly 0.
+        decay = xp.exp(-xp.abs(scores))
+        return xp.where(scores >= 0, 1.0, decay) / (1.0 + decay)
 
 
 @dataclass(frozen=True)
 class Sparsemax(Normalizer):
-    """The closest point of the probability simplex (Martins and Astudillo 2016): exact zeros.
+    """Sparsemax, the closest point of the probability simplex (Martins and Astudillo 2016).
 
-    `w_j = max(s_j - tau, 0)` with the one `tau` for which the row sums to 1.
+    `w_j = max(s_j - tau, 0)` with the one `tau` for which the row sums to 1. Most weights are
+    exactly 0.
     """
 
     def __call__(self, scores: Float[Array, "... keys"], *, first_row: int = 0) -> Array:
         """Sparsemax of each row; its gradient is the identity less the mean over the support."""
         xp = namespace(scores=scores)
-        z = _from_the_top(scores)
+        z = _shift_to_maximum(scores)
         if z.shape[-1] == 0:
             return z
+        # The support is the longest run of the sorted scores with 1 + k z_(k) > sum of the first k.
         ordered = xp.sort(z, axis=-1, descending=True)
-        count = _counting(ordered)
-        inside = 1 + count * ordered > xp.cumulative_sum(ordered, axis=-1)
-        size = xp.sum(xp.astype(inside, z.dtype), axis=-1, keepdims=True)
-        last = xp.min(xp.where(inside, ordered, 0.0), axis=-1, keepdims=True)
-        # tau again, from the support alone: exact, and differentiable without the sort.
-        tau = (xp.sum(xp.where(z >= last, z, 0.0), axis=-1, keepdims=True) - 1) / size
+        count = _ranks(ordered)
+        in_support = 1 + count * ordered > xp.cumulative_sum(ordered, axis=-1)
+        size = xp.sum(xp.astype(in_support, z.dtype), axis=-1, keepdims=True)
+        smallest = xp.min(xp.where(in_support, ordered, 0.0), axis=-1, keepdims=True)
+        # tau from the unsorted support: exact, and differentiable without the sort.
+        tau = (xp.sum(xp.where(z >= smallest, z, 0.0), axis=-1, keepdims=True) - 1) / size
         return _zero_where_masked(scores, xp.clip(z - tau, 0.0, None))
 
 
@@ -102,47 +107,52 @@ class Entmax15(Normalizer):
     """
 
     def __call__(self, scores: Float[Array, "... keys"], *, first_row: int = 0) -> Array:
-        """Entmax-1.5 of each row, by sorting."""
+        """Entmax-1.5 of each row, by sorting, as in the paper."""
         xp = namespace(scores=scores)
-        z = _from_the_top(scores / 2)
+        z = _shift_to_maximum(scores / 2)
         if z.shape[-1] == 0:
             return z
+        # For a support of the first k sorted scores, the sum of (z - tau)^2 is 1 where
+        # tau = mean - sqrt((1 - k variance) / k); k is right while tau <= z_(k).
         ordered = xp.sort(z, axis=-1, descending=True)
-        count = _counting(ordered)
+        count = _ranks(ordered)
         mean = xp.cumulative_sum(ordered, axis=-1) / count
         square = xp.cumulative_sum(ordered * ordered, axis=-1) / count
-        room = (1 - count * (square - mean * mean)) / count
-        inside = mean - xp.sqrt(xp.clip(room, 0.0, None)) <= ordered
-        last = xp.min(xp.where(inside, ordered, 0.0), axis=-1, keepdims=True)
-        # tau again, from the support alone: the root is then of a positive number.
-        support = z >= last
+        radicand = (1 - count * (square - mean * mean)) / count
+        in_support = mean - xp.sqrt(xp.clip(radicand, 0.0, None)) <= ordered
+        smallest = xp.min(xp.where(in_support, ordered, 0.0), axis=-1, keepdims=True)
+        # tau from the unsorted support: exact, and the square root is of a positive number.
+        support = z >= smallest
         size = xp.sum(xp.astype(support, z.dtype), axis=-1, keepdims=True)
         mean = xp.sum(xp.where(support, z, 0.0), axis=-1, keepdims=True) / size
-        spread = xp.sum(xp.where(support, (z - mean) ** 2, 0.0), axis=-1, keepdims=True)
-        tau = mean - xp.sqrt((1 - spread) / size)
+        squares = xp.sum(xp.where(support, (z - mean) ** 2, 0.0), axis=-1, keepdims=True)
+        tau = mean - xp.sqrt((1 - squares) / size)
         return _zero_where_masked(scores, xp.clip(z - tau, 0.0, None) ** 2)
 
 
 @dataclass(frozen=True)
 class Hard(Normalizer):
-    """All weight on the best key, the first of equals; no gradient: train with `GumbelHard`."""
+    """All weight on the best key, the first of equals. It has no gradient: train with `GumbelHard`."""
 
     def __call__(self, scores: Float[Array, "... keys"], *, first_row: int = 0) -> Array:
-        """One-hot rows."""
+        """One-hot rows; zeros for a masked row."""
         return _one_hot_of_best(stop_gradient(scores))
 
 
 @dataclass(frozen=True)
 class GumbelHard(Normalizer):
-    """One sampled key a row, trained straight through (Jang, Gu and Poole 2017).
+    """One sampled key per row, with the straight-through gradient (Jang, Gu and Poole 2017).
 
     Forward, a key is drawn from softmax(scores) by adding Gumbel noise and taking the best;
     backward, the gradient is that of `softmax((scores + noise) / temperature)`. The noise depends
-    on the seed and the place only, so a row is the same however the matrix is tiled.
+    only on the seed and the position in the matrix, so tiling does not change a row.
 
     Args:
         temperature: of the softmax that carries the gradient.
-        seed: change it at every training step.
+        seed: of the noise; pass another one at every training step.
+
+    Raises:
+        InputError: a temperature that is not positive.
     """
 
     temperature: float = 1.0
@@ -160,21 +170,26 @@ class GumbelHard(Normalizer):
 
 
 class Sampled(NamedTuple):
-    """A sampled position and how likely it was."""
+    """Positions drawn from rows of weights.
+
+    Attributes:
+        position: index of the key, one for each row.
+        log_probability: of that key, with gradient.
+    """
 
     position: Int[Array, "..."]
     log_probability: Float[Array, "..."]
 
 
 def sample(weights: Float[Array, "... keys"], *, seed: int) -> Sampled:
-    """One position from each row of weights: hard attention for REINFORCE (Xu et al. 2015).
+    """Draw one position from each row of weights: hard attention for REINFORCE (Xu et al. 2015).
 
     Args:
-        weights: rows that sum to 1.
-        seed: change it at every step.
+        weights: `(..., keys)`, rows that sum to 1.
+        seed: of the draw; pass another one at every step.
 
     Returns:
-        Positions, and log-probabilities that carry the gradient.
+        Positions `(...)` and their log-probabilities, which carry the gradient.
     """
     xp = namespace(weights=weights)
     tiny = xp.finfo(weights.dtype).smallest_normal
@@ -192,8 +207,13 @@ def reinforce(
 ) -> Array:
     """A loss whose gradient is the REINFORCE estimate (Williams 1992).
 
-    `-mean(log p(position) * (reward - baseline))`: minimising it makes positions that earned more
-    than the baseline likelier. The baseline changes the variance of the estimate and not its mean.
+    `-mean(log p(position) * (reward - baseline))`: minimising it makes positions whose reward was
+    above the baseline more probable. The baseline changes the variance of the estimate, not its mean.
+
+    Args:
+        log_probability: of the drawn positions, from `sample`.
+        reward: of each draw; no gradient flows through it.
+        baseline: a number or an array that broadcasts to the rewards.
     """
     xp = namespace(log_probability=log_probability, reward=reward)
     return -xp.mean(log_probability * stop_gradient(reward - baseline))
@@ -201,9 +221,15 @@ def reinforce(
 
 @dataclass(frozen=True)
 class MovingBaseline:
-    """A moving average of past rewards, the usual baseline.
+    """An exponential moving average of past rewards, the usual baseline.
 
-    >>> baseline = baseline.update(float(reward.mean()))
+    Attributes:
+        value: the average.
+        decay: weight of the past average; a new reward has weight `1 - decay`.
+
+    >>> from regard.attention.normalizers import MovingBaseline
+    >>> MovingBaseline(value=1.0, decay=0.5).update(2.0).value
+    1.5
     """
 
     value: float = 0.0
@@ -215,29 +241,29 @@ class MovingBaseline:
 
 
 def _gumbel(rows: Array, seed: int, first_row: int) -> Array:
-    """Gumbel noise for `(..., rows, keys)`, the same for a row wherever its tile starts."""
+    """Gumbel noise for `(..., rows, keys)`; a row's noise does not depend on where its tile starts."""
     xp = namespace(rows=rows)
-    *lead, count, keys = (1, *rows.shape) if rows.ndim == 1 else rows.shape
-    at = range(first_row, first_row + count)
-    drawn = random.gumbel_noise(seed, range(math.prod(lead)), at, range(keys), like=rows)
-    return xp.reshape(drawn, rows.shape)
+    *leading, count, keys = (1, *rows.shape) if rows.ndim == 1 else rows.shape
+    queries = range(first_row, first_row + count)
+    noise = random.gumbel_noise(seed, range(math.prod(leading)), queries, range(keys), like=rows)
+    return xp.reshape(noise, rows.shape)
 
 
 def _row_maximum(scores: Array) -> Array:
-    """The maximum of each row, 0 for a row of -inf; gradients need not know of it."""
+    """The maximum of each row, 0 for a row of -inf; without gradient, as shifts cancel."""
     xp = namespace(scores=scores)
     if scores.shape[-1] == 0:
         return xp.zeros((*scores.shape[:-1], 1), dtype=scores.dtype)
-    top = xp.max(stop_gradient(scores), axis=-1, keepdims=True)
-    return xp.where(top == -math.inf, 0.0, top)
+    maximum = xp.max(stop_gradient(scores), axis=-1, keepdims=True)
+    return xp.where(maximum == -math.inf, 0.0, maximum)
 
 
-def _from_the_top(scores: Array) -> Array:
-    """Scores less the row's maximum, cut at -2: what lies more than 1 below gets no weight."""
+def _shift_to_maximum(scores: Array) -> Array:
+    """Scores less the row's maximum, clipped at -2: a score more than 1 below gets no weight."""
     return namespace(scores=scores).clip(scores - _row_maximum(scores), -2.0, None)
 
 
-def _counting(rows: Array) -> Array:
+def _ranks(rows: Array) -> Array:
     """1, 2, 3, ... along the last axis."""
     xp = namespace(rows=rows)
     one = xp.ones_like(rows[..., :1, :] if rows.ndim > 1 else rows)

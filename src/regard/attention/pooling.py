@@ -1,4 +1,4 @@
-"""Blocks of an attention matrix: equal but for the last, each one number."""
+"""Block pooling of an attention matrix: mean and maximum of each block of queries and keys."""
 
 from __future__ import annotations
 
@@ -9,36 +9,43 @@ import numpy as np
 from regard.attention.problem import RowSource
 from regard.shapes import Array
 
-__all__ = ["block_lengths", "block_size", "pooled"]
+__all__ = ["block_lengths", "block_size", "pool_blocks"]
 
 
-def pooled(source: RowSource, query_blocks: int, key_blocks: int) -> tuple[Array, Array]:
-    """Mean and maximum of each block, `(batch, heads, query blocks, key blocks)`."""
+def pool_blocks(source: RowSource, query_blocks: int, key_blocks: int) -> tuple[Array, Array]:
+    """Mean and maximum of each block, `(batch, heads, query_blocks, key_blocks)` each.
+
+    One band of blocks is computed at a time, so memory is that of `block_size` rows.
+
+    Args:
+        source: of the matrix.
+        query_blocks: blocks along the queries, at most.
+        key_blocks: blocks along the keys, at most.
+    """
     layout, xp = source.layout, source.layout.xp
     rows, columns = block_size(layout.queries, query_blocks), block_size(layout.keys, key_blocks)
     blocks = math.ceil(layout.keys / columns)
+    leading = (layout.batch, layout.heads)
+    # Zeros fill the last block up: they change neither its sum nor, as weights are >= 0, its maximum.
     filler = xp.zeros(
-        (layout.batch, layout.heads, rows, blocks * columns - layout.keys),
-        dtype=layout.dtype,
-        device=layout.device,
+        (*leading, rows, blocks * columns - layout.keys), dtype=layout.dtype, device=layout.device
     )
-    nothing = xp.zeros(
-        (layout.batch, layout.heads, 0, blocks), dtype=layout.dtype, device=layout.device
-    )
-    sums, maxima = [nothing], [nothing]
+    # An empty band first: a matrix without queries has no other.
+    empty = xp.zeros((*leading, 0, blocks), dtype=layout.dtype, device=layout.device)
+    sums, maxima = [empty], [empty]
     for start in range(0, layout.queries, rows):
         weights = source.weights(slice(start, min(layout.queries, start + rows)))
         weights = xp.concat((weights, filler[:, :, : weights.shape[2]]), axis=-1)
         weights = xp.reshape(weights, (*weights.shape[:3], blocks, columns))
         sums.append(xp.sum(weights, axis=(2, 4))[:, :, None])
         maxima.append(xp.max(weights, axis=(2, 4))[:, :, None])
-    tall = block_lengths(layout.queries, rows)[:, None]
-    area = layout.asarray(tall * block_lengths(layout.keys, columns), layout.dtype)
+    heights = block_lengths(layout.queries, rows)[:, None]
+    area = layout.asarray(heights * block_lengths(layout.keys, columns), layout.dtype)
     return xp.concat(sums, axis=2) / area, xp.concat(maxima, axis=2)
 
 
 def block_size(length: int, blocks: int) -> int:
-    """Positions of each block but the last."""
+    """Positions of each block but the last, `ceil(length / blocks)`."""
     return max(1, math.ceil(length / blocks))
 
 

@@ -1,8 +1,8 @@
-"""Where a token stands: vectors added to it, rotations of it, and biases on the scores.
+"""Positional encodings: vectors added to embeddings, rotations of queries and keys, score biases.
 
-`sinusoidal` and `rotary` act on features. A `Bias` is added to the scores and answers for any
-tile, so that no matrix of biases is made: `ALiBi`, `Relative` (T5) and `Gaussian` (Luong's
-local-p). Learned positions are a table of vectors: see `regard.layers`.
+`sinusoidal` and `rotary` act on features. A `Bias` is added to the scores and answers for any tile, so
+that no matrix of biases is made: `ALiBi`, `Relative` (T5) and `Gaussian` (Luong's local-p). Modules with
+parameters, learned positions among them, are in `regard.layers`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
-from regard.attention.arrays import device_of, namespace
+from regard.attention.arrays import accumulation_dtype, device_of, namespace
 from regard.attention.layout import AttentionLayout
-from regard.attention.masks import per_query
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Float, Int
 
@@ -26,6 +25,7 @@ __all__ = [
     "Bias",
     "Gaussian",
     "Relative",
+    "as_bias",
     "relative_position_bucket",
     "rotary",
     "sinusoidal",
@@ -33,9 +33,14 @@ __all__ = [
 
 
 def sinusoidal(length: int, features: int, *, base: float = 10_000.0) -> Float[np.ndarray, "l f"]:
-    """Vectors to add to embeddings (Vaswani et al. 2017).
+    """Sines and cosines of the position, to add to embeddings (Vaswani et al. 2017).
 
-    `p[t, 2i] = sin(t / base^(2i / features))` and `p[t, 2i + 1] = cos(...)` of the same angle.
+    `p[t, 2i] = sin(t / base^(2i / features))` and `p[t, 2i + 1] = cos(t / base^(2i / features))`.
+
+    Args:
+        length: number of positions.
+        features: width of a vector.
+        base: the longest wavelength is `2 pi base` positions.
 
     Returns:
         `(length, features)`, float32.
@@ -54,46 +59,48 @@ def rotary(
     base: float = 10_000.0,
     interleaved: bool = True,
 ) -> Float[Array, "... length features"]:
-    """Queries or keys turned by their position (RoPE, Su et al. 2021).
+    """Queries or keys rotated by their position (RoPE, Su et al. 2021).
 
-    Each pair of features is turned by `position / base^(2i / features)`; the dot product of a
-    turned query and a turned key then depends on their distance only.
+    Each pair of features is rotated by `position / base^(2i / features)` radians; the dot product of
+    a rotated query and a rotated key then depends on their distance only.
 
     Args:
-        x: an even number of features.
-        positions: of each row, counted from 0 where not given; must broadcast to `x` without its
+        x: `(..., length, features)`, an even number of features.
+        positions: of each row, counted from 0 unless given; must broadcast to `x` without its
             features.
-        base: the longest wavelength is `2 pi base`.
-        interleaved: pair feature `2i` with `2i + 1`, as the paper does; `False` pairs feature `i` with
+        base: the longest wavelength is `2 pi base` positions.
+        interleaved: pair feature `2i` with `2i + 1`, as in the paper; `False` pairs feature `i` with
             `i + features / 2`, as LLaMA's checkpoints do.
 
+    Returns:
+        The shape and type of `x`; angles are float32, or float64 for float64.
+
     Raises:
-        ShapeError: for an odd number of features.
+        ShapeError: an odd number of features.
     """
     xp, device = namespace(x=x), device_of(x)
     features = x.shape[-1]
     if features % 2:
         raise ShapeError(
-            f"rotary got {features} features; expected an even number, to turn in pairs"
+            f"rotary got {features} features; expected an even number, to rotate in pairs"
         )
-    wide = xp.float64 if x.dtype == xp.float64 else xp.float32
+    dtype = accumulation_dtype(xp, x)
     if positions is None:
         positions = xp.arange(x.shape[-2], device=device)
     frequency = xp.asarray(
-        base ** -(np.arange(0, features, 2) / features), dtype=wide, device=device
+        base ** -(np.arange(0, features, 2) / features), dtype=dtype, device=device
     )
-    angle = xp.astype(positions, wide)[..., None] * frequency
+    angle = xp.astype(positions, dtype)[..., None] * frequency
     cosine, sine = xp.cos(angle), xp.sin(angle)
     pairs = (features // 2, 2) if interleaved else (2, features // 2)
-    x_pairs = xp.reshape(xp.astype(x, wide), (*x.shape[:-1], *pairs))
     axis = -1 if interleaved else -2
-    a, b = xp.unstack(x_pairs, axis=axis)
-    turned = xp.stack((a * cosine - b * sine, a * sine + b * cosine), axis=axis)
-    return xp.astype(xp.reshape(turned, x.shape), x.dtype)
+    a, b = xp.unstack(xp.reshape(xp.astype(x, dtype), (*x.shape[:-1], *pairs)), axis=axis)
+    rotated = xp.stack((a * cosine - b * sine, a * sine + b * cosine), axis=axis)
+    return xp.astype(xp.reshape(rotated, x.shape), x.dtype)
 
 
 class Bias(ABC):
-    """Something added to the scores. -inf masks; +inf takes all of a row's weight."""
+    """Base of biases added to the scores. -inf masks; +inf takes all of a row's weight."""
 
     @abstractmethod
     def tile(
@@ -102,15 +109,15 @@ class Bias(ABC):
         """The bias of some query rows and key columns; leading axes may be 1."""
 
     def check(self, layout: AttentionLayout) -> None:  # noqa: B027
-        """Raises a `ShapeError` if this bias cannot belong to a matrix of these sizes."""
+        """Raise a `ShapeError` if this bias does not fit a matrix of this layout."""
 
 
 @dataclass(frozen=True)
 class ALiBi(Bias):
-    """`-slope |i - j|`, a slope for each head (Press, Smith and Lewis 2022).
+    """Attention with linear biases, `-slope |i - j|` (Press, Smith and Lewis 2022).
 
-    Slopes fall geometrically from `2^(-8 / heads)` to `2^-8`; for a number of heads that is no
-    power of two, the missing ones are taken from between, as in the authors' code.
+    The slopes of the heads fall geometrically from `2^(-8 / heads)` to `2^-8`. For a number of heads
+    that is no power of two, further slopes lie between those, as in the authors' code.
     """
 
     def slopes(self, heads: int) -> Float[np.ndarray, " heads"]:
@@ -125,18 +132,18 @@ class ALiBi(Bias):
     ) -> Float[Array, "batch heads rows columns"]:
         """The distances of the tile times the slopes."""
         slopes = layout.asarray(self.slopes(layout.heads), layout.dtype)
-        distance = layout.xp.abs(_relative_places(layout, rows, columns))
+        distance = layout.xp.abs(_relative_positions(layout, rows, columns))
         return -slopes[None, :, None, None] * layout.xp.astype(distance, layout.dtype)
 
 
 @dataclass(frozen=True, eq=False)
 class Relative(Bias):
-    """A learned number for each range of distances (T5, Raffel et al. 2020).
+    """A learned bias for each head and bucket of distances (T5, Raffel et al. 2020).
 
     Args:
-        table: `(heads, buckets)`.
-        bidirectional: half the buckets for keys ahead of the query; else those share bucket 0, for
-            causal attention.
+        table: `(heads, buckets)`, or `(1, buckets)` for all heads.
+        bidirectional: give keys after the query half of the buckets; `False`, for causal attention,
+            gives them bucket 0.
         max_distance: distances from here on share the last bucket.
     """
 
@@ -145,7 +152,7 @@ class Relative(Bias):
     max_distance: int = 128
 
     def check(self, layout: AttentionLayout) -> None:
-        """The table needs a row for each head."""
+        """Raise a `ShapeError` unless the table has a row for each head and enough buckets."""
         if self.table.ndim != 2 or self.table.shape[0] not in (1, layout.heads):
             raise ShapeError(
                 f"relative bias has a table of shape {tuple(self.table.shape)}; expected "
@@ -154,18 +161,18 @@ class Relative(Bias):
         exact = self.table.shape[1] // (4 if self.bidirectional else 2)
         if not 1 <= exact < self.max_distance:
             raise ShapeError(
-                f"relative bias has {self.table.shape[1]} buckets and max_distance={self.max_distance}; "
-                f"expected at least {4 if self.bidirectional else 2} buckets, and max_distance beyond the "
+                f"relative bias has {self.table.shape[1]} buckets and "
+                f"max_distance={self.max_distance}; expected at least "
+                f"{4 if self.bidirectional else 2} buckets, and max_distance beyond the "
                 f"{exact} distances that have one of their own"
             )
 
     def tile(
         self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Float[Array, "batch heads rows columns"]:
-        """The table looked up at the distances of the tile."""
-        places = _relative_places(layout, rows, columns)
+        """The table's entries at the distances of the tile."""
         bucket = relative_position_bucket(
-            places,
+            _relative_positions(layout, rows, columns),
             buckets=self.table.shape[1],
             bidirectional=self.bidirectional,
             max_distance=self.max_distance,
@@ -175,40 +182,51 @@ class Relative(Bias):
 
 
 def relative_position_bucket(
-    relative: Int[Array, "..."], *, buckets: int, bidirectional: bool, max_distance: int
+    relative_position: Int[Array, "..."], *, buckets: int, bidirectional: bool, max_distance: int
 ) -> Int[Array, "..."]:
-    """The bucket of a distance `key place - query place`, as in T5.
+    """The bucket of each relative position, as in T5.
 
-    Half of a direction's buckets are single distances; the other half grow logarithmically up to
+    Half of a direction's buckets hold one distance each; the other half grow logarithmically up to
     `max_distance`.
+
+    Args:
+        relative_position: key position less query position.
+        buckets: of both directions together.
+        bidirectional: whether keys after the query have buckets of their own.
+        max_distance: distances from here on share the last bucket.
     """
-    xp = namespace(relative=relative)
-    start = xp.zeros_like(relative)
+    xp = namespace(relative_position=relative_position)
+    first_bucket = xp.zeros_like(relative_position)
     if bidirectional:
         buckets //= 2
-        start = xp.where(relative > 0, buckets, 0)
-        distance = xp.abs(relative)
+        first_bucket = xp.where(relative_position > 0, buckets, 0)
+        distance = xp.abs(relative_position)
     else:
-        distance = xp.clip(-relative, 0, None)
+        distance = xp.clip(-relative_position, 0, None)
     exact = buckets // 2
     ratio = xp.astype(xp.clip(distance, exact, None), xp.float32) / exact
-    far = exact + xp.astype(
-        xp.log(ratio) / math.log(max_distance / exact) * (buckets - exact), relative.dtype
+    logarithmic = exact + xp.astype(
+        xp.log(ratio) / math.log(max_distance / exact) * (buckets - exact), relative_position.dtype
     )
-    return start + xp.where(distance < exact, distance, xp.clip(far, None, buckets - 1))
+    logarithmic = xp.clip(logarithmic, None, buckets - 1)
+    return first_bucket + xp.where(distance < exact, distance, logarithmic)
 
 
 @dataclass(frozen=True, eq=False)
 class Gaussian(Bias):
-    """`-(j - p_i)^2 / (2 (width / 2)^2)`: attention falls off around a predicted place (local-p).
+    """A Gaussian around a predicted position (local-p of Luong, Pham and Manning 2015).
 
-    Luong 2015 multiplies the weights by this Gaussian after the softmax, so that rows sum to less
-    than 1. Here its logarithm is added before, and rows sum to 1; the proportions are the same.
-    Use it with `masks.local(centres, width)`.
+    `-(j - p_i)^2 / (2 sigma^2)` with `sigma = width / 2` for query `i` and key `j`. The paper
+    multiplies the weights by this Gaussian after the softmax, so that rows sum to less than 1. Here
+    its logarithm is added before, and rows sum to 1; the proportions within a row are those of the
+    paper. Use it with `masks.local(centres, width)`.
 
     Args:
         centres: `p`, `(..., queries)`, differentiable.
-        width: `D`; the standard deviation is `D / 2`.
+        width: `D`, in positions.
+
+    Raises:
+        InputError: a width that is not positive.
     """
 
     centres: Float[Array, "... queries"]
@@ -222,10 +240,10 @@ class Gaussian(Bias):
         self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Float[Array, "batch heads rows columns"]:
         """The exponent at the columns of the tile."""
-        centres = layout.xp.astype(per_query(layout, self.centres), layout.dtype)
+        centres = layout.xp.astype(layout.align_per_query(self.centres), layout.dtype)
         centres = centres if centres.shape[2] == 1 else centres[:, :, rows]
-        place = layout.xp.astype(layout.places(columns), layout.dtype)
-        return -2 * ((place - centres[..., None]) / self.width) ** 2
+        position = layout.xp.astype(layout.positions(columns), layout.dtype)
+        return -2 * ((position - centres[..., None]) / self.width) ** 2
 
 
 @dataclass(frozen=True)
@@ -240,17 +258,14 @@ class _ArrayBias(Bias):
     def tile(
         self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Float[Array, "batch heads rows columns"]:
-        array = layout.align(self.array, "bias")
-        if array.shape[2] != 1:
-            array = array[:, :, rows]
-        return array if array.shape[3] == 1 else array[..., columns]
+        return layout.tile_of(layout.align(self.array, "bias"), rows, columns)
 
 
 def as_bias(bias: Any) -> Bias:
-    """A bias object, from one or from a float array.
+    """A bias object, from a bias object or a float array.
 
     Raises:
-        InputError: for anything else.
+        InputError: anything else; for a Boolean array the message says to pass it as `mask=`.
     """
     if isinstance(bias, Bias):
         return bias
@@ -266,8 +281,8 @@ def as_bias(bias: Any) -> Bias:
     return _ArrayBias(bias)
 
 
-def _relative_places(
+def _relative_positions(
     layout: AttentionLayout, rows: slice, columns: slice
 ) -> Int[Array, "rows columns"]:
-    """Key place less query place; the last query sits at the last key."""
-    return layout.places(columns) - (layout.places(rows) + layout.offset)[:, None]
+    """Key position less query position; the last query sits at the last key."""
+    return layout.positions(columns) - (layout.positions(rows) + layout.offset)[:, None]

@@ -1,4 +1,4 @@
-"""Attention rollout: from one layer's attention to the attention of the whole stack."""
+"""Attention rollout: the attention of a whole stack, from the attention of its layers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ __all__ = ["rollout"]
 def rollout(
     maps: Sequence[AttentionMap], *, targets: Sequence[int] | None = None, residual: float = 0.5
 ) -> Float[Array, "*batch targets length"]:
-    """How much of each input reaches each target through all layers (Abnar and Zuidema 2020).
+    """Attention rollout: how much of each input reaches each target (Abnar and Zuidema 2020).
 
-    Layer by layer, `A = residual * I + (1 - residual) * (mean of the heads)`; rollout is the
-    product of the last layer's `A` down to the first's. Only the rows of the targets are followed,
-    as vectors, through `weights.T @ g`: no `length x length` array exists unless every target is
-    asked for.
+    Layer by layer, `A = residual * I + (1 - residual) * (mean of the heads)`; rollout is the product
+    of the matrices `A` from the last layer to the first. Only the rows of the targets are computed, as
+    vectors, by `weights.T @ g`: no `length x length` array is made unless every target is requested.
 
     Args:
         maps: self-attention of each layer, first layer first; layers may differ in heads.
-        targets: positions of the last layer to explain; all of them when not given.
-        residual: the share that the residual connection carries past attention.
+        targets: positions of the last layer to explain; all of them unless given.
+        residual: the share that the residual connection carries past attention, 0 to 1.
 
     Returns:
         `(..., targets, length)`, without the axis of heads; rows sum to 1 where attention's do.
@@ -37,21 +36,21 @@ def rollout(
         raise InputError("rollout got no maps; expected one for each layer")
     if not 0 <= residual <= 1:
         raise InputError(f"rollout got a residual of {residual}; expected a share from 0 to 1")
-    layouts = [one._source.layout for one in maps]
+    layouts = [layer._source.layout for layer in maps]
     length, layout = layouts[0].keys, layouts[-1]
     if any((g.queries, g.keys, g.batch) != (length, length, layout.batch) for g in layouts):
         raise ShapeError(
-            f"rollout got maps of shapes {[one.shape for one in maps]}; expected square ones "
+            f"rollout got maps of shapes {[layer.shape for layer in maps]}; expected square ones "
             "of one size"
         )
-    wanted = range(length) if targets is None else targets
-    if not all(-length <= t < length for t in wanted):
-        raise InputError(f"rollout got targets {list(wanted)}; there are {length} positions")
-    places = layout.asarray([t % length for t in wanted])
-    column = layout.places(slice(0, length))[:, None]
-    flow = layout.xp.astype(column == places, layout.dtype)[None, None]
-    for one in reversed(maps):
-        through = layout.xp.mean(one.rmatmul(flow), axis=1, keepdims=True)
-        flow = residual * flow + (1 - residual) * through
-    flow = layout.xp.matrix_transpose(flow[:, 0])
-    return flow if layout.rank > 2 else flow[0]
+    rows = range(length) if targets is None else targets
+    if not all(-length <= row < length for row in rows):
+        raise InputError(f"rollout got targets {list(rows)}; there are {length} positions")
+    # One column for each target, `(batch, 1, length, targets)`: at first 1 at the target itself.
+    position = layout.positions(slice(0, length))[:, None]
+    target = layout.asarray([row % length for row in rows])
+    flow = layout.xp.astype(position == target, layout.dtype)[None, None]
+    for layer in reversed(maps):
+        attended = layout.xp.mean(layer.rmatmul(flow), axis=1, keepdims=True)
+        flow = residual * flow + (1 - residual) * attended
+    return layout.xp.matrix_transpose(layout.restore_one_head(flow))

@@ -1,11 +1,12 @@
-"""How well a key answers a query: the scores of the classic papers.
+"""Score functions of the classic papers: how well each key matches each query.
 
-A score is projected once and then answers for any tile. Dot, scaled dot, general, cosine and
-location are plain dot products after their projection (`DotScore`), so all of them can take a
-flash kernel; additive and concat are both `v . tanh(q + k)` after theirs (`AdditiveScore`).
+A score works in two steps: `project` transforms queries and keys once, and `pairwise` then computes any
+tile of the score matrix. Dot, scaled dot, general, cosine and location are dot products after projection
+(`DotScore`), so each can take a flash kernel; additive and concat are both `v . tanh(q + k)` after
+projection (`AdditiveScore`).
 
-Settings that are learned (matrices, a temperature) are arrays of the caller's library, so that
-gradients reach them.
+Learned parameters (matrices, a temperature) are arrays of the caller's library, so that gradients
+reach them.
 """
 
 from __future__ import annotations
@@ -32,38 +33,43 @@ __all__ = [
     "Score",
 ]
 
-CHUNK = 2**18
+ADDITIVE_CHUNK = 2**18
 """Elements of `q + k` that exist at a time in an additive score: a megabyte stays in cache."""
 
 
 class Score(ABC):
-    """A score function, in two steps."""
+    """Base of score functions, computed in two steps."""
 
     @abstractmethod
     def project(self, query: Array, key: Array) -> tuple[Array, Array]:
-        """What depends on one position only, done once.
+        """Transform queries and keys, each by itself, once for the whole matrix.
 
         Args:
             query: `(batch, heads, queries, features)`.
-            key: `(batch, key_heads, keys, features)`.
+            key: `(batch, key_heads, keys, key_features)`.
 
         Raises:
-            ShapeError: if the widths do not go together.
+            ShapeError: widths that do not fit.
         """
 
     @abstractmethod
-    def pair(self, query: Array, key: Array) -> Float[Array, "batch heads rows columns"]:
-        """The scores of every pair of these projected queries and keys."""
+    def pairwise(self, query: Array, key: Array) -> Float[Array, "batch heads rows columns"]:
+        """The scores of all pairs of these projected queries and keys.
+
+        Args:
+            query: `(batch, heads, rows, dim)`.
+            key: `(batch, key_heads, columns, dim)`; `key_heads` divides `heads`.
+        """
 
 
 class DotScore(Score):
-    """A score that is `factor * q . k` after projection, which is what a flash kernel computes."""
+    """Base of scores that are `factor * q . k` after projection, which flash kernels compute."""
 
     def factor(self, features: int) -> float:
-        """What the dot product is multiplied by, for projections this wide."""
+        """The number that multiplies the dot product of projections of this width."""
         return 1.0
 
-    def pair(self, query: Array, key: Array) -> Float[Array, "batch heads rows columns"]:
+    def pairwise(self, query: Array, key: Array) -> Float[Array, "batch heads rows columns"]:
         """`factor * query @ key.T`."""
         factor = self.factor(query.shape[-1])
         return grouped_matmul(query * factor if factor != 1.0 else query, transpose(key))
@@ -74,8 +80,8 @@ class Dot(DotScore):
     """`q . k` (Luong, Pham and Manning 2015)."""
 
     def project(self, query: Array, key: Array) -> tuple[Array, Array]:
-        """Nothing to project; the widths must agree."""
-        _same_width(query, key, "dot")
+        """Query and key unchanged; their widths must be equal."""
+        _check_same_width(query, key, "dot")
         return query, key
 
 
@@ -85,6 +91,9 @@ class ScaledDot(DotScore):
 
     Dividing by the root of the width keeps the scores of random vectors at unit variance, so that
     softmax does not saturate and gradients do not vanish for wide vectors.
+
+    Args:
+        scale: factor of the dot product; `1 / sqrt(d_k)` unless given.
     """
 
     scale: float | None = None
@@ -94,23 +103,23 @@ class ScaledDot(DotScore):
         return 1 / math.sqrt(features) if self.scale is None else self.scale
 
     def project(self, query: Array, key: Array) -> tuple[Array, Array]:
-        """Nothing to project; the widths must agree."""
-        _same_width(query, key, "scaled dot")
+        """Query and key unchanged; their widths must be equal."""
+        _check_same_width(query, key, "scaled dot")
         return query, key
 
 
 @dataclass(frozen=True, eq=False)
 class General(DotScore):
-    """`q^T W k` (Luong 2015): widths may differ, and what is compared is learned.
+    """`q^T W k` (Luong, Pham and Manning 2015): a learned bilinear form; widths may differ.
 
     Args:
-        weight: `(query features, key features)`, or with heads in front.
+        weight: `W`, `(query_features, key_features)` or `(heads, query_features, key_features)`.
     """
 
     weight: Float[Array, "*heads query_features key_features"]
 
     def project(self, query: Array, key: Array) -> tuple[Array, Array]:
-        """Brings the query into the space of the keys."""
+        """`q^T W`, in the space of the keys; the key unchanged."""
         expected = (query.shape[-1], key.shape[-1])
         if tuple(self.weight.shape[-2:]) != expected:
             raise ShapeError(
@@ -124,47 +133,53 @@ class General(DotScore):
 class Cosine(DotScore):
     """`beta * q . k / (|q| |k|)` (Graves, Wayne and Danihelka 2014): direction only.
 
+    A zero vector scores 0 with every other.
+
     Args:
-        temperature: `beta`, the key strength: a number, or an array that broadcasts to
-            `(batch, heads, queries, 1)`. A zero vector scores 0 with everything.
+        temperature: `beta`, the paper's key strength: a number, or an array that broadcasts to
+            `(batch, heads, queries, 1)`.
     """
 
     temperature: Any = 1.0
 
     def project(self, query: Array, key: Array) -> tuple[Array, Array]:
-        """Unit vectors, the query's stretched by the temperature."""
-        _same_width(query, key, "cosine")
+        """Unit vectors, the query's multiplied by the temperature."""
+        _check_same_width(query, key, "cosine")
         return _unit(query) * self.temperature, _unit(key)
 
 
 @dataclass(frozen=True, eq=False)
 class Location(DotScore):
-    """`(W q)_j` (Luong 2015): the query alone says where to look; keys count only by place.
+    """`(W q)_j` (Luong, Pham and Manning 2015): the score depends on the key's position alone.
 
     Args:
-        weight: `(places, features)`; a matrix with up to `places` keys can be scored.
+        weight: `W`, `(positions, features)`; there may be up to `positions` keys.
     """
 
-    weight: Float[Array, "places features"]
+    weight: Float[Array, "positions features"]
 
     def project(self, query: Array, key: Array) -> tuple[Array, Array]:
-        """Row `j` of `W` stands in for the key at place `j`."""
-        places, features = self.weight.shape
-        if features != query.shape[-1] or places < key.shape[-2]:
+        """The query unchanged; row `j` of `W` in place of key `j`."""
+        positions, features = self.weight.shape
+        if features != query.shape[-1] or positions < key.shape[-2]:
             raise ShapeError(
-                f"location score has a weight of shape {(places, features)}; expected at least "
-                f"{key.shape[-2]} places (keys) and {query.shape[-1]} features (as the query)"
+                f"location score has a weight of shape {(positions, features)}; expected at least "
+                f"{key.shape[-2]} positions (keys) and {query.shape[-1]} features (as the query)"
             )
         return query, self.weight[None, None, : key.shape[-2]]
 
 
 @dataclass(frozen=True, eq=False)
 class AdditiveScore(Score):
-    """A score that is `v . tanh(q + k)` after projection."""
+    """Base of scores that are `v . tanh(q + k)` after projection.
+
+    Args:
+        vector: `v`, `(dim,)`.
+    """
 
     vector: Float[Array, " dim"]
 
-    def pair(self, query: Array, key: Array) -> Float[Array, "batch heads rows columns"]:
+    def pairwise(self, query: Array, key: Array) -> Float[Array, "batch heads rows columns"]:
         """`v . tanh(q + k)`, a few keys at a time: no (queries, keys, dim) array is made."""
         xp = namespace(query=query, key=key)
         vector = xp.astype(self.vector, query.dtype, copy=False)
@@ -172,10 +187,10 @@ class AdditiveScore(Score):
         key_heads, keys = key.shape[1:3]
         group = heads // key_heads
         query = xp.reshape(query, (batch, key_heads, group, rows, 1, dim))
-        chunk = max(1, CHUNK // max(1, batch * heads * rows * dim))
+        columns = max(1, ADDITIVE_CHUNK // max(1, batch * heads * rows * dim))
         parts = [
-            xp.tanh(query + key[:, :, None, None, start : start + chunk]) @ vector
-            for start in range(0, max(1, keys), chunk)
+            xp.tanh(query + key[:, :, None, None, start : start + columns]) @ vector
+            for start in range(0, max(1, keys), columns)
         ]
         scores = parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)
         return xp.reshape(scores, (scores.shape[0], heads, rows, keys))
@@ -194,9 +209,9 @@ class Additive(AdditiveScore):
 
     Args:
         vector: `v`, `(dim,)`.
-        query_weight: `W`, `(query features, dim)`; `None` when queries come already projected.
-        key_weight: `U`, `(key features, dim)`; `None` when keys come already projected, as in a
-            recurrent decoder that asks the same keys at every step.
+        query_weight: `W`, `(query_features, dim)`; `None` if queries come already projected.
+        key_weight: `U`, `(key_features, dim)`; `None` if keys come already projected, as in a
+            recurrent decoder that attends to the same keys at every step.
     """
 
     query_weight: Float[Array, "query_features dim"] | None = None
@@ -204,26 +219,30 @@ class Additive(AdditiveScore):
 
     def project(self, query: Array, key: Array) -> tuple[Array, Array]:
         """`W q` and `U k`."""
-        query = _linear(query, self.query_weight, "query", "additive")
-        key = _linear(key, self.key_weight, "key", "additive")
-        _same_width(query, key, "additive", remedy="after projection")
+        query = _linear(query, self.query_weight, "query")
+        key = _linear(key, self.key_weight, "key")
+        if query.shape[-1] != key.shape[-1]:
+            raise ShapeError(
+                f"additive score has queries of {query.shape[-1]} features and keys of "
+                f"{key.shape[-1]} after projection; expected as many"
+            )
         self._check_vector(query.shape[-1], "additive")
         return query, key
 
 
 @dataclass(frozen=True, eq=False)
 class Concat(AdditiveScore):
-    """`v . tanh(W [q; k])` (Luong 2015); the same as additive with `W` cut in two.
+    """`v . tanh(W [q; k])` (Luong, Pham and Manning 2015); equal to `Additive` with `W` cut in two.
 
     Args:
         vector: `v`, `(dim,)`.
-        weight: `W`, `(query features + key features, dim)`.
+        weight: `W`, `(query_features + key_features, dim)`.
     """
 
     weight: Float[Array, "both dim"]
 
     def project(self, query: Array, key: Array) -> tuple[Array, Array]:
-        """The upper rows of `W` meet the query, the lower ones the key."""
+        """The query times the upper rows of `W`, the key times the lower ones."""
         width = query.shape[-1]
         if self.weight.shape[0] != width + key.shape[-1]:
             raise ShapeError(
@@ -234,23 +253,20 @@ class Concat(AdditiveScore):
         return query @ self.weight[:width], key @ self.weight[width:]
 
 
-def _same_width(
-    query: Array, key: Array, name: str, remedy: str = "use General for different sizes"
-) -> None:
+def _check_same_width(query: Array, key: Array, name: str) -> None:
     if query.shape[-1] != key.shape[-1]:
         raise ShapeError(
-            f"query has {query.shape[-1]} features, key has {key.shape[-1]}; {name} needs them "
-            f"equal ({remedy})"
+            f"{name} score needs query and key of one width; use General for different widths"
         )
 
 
-def _linear(x: Array, weight: Array | None, side: str, name: str) -> Array:
+def _linear(x: Array, weight: Array | None, side: str) -> Array:
     if weight is None:
         return x
     if x.shape[-1] != weight.shape[0]:
         raise ShapeError(
-            f"{side} has {x.shape[-1]} features, but the {name} score's {side}_weight takes "
-            f"{weight.shape[0]}"
+            f"additive score has a {side}_weight for {weight.shape[0]} features, but the {side} "
+            f"has {x.shape[-1]}"
         )
     return x @ weight
 
@@ -258,7 +274,7 @@ def _linear(x: Array, weight: Array | None, side: str, name: str) -> Array:
 def _unit(x: Array) -> Array:
     """`x / |x|`, and zero with a zero gradient where `x` is zero."""
     xp = namespace(x=x)
-    wide = xp.astype(x, accumulation_dtype(xp, x), copy=False)  # float16 does not hold the squares
+    wide = xp.astype(x, accumulation_dtype(xp, x), copy=False)  # float16 cannot hold the squares
     square = xp.sum(wide * wide, axis=-1, keepdims=True)
     zero = square == 0
     unit = xp.where(zero, 0.0, wide / xp.sqrt(xp.where(zero, 1.0, square)))

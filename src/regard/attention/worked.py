@@ -1,8 +1,4 @@
-"""Attention on paper: the six steps for a small input, every number shown.
-
->>> steps = regard.worked(query=[1, 0, 1], key=[[1, 0, 0], [0, 1, 0], [1, 0, 1]],
-...                       value=[[1, 2], [3, 4], [5, 6]], scale=1.0)
-"""
+"""Worked examples: the six steps of attention for a small input, every number shown."""
 
 from __future__ import annotations
 
@@ -17,6 +13,7 @@ from regard.attention.arrays import to_numpy
 from regard.attention.normalizers import Softmax
 from regard.errors import ShapeError
 from regard.shapes import Float
+from regard.tables import format_number, format_vector, number_table
 
 __all__ = ["Worked", "worked"]
 
@@ -25,18 +22,18 @@ Matrix = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True, eq=False)
 class Worked:
-    """The intermediates of scaled dot-product attention; printing it shows all six steps.
+    """Intermediate results of scaled dot-product attention; `print` shows all six steps.
 
     Attributes:
         query: Q, `(queries, features)`; with key and value, step 1.
         key: K, `(keys, features)`.
         value: V, `(keys, values)`.
         scores: Q K^T, `(queries, keys)`; step 2.
-        scaled: the scores times the scale; step 3.
-        weights: softmax of each row; step 4.
+        scaled: the scores times the scale, `(queries, keys)`; step 3.
+        weights: softmax of each row, `(queries, keys)`; step 4.
         weighted: each value times its weight, `(queries, keys, values)`; step 5.
         output: their sum, `(queries, values)`; step 6.
-        scale: what scores are multiplied by.
+        scale: factor of the scores.
         query_labels: a name for each query.
         key_labels: a name for each key.
     """
@@ -54,7 +51,7 @@ class Worked:
     key_labels: tuple[str, ...]
 
     def __str__(self) -> str:
-        return "\n\n".join(_pages(self))
+        return "\n\n".join(_steps(self))
 
 
 def worked(
@@ -70,28 +67,38 @@ def worked(
     key_tokens: Sequence[str] | None = None,
     show: bool = True,
 ) -> Worked:
-    """Attention in six steps (Vaswani et al. 2017), every intermediate with its numbers.
+    """Attention in six steps (Vaswani et al. 2017), every intermediate result with its numbers.
 
     1. make Q, K, V; 2. score; 3. divide by sqrt(d_k); 4. softmax; 5. weight the values; 6. sum.
+    Everything is computed in float64.
 
     Args:
         query: `(queries, features)` or one vector, numbers of any kind.
         key: `(keys, features)`.
         value: `(keys, values)`.
-        query_weight: `W_Q`, so that Q = query @ W_Q; the query itself is Q when not given.
-        key_weight: `W_K`, likewise.
-        value_weight: `W_V`, likewise.
-        scale: of the scores; `1 / sqrt(d_k)` when not given.
-        tokens: a name for each query; also for each key, where there are as many.
+        query_weight: `W_Q`, with Q = query @ W_Q; Q is the query itself unless given.
+        key_weight: `W_K`, with K = key @ W_K; K is the key itself unless given.
+        value_weight: `W_V`, with V = value @ W_V; V is the value itself unless given.
+        scale: factor of the scores; `1 / sqrt(d_k)` unless given.
+        tokens: a name for each query, and for each key if there are as many keys as queries.
         key_tokens: a name for each key.
         show: print the steps.
 
+    Returns:
+        All intermediate results.
+
     Raises:
-        ShapeError: arrays or labels that do not go together.
+        ShapeError: arrays or names that do not fit.
+
+    >>> import regard
+    >>> key, value = [[1, 0, 0], [0, 1, 0], [1, 0, 1]], [[1, 2], [3, 4], [5, 6]]
+    >>> steps = regard.worked([1, 0, 1], key, value, scale=1.0, show=False)
+    >>> steps.scores.tolist()
+    [[1.0, 0.0, 2.0]]
     """
     Q, K, V = (
-        _make(x, w, name)
-        for x, w, name in (
+        _project(x, weight, name)
+        for x, weight, name in (
             (query, query_weight, "query"),
             (key, key_weight, "key"),
             (value, value_weight, "value"),
@@ -110,24 +117,24 @@ def worked(
     weights = Softmax()(scores * scale)
     weighted = weights[:, :, None] * V
     steps = Worked(
-        Q,
-        K,
-        V,
-        scores,
-        scores * scale,
-        weights,
-        weighted,
-        weighted.sum(1),
-        scale,
-        _labels(tokens, len(Q), "query"),
-        _labels(key_tokens, len(K), "key"),
+        query=Q,
+        key=K,
+        value=V,
+        scores=scores,
+        scaled=scores * scale,
+        weights=weights,
+        weighted=weighted,
+        output=weighted.sum(1),
+        scale=scale,
+        query_labels=_labels(tokens, len(Q), "query"),
+        key_labels=_labels(key_tokens, len(K), "key"),
     )
     if show:
         print(steps)
     return steps
 
 
-def _make(x: Any, weight: Any, name: str) -> Matrix:
+def _project(x: Any, weight: Any, name: str) -> Matrix:
     x = np.atleast_2d(to_numpy(x)).astype(np.float64)
     if x.ndim != 2:
         raise ShapeError(f"{name} has shape {x.shape}; expected one sequence, (length, features)")
@@ -149,64 +156,40 @@ def _labels(names: Sequence[str] | None, count: int, side: str) -> tuple[str, ..
     return tuple(names)
 
 
-def _pages(w: Worked) -> list[str]:
-    """One paragraph a step: the matrix form, then word by word."""
-    d = w.key.shape[1]
-    divide = (
-        f"divide by sqrt({d})" if math.isclose(w.scale, d**-0.5) else f"multiply by {w.scale:g}"
-    )
-    pages = [
+def _steps(worked: Worked) -> list[str]:
+    """One paragraph for each step: its matrix, then the numbers word by word."""
+    queries, keys, features = worked.query_labels, worked.key_labels, worked.key.shape[1]
+    by_root = math.isclose(worked.scale, features**-0.5)
+    scaling = f"divide by sqrt({features})" if by_root else f"multiply by {worked.scale:g}"
+    steps = [
         "1. Make Q, K, V\n"
-        + _table("Q", w.query, w.query_labels)
-        + _table("K", w.key, w.key_labels)
-        + _table("V", w.value, w.key_labels),
-        "2. Score: Q K^T\n" + _table("", w.scores, w.query_labels, w.key_labels) + _dots(w),
-        f"3. Scale: {divide}\n" + _table("", w.scaled, w.query_labels, w.key_labels),
-        "4. Softmax of each row\n" + _table("", w.weights, w.query_labels, w.key_labels),
-        "5. Weight the values\n" + _weighted(w),
-        "6. Sum: the output, weights V\n" + _table("", w.output, w.query_labels),
+        + number_table(worked.query, queries, title="Q")
+        + number_table(worked.key, keys, title="K")
+        + number_table(worked.value, keys, title="V"),
+        "2. Score: Q K^T\n" + number_table(worked.scores, queries, keys) + _dot_products(worked),
+        f"3. Scale: {scaling}\n" + number_table(worked.scaled, queries, keys),
+        "4. Softmax of each row\n" + number_table(worked.weights, queries, keys),
+        "5. Weight the values\n" + _weighted_values(worked),
+        "6. Sum: the output, weights V\n" + number_table(worked.output, queries),
     ]
-    return [page.rstrip("\n") for page in pages]
+    return [step.rstrip("\n") for step in steps]
 
 
-def _dots(w: Worked) -> str:
+def _dot_products(worked: Worked) -> str:
     lines = []
-    for q, name in zip(w.query, w.query_labels, strict=True):
-        for k, other in zip(w.key, w.key_labels, strict=True):
-            terms = " + ".join(f"{_number(a)} x {_number(b)}" for a, b in zip(q, k, strict=True))
-            lines.append(f"  {name} . {other} = {terms} = {_number(float(q @ k))}\n")
+    for q, query in zip(worked.query, worked.query_labels, strict=True):
+        for k, key in zip(worked.key, worked.key_labels, strict=True):
+            products = zip(q, k, strict=True)
+            terms = " + ".join(f"{format_number(a)} x {format_number(b)}" for a, b in products)
+            lines.append(f"  {query} . {key} = {terms} = {format_number(float(q @ k))}\n")
     return "".join(lines)
 
 
-def _weighted(w: Worked) -> str:
+def _weighted_values(worked: Worked) -> str:
     lines = []
-    for i, name in enumerate(w.query_labels):
-        for j, other in enumerate(w.key_labels):
-            value, product = _vector(w.value[j]), _vector(w.weighted[i, j])
-            lines.append(f"  {name} <- {other}: {w.weights[i, j]:.4f} x {value} = {product}\n")
-        lines.append(f"  {name} sum: {_vector(w.output[i])}\n")
+    for i, query in enumerate(worked.query_labels):
+        for j, key in enumerate(worked.key_labels):
+            value, product = format_vector(worked.value[j]), format_vector(worked.weighted[i, j])
+            lines.append(f"  {query} <- {key}: {worked.weights[i, j]:.4f} x {value} = {product}\n")
+        lines.append(f"  {query} sum: {format_vector(worked.output[i])}\n")
     return "".join(lines)
-
-
-def _table(
-    title: str, matrix: Matrix, rows: tuple[str, ...], columns: tuple[str, ...] | None = None
-) -> str:
-    """Rows of numbers under their names, columns aligned."""
-    cells = [[_number(x) for x in row] for row in matrix]
-    heads = [list(columns)] if columns else []
-    widths = [max(map(len, column)) for column in zip(*heads, *cells, strict=True)]
-    side = max(map(len, rows))
-    lines = [f"  {title}"] if title else []
-    for name, row in zip(([""] if columns else []) + list(rows), heads + cells, strict=True):
-        numbers = "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        lines.append(f"  {name.ljust(side)}  {numbers}")
-    return "\n".join(lines) + "\n"
-
-
-def _vector(x: Matrix) -> str:
-    return "[" + ", ".join(_number(a) for a in x) + "]"
-
-
-def _number(x: float) -> str:
-    """Whole numbers as such, others to four places."""
-    return f"{x:.0f}" if float(x).is_integer() else f"{x:.4f}"

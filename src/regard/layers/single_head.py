@@ -122,7 +122,7 @@ def pairwise_scores(score: Score, query: Tensor, key: Tensor) -> Tensor:
     if isinstance(score, AdditiveScore):
         scores: Tensor = torch.tanh(query[:, :, None] + key[:, None]) @ score.vector
     else:
-        scores = score.pair(query[:, None], key[:, None])[:, 0]
+        scores = score.pairwise(query[:, None], key[:, None])[:, 0]
     return scores
 
 

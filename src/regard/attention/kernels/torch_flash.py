@@ -219,7 +219,7 @@ def _pieces(problem: Problem, *, turned: bool = False) -> Iterator[Piece]:
     reach = _reach(problem) if is_concrete(problem.query) else None
     heads = layout.heads if turned or problem.bias is not None else 1
     row_bytes = 4 * layout.batch * heads * layout.keys
-    for part in split_rows(layout.queries, row_bytes, PIECE_BYTES, most=PIECE_ROWS):
+    for part in split_rows(layout.queries, row_bytes, PIECE_BYTES, max_rows=PIECE_ROWS):
         seen = columns
         if reach is not None:
             seen = slice(int(reach[0][part].min()), int(reach[1][part].max()))
