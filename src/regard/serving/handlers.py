@@ -144,7 +144,7 @@ def classify(name: str, model: Model, items: Sequence[m.Classify]) -> list[m.Cla
     """Label; a text whose attention is edited goes alone."""
     assert isinstance(model, Classifier)
     plain = [item for item in items if not item.strength or not item.text.strip()]
-    answers = iter(model.classify([_line(item.text) for item in plain]))
+    answers = iter(model.classify([_line(item.text) for item in plain], attention=True))
     found = []
     for item in items:
         text = _line(item.text)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
-from regard.api.tasks.answers import Classification
+from regard.api.tasks.answers import Classification, empty_text_error
 from regard.api.tasks.model import (
     EncodedExamples,
     Evaluation,
@@ -228,7 +228,8 @@ class Classifier(Model):
         self._targets(examples)  # an unknown label is told before any work
         gold = [example.labels for example in examples]
         texts = [example.text for example in examples]
-        found = self._scored(gold, self._predict(self.tokenizer.encode_batch(texts)))
+        probabilities, _ = self._predict(self.tokenizer.encode_batch(texts))
+        found = self._scored(gold, probabilities)
         baselines = {}
         try:
             if train is not None:
@@ -264,24 +265,33 @@ class Classifier(Model):
 
     # Answering
 
-    def classify(self, texts: str | Sequence[str]) -> list[Classification]:
-        """The labels of some texts; an empty text has none."""
+    def classify(
+        self, texts: str | Sequence[str], *, attention: bool = False
+    ) -> list[Classification]:
+        """Label some texts.
+
+        Args:
+            texts: one or several; an empty one has no labels.
+            attention: keep the attention to each token (`Classification.aligned`), which otherwise
+                takes one more forward pass for each text that is asked for it.
+        """
         texts = [texts] if isinstance(texts, str) else list(texts)
 
-        def answer(filled: list[str]) -> list[Classification]:
-            encodings = self.tokenizer.encode_batch(filled)
-            rows = self._predict(encodings)
-            return [self._answer(*pair) for pair in zip(encodings, rows, strict=True)]
+        def classified(nonempty: list[str]) -> list[Classification]:
+            encodings = self.tokenizer.encode_batch(nonempty)
+            probabilities, weights = self._predict(encodings, attention=attention)
+            triples = zip(encodings, probabilities, weights, strict=True)
+            return [self._to_answer(*triple) for triple in triples]
 
-        return answer_nonempty(texts, answer, lambda text: Classification(text=text))
+        return answer_nonempty(texts, classified, lambda text: Classification(text=text))
 
     def reweigh(self, text: str, strengths: Sequence[float]) -> Classification:
-        r"""The labels of a text, had its tokens been attended to otherwise.
+        r"""Label a text with its attention changed by a factor for each token.
 
         .. math:: a'_i = \frac{s_i a_i}{\sum_j s_j a_j}
 
-        Strength 1 leaves a token as it is, 0 knocks attention to it out. Only the pooling is changed:
-        what is read before it (and n-grams beside it) still sees every token.
+        Strength 1 leaves a token as it is, 0 knocks it out. Only the pooling changes: layers before it
+        (and n-grams beside it) still read every token.
 
         Args:
             text: not empty.
@@ -311,8 +321,7 @@ class Classifier(Model):
             replaced_pooling(self.network, torch.from_numpy(weights[None]).to(device)),
         ):
             row = self._probabilities(self.network(batch, lengths).logits)[0]
-        answer = self._answer(encoding, row)
-        return replace(answer, view=None, alignment_view=lambda _: self._pooled(encoding, weights))
+        return replace(self._to_answer(encoding, row, weights), view=None)
 
     @property
     def pools_by_attention(self) -> bool:
@@ -320,26 +329,34 @@ class Classifier(Model):
         return self.network.pools_by_attention
 
     def input_tokens(self, text: str) -> Tokens:
-        """The tokens of a text as the network reads them; `reweigh` counts them."""
-        return self._read(self.tokenizer.encode(text))
-
-    def look(self, text: str, target: str | None = None) -> AttentionRecord:
-        """What the network attends to while it reads `text`."""
-        if target is not None:
-            raise InputError("a classifier writes no text, so it takes no target")
-        return self.classify(text)[0].look()
+        """Tokens of a text as the network reads them; `reweigh` counts them."""
+        return self._read_tokens(self.tokenizer.encode(text))
 
     @torch.inference_mode()
-    def _predict(self, encodings: Sequence[Encoding]) -> NDArray[np.float64]:
+    def _predict(
+        self, encodings: Sequence[Encoding], *, attention: bool = False
+    ) -> tuple[NDArray[np.float64], list[NDArray[np.float64] | None]]:
+        """Probabilities `(texts, labels)`, and the attention to tokens `(heads, tokens)` of each text."""
         limit, device = self.settings.text.max_tokens, device_of(self.network)
         sequences = [encoding.ids[:limit] or [0] for encoding in encodings]
-        rows = np.empty((len(sequences), len(self.labels)))
+        probabilities = np.empty((len(sequences), len(self.labels)))
+        attended: list[NDArray[np.float64] | None] = [None] * len(sequences)
         for indices in token_batches([len(s) for s in sequences], max_tokens=16384):
             ids, lengths = pad_batch([sequences[index] for index in indices], device)
-            rows[indices] = self._probabilities(self.network(ids, lengths).logits)
-        return rows
+            output = self.network(ids, lengths)
+            probabilities[indices] = self._probabilities(output.logits)
+            if attention:
+                weights = self.network.token_attention(output.maps, lengths).double()
+                for index, row in zip(indices, weights.numpy(force=True), strict=True):
+                    attended[index] = row[:, : len(encodings[index].ids[:limit])]
+        return probabilities, attended
 
-    def _answer(self, encoding: Encoding, row: NDArray[np.float64]) -> Classification:
+    def _to_answer(
+        self,
+        encoding: Encoding,
+        row: NDArray[np.float64],
+        weights: NDArray[np.float64] | None = None,
+    ) -> Classification:
         order = np.argsort(-row, kind="stable")
         return Classification(
             text=encoding.text,
@@ -348,18 +365,28 @@ class Classifier(Model):
             probabilities={self.labels[i]: float(row[i]) for i in order},
             tokens=tuple(encoding.surfaces),
             view=lambda: self._view(encoding),
-            alignment_view=lambda _: self._pooled(encoding),
+            alignment_view=lambda _: self._alignment_view(encoding, weights),
         )
 
-    def _read(self, encoding: Encoding) -> Tokens:
+    # Views
+
+    def look(self, text: str, target: str | None = None) -> AttentionRecord:
+        """Record of the attention while the network reads `text`."""
+        if target is not None:
+            raise InputError("a classifier writes no text, so it takes no target")
+        if not text.strip():
+            raise empty_text_error()
+        return self._view(self.tokenizer.encode(text))[1]
+
+    def _read_tokens(self, encoding: Encoding) -> Tokens:
         limit = min(self.settings.text.max_tokens, len(encoding))
         return input_tokens(encoding, end=False).take(range(limit))
 
-    def _pooled(
-        self, encoding: Encoding, weights: NDArray[np.float64] | None = None
+    def _alignment_view(
+        self, encoding: Encoding, weights: NDArray[np.float64] | None
     ) -> AttentionRecord:
-        """How much each token was attended to in the end, `(heads, tokens)`."""
-        tokens = self._read(encoding)
+        """One map: `weights` `(heads, tokens)`, or if there are none, those of a forward pass."""
+        tokens = self._read_tokens(encoding)
         if weights is None:
             weights = adapt_classifier(self.network).attention([encoding.ids[: len(tokens)]])[0]
         reader = Tokens.of(["reader"], special=["reader"])
@@ -372,12 +399,12 @@ class Classifier(Model):
         limit = self.settings.text.max_tokens
         ids, lengths = pad_batch([encoding.ids[:limit]], device_of(self.network))
         maps = self.network(ids, lengths).maps
-        tokens = {"text": self._read(encoding)}
+        tokens = {"text": self._read_tokens(encoding)}
         return maps, make_record(maps, tokens, title=encoding.text, verdict=self.verdict)
 
 
 def _labels(examples: Sequence[Example]) -> tuple[list[str], bool]:
-    """The labels that occur, and whether a text may have several.
+    """Labels of some examples in the order of the logits, and whether a text may have several.
 
     Raises:
         InputError: there are fewer than two.
