@@ -35,7 +35,7 @@ from regard.api.config.settings import RunSettings, resolve
 from regard.api.tasks.translation import Translator
 from regard.data import read_parallel
 from regard.decoding import DecodingSettings
-from regard.training import Processes
+from regard.training import ProcessGroup
 from regard.training.update import Updater
 
 DATA = Path(os.environ.get("REGARD_DATA", ROOT.parent / "shared" / "data")) / "multi30k-de-en"
@@ -220,7 +220,7 @@ def our_training(kind: str) -> tuple[float, Translator]:
     """Target tokens a second, after as many updates to warm up."""
     model, settings, prepared = our_model(kind)
     batches = prepared.epochs(settings.training)(0)
-    updater = Updater(model.network, settings.training, total=1000, processes=Processes())
+    updater = Updater(model.network, settings.training, total=1000, process_group=ProcessGroup())
     model.network.train()
     tokens, start = 0, 0.0
     for step in range(UPDATES):

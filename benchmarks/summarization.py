@@ -98,7 +98,7 @@ def measure(task: Task, out: Path, chosen: dict[str, Any]) -> list[Figure]:
         model=task.model,
         settings={**task.settings, **chosen},
         overwrite=True,
-        watcher=Printed(),
+        callback=Printed(),
     )
     minutes = (time.monotonic() - start) / 60
     result = model.evaluate(test)

@@ -16,7 +16,7 @@ from typing import Any
 import regard
 from benchmarks.results import ROOT, Figure, keep
 from regard.data import read_parallel
-from regard.training import Watcher
+from regard.training import Callback
 
 DATA = Path(os.environ.get("REGARD_DATA", ROOT.parent / "shared" / "data"))
 
@@ -102,7 +102,7 @@ def measure(task: Task, out: Path, seed: int) -> Figure:
         model=task.model,
         settings={**task.settings, "seed": seed, "minutes": task.minutes},
         overwrite=True,
-        watcher=Printed(),
+        callback=Printed(),
     )
     minutes = (time.monotonic() - start) / 60
     test = read_parallel([DATA / task.test[0]], [DATA / task.test[1]])
@@ -123,17 +123,17 @@ def measure(task: Task, out: Path, seed: int) -> Figure:
     )
 
 
-class Printed(Watcher):
+class Printed(Callback):
     """A line per validation, with the minutes since the start."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
 
-    def told(self, message: str) -> None:
+    def on_message(self, message: str) -> None:
         """Print it."""
         print(message, flush=True)
 
-    def validated(self, numbers: dict[str, float], *, best: bool) -> None:
+    def on_validation_end(self, numbers: dict[str, float], *, best: bool) -> None:
         """Print the numbers, a star where they are the best so far."""
         figures = " ".join(f"{name} {value:.3f}" for name, value in numbers.items())
         minutes = (time.monotonic() - self._start) / 60

@@ -20,17 +20,17 @@ from regard.api.examples import hold_out
 from regard.api.storage.format1 import OLD_SETTING_NAMES
 from regard.data import Example, Labelled, ReadOptions, dates
 from regard.errors import DataError, InputError, ModelFolderError, SettingsError
-from regard.training import Interrupted, Progress, Watcher
+from regard.training import Callback, Interrupted, Progress
 
 TINY = {"steps": 2, "batch_tokens": 256, "width": 16, "heads": 2, "feedforward": 16}
 CHARS = {**TINY, "tokenizer": "char", "joint": False, "decoding.max_length": 12}
 
 
-class Listener(Watcher):
+class Listener(Callback):
     def __init__(self) -> None:
         self.messages: list[str] = []
 
-    def told(self, message: str) -> None:
+    def on_message(self, message: str) -> None:
         self.messages.append(message)
 
 
@@ -52,7 +52,7 @@ def train(files: list[Path], out: Path | None, **options: object) -> regard.api.
 def test_a_folder_holds_everything_and_says_where_it_came_from(tmp_path: Path) -> None:
     files, out = write_pairs(tmp_path), tmp_path / "run"
     listener = Listener()
-    train(files, out, watcher=listener)
+    train(files, out, callback=listener)
     assert {file.name for file in out.iterdir()} == {
         "README.md",
         "config.json",
@@ -242,19 +242,19 @@ def test_going_on_with_a_finished_run_leaves_its_figures(tmp_path: Path) -> None
 def test_an_interruption_names_the_folder_to_go_on_with(tmp_path: Path) -> None:
     files, out = write_pairs(tmp_path), tmp_path / "run"
 
-    class Scored(Watcher):
-        def told(self, message: str) -> None:
+    class Scored(Callback):
+        def on_message(self, message: str) -> None:
             if "simple baseline" in message:
                 raise KeyboardInterrupt
 
-    class Begun(Watcher):
-        def stepped(self, progress: Progress) -> None:
+    class Begun(Callback):
+        def on_step(self, progress: Progress) -> None:
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(Interrupted, match=r"go on with resume in .*run"):
-        train(files, out, watcher=Scored())
+        train(files, out, callback=Scored())
     with pytest.raises(Interrupted) as stopped:
-        train(files, None, watcher=Begun())
+        train(files, None, callback=Begun())
     assert stopped.value.folder is None  # nothing is left of a run in memory
 
 
@@ -326,7 +326,7 @@ def test_settings_are_refused_before_the_data_is_read(tmp_path: Path) -> None:
 def test_over_long_pairs_are_left_out_and_counted(tmp_path: Path) -> None:
     listener = Listener()
     settings = {"max_tokens": 16}
-    train(write_pairs(tmp_path), tmp_path / "run", settings=settings, watcher=listener)
+    train(write_pairs(tmp_path), tmp_path / "run", settings=settings, callback=listener)
     assert any("longer than 16 tokens" in message for message in listener.messages)
     with pytest.raises(InputError, match="raise max_tokens"):
         train(write_pairs(tmp_path), tmp_path / "other", settings={"max_tokens": 2})

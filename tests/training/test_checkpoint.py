@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from regard.errors import ModelFolderError, RegardError
 from regard.files import atomic_write, remove_unfinished
 from regard.training import History, load_weights, save_weights
-from regard.training.checkpoint import LAST, RunState, read_run, save_run
+from regard.training.checkpoint import RUN_FILE, Running, RunState, read_run, save_run
 
 
 class Tied(nn.Module):
@@ -64,7 +66,7 @@ def test_the_weights_of_another_model_are_refused(tmp_path: Path) -> None:
 
 
 def test_state_and_history_come_back(tmp_path: Path) -> None:
-    state = RunState(step=7, epoch=2, position=3, best=0.5, stretch=(1.5, 20.0, 0.25, 2))
+    state = RunState(step=7, epoch=2, batches_done=3, best=0.5, running=Running(1.5, 20.0, 0.25, 2))
     history = History([{"step": 7, "train_loss": 0.1 + 0.2}])
     save_run(tmp_path, state, history, {"model/w": torch.tensor([0.1])})
     found, records, tensors = read_run(tmp_path)
@@ -73,9 +75,31 @@ def test_state_and_history_come_back(tmp_path: Path) -> None:
     assert torch.equal(tensors["model/w"], torch.tensor([0.1]))
 
 
+def test_the_state_of_format_1_is_read(tmp_path: Path) -> None:
+    old = {
+        "step": 7, "epoch": 2, "position": 3, "seconds": 1.5, "targets": 40.0, "validated": 5,
+        "due": True, "best": 0.5, "waited": 1, "stretch": [1.5, 20.0, 0.25, 2],
+    }  # fmt: skip
+    (tmp_path / RUN_FILE).parent.mkdir()
+    header = {"state": json.dumps(old), "history": "[]"}
+    save_file({"model/w": torch.tensor([0.1])}, tmp_path / RUN_FILE, metadata=header)
+    assert read_run(tmp_path)[0] == RunState(
+        step=7,
+        epoch=2,
+        batches_done=3,
+        seconds=1.5,
+        targets=40.0,
+        validated_step=5,
+        validation_pending=True,
+        best=0.5,
+        validations_since_best=1,
+        running=Running(1.5, 20.0, 0.25, 2),
+    )
+
+
 def test_a_foreign_state_is_refused(tmp_path: Path) -> None:
-    (tmp_path / LAST).parent.mkdir()
-    save_weights(Tied(), tmp_path / LAST)
+    (tmp_path / RUN_FILE).parent.mkdir()
+    save_weights(Tied(), tmp_path / RUN_FILE)
     with pytest.raises(ModelFolderError, match="not the state of a run"):
         read_run(tmp_path)
 

@@ -47,7 +47,7 @@ def test_a_killed_run_goes_on_to_the_same_losses(
     # In the middle of the second epoch, and nothing is left half-written.
     state, _, _ = read_run(tmp_path)
     assert state.epoch == 1
-    assert 0 < state.position < len(toy.batches(1))
+    assert 0 < state.batches_done < len(toy.batches(1))
     resumed = start(tmp_path, "resume")
     output, errors = resumed.communicate(timeout=60)
     assert resumed.returncode == 0, errors

@@ -14,8 +14,8 @@ from torch import nn
 
 from regard.errors import ModelFolderError, TrainingError
 from regard.training import Batch, History, Interrupted, Loss, fit, load_weights
-from regard.training.checkpoint import LAST, WEIGHTS, read_run
-from regard.training.interrupt import Interruption
+from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE, read_run
+from regard.training.interrupt import DeferredSignals
 
 
 def numbers(history: History) -> list[dict[str, float]]:
@@ -72,11 +72,11 @@ def test_a_signal_stops_a_validation_where_it_is(toy: ModuleType, tmp_path: Path
 
 
 def test_elsewhere_the_first_signal_is_noted_and_the_second_acts() -> None:
-    with Interruption() as interruption:
-        with interruption.at_once():
+    with DeferredSignals() as signals:
+        with signals.raising():
             pass
         signal.raise_signal(signal.SIGINT)
-        assert interruption.signal == signal.SIGINT
+        assert signals.signal == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
 
@@ -86,7 +86,7 @@ def test_best_weights_are_the_averaged_ones_that_were_measured(
 ) -> None:
     history = toy.run(tmp_path)
     model = toy.Toy()
-    load_weights(model, tmp_path / WEIGHTS)
+    load_weights(model, tmp_path / WEIGHTS_FILE)
     best = history.best("accuracy")
     assert best is not None
     assert toy.validate(model.eval())["accuracy"] == best["valid_accuracy"]
@@ -210,7 +210,7 @@ def test_not_a_number_stops_names_the_place_and_keeps_the_last_good(
     state, _, tensors = read_run(tmp_path)
     assert state.step == 8
     assert all(tensor.isfinite().all() for tensor in tensors.values())
-    assert (tmp_path / LAST).is_file()
+    assert (tmp_path / RUN_FILE).is_file()
 
 
 def test_weights_spoiled_by_an_update_with_a_finite_loss_are_never_kept(
@@ -235,8 +235,8 @@ def test_weights_spoiled_by_an_update_with_a_finite_loss_are_never_kept(
             validate=toy.validate,
             out=tmp_path,
         )
-    assert not (tmp_path / WEIGHTS).exists()
-    assert not (tmp_path / LAST).exists()
+    assert not (tmp_path / WEIGHTS_FILE).exists()
+    assert not (tmp_path / RUN_FILE).exists()
 
 
 def test_a_validation_that_is_no_number_stops_and_keeps_the_best(

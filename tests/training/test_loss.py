@@ -30,7 +30,7 @@ def test_equals_torch(smoothing: float, ignored: int) -> None:
     logits = torch.randn(5, 7, 1009, dtype=torch.float64, requires_grad=True)
     targets = torch.randint(0, 1009, (5, 7))
     targets[1, 2:] = ignored
-    ours = smoothed_cross_entropy(logits, targets, smoothing=smoothing, ignored=ignored)
+    ours = smoothed_cross_entropy(logits, targets, smoothing=smoothing, ignore_index=ignored)
     theirs = F.cross_entropy(
         logits.flatten(0, 1),
         targets.flatten(),

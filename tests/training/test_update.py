@@ -12,9 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from regard.training import Batch, Loss, Processes, TrainingSettings, rate, smoothed_cross_entropy
-from regard.training.ragged import labelled_batch
-from regard.training.update import Updater, lower_precision
+from regard.training import (
+    Batch,
+    Loss,
+    ProcessGroup,
+    TrainingSettings,
+    learning_rate,
+    smoothed_cross_entropy,
+)
+from regard.training.batch import labelled_batch
+from regard.training.update import Updater, uses_bfloat16
 
 PLAIN = TrainingSettings(
     schedule="constant", warmup=0, clip=0, weight_decay=0, learning_rate=0.01, precision="float32"
@@ -36,18 +43,18 @@ PLAIN = TrainingSettings(
 )
 def test_rate_by_hand(schedule: str, step: int, expected: float) -> None:
     settings = TrainingSettings(schedule=schedule, warmup=4, learning_rate=1.0)
-    assert rate(step, 24, settings) == pytest.approx(expected, abs=1e-12)
+    assert learning_rate(step, 24, settings) == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_short_run_still_reaches_its_rate() -> None:
     settings = TrainingSettings(warmup=1000, learning_rate=1.0)
-    assert max(rate(step, 10, settings) for step in range(1, 11)) == 1.0
+    assert max(learning_rate(step, 10, settings) for step in range(1, 11)) == 1.0
 
 
 @given(st.sampled_from(["inverse_sqrt", "linear", "cosine", "constant"]), st.integers(1, 3000))
 def test_rate_stays_between_nothing_and_all(schedule: str, step: int) -> None:
     settings = TrainingSettings(schedule=schedule, warmup=7, learning_rate=0.3)
-    assert 0 <= rate(step, 1000, settings) <= 0.3
+    assert 0 <= learning_rate(step, 1000, settings) <= 0.3
 
 
 def test_smoothed_cross_entropy_by_hand() -> None:
@@ -64,7 +71,7 @@ def test_groups_of_any_size_give_the_gradient_of_their_mean(toy: ModuleType) -> 
     changed = []
     for group in ([whole], uneven):
         model = toy.Toy(dropout=0.0)
-        updater = Updater(model, PLAIN, total=10, processes=Processes())
+        updater = Updater(model, PLAIN, total=10, process_group=ProcessGroup())
         numbers = updater(toy.loss, group, 1)
         assert float(numbers[1]) == toy.COUNT
         changed.append((float(numbers[0]), float(numbers[2]), model.out.weight.detach().clone()))
@@ -92,7 +99,7 @@ def batch_of(*values: float) -> Batch:
 
 def test_norm_is_of_the_mean_and_clipping_bounds_it() -> None:
     updater = Updater(
-        Line(), PLAIN.model_copy(update={"clip": 0.5}), total=10, processes=Processes()
+        Line(), PLAIN.model_copy(update={"clip": 0.5}), total=10, process_group=ProcessGroup()
     )
     seen: list[float] = []
     updater.parameters[0].register_post_accumulate_grad_hook(lambda p: None)
@@ -106,7 +113,7 @@ def test_norm_is_of_the_mean_and_clipping_bounds_it() -> None:
 def test_average_by_hand() -> None:
     model = Line()
     settings = PLAIN.model_copy(update={"ema": 0.5, "learning_rate": 0.1})
-    updater = Updater(model, settings, total=10, processes=Processes())
+    updater = Updater(model, settings, total=10, process_group=ProcessGroup())
     updater(slope, [batch_of(1.0)], 1)  # Adam moves by the rate: 1.0 -> 0.9
     decay = 2 / 11
     assert updater.average is not None
@@ -122,7 +129,7 @@ def test_average_by_hand() -> None:
 def test_only_matrices_decay(toy: ModuleType) -> None:
     model = toy.Toy()
     settings = PLAIN.model_copy(update={"weight_decay": 0.5})
-    groups = Updater(model, settings, total=1, processes=Processes()).optimizer.param_groups
+    groups = Updater(model, settings, total=1, process_group=ProcessGroup()).optimizer.param_groups
     assert [id(p) for p in groups[0]["params"]] == [id(model.out.weight)]
     assert groups[1]["weight_decay"] == 0
     assert {id(p) for p in groups[1]["params"]} == {id(model.embedding.weight), id(model.out.bias)}
@@ -132,9 +139,9 @@ def test_bfloat16_is_near_float32(toy: ModuleType) -> None:
     found = []
     for precision in ("float32", "bfloat16"):
         settings = PLAIN.model_copy(update={"precision": precision})
-        updater = Updater(toy.Toy(0.0), settings, total=10, processes=Processes())
+        updater = Updater(toy.Toy(0.0), settings, total=10, process_group=ProcessGroup())
         found.append(updater(toy.loss, list(toy.batches(0)), 1))
-    assert lower_precision(PLAIN, torch.device("cpu")) is False
+    assert uses_bfloat16(PLAIN, torch.device("cpu")) is False
     assert found[0][0] != found[1][0]
     torch.testing.assert_close(found[0], found[1], rtol=0.02, atol=0)
 
@@ -142,7 +149,7 @@ def test_bfloat16_is_near_float32(toy: ModuleType) -> None:
 def test_dropout_follows_from_seed_and_step_alone(toy: ModuleType) -> None:
     def first(seed: int, step: int) -> float:
         settings = PLAIN.model_copy(update={"seed": seed})
-        updater = Updater(toy.Toy(0.5), settings, total=10, processes=Processes())
+        updater = Updater(toy.Toy(0.5), settings, total=10, process_group=ProcessGroup())
         return float(updater(toy.loss, [toy.batches(0)[0]], step)[0])
 
     assert first(1, 3) == first(1, 3)

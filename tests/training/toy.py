@@ -14,19 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from regard.data.ragged import Ragged
 from regard.training import (
     Batch,
+    Callback,
     Epoch,
     History,
     Loss,
     Progress,
-    Ragged,
     TrainingSettings,
-    Watcher,
     fit,
     smoothed_cross_entropy,
 )
-from regard.training.ragged import labelled_batch
+from regard.training.batch import labelled_batch
 
 SIZE, COUNT, BATCH = 23, 101, 7
 SETTINGS = TrainingSettings(
@@ -64,7 +64,7 @@ class Toy(nn.Module):
 
 def loss(model: nn.Module, batch: Batch) -> Loss:
     logits = model(batch.source, batch.source_lengths)
-    return Loss(smoothed_cross_entropy(logits, batch.target, ignored=-1), len(batch))
+    return Loss(smoothed_cross_entropy(logits, batch.target, ignore_index=-1), len(batch))
 
 
 def batches(epoch: int) -> Epoch:
@@ -80,10 +80,10 @@ def validate(model: nn.Module) -> dict[str, float]:
     return {"accuracy": float((logits.argmax(1) == everything.target).float().mean())}
 
 
-class Slow(Watcher):
-    """Tells each update on standard output and gives the test time to kill."""
+class Slow(Callback):
+    """Prints each update and gives the test time to kill."""
 
-    def stepped(self, progress: Progress) -> None:
+    def on_step(self, progress: Progress) -> None:
         print(progress.step, flush=True)
         time.sleep(0.05)
 
@@ -99,7 +99,7 @@ def run(
         validate=validate,
         out=out,
         resume=resume,
-        watcher=Slow() if "slow" in sys.argv else None,
+        callback=Slow() if "slow" in sys.argv else None,
     )
 
 

@@ -13,7 +13,7 @@ from regard.api.train import train
 from regard.data import Example, dates
 from regard.decoding import DecodingSettings
 from regard.evaluation import Score, exact_match
-from regard.training import Watcher
+from regard.training import Callback
 
 __all__ = ["Demo", "demo"]
 
@@ -60,7 +60,7 @@ def demo(
     examples: int = 60_000,
     epochs: int = 2,
     seed: int = 1,
-    watcher: Watcher | None = None,
+    callback: Callback | None = None,
 ) -> Demo:
     """Train a small Transformer on dates, score it on unseen ones, and look at what it attends to.
 
@@ -70,7 +70,7 @@ def demo(
         examples: to train on.
         epochs: how often.
         seed: same seed, same model.
-        watcher: hears of progress.
+        callback: informed of progress.
     """
     model = train(
         "translation",
@@ -80,7 +80,7 @@ def demo(
         preset="tiny",
         settings={**_SETTINGS, "epochs": epochs, "seed": seed},
         overwrite=True,
-        watcher=watcher,
+        callback=callback,
     )
     assert isinstance(model, Translator)
     answers = model.translate(inputs)

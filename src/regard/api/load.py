@@ -15,7 +15,7 @@ from regard.api.tasks.model import Model
 from regard.api.tasks.summarization import AbstractiveSummarizer
 from regard.api.tasks.translation import Translator
 from regard.errors import ModelFolderError, RegardError
-from regard.training.checkpoint import WEIGHTS, load_weights
+from regard.training.checkpoint import WEIGHTS_FILE, load_weights
 
 __all__ = ["MODELS", "load"]
 
@@ -52,7 +52,7 @@ def load(folder: str | PathLike[str], *, weights: bool = True) -> Model:
     except (KeyError, TypeError, RegardError) as error:
         raise ModelFolderError(f"{folder / CONFIG}: damaged ({error}); train it again") from error
     if weights:
-        load_weights(model.network, folder / WEIGHTS)
+        load_weights(model.network, folder / WEIGHTS_FILE)
         model.network.eval()
     model.folder = folder
     return model

@@ -20,8 +20,8 @@ from regard.api.storage.folder import CONFIG, FORMAT, claim, clear, read_config,
 from regard.api.tasks.model import Model
 from regard.data import Corpus, Example, Labelled, Pairs, ReadOptions
 from regard.errors import InputError, SettingsError, nearest
-from regard.training import History, Interrupted, Processes, Watcher, fit
-from regard.training.checkpoint import LAST, WEIGHTS, load_weights, save_weights
+from regard.training import Callback, History, Interrupted, ProcessGroup, fit
+from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE, load_weights, save_weights
 from regard.version import __version__
 from regard.viewing.figure import plot_history, write
 
@@ -41,7 +41,7 @@ def train(
     read_options: ReadOptions | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    watcher: Watcher | None = None,
+    callback: Callback | None = None,
 ) -> Model:
     """Train a model on your own text.
 
@@ -61,7 +61,7 @@ def train(
         read_options: encoding, separator, longest line.
         resume: go on with the run in `out`, to exactly the losses of one never interrupted.
         overwrite: replace the model in `out`.
-        watcher: hears of progress.
+        callback: informed of progress.
 
     Returns:
         The model with its best weights.
@@ -77,26 +77,33 @@ def train(
     if metric not in measures:
         raise SettingsError(f"{task} has no metric {metric!r}; {nearest(metric, measures)}")
     source = ExampleReader(chosen.task, columns, read_options)
-    watcher = watcher or Watcher()
+    callback = callback or Callback()
     if out is None:
         with tempfile.TemporaryDirectory(prefix="regard-") as folder:
             try:
                 found = _run(
-                    chosen, source, train, valid, Path(folder), resume=False, watcher=watcher
+                    chosen, source, train, valid, Path(folder), resume=False, callback=callback
                 )
             except Interrupted as stop:
                 raise Interrupted(None, stop.signal) from None  # the folder does not outlive this
         found.folder = None
         return found
-    processes = Processes()
-    if processes.first:
+    process_group = ProcessGroup()
+    if process_group.is_main:
         claim(Path(out), resume=resume, overwrite=overwrite)
-    processes.wait()
+    process_group.barrier()
     found = _run(
-        chosen, source, train, valid, Path(out), resume=resume, watcher=watcher, processes=processes
+        chosen,
+        source,
+        train,
+        valid,
+        Path(out),
+        resume=resume,
+        callback=callback,
+        process_group=process_group,
     )
-    if processes.first:
-        watcher.told(f"the model is in {out}")
+    if process_group.is_main:
+        callback.on_message(f"the model is in {out}")
     return found
 
 
@@ -108,20 +115,20 @@ def _run(
     out: Path,
     *,
     resume: bool,
-    watcher: Watcher,
-    processes: Processes | None = None,
+    callback: Callback,
+    process_group: ProcessGroup | None = None,
 ) -> Model:
-    processes = processes or Processes()
-    watcher = watcher if processes.first else Watcher()
-    examples, held_out = _read(settings, source, train, valid, watcher)
-    begun = resume and (out / LAST).is_file()
+    process_group = process_group or ProcessGroup()
+    callback = callback if process_group.is_main else Callback()
+    examples, held_out = _read(settings, source, train, valid, callback)
+    begun = resume and (out / RUN_FILE).is_file()
     if resume:
         _same_settings(settings, out)
     kind = MODELS[settings.kind]
     model = load(out, weights=False) if begun else kind.from_examples(examples, settings)
     encoded = model.encode_examples(examples, training=True)
     for reason, count in encoded.skipped.items():
-        watcher.told(f"left out {count:,} training examples: {reason}")
+        callback.on_message(f"left out {count:,} training examples: {reason}")
     if not len(encoded.lengths):
         raise InputError("no training example is left; raise max_tokens")
     facts = {
@@ -134,9 +141,9 @@ def _run(
     }
     if resume:
         _same_data(facts, out)
-    elif processes.first:
+    elif process_group.is_main:
         clear(out)  # not before the data has been read: with a slip in it the former model stays
-    if not begun and processes.first:
+    if not begun and process_group.is_main:
         _set_down(model, settings, facts, out)
     history = fit(
         model.network,
@@ -146,11 +153,11 @@ def _run(
         validate=model.validator(held_out),
         out=out,
         resume=begun,
-        watcher=watcher,
-        processes=processes,
+        callback=callback,
+        process_group=process_group,
     )
-    processes.wait()
-    load_weights(model.network, out / WEIGHTS)
+    process_group.barrier()
+    load_weights(model.network, out / WEIGHTS_FILE)
     model.network.eval()
     model.folder = out
     # Refit on the held-out examples only if the user gave no validation set.
@@ -158,7 +165,14 @@ def _run(
     if begun and valid is None:
         model.refit(examples, ())  # of a finished run they have: back to what may be judged
     try:
-        _finish(model, history, parts, refit=valid is None, first=processes.first, watcher=watcher)
+        _finish(
+            model,
+            history,
+            parts,
+            refit=valid is None,
+            first=process_group.is_main,
+            callback=callback,
+        )
     except KeyboardInterrupt:  # trained it is; the figures come with --resume
         raise Interrupted(out, signal.SIGINT) from None
     return model
@@ -171,19 +185,25 @@ def _set_down(model: Model, settings: RunSettings, facts: dict[str, Any], out: P
 
 
 def _read(
-    settings: RunSettings, source: ExampleReader, train: Data, valid: Data | None, watcher: Watcher
+    settings: RunSettings,
+    source: ExampleReader,
+    train: Data,
+    valid: Data | None,
+    callback: Callback,
 ) -> tuple[Sequence[Example], Sequence[Example]]:
     examples = source.read_training(train)
     if valid is None:
         labelled = settings.task == "classification"
         parts = hold_out(examples, seed=settings.training.seed, labelled=labelled)
-        watcher.told(f"held out {len(parts[1]):,} of {len(examples):,} examples for validation")
+        callback.on_message(
+            f"held out {len(parts[1]):,} of {len(examples):,} examples for validation"
+        )
     else:
         parts = examples, source.read(valid)
     reports = [part.report for part in (examples, parts[1]) if isinstance(part, Corpus)]
     worth_telling = [str(r) for r in reports if r.skipped or r.cut or r.notes]
     for report in dict.fromkeys(worth_telling):  # a part held out has the report of the whole
-        watcher.told(report)
+        callback.on_message(report)
     return parts
 
 
@@ -194,7 +214,7 @@ def _finish(
     *,
     refit: bool,
     first: bool,
-    watcher: Watcher,
+    callback: Callback,
 ) -> None:
     """Score the model, refit it, and leave a plot and a model card beside the weights."""
     assert model.folder is not None
@@ -204,11 +224,11 @@ def _finish(
     if scores is None:
         return
     if refitted:
-        save_weights(model.network, model.folder / WEIGHTS)
+        save_weights(model.network, model.folder / WEIGHTS_FILE)
     plot = plot_history(history.records, title=model.folder.name)
     write(plot, model.folder / "history.png")
     write_card(model, history, scores, model.folder)
-    watcher.told(f"\nOn the validation part, beside a simple baseline\n\n{scores.table}\n")
+    callback.on_message(f"\nOn the validation part, beside a simple baseline\n\n{scores.table}\n")
 
 
 def _command() -> str:

@@ -36,7 +36,7 @@ def demo(
     console.print("[bold]Dates in forty languages to ISO dates.[/bold] A Transformer reads them")
     console.print("letter by letter; nothing tells it what a month is.\n")
     with TrainingBar() as bar:
-        shown = run(out, examples=examples, epochs=epochs, seed=seed, watcher=bar)
+        shown = run(out, examples=examples, epochs=epochs, seed=seed, callback=bar)
     console.print("\n[bold]On 1,000 dates it never saw[/bold]")
     console.print(f"  formats it knows           {shown.unseen.formatted} % exactly right")
     console.print(f"  a format it never saw      {shown.unseen_format.formatted} % exactly right\n")

@@ -8,13 +8,13 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from regard.training import Callback
 from regard.training import Progress as Place
-from regard.training import Watcher
 
 __all__ = ["TrainingBar"]
 
 
-class TrainingBar(Watcher):
+class TrainingBar(Callback):
     """Draws on standard error; in a pipe or a log file only the validations are written."""
 
     def __init__(self) -> None:
@@ -47,11 +47,11 @@ class TrainingBar(Watcher):
     ) -> None:
         self._bar.stop()
 
-    def told(self, message: str) -> None:
+    def on_message(self, message: str) -> None:
         """One line."""
         self.console.print(message, highlight=False, markup=False, soft_wrap=True)
 
-    def stepped(self, progress: Place) -> None:
+    def on_step(self, progress: Place) -> None:
         """Move the bar."""
         fields: dict[str, Any] = {
             "epoch": progress.epoch,
@@ -63,7 +63,7 @@ class TrainingBar(Watcher):
         self._place = progress
         self._bar.update(self._task, completed=progress.step, **fields)
 
-    def validated(self, numbers: dict[str, float], *, best: bool) -> None:
+    def on_validation_end(self, numbers: dict[str, float], *, best: bool) -> None:
         """One line per validation; a star marks the best so far."""
         place = self._place
         where = f"epoch {place.epoch:>3}  update {place.step:>6}  " if place else ""

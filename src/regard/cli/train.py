@@ -140,5 +140,5 @@ def train(
             ),
             resume=resume,
             overwrite=overwrite,
-            watcher=bar,
+            callback=bar,
         )

@@ -1,22 +1,23 @@
-"""What a run tells whoever looks on: a progress bar, a log, nobody."""
+"""Callbacks of a training run, for progress bars and logs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Progress", "Watcher"]
+__all__ = ["Callback", "Progress"]
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run is.
+    """Position of a run.
 
     Args:
         step: updates made.
         total: updates planned.
-        epoch: the one under way, counted from 1.
-        loss: mean training loss of the latest stretch, in nats per target; `None` before the first.
-        targets_per_second: over the time this process has trained.
+        epoch: number of the current epoch, counted from 1.
+        loss: mean training loss of the updates in the latest record, in nats per target; `None`
+            before the first record.
+        targets_per_second: mean over the time this process has trained.
     """
 
     step: int
@@ -26,17 +27,17 @@ class Progress:
     targets_per_second: float
 
 
-class Watcher:
-    """Hears of each event; this one does nothing with them."""
+class Callback:
+    """Base class of callbacks; its methods do nothing."""
 
-    def told(self, message: str) -> None:
-        """Called with what a person should know first: lines left out, parts split off."""
+    def on_message(self, message: str) -> None:
+        """Called with a message for the user: lines left out, examples held out."""
 
-    def stepped(self, progress: Progress) -> None:
+    def on_step(self, progress: Progress) -> None:
         """Called after each update."""
 
-    def validating(self) -> None:
+    def on_validation_start(self) -> None:
         """Called before each validation."""
 
-    def validated(self, numbers: dict[str, float], *, best: bool) -> None:
-        """Called with each validation's numbers and whether they are the best so far."""
+    def on_validation_end(self, metrics: dict[str, float], *, best: bool) -> None:
+        """Called after each validation with its metrics and whether they are the best so far."""

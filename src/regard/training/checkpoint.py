@@ -1,13 +1,13 @@
-"""Weights and the state of a run on disk: safetensors, facts in their header, nothing pickled."""
+"""Weights and the state of a run on disk: safetensors files with JSON in their header, nothing pickled."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -18,47 +18,79 @@ from regard.files import atomic_write
 from regard.training.history import History
 
 __all__ = [
-    "LAST",
-    "WEIGHTS",
+    "RUN_FILE",
+    "WEIGHTS_FILE",
     "RunState",
+    "Running",
+    "assign_weights",
     "load_weights",
-    "put_weights",
     "read_run",
     "save_run",
     "save_weights",
 ]
 
-WEIGHTS = "model.safetensors"
-LAST = Path("last") / "run.safetensors"
+WEIGHTS_FILE = "model.safetensors"
+"""Name of the best weights in a model's folder."""
+
+RUN_FILE = Path("last") / "run.safetensors"
+"""Path of the state of a run in a model's folder."""
+
+_TIED = "tied:"  # prefix of header entries: name of a tensor that was left out -> its twin
+
+
+class Running(NamedTuple):
+    """Sums over the updates since the latest training record.
+
+    Attributes:
+        loss: summed loss.
+        targets: number of targets.
+        gradient_norm: sum of the norms.
+        updates: number of updates.
+    """
+
+    loss: float = 0.0
+    targets: float = 0.0
+    gradient_norm: float = 0.0
+    updates: int = 0
 
 
 @dataclass
 class RunState:
-    """Where a run is; with the tensors of its `Updater`, all that going on needs.
+    """Position of a run. With the tensors of its `Updater`, all that is needed to continue it.
 
     Args:
         step: updates made.
-        epoch: the one under way, from 0.
-        position: batches of that epoch that are done.
-        seconds: trained for.
-        targets: trained on.
-        validated: the step of the latest validation.
-        due: whether one was under way.
-        best: the best value of the chosen metric.
-        waited: validations since then.
-        stretch: sums since the latest line of the history: loss, targets, gradient norm, updates.
+        epoch: index of the current epoch, from 0.
+        batches_done: batches of that epoch that were used.
+        seconds: time spent in training.
+        targets: targets trained on.
+        validated_step: step of the latest validation.
+        validation_pending: whether a validation had begun and not ended.
+        best: best value of the chosen metric so far.
+        validations_since_best: validations since that value.
+        running: sums for the next training record.
     """
 
     step: int = 0
     epoch: int = 0
-    position: int = 0
+    batches_done: int = 0
     seconds: float = 0.0
     targets: float = 0.0
-    validated: int = 0
-    due: bool = False
+    validated_step: int = 0
+    validation_pending: bool = False
     best: float | None = None
-    waited: int = 0
-    stretch: tuple[float, float, float, int] = (0.0, 0.0, 0.0, 0)
+    validations_since_best: int = 0
+    running: Running = field(default_factory=Running)
+
+
+_OLD_FIELD_NAMES = {
+    "position": "batches_done",
+    "validated": "validated_step",
+    "due": "validation_pending",
+    "waited": "validations_since_best",
+    "stretch": "running",
+}
+"""Fields of `RunState` in files of format 1."""
 
 
 def save_weights(model: nn.Module, path: str | PathLike[str]) -> None:
@@ -67,18 +99,29 @@ def save_weights(model: nn.Module, path: str | PathLike[str]) -> None:
 
 
 def load_weights(model: nn.Module, path: str | PathLike[str]) -> None:
-    """Read what `save_weights` wrote into a model of the same settings.
+    """Load weights that `save_weights` wrote into a model with the same settings.
 
     Raises:
-        ModelFolderError: no such file, a damaged one, or one of another model; names the first
-            difference.
+        ModelFolderError: there is no such file, or it is damaged or belongs to another model; names
+            the first difference.
     """
     tensors, _ = _read(path)
-    put_weights(model, tensors, path)
+    assign_weights(model, tensors, path)
 
 
-def put_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: str | PathLike[str]) -> None:
-    """Put what was read from `path` into a model, if it is this model's; raises as `load_weights`."""
+def assign_weights(
+    model: nn.Module, tensors: Mapping[str, Tensor], path: str | PathLike[str]
+) -> None:
+    """Copy tensors into a model after checking that their names and shapes are the model's.
+
+    Args:
+        model: changed in place, or not at all.
+        tensors: a state dict.
+        path: file they were read from, for errors.
+
+    Raises:
+        ModelFolderError: they belong to another model; names the first difference.
+    """
     wanted = model.state_dict()
     for name, tensor in tensors.items():
         if name not in wanted:
@@ -103,41 +146,46 @@ def put_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Pat
 def save_run(
     folder: Path, state: RunState, history: History, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Write all that going on needs as one file, so that it cannot disagree with itself."""
-    facts = {"state": json.dumps(asdict(state)), "history": json.dumps(history.records)}
-    (folder / LAST).parent.mkdir(exist_ok=True)
-    _save(tensors, folder / LAST, facts)
+    """Write everything a run needs to continue.
+
+    It is one file, replaced in one step, so that state, history and tensors always agree.
+    """
+    header = {"state": json.dumps(asdict(state)), "history": json.dumps(history.records)}
+    (folder / RUN_FILE).parent.mkdir(exist_ok=True)
+    _save(tensors, folder / RUN_FILE, header)
 
 
 def read_run(folder: Path) -> tuple[RunState, History, dict[str, Tensor]]:
     """Read what `save_run` wrote.
 
     Raises:
-        ModelFolderError: there is nothing to go on from, or it is damaged.
+        ModelFolderError: there is no run to continue, or its file is damaged.
     """
-    tensors, facts = _read(folder / LAST)
+    tensors, header = _read(folder / RUN_FILE)
     try:
-        values: dict[str, Any] = json.loads(facts["state"])
-        state = RunState(**{**values, "stretch": tuple(values["stretch"])})
-        return state, History(json.loads(facts["history"])), tensors
+        saved: dict[str, Any] = json.loads(header["state"])
+        values = {_OLD_FIELD_NAMES.get(name, name): value for name, value in saved.items()}
+        state = RunState(**{**values, "running": Running(*values["running"])})
+        return state, History(json.loads(header["history"])), tensors
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFolderError(
-            f"{folder / LAST}: not the state of a run ({error}); train again with overwrite"
+            f"{folder / RUN_FILE}: not the state of a run ({error}); train again with overwrite"
         ) from error
 
 
-def _save(tensors: Mapping[str, Tensor], path: str | PathLike[str], facts: dict[str, str]) -> None:
-    # safetensors refuses tensors that share memory, so of tied weights only the first name is kept.
-    seen: dict[int, str] = {}
-    whole = {}
+def _save(tensors: Mapping[str, Tensor], path: str | PathLike[str], header: dict[str, str]) -> None:
+    # safetensors refuses tensors that share memory: of tied weights only the first name is written,
+    # and the header says which names are missing and whose twins they are.
+    owners: dict[int, str] = {}
+    written = {}
     for name, tensor in tensors.items():
-        owner = seen.setdefault(tensor.data_ptr(), name) if tensor.numel() else name
+        owner = owners.setdefault(tensor.data_ptr(), name) if tensor.numel() else name
         if owner == name:
-            whole[name] = tensor.detach().contiguous().cpu()
+            written[name] = tensor.detach().contiguous().cpu()
         else:
-            facts = {**facts, f"tied:{name}": owner}
+            header = {**header, f"{_TIED}{name}": owner}
     with atomic_write(path) as unfinished:
-        save_file(whole, unfinished, metadata=facts)
+        save_file(written, unfinished, metadata=header)
 
 
 def _read(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -146,12 +194,12 @@ def _read(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            facts = file.metadata() or {}
+            header = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ModelFolderError(
             f"{path}: damaged, or not a safetensors file ({error}); copy or train it again"
         ) from error
-    for name, owner in facts.items():
-        if name.startswith("tied:") and owner in tensors:
-            tensors[name.removeprefix("tied:")] = tensors[owner]
-    return tensors, facts
+    for name, owner in header.items():
+        if name.startswith(_TIED) and owner in tensors:
+            tensors[name.removeprefix(_TIED)] = tensors[owner]
+    return tensors, header

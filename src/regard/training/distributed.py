@@ -1,9 +1,9 @@
-"""One process or many: the same batch, the same gradient, the same losses.
+"""Data-parallel training in several processes, with the losses of one.
 
-Every process holds the whole model and takes every n-th row of each batch. Gradients of the
-*summed* loss are added up over the processes together with the number of targets, in one buffer, so
-the mean is exact however unevenly the rows fall. `accelerate launch` starts the processes; nothing
-else changes.
+Every process holds the whole model and takes every n-th row of each batch. The gradients of the *summed*
+loss are added up over the processes together with the number of targets, in one buffer, so the mean is
+exact however unevenly the rows are divided. `accelerate launch` starts the processes; nothing else
+changes.
 """
 
 from __future__ import annotations
@@ -17,21 +17,24 @@ from torch import Tensor
 
 from regard.errors import MissingExtraError
 
-__all__ = ["Processes"]
+__all__ = ["ProcessGroup"]
 
 
-class Processes:
-    """The processes that train together; just this one unless a launcher says otherwise.
+class ProcessGroup:
+    """The processes that train together; only this one unless a launcher has set `WORLD_SIZE`.
 
     Attributes:
-        rank: which one this is, from 0; the first alone writes files and reports.
-        count: how many there are.
-        device: where this one computes.
+        rank: index of this process.
+        world_size: number of processes.
+        device: device of this process.
+
+    Raises:
+        MissingExtraError: several processes, but `accelerate` is not installed.
     """
 
     def __init__(self) -> None:
         self._accelerator: Any = None
-        self.rank, self.count = 0, 1
+        self.rank, self.world_size = 0, 1
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             self._join()
@@ -43,17 +46,25 @@ class Processes:
             raise MissingExtraError("training in several processes", "scale") from error
         self._accelerator = Accelerator(cpu=not torch.cuda.is_available())
         self.rank = self._accelerator.process_index
-        self.count = self._accelerator.num_processes
+        self.world_size = self._accelerator.num_processes
         self.device = self._accelerator.device
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the process that writes files and reports."""
         return self.rank == 0
 
-    def add_up(self, tensors: Sequence[Tensor], numbers: Tensor) -> Tensor:
-        """Sum `tensors` over the processes in place; return the sum of `numbers` (a vector)."""
-        if self.count == 1:
+    def all_reduce(self, tensors: Sequence[Tensor], numbers: Tensor) -> Tensor:
+        """Sum over the processes, in one message.
+
+        Args:
+            tensors: replaced by their sums, in place.
+            numbers: `(n,)`.
+
+        Returns:
+            The sum of `numbers`, `(n,)`.
+        """
+        if self.world_size == 1:
             return numbers
         # float64 would be exact for counts but doubles the traffic; float32 counts to 2**24.
         parts = torch.cat([tensor.flatten().float() for tensor in tensors] + [numbers.float()])
@@ -64,14 +75,14 @@ class Processes:
             start += tensor.numel()
         return buffer[start:]
 
-    def agree(self, flag: bool) -> bool:
-        """Whether any process says so."""
-        if self.count == 1:
+    def any_rank(self, flag: bool) -> bool:
+        """Whether `flag` is true in any process."""
+        if self.world_size == 1:
             return flag
-        said = torch.tensor([float(flag)], device=self.device)
-        return bool(self._accelerator.reduce(said, reduction="sum").item())
+        value = torch.tensor([float(flag)], device=self.device)
+        return bool(self._accelerator.reduce(value, reduction="sum").item())
 
-    def wait(self) -> None:
-        """Let all processes reach this line."""
-        if self.count > 1:
+    def barrier(self) -> None:
+        """Wait until all processes have reached this call."""
+        if self.world_size > 1:
             self._accelerator.wait_for_everyone()

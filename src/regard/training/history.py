@@ -1,4 +1,4 @@
-"""What happened, update by update, as lines of JSON."""
+"""History of a run: training and validation records, as JSON lines."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ import json
 from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from regard.files import atomic_write
 
 __all__ = ["History", "Record", "better"]
 
-Record = dict[str, Any]
+Record: TypeAlias = dict[str, Any]
 
-_LOWER = ("loss", "perplexity", "error")
+_LOWER_IS_BETTER = ("loss", "perplexity", "error")
 
 
 def better(metric: str, new: float, old: float | None) -> bool:
-    """Whether `new` beats `old`: losses, perplexities and errors fall, all else rises."""
+    """Whether `new` is better than `old`: lower for losses, perplexities and errors, else higher."""
     if old is None:
         return True
-    return new < old if metric.endswith(_LOWER) else new > old
+    return new < old if metric.endswith(_LOWER_IS_BETTER) else new > old
 
 
 class History:
-    """The records of a run, in order.
+    """Records of a run, in order.
 
-    A training record sums up a stretch of updates: `{"step", "epoch", "train_loss",
-    "learning_rate", "gradient_norm", "seconds"}`; a validation record holds the numbers of one:
-    `{"step", "epoch", "seconds", "valid_loss", "valid_bleu", ...}`. `seconds` are of training, over
-    all interruptions.
+    A training record is the mean of some updates: `{"step", "epoch", "train_loss", "learning_rate",
+    "gradient_norm", "seconds"}`; a validation record holds the metrics of one validation: `{"step",
+    "epoch", "seconds", "valid_loss", "valid_bleu", ...}`. `seconds` is the time spent in training,
+    summed over interruptions.
     """
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
@@ -48,11 +48,11 @@ class History:
 
     @property
     def losses(self) -> list[float]:
-        """Training losses in order, one per stretch."""
+        """Training losses in order, one per training record."""
         return [record["train_loss"] for record in self.records if "train_loss" in record]
 
     def best(self, metric: str) -> Record | None:
-        """The validation record with the best `metric`; the earliest of equals."""
+        """Find the validation record with the best `metric`; of equals, the earliest."""
         name = f"valid_{metric}"
         chosen: Record | None = None
         for record in self.records:
@@ -68,6 +68,6 @@ class History:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> History:
-        """Read what `save` wrote."""
+        """Read a history that `save` wrote."""
         lines = Path(path).read_text(encoding="utf-8").splitlines()
         return cls(json.loads(line) for line in lines)

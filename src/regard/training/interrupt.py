@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request that is honoured between two updates."""
+"""Deferred handling of Ctrl-C and SIGTERM, so that a run stops between two updates."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
-__all__ = ["Interrupted", "Interruption"]
+__all__ = ["DeferredSignals", "Interrupted"]
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was asked to stop, and stopped with everything saved.
+    """Training was stopped by a signal, after everything was saved.
 
     Args:
-        folder: where `resume` goes on from; `None` when nothing is being written.
-        signal: the number of the signal that asked.
+        folder: where `resume` continues; `None` if the run writes nothing.
+        signal: number of the signal.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, signal: int) -> None:
@@ -26,38 +26,41 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(f"interrupted; go on with resume in {folder}" if folder else "interrupted")
 
 
-class Interruption:
-    """While open, the first SIGINT or SIGTERM is only noted in `signal`; a second one acts at once.
+class DeferredSignals:
+    """Context in which the first SIGINT or SIGTERM is only recorded; a second one raises at once.
 
-    Signals reach only the main thread; in any other this does nothing.
+    Signals reach only the main thread; in any other thread the context does nothing.
+
+    Attributes:
+        signal: number of the signal that came, or `None`.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self._former: dict[int, Any] = {}
-        self._at_once = False
+        self._previous: dict[int, Any] = {}
+        self._raising = False
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._former[number] = signal.signal(number, self._note)
+                self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._former.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
 
     @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Within, a signal raises at the line it meets: for long work that is done again anyway."""
-        self._at_once = True
+    def raising(self) -> Iterator[None]:
+        """Context in which a signal raises `KeyboardInterrupt` at once: for work that is repeated anyway."""
+        self._raising = True
         try:
             yield
         finally:
-            self._at_once = False
+            self._raising = False
 
-    def _note(self, number: int, _: FrameType | None) -> None:
-        if self._at_once or self.signal is not None:
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        if self._raising or self.signal is not None:
             self.signal = number
             raise KeyboardInterrupt
         self.signal = number

@@ -1,4 +1,4 @@
-"""The training loop."""
+"""The training loop, and the bookkeeping around it: records, checkpoints, validation, when to stop."""
 
 from __future__ import annotations
 
@@ -9,22 +9,31 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from regard.errors import TrainingError
 from regard.files import remove_unfinished
-from regard.training.callbacks import Progress, Watcher
-from regard.training.checkpoint import LAST, WEIGHTS, RunState, read_run, save_run, save_weights
-from regard.training.distributed import Processes
+from regard.training.batch import Batch
+from regard.training.callbacks import Callback, Progress
+from regard.training.checkpoint import (
+    RUN_FILE,
+    WEIGHTS_FILE,
+    Running,
+    RunState,
+    read_run,
+    save_run,
+    save_weights,
+)
+from regard.training.distributed import ProcessGroup
 from regard.training.history import History, Record, better
-from regard.training.interrupt import Interrupted, Interruption
+from regard.training.interrupt import DeferredSignals, Interrupted
 from regard.training.loss import Loss
-from regard.training.ragged import Batch
-from regard.training.schedule import rate
+from regard.training.schedule import learning_rate
 from regard.training.settings import TrainingSettings
-from regard.training.tensorboard import Board
+from regard.training.tensorboard import TensorboardWriter
 from regard.training.update import Updater
 
 __all__ = ["fit"]
@@ -39,51 +48,56 @@ def fit(
     validate: Callable[[nn.Module], dict[str, float]],
     out: str | PathLike[str] | None = None,
     resume: bool = False,
-    watcher: Watcher | None = None,
-    processes: Processes | None = None,
+    callback: Callback | None = None,
+    process_group: ProcessGroup | None = None,
 ) -> History:
     """Train `model`, leaving the best weights in `out`.
 
     Args:
         model: changed in place; ends with the last weights (`out/model.safetensors` has the best).
         loss: the summed loss of a batch.
-        batches: the batches of an epoch (from 0), the same whenever asked, so that a run can go on
-            inside one.
-        settings: how.
-        validate: numbers of the model as it is now, without dropout; one must be `settings.metric`.
-        out: where best weights, history and state go; `None` writes nothing.
-        resume: go on from what `out` holds, to exactly the losses of a run never interrupted.
-        watcher: hears of progress.
-        processes: those that train together.
+        batches: the batches of an epoch (from 0). Must return equal batches for equal epochs, so that
+            a run can continue inside one.
+        settings: of the run.
+        validate: metrics of the model as it is, without dropout; `settings.metric` must be among them.
+        out: folder for best weights, history and state; `None` writes nothing.
+        resume: continue the run in `out`, to exactly the losses of one that was never interrupted.
+        callback: informed of progress.
+        process_group: processes that train together.
+
+    Returns:
+        Training and validation records.
 
     Raises:
         TrainingError: a loss or weight is no longer finite; names epoch and step. `out` keeps the last
             good state.
         Interrupted: SIGINT or SIGTERM came; everything is saved.
     """
-    processes = processes or Processes()
-    model.to(processes.device).train()
+    process_group = process_group or ProcessGroup()
+    model.to(process_group.device).train()
     total = settings.steps or settings.epochs * _updates(batches(0), settings)
-    updater = Updater(model, settings, total=total, processes=processes)
-    run = _Run(updater, validate, Path(out) if out is not None else None, watcher or Watcher())
+    updater = Updater(model, settings, total=total, process_group=process_group)
+    run = _Run(updater, validate, Path(out) if out is not None else None, callback or Callback())
     if resume:
         run.restore()
-    with Interruption() as interruption:
-        if run.state.due:  # the end came during a validation
-            run.check(interruption)
+    with DeferredSignals() as signals:
+        if run.state.validation_pending:  # the earlier process ended during a validation
+            run.validate(signals)
         while run.unfinished():
             epoch = batches(run.state.epoch)
-            while run.state.position < len(epoch) and run.unfinished():
-                group = epoch[run.state.position : run.state.position + settings.accumulate]
-                run.updated(updater(loss, group, run.state.step + 1), len(group))
-                if run.is_due(settings.validate_every):
-                    run.check(interruption)
-                run.stop_if(interruption)
-            if run.state.position >= len(epoch):
+            while run.state.batches_done < len(epoch) and run.unfinished():
+                done = run.state.batches_done
+                group = epoch[done : done + settings.accumulate]
+                numbers = updater(loss, group, run.state.step + 1)
+                run.count_update(numbers, len(group))
+                if run.at_interval(settings.validate_every):
+                    run.validate(signals)
+                run.stop_if_interrupted(signals)
+            if run.state.batches_done >= len(epoch):
                 run.next_epoch()
                 if settings.validate_every is None:
-                    run.check(interruption)
-        run.check(interruption)
+                    run.validate(signals)
+        run.validate(signals)  # the last weights, unless that was just done
     return run.history
 
 
@@ -92,160 +106,195 @@ def _updates(epoch: Sequence[object], settings: TrainingSettings) -> int:
 
 
 class _Run:
-    """The bookkeeping around the loop: what was seen, when to save, when to stop."""
+    """State of a run, with everything that happens between updates.
+
+    Attributes:
+        state: position, as it is saved.
+        history: records so far.
+        loss: mean training loss of the latest record.
+    """
 
     def __init__(
         self,
         updater: Updater,
         validate: Callable[[nn.Module], dict[str, float]],
         out: Path | None,
-        watcher: Watcher,
+        callback: Callback,
     ) -> None:
-        self.updater, self.validate, self.out, self.watcher = updater, validate, out, watcher
+        self.updater, self.out, self.callback = updater, out, callback
         self.settings, self.total = updater.settings, updater.total
-        self.processes = updater.processes
+        self.process_group = updater.process_group
         self.state, self.history = RunState(), History()
         self.loss: float | None = None
-        self.board: Board | None = None
-        self._pending: list[Tensor] = []
+        self._metrics = validate
+        self._tensorboard: TensorboardWriter | None = None
+        self._unread: list[Tensor] = []  # numbers of the latest updates, still on the device
         self._saved = self._clock = time.monotonic()
-        if out is not None and self.processes.first:
+        if out is not None and self.process_group.is_main:
             out.mkdir(parents=True, exist_ok=True)
             remove_unfinished(out)
             if self.settings.tensorboard:
-                self.board = Board(out / "tensorboard")
+                self._tensorboard = TensorboardWriter(out / "tensorboard")
 
     def restore(self) -> None:
+        """Go back to the state that was saved in `out`."""
         assert self.out is not None
         self.state, self.history, tensors = read_run(self.out)
-        self.updater.restore(tensors, self.out / LAST)
+        self.updater.restore(tensors, self.out / RUN_FILE)
 
     def unfinished(self) -> bool:
+        """Whether updates, patience and time are left."""
         minutes, patience = self.settings.minutes, self.settings.patience
-        improving = not patience or self.state.waited < patience
-        late = minutes is not None and self.processes.agree(self.state.seconds >= 60 * minutes)
+        improving = not patience or self.state.validations_since_best < patience
+        # Clocks differ: if one process is over time, all stop, or the others would wait for it.
+        late = minutes is not None and self.process_group.any_rank(
+            self.state.seconds >= 60 * minutes
+        )
         return self.state.step < self.total and improving and not late
 
-    def is_due(self, every: int | None) -> bool:
+    def at_interval(self, every: int | None) -> bool:
+        """Whether the number of updates is a multiple of `every`; never for `None`."""
         return every is not None and self.state.step % every == 0
 
-    def updated(self, numbers: Tensor, batches: int) -> None:
-        """Count an update; read its numbers back only now and then."""
+    def count_update(self, numbers: Tensor, batches: int) -> None:
+        """Count an update of some batches; record and save when it is time to.
+
+        Args:
+            numbers: from `Updater`.
+            batches: number of batches.
+        """
         self.state.step += 1
-        self.state.position += batches
-        self._pending.append(numbers)
+        self.state.batches_done += batches
+        self._unread.append(numbers)
         now = time.monotonic()
         self.state.seconds += now - self._clock
         self._clock = now
-        if len(self._pending) >= self.settings.log_every or self.is_due(self.settings.log_every):
-            self.read()
+        every = self.settings.log_every
+        if len(self._unread) >= every or self.at_interval(every):
+            self._read_numbers()
         if self.out is not None and now - self._saved >= self.settings.save_seconds:
             self.save()
         speed = self.state.targets / max(self.state.seconds, 1e-9)
-        self.watcher.stepped(
+        self.callback.on_step(
             Progress(self.state.step, self.total, self.state.epoch + 1, self.loss, speed)
         )
 
-    def read(self) -> None:
-        """Read the numbers of the latest updates: one wait for the device, not one per update."""
-        if not self._pending:
+    def _read_numbers(self) -> None:
+        """Read the numbers of the latest updates; stop if one is not finite.
+
+        To read a number waits for the device, so that is done once for many updates.
+        """
+        if not self._unread:
             return
-        first = self.state.step - len(self._pending) + 1
-        for step, (loss, count, norm) in enumerate(torch.stack(self._pending).tolist(), first):
+        first = self.state.step - len(self._unread) + 1
+        for step, (loss, count, norm) in enumerate(torch.stack(self._unread).tolist(), first):
             if not (math.isfinite(loss) and math.isfinite(norm)):
-                self._stop_at(step, "the loss" if not math.isfinite(loss) else "the gradient")
-            total, targets, norms, updates = self.state.stretch
-            self.state.stretch = (total + loss, targets + count, norms + norm, updates + 1)
+                self._fail(step, "the loss" if not math.isfinite(loss) else "the gradient")
+            sums = self.state.running
+            self.state.running = Running(
+                sums.loss + loss,
+                sums.targets + count,
+                sums.gradient_norm + norm,
+                sums.updates + 1,
+            )
             self.state.targets += count
             if step % self.settings.log_every == 0 or step == self.total:
-                self._record(step)
-        self._pending.clear()
+                self._add_training_record(step)
+        self._unread.clear()
 
-    def _record(self, step: int) -> None:
-        total, targets, norms, updates = self.state.stretch
-        self.loss = total / targets
+    def _add_training_record(self, step: int) -> None:
+        sums = self.state.running
+        self.loss = sums.loss / sums.targets
         self._add(
             {
                 "step": step,
                 "epoch": self.state.epoch + 1,
                 "train_loss": self.loss,
-                "learning_rate": rate(step, self.total, self.settings),
-                "gradient_norm": norms / updates,
+                "learning_rate": learning_rate(step, self.total, self.settings),
+                "gradient_norm": sums.gradient_norm / sums.updates,
                 "seconds": round(self.state.seconds, 3),
             }
         )
-        self.state.stretch = (0.0, 0.0, 0.0, 0)
+        self.state.running = Running()
 
     def _add(self, record: Record) -> None:
         self.history.add(record)
-        if self.board is not None:
-            self.board.add(record)
+        if self._tensorboard is not None:
+            self._tensorboard.add(record)
 
-    def _stop_at(self, step: int, what: str) -> None:
+    def _fail(self, step: int, what: str) -> NoReturn:
         kept = ""
         if self.out is not None:
-            saved = any((self.out / name).is_file() for name in (WEIGHTS, LAST))
+            saved = any((self.out / name).is_file() for name in (WEIGHTS_FILE, RUN_FILE))
             kept = f"; {self.out} keeps the last good state" if saved else "; nothing was saved yet"
-        epoch = self.state.epoch + (self.state.position > 0)
         raise TrainingError(
-            f"{what} is no longer a number at epoch {epoch}, step {step}{kept}: "
+            f"{what} is no longer a number at epoch {self._epoch_number()}, step {step}{kept}: "
             "try a lower learning_rate, a longer warmup, clip=1 or precision=float32"
         )
 
+    def _epoch_number(self) -> int:
+        """Number of the epoch that the latest update belongs to, from 1."""
+        return self.state.epoch + (self.state.batches_done > 0)
+
     def next_epoch(self) -> None:
+        """Count an epoch."""
         self.state.epoch += 1
-        self.state.position = 0
+        self.state.batches_done = 0
 
-    def stop_if(self, interruption: Interruption) -> None:
-        """Save and raise when a signal came, to this process or another."""
-        if self.processes.agree(interruption.signal is not None):
+    def stop_if_interrupted(self, signals: DeferredSignals) -> None:
+        """Save and raise if a signal came, to this process or another."""
+        if self.process_group.any_rank(signals.signal is not None):
             self.save()
-            raise Interrupted(self.out, interruption.signal or signal.SIGTERM)
+            raise Interrupted(self.out, signals.signal or signal.SIGTERM)
 
-    def check(self, interruption: Interruption) -> None:
-        """Validate, unless that was just done; keep the weights if they are the best."""
-        if self.state.validated == self.state.step:
+    def validate(self, signals: DeferredSignals) -> None:
+        """Validate unless that was just done; keep the weights if they are the best so far."""
+        if self.state.validated_step == self.state.step:
             return
-        self.state.due = True
+        # Saved as pending first: if the process ends meanwhile, the validation is done again.
+        self.state.validation_pending = True
         self.save()
-        self.stop_if(interruption)
-        # With other processes waiting for this one, a signal is heeded after the validation.
-        at_once = interruption.at_once() if self.processes.count == 1 else nullcontext()
+        self.stop_if_interrupted(signals)
+        # A signal need not wait for the end of a validation that would be repeated anyway. With other
+        # processes waiting for this one it has to: they would wait for ever.
+        alone = self.process_group.world_size == 1
         try:
-            with at_once:
-                best = self._validate() if self.processes.first else False
+            with signals.raising() if alone else nullcontext():
+                best = self._validate() if self.process_group.is_main else False
         except KeyboardInterrupt:
-            raise Interrupted(self.out, interruption.signal or signal.SIGINT) from None
-        self.state.due, self.state.validated = False, self.state.step
-        self.state.waited = 0 if self.processes.agree(best) else self.state.waited + 1
+            raise Interrupted(self.out, signals.signal or signal.SIGINT) from None
+        self.state.validation_pending, self.state.validated_step = False, self.state.step
+        improved = self.process_group.any_rank(best)  # only the main process knows
+        since = self.state.validations_since_best
+        self.state.validations_since_best = 0 if improved else since + 1
         self.save()
-        self._clock = time.monotonic()
+        self._clock = time.monotonic()  # validation does not count as training time
 
     def _validate(self) -> bool:
-        self.watcher.validating()
+        """Measure the model and return whether it is the best so far; if so, write its weights."""
+        self.callback.on_validation_start()
         with self.updater.averaged() as model:
-            numbers = self.validate(model)
-            if not math.isfinite(numbers.get("loss", 0.0)):
-                self._stop_at(self.state.step, "the loss on the validation part")
-            value = numbers[self.settings.metric]
+            metrics = self._metrics(model)
+            if not math.isfinite(metrics.get("loss", 0.0)):
+                self._fail(self.state.step, "the loss on the validation part")
+            value = metrics[self.settings.metric]
             best = better(self.settings.metric, value, self.state.best)
             if best:
                 self.state.best = value
                 if self.out is not None:
-                    save_weights(model, self.out / WEIGHTS)
-        epoch = self.state.epoch + (self.state.position > 0)
-        facts = {"step": self.state.step, "epoch": epoch}
-        named = {f"valid_{name}": number for name, number in numbers.items()}
-        self._add({**facts, "seconds": round(self.state.seconds, 3), **named})
-        self.watcher.validated(numbers, best=best)
+                    save_weights(model, self.out / WEIGHTS_FILE)
+        position = {"step": self.state.step, "epoch": self._epoch_number()}
+        named = {f"valid_{name}": number for name, number in metrics.items()}
+        self._add({**position, "seconds": round(self.state.seconds, 3), **named})
+        self.callback.on_validation_end(metrics, best=best)
         return best
 
     def save(self) -> None:
-        """Write the state of the run; only of updates whose numbers and weights are finite."""
-        self.read()
+        """Write the state of the run, unless a number or a weight is not finite: then stop."""
+        self._read_numbers()
         if not self.updater.finite:
-            self._stop_at(self.state.step, "a weight")
+            self._fail(self.state.step, "a weight")
         self._saved = time.monotonic()
-        if self.out is not None and self.processes.first:
+        if self.out is not None and self.process_group.is_main:
             save_run(self.out, self.state, self.history, self.updater.tensors())
             self.history.save(self.out / "history.jsonl")

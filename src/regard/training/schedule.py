@@ -1,4 +1,4 @@
-"""How the learning rate moves."""
+"""Learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 
 from regard.training.settings import TrainingSettings
 
-__all__ = ["rate"]
+__all__ = ["learning_rate"]
 
 
-def rate(step: int, total: int, settings: TrainingSettings) -> float:
-    r"""The learning rate of update `step` (counted from 1) of `total`.
+def learning_rate(step: int, total: int, settings: TrainingSettings) -> float:
+    r"""Compute the learning rate of update `step` (counted from 1) of `total`.
 
-    All four rise linearly over `warmup` updates and then, with :math:`p` the part of the rest
-    that is done, go on as
+    All schedules rise linearly over `warmup` updates. Afterwards, with :math:`p` the fraction of the
+    remaining updates that is done, :math:`t` the update and :math:`w` the warm-up, the factor is
 
     ============== =====================================================
     `inverse_sqrt` :math:`\sqrt{w / t}`, Vaswani et al. 2017; endless
@@ -22,7 +22,7 @@ def rate(step: int, total: int, settings: TrainingSettings) -> float:
     `constant`     1
     ============== =====================================================
     """
-    # A warm-up longer than the run would never reach the rate that was asked for.
+    # A warm-up longer than the run would never reach the learning rate of the settings.
     warmup = max(1, min(settings.warmup, total // 2))
     if step < warmup:
         return settings.learning_rate * step / warmup

@@ -7,13 +7,17 @@ from typing import Any
 
 from regard.errors import MissingExtraError
 
-__all__ = ["Board"]
+__all__ = ["TensorboardWriter"]
 
-_PLACES = ("step", "epoch", "seconds")
+_NOT_METRICS = ("step", "epoch", "seconds")
 
 
-class Board:
-    """Writes each record of a history into `folder`, where `tensorboard --logdir` finds it."""
+class TensorboardWriter:
+    """Writes the records of a history to `folder`, where `tensorboard --logdir` finds them.
+
+    Raises:
+        MissingExtraError: `tensorboard` is not installed.
+    """
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -23,8 +27,8 @@ class Board:
         self._writer: Any = SummaryWriter(str(folder))
 
     def add(self, record: dict[str, Any]) -> None:
-        """Write the numbers of one record."""
+        """Write the metrics of one record, `train_loss` as `train/loss`."""
         for name, value in record.items():
-            if name not in _PLACES:
+            if name not in _NOT_METRICS:
                 self._writer.add_scalar(name.replace("_", "/", 1), value, record["step"])
         self._writer.flush()

@@ -10,76 +10,99 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from regard.training.checkpoint import put_weights
-from regard.training.distributed import Processes
+from regard.training.batch import Batch
+from regard.training.checkpoint import assign_weights
+from regard.training.distributed import ProcessGroup
 from regard.training.loss import Loss
-from regard.training.ragged import Batch
-from regard.training.schedule import rate
+from regard.training.schedule import learning_rate
 from regard.training.settings import TrainingSettings
 
-__all__ = ["Updater", "lower_precision"]
+__all__ = ["Updater", "uses_bfloat16"]
 
 
 class Updater:
-    """A model with its optimizer and, if asked for, the moving average of its weights.
+    """A model with its optimizer and, if the settings have `ema`, the moving average of its weights.
 
     AdamW (Loshchilov and Hutter 2019) with `beta1 = 0.9`. The moving average (Polyak and Juditsky
-    1992) starts with a short memory, `min(ema, (1 + t) / (10 + t))`, so that it soon forgets the
-    first weights.
+    1992) begins with a small decay, `min(ema, (1 + t) / (10 + t))`, so that it soon forgets the
+    initial weights.
+
+    Args:
+        model: changed in place.
+        settings: of the run.
+        total: updates planned, for the learning-rate schedule.
+        process_group: processes that train together.
     """
 
     def __init__(
-        self, model: nn.Module, settings: TrainingSettings, *, total: int, processes: Processes
+        self,
+        model: nn.Module,
+        settings: TrainingSettings,
+        *,
+        total: int,
+        process_group: ProcessGroup,
     ) -> None:
-        self.model, self.settings, self.total, self.processes = model, settings, total, processes
+        self.model, self.settings, self.total = model, settings, total
+        self.process_group = process_group
         self.named = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.parameters: list[Tensor] = list(self.named.values())
         self.optimizer = torch.optim.AdamW(
-            _groups(model, settings.weight_decay), betas=(0.9, settings.beta2), fused=True
+            _parameter_groups(model, settings.weight_decay),
+            betas=(0.9, settings.beta2),
+            fused=True,
         )
         self.average: dict[str, Tensor] | None = None
         if settings.ema:
             self.average = {name: p.detach().clone() for name, p in self.named.items()}
-        self._autocast = lower_precision(settings, processes.device)
+        self._autocast = uses_bfloat16(settings, process_group.device)
 
     def __call__(
         self, loss: Callable[[nn.Module, Batch], Loss], batches: Sequence[Batch], step: int
     ) -> Tensor:
-        """Make update `step` (from 1) from `batches`.
+        """Make one update.
 
-        Returns the summed loss, the number of targets and the norm of the mean's gradient, still on
-        the device: reading them would make it wait.
+        Args:
+            loss: the summed loss of a batch.
+            batches: their gradients are accumulated.
+            step: number of the update, from 1.
+
+        Returns:
+            Summed loss, number of targets and gradient norm of the mean loss, `(3,)`, still on the
+            device: reading them would wait for it.
         """
         self._seed(step)
-        numbers = torch.zeros(2, device=self.processes.device)
+        numbers = torch.zeros(2, device=self.process_group.device)
         for batch in batches:
             numbers += self._backward(loss, batch)
+        # Sums first, over batches and processes; divided once by the number of targets of all. A mean
+        # of means would weight targets in small batches higher.
         gradients = self._gradients()
-        numbers = self.processes.add_up(gradients, numbers)
-        norm = self._scale(gradients, numbers[1])
+        numbers = self.process_group.all_reduce(gradients, numbers)
+        norm = self._scale_and_clip(gradients, numbers[1])
         for group in self.optimizer.param_groups:
-            group["lr"] = rate(step, self.total, self.settings)
+            group["lr"] = learning_rate(step, self.total, self.settings)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self._follow(step)
+        self._update_average(step)
         return torch.stack([numbers[0], numbers[1], norm])
 
     @property
     def finite(self) -> bool:
-        """Whether every weight is a number; the last update can spoil them though its loss was one."""
+        """Whether every weight is finite; an update with a finite loss can still make one infinite."""
         with torch.no_grad():
             return all(bool(p.isfinite().all()) for p in self.parameters)
 
     def _seed(self, step: int) -> None:
-        # Each update draws its dropout from a stream of its own, so a resumed run needs no saved
+        # Each update draws its dropout from a random stream of its own, so a resumed run needs no saved
         # generator and nothing done in between (validation, sampling) can disturb it.
-        name = f"{self.settings.seed} {step} {self.processes.rank}"
+        name = f"{self.settings.seed} {step} {self.process_group.rank}"
         torch.manual_seed(zlib.crc32(name.encode()))
 
     def _backward(self, loss: Callable[[nn.Module, Batch], Loss], batch: Batch) -> Tensor:
-        device = self.processes.device
-        part = batch.part(self.processes.rank, self.processes.count)
-        if part is None:
+        """Add the gradient of this process's part of a batch; return its summed loss and targets."""
+        device = self.process_group.device
+        part = batch.part(self.process_group.rank, self.process_group.world_size)
+        if part is None:  # fewer rows than processes
             return torch.zeros(2, device=device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self._autocast):
             result = loss(self.model, part.to(device))
@@ -87,15 +110,16 @@ class Updater:
         return torch.stack([result.value.detach(), result.value.new_tensor(float(result.count))])
 
     def _gradients(self) -> list[Tensor]:
-        if self.processes.count > 1:  # every process must bring the same buffers
+        if self.process_group.world_size > 1:  # every process must bring the same buffers
             for parameter in self.parameters:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
         return [p.grad for p in self.parameters if p.grad is not None]
 
-    def _scale(self, gradients: list[Tensor], count: Tensor) -> Tensor:
-        """Turn the gradient of the sum into that of the mean, clipped; return the norm it had."""
+    def _scale_and_clip(self, gradients: list[Tensor], count: Tensor) -> Tensor:
+        """Turn the gradient of the sum into that of the mean and clip it; return the norm before clipping."""
         norm = torch.nn.utils.get_total_norm(gradients) / count
+        # Dividing and clipping are one factor, so that the gradients are read and written once.
         factor = 1 / count
         if self.settings.clip:
             factor = factor * (self.settings.clip / norm).clamp(max=1)
@@ -103,15 +127,15 @@ class Updater:
         return norm
 
     @torch.no_grad()
-    def _follow(self, step: int) -> None:
+    def _update_average(self, step: int) -> None:
         if self.average is not None:
             decay = min(self.settings.ema, (1 + step) / (10 + step))
             torch._foreach_lerp_(list(self.average.values()), self.parameters, 1 - decay)
 
     @contextmanager
     def averaged(self) -> Iterator[nn.Module]:
-        """The model with its averaged weights, without dropout; afterwards as it was."""
-        former = {name: p.data for name, p in self.named.items()}
+        """Context in which the model has its averaged weights and is in evaluation mode."""
+        current = {name: p.data for name, p in self.named.items()}
         for name, tensor in (self.average or {}).items():
             self.named[name].data = tensor
         self.model.eval()
@@ -119,12 +143,12 @@ class Updater:
             with torch.no_grad():
                 yield self.model
         finally:
-            for name, tensor in former.items():
+            for name, tensor in current.items():
                 self.named[name].data = tensor
             self.model.train()
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that `restore` needs, by name."""
+        """Return weights, optimizer state and averages by name, as `restore` needs them."""
         found = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
         for name, parameter in self.named.items():
             for key, value in self.optimizer.state.get(parameter, {}).items():
@@ -134,9 +158,17 @@ class Updater:
         return found
 
     def restore(self, tensors: dict[str, Tensor], path: Path) -> None:
-        """Go back to where `tensors` were taken; `path` is where they were read, for errors."""
+        """Set weights, optimizer state and averages.
+
+        Args:
+            tensors: what `tensors` returned.
+            path: file they were read from, for errors.
+
+        Raises:
+            ModelFolderError: they belong to another model.
+        """
         model = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
-        put_weights(self.model, model, path)
+        assign_weights(self.model, model, path)
         for name, tensor in tensors.items():
             kind, _, rest = name.partition("/")
             if kind == "optimizer":
@@ -146,8 +178,8 @@ class Updater:
                 self.average[rest].copy_(tensor)
 
 
-def lower_precision(settings: TrainingSettings, device: torch.device) -> bool:
-    """Whether matrix products run in bfloat16."""
+def uses_bfloat16(settings: TrainingSettings, device: torch.device) -> bool:
+    """Whether matrix products run in bfloat16; `precision="auto"` asks the hardware."""
     if settings.precision != "auto":
         return settings.precision == "bfloat16"
     if device.type == "cuda":
@@ -155,7 +187,8 @@ def lower_precision(settings: TrainingSettings, device: torch.device) -> bool:
     return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
-def _groups(model: nn.Module, decay: float) -> list[dict[str, object]]:
+def _parameter_groups(model: nn.Module, decay: float) -> list[dict[str, object]]:
+    """Weight decay for matrices only: not for embeddings, biases and the gains of norms."""
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     parameters = [p for p in model.parameters() if p.requires_grad]
     decayed = [p for p in parameters if p.ndim >= 2 and id(p) not in embeddings]

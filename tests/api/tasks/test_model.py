@@ -25,11 +25,11 @@ from regard.api.tasks.classification import _labels
 from regard.api.tasks.extractive import resemblance
 from regard.cli.formats import classification_line
 from regard.data import Example, dates
+from regard.data.ragged import Ragged
 from regard.decoding import DecodingSettings
 from regard.errors import DataError, InputError, ModelFolderError
 from regard.text import Tokenizer
-from regard.training import Ragged
-from regard.training.ragged import labelled_batch
+from regard.training.batch import labelled_batch
 
 TEXTS = ["3. Mai 2018", "", "jeudi 4 juin 2020", "   "]
 

@@ -11,7 +11,7 @@ from typing import Any
 from regard.api.storage.format1 import from_format1
 from regard.errors import InputError, ModelFolderError
 from regard.files import atomic_write
-from regard.training.checkpoint import LAST, WEIGHTS
+from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE
 from regard.version import __version__
 
 __all__ = ["CONFIG", "FORMAT", "claim", "clear", "read_config", "write_json"]
@@ -27,7 +27,7 @@ _FIRST = ("source.json", "target.json")
 """What a run killed at its very beginning leaves: written before `config.json`."""
 
 _OURS = (
-    WEIGHTS,
+    WEIGHTS_FILE,
     *_FIRST,
     "tokenizer.json",
     "history.jsonl",
@@ -37,7 +37,7 @@ _OURS = (
     "trust.json",
     CONFIG,  # the last to go: a folder with it is known as a model's
 )
-_OUR_FOLDERS = (LAST.parent.name, "tensorboard")
+_OUR_FOLDERS = (RUN_FILE.parent.name, "tensorboard")
 
 
 def claim(folder: Path, *, resume: bool, overwrite: bool) -> None:

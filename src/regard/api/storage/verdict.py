@@ -10,7 +10,7 @@ from typing import Any
 
 from regard.api.storage.folder import write_json
 from regard.errors import ModelFolderError
-from regard.training.checkpoint import WEIGHTS
+from regard.training.checkpoint import WEIGHTS_FILE
 
 __all__ = ["keep_verdict", "kept_verdict"]
 
@@ -42,7 +42,7 @@ def kept_verdict(folder: Path | None) -> str:
 
 def _fingerprint(folder: Path) -> str:
     """Of the weights."""
-    path = folder / WEIGHTS
+    path = folder / WEIGHTS_FILE
     facts = path.stat()
     return _digest(path, facts.st_mtime_ns, facts.st_size)
 

@@ -32,6 +32,7 @@ from regard.api.tasks.model import (
 from regard.api.tasks.records import Maps, make_record
 from regard.api.tasks.tokens import input_tokens
 from regard.data import Example, token_batches
+from regard.data.ragged import Ragged
 from regard.decoding import DecodingSettings
 from regard.errors import DataError, InputError
 from regard.evaluation import (
@@ -46,8 +47,8 @@ from regard.layers.intervene import replaced_pooling
 from regard.models import Classifier as Network
 from regard.models import configure
 from regard.text import Encoding, Tokenizer
-from regard.training import Batch, Loss, Ragged, smoothed_cross_entropy
-from regard.training.ragged import labelled_batch
+from regard.training import Batch, Loss, smoothed_cross_entropy
+from regard.training.batch import labelled_batch
 from regard.viewing import AttentionRecord, Tokens
 
 __all__ = ["Classifier"]
@@ -167,7 +168,7 @@ class Classifier(Model):
             target = batch.target * (1 - smoothing) + smoothing / 2
             value = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="sum")
             return Loss(value / len(self.labels), len(batch))
-        value = smoothed_cross_entropy(logits, batch.target, smoothing=smoothing, ignored=-1)
+        value = smoothed_cross_entropy(logits, batch.target, smoothing=smoothing, ignore_index=-1)
         return Loss(value, len(batch))
 
     def validator(self, examples: Sequence[Example]) -> Callable[[nn.Module], dict[str, float]]:

@@ -29,12 +29,13 @@ from regard.api.tasks.model import (
 from regard.api.tasks.records import Maps, make_record
 from regard.api.tasks.tokens import input_tokens
 from regard.data import Example
+from regard.data.ragged import Ragged
 from regard.decoding import DecodingSettings, Hypothesis, generate
 from regard.evaluation import Score, bootstrap
 from regard.models import LanguageModel, configure
 from regard.text import BOS, EOS, Tokenizer
-from regard.training import Batch, Loss, Ragged, smoothed_cross_entropy
-from regard.training.ragged import text_batch
+from regard.training import Batch, Loss, smoothed_cross_entropy
+from regard.training.batch import text_batch
 from regard.viewing import AttentionRecord
 
 __all__ = ["Generator"]

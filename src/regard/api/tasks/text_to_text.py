@@ -28,6 +28,7 @@ from regard.api.tasks.model import (
 from regard.api.tasks.records import Maps, make_record
 from regard.api.tasks.tokens import input_tokens, output_tokens
 from regard.data import Example
+from regard.data.ragged import Ragged
 from regard.decoding import (
     DecodingSettings,
     Hypothesis,
@@ -41,8 +42,8 @@ from regard.errors import InputError
 from regard.evaluation import Score
 from regard.models import EncoderDecoder, describe_reading
 from regard.text import BOS, EOS, PAD, UNK, Encoding, Tokenizer
-from regard.training import Batch, Loss, Ragged, smoothed_cross_entropy
-from regard.training.ragged import pair_batch
+from regard.training import Batch, Loss, smoothed_cross_entropy
+from regard.training.batch import pair_batch
 from regard.viewing import AttentionRecord, Tokens, Track
 
 __all__ = ["EncodedSource", "OnTextDraft", "Steering", "TextToText", "references_of"]
