@@ -1,4 +1,7 @@
-"""Every speed claim in turn: `python -m benchmarks`; each script says what it claims and keeps a JSON."""
+"""All speed benchmarks one after another: `python -m benchmarks`.
+
+Each script states its claims in its docstring and writes its measurements as JSON.
+"""
 
 import subprocess
 import sys

@@ -1,8 +1,9 @@
-"""How well trained translators' cross-attention reads as word alignment, at either of a word's two steps.
+"""Alignment error of trained translators' cross-attention, at both steps of each target word.
 
-Nobody drew word links for Multi30k. Links that IBM Model 1 finds in both directions stand in for them: few,
-but mostly right. They come from 4,200 pairs; 200 of those, of the validation part, are asked about, with
-the reference fed in. Reads the models that `python -m benchmarks.translation` left in runs/ (or --runs).
+Multi30k has no word links drawn by people. Links that IBM Model 1 finds in both directions take their place:
+few, but mostly right. They are learned from 4,200 pairs; 200 of these, of the validation part, are measured,
+with the reference as the decoder's input. Reads the models that `python -m benchmarks.translation` wrote to
+runs/ (or --runs).
 
     python -m benchmarks.alignment multi30k-transformer multi30k-rnn
 """
@@ -10,44 +11,41 @@ the reference fed in. Reads the models that `python -m benchmarks.translation` l
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import KEPT, ROOT, machine
-from benchmarks.translation import DATA
+from benchmarks.results import DATA, ROOT, machine, write_json
 from regard.api.trust import trust
 from regard.data import Example, read_parallel
-from regard.evaluation.alignment.ibm_model1 import ibm_model_1
-from regard.evaluation.alignment.verdict import AlignmentVerdict
+from regard.evaluation import AlignmentVerdict, ibm_model_1
 
-ASKED, LEARNED_FROM = 200, 4000
+MEASURED_PAIRS, TRAINING_PAIRS = 200, 4000
 
 
-def examples() -> tuple[list[Example], str]:
-    """The pairs asked about, and links for them in the form `regard trust --gold` reads."""
+def examples_with_links() -> tuple[list[Example], str]:
+    """Return the pairs to measure, and their links in the format of `regard trust --gold`."""
     folder = DATA / "multi30k-de-en"
-    asked, more = (
+    measured, training = (
         list(read_parallel([folder / f"{part}.de"], [folder / f"{part}.en"]))[:count]
-        for part, count in (("val", ASKED), ("train", LEARNED_FROM))
+        for part, count in (("val", MEASURED_PAIRS), ("train", TRAINING_PAIRS))
     )
-    words = [(one.text.split(), (one.target or "").split()) for one in [*asked, *more]]
-    links = ibm_model_1(words)[: len(asked)]
-    return asked, "\n".join(
+    pairs = [(pair.text.split(), (pair.target or "").split()) for pair in [*measured, *training]]
+    links = ibm_model_1(pairs)[: len(measured)]
+    return measured, "\n".join(
         " ".join(f"{source + 1}-{target + 1}" for source, target in sorted(of_pair))
         for of_pair in links
     )
 
 
-def measure(folder: Path, asked: list[Example], gold: str) -> dict[str, Any]:
-    """Error rates of every layer and reading; the model's own folder is left as it is."""
+def measure(folder: Path, examples: list[Example], gold: str) -> dict[str, Any]:
+    """Return the error rates of every layer at both readings; the model's folder is not changed."""
     with tempfile.TemporaryDirectory() as name:
         copy = shutil.copytree(folder, Path(name) / "model")
         links = Path(name) / "gold.txt"
         links.write_text(gold + "\n", encoding="utf-8")
-        verdict = trust(copy, asked, gold=links)
+        verdict = trust(copy, examples, gold=links)
     assert isinstance(verdict, AlignmentVerdict)
     print(f"{folder.name}\n{verdict}\n", flush=True)
     layers = [
@@ -58,16 +56,15 @@ def measure(folder: Path, asked: list[Example], gold: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Ask the models named and keep the figures."""
+    """Measure the named models and write the error rates."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="+")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs")
-    given = parser.parse_args()
-    asked, gold = examples()
-    found = {name: measure(given.runs / name, asked, gold) for name in given.models}
-    content = {"machine": machine(), "pairs": len(asked), "alignment error rate": found}
-    text = json.dumps(content, indent=1)
-    (KEPT / "alignment.json").write_text(text + "\n", encoding="utf-8")
+    options = parser.parse_args()
+    examples, gold = examples_with_links()
+    rates = {name: measure(options.runs / name, examples, gold) for name in options.models}
+    content = {"machine": machine(), "pairs": len(examples), "alignment error rate": rates}
+    write_json("alignment", content)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Classification from a random start: sentiment sentences, SST-2, TREC, movie reviews.
 
-Reads the data sets from the folder in REGARD_DATA (default: ../shared/data). Everything but the model's name
-and what `--set` says is `regard train classification` as it comes: vocabulary and n-grams are learned from the
-training part, and a tenth of that (or the validation part, where the data has one) decides which epoch's
+Reads the data sets from the folder in REGARD_DATA (default: ../shared/data). Apart from the model's name and
+`--set`, everything has the defaults of `regard train classification`: vocabulary and n-grams are learned from
+the training part, and a tenth of that (or the validation part, where the data has one) decides which epoch's
 weights are kept. The test part is read once, after training.
 """
 
@@ -10,28 +10,30 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from sklearn.model_selection import train_test_split
 
 import regard
-from benchmarks.results import ROOT, Figure, keep
+from benchmarks.results import DATA, Result, save_results
 from regard.api.config.settings import named_values
 from regard.api.tasks.model import Evaluation
 from regard.data import Example, ReadOptions, read_table
 
-DATA = Path(os.environ.get("REGARD_DATA", ROOT.parent / "shared" / "data"))
-
 
 class Split(NamedTuple):
-    """What to train on, what to choose by (`None`: a tenth of it), what to measure on."""
+    """Parts of a data set.
+
+    Attributes:
+        train: training part.
+        valid: validation part; `None` takes a tenth of the training part.
+        test: test part.
+    """
 
     train: Sequence[Example]
     valid: Sequence[Example] | None
@@ -39,7 +41,7 @@ class Split(NamedTuple):
 
 
 def sentiment() -> Iterator[Split]:
-    """Five stratified splits of the pooled 3,000, 80 to 20, seeds 0 to 4."""
+    """Yield five stratified splits of the pooled 3,000 sentences, 80 to 20, seeds 0 to 4."""
     folder = DATA / "sentiment-sentences"
     pooled = list(
         read_table(sorted(folder.glob("*_labelled.txt")), options=ReadOptions(format="tsv"))
@@ -51,17 +53,17 @@ def sentiment() -> Iterator[Split]:
 
 
 def sst2() -> Iterator[Split]:
-    """The parts as they were published."""
-    reading = ReadOptions(separator=" ")
+    """Yield the published parts."""
+    options = ReadOptions(separator=" ")
     train, valid, test = (
-        read_table(DATA / "sst2" / f"{name}.txt", options=reading)
+        read_table(DATA / "sst2" / f"{name}.txt", options=options)
         for name in ("train", "dev", "test")
     )
     yield Split(train, valid, test)
 
 
 def trec() -> Iterator[Split]:
-    """The parts as they were published; there is no validation part."""
+    """Yield the published parts; there is no validation part."""
     train = read_table(
         DATA / "trec" / "train.txt", options=ReadOptions(separator=" ", encoding="latin-1")
     )
@@ -70,7 +72,7 @@ def trec() -> Iterator[Split]:
 
 
 def reviews() -> Iterator[Split]:
-    """Ten folds; the first of them unless more are asked for."""
+    """Yield the ten folds of the data set."""
     path = DATA / "movie-reviews" / "reviews.jsonl"
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     examples = [(Example(row["text"], labels=(str(row["label"]),)), row["fold"]) for row in rows]
@@ -81,7 +83,7 @@ def reviews() -> Iterator[Split]:
 
 @dataclass(frozen=True)
 class Task:
-    """Rows of the page: what they are measured on, what others reach."""
+    """A data set and the scores that others report on it."""
 
     title: str
     splits: Iterator[Split]
@@ -99,9 +101,9 @@ TASKS = {
 
 
 def measure(
-    task: Task, model: str, splits: int, seeds: Sequence[int], chosen: dict[str, Any]
-) -> Figure:
-    """Train and test on each of the first splits, with each seed."""
+    task: Task, model: str, splits: int, seeds: Sequence[int], settings: dict[str, Any]
+) -> Result:
+    """Train and test on each of the first `splits`, with each seed."""
     start = time.monotonic()
     results = []
     for split, seed in product(
@@ -112,38 +114,38 @@ def measure(
             train=split.train,
             valid=split.valid,
             model=model,
-            settings={**chosen, "seed": seed},
+            settings={**settings, "seed": seed},
         )
         results.append(trained.evaluate(split.test, train=split.train))
         print(model, f"{results[-1].scores[0].value:.2f}", flush=True)
-    return _figure(task, model, results, seeds, chosen, (time.monotonic() - start) / 60)
+    return _result(task, model, results, seeds, settings, (time.monotonic() - start) / 60)
 
 
-def _figure(
+def _result(
     task: Task,
     model: str,
     results: list[Evaluation],
     seeds: Sequence[int],
-    chosen: dict[str, Any],
+    settings: dict[str, Any],
     minutes: float,
-) -> Figure:
-    found = [result.scores[0].value for result in results]
-    simple = [scores[0].value for r in results for scores in r.baselines.values()]
+) -> Result:
+    accuracies = [result.scores[0].value for result in results]
+    baselines = [scores[0].value for r in results for scores in r.baselines.values()]
     interval = results[0].scores[0].interval
     assert interval is not None
     spread = f"{interval[0]:.1f} to {interval[1]:.1f} (95 %, bootstrap)"
-    if len(found) > 1:
-        each = ", ".join(f"{x:.1f}" for x in found)
+    if len(accuracies) > 1:
+        each = ", ".join(f"{x:.1f}" for x in accuracies)
         over = "splits" if len(seeds) == 1 else "seeds"
-        spread = f"deviation {statistics.stdev(found):.1f} over {over}: {each}"
-    splits = len(found) // len(seeds)
+        spread = f"deviation {statistics.stdev(accuracies):.1f} over {over}: {each}"
+    splits = len(accuracies) // len(seeds)
     tested = sum(r.examples for r in results) // len(seeds)
-    return Figure(
+    return Result(
         data=f"{task.title}, {tested:,} tested in {splits} split(s)",
-        system=" ".join([f"`{model}`", *(f"{k}={v}" for k, v in chosen.items())]),
-        score=f"{statistics.mean(found):.2f} accuracy",
+        system=" ".join([f"`{model}`", *(f"{k}={v}" for k, v in settings.items())]),
+        score=f"{statistics.mean(accuracies):.2f} accuracy",
         spread=spread,
-        baseline=f"TF-IDF, logistic regression {statistics.mean(simple):.2f}",
+        baseline=f"TF-IDF, logistic regression {statistics.mean(baselines):.2f}",
         peers=task.peers,
         seeds=", ".join(map(str, seeds)),
         minutes=minutes,
@@ -151,20 +153,25 @@ def _figure(
 
 
 def main() -> None:
-    """Run one task with one model, and keep the figure."""
+    """Train one kind of model on one data set and save the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("model", nargs="?", default="wide")
     parser.add_argument(
-        "--splits", type=int, default=None, help="how many; 5, and 1 for movie reviews"
+        "--splits",
+        type=int,
+        default=None,
+        help="number of splits; by default 5 of the sentiment sentences, else 1",
     )
     parser.add_argument("--seed", type=int, nargs="+", default=[1])
-    parser.add_argument("--set", action="append", default=[], help="name=value, as `regard train`")
-    given = parser.parse_args()
-    splits = given.splits or (5 if given.task == "sentiment" else 1)
-    chosen = named_values(given.set)
-    figure = measure(TASKS[given.task], given.model, splits, given.seed, chosen)
-    keep(f"{given.task}-{given.model}", [figure])
+    parser.add_argument(
+        "--set", action="append", default=[], help="name=value, as of `regard train`"
+    )
+    options = parser.parse_args()
+    splits = options.splits or (5 if options.task == "sentiment" else 1)
+    settings = named_values(options.set)
+    result = measure(TASKS[options.task], options.model, splits, options.seed, settings)
+    save_results(f"{options.task}-{options.model}", [result])
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import torch
 
 import regard
 from benchmarks.kernel import WATCH, arrays, compare, eager, sdpa, watched
-from benchmarks.results import KEPT
+from benchmarks.results import RESULTS
 
 KINDS = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 ALL_FOUR = (*WATCH, "received")
@@ -106,8 +106,8 @@ def main() -> None:
         found |= {f"T = {n:,}": table(kind, n, options.rounds) for n in options.lengths}
         kept[name] = found
         print(json.dumps({name: found}, indent=1), flush=True)
-    KEPT.mkdir(exist_ok=True)
-    (KEPT / "gpu.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "gpu.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
 """Training and decoding speed beside JoeyNMT 2.3.0, same architecture, data and batches, in one run.
 
-JoeyNMT lives in an environment of its own::
+JoeyNMT needs its own environment::
 
     python3.11 -m venv joey
     joey/bin/pip install torch==2.13.0
     joey/bin/pip install joeynmt==2.3.0 importlib_metadata sentencepiece==0.2.0
     python -m benchmarks.joeynmt --joeynmt joey/bin/python
 
-Both train on Multi30k de-en from a random start for a few updates, by turns, and both then write 1,000
-captions with beam 5: 15 tokens and then an end, so that neither gains by stopping early. These are 16 steps
-of the network, which is what JoeyNMT's `max_output_length` counts; here `max_length` does not count the end.
-(A beam of JoeyNMT's that does not take the end at the last step is cut there, after as many.)
-Target tokens a second, padding not counted; medians of the repetitions; ratios above 1 are in our favour.
+Both train on Multi30k de-en from a random start for a few updates, alternately, and both then translate 1,000
+captions with beam 5 into 15 tokens and the end of sentence, so that neither gains by stopping early. These are
+16 steps of the network, which is what JoeyNMT's `max_output_length` counts; here `max_length` does not count
+the end. (A beam of JoeyNMT that does not take the end at the last step is cut there, after 16 steps too.)
+Speeds are target tokens per second without padding; medians of the repetitions; ratios above 1 are in our
+favour.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import Any
 import torch
 import yaml
 
-from benchmarks.results import KEPT, ROOT, machine
+from benchmarks.results import DATA, machine, write_json
 from regard.api.config.settings import RunSettings, resolve
 from regard.api.tasks.translation import Translator
 from regard.data import read_parallel
@@ -38,8 +39,8 @@ from regard.decoding import DecodingSettings
 from regard.training import ProcessGroup
 from regard.training.update import Updater
 
-DATA = Path(os.environ.get("REGARD_DATA", ROOT.parent / "shared" / "data")) / "multi30k-de-en"
-UPDATES, WARM, LENGTH = 30, 10, 15
+MULTI30K = DATA / "multi30k-de-en"
+UPDATES, WARMUP_UPDATES, LENGTH = 30, 10, 15
 
 SHAPES: dict[str, dict[str, Any]] = {
     "transformer": {
@@ -62,7 +63,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
 }
 
-PIECES = """
+TRAIN_SENTENCEPIECE = """
 import sentencepiece, pathlib, sys
 folder, *files = sys.argv[1:]
 sentencepiece.SentencePieceTrainer.train(input=files, model_prefix=f"{folder}/pieces", vocab_size=8000,
@@ -73,17 +74,17 @@ pathlib.Path(folder, "vocabulary.txt").write_text("\\n".join(pieces) + "\\n", en
 """
 
 
-LENGTHY = f"""
+TEST_WITH_MIN_LENGTH = f"""
 import joeynmt.search as search, joeynmt.__main__ as command, functools
 search.beam_search = functools.partial(search.beam_search, min_output_length={LENGTH})
 command.main()
 """
-"""Its command with the least length it was told: 2.3.0 reads `min_output_length` and never passes it on, so
-that a model of a few updates ends most sentences at once."""
+"""JoeyNMT's command with a minimum length: 2.3.0 reads `min_output_length` but never passes it on, so a model
+of a few updates would end most sentences at once."""
 
 
 def joey_model(kind: str) -> dict[str, Any]:
-    """The same architecture in its words."""
+    """Return the architecture of `SHAPES[kind]` as JoeyNMT configures it."""
     shared = {
         "initializer": "xavier_uniform",
         "embed_initializer": "xavier_uniform",
@@ -122,7 +123,7 @@ def joey_model(kind: str) -> dict[str, Any]:
 
 
 def joey_config(kind: str, folder: Path) -> Path:
-    """Its configuration file."""
+    """Write JoeyNMT's configuration file and return its path."""
     side = {
         "max_length": 256,
         "level": "bpe",
@@ -141,9 +142,9 @@ def joey_config(kind: str, folder: Path) -> Path:
         "use_cuda": False,
         "fp16": False,
         "data": {
-            "train": str(DATA / "train"),
-            "dev": str(DATA / "val"),
-            "test": str(DATA / "test_2016_flickr"),
+            "train": str(MULTI30K / "train"),
+            "dev": str(MULTI30K / "val"),
+            "test": str(MULTI30K / "test_2016_flickr"),
             "dataset_type": "plain",
             "src": {"lang": "de", **side},
             "trg": {"lang": "en", **side},
@@ -171,7 +172,7 @@ def joey_config(kind: str, folder: Path) -> Path:
             "epochs": 10,
             "updates": UPDATES,
             "validation_freq": 10**6,
-            "logging_freq": WARM,
+            "logging_freq": WARMUP_UPDATES,
             "early_stopping_metric": "loss",
             "overwrite": True,
             "shuffle": True,
@@ -183,9 +184,9 @@ def joey_config(kind: str, folder: Path) -> Path:
     return path
 
 
-def joey(python: Path, verb: str, config: Path, threads: int) -> str:
-    """What it printed."""
-    start = ["-c", LENGTHY] if verb == "test" else ["-m", "joeynmt"]
+def run_joey(python: Path, verb: str, config: Path, threads: int) -> str:
+    """Run a command of JoeyNMT and return what it printed."""
+    start = ["-c", TEST_WITH_MIN_LENGTH] if verb == "test" else ["-m", "joeynmt"]
     command = [str(python), *start, verb, str(config)]
     command += ["--skip-test"] if verb == "train" else []
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
@@ -196,35 +197,35 @@ def joey(python: Path, verb: str, config: Path, threads: int) -> str:
 
 
 def joey_training(python: Path, config: Path, threads: int) -> float:
-    """Its own tokens a second, without the first stretch."""
-    rates = re.findall(r"Tokens per Sec:\s+(\d+)", joey(python, "train", config, threads))
+    """Return the tokens per second that JoeyNMT logs, without the warm-up updates."""
+    rates = re.findall(r"Tokens per Sec:\s+(\d+)", run_joey(python, "train", config, threads))
     return statistics.mean(map(float, rates[1:]))
 
 
 def joey_decoding(python: Path, config: Path, threads: int) -> float:
-    """Its own seconds for the test part."""
-    printed = joey(python, "test", config, threads)
+    """Return the seconds that JoeyNMT logs for the test part."""
+    printed = run_joey(python, "test", config, threads)
     return float(re.findall(r"[Gg]eneration took ([\d.]+)", printed)[-1])
 
 
 def our_model(kind: str) -> tuple[Translator, RunSettings, Any]:
-    """The same architecture here, with its training part."""
+    """Return our model of an architecture, its settings and its encoded training part."""
     values = {**SHAPES[kind], "vocabulary": 8000, "batch_tokens": 4096, "ema": 0.0}
     settings = resolve("translation", kind=kind, values=values)
-    examples = read_parallel([DATA / "train.de"], [DATA / "train.en"])
+    examples = read_parallel([MULTI30K / "train.de"], [MULTI30K / "train.en"])
     model = Translator.from_examples(examples, settings)
     return model, settings, model.encode_examples(examples, training=True)
 
 
 def our_training(kind: str) -> tuple[float, Translator]:
-    """Target tokens a second, after as many updates to warm up."""
+    """Return our target tokens per second after the warm-up updates, and the model."""
     model, settings, prepared = our_model(kind)
     batches = prepared.epochs(settings.training)(0)
     updater = Updater(model.network, settings.training, total=1000, process_group=ProcessGroup())
     model.network.train()
     tokens, start = 0, 0.0
     for step in range(UPDATES):
-        if step == WARM:
+        if step == WARMUP_UPDATES:
             tokens, start = 0, time.perf_counter()
         batch = batches[step]
         updater(model.loss, [batch], step + 1)
@@ -233,24 +234,26 @@ def our_training(kind: str) -> tuple[float, Translator]:
 
 
 def our_decoding(model: Translator) -> float:
-    """Seconds for the test part."""
-    texts = (DATA / "test_2016_flickr.de").read_text(encoding="utf-8").split("\n")[:-1]
+    """Return our seconds for the test part."""
+    texts = (MULTI30K / "test_2016_flickr.de").read_text(encoding="utf-8").split("\n")[:-1]
     settings = DecodingSettings(beam=5, min_length=LENGTH, max_length=LENGTH)
     model.network.eval()
-    model.write(texts[:50], settings=settings)  # compiled code is loaded, as JoeyNMT's model is
+    model.write(
+        texts[:50], settings=settings
+    )  # loads compiled code; JoeyNMT does not count loading either
     start = time.perf_counter()
     model.write(texts, settings=settings)
     return time.perf_counter() - start
 
 
 def compare(python: Path, kind: str, repetitions: int, threads: int) -> dict[str, Any]:
-    """Both, by turns."""
+    """Measure both systems alternately and return medians and ratios."""
     training: dict[str, list[float]] = {"ours": [], "joeynmt": []}
     decoding: dict[str, list[float]] = {"ours": [], "joeynmt": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        files = [str(DATA / "train.de"), str(DATA / "train.en")]
-        subprocess.run([str(python), "-c", PIECES, name, *files], check=True)
+        files = [str(MULTI30K / "train.de"), str(MULTI30K / "train.en")]
+        subprocess.run([str(python), "-c", TRAIN_SENTENCEPIECE, name, *files], check=True)
         config = joey_config(kind, folder)
         for _ in range(repetitions):
             speed, model = our_training(kind)
@@ -258,8 +261,8 @@ def compare(python: Path, kind: str, repetitions: int, threads: int) -> dict[str
             decoding["ours"].append(our_decoding(model))
             training["joeynmt"].append(joey_training(python, config, threads))
             decoding["joeynmt"].append(joey_decoding(python, config, threads))
-    speeds = {who: statistics.median(values) for who, values in training.items()}
-    seconds = {who: statistics.median(values) for who, values in decoding.items()}
+    speeds = {system: statistics.median(values) for system, values in training.items()}
+    seconds = {system: statistics.median(values) for system, values in decoding.items()}
     return {
         "model": kind,
         "training target tokens a second": speeds,
@@ -270,21 +273,20 @@ def compare(python: Path, kind: str, repetitions: int, threads: int) -> dict[str
 
 
 def main() -> None:
-    """Compare both architectures and keep the result."""
+    """Compare both architectures and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--joeynmt", type=Path, required=True, help="Python of its environment")
     parser.add_argument("--models", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    found = []
-    for kind in given.models:
-        found.append(compare(given.joeynmt, kind, given.repetitions, given.threads))
-        print(json.dumps(found[-1], indent=1), flush=True)
-    content = {"machine": machine(), "threads": given.threads, "comparisons": found}
-    KEPT.mkdir(exist_ok=True)
-    (KEPT / "joeynmt.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    comparisons = []
+    for kind in options.models:
+        comparisons.append(compare(options.joeynmt, kind, options.repetitions, options.threads))
+        print(json.dumps(comparisons[-1], indent=1), flush=True)
+    content = {"machine": machine(), "threads": options.threads, "comparisons": comparisons}
+    write_json("joeynmt", content)
 
 
 if __name__ == "__main__":

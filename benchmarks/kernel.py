@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 
 import regard
-from benchmarks.results import KEPT, machine
+from benchmarks.results import RESULTS, machine
 from regard import scores
 from regard.attention import kernels
 
@@ -258,9 +258,9 @@ def main() -> None:
         "table": [{"what": name, "ratio": ratio, "wanted": goal} for name, ratio, goal in found],
         "growth": growth(lengths),
     }
-    KEPT.mkdir(exist_ok=True)
+    RESULTS.mkdir(exist_ok=True)
     name = "kernel_quick.json" if options.quick else "kernel.json"
-    (KEPT / name).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    (RESULTS / name).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.patches import Rectangle
 
-from benchmarks.results import KEPT
+from benchmarks.results import RESULTS
 
 plt.switch_backend("Agg")
 plt.rcParams["svg.hashsalt"] = "regard"  # the same bytes every time
@@ -81,7 +81,7 @@ def main() -> None:
     """Draws both; growth from the full run if there is one, else from the quick one."""
     IMAGES.mkdir(exist_ok=True)
     draw_tile(IMAGES / "kernel-tile.svg")
-    kept = next(p for n in ("kernel", "kernel_quick") if (p := KEPT / f"{n}.json").exists())
+    kept = next(p for n in ("kernel", "kernel_quick") if (p := RESULTS / f"{n}.json").exists())
     draw_growth(
         json.loads(kept.read_text(encoding="utf-8"))["growth"], IMAGES / "kernel-growth.svg"
     )

@@ -1,7 +1,8 @@
-"""Figures that were measured, kept as JSON, and the page made from them.
+"""Folders of the benchmarks, their results as JSON, and the page of results.
 
-Each script hands its figures to `keep`; `docs/results.md` is drawn anew from all of
-`benchmarks/results/*.json`, so no number on the page was typed by hand.
+The accuracy benchmarks pass their results to `save_results`, which writes `docs/results.md` from all of
+`benchmarks/results/accuracy-*.json`, so no number on the page was typed by hand. The others write their
+JSON with `write_json`.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-KEPT = ROOT / "benchmarks" / "results"
+DATA = Path(os.environ.get("REGARD_DATA", ROOT.parent / "shared" / "data"))
+"""Folder of the data sets."""
+RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
 
 INTRODUCTION = """# Results
@@ -33,19 +37,19 @@ Minutes are wall clock with one thread on a machine that other jobs shared: an u
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One line of the page.
+class Result:
+    """One row of the page.
 
     Args:
-        data: what it was measured on.
-        system: what was measured.
-        score: with its unit, e.g. `"36.9 BLEU"`.
-        spread: an interval or a deviation, and over what.
-        baseline: the simple one on the same split.
-        peers: what others report.
-        seeds: which.
-        minutes: of training, wall clock.
-        note: anything a reader must know to trust it.
+        data: data set and size of its test part.
+        system: model and its settings.
+        score: value with its unit, e.g. `"36.9 BLEU"`.
+        spread: an interval or a standard deviation, and over what.
+        baseline: score of a simple system on the same split.
+        peers: scores that others report.
+        seeds: seeds of the runs.
+        minutes: wall clock of the training.
+        note: anything else a reader must know to trust the score.
     """
 
     data: str
@@ -60,7 +64,7 @@ class Figure:
 
 
 def machine() -> str:
-    """The processor, as it names itself, and what of it was used."""
+    """Return the name of the processor and the number of its cores."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
@@ -71,43 +75,50 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores"
 
 
-def keep(name: str, figures: list[Figure]) -> None:
-    """Write the figures of one script under `name` and draw the page anew."""
-    KEPT.mkdir(exist_ok=True)
+def command() -> str:
+    """Return the command line that runs this benchmark again."""
+    module = f"benchmarks.{Path(sys.argv[0]).stem}"
+    return "python -m " + shlex.join([module, *sys.argv[1:]])
+
+
+def write_json(name: str, content: Mapping[str, object]) -> None:
+    """Write a JSON file of this name to the folder of results."""
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def save_results(name: str, results: Sequence[Result]) -> None:
+    """Write the results of one benchmark under `name`, and the page with all of them."""
     content = {
-        "command": "python -m " + shlex.join([_module(), *sys.argv[1:]]),
+        "command": command(),
         "date": date.today().isoformat(),
         "machine": machine(),
-        "figures": [asdict(figure) for figure in figures],
+        "results": [asdict(result) for result in results],
     }
-    text = json.dumps(content, indent=1, ensure_ascii=False)
-    (KEPT / f"accuracy-{name}.json").write_text(text + "\n", encoding="utf-8")
-    draw()
+    write_json(f"accuracy-{name}", content)
+    write_page()
 
 
-def draw() -> None:
-    """`docs/results.md` from everything kept."""
+def write_page() -> None:
+    """Write `docs/results.md` from all results saved so far."""
     parts = [INTRODUCTION]
-    for path in sorted(KEPT.glob("accuracy-*.json")):
+    for path in sorted(RESULTS.glob("accuracy-*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
         parts.append(f"## {path.stem.removeprefix('accuracy-')}\n")
         parts.append(f"`{content['command']}` · {content['date']} · {content['machine']}\n")
-        parts.append(_table(content["figures"]) + "\n")
-        notes = dict.fromkeys(f["note"] for f in content["figures"] if f["note"])
+        parts.append(_table(content["results"]) + "\n")
+        notes = dict.fromkeys(result["note"] for result in content["results"] if result["note"])
         parts.extend(f"{note}\n" for note in notes)
     PAGE.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _table(figures: list[dict[str, object]]) -> str:
+def _table(results: list[dict[str, object]]) -> str:
     head = ("data", "system", "score", "spread", "baseline", "peers", "seeds", "minutes")
     rows = [head, ("---",) * len(head)]
-    rows += [tuple(_cell(figure[name]) for name in head) for figure in figures]
+    rows += [tuple(_cell(result[name]) for name in head) for result in results]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def _cell(value: object) -> str:
     return f"{value:.0f}" if isinstance(value, float) else str(value)
-
-
-def _module() -> str:
-    return "benchmarks." + Path(sys.argv[0]).stem

@@ -1,15 +1,14 @@
-"""Summarising from a random start: SciTLDR, abstract to one sentence.
+"""Summarization from a random start: SciTLDR, abstract to one sentence.
 
 Reads the data set from the folder in REGARD_DATA (default: ../shared/data). Everything is learned from the
 training part, the dev part decides which epoch's weights are kept, and the test part is read once, after
-training. Where a paper has several summaries, a text is compared with the one it shares most words with
-(ROUGE-1), as Cachola et al. 2020 do.
+training. Where a paper has several summaries, a text is compared with the one of the best ROUGE-1, as
+in Cachola et al. 2020.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,16 +22,13 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 
 import regard
-from benchmarks.results import ROOT, Figure, keep
+from benchmarks.results import DATA, ROOT, Result, save_results
 from benchmarks.translation import Printed
 from regard.api.config.settings import named_values
 from regard.api.tasks.text_to_text import references_of
 from regard.data import Example, Pairs, read_table
 from regard.evaluation import Score, oracle_sentence, rouge
 from regard.evaluation.metrics.generation import RougeScorer
-
-DATA = Path(os.environ.get("REGARD_DATA", ROOT.parent / "shared" / "data")) / "scitldr"
-
 
 _COPIES = (
     " Trained on the summaries, on the sentence of each training abstract nearest to its summary, and on"
@@ -42,15 +38,15 @@ _COPIES = (
 
 @dataclass(frozen=True)
 class Task:
-    """A row of the page: a model and what it is told beyond its own settings.
+    """A model and its training for two thousand abstracts.
 
     Args:
-        model: its kind.
-        peers: what others reach.
-        settings: that suit two thousand abstracts.
-        copies: whether each abstract of the training part comes a second time, with its sentence nearest
-            to the summary as what is to be written, and that sentence alone a third time: two thousand
-            summaries teach too little copying.
+        model: kind of the model.
+        peers: scores that others report.
+        settings: settings that differ from the model's defaults.
+        copies: whether each training abstract is used a second time with its sentence nearest to the
+            summary as the target, and that sentence alone a third time: two thousand summaries teach too
+            little copying.
     """
 
     model: str
@@ -84,60 +80,65 @@ TASKS = {
 }
 
 
-def measure(task: Task, out: Path, chosen: dict[str, Any]) -> list[Figure]:
-    """Train, then summarise the test part once."""
+def measure(task: Task, out: Path, settings: dict[str, Any]) -> Result:
+    """Train, then summarize the test part once."""
     start = time.monotonic()
     train, dev, test = (
-        list(read_table(DATA / f"{part}.jsonl", Pairs())) for part in ("train", "dev", "test")
+        list(read_table(DATA / "scitldr" / f"{part}.jsonl", Pairs()))
+        for part in ("train", "dev", "test")
     )
     model = regard.train(
         "summarization",
-        train=[*train, *_copied(train)] if task.copies else train,
+        train=[*train, *_copying_examples(train)] if task.copies else train,
         valid=dev,
         out=out,
         model=task.model,
-        settings={**task.settings, **chosen},
+        settings={**task.settings, **settings},
         overwrite=True,
         callback=Printed(),
     )
     minutes = (time.monotonic() - start) / 60
-    result = model.evaluate(test)
-    one = result.scores[0]
-    assert one.interval is not None
-    named = {**task.settings, **chosen}
-    shown = [f"`{task.model}`", *(f"{k}={v}" for k, v in named.items() if k != "seed")]
-    picked = rouge(linear_sentences(train, test), references_of(test))
-    best = rouge(oracle_sentence(test), references_of(test))
-    return [
-        Figure(
-            data=f"SciTLDR, abstract only, {len(test):,} test papers",
-            system=" ".join(shown),
-            score=f"{_written(result.scores)} ROUGE-1 / 2 / L",
-            spread=f"ROUGE-1 {one.interval[0]:.1f} to {one.interval[1]:.1f} (95 %, bootstrap)",
-            baseline=f"first sentence {_written(result.baselines['first sentence'])}; "
-            f"linear model of words, place and length {_written(picked)}; "
-            f"best sentence of all {_written(best)}",
-            peers=task.peers,
-            seeds=str(chosen["seed"]),
-            minutes=minutes,
-            note=f"`{one.signature}`: F-scores against the summary with the best ROUGE-1."
-            + _COPIES * task.copies,
-        )
-    ]
+    evaluation = model.evaluate(test)
+    rouge_1 = evaluation.scores[0]
+    assert rouge_1.interval is not None
+    low, high = rouge_1.interval
+    named = {k: v for k, v in {**task.settings, **settings}.items() if k != "seed"}
+    return Result(
+        data=f"SciTLDR, abstract only, {len(test):,} test papers",
+        system=" ".join([f"`{task.model}`", *(f"{k}={v}" for k, v in named.items())]),
+        score=f"{_triple(evaluation.scores)} ROUGE-1 / 2 / L",
+        spread=f"ROUGE-1 {low:.1f} to {high:.1f} (95 %, bootstrap)",
+        baseline=_baselines(evaluation.baselines["first sentence"], train, test),
+        peers=task.peers,
+        seeds=str(settings["seed"]),
+        minutes=minutes,
+        note=f"`{rouge_1.signature}`: F-scores against the summary with the best ROUGE-1."
+        + _COPIES * task.copies,
+    )
 
 
-def _copied(train: list[Example]) -> list[Example]:
+def _copying_examples(train: list[Example]) -> list[Example]:
+    """Return examples whose target is a sentence of the source, or the whole of it."""
     best = oracle_sentence(train)
     nearest = [Example(e.source, sentence) for e, sentence in zip(train, best, strict=True)]
     return [*nearest, *(Example((sentence,), sentence) for sentence in best)]
 
 
-def _written(scores: Sequence[Score]) -> str:
+def _baselines(first: Sequence[Score], train: list[Example], test: list[Example]) -> str:
+    linear = rouge(linear_sentences(train, test), references_of(test))
+    best = rouge(oracle_sentence(test), references_of(test))
+    return (
+        f"first sentence {_triple(first)}; linear model of words, place and length "
+        f"{_triple(linear)}; best sentence of all {_triple(best)}"
+    )
+
+
+def _triple(scores: Sequence[Score]) -> str:
     return " / ".join(f"{score.value:.1f}" for score in scores)
 
 
 def linear_sentences(train: list[Example], test: list[Example]) -> list[str]:
-    """Pick by ridge regression of each sentence's ROUGE on its words, its place and its length."""
+    """Choose sentences by ridge regression of ROUGE on words, position and length of a sentence."""
     words = TfidfVectorizer(ngram_range=(1, 2), min_df=3, sublinear_tf=True)
     words.fit([sentence for example in train for sentence in example.sentences])
     scorer = RougeScorer()
@@ -148,40 +149,44 @@ def linear_sentences(train: list[Example], test: list[Example]) -> list[str]:
         gains.append(gain - gain.mean())
     model = Ridge(alpha=10.0, solver="lsqr")
     model.fit(_features(words, train), np.concatenate(gains))
-    found = model.predict(_features(words, test))
+    predicted = model.predict(_features(words, test))
     ends = np.cumsum([len(example.sentences) for example in test])[:-1]
     return [
         example.sentences[int(row.argmax())]
-        for example, row in zip(test, np.split(found, ends), strict=True)
+        for example, row in zip(test, np.split(predicted, ends), strict=True)
     ]
 
 
 def _features(words: TfidfVectorizer, examples: list[Example]) -> csr_matrix:
-    """`(sentences, features)`: TF-IDF, place from both ends and length, each as one of some classes."""
+    """Return features `(sentences, features)`: TF-IDF, and one-hot positions and lengths."""
     sentences = [sentence for example in examples for sentence in example.sentences]
-    place = np.concatenate([np.arange(len(example.sentences)) for example in examples])
+    position = np.concatenate([np.arange(len(example.sentences)) for example in examples])
     count = np.concatenate([np.full(len(e.sentences), len(e.sentences)) for e in examples])
     length = np.array([len(sentence.split()) for sentence in sentences])
-    classes = [_one_of(place, 12), _one_of(count - 1 - place, 8), _one_of(length // 5, 12)]
+    from_end = count - 1 - position
+    classes = [_one_hot(position, 12), _one_hot(from_end, 8), _one_hot(length // 5, 12)]
     return csr_matrix(hstack([words.transform(sentences), *classes]))
 
 
-def _one_of(values: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    chosen: NDArray[np.float64] = np.eye(classes)[np.minimum(values, classes - 1)]
-    return chosen
+def _one_hot(values: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+    """Return one-hot rows; larger values count as the last class."""
+    rows: NDArray[np.float64] = np.eye(classes)[np.minimum(values, classes - 1)]
+    return rows
 
 
 def main() -> None:
-    """Run one model, and keep its figure."""
+    """Train one model and save its result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", choices=TASKS)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--set", action="append", default=[], help="name=value, as `regard train`")
+    parser.add_argument(
+        "--set", action="append", default=[], help="name=value, as of `regard train`"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "runs")
-    given = parser.parse_args()
-    chosen = {"seed": given.seed, **named_values(given.set)}
-    out = given.out / f"scitldr-{given.model}"
-    keep(f"scitldr-{given.model}", measure(TASKS[given.model], out, chosen))
+    options = parser.parse_args()
+    settings = {"seed": options.seed, **named_values(options.set)}
+    name = f"scitldr-{options.model}"
+    save_results(name, [measure(TASKS[options.model], options.out / name, settings)])
 
 
 if __name__ == "__main__":

@@ -1,29 +1,26 @@
 """Translation from a random start: Multi30k de-en and EuTrans es-en.
 
-Reads the data sets from the folder in REGARD_DATA (default: ../shared/data). The choice of weights uses
-the validation part; the test part is read once, after training.
+Reads the data sets from the folder in REGARD_DATA (default: ../shared/data). The validation part decides which
+epoch's weights are kept; the test part is read once, after training.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import regard
-from benchmarks.results import ROOT, Figure, keep
+from benchmarks.results import DATA, ROOT, Result, save_results
 from regard.data import read_parallel
 from regard.training import Callback
-
-DATA = Path(os.environ.get("REGARD_DATA", ROOT.parent / "shared" / "data"))
 
 
 @dataclass(frozen=True)
 class Task:
-    """One row of the page: files, settings, and what others reach."""
+    """Files, model and settings of one result, and the score that others report."""
 
     title: str
     train: tuple[str, str]
@@ -43,13 +40,14 @@ def _files(folder: str, name: str, languages: str) -> tuple[str, str]:
 def _multi30k(model: str, peers: str, **settings: Any) -> Task:
     folder = "multi30k-de-en"
     names = ("train", "val", "test_2016_flickr")
-    parts = [_files(folder, name, "de-en") for name in names]
-    return Task("Multi30k de-en, cased", *parts, model, settings, peers, 90)
+    train, valid, test = (_files(folder, name, "de-en") for name in names)
+    return Task("Multi30k de-en, cased", train, valid, test, model, settings, peers, 90)
 
 
 def _eutrans(model: str, **settings: Any) -> Task:
-    parts = [_files("eutrans-es-en", name, "es-en") for name in ("train", "dev", "test")]
-    return Task("EuTrans es-en", *parts, model, settings, "about 95", 10)
+    names = ("train", "dev", "test")
+    train, valid, test = (_files("eutrans-es-en", name, "es-en") for name in names)
+    return Task("EuTrans es-en", train, valid, test, model, settings, "about 95", 10)
 
 
 TASKS = {
@@ -91,7 +89,7 @@ TASKS = {
 }
 
 
-def measure(task: Task, out: Path, seed: int) -> Figure:
+def measure(task: Task, out: Path, seed: int) -> Result:
     """Train, then translate the test part once."""
     start = time.monotonic()
     model = regard.train(
@@ -110,7 +108,7 @@ def measure(task: Task, out: Path, seed: int) -> Figure:
     bleu = result.scores[0]
     assert bleu.interval is not None
     copied = result.baselines["copy of the source"][0]
-    return Figure(
+    return Result(
         data=f"{task.title}, {len(test):,} test sentences",
         system=f"{task.model}, {sum(p.numel() for p in model.network.parameters()) / 1e6:.1f} M",
         score=f"{bleu.value:.2f} BLEU",
@@ -141,14 +139,14 @@ class Printed(Callback):
 
 
 def main() -> None:
-    """Run the tasks named, and keep their figures."""
+    """Train the named systems and save their results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tasks", nargs="+", choices=TASKS)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROOT / "runs")
-    given = parser.parse_args()
-    for name in given.tasks:
-        keep(name, [measure(TASKS[name], given.out / name, given.seed)])
+    options = parser.parse_args()
+    for name in options.tasks:
+        save_results(name, [measure(TASKS[name], options.out / name, options.seed)])
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regard.data import Corpus, Example
+from regard.data import Example
 from regard.errors import InputError
 from regard.evaluation.metrics.generation import RougeScorer
 
@@ -90,17 +90,17 @@ def majority(labels: Sequence[str], count: int) -> list[str]:
     return [min(counts, key=lambda label: (-counts[label], label))] * count
 
 
-def copy_source(corpus: Corpus) -> list[str]:
+def copy_source(examples: Iterable[Example]) -> list[str]:
     """Return each source text untranslated; only names, numbers and the like are right."""
-    return [example.text for example in corpus]
+    return [example.text for example in examples]
 
 
-def first_sentences(corpus: Corpus, *, count: int = 1) -> list[str]:
+def first_sentences(examples: Iterable[Example], *, count: int = 1) -> list[str]:
     """Summarize each text by its first sentences (LEAD); strong where the main point comes first."""
-    return [" ".join(example.sentences[:count]) for example in corpus]
+    return [" ".join(example.sentences[:count]) for example in examples]
 
 
-def oracle_sentence(corpus: Corpus) -> list[str]:
+def oracle_sentence(examples: Iterable[Example]) -> list[str]:
     """Choose the sentence with the best ROUGE-1: an upper bound for extracts of one sentence.
 
     The choice uses the references, so this is no system that could be used.
@@ -113,4 +113,4 @@ def oracle_sentence(corpus: Corpus) -> list[str]:
             key=lambda sentence: max(scorer(text, sentence) for text in example.references),
         )
 
-    return [best(example) for example in corpus]
+    return [best(example) for example in examples]
