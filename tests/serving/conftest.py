@@ -7,7 +7,7 @@ import pytest
 import regard
 from regard.api.storage.verdict import keep_verdict
 from regard.data import Example
-from regard.serving import Hall
+from regard.serving import ModelRegistry
 
 GERMAN = "der die ein eine mann frau hund katze sieht jagt liebt . rot alt".split()  # noqa: SIM905
 ENGLISH = "the the a a man woman dog cat sees chases loves . red old".split()  # noqa: SIM905
@@ -38,7 +38,7 @@ def reviews(count, seed=0):
 
 
 def example(source, target=None, labels=()):
-    return Example(source, target, labels, (None, 0), ())
+    return Example(source, target, labels, ("", 0), ())
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def models(folders):
-    return Hall.of(folders)
+    return ModelRegistry.of(folders)
 
 
 def train_all(runs):

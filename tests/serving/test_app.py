@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 import regard
 from regard.decoding import DecodingSettings
 from regard.errors import InputError
-from regard.serving import Hall, Limits, create_app
+from regard.serving import Limits, ModelRegistry, create_app
 from regard.text import EOS
 
 TEXT = "der alt mann sieht die katze ."
@@ -101,7 +101,7 @@ def test_a_stream_that_fails_says_so(client):
 
 
 def test_what_else_could_be_said(client):
-    found = answer(client, "/instead", text=TEXT, model="de-en", begin="the", count=3)
+    found = answer(client, "/alternatives", text=TEXT, model="de-en", begin="the", count=3)
     assert len(found["choices"]) == 3
     probabilities = [choice["probability"] for choice in found["choices"]]
     assert probabilities == sorted(probabilities, reverse=True)
@@ -181,7 +181,7 @@ def test_an_empty_text_has_an_empty_answer(client):
         assert answer(client, "/translate", text=text, model="de-en")["answer"]["words"] == []
         assert answer(client, "/classify", text=text)["label"] == ""
         assert answer(client, "/summarize", text=text)["attention"] == []
-        assert answer(client, "/instead", text=text, model="de-en")["choices"] == []
+        assert answer(client, "/alternatives", text=text, model="de-en")["choices"] == []
         for model in ("mood", "de-en", "gist"):
             assert "look" in answer(client, "/look", 422, text=text, model=model)["error"]
 
@@ -205,7 +205,7 @@ def test_which_model(client):
     assert told["error"] == "no model 'de-eng' here; did you mean 'de-en'?"
     told = answer(client, "/translate", 422, text=TEXT, model="mood")
     assert told["error"] == "'mood' is for classification; try /classify"
-    told = answer(client, "/instead", 422, text=TEXT, model="mood")
+    told = answer(client, "/alternatives", 422, text=TEXT, model="mood")
     assert "does not write word by word" in told["error"]
     for path in ("../mood", "/etc/passwd", "runs/mood", "."):
         assert answer(client, "/classify", 404, text=TEXT, model=path)["error"].startswith(
@@ -217,7 +217,7 @@ def test_health_says_what_is_there(client):
     found = client.get("/health").json()
     assert found["status"] == "ok"
     assert [model["name"] for model in found["models"]] == ["de-en", "de-en-young", "mood", "gist"]
-    assert (found["most_waiting"], found["most_characters"]) == (100, 5000)
+    assert (found["max_queue"], found["max_characters"]) == (100, 5000)
 
 
 @pytest.mark.parametrize(
@@ -252,10 +252,10 @@ def test_texts_and_bodies_that_are_too_long(client):
     told = answer(client, "/translate", 413, text="der " * 1000, model="de-en")
     assert "the text has 1,001 tokens, at most 256" in told["error"]
     assert "--max-characters" not in told["error"]
-    for path in ("/look", "/instead"):
+    for path in ("/look", "/alternatives"):
         assert answer(client, path, 413, text="der " * 1000, model="de-en") == told
     assert client.get("/view", params={"text": "der " * 1000, "model": "de-en"}).status_code == 413
-    for path, field in (("/translate", "begin"), ("/instead", "begin"), ("/look", "target")):
+    for path, field in (("/translate", "begin"), ("/alternatives", "begin"), ("/look", "target")):
         told = answer(client, path, 413, text="der", model="de-en", **{field: "the " * 1000})
         assert f"'{field}' has 1,001 tokens, at most 256" in told["error"]
     huge = client.post("/classify", content=b"x" * 200_000)
@@ -266,7 +266,7 @@ def test_texts_and_bodies_that_are_too_long(client):
 
 
 def test_a_full_queue_is_429_with_a_time_to_come_back(models):
-    app = create_app(models, limits=Limits(waiting=1, patience=0.001))
+    app = create_app(models, limits=Limits(max_queue=1, timeout=0.001))
     with TestClient(app, base_url="http://localhost") as client:
         late = client.post("/translate", json={"text": "der mann " * 60, "model": "de-en"})
         assert late.status_code == 503
@@ -340,7 +340,7 @@ def test_the_full_view_has_a_policy_of_its_own(client):
 
 def test_the_api_describes_itself(client):
     api = client.get("/openapi.json").json()
-    posted = {"/translate", "/summarize", "/classify", "/instead", "/look"}
+    posted = {"/translate", "/summarize", "/classify", "/alternatives", "/look"}
     assert set(api["paths"]) == posted | {"/health"}
     for path in posted:
         assert {"404", "413", "422", "429", "503"} <= set(api["paths"][path]["post"]["responses"])
@@ -348,10 +348,10 @@ def test_the_api_describes_itself(client):
 
 def test_what_cannot_be_served(models, tmp_path):
     with pytest.raises(InputError, match="no model to serve"):
-        Hall({})
+        ModelRegistry({})
     with pytest.raises(InputError, match="two folders are called 'a'; rename one"):
-        Hall.of([tmp_path / "a", tmp_path / "b" / "a"])
+        ModelRegistry.of([tmp_path / "a", tmp_path / "b" / "a"])
     lm = regard.api.Generator.__new__(regard.api.Generator)
     lm.folder = None
     with pytest.raises(InputError, match="try: regard generate"):
-        Hall({"lm": lm})
+        ModelRegistry({"lm": lm})

@@ -25,18 +25,20 @@ QUIET = settings(
 
 @pytest.fixture(scope="module")
 def client(models):
-    app = create_app(models, limits=Limits(characters=200))
+    app = create_app(models, limits=Limits(max_characters=200))
     with TestClient(app, base_url="http://localhost") as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def described(models):
-    app = create_app(models, limits=Limits(characters=200), loopback=False)
+    app = create_app(models, limits=Limits(max_characters=200), loopback=False)
     return schemathesis.openapi.from_asgi("/openapi.json", app)
 
 
-@pytest.mark.parametrize("path", ["/translate", "/summarize", "/classify", "/instead", "/look"])
+@pytest.mark.parametrize(
+    "path", ["/translate", "/summarize", "/classify", "/alternatives", "/look"]
+)
 def test_answers_are_as_described(described, path):
     @given(case=described[path]["POST"].as_strategy())
     @QUIET

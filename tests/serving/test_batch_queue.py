@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from regard.serving import Limits
-from regard.serving.batch_queue import Desk
-from regard.serving.errors import Refusal
+from regard.serving.batch_queue import BatchQueue
+from regard.serving.errors import RequestError
 
 
 class Worker:
@@ -28,7 +28,7 @@ def desk():
     made = []
 
     def make(**limits):
-        made.append(Desk(Limits(**limits)))
+        made.append(BatchQueue(Limits(**limits)))
         made[-1].open()
         return made[-1]
 
@@ -46,7 +46,7 @@ def held(desk):
 
 
 def test_what_waited_together_is_answered_together_and_in_order(desk):
-    queue = desk(together=3)
+    queue = desk(max_batch=3)
     worker, first = held(queue)
     futures = [queue.put(key, worker, n) for n, key in enumerate("aabaa", start=1)]
     worker.gate.set()
@@ -62,10 +62,10 @@ def test_what_waited_together_is_answered_together_and_in_order(desk):
 
 
 def test_a_full_queue_refuses_with_advice(desk):
-    queue = desk(waiting=2)
+    queue = desk(max_queue=2)
     worker, _ = held(queue)
     queue.put("a", worker, 1), queue.put("a", worker, 2)
-    with pytest.raises(Refusal, match="2 requests are waiting already; try again") as refused:
+    with pytest.raises(RequestError, match="2 requests are waiting already; try again") as refused:
         queue.put("a", worker, 3)
     assert (refused.value.status, refused.value.retry_after) == (429, 1)
     assert len(queue) == 2
@@ -73,9 +73,9 @@ def test_a_full_queue_refuses_with_advice(desk):
 
 
 def test_who_waits_too_long_is_told_and_never_begun_with(desk):
-    queue = desk(patience=0.05)
+    queue = desk(timeout=0.05)
     worker, _ = held(queue)
-    with pytest.raises(Refusal, match=r"no answer within 0\.05 s") as refused:
+    with pytest.raises(RequestError, match=r"no answer within 0\.05 s") as refused:
         asyncio.run(queue.wait(queue.put("a", worker, 1)))
     assert refused.value.status == 503
     last = queue.put("b", worker, 2)
@@ -98,23 +98,23 @@ def test_one_bad_item_spoils_nobody_elses_answer(desk):
         futures[1].result(20)
 
 
-def refusal(queue, worker):
-    """The refusal that comes as soon as the closing thread has got to work."""
+def error(queue, worker):
+    """The error that comes as soon as the closing thread has got to work."""
     while True:
         try:
-            queue.put("late", worker, 2).cancel()
-        except Refusal as refused:
+            queue.put("timed_out", worker, 2).cancel()
+        except RequestError as refused:
             return refused
 
 
 def test_closing_answers_what_waits_and_takes_nothing_new():
-    queue = Desk(Limits())
+    queue = BatchQueue(Limits())
     queue.open()
     worker, first = held(queue)
     second = queue.put("a", worker, 1)
     closing = threading.Thread(target=queue.close)
     closing.start()
-    refused = refusal(queue, worker)
+    refused = error(queue, worker)
     assert refused.status == 503
     assert "stopping" in str(refused)
     worker.gate.set()

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 import uvicorn
 
-from regard.serving import Hall, Limits, create_app
+from regard.serving import Limits, ModelRegistry, create_app
 
 playwright = pytest.importorskip("playwright.sync_api")
 TEXT = "der alt mann sieht die katze ."
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def address(folders):
-    app = create_app(Hall.of(folders), limits=Limits(characters=400))
+    app = create_app(ModelRegistry.of(folders), limits=Limits(max_characters=400))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -144,9 +144,9 @@ def test_another_word_goes_where_the_model_puts_it(visit):
     begin = said.removesuffix(".")
     assert (
         begin + "." == said
-    )  # no space in front of the stop, so there is none in front of another sign
+    )  # no space in service of the stop, so there is none in service of another sign
     found = {"begin": begin, "choices": [{"word": "!", "probability": 0.5, "text": begin + "!"}]}
-    tab.route("**/instead", lambda route: route.fulfill(json=found))
+    tab.route("**/alternatives", lambda route: route.fulfill(json=found))
     wrote(tab).get_by_role("button").last.click()
     tab.locator(".way").click()
     playwright.expect(tab.locator(".chip")).to_contain_text(f"begins with “{begin}!”")

@@ -19,8 +19,10 @@ from regard.serving.middleware import is_loopback
 def test_the_command_serves_until_it_is_told_to_stop(folders):
     command = [sys.executable, "-m", "regard.cli", "serve", str(folders[2]), "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ}) as server:
-        said = server.stderr.readline()
-        address = re.search(r"http://127\.0\.0\.1:\d+/", said)[0]
+        assert server.stderr is not None
+        found_address = re.search(r"http://127\.0\.0\.1:\d+/", server.stderr.readline())
+        assert found_address is not None
+        address = found_address[0]
         # The socket listens already: a client that comes early waits, and is answered.
         found = httpx.post(f"{address}classify", json={"text": "the film was good"}, timeout=60)
         assert found.json()["label"] == "positive"

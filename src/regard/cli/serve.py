@@ -19,9 +19,9 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     max_characters: Annotated[int, typer.Option(min=1, help="Longest text.")] = 5000,
-    queue: Annotated[int, typer.Option(min=1, help="Requests that may wait.")] = 100,
-    batch: Annotated[int, typer.Option(min=1, help="Requests answered at once.")] = 16,
-    patience: Annotated[float, typer.Option(min=0.1, help="Seconds until 503.")] = 30.0,
+    max_queue: Annotated[int, typer.Option(min=1, help="Requests that may wait.")] = 100,
+    max_batch: Annotated[int, typer.Option(min=1, help="Requests answered at once.")] = 16,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until 503.")] = 30.0,
 ) -> None:
     """Serve models as a web page and a JSON API.
 
@@ -42,7 +42,9 @@ def serve(
             raise
         raise MissingExtraError("regard serve", "serve") from None
 
-    limits = Limits(characters=max_characters, waiting=queue, together=batch, patience=patience)
+    limits = Limits(
+        max_characters=max_characters, max_queue=max_queue, max_batch=max_batch, timeout=timeout
+    )
     run(models, host=host, port=port, limits=limits, ready=_tell)
 
 

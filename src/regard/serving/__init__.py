@@ -5,8 +5,8 @@ stops gracefully. Both need the extra `regard[serve]`.
 """
 
 from regard.serving.app import create_app
-from regard.serving.handlers import Hall
 from regard.serving.limits import Limits
+from regard.serving.registry import ModelRegistry
 from regard.serving.server import serve
 
-__all__ = ["Hall", "Limits", "create_app", "serve"]
+__all__ = ["Limits", "ModelRegistry", "create_app", "serve"]

@@ -1,4 +1,4 @@
-"""The application: routes, and how refusals are told."""
+"""The application: routes, and errors as JSON."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from starlette.exceptions import HTTPException
 from regard.errors import InputError
 from regard.serving import assets, events, handlers
 from regard.serving import schemas as m
-from regard.serving.batch_queue import Desk
-from regard.serving.errors import Refusal, too_long
-from regard.serving.handlers import Hall, WriteItem
+from regard.serving.batch_queue import BatchQueue
+from regard.serving.errors import RequestError, too_long
+from regard.serving.handlers import WriteItem
 from regard.serving.limits import Limits
-from regard.serving.middleware import Gate
+from regard.serving.middleware import RequestGuard
+from regard.serving.registry import ModelRegistry
 from regard.version import __version__
 from regard.viewing import page
 
@@ -32,27 +33,29 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     503: {"model": m.Problem, "description": "No answer in time, or the server is stopping."},
 }
 _DESCRIPTION = (
-    "Models of regard over HTTP. Every answer says where the model looked; every refusal says what "
-    "to do instead, in `error`."
+    "Models of regard over HTTP. Every answer says where the model looked; every error says what "
+    "to try, in `error`."
 )
 
 
-def create_app(models: Hall, *, limits: Limits | None = None, loopback: bool = True) -> FastAPI:
+def create_app(
+    models: ModelRegistry, *, limits: Limits | None = None, loopback: bool = True
+) -> FastAPI:
     """An ASGI application that serves some models.
 
     Args:
-        models: loaded.
-        limits: how much it takes on.
-        loopback: whether requests must be addressed to this machine by a local name.
+        models: to serve.
+        limits: of text, queue, batch and time.
+        loopback: true to accept only requests addressed to a local name of this machine.
     """
     limits = limits or Limits()
-    desk = Desk(limits)
+    queue = BatchQueue(limits)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        desk.open()
+        queue.open()
         yield
-        desk.close()
+        queue.close()
 
     app = FastAPI(
         title="regard",
@@ -62,99 +65,101 @@ def create_app(models: Hall, *, limits: Limits | None = None, loopback: bool = T
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.add_middleware(Gate, body=limits.body, loopback=loopback, refuse=_told)
-    app.add_exception_handler(Refusal, _refused)
-    app.add_exception_handler(InputError, _refused)
+    app.add_middleware(RequestGuard, body=limits.body, loopback=loopback, respond=_error_response)
+    app.add_exception_handler(RequestError, _known_error)
+    app.add_exception_handler(InputError, _known_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    _add_api(app, _Front(models, desk, limits))
+    _add_api(app, Service(models, queue, limits))
     _add_pages(app)
     return app
 
 
-class _Front:
-    """Between routes and the desk: which model, how long a text, which batch."""
+class Service:
+    """Puts requests of the routes into the queue: chooses the model, checks lengths, sets the batch."""
 
-    def __init__(self, models: Hall, desk: Desk, limits: Limits) -> None:
-        self.models, self.desk, self.limits = models, desk, limits
+    def __init__(self, models: ModelRegistry, queue: BatchQueue, limits: Limits) -> None:
+        self.models, self.queue, self.limits = models, queue, limits
 
     def put(
         self,
-        verb: Callable[[str, Any, Sequence[Any]], Sequence[Any]],
-        question: m.Question,
+        handler: Callable[[str, Any, Sequence[Any]], Sequence[Any]],
+        question: m.ModelRequest,
         task: str | None,
         *,
         item: Any = None,
-        alike: Hashable = None,
+        batch_key: Hashable = None,
     ) -> Any:
-        """Queue a question; those `alike` for the same model and verb are answered together."""
+        """Queue a request; those with equal handler, model and `batch_key` are answered together."""
         for field in ("text", "begin", "target"):
             value = getattr(question, field, None) or ""
-            if len(value) > self.limits.characters:
-                raise too_long(f"'{field}'", len(value), self.limits.characters)
+            if len(value) > self.limits.max_characters:
+                raise too_long(f"'{field}'", len(value), self.limits.max_characters)
         name, model = self.models.find(question.model, task)
-        return self.desk.put(
-            (verb, name, alike),
-            lambda items: verb(name, model, items),
+        return self.queue.put(
+            (handler, name, batch_key),
+            lambda items: handler(name, model, items),
             question if item is None else item,
         )
 
     async def ask(self, *args: Any, **options: Any) -> Any:
-        """Queue and wait."""
-        return await self.desk.wait(self.put(*args, **options))
+        """Queue a request and wait for its answer."""
+        return await self.queue.wait(self.put(*args, **options))
 
-    async def write(self, question: m.Write, task: str) -> Any:
-        """A written answer, at once or as it grows."""
+    async def write(self, question: m.WriteRequest, task: str) -> Any:
+        """Answer with a written text, whole or as a stream of drafts."""
         if not question.stream:
             item = WriteItem(question)
-            return await self.ask(handlers.write, question, task, item=item, alike=question.beam)
+            return await self.ask(
+                handlers.write, question, task, item=item, batch_key=question.beam
+            )
         drafts = events.Drafts()
-        item = WriteItem(question, drafts.hear)
-        future = self.put(handlers.write, question, task, item=item, alike=question.beam)
+        item = WriteItem(question, drafts.on_draft)
+        future = self.put(handlers.write, question, task, item=item, batch_key=question.beam)
         return StreamingResponse(
-            events.events(drafts, self.desk.wait(future)), media_type="text/event-stream"
+            events.events(drafts, self.queue.wait(future)), media_type="text/event-stream"
         )
 
 
-def _add_api(app: FastAPI, front: _Front) -> None:
-    @app.post("/translate", response_model=m.Written, responses=_PROBLEMS, tags=["answers"])
-    async def translate(question: m.Write) -> Any:
+def _add_api(app: FastAPI, service: Service) -> None:
+    @app.post("/translate", response_model=m.WriteAnswer, responses=_PROBLEMS, tags=["answers"])
+    async def translate(question: m.WriteRequest) -> Any:
         """Translate a text; say how the translation must begin, or hide words from attention."""
-        return await front.write(question, "translation")
+        return await service.write(question, "translation")
 
-    @app.post("/summarize", response_model=m.Written, responses=_PROBLEMS, tags=["answers"])
-    async def summarize(question: m.Write) -> Any:
+    @app.post("/summarize", response_model=m.WriteAnswer, responses=_PROBLEMS, tags=["answers"])
+    async def summarize(question: m.WriteRequest) -> Any:
         """Summarise a text. A model that picks sentences answers with sentences for words."""
-        return await front.write(question, "summarization")
+        return await service.write(question, "summarization")
 
-    @app.post("/classify", response_model=m.Classified, responses=_PROBLEMS, tags=["answers"])
-    async def classify(question: m.Classify) -> Any:
+    @app.post("/classify", response_model=m.ClassifyAnswer, responses=_PROBLEMS, tags=["answers"])
+    async def classify(question: m.ClassifyRequest) -> Any:
         """Label a text; change how strongly single words are attended to."""
-        return await front.ask(handlers.classify, question, "classification")
+        return await service.ask(handlers.classify, question, "classification")
 
-    @app.post("/instead", response_model=m.NextWords, responses=_PROBLEMS, tags=["seeing"])
-    async def instead(question: m.Instead) -> Any:
-        """What a written answer could go on with after `begin`, and where each way leads."""
-        name, model = front.models.find(question.model, None)
+    @app.post("/alternatives", response_model=m.NextWords, responses=_PROBLEMS, tags=["seeing"])
+    async def alternatives(question: m.AlternativesRequest) -> Any:
+        """Alternative next words after `begin`, each with the answer that follows."""
+        name, model = service.models.find(question.model, None)
         if not model.writes:
-            raise Refusal(422, f"{name!r} does not write word by word; try /{model.verb}")
-        return await front.ask(handlers.instead, question, None)
+            raise RequestError(422, f"{name!r} does not write word by word; try /{model.verb}")
+        return await service.ask(handlers.alternatives, question, None)
 
-    @app.post("/look", response_model=m.Looked, responses=_PROBLEMS, tags=["seeing"])
-    async def look(question: m.Look) -> Any:
+    @app.post("/look", response_model=m.LookAnswer, responses=_PROBLEMS, tags=["seeing"])
+    async def look(question: m.LookRequest) -> Any:
         """What a model attends to: one of its maps, in numbers."""
-        return await front.ask(handlers.look, question, None)
+        return await service.ask(handlers.look, question, None)
 
     @app.get("/health", response_model=m.Health, tags=["server"])
     async def health() -> m.Health:
-        """How the server is, and which models it has."""
+        """State of the server, and its models."""
         return m.Health(
             status="ok",
             version=__version__,
-            waiting=len(front.desk),
-            most_waiting=front.limits.waiting,
-            most_characters=front.limits.characters,
-            models=front.models.facts,
+            queued=len(service.queue),
+            max_queue=service.limits.max_queue,
+            max_characters=service.limits.max_characters,
+            models=service.models.infos,
         )
 
     @app.get("/view", include_in_schema=False)
@@ -162,8 +167,8 @@ def _add_api(app: FastAPI, front: _Front) -> None:
         text: str, model: str | None = None, target: Annotated[str | None, Query()] = None
     ) -> Response:
         """Everything a model attends to, as the interactive page that `record.save` writes."""
-        question = m.Look(text=text, model=model, target=target)
-        record = await front.ask(handlers.record, question, None)
+        question = m.LookRequest(text=text, model=model, target=target)
+        record = await service.ask(handlers.record, question, None)
         # The page carries a policy of its own: exactly its script and its style, and no network.
         return HTMLResponse(
             page.html(record), headers={"content-security-policy": "frame-ancestors 'none'"}
@@ -182,20 +187,22 @@ def _add_pages(app: FastAPI) -> None:
     @app.get("/assets/{name:path}", include_in_schema=False)
     async def asset(name: str) -> Response:
         if name not in assets.NAMES:
-            raise Refusal(404, "no such page; try / or /docs")
+            raise RequestError(404, "no such page; try / or /docs")
         return assets.response(name)
 
 
-# Refusals
+# Errors
 
 
-def _told(refusal: Refusal) -> Response:
-    headers = {} if refusal.retry_after is None else {"retry-after": str(refusal.retry_after)}
-    return JSONResponse({"error": str(refusal)}, refusal.status, headers)
+def _error_response(error: RequestError) -> Response:
+    headers = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
+    return JSONResponse({"error": str(error)}, error.status, headers)
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    return _told(error if isinstance(error, Refusal) else Refusal(422, str(error)))
+async def _known_error(request: Request, error: Exception) -> Response:
+    return _error_response(
+        error if isinstance(error, RequestError) else RequestError(422, str(error))
+    )
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -206,9 +213,9 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
-    """What is wrong first, without repeating what came."""
+    """The first validation error, without repeating the input."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"] if part != "body")[:200]
-    text = f"{place}: {first['msg']}" if place else str(first["msg"])
-    return _told(Refusal(422, f"{text}; see /docs for what is expected"))
+    location = ".".join(str(part) for part in first["loc"] if part != "body")[:200]
+    text = f"{location}: {first['msg']}" if location else str(first["msg"])
+    return _error_response(RequestError(422, f"{text}; see /docs for what is expected"))

@@ -35,7 +35,7 @@ NAMES = _names()
 
 
 def response(name: str) -> Response:
-    """One file of `NAMES`."""
+    """The response with a file of `NAMES`."""
     kind = name.rsplit(".", 1)[1]
     return Response(_content(name), media_type=_TYPES[kind], headers={"cache-control": "no-cache"})
 

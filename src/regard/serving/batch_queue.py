@@ -1,4 +1,4 @@
-"""The queue: many clients ask, one thread answers, as many at once as go together."""
+"""Queue in front of the models: one thread answers requests of many clients in batches."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from regard.serving.errors import busy, late, stopping
+from regard.serving.errors import queue_full, stopping, timed_out
 from regard.serving.limits import Limits
 
-__all__ = ["Answer", "Desk"]
+__all__ = ["Answer", "BatchQueue"]
 
 Answer = Callable[[Sequence[Any]], Sequence[Any]]
 
@@ -26,11 +26,11 @@ class _Job:
     future: Future[Any] = field(default_factory=Future)
 
 
-class Desk:
-    """Jobs wait in order; those of the same key as the first are answered together with it.
+class BatchQueue:
+    """Jobs in order of arrival; jobs with the key of the first one join its batch.
 
-    While one batch is being answered the next one gathers, so batches grow with the load by
-    themselves and nobody waits for company when there is none.
+    The next batch gathers while one is being answered. So batches grow with the load, and a single
+    request is never delayed.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -40,9 +40,9 @@ class Desk:
         self._open = False
 
     def open(self) -> None:
-        """Begin to take questions."""
+        """Start the thread and accept jobs."""
         self._open = True
-        self._thread = threading.Thread(target=self._work, name="regard-desk", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="regard-queue", daemon=True)
         self._thread.start()
 
     def __len__(self) -> int:
@@ -52,36 +52,36 @@ class Desk:
         """Queue an item.
 
         Args:
-            key: items of the same key may be answered by one call.
-            answer: a list of items to a list of answers, called in the desk's thread.
-            item: the question.
+            key: items with equal keys may be answered by one call.
+            answer: maps a list of items to a list of answers; called in the queue's thread.
+            item: the request.
 
         Raises:
-            Refusal: the queue is full, or the desk is not open.
+            RequestError: the queue is full or not open.
         """
         job = _Job(key, answer, item)
         with self._changed:
             if not self._open:
                 raise stopping()
-            if len(self._jobs) >= self._limits.waiting:
-                raise busy(len(self._jobs))
+            if len(self._jobs) >= self._limits.max_queue:
+                raise queue_full(len(self._jobs))
             self._jobs.append(job)
             self._changed.notify()
         return job.future
 
     async def wait(self, future: Future[Any]) -> Any:
-        """The answer to what was put.
+        """Wait for the answer of a job.
 
         Raises:
-            Refusal: it took too long; if nobody has begun with it, nobody will.
+            RequestError: the time is over; a job that has not begun is cancelled.
         """
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), self._limits.patience)
+            return await asyncio.wait_for(asyncio.wrap_future(future), self._limits.timeout)
         except TimeoutError:
-            raise late(self._limits.patience) from None
+            raise timed_out(self._limits.timeout) from None
 
     def close(self) -> None:
-        """Take nothing new, answer what waits, and end."""
+        """Reject new jobs, answer those in the queue, and stop."""
         with self._changed:
             self._open = False
             self._changed.notify()
@@ -89,23 +89,23 @@ class Desk:
 
     def _work(self) -> None:
         while jobs := self._next():
-            wanted = [job for job in jobs if job.future.set_running_or_notify_cancel()]
-            if wanted:
-                _settle(wanted)
+            running = [job for job in jobs if job.future.set_running_or_notify_cancel()]
+            if running:
+                _answer_batch(running)
 
     def _next(self) -> list[_Job]:
         with self._changed:
             while not self._jobs and self._open:
                 self._changed.wait()
             key = self._jobs[0].key if self._jobs else None
-            alike = [job for job in self._jobs if job.key == key][: self._limits.together]
-            for job in alike:
+            batch = [job for job in self._jobs if job.key == key][: self._limits.max_batch]
+            for job in batch:
                 self._jobs.remove(job)
-            return alike
+            return batch
 
 
-def _settle(jobs: Sequence[_Job]) -> None:
-    """Answer some jobs together; if that fails, each alone, so that one cannot spoil the others."""
+def _answer_batch(jobs: Sequence[_Job]) -> None:
+    """Answer jobs as one batch; if that fails, one by one, so that one bad job fails alone."""
     try:
         answers = jobs[0].answer([job.item for job in jobs])
     except Exception as error:
@@ -113,7 +113,7 @@ def _settle(jobs: Sequence[_Job]) -> None:
             jobs[0].future.set_exception(error)
         else:
             for job in jobs:
-                _settle([job])
+                _answer_batch([job])
         return
     for job, answer in zip(jobs, answers, strict=True):
         job.future.set_result(answer)

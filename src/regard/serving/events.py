@@ -1,4 +1,4 @@
-"""An answer as it grows, as server-sent events."""
+"""Server-sent events: drafts of an answer while it is written."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ __all__ = ["Drafts", "events"]
 
 
 class Drafts:
-    """The latest draft: told in the desk's thread, read in the loop's.
+    """The latest draft, written by the queue's thread and read by the event loop.
 
-    One that nobody read in time is overwritten, so a slow client costs nothing.
+    An unread draft is overwritten, so a slow client costs nothing.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._told = asyncio.Event()
+        self._changed = asyncio.Event()
         self._latest = ""
 
-    def hear(self, text: str) -> None:
-        """A longer draft, from any thread."""
-        self._loop.call_soon_threadsafe(self._keep, text)
+    def on_draft(self, text: str) -> None:
+        """Publish a draft, from any thread."""
+        self._loop.call_soon_threadsafe(self._store, text)
 
-    def _keep(self, text: str) -> None:
+    def _store(self, text: str) -> None:
         self._latest = text
-        self._told.set()
+        self._changed.set()
 
     async def next(self) -> str:
-        """Wait for a draft that was not read."""
-        await self._told.wait()
-        self._told.clear()
+        """Wait for an unread draft."""
+        await self._changed.wait()
+        self._changed.clear()
         return self._latest
 
 
 async def events(drafts: Drafts, answer: Awaitable[Any]) -> AsyncIterator[str]:
-    """`draft` events while the answer is being written, then `answer`, or `error` with what to do."""
+    """Yield `draft` events while the answer is written, then `answer`, or `error` with a remedy."""
     final = asyncio.ensure_future(answer)
     try:
         while not final.done():

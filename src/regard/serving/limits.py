@@ -1,4 +1,4 @@
-"""How much a server takes on."""
+"""Limits of a server."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ __all__ = ["Limits"]
 
 
 class Limits(Settings):
-    """What one client, and all of them together, may ask for.
+    """Limits of requests, for one client and for all together.
 
     Args:
-        characters: of a text; a longer one is answered with 413.
-        waiting: requests in the queue; one more is answered with 429.
-        together: requests that the model answers at once.
-        patience: seconds until a request that was not answered gets 503.
+        max_characters: of a text; a longer one is answered with 413.
+        max_queue: requests in the queue; one more is answered with 429.
+        max_batch: requests that one call of the model answers.
+        timeout: seconds until an unanswered request gets 503.
     """
 
     title: ClassVar[str] = "server"
 
-    characters: Annotated[int, Field(ge=1)] = 5000
-    waiting: Annotated[int, Field(ge=1)] = 100
-    together: Annotated[int, Field(ge=1)] = 16
-    patience: Annotated[float, Field(gt=0)] = 30.0
+    max_characters: Annotated[int, Field(ge=1)] = 5000
+    max_queue: Annotated[int, Field(ge=1)] = 100
+    max_batch: Annotated[int, Field(ge=1)] = 16
+    timeout: Annotated[float, Field(gt=0)] = 30.0
 
     @property
     def body(self) -> int:
-        """Bytes of a request: twelve a character, as JSON may escape it, for text and beginning."""
-        return 2 * 12 * self.characters + 16_384
+        """Most bytes of a request: JSON escapes take twelve a character, for text and beginning."""
+        return 2 * 12 * self.max_characters + 16_384

@@ -1,4 +1,4 @@
-"""What every request passes on its way in, and every response on its way out."""
+"""ASGI middleware: checks every request and sets the security headers of every response."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from regard.serving.errors import Refusal
+from regard.serving.errors import RequestError
 
-__all__ = ["Gate", "is_loopback"]
+__all__ = ["RequestGuard", "is_loopback"]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -31,7 +31,7 @@ _HEADERS = {
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can be meant: `localhost`, or an address such as 127.0.0.1."""
+    """True for names of this machine only: `localhost`, or an address such as 127.0.0.1."""
     if host.lower() == "localhost":
         return True
     try:
@@ -40,65 +40,65 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Gate:
-    """An ASGI layer: bodies are bounded, hosts are checked, headers are set.
+class RequestGuard:
+    """ASGI middleware that limits bodies, checks hosts and sets headers.
 
-    The check of the host keeps a page from elsewhere from reaching a server on loopback under a name
-    that it makes point there (DNS rebinding).
+    The check of the host stops DNS rebinding: a foreign page cannot reach a server on loopback under a
+    name that resolves to it.
 
     Args:
-        app: behind the gate.
-        body: bytes of a request at most.
-        loopback: whether only names of this machine are answered to.
-        refuse: makes a response of a refusal.
+        app: the wrapped application.
+        body: most bytes of a request.
+        loopback: true to accept only names of this machine.
+        respond: makes the response of an error.
     """
 
     def __init__(
-        self, app: App, *, body: int, loopback: bool, refuse: Callable[[Refusal], App]
+        self, app: App, *, body: int, loopback: bool, respond: Callable[[RequestError], App]
     ) -> None:
-        self.app, self.body, self.loopback, self.refuse = app, body, loopback, refuse
+        self.app, self.body, self.loopback, self.respond = app, body, loopback, respond
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass one request."""
+        """Check and forward one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        leave = _with_headers(send)
+        send_with_headers = _with_headers(send)
         headers = dict(scope["headers"])
         try:
             self._check(headers)
             content = await self._read(headers, receive)
-        except Refusal as refusal:
-            await self.refuse(refusal)(scope, receive, leave)
+        except RequestError as error:
+            await self.respond(error)(scope, receive, send_with_headers)
             return
-        await self.app(scope, _again(content, receive), leave)
+        await self.app(scope, _replayed(content, receive), send_with_headers)
 
     def _check(self, headers: dict[bytes, bytes]) -> None:
         host = headers.get(b"host", b"").decode("latin-1")
         name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-        bare = name[1:-1] if name.startswith("[") else name  # as addresses of IPv6 come
+        bare = name[1:-1] if name.startswith("[") else name  # IPv6 addresses come in brackets
         if self.loopback and not is_loopback(bare):
-            raise Refusal(
+            raise RequestError(
                 421, f"this server answers to localhost only, not to {host!r}; start it with --host"
             )
 
     async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        """The whole body, which is small, or a refusal before it is held."""
-        told = headers.get(b"content-length", b"0")
-        size, content, more = int(told) if told.isdigit() else 0, b"", True
+        """The whole body; raises before an oversized one is held in memory."""
+        declared = headers.get(b"content-length", b"0")
+        size, content, more = int(declared) if declared.isdigit() else 0, b"", True
         while size <= self.body and more:
             message = await receive()
             content += message.get("body", b"")
             more, size = message.get("more_body", False), max(size, len(content))
         if size > self.body:
-            raise Refusal(
+            raise RequestError(
                 413, f"the request has more than {self.body:,} bytes; send the text in parts"
             )
         return content
 
 
-def _again(content: bytes, receive: Receive) -> Receive:
-    """Hands out a body that was read; after it, whatever comes (that the client has gone)."""
+def _replayed(content: bytes, receive: Receive) -> Receive:
+    """A `receive` that first returns a body already read, then later messages (disconnect)."""
     message: Message | None = {"type": "http.request", "body": content, "more_body": False}
 
     async def replay() -> Message:
@@ -110,11 +110,11 @@ def _again(content: bytes, receive: Receive) -> Receive:
 
 
 def _with_headers(send: Send) -> Send:
-    async def leave(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = list(message.get("headers", []))
             own = {name.lower() for name, _ in headers}
             message["headers"] = headers + [(n, v) for n, v in _HEADERS.items() if n not in own]
         await send(message)
 
-    return leave
+    return send_with_headers

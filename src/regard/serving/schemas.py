@@ -1,4 +1,4 @@
-"""What goes over the wire: requests as they may come, answers as they go."""
+"""JSON schemas of requests and answers."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from regard.decoding import Reading
 
 __all__ = [
-    "Classified",
-    "Classify",
+    "Alternative",
+    "AlternativesRequest",
+    "ClassifyAnswer",
+    "ClassifyRequest",
     "Health",
-    "Instead",
-    "Look",
-    "Looked",
+    "LookAnswer",
+    "LookRequest",
     "Map",
-    "ModelFacts",
+    "ModelInfo",
+    "ModelRequest",
     "NextWord",
     "NextWords",
-    "Other",
     "Probability",
     "Problem",
-    "Question",
     "Side",
     "Word",
-    "Write",
-    "Written",
+    "WriteAnswer",
+    "WriteRequest",
 ]
 
 
 def _whole(text: str) -> str:
-    """Half a surrogate pair is no character: JSON can say it, UTF-8 cannot."""
+    """Replace halves of surrogate pairs, which JSON can hold and UTF-8 cannot."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -51,8 +51,8 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Question(_Message):
-    """What every request holds."""
+class ModelRequest(_Message):
+    """Base of all requests to a model."""
 
     text: Text
     model: Annotated[
@@ -61,8 +61,8 @@ class Question(_Message):
     ] = None
 
 
-class Write(Question):
-    """A text to translate or to summarise."""
+class WriteRequest(ModelRequest):
+    """Translate or summarise a text."""
 
     beam: Annotated[
         int | None, Field(ge=1, le=10, description="Hypotheses kept; the model's own if left out.")
@@ -81,16 +81,16 @@ class Write(Question):
     ] = False
 
 
-class Instead(Question):
-    """A place in an answer where something else could be said."""
+class AlternativesRequest(ModelRequest):
+    """Ask for alternative next words of an answer."""
 
     begin: Begin = ""
     hide: Hide = []
     count: Annotated[int, Field(ge=1, le=10)] = 5
 
 
-class Classify(Question):
-    """A text to label."""
+class ClassifyRequest(ModelRequest):
+    """Classify a text."""
 
     strength: Annotated[
         dict[
@@ -103,8 +103,8 @@ class Classify(Question):
     ] = {}
 
 
-class Look(Question):
-    """A text to look at: which map of the model to show."""
+class LookRequest(ModelRequest):
+    """Ask for an attention map of a text."""
 
     target: Annotated[
         Whole | None, Field(description="What the model should write, instead of its own answer.")
@@ -138,15 +138,15 @@ class Side(_Message):
     words: list[Word]
 
 
-class Other(_Message):
+class Alternative(_Message):
     """Another hypothesis of the beam."""
 
     text: str
     score: float
 
 
-class Written(_Message):
-    """An answer that was written, and where each of its words looked."""
+class WriteAnswer(_Message):
+    """A written answer, with the attention of each of its words."""
 
     model: str
     source: Side
@@ -157,11 +157,11 @@ class Written(_Message):
         Field(description="A row per word of the answer, a column per source word."),
     ]
     reading: Annotated[str, Field(description="At which step attention is read.")]
-    alternatives: list[Other]
+    alternatives: list[Alternative]
 
 
 class NextWord(_Message):
-    """A way to go on."""
+    """A possible next word."""
 
     word: str
     probability: Annotated[float, Field(description="Of the first piece of the word.")]
@@ -169,21 +169,21 @@ class NextWord(_Message):
 
 
 class NextWords(_Message):
-    """Ways to go on, likeliest first."""
+    """Possible next words, most probable first."""
 
     begin: str
     choices: list[NextWord]
 
 
 class Probability(_Message):
-    """A label and how likely it is."""
+    """A label and its probability."""
 
     label: str
     probability: float
 
 
-class Classified(_Message):
-    """A label, and how much attention each word got."""
+class ClassifyAnswer(_Message):
+    """A label, and the attention that each word received."""
 
     model: str
     source: Side
@@ -195,7 +195,7 @@ class Classified(_Message):
 
 
 class Map(_Message):
-    """One map: a row per query, a column per key."""
+    """An attention map: a row per query, a column per key."""
 
     name: str
     layer: Annotated[int, Field(description="From 1.")]
@@ -205,8 +205,8 @@ class Map(_Message):
     weights: list[list[float]]
 
 
-class Looked(_Message):
-    """What a model attends to."""
+class LookAnswer(_Message):
+    """An attention map of a model, with its context."""
 
     model: str
     title: str
@@ -218,7 +218,7 @@ class Looked(_Message):
     map: Map
 
 
-class ModelFacts(_Message):
+class ModelInfo(_Message):
     """A model that is served."""
 
     name: str
@@ -234,17 +234,17 @@ class ModelFacts(_Message):
 
 
 class Health(_Message):
-    """How the server is."""
+    """State of the server."""
 
     status: str
     version: str
-    waiting: Annotated[int, Field(description="Requests in the queue.")]
-    most_waiting: int
-    most_characters: int
-    models: list[ModelFacts]
+    queued: Annotated[int, Field(description="Requests in the queue.")]
+    max_queue: int
+    max_characters: int
+    models: list[ModelInfo]
 
 
 class Problem(_Message):
-    """Why there is no answer, and what to do."""
+    """An error, and what to try."""
 
     error: str

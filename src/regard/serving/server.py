@@ -11,9 +11,9 @@ import uvicorn
 
 from regard.errors import InputError
 from regard.serving.app import create_app
-from regard.serving.handlers import Hall
 from regard.serving.limits import Limits
 from regard.serving.middleware import is_loopback
+from regard.serving.registry import ModelRegistry
 
 __all__ = ["serve"]
 
@@ -34,13 +34,13 @@ def serve(
         folders: as `regard train` wrote them.
         host: an address of this machine; anything but loopback can be reached from elsewhere.
         port: 0 takes a free one.
-        limits: how much it takes on.
-        ready: told the address of the page once connections are accepted.
+        limits: of text, queue, batch and time.
+        ready: called with the address of the page once connections are accepted.
 
     Raises:
         InputError: the port cannot be bound.
     """
-    models = Hall.of(folders)
+    models = ModelRegistry.of(folders)
     bound = _bind(host, port)
     app = create_app(models, limits=limits, loopback=is_loopback(host))
     config = uvicorn.Config(
@@ -53,12 +53,12 @@ def serve(
     )
     name = f"[{host}]" if ":" in host else host
     ready(f"http://{name}:{bound.getsockname()[1]}/")
-    with bound, suppress(KeyboardInterrupt):  # which uvicorn raises anew once it has stopped
+    with bound, suppress(KeyboardInterrupt):  # uvicorn raises it again after stopping
         uvicorn.Server(config).run(sockets=[bound])
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    """A listening socket: clients that come before the server runs wait for it."""
+    """A listening socket, so that early clients wait for the server."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=512)

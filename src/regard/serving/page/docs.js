@@ -76,8 +76,8 @@ class Docs {
   }
 
   example(path) {
-    const task = { "/translate": ["translation"], "/summarize": ["summarization"], "/classify": ["classification"], "/instead": ["translation", "summarization"] }[path];
-    const model = this.health.models.find((facts) => (!task || task.includes(facts.task)) && (path !== "/instead" || facts.writes));
+    const task = { "/translate": ["translation"], "/summarize": ["summarization"], "/classify": ["classification"], "/alternatives": ["translation", "summarization"] }[path];
+    const model = this.health.models.find((facts) => (!task || task.includes(facts.task)) && (path !== "/alternatives" || facts.writes));
     return { text: "A text.", ...(model ? { model: model.name } : {}) };
   }
 }

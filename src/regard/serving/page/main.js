@@ -12,7 +12,7 @@ class App {
   constructor(root, health) {
     this.root = root;
     this.models = health.models;
-    this.most = health.most_characters;
+    this.most = health.max_characters;
     this.panes = [];
     this.build();
     this.restore();

@@ -137,7 +137,7 @@ export class WrittenView {
   async fill(list, begin, said) {
     const { model, hide } = this.pane.state;
     try {
-      const { choices } = await ask("/instead", { model, text: this.pane.text, begin, hide });
+      const { choices } = await ask("/alternatives", { model, text: this.pane.text, begin, hide });
       list.replaceChildren(...choices.map(({ word, probability, text }) => h("li", {},
         h("button", { type: "button", class: "way", title: text.slice(0, 400), disabled: word === said, onclick: () => this.pane.steer({ begin: upTo(text, begin, word) }) },
           h("bdi", { class: "token" }, truncate(word, 40)), h("span", { class: "value" }, word === said ? "said, " : "", probability.toFixed(3))))));
