@@ -9,7 +9,7 @@ from torch import nn
 from regard.errors import InputError
 from regard.models import build, configure
 from regard.models.extractive import SentenceExtractor
-from regard.models.pointer_generator import PointerGenerator, source_words
+from regard.models.pointer_generator import PointerGenerator, assign_copy_ids
 from regard.models.recurrent_layers import BidirectionalRnn, DecoderRnn
 
 SOURCE = torch.tensor([[5, 11, 7, 11], [12, 6, 0, 0]])  # 11 and 12 are words of the source's own
@@ -68,7 +68,7 @@ def test_coverage_penalty_is_attention_spent_twice_per_real_token() -> None:
 
 
 def test_source_words_numbers_each_unknown_word_once() -> None:
-    ids, own = source_words(["a", "Xy", "b", "Zz", "Xy"], [4, 1, 5, 1, 1], 20)
+    ids, own = assign_copy_ids(["a", "Xy", "b", "Zz", "Xy"], [4, 1, 5, 1, 1], 20)
     assert (ids, own) == ([4, 20, 5, 21, 20], {"Xy": 20, "Zz": 21})
 
 
@@ -76,24 +76,24 @@ def test_source_words_numbers_each_unknown_word_once() -> None:
 @pytest.mark.parametrize("layers", [1, 2])
 def test_a_step_is_torchs_recurrence(cell: str, layers: int) -> None:
     made = DecoderRnn(cell, 3, 4, layers=layers)  # type: ignore[arg-type]
-    x, hidden = torch.randn(2, 5, 3), made.begin(torch.randn(2, 4))
-    whole = made.run(x, hidden)
-    for t, prepared in enumerate(made.prepare(x).unbind(1)):
-        output, hidden = made.step(prepared, None, hidden)
+    x, hidden = torch.randn(2, 5, 3), made.initial_state(torch.randn(2, 4))
+    whole = made.run_all(x, hidden)
+    for t, projected in enumerate(made.project_inputs(x).unbind(1)):
+        output, hidden = made.step(projected, None, hidden)
         torch.testing.assert_close(output, whole[:, t])
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_what_is_fed_counts_like_any_input(cell: str) -> None:
     made = DecoderRnn(cell, 3, 4, feed=2)  # type: ignore[arg-type]
-    x, fed, hidden = torch.randn(2, 1, 3), torch.randn(2, 2), made.begin(torch.randn(2, 4))
-    output, _ = made.step(made.prepare(x)[:, 0], fed, hidden)
+    x, fed, hidden = torch.randn(2, 1, 3), torch.randn(2, 2), made.initial_state(torch.randn(2, 4))
+    output, _ = made.step(made.project_inputs(x)[:, 0], fed, hidden)
     assert made.feed is not None
-    gates = made.prepare(x)[:, 0] + fed @ made.feed.T
+    gates = made.project_inputs(x)[:, 0] + fed @ made.feed.T
     made.feed = None
     whole, _ = made.step(gates, fed, hidden)
     torch.testing.assert_close(output, whole)
-    assert not torch.allclose(output, made.step(made.prepare(x)[:, 0], fed, hidden)[0])
+    assert not torch.allclose(output, made.step(made.project_inputs(x)[:, 0], fed, hidden)[0])
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
@@ -174,8 +174,8 @@ def test_extractive_scores_sentences_that_are_there() -> None:
 def test_extractive_picks_in_the_order_of_the_document() -> None:
     model = extractive()
     output = model(WORDS, WORD_LENGTHS)
-    assert model.pick(output, 1) == [[int(row.argmax())] for row in output.logits]
-    picked = model.pick(output, 3)
+    assert model.best_sentences(output, 1) == [[int(row.argmax())] for row in output.logits]
+    picked = model.best_sentences(output, 3)
     assert [len(p) for p in picked] == [3, 2, 1]
     assert all(p == sorted(p) for p in picked)
 

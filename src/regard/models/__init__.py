@@ -1,6 +1,9 @@
-"""Layers to logits: every model, built from frozen settings.
+"""Models: encoder-decoders, language models and classifiers, built from frozen settings.
 
->>> model = build(configure("rnn", preset="tiny", source_size=8000, target_size=8000))
+>>> from regard.models import build, configure
+>>> model = build(configure("rnn", preset="tiny", source_size=80, target_size=80))
+>>> model.settings.width
+128
 """
 
 from __future__ import annotations
@@ -57,7 +60,7 @@ __all__ = [
 
 
 def build(settings: ModelSettings) -> Any:
-    """The freshly initialised model that `settings.kind` names.
+    """Make the model that `settings.kind` names, freshly initialised.
 
     Args:
         settings: from `configure` or `from_config`.

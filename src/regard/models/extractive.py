@@ -1,4 +1,4 @@
-"""Attention over sentences that picks them, for summarising by extraction."""
+"""Attention over sentences that selects them, for extractive summarisation."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ __all__ = ["SentenceExtractor"]
 
 
 class SentenceExtractor(Explainable):
-    r"""Words to sentences, sentences to a document, and the document asks for its sentences.
+    r"""Hierarchical encoder whose document vector attends to the sentences; the weights are the selection.
 
-    Each sentence is a BiGRU pooled by attention, read in order by a second BiGRU, as in hierarchical
-    attention (Yang et al. 2016); the whole document, the mean of its sentences, is then the query of
-    an additive attention over them, whose weights are the choice (a pointer, Vinyals et al. 2015):
+    A BiGRU with attention pooling encodes each sentence and a second BiGRU the sequence of sentences,
+    as in hierarchical attention (Yang et al. 2016). The document vector :math:`d`, the mean of the
+    sentence states :math:`h_i`, is the query of an additive attention over them, whose weights are the
+    probabilities of the sentences (a pointer network, Vinyals et al. 2015):
 
-    .. math:: p(i) = \mathrm{softmax}_i(v^\top \tanh(W d + U h_i) + b_{place(i)})
+    .. math:: p(i) = \mathrm{softmax}_i(v^\top \tanh(W d + U h_i) + b_{\mathrm{position}(i)})
 
-    Train it by cross entropy against the sentence, or the distribution over sentences, that
-    resembles the reference most.
+    Train it by cross entropy against the sentence, or the distribution over sentences, that resembles
+    the reference most. `place` holds the biases b; its name is a key of saved weights.
     """
 
     def __init__(self, settings: ExtractiveSettings) -> None:
@@ -45,16 +46,16 @@ class SentenceExtractor(Explainable):
         self.place = nn.Parameter(torch.zeros(settings.max_positions))
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Output:
-        """Score every sentence.
+        """Score all sentences.
 
         Args:
-            ids: `(batch, sentences, words)`, padded on the right both ways.
-            lengths: `(batch, sentences)`, words in each sentence; 0 where there is none.
+            ids: `(batch, sentences, words)`, padded on the right in both dimensions.
+            lengths: `(batch, sentences)`, words in each sentence; 0 where there is no sentence.
 
         Returns:
             Logits `(batch, sentences)`, -inf where there is no sentence; maps under `"words"`
-            `(batch * sentences, 1, 1, words)` and `"sentences"` `(batch, 1, sentences)`, whose only
-            query is the document.
+            `(batch * sentences, 1, 1, words)` and `"sentences"` `(batch, 1, sentences)`, the document
+            being the only query.
         """
         batch, count, size = ids.shape
         real = lengths > 0
@@ -74,8 +75,8 @@ class SentenceExtractor(Explainable):
             self.choice.project_keys(self.dropout(states)),
         )
         scores = torch.tanh(query + keys) @ self.choice.vector
-        place = torch.arange(states.shape[1], device=states.device)
-        scores = scores + self.place[place.clamp_max(len(self.place) - 1)]
+        position = torch.arange(states.shape[1], device=states.device)
+        scores = scores + self.place[position.clamp_max(len(self.place) - 1)]
         wide = torch.promote_types(scores.dtype, torch.float32)
         return scores.to(wide).masked_fill(~real, -torch.inf)
 
@@ -87,8 +88,8 @@ class SentenceExtractor(Explainable):
         return rows.view(*lengths.shape, 1, -1).transpose(1, 2)
 
     @staticmethod
-    def pick(output: Output, count: int) -> list[list[int]]:
-        """The `count` best sentences of each document, in the order they stand there."""
+    def best_sentences(output: Output, count: int) -> list[list[int]]:
+        """Select the `count` best sentences of each document, in document order."""
         best = output.logits.topk(min(count, output.logits.shape[1])).indices
         kept = output.logits.isfinite().gather(1, best)
         return [sorted(row[real].tolist()) for row, real in zip(best, kept, strict=True)]

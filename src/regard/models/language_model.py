@@ -1,4 +1,4 @@
-"""Decoder-only language model: causal attention with rotary positions."""
+"""Decoder-only Transformer language model with rotary positions."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["TransformerLanguageModel"]
 
 @dataclass(frozen=True)
 class CachedState(State):
-    """Keys and values of each layer; `None` before the first token."""
+    """State of the model: cached keys and values of each layer, `None` before the first token."""
 
     caches: tuple[Cache | None, ...]
 
 
 class DecoderLayer(nn.Module):
-    """Causal self-attention, then feed-forward, pre-normalised."""
+    """Causal self-attention and feed-forward, pre-normalised."""
 
     def __init__(self, settings: LmSettings) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class DecoderLayer(nn.Module):
         )
 
     def forward(self, x: Tensor, cache: Cache | None) -> tuple[Tensor, AttentionMap, Cache]:
-        """New positions `x` `(batch, length, width)` after those in `cache`."""
+        """Process new positions `x` `(batch, length, width)` that follow those in `cache`."""
         y, weights, cache = self.attention.step(self.first.pre(x), cache)
         x = self.first.post(x, y)
         return self.second.post(x, self.feedforward(self.second.pre(x))), weights, cache
@@ -65,20 +65,20 @@ class TransformerLanguageModel(LanguageModel):
             nn.init.xavier_uniform_(self.output.weight)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Output:
-        """Maps under `"decoder"`. Padding on the right is seen by padding only."""
+        """Run with teacher forcing; maps under `"decoder"`. Only padding can attend to padding on the right."""
         states, maps, _ = self._advance(ids, self.start(len(ids)))
         return Output(self.output(states), {"decoder": maps})
 
     def start(self, batch: int) -> CachedState:
-        """Nothing cached yet."""
+        """Start with empty caches."""
         return CachedState((None,) * len(self.decoder))
 
     def step(self, token: Tensor, state: State) -> Step:
-        """One token per row, with everything before it in the cache."""
+        """Feed one token per row; everything before it is in the cache."""
         return self.prefill(token[:, None], state)
 
     def prefill(self, ids: Tensor, state: State) -> Step:
-        """Several tokens per row, `(batch, new)`, at once; the answer is that of the last one."""
+        """Feed several tokens per row, `(batch, new)`, at once; return the step of the last one."""
         assert isinstance(state, CachedState)
         states, maps, state = self._advance(ids, state)
         weights = maps[-1][..., -1, :].mean(1)

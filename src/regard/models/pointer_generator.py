@@ -1,4 +1,4 @@
-"""Pointer-generator with coverage, for summarising (See, Liu and Manning 2017)."""
+"""Pointer-generator network with coverage, for summarisation (See, Liu and Manning 2017)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from regard.models.recurrent_layers import BidirectionalRnn, DecoderRnn, Hidden
 from regard.models.settings import PointerSettings
 from regard.text import PAD, UNK
 
-__all__ = ["PointerGenerator", "source_words"]
+__all__ = ["PointerGenerator", "assign_copy_ids"]
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class PointerMemory(Memory):
     """Encoder states, their projection for the score, and the words that can be copied.
 
     Attributes:
-        states: `(batch, keys, features)`.
+        states: `(batch, keys, features)`, the values.
         projected_key: `(batch, keys, hidden)`.
-        summary: `(batch, width)`, what the decoder starts from.
-        source: `(batch, keys)` ids, those past the vocabulary included.
+        summary: `(batch, width)`, initial state of the decoder.
+        source: `(batch, keys)` ids, including those beyond the vocabulary.
     """
 
     states: Tensor
@@ -38,7 +38,13 @@ class PointerMemory(Memory):
 
 @dataclass(frozen=True)
 class PointerState(State):
-    """Hidden state, the context of the step before, and the sum of all weights so far."""
+    """State of the decoder.
+
+    Attributes:
+        hidden: of the cell.
+        context: `(batch, features)`, context vector of the step before.
+        coverage: `(batch, keys)`, sum of the attention weights of all steps so far.
+    """
 
     hidden: Hidden
     context: Tensor
@@ -46,16 +52,20 @@ class PointerState(State):
 
 
 class PointerGenerator(EncoderDecoder):
-    r"""Writes a word of the vocabulary or copies one of the source.
+    r"""Decoder that generates a word of the vocabulary or copies one of the source.
 
     .. math:: P(w) = p \, P_{\mathrm{vocab}}(w) + (1 - p) \sum_{i: w_i = w} a_{ti}, \quad
               p = \sigma(w_c c_t + w_s s_t + w_x x_t + b)
 
-    Source and target share a vocabulary. A word that is not in it can still be copied: its id in the
-    source (and in the target) is `size` or more, a number of its own within the example, as
-    `source_words` gives. `logits` are log-probabilities and reach up to the largest such id of the batch.
+    with the context vector :math:`c_t`, the decoder state :math:`s_t` and the input :math:`x_t`.
 
-    `Output.penalty` is the coverage loss: looking again where it has looked before.
+    Source and target share a vocabulary. A word outside it can still be copied: in the source (and in
+    the target) it has an id of `size` or more that is its own within the example; `assign_copy_ids` assigns
+    them. `logits` are log-probabilities and reach up to the largest such id of the batch.
+
+    `Output.penalty` is the coverage loss, which penalises attending again to what was attended to before:
+
+    .. math:: \lambda \sum_i \min(a_{ti}, \textstyle\sum_{t' < t} a_{t'i})
     """
 
     settings: PointerSettings
@@ -78,27 +88,27 @@ class PointerGenerator(EncoderDecoder):
             self.output.weight = self.embedding.weight
 
     def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Output:
-        """Teacher forcing; maps under `"cross"`."""
+        """Run with teacher forcing; maps under `"cross"`."""
         memory = self.encode(source, source_lengths)
         embedded = self.dropout(self._embed(target))
-        state, features, rows, again = self.start(memory), [], [], []
-        steps = zip(embedded.unbind(1), self.cell.prepare(embedded).unbind(1), strict=True)
-        for token, prepared in steps:
+        state, features, rows, repeated = self.start(memory), [], [], []
+        steps = zip(embedded.unbind(1), self.cell.project_inputs(embedded).unbind(1), strict=True)
+        for token, projected in steps:
             before = state.coverage
-            state, feature, weights = self._advance(token, prepared, state, memory)
+            state, feature, weights = self._advance(token, projected, state, memory)
             features.append(feature)
             rows.append(weights)
-            again.append(torch.minimum(weights, before).sum(-1))
+            repeated.append(torch.minimum(weights, before).sum(-1))
         weights = torch.stack(rows, 1)
         logits = self._mixture(torch.stack(features, 1), weights, memory)
         return Output(
             logits,
             {"cross": [AttentionMap.from_dense(weights)]},
-            self._penalty(torch.stack(again, 1), target != PAD),
+            self._penalty(torch.stack(repeated, 1), target != PAD),
         )
 
     def encode(self, source: Tensor, source_lengths: Tensor) -> PointerMemory:
-        """Read the source both ways and project it for the score."""
+        """Encode the source and project it for the score."""
         states, last = self.encoder(self.dropout(self._embed(source)), source_lengths)
         return PointerMemory(
             padding_mask(source_lengths, source.shape[1]),
@@ -109,23 +119,23 @@ class PointerGenerator(EncoderDecoder):
         )
 
     def start(self, memory: Memory) -> PointerState:
-        """From the encoder's last states; nothing covered yet."""
+        """Start from the encoder's last states, with a coverage of zeros."""
         assert isinstance(memory, PointerMemory)
         context = torch.zeros_like(memory.states[:, 0])
         coverage = torch.zeros_like(
             memory.mask, dtype=torch.promote_types(context.dtype, torch.float32)
         )
-        return PointerState(self.cell.begin(memory.summary), context, coverage)
+        return PointerState(self.cell.initial_state(memory.summary), context, coverage)
 
     def step(
         self, token: Tensor, state: State, memory: Memory, *, out: Tensor | None = None
     ) -> Step:
-        """One token per row; ids past the vocabulary are read as UNK."""
+        """Feed one token per row; ids beyond the vocabulary are embedded as UNK."""
         assert isinstance(state, PointerState)
         assert isinstance(memory, PointerMemory)
         embedded = self._embed(token)
         state, feature, weights = self._advance(
-            embedded, self.cell.prepare(embedded), state, memory
+            embedded, self.cell.project_inputs(embedded), state, memory
         )
         batch = memory.batch
         logits = self._mixture(_grouped(feature, batch), _grouped(weights, batch), memory)
@@ -136,14 +146,15 @@ class PointerGenerator(EncoderDecoder):
         return embedded
 
     def _advance(
-        self, token: Tensor, prepared: Tensor, state: PointerState, memory: PointerMemory
+        self, token: Tensor, projected: Tensor, state: PointerState, memory: PointerMemory
     ) -> tuple[PointerState, Tensor, Tensor]:
-        """Cell and attention.
+        """Run cell and attention.
 
         Returns:
-            The state, what the word is predicted from `(rows, features)`, and weights `(rows, keys)`.
+            The state, the features that the word is predicted from `(rows, features)`, and the
+            attention weights `(rows, keys)`.
         """
-        output, hidden = self.cell.step(prepared, state.context, state.hidden)
+        output, hidden = self.cell.step(projected, state.context, state.hidden)
         context, weights, coverage = self.attention(
             _grouped(output, memory.batch),
             memory.projected_key,
@@ -156,48 +167,52 @@ class PointerGenerator(EncoderDecoder):
         return PointerState(hidden, context, coverage.flatten(0, 1)), feature, weights
 
     def _mixture(self, features: Tensor, weights: Tensor, memory: PointerMemory) -> Tensor:
-        """Log-probabilities `(batch, queries, size + words of the source's own)`."""
+        """Mix generation and copying.
+
+        Returns:
+            Log-probabilities `(batch, queries, size + words outside the vocabulary)`.
+        """
         known = self.settings.size
         size = max(known, int(memory.source.max()) + 1)
         inner = self.dropout(torch.tanh(self.combine(features[..., : -self.settings.embedding])))
-        written = self.output(inner).to(weights.dtype).softmax(-1)
-        share = torch.sigmoid(self.writes(features).to(weights.dtype))
-        mixed = (1 - share) * copy_distribution(weights, memory.source, size)
-        mixed = mixed + nn.functional.pad(share * written, (0, size - known))
+        generated = self.output(inner).to(weights.dtype).softmax(-1)
+        p_generate = torch.sigmoid(self.writes(features).to(weights.dtype))
+        mixed = (1 - p_generate) * copy_distribution(weights, memory.source, size)
+        mixed = mixed + nn.functional.pad(p_generate * generated, (0, size - known))
         return mixed.clamp_min(torch.finfo(mixed.dtype).tiny).log()
 
-    def _penalty(self, again: Tensor, real: Tensor) -> Tensor | None:
+    def _penalty(self, repeated: Tensor, real: Tensor) -> Tensor | None:
         if not self.settings.coverage:
             return None
-        mean: Tensor = (again * real).sum() / real.sum()
+        mean: Tensor = (repeated * real).sum() / real.sum()
         return self.settings.coverage * mean
 
 
 def _grouped(x: Tensor, batch: int) -> Tensor:
-    """Rows `(batch * n, features)` that share a row of memory, as `(batch, n, features)`."""
+    """Reshape rows `(batch * n, features)` that share a row of memory to `(batch, n, features)`."""
     return x.view(batch, -1, x.shape[-1])
 
 
-def source_words(
+def assign_copy_ids(
     words: Sequence[str], ids: Sequence[int], size: int
 ) -> tuple[list[int], dict[str, int]]:
-    """Numbers for the words of one source that the vocabulary does not know.
+    """Assign ids beyond the vocabulary to the unknown words of one source, so that they can be copied.
 
     Args:
         words: of the source.
-        ids: the vocabulary's, UNK where it has none.
+        ids: of the words, UNK for those outside the vocabulary.
         size: of the vocabulary.
 
     Returns:
-        The ids with each unknown word's own in place of UNK, and those words with their ids, by which
-        the target is numbered and the answer read back.
+        The ids with those of unknown words in place of UNK, and the unknown words with their ids, to
+        encode the target and decode the answer.
 
-    >>> source_words(["the", "Zyx", "of", "Zyx"], [5, 1, 7, 1], 100)
+    >>> assign_copy_ids(["the", "Zyx", "of", "Zyx"], [5, 1, 7, 1], 100)
     ([5, 100, 7, 100], {'Zyx': 100})
     """
-    own: dict[str, int] = {}
-    numbered = [
-        own.setdefault(word, size + len(own)) if index == UNK else index
+    unknown: dict[str, int] = {}
+    replaced = [
+        unknown.setdefault(word, size + len(unknown)) if index == UNK else index
         for word, index in zip(words, ids, strict=True)
     ]
-    return numbered, own
+    return replaced, unknown

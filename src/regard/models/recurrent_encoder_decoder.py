@@ -23,12 +23,12 @@ __all__ = ["RecurrentEncoderDecoder"]
 
 @dataclass(frozen=True)
 class RecurrentMemory(Memory):
-    """Encoder states, and their projection for the score, made once.
+    """Encoder states, with their projection for the score, computed once.
 
     Attributes:
-        states: `(batch, keys, features)`.
+        states: `(batch, keys, features)`, the values.
         projected_key: `(batch, keys, dim)`.
-        summary: `(batch, width)`, what the decoder starts from.
+        summary: `(batch, width)`, initial state of the decoder.
     """
 
     states: Tensor
@@ -38,22 +38,28 @@ class RecurrentMemory(Memory):
 
 @dataclass(frozen=True)
 class RecurrentState(State):
-    """Hidden state of every layer, and the attentional vector of the step before."""
+    """State of the decoder.
+
+    Attributes:
+        hidden: of every layer.
+        attentional: `(batch, embedding)`, the attentional vector of the step before.
+    """
 
     hidden: Hidden
     attentional: Tensor
 
 
 class RecurrentEncoderDecoder(EncoderDecoder):
-    r"""Bidirectional encoder; a decoder that asks, at each step, with its new state.
+    r"""Bidirectional encoder, and a decoder whose new state is the query of each step.
 
     .. math:: s_t = \mathrm{cell}([E y_{t-1}; \tilde s_{t-1}], s_{t-1}), \quad
               c_t = \mathrm{attend}(s_t, h), \quad
               \tilde s_t = \tanh(W_c [c_t; s_t]), \quad
               p(y_t) = \mathrm{softmax}(W \tilde s_t)
 
-    The order of Luong, with any score. Without input feeding :math:`\tilde s_{t-1}` is left out, and
-    teacher forcing runs the cell over the whole target and asks all queries at once.
+    This is Luong's order (attention after the cell), with any score. Without input feeding
+    :math:`\tilde s_{t-1}` is left out, and teacher forcing runs the cell over the whole target and then
+    attends with all queries at once.
     """
 
     settings: RnnSettings
@@ -91,18 +97,18 @@ class RecurrentEncoderDecoder(EncoderDecoder):
             self.output.weight = self.target.weight
 
     def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Output:
-        """Teacher forcing; maps under `"cross"`."""
+        """Run with teacher forcing; maps under `"cross"`."""
         memory = self.encode(source, source_lengths)
         embedded = self.dropout(self.word_dropout(self.target(target)))
-        decode = self._feeding if self.settings.input_feeding else self._together
+        decode = self._step_by_step if self.settings.input_feeding else self._all_at_once
         attentional, weights = decode(embedded, memory)
         return Output(self.output(self.dropout(attentional)), {"cross": [weights]})
 
     def encode(self, source: Tensor, source_lengths: Tensor) -> RecurrentMemory:
-        """Read the source both ways and project it for the score."""
+        """Encode the source and project it for the score."""
         embedded = self.dropout(self.word_dropout(self.source(source)))
         states, last = self.encoder(embedded, source_lengths)
-        if self.settings.score == "dot":  # widths must agree: the two directions are added up
+        if self.settings.score == "dot":  # needs equal widths, so the two directions are added
             states = states.unflatten(-1, (2, -1)).sum(-2)
         states = self.dropout(states)
         mask = padding_mask(source_lengths, source.shape[1])
@@ -110,30 +116,31 @@ class RecurrentEncoderDecoder(EncoderDecoder):
         return RecurrentMemory(mask, states, self.attention.project_keys(states), summary)
 
     def start(self, memory: Memory) -> RecurrentState:
-        """From the encoder's last states; nothing attended to yet."""
+        """Start from the encoder's last states, with an attentional vector of zeros."""
         assert isinstance(memory, RecurrentMemory)
         attentional = memory.summary.new_zeros(memory.batch, self.settings.embedding)
-        return RecurrentState(self.cell.begin(memory.summary), attentional)
+        return RecurrentState(self.cell.initial_state(memory.summary), attentional)
 
     def step(
         self, token: Tensor, state: State, memory: Memory, *, out: Tensor | None = None
     ) -> Step:
-        """One token per row."""
+        """Feed one token per row."""
         assert isinstance(state, RecurrentState)
         assert isinstance(memory, RecurrentMemory)
-        prepared = self.cell.prepare(self.target(token))
-        state, weights = self._advance(prepared, state, memory)
+        projected = self.cell.project_inputs(self.target(token))
+        state, weights = self._advance(projected, state, memory)
         return Step(linear_into(self.output, state.attentional, out), state, weights)
 
     def _advance(
         self,
-        prepared: Tensor,
+        projected: Tensor,
         state: RecurrentState,
         memory: RecurrentMemory,
         matmul: Matmul = PLAIN_MATMUL,
     ) -> tuple[RecurrentState, Tensor]:
-        """Cell, attention and attentional vector; weights are `(batch, keys)`."""
-        output, hidden = self.cell.step(prepared, state.attentional, state.hidden, matmul)
+        """Run cell, attention and attentional vector; the weights are `(rows, keys)`."""
+        output, hidden = self.cell.step(projected, state.attentional, state.hidden, matmul)
+        # Rows that share a row of memory are queries of one example: nothing of the memory is copied.
         query = output.view(memory.batch, -1, output.shape[-1])
         context, weights = self.attention.attend_step(
             query, memory.projected_key, memory.states, memory.mask, matmul
@@ -141,20 +148,24 @@ class RecurrentEncoderDecoder(EncoderDecoder):
         attentional = self.combine(context, query, matmul).flatten(0, 1)
         return RecurrentState(hidden, attentional), weights.flatten(0, 1)
 
-    def _feeding(self, embedded: Tensor, memory: RecurrentMemory) -> tuple[Tensor, AttentionMap]:
-        """Step by step, since each step reads the attentional vector of the one before."""
+    def _step_by_step(
+        self, embedded: Tensor, memory: RecurrentMemory
+    ) -> tuple[Tensor, AttentionMap]:
+        """Decode with input feeding: each step needs the attentional vector of the one before."""
         state = self.start(memory)
         vectors, rows = [], []
         matmul = DeferredMatmul(embedded.shape[1]) if torch.is_grad_enabled() else PLAIN_MATMUL
-        for prepared in self.cell.prepare(embedded).unbind(1):
-            state, weights = self._advance(prepared, state, memory, matmul)
+        for projected in self.cell.project_inputs(embedded).unbind(1):
+            state, weights = self._advance(projected, state, memory, matmul)
             vectors.append(state.attentional)
             rows.append(weights)
         return torch.stack(vectors, 1), AttentionMap.from_dense(torch.stack(rows, 1))
 
-    def _together(self, embedded: Tensor, memory: RecurrentMemory) -> tuple[Tensor, AttentionMap]:
-        """The cell over the whole target, then all queries at once."""
-        queries = self.cell.run(embedded, self.cell.begin(memory.summary))
+    def _all_at_once(
+        self, embedded: Tensor, memory: RecurrentMemory
+    ) -> tuple[Tensor, AttentionMap]:
+        """Run the cell over the whole target, then attend with all queries at once."""
+        queries = self.cell.run_all(embedded, self.cell.initial_state(memory.summary))
         context, weights = self.attention.attend_projected(
             queries, memory.projected_key, memory.states, mask=padding(memory.mask)
         )

@@ -1,4 +1,4 @@
-"""What recurrent models are made of: a bidirectional encoder, and a decoder cell step by step."""
+"""Recurrent layers: a bidirectional encoder, and a decoder that can run step by step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from regard.layers.single_head import PLAIN_MATMUL
 __all__ = ["BidirectionalRnn", "DecoderRnn", "Hidden"]
 
 Hidden = tuple[tuple[Tensor, ...], ...]
-"""Per layer the output, and the cell too in an LSTM: `(batch, width)` each."""
+"""Hidden state of each layer: the output and, in an LSTM, the cell; `(batch, width)` each."""
 
 
 def recurrent_layer(
@@ -26,9 +26,16 @@ def recurrent_layer(
     layers: int = 1,
     dropout: float = 0.0,
 ) -> nn.GRU | nn.LSTM:
-    """torch's layer, initialised with Xavier inputs and orthogonal recurrence, gate by gate.
+    """Make torch's layer, with Xavier initialisation of inputs and orthogonal recurrence, gate by gate.
 
-    The forget gate of an LSTM starts open (Jozefowicz et al. 2015).
+    The bias of the forget gate of an LSTM is 1 (Jozefowicz et al. 2015).
+
+    Args:
+        cell: GRU (Cho et al. 2014) or LSTM.
+        inputs: features of the input.
+        width: features of the state.
+        layers: number of layers, one on the other.
+        dropout: rate between layers.
     """
     kind = nn.GRU if cell == "gru" else nn.LSTM
     layer = kind(
@@ -50,18 +57,18 @@ def recurrent_layer(
 
 
 class BidirectionalRnn(nn.Module):
-    """A recurrent layer read both ways; padding is never read.
+    """Bidirectional GRU or LSTM that ignores padding.
 
-    The second direction reads each sequence mirrored within its own length, so nothing is packed: the
+    The second direction gets each sequence mirrored within its own length, so nothing is packed: the
     backward pass of torch's packed layers adds up a gradient as large as the batch at every step, which
     took a third of a small model's training.
 
     Args:
         cell: GRU (Cho et al. 2014) or LSTM.
-        inputs: width of what is read.
-        width: of each direction.
-        layers: one on the other.
-        dropout: between layers.
+        inputs: features of the input.
+        width: features of each direction's state.
+        layers: number of layers, one on the other.
+        dropout: rate between layers.
     """
 
     def __init__(
@@ -80,19 +87,20 @@ class BidirectionalRnn(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Read every sequence.
+        """Encode every sequence.
 
         Args:
             x: `(batch, length, inputs)`.
             lengths: `(batch,)`, each at least 1.
 
         Returns:
-            States `(batch, length, 2 * width)`, zero in the padding, and the last state of both
+            States `(batch, length, 2 * width)`, zero in the padding, and the last states of both
             directions of the top layer, `(batch, 2 * width)`.
         """
-        place = torch.arange(x.shape[1], device=x.device)
-        padded = (place >= lengths[:, None])[..., None]
-        mirror = torch.where(padded[..., 0], place, lengths[:, None] - 1 - place)
+        position = torch.arange(x.shape[1], device=x.device)
+        padded = (position >= lengths[:, None])[..., None]
+        # Padding keeps its position, so that the mirrored sequence also begins at 0.
+        mirror = torch.where(padded[..., 0], position, lengths[:, None] - 1 - position)
         x = x.masked_fill(padded, 0.0)
         for layer, (onward, reverse) in enumerate(zip(self.onward, self.reverse, strict=True)):
             x = self.dropout(x) if layer else x
@@ -103,20 +111,20 @@ class BidirectionalRnn(nn.Module):
 
 
 def _mirrored(x: Tensor, mirror: Tensor) -> Tensor:
-    """`x` `(batch, length, features)` with place `mirror[b, t]` at place `t`."""
+    """Reorder `x` `(batch, length, features)`: position `mirror[b, t]` moves to `t`."""
     return x.gather(1, mirror[..., None].expand_as(x))
 
 
 class DecoderRnn(nn.Module):
-    """A unidirectional recurrent layer, over a whole sequence or one step at a time.
+    """Unidirectional GRU or LSTM, over a whole sequence or one step at a time, with input feeding.
 
     Args:
-        cell: GRU or LSTM.
-        inputs: width of what is known beforehand (embedded tokens).
-        width: of the state.
-        feed: width of what is known only when the step comes (input feeding).
-        layers: one on the other.
-        dropout: between layers.
+        cell: GRU (Cho et al. 2014) or LSTM.
+        inputs: features of the input that is known beforehand (embedded tokens).
+        width: features of the state.
+        feed: features of the input that is known only at its step (input feeding); 0 = none.
+        layers: number of layers, one on the other.
+        dropout: rate between layers.
     """
 
     def __init__(
@@ -139,30 +147,40 @@ class DecoderRnn(nn.Module):
                 nn.init.xavier_uniform_(gate)
         self.dropout = Dropout(dropout)
 
-    def begin(self, outputs: Tensor) -> Hidden:
-        """Every layer starts from `outputs` `(batch, width)`; an LSTM's cells start empty."""
+    def initial_state(self, outputs: Tensor) -> Hidden:
+        """Make the state before the first step: `outputs` `(batch, width)` in every layer, cells 0."""
         one = (outputs,) if self.cell == "gru" else (outputs, torch.zeros_like(outputs))
         return (one,) * self.layers
 
-    def prepare(self, x: Tensor) -> Tensor:
-        """The inputs' share of the first layer's gates, for all steps in one product."""
+    def project_inputs(self, x: Tensor) -> Tensor:
+        """Multiply the inputs of all steps by the first layer's weights, in one product.
+
+        Args:
+            x: `(batch, length, inputs)`, or `(batch, inputs)` for one step.
+
+        Returns:
+            `(..., gates)`, to be passed to `step` one step at a time.
+        """
         return F.linear(x, self._weight("ih", 0), self._bias("ih", 0))
 
     def step(
-        self, prepared: Tensor, fed: Tensor, hidden: Hidden, matmul: Matmul = PLAIN_MATMUL
+        self, projected: Tensor, fed: Tensor | None, hidden: Hidden, matmul: Matmul = PLAIN_MATMUL
     ) -> tuple[Tensor, Hidden]:
-        """One step.
+        """Run one step.
 
         Args:
-            prepared: `(batch, gates)`, one step of what `prepare` returned.
-            fed: `(batch, feed)`; not looked at where nothing is fed.
+            projected: `(batch, gates)`, one step of what `project_inputs` returned.
+            fed: `(batch, feed)`, or `None` if `feed` is 0.
             hidden: from the step before.
             matmul: `DeferredMatmul` in a loop that is trained.
 
         Returns:
             The output of the top layer `(batch, width)`, and the hidden state.
         """
-        gates = prepared if self.feed is None else prepared + matmul.linear(fed, self.feed)
+        gates = projected
+        if self.feed is not None:
+            assert fed is not None
+            gates = projected + matmul.linear(fed, self.feed)
         after: list[tuple[Tensor, ...]] = []
         for layer, before in enumerate(hidden):
             if layer:
@@ -173,8 +191,8 @@ class DecoderRnn(nn.Module):
             after.append((_gru if self.cell == "gru" else _lstm)(gates, recurrent, before))
         return after[-1][0], tuple(after)
 
-    def run(self, x: Tensor, hidden: Hidden) -> Tensor:
-        """All steps at once, where nothing is fed: `(batch, length, inputs)` to `(..., width)`."""
+    def run_all(self, x: Tensor, hidden: Hidden) -> Tensor:
+        """Run all steps at once, without input feeding: `(batch, length, inputs)` to `(..., width)`."""
         stacked = [torch.stack(part) for part in zip(*hidden, strict=True)]
         start = stacked[0] if self.cell == "gru" else tuple(stacked)
         outputs: Tensor = self.rnn(x, start)[0]
@@ -190,16 +208,17 @@ class DecoderRnn(nn.Module):
 
 
 def _gru(gates: Tensor, recurrent: Tensor, before: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """torch's GRU: the reset gate acts on the product of the state, not on the state."""
-    reset, update, new = gates.chunk(3, -1)
-    own_reset, own_update, own_new = recurrent.chunk(3, -1)
-    reset, update = torch.sigmoid(reset + own_reset), torch.sigmoid(update + own_update)
-    new = torch.tanh(torch.addcmul(new, reset, own_new))
-    return (torch.lerp(new, before[0], update),)
+    """One step of torch's GRU: the reset gate acts on the product of the state, not on the state."""
+    reset, update, candidate = gates.chunk(3, -1)
+    state_reset, state_update, state_candidate = recurrent.chunk(3, -1)
+    reset, update = torch.sigmoid(reset + state_reset), torch.sigmoid(update + state_update)
+    candidate = torch.tanh(torch.addcmul(candidate, reset, state_candidate))
+    return (torch.lerp(candidate, before[0], update),)
 
 
 def _lstm(gates: Tensor, recurrent: Tensor, before: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """torch's LSTM: gates in the order input, forget, cell, output."""
-    enter, forget, new, leave = (gates + recurrent).chunk(4, -1)
-    cell = torch.sigmoid(forget) * before[1] + torch.sigmoid(enter) * torch.tanh(new)
-    return torch.sigmoid(leave) * torch.tanh(cell), cell
+    """One step of torch's LSTM: gates in the order input, forget, candidate, output."""
+    input_gate, forget_gate, candidate, output_gate = (gates + recurrent).chunk(4, -1)
+    kept = torch.sigmoid(forget_gate) * before[1]
+    cell = kept + torch.sigmoid(input_gate) * torch.tanh(candidate)
+    return torch.sigmoid(output_gate) * torch.tanh(cell), cell

@@ -1,4 +1,4 @@
-"""The settings of every kind of model: frozen, validated where they are made, presets of size.
+"""Settings of every kind of model, with presets of three sizes.
 
 >>> configure("transformer", preset="tiny", source_size=8000, target_size=8000).width
 128
@@ -49,9 +49,9 @@ class TransformerSettings(ModelSettings):
     """Transformer encoder-decoder (Vaswani et al. 2017)."""
 
     kind: Literal["transformer"] = "transformer"
-    source_size: Size  # rows of the source vocabulary
+    source_size: Size  # size of the source vocabulary
     target_size: Size
-    joint: bool = False  # one embedding for both languages; the vocabularies are the same
+    joint: bool = False  # one vocabulary and one embedding for both languages
     tied: bool = True  # the output projection is the target embedding (Press and Wolf 2017)
     width: Size = 256
     heads: Size = 4
@@ -94,13 +94,13 @@ class RnnSettings(ModelSettings):
     tied: bool = True
     cell: Literal["gru", "lstm"] = "gru"
     score: Literal["additive", "dot", "general", "concat"] = "additive"
-    input_feeding: bool = True  # the attentional vector enters the cell with the next token
+    input_feeding: bool = True  # the attentional vector is an input of the next step
     embedding: Size = 256
     width: Size = 256  # of the decoder and of each direction of the encoder
     encoder_layers: Size = 1
     decoder_layers: Size = 1
     dropout: Rate = 0.3
-    word_dropout: Rate = 0.0  # whole embeddings (Gal and Ghahramani 2016)
+    word_dropout: Rate = 0.0  # of whole embeddings (Gal and Ghahramani 2016)
 
     presets: ClassVar[Mapping[str, Values]] = {
         "tiny": {"embedding": 64, "width": 128, "dropout": 0.1},
@@ -118,7 +118,7 @@ class PointerSettings(ModelSettings):
     """Pointer-generator with coverage (See et al. 2017); source and target share one vocabulary."""
 
     kind: Literal["pointer"] = "pointer"
-    size: Size  # rows of the vocabulary; ids from `size` on are words only this source holds
+    size: Size  # of the vocabulary; ids from `size` on are unknown words of one source
     tied: bool = True
     cell: Literal["gru", "lstm"] = "lstm"
     embedding: Size = 128
@@ -161,10 +161,10 @@ class LmSettings(ModelSettings):
 
 
 class ExtractiveSettings(ModelSettings):
-    """Picks sentences by attention over them."""
+    """Extractive summariser: attention over sentences selects them."""
 
     kind: Literal["extractive"] = "extractive"
-    size: Size  # rows of the vocabulary
+    size: Size  # of the vocabulary
     embedding: Size = 128
     width: Size = 128  # of each direction of both encoders
     max_positions: Size = 64  # sentence positions with a bias; later sentences share the last
@@ -197,16 +197,16 @@ FROM_DATA = frozenset({"size", "source_size", "target_size", "labels"})
 """Settings that follow from the training data: rows of vocabularies, number of labels."""
 
 KINDS: dict[str, tuple[type[ModelSettings], str]] = {}
-"""Every kind of model: its settings and where its module is, as `"package.module:Class"`."""
+"""Settings of each kind of model, and where its class is, as `"package.module:Class"`."""
 
 
 def register(settings: type[ModelSettings], module: str) -> None:
-    """Make a kind known to `configure`, `from_config` and `build`.
+    """Add a kind of model for `configure`, `from_config` and `build`.
 
     Args:
-        settings: its settings; the default of their `kind` is its name.
-        module: where the `nn.Module` is that takes those settings, `"package.module:Class"`;
-            loaded on first use.
+        settings: class of its settings; the default of their `kind` is the name.
+        module: class of the model, as `"package.module:Class"`, imported on first use. It takes the
+            settings as its only argument.
     """
     KINDS[settings.model_fields["kind"].default] = (settings, module)
 
@@ -219,16 +219,17 @@ register(LmSettings, "regard.models.language_model:TransformerLanguageModel")
 
 
 def configure(kind: str, preset: str = "small", **values: Any) -> ModelSettings:
-    """Settings of a kind: those of the preset, then `values` over them.
+    """Make the settings of a kind from a preset and single values.
 
     Args:
         kind: `"transformer"`, `"rnn"`, ... (the keys of `KINDS`).
         preset: `"tiny"`, `"small"` or `"base"`.
-        **values: single settings by name; text from a command line is converted.
+        **values: settings by name, instead of those of the preset; text from a command line is
+            converted.
 
     Raises:
-        SettingsError: an unknown kind, preset or name (with the nearest one), or a value that
-            cannot be.
+        SettingsError: an unknown kind, preset or name (with the nearest known one), or a value that
+            is not allowed.
     """
     settings = _settings_of(kind)
     if preset not in settings.presets:
@@ -237,7 +238,11 @@ def configure(kind: str, preset: str = "small", **values: Any) -> ModelSettings:
 
 
 def from_config(config: Values) -> ModelSettings:
-    """Settings back from `settings.model_dump()`, as `config.json` holds them."""
+    """Make settings from what `settings.model_dump()` returned, as `config.json` holds it.
+
+    Raises:
+        SettingsError: an unknown kind or name, or a value that is not allowed.
+    """
     return _settings_of(str(config.get("kind")))(**config)
 
 

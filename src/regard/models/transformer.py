@@ -35,20 +35,25 @@ __all__ = ["Transformer"]
 
 @dataclass(frozen=True)
 class TransformerMemory(Memory):
-    """Keys and values of each decoder layer's cross-attention, projected once."""
+    """Encoded source: keys and values of each decoder layer's cross-attention, projected once."""
 
     caches: tuple[Cache, ...]
 
 
 @dataclass(frozen=True)
 class TransformerState(State):
-    """Keys and values of each decoder layer's self-attention; `None` before the first token."""
+    """State of the decoder.
+
+    Attributes:
+        caches: keys and values of each layer's self-attention; `None` before the first token.
+        position: of the next token.
+    """
 
     caches: tuple[Cache | None, ...]
     position: int
 
 
-def _branch(settings: TransformerSettings) -> Residual:
+def _residual(settings: TransformerSettings) -> Residual:
     return Residual(settings.width, norm=settings.norm, dropout=settings.dropout)
 
 
@@ -62,7 +67,7 @@ def _feedforward(settings: TransformerSettings) -> FeedForward:
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention, then feed-forward."""
+    """Self-attention and feed-forward, each in a residual connection."""
 
     def __init__(self, settings: TransformerSettings, positions: Positions) -> None:
         super().__init__()
@@ -73,10 +78,10 @@ class EncoderLayer(nn.Module):
             dropout=settings.attention_dropout,
         )
         self.feedforward = _feedforward(settings)
-        self.around_attention, self.around_feedforward = _branch(settings), _branch(settings)
+        self.around_attention, self.around_feedforward = _residual(settings), _residual(settings)
 
     def forward(self, x: Tensor, mask: Mask | None) -> tuple[Tensor, AttentionMap]:
-        """`(batch, length, width)` to the same, and the map."""
+        """Process `x` `(batch, length, width)`; also return the attention map."""
         y, weights = self.attention(self.around_attention.pre(x), mask=mask)
         x = self.around_attention.post(x, y)
         y = self.feedforward(self.around_feedforward.pre(x))
@@ -84,7 +89,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Causal self-attention, attention to the source, then feed-forward."""
+    """Causal self-attention, cross-attention and feed-forward, each in a residual connection."""
 
     def __init__(self, settings: TransformerSettings, positions: Positions) -> None:
         super().__init__()
@@ -95,8 +100,8 @@ class DecoderLayer(nn.Module):
             for p in (positions, None)
         )
         self.feedforward = _feedforward(settings)
-        self.around_attention, self.around_cross = _branch(settings), _branch(settings)
-        self.around_feedforward = _branch(settings)
+        self.around_attention, self.around_cross = _residual(settings), _residual(settings)
+        self.around_feedforward = _residual(settings)
 
     def project_memory(self, states: Tensor) -> Cache:
         """Keys and values of the source, once for all steps."""
@@ -105,28 +110,30 @@ class DecoderLayer(nn.Module):
     def forward(
         self, x: Tensor, memory: Cache, mask: Mask | Tensor | None, *, cache: Cache | None
     ) -> tuple[Tensor, AttentionMap, AttentionMap, Cache]:
-        """New target positions `x` after those in `cache`.
+        """Process new target positions `x` that follow those in `cache`.
 
-        `x` may have `n` times the rows of `memory`: each of its rows then serves `n` rows of `x`.
+        `x` may have `n` times the rows of `memory`: each row of the memory then serves `n` rows of `x`.
 
         Returns:
             `(batch, length, width)`, the maps of both attentions, and the cache with the new positions.
         """
         y, own, cache = self.attention.step(self.around_attention.pre(x), cache)
         x = self.around_attention.post(x, y)
-        asking = self.around_cross.pre(x)
-        asking = asking.reshape(memory.key.shape[0], -1, asking.shape[-1])
-        y, cross = self.cross.attend_cached(asking, memory, mask=mask)
+        query = self.around_cross.pre(x)
+        query = query.reshape(memory.key.shape[0], -1, query.shape[-1])
+        y, cross = self.cross.attend_cached(query, memory, mask=mask)
         x = self.around_cross.post(x, y.view_as(x))
         y = self.feedforward(self.around_feedforward.pre(x))
         return self.around_feedforward.post(x, y), own, cross, cache
 
 
 class Transformer(EncoderDecoder):
-    """Attention all the way: encoder and decoder layers between embeddings and a softmax.
+    """Encoder and decoder layers of attention between embeddings and a softmax.
 
-    The decoder's cross-attention is read in its last but one layer, averaged over heads (Garg et al.
-    2019: the layer that aligns best without being told to).
+    `Step.weights` is the cross-attention of the last decoder layer but one, averaged over heads: without
+    supervision it is the layer that aligns best (Garg et al. 2019).
+
+    `places` holds positions that are added to embeddings; its name is a key of saved weights.
     """
 
     def __init__(self, settings: TransformerSettings) -> None:
@@ -137,14 +144,14 @@ class Transformer(EncoderDecoder):
         self.source = (
             self.target if settings.joint else Embedding(settings.source_size, width, scaled=True)
         )
-        self.places = _absolute(settings)
+        self.places = _added_positions(settings)
         self.dropout = Dropout(settings.dropout)
         self.encoder = nn.ModuleList(
-            EncoderLayer(settings, _inside(settings, bidirectional=True))
+            EncoderLayer(settings, _attention_positions(settings, bidirectional=True))
             for _ in range(settings.encoder_layers)
         )
         self.decoder = nn.ModuleList(
-            DecoderLayer(settings, _inside(settings, bidirectional=False))
+            DecoderLayer(settings, _attention_positions(settings, bidirectional=False))
             for _ in range(settings.decoder_layers)
         )
         last = settings.norm == "pre"  # post-normalised layers end in a norm already
@@ -157,25 +164,25 @@ class Transformer(EncoderDecoder):
             nn.init.xavier_uniform_(self.output.weight)
 
     def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Output:
-        """Teacher forcing; maps under `"encoder"`, `"decoder"` and `"cross"`."""
-        memory, encoder = self._read(source, source_lengths)
+        """Run with teacher forcing; maps under `"encoder"`, `"decoder"` and `"cross"`."""
+        memory, encoder = self._encode(source, source_lengths)
         mask = None if bool(memory.mask.all()) else padding(memory.mask)
         states, own, cross, _ = self._decode(target, self.start(memory), memory, mask)
         logits = self.output(states)
         return Output(logits, {"encoder": encoder, "decoder": own, "cross": cross})
 
     def encode(self, source: Tensor, source_lengths: Tensor) -> TransformerMemory:
-        """Read the source and project it for every decoder layer."""
-        return self._read(source, source_lengths)[0]
+        """Encode the source and project it for every decoder layer."""
+        return self._encode(source, source_lengths)[0]
 
     def start(self, memory: Memory) -> TransformerState:
-        """Nothing cached yet."""
+        """Start with empty caches."""
         return TransformerState((None,) * len(self.decoder), 0)
 
     def step(
         self, token: Tensor, state: State, memory: Memory, *, out: Tensor | None = None
     ) -> Step:
-        """One token per row, with everything before it in the cache."""
+        """Feed one token per row; everything before it is in the cache."""
         assert isinstance(state, TransformerState)
         assert isinstance(memory, TransformerMemory)
         mask = memory.mask[:, None, None]
@@ -183,7 +190,7 @@ class Transformer(EncoderDecoder):
         weights = cross[-2:][0].dense().mean(1).reshape(len(token), -1)
         return Step(linear_into(self.output, states[:, 0], out), state, weights)
 
-    def _read(
+    def _encode(
         self, source: Tensor, lengths: Tensor
     ) -> tuple[TransformerMemory, list[AttentionMap]]:
         real = padding_mask(lengths, source.shape[1])
@@ -229,8 +236,8 @@ class Transformer(EncoderDecoder):
         return embedded
 
 
-def _absolute(settings: TransformerSettings) -> nn.Module | None:
-    """What is added to embeddings."""
+def _added_positions(settings: TransformerSettings) -> nn.Module | None:
+    """Make the position vectors that are added to embeddings, if the settings name such."""
     if settings.positions == "sinusoidal":
         return SinusoidalPositions(settings.width)
     if settings.positions == "learned":
@@ -238,8 +245,8 @@ def _absolute(settings: TransformerSettings) -> nn.Module | None:
     return None
 
 
-def _inside(settings: TransformerSettings, *, bidirectional: bool) -> Positions:
-    """What acts inside self-attention."""
+def _attention_positions(settings: TransformerSettings, *, bidirectional: bool) -> Positions:
+    """Make the positions that act inside self-attention."""
     if settings.positions == "rotary":
         return RotaryPositions()
     if settings.positions == "alibi":

@@ -11,7 +11,7 @@ from torch import Tensor
 from regard.errors import SettingsError
 from regard.models import Classifier, build, configure, from_config
 from regard.models.classifiers.cnn import Cnn
-from regard.models.classifiers.hierarchical import sentences
+from regard.models.classifiers.hierarchical import split_sentences
 
 SURFACES = [
     "",
@@ -170,18 +170,20 @@ def test_sentences_by_hand() -> None:
     """`a b . c ? ! d` | `a . b` | padding, at most three tokens a sentence."""
     stops = torch.tensor([[0, 0, 1, 0, 1, 1, 0], [0, 1, 0, 0, 0, 0, 0], [0] * 7]).bool()
     mask = torch.arange(7) < torch.tensor([[7], [3], [0]])
-    found = sentences(stops, mask, 3)
-    assert found.number.tolist() == [
+    found = split_sentences(stops, mask, 3)
+    assert found.sentence.tolist() == [
         [0, 0, 0, 1, 1, 1, 2],
         [0, 0, 1, -1, -1, -1, -1],
         [-1] * 7,
     ]
-    assert found.place[0].tolist() == [0, 1, 2, 0, 1, 2, 0]
-    assert found.place[1, :3].tolist() == [0, 1, 0]
+    assert found.position[0].tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert found.position[1, :3].tolist() == [0, 1, 0]
     assert found.total.tolist() == [3, 2, 0]
     assert found.lengths.tolist() == [[3, 3, 1], [2, 1, 0], [0, 0, 0]]
-    long = sentences(torch.zeros(1, 7, dtype=torch.bool), torch.ones(1, 7, dtype=torch.bool), 3)
-    assert long.number.tolist() == [[0, 0, 0, 1, 1, 1, 2]]
+    long = split_sentences(
+        torch.zeros(1, 7, dtype=torch.bool), torch.ones(1, 7, dtype=torch.bool), 3
+    )
+    assert long.sentence.tolist() == [[0, 0, 0, 1, 1, 1, 2]]
 
 
 def test_hierarchical_looks_inside_each_sentence() -> None:

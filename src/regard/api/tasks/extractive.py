@@ -109,7 +109,7 @@ class ExtractiveSummarizer(Summarizer):
                 output = network(batch.source, batch.source_lengths)
                 total += float(_loss(output.logits, batch).value)
                 for index, picked in zip(
-                    batch.indices, SentenceExtractor.pick(output, self.count), strict=True
+                    batch.indices, SentenceExtractor.best_sentences(output, self.count), strict=True
                 ):
                     texts[index] = " ".join(examples[index].sentences[i] for i in picked)
             scores = rouge(texts, references)
@@ -138,7 +138,7 @@ class ExtractiveSummarizer(Summarizer):
         ids, lengths = _pad_documents([self.sentence_ids(sentences)])
         device = device_of(self.network)
         output = self.network(ids.to(device), lengths.to(device))
-        picked = SentenceExtractor.pick(output, self.count)[0]
+        picked = SentenceExtractor.best_sentences(output, self.count)[0]
         log_probs = output.logits[0].log_softmax(-1)
         return Summary(
             source=text,

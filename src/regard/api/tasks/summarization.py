@@ -21,7 +21,7 @@ from regard.data import Example
 from regard.decoding import DecodingSettings, Hypothesis
 from regard.evaluation import Score, rouge
 from regard.models import configure
-from regard.models.pointer_generator import source_words
+from regard.models.pointer_generator import assign_copy_ids
 from regard.text import BOS, EOS, UNK, Encoding, split_sentences
 
 __all__ = ["AbstractiveSummarizer", "Summarizer", "documents_of"]
@@ -87,7 +87,7 @@ class AbstractiveSummarizer(Summarizer, TextToText[Summary]):
         sources, limit = [], self.settings.text.max_tokens - 1
         for encoding in self.source_tokenizer.encode_batch(list(texts)):
             words = self._words(encoding)[:limit]
-            ids, copy_ids = source_words(words, encoding.ids[:limit], len(self.source_tokenizer))
+            ids, copy_ids = assign_copy_ids(words, encoding.ids[:limit], len(self.source_tokenizer))
             sources.append(EncodedSource(encoding, [*ids, EOS], copy_ids))
         return sources
 

@@ -1,1 +1,1 @@
-"""Classifiers: each reads a text into one vector that says what it attended to."""
+"""Classifiers: texts to labels, each with a view of what it attended to."""

@@ -1,4 +1,4 @@
-"""A bidirectional GRU whose states attention pools."""
+"""Bidirectional GRU with attention pooling."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class BigruTextEncoder(TextEncoder):
         self.width = width * settings.heads
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
-        """Read, pool."""
+        """Encode and pool."""
         states, _ = self.encoder(self.embedding(ids), lengths)
         pooled, weights = self.pooling(states, padding_mask(lengths, ids.shape[1]))
         return pooled, {"pooling": [weights]}
 
 
 class Bigru(EnsembleClassifier):
-    """`bigru`."""
+    """Classifier `bigru`: an ensemble of `BigruTextEncoder`."""
 
     settings: BigruSettings
 
     def new_encoder(self) -> BigruTextEncoder:
-        """A member."""
+        """Make the encoder of one member."""
         return BigruTextEncoder(self.settings)

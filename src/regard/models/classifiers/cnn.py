@@ -1,4 +1,4 @@
-"""Convolution, self-attention, attention pooling."""
+"""Convolution, self-attention and attention pooling."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ __all__ = ["Cnn"]
 
 
 class CnnTextEncoder(TextEncoder):
-    """N-gram detectors (Kim 2014) that look at each other before attention pools them.
+    """Convolutional n-gram detectors (Kim 2014), self-attention between positions, attention pooling.
 
-    Maps: `"encoder"`, the self-attention between places, and `"pooling"`.
+    Maps: `"encoder"`, the self-attention, and `"pooling"`.
     """
 
     def __init__(self, settings: CnnSettings) -> None:
@@ -41,30 +41,30 @@ class CnnTextEncoder(TextEncoder):
         self.width = width * (settings.heads + settings.max_pooling)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
-        """Detect, compare, pool."""
+        """Convolve, attend and pool."""
         mask = padding_mask(lengths, ids.shape[1])
         embedded = self.embedding(ids).mT
-        found = torch.cat([_slide(filters, embedded) for filters in self.filters], 1).relu().mT
-        compared, looks = self.attention(self.dropout(found), mask=mask[:, None, None])
-        pooled, weights = self.pooling(found + compared, mask)
+        found = torch.cat([_convolve(filters, embedded) for filters in self.filters], 1).relu().mT
+        attended, self_attention = self.attention(self.dropout(found), mask=mask[:, None, None])
+        pooled, weights = self.pooling(found + attended, mask)
         if self.max_pooling:
             pooled = torch.cat([pooled, found.where(mask[..., None], 0.0).amax(1)], -1)
-        return pooled, {"encoder": [looks], "pooling": [weights]}
+        return pooled, {"encoder": [self_attention], "pooling": [weights]}
 
 
-def _slide(filters: nn.Module, x: Tensor) -> Tensor:
-    """Centre the window on each place; an even one sees more to the right."""
+def _convolve(filters: nn.Module, x: Tensor) -> Tensor:
+    """Convolve with windows centred on each position; even ones reach one further to the right."""
     assert isinstance(filters, nn.Conv1d)
-    more = filters.kernel_size[0] - 1
-    found: Tensor = filters(F.pad(x, (more // 2, more - more // 2)))
+    padding = filters.kernel_size[0] - 1
+    found: Tensor = filters(F.pad(x, (padding // 2, padding - padding // 2)))
     return found
 
 
 class Cnn(EnsembleClassifier):
-    """`cnn`."""
+    """Classifier `cnn`: an ensemble of `CnnTextEncoder`."""
 
     settings: CnnSettings
 
     def new_encoder(self) -> CnnTextEncoder:
-        """A member."""
+        """Make the encoder of one member."""
         return CnnTextEncoder(self.settings)

@@ -1,4 +1,4 @@
-"""Attention pooling of word vectors, and nothing else."""
+"""Attention pooling of word vectors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["FeedForward"]
 
 
 class FeedForwardTextEncoder(TextEncoder):
-    """Word vectors, pooled (map `"pooling"`): which words matter, in whatever order."""
+    """Embedding and attention pooling (map `"pooling"`); the order of words has no effect."""
 
     def __init__(self, settings: FeedForwardSettings) -> None:
         super().__init__()
@@ -27,18 +27,19 @@ class FeedForwardTextEncoder(TextEncoder):
         self.width = settings.embedding * settings.heads
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
-        """Embed, pool."""
-        full = int(lengths.min()) == ids.shape[1]  # as a single text is
+        """Embed and pool."""
+        # A single text has no padding, and attention without a mask is faster.
+        full = int(lengths.min()) == ids.shape[1]
         mask = None if full else padding_mask(lengths, ids.shape[1])
         pooled, weights = self.pooling(self.embedding(ids), mask)
         return pooled, {"pooling": [weights]}
 
 
 class FeedForward(EnsembleClassifier):
-    """`feedforward`."""
+    """Classifier `feedforward`: an ensemble of `FeedForwardTextEncoder`."""
 
     settings: FeedForwardSettings
 
     def new_encoder(self) -> FeedForwardTextEncoder:
-        """A member."""
+        """Make the encoder of one member."""
         return FeedForwardTextEncoder(self.settings)

@@ -1,4 +1,4 @@
-"""The settings of the classifiers."""
+"""Settings of the classifiers."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ Values = Mapping[str, Any]
 
 
 class ClassifierSettings(ModelSettings):
-    """What all classifiers have in common."""
+    """Base class of the settings of classifiers."""
 
-    size: Size  # rows of the vocabulary
+    size: Size  # of the vocabulary
     labels: Annotated[int, Field(ge=2)]
     embedding: Size = 100
-    dropout: Rate = 0.5  # of embeddings and of what is pooled
-    word_dropout: Rate = 0.1  # tokens read as unknown, in training
+    dropout: Rate = 0.5  # of embeddings and of the pooled vector
+    word_dropout: Rate = 0.1  # tokens replaced by UNK, in training
     heads: Size = 1  # of the pooling
-    members: Size = 1  # networks that vote, each trained for itself
+    members: Size = 1  # networks of the ensemble, each trained by its own loss
 
 
 class FeedForwardSettings(ClassifierSettings):
-    """Embedding, attention pooling: feed-forward attention (Raffel and Ellis 2016)."""
+    """Embedding and attention pooling: feed-forward attention (Raffel and Ellis 2016)."""
 
     kind: Literal["feedforward"] = "feedforward"
     heads: Size = 2
@@ -66,7 +66,7 @@ class CnnSettings(ClassifierSettings):
 
     kind: Literal["cnn"] = "cnn"
     width: Size = 50  # filters of each window
-    windows: tuple[Size, ...] = (1, 2, 3)  # tokens that a filter sees
+    windows: tuple[Size, ...] = (1, 2, 3)  # widths of the filters, in tokens
     self_attention_heads: Size = 2
     max_pooling: bool = False  # also the maximum of each filter over the text (Kim 2014)
 
@@ -131,10 +131,10 @@ class TransformerClassifierSettings(ClassifierSettings):
 
 
 class HierarchicalSettings(ClassifierSettings):
-    """Attention over words makes sentences, attention over sentences the document (Yang et al. 2016)."""
+    """Attention pooling of words to sentences and of sentences to a document (Yang et al. 2016)."""
 
     kind: Literal["hierarchical"] = "hierarchical"
-    width: Size = 50  # of each direction, of words and of sentences
+    width: Size = 50  # of each direction of both encoders
     max_sentence_length: Size = 60  # tokens; longer sentences are cut in parts
 
     presets: ClassVar[Mapping[str, Values]] = {
@@ -145,7 +145,7 @@ class HierarchicalSettings(ClassifierSettings):
 
 
 class WideSettings(ClassifierSettings):
-    """N-grams beside attention, as wide and deep models are made (Cheng et al. 2016)."""
+    """Linear n-gram classifier beside a deep one (wide and deep learning, Cheng et al. 2016)."""
 
     kind: Literal["wide"] = "wide"
     deep: Literal["feedforward", "bigru", "cnn", "transformer-classifier", "hierarchical"] = (
@@ -153,7 +153,7 @@ class WideSettings(ClassifierSettings):
     )
     deep_preset: Literal["tiny", "small", "base"] = "small"
     deep_weight: Annotated[float, Field(ge=0.0)] = 0.5  # of the deep part's logits in the sum
-    words: Size = 2  # longest n-gram of words
+    words: Size = 2  # words of the longest n-gram
     skip_bigrams: Annotated[int, Field(ge=0)] = 0  # words that a pair of words may leave out
     lead_pairs: Annotated[int, Field(ge=0)] = (
         0  # how many first words are paired with each later one
@@ -162,7 +162,7 @@ class WideSettings(ClassifierSettings):
     loss: Literal["logistic", "hinge"] = "logistic"  # of the n-gram classifier; hinge is squared
     penalty: Annotated[float, Field(gt=0.0)] = 0.5  # L2, on the weights of the n-grams
     alphabet_size: Annotated[int, Field(ge=0)] = 0  # characters of all ids; found in the data
-    ngrams: Annotated[int, Field(ge=0)] = 0  # known n-grams; found in the data
+    ngrams: Annotated[int, Field(ge=0)] = 0  # n-grams kept; found in the data
 
     presets: ClassVar[Mapping[str, Values]] = {
         "tiny": {"deep_preset": "tiny"},
@@ -171,7 +171,7 @@ class WideSettings(ClassifierSettings):
     }
 
     def of_deep(self) -> ModelSettings:
-        """Settings of the deep part."""
+        """Make the settings of the deep part."""
         shared = {name: getattr(self, name) for name in ("size", "labels", *_SHARED)}
         return configure(self.deep, self.deep_preset, **shared)
 

@@ -1,4 +1,4 @@
-"""A Transformer encoder with a pooled or first-token head."""
+"""Transformer encoder with attention pooling or a first-token head."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ __all__ = ["TransformerClassifier"]
 class TransformerTextEncoder(TextEncoder):
     """Self-attention layers (maps `"encoder"`), then attention pooling (`"pooling"`) or the first state.
 
-    The first-token head is made for texts that begin with a token of their own (BERT's `[CLS]`); on
-    others, what it reads is the first word, with all it looked at.
+    The first-token head is meant for texts that begin with a special token (BERT's `[CLS]`). On others
+    it takes the state of the first word.
+
+    `places` holds positions that are added to embeddings; its name is a key of saved weights.
     """
 
     def __init__(self, settings: TransformerClassifierSettings) -> None:
         super().__init__()
-        width, turning = settings.embedding, settings.positions == "rotary"
+        width, rotary = settings.embedding, settings.positions == "rotary"
         self.embedding = WordEmbedding(settings)
-        self.places = None if turning else SinusoidalPositions(width)
-        inside = RotaryPositions() if turning else Positions()
+        self.places = None if rotary else SinusoidalPositions(width)
+        inside = RotaryPositions() if rotary else Positions()
         layer = TransformerSettings(
             source_size=settings.size,
             target_size=settings.size,
@@ -49,7 +51,7 @@ class TransformerTextEncoder(TextEncoder):
         self.width = width * settings.heads if pooled else width
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
-        """Compare, then pool or take the first."""
+        """Encode, then pool or take the first state."""
         x = self.embedding(ids)
         if self.places is not None:
             x = x + self.places(ids.shape[1])
@@ -66,10 +68,10 @@ class TransformerTextEncoder(TextEncoder):
 
 
 class TransformerClassifier(EnsembleClassifier):
-    """`transformer-classifier`."""
+    """Classifier `transformer-classifier`: an ensemble of `TransformerTextEncoder`."""
 
     settings: TransformerClassifierSettings
 
     def new_encoder(self) -> TransformerTextEncoder:
-        """A member."""
+        """Make the encoder of one member."""
         return TransformerTextEncoder(self.settings)
