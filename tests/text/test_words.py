@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regard.text import Tokenizer, word_ids, word_spans
+from regard.text import Tokenizer, space_separated_spans, word_ids, word_spans
 from regard.text.tokenizer import Kind
 from regard.text.words import detokenize
 
@@ -32,6 +32,12 @@ def test_words_by_hand(text: str, expected: list[str]) -> None:
 @given(st.text())
 def test_words_are_everything_but_spaces(text: str) -> None:
     assert "".join("".join(words(text)).split()) == "".join(text.split())
+
+
+def test_words_between_spaces_are_those_of_split() -> None:
+    text = "  don't  stop\u3000( now )\n"
+    words = [text[start:end] for start, end in space_separated_spans(text)]
+    assert words == text.split() == ["don't", "stop", "(", "now", ")"]
 
 
 def test_pieces_belong_to_the_word_they_begin_in() -> None:

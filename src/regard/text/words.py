@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ from tokenizers.pre_tokenizers import Split
 
 from regard.text.normalize import Span
 
-__all__ = ["WORDS", "detokenize", "word_ids", "word_spans"]
+__all__ = ["WORDS", "detokenize", "space_separated_spans", "word_ids", "word_spans"]
 
 _RUN = r"[\p{L}\p{N}_][\p{L}\p{M}\p{N}_]*"
 WORDS = Split(
@@ -31,12 +32,23 @@ def word_spans(text: str) -> list[Span]:
     return [span for _, span in WORDS.pre_tokenize_str(text)]
 
 
+def space_separated_spans(text: str) -> list[Span]:
+    """The spans of the words of a text that is tokenized already, with spaces between its words.
+
+    Files of word alignments are of this kind: their links count such words.
+
+    >>> space_separated_spans("Don't pay $3.50")
+    [(0, 5), (6, 9), (10, 15)]
+    """
+    return [match.span() for match in re.finditer(r"\S+", text)]
+
+
 def word_ids(offsets: Sequence[Span], words: Sequence[Span]) -> list[int]:
     """The index of the word in which each piece begins; a piece between words belongs to the next word.
 
     Args:
         offsets: spans of the pieces, in order.
-        words: spans of the words, in order, from `word_spans`.
+        words: spans of the words, in order, from `word_spans` or `space_separated_spans`.
 
     >>> word_ids([(0, 3), (3, 5), (6, 9)], [(0, 5), (6, 9)])
     [0, 0, 1]

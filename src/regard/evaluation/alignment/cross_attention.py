@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from regard.errors import InputError, ShapeError
 from regard.evaluation.alignment.links import Link
 from regard.models import Reading
+from regard.text import space_separated_spans, word_ids
 
 __all__ = [
     "CrossAttention",
@@ -86,13 +87,9 @@ def words_of_pieces(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
         text: the text the pieces come from.
         offsets: (start, end) of each piece in `text`, in characters.
     """
-    starts = np.array([match.start() for match in re.finditer(r"\S+", text)], dtype=np.int64)
-    words = []
-    for start, end in offsets:
-        piece = text[start:end]
-        visible = start + len(piece) - len(piece.lstrip())
-        words.append(-1 if visible >= end else int(np.searchsorted(starts, visible, "right")) - 1)
-    return words
+    visible = [bool(text[start:end].strip()) for start, end in offsets]
+    ids = iter(word_ids(list(compress(offsets, visible)), space_separated_spans(text)))
+    return [next(ids) if is_visible else -1 for is_visible in visible]
 
 
 def merge_pieces(
