@@ -1,10 +1,10 @@
-"""What can go wrong, as one family.
+"""Errors that `regard` raises, one family.
 
-Every error a user can meet says what came, what was expected and what to try::
+Every error a user can meet says what was given, what was expected and what to try::
 
     RegardError
     ├── InputError           an argument does not fit (also a ValueError)
-    │   ├── ShapeError       array shapes that do not go together
+    │   ├── ShapeError       array shapes that do not fit each other
     │   ├── MaskError        a mask of the wrong type or shape
     │   └── SettingsError    an unknown or impossible setting; names the nearest
     ├── DataError            a line of a file that cannot be used: file, line, value, remedy
@@ -12,7 +12,7 @@ Every error a user can meet says what came, what was expected and what to try::
     ├── TrainingError        training cannot go on (a loss that is NaN, a full disk)
     └── MissingExtraError    an optional package is absent (also an ImportError)
 
-`assert` is kept for our own invariants and never for what a user passed.
+`assert` states our own invariants; it never checks a user's arguments.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 
 
 class RegardError(Exception):
-    """The root: everything `regard` raises on purpose."""
+    """Base of all errors that `regard` raises on purpose."""
 
 
 class InputError(RegardError, ValueError):
@@ -44,7 +44,7 @@ class InputError(RegardError, ValueError):
 
 
 class ShapeError(InputError):
-    """Arrays whose shapes do not go together."""
+    """Array shapes that do not fit each other."""
 
 
 class MaskError(InputError):
@@ -56,15 +56,16 @@ class SettingsError(InputError):
 
 
 class DataError(RegardError):
-    """A place in a file that cannot be used.
-
-    Reads `reviews.tsv:4217: 3 columns, expected 2; try removing the tab in the text`.
+    """A line of a file that cannot be used.
 
     Args:
-        problem: what came and what was expected.
-        path: the file; `None` for standard input.
-        line: its line, counted from 1 as editors do.
+        problem: what was found and what was expected.
+        path: of the file; `None` for standard input.
+        line: its line, counted from 1 as editors do; `None` for the whole file.
         remedy: what to try.
+
+    >>> print(DataError("3 columns, expected 2", path="a.tsv", line=7, remedy="remove the tab"))
+    a.tsv:7: 3 columns, expected 2; remove the tab
     """
 
     def __init__(
@@ -76,10 +77,10 @@ class DataError(RegardError):
         remedy: str | None = None,
     ) -> None:
         self.problem, self.path, self.line, self.remedy = problem, path, line, remedy
-        place = "standard input" if path is None else str(path)
+        location = "standard input" if path is None else str(path)
         if line is not None:
-            place += f":{line}"
-        super().__init__(f"{place}: {problem}" + (f"; {remedy}" if remedy else ""))
+            location += f":{line}"
+        super().__init__(f"{location}: {problem}" + (f"; {remedy}" if remedy else ""))
 
 
 class ModelFolderError(RegardError):
@@ -87,15 +88,15 @@ class ModelFolderError(RegardError):
 
 
 class TrainingError(RegardError):
-    """Training cannot go on."""
+    """Training that cannot continue."""
 
 
 class MissingExtraError(RegardError, ImportError):
     """An optional package is not installed.
 
     Args:
-        feature: what the user asked for, e.g. `"regard serve"`.
-        extra: the extra that brings it, e.g. `"serve"`.
+        feature: what the user wanted to use, e.g. `"regard serve"`.
+        extra: the extra that installs it, e.g. `"serve"`.
     """
 
     def __init__(self, feature: str, extra: str) -> None:
@@ -103,7 +104,7 @@ class MissingExtraError(RegardError, ImportError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of an error message that names the closest known name, or all of them.
+    """The end of an error message: the known name closest to `name`, or all known names.
 
     >>> nearest("droput", ["dropout", "layers"])
     "did you mean 'dropout'?"

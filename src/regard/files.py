@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writing: a file is there whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,22 +18,26 @@ _SUFFIX = ".unfinished"
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its name once everything is on disk.
+    """A temporary path beside `path`, renamed to `path` once everything is on disk.
 
-    >>> with atomic_write("model.safetensors") as unfinished:
-    ...     save_file(tensors, unfinished)
+    If the block ends early (an exception, a kill, a full disk), a file that was there stays as it was.
 
-    Whatever ends the block early (an exception, a kill, a full disk) leaves a former file as it
-    was.
+    Args:
+        path: of the file to write.
 
     Raises:
         RegardError: the disk is full or the folder cannot be written.
+
+    For example::
+
+        with atomic_write("model.safetensors") as unfinished:
+            save_file(tensors, unfinished)
     """
     path = Path(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}{_SUFFIX}")
     try:
         yield unfinished
-        os.chmod(unfinished, _plain_mode())  # safetensors would make it readable by its owner alone
+        os.chmod(unfinished, _default_mode())  # safetensors makes files only their owner can read
         with open(unfinished, "rb") as file:
             os.fsync(file.fileno())
         os.replace(unfinished, path)
@@ -54,13 +58,14 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Delete what a killed process left half-written in `folder`."""
+    """Delete the temporary files that killed processes left in `folder`."""
     for file in Path(folder).glob(f".*{_SUFFIX}"):
         file.unlink(missing_ok=True)
 
 
 @cache
-def _plain_mode() -> int:
+def _default_mode() -> int:
+    """The permissions of a new file under this process's umask, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask

@@ -7,11 +7,11 @@ name     meaning
 ======== =====================================================================
 batch    independent examples
 heads    query heads; `key_heads` divides it when heads are grouped
-queries  positions that ask (target positions, in cross-attention)
-keys     positions that are asked (source positions)
+queries  positions that attend (target positions, in cross-attention)
+keys     positions that are attended to (source positions)
 features query and key width, `d_k`
 values   value width, `d_v`
-length   positions of one sequence, where queries and keys are the same
+length   positions of one sequence, where queries are also the keys
 layers   layers of a model
 vocab    rows of an output distribution
 ======== =====================================================================

@@ -140,7 +140,7 @@ def test_any_score_and_normaliser(score: scores.Score, normalizer: normalizers.N
     layer = MultiHeadAttention(12, 3, score=score, normalizer=normalizer)
     x = torch.randn(2, 5, 12)
     output, weights = layer(x, mask=causal())
-    _, own = layer._query_and_own(x)
+    _, own = layer._project_self(x)
     mixed = weights.dense() @ own.value
     torch.testing.assert_close(output, layer.output(mixed.transpose(1, 2).flatten(2)))
     rows = weights.dense()[:, :, -1].sum(-1)

@@ -1,6 +1,13 @@
-"""Attention over arrays: every mechanism behind one function. Knows no text and no training.
+"""Attention over arrays: every mechanism behind one function, `attend`.
 
+This package imports nothing of text, models, training or pictures.
+
+>>> import numpy as np
+>>> from regard.attention import attend, causal
+>>> query, key, value = np.random.default_rng(0).standard_normal((3, 5, 8))
 >>> output, weights = attend(query, key, value, mask=causal())
+>>> output.shape, weights.shape
+((5, 8), (5, 5))
 """
 
 from regard.attention import masks, normalizers, positions, scores

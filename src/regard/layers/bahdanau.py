@@ -21,11 +21,13 @@ class BahdanauAttention(SingleHeadAttention):
     .. math:: e_{ij} = v^\top \tanh(W s_i + U h_j), \quad
               \alpha_i = \mathrm{softmax}(e_i), \quad c_i = \sum_j \alpha_{ij} h_j
 
+    A module around `regard.attend` with the score `regard.scores.Additive`.
+
     Args:
-        query_width: of the decoder states `s`.
-        key_width: of the annotations `h`.
-        hidden: of the sum inside `tanh`; the query's width unless given.
-        normalizer: scores to weights.
+        query_width: features of the decoder states `s`.
+        key_width: features of the annotations `h`.
+        hidden: features of the sum inside `tanh`; as many as the query's unless given.
+        normalizer: from scores to weights; softmax unless given.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class BahdanauAttention(SingleHeadAttention):
             query: `(batch, queries, query_width)`.
             key: `(batch, keys, key_width)`.
             value: `(batch, keys, value_width)`; the keys unless given, as in the paper.
-            mask: where each query may look, broadcasts to `(batch, queries, keys)`.
+            mask: the keys each query may attend to; broadcasts to `(batch, queries, keys)`.
 
         Returns:
             `(batch, queries, value_width)` and the map `(batch, queries, keys)`.
@@ -67,14 +69,14 @@ class BahdanauAttention(SingleHeadAttention):
         return self.attend(query, key, value, mask=mask)
 
     def project_keys(self, key: Tensor) -> Tensor:
-        """`U h`, once for all steps."""
+        """`U h`, `(batch, keys, hidden)`."""
         projected: Tensor = self.key(key)
         return projected
 
     def project_query(self, query: Tensor, matmul: Matmul = PLAIN_MATMUL) -> Tensor:
-        """`W s`."""
+        """`W s`, `(batch, queries, hidden)`."""
         return matmul.linear(query, self.query.weight)
 
     def score(self) -> Additive:
-        """`v . tanh(q + k)`."""
+        """`v . tanh(q + k)` of projected queries and keys."""
         return Additive(self.vector)

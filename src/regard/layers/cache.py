@@ -1,4 +1,16 @@
-"""Keys and values that were projected before, and the short way to attend to them."""
+"""The key-value cache of a decoder, and attention of a few queries to it.
+
+A beam search reorders its rows after every step. Gathering the cached keys each time would copy all of
+them; here a table says where the keys of each row are, and only the table is reordered. Two rows that
+continue the first of two hypotheses::
+
+    stored keys                    row_index after select([0, 0])     after extend
+    position  0   1                position  0   1                    position  0   1   2
+    stored 0  a0  a1               row 0     0   0                    row 0     0   0   0
+    stored 1  b0  b1               row 1     0   0                    row 1     0   0   1
+
+Both rows read `a0 a1`; each then writes its own key at position 2.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +23,28 @@ from torch import Tensor
 from regard.attention import AttentionMap
 from regard.attention.masks import Mask
 
-__all__ = ["Cache", "attend_decode_step"]
+__all__ = ["Cache", "KeyValueBuffer", "attend_decode_step"]
 
-FEW, WORTH = 16, 32
-"""At most so many queries share a row of keys, and at least so many rows ask, for the short way."""
+MAX_STEP_QUERIES = 16
+"""Queries of one row, at most, for the kernel of a decoding step; it reads a row's keys for each."""
+
+MIN_STEP_QUERIES = 32
+"""Queries of all rows, at least, for the kernel of a decoding step; below, `attend` is as fast."""
 
 
 @dataclass(frozen=True)
 class Cache:
-    """Keys and values that were projected before.
+    """Projected keys and values of the positions so far.
 
-    A beam reorders its rows after every step. Here that reorders a table of where keys stand: those of the
-    past are written once and never moved, however many rows come to share them.
+    A cache is never changed: `select` and `extend` return another one. Stored keys are written once
+    and never moved, however many rows share them.
 
     Attributes:
         key: `(stored, key_heads, keys, features)`.
-        value: likewise.
-        row_index: `(batch, keys)`, which of `stored` holds the key of a row at a place; `None` where
-            each row has its own.
+        value: `(stored, key_heads, keys, features)`.
+        row_index: `(batch, keys)`, the index among `stored` of the key of each row and position;
+            `None` if row `i` has the keys stored at `i`.
+        buffer: memory behind `key` and `value` with room for later positions, if any.
     """
 
     key: Tensor
@@ -36,26 +52,34 @@ class Cache:
     row_index: Tensor | None = None
     buffer: KeyValueBuffer | None = None
 
+    @property
+    def length(self) -> int:
+        """Number of keys of each row."""
+        return self.key.shape[2]
+
     def select(self, indices: Tensor) -> Self:
-        """The rows at `indices`: reorders, repeats or drops examples."""
+        """The cache of the rows at `indices`, which may reorder, repeat or drop rows."""
         if self.row_index is not None:
             return replace(self, row_index=self.row_index.index_select(0, indices))
         return type(self)(self.key.index_select(0, indices), self.value.index_select(0, indices))
 
     def extend(self, key: Tensor, value: Tensor) -> Self:
-        """Later keys and values, `(batch, key_heads, new, features)`, behind these.
+        """A cache with further positions at the end; this one is unchanged.
 
-        This one holds what it held: only the first to extend it writes behind it, others copy.
+        The first call writes behind this cache in the buffer they share. Another call on this cache
+        finds the memory taken, and copies.
+
+        Args:
+            key: `(batch, key_heads, new, features)`.
+            value: `(batch, key_heads, new, features)`.
         """
         batch, length = len(key), self.length + key.shape[2]
         row = torch.arange(batch, device=key.device)[:, None]
-        row_index = row.expand(batch, self.length) if self.row_index is None else self.row_index
+        own_rows = row.expand(batch, self.length)
+        row_index = own_rows if self.row_index is None else self.row_index
         buffer = self.buffer
         if buffer is None or not buffer.fits(self.length, key):
-            buffer, row_index = (
-                KeyValueBuffer.of(*self.gathered(), length),
-                row.expand(batch, self.length),
-            )
+            buffer, row_index = KeyValueBuffer.of(*self.gathered(), length), own_rows
         buffer.write(self.length, key, value)
         row_index = torch.cat([row_index, row.expand(batch, key.shape[2])], 1)
         key, value = (x[:length].permute(1, 2, 0, 3) for x in (buffer.key, buffer.value))
@@ -66,21 +90,22 @@ class Cache:
         if self.row_index is None:
             return self.key, self.value
         head = torch.arange(self.key.shape[1], device=self.key.device)[:, None]
-        place = torch.arange(self.length, device=self.key.device)
-        at = self.row_index[:, None], head, place
-        return self.key[at], self.value[at]
-
-    @property
-    def length(self) -> int:
-        """How many keys a row has."""
-        return self.key.shape[2]
+        position = torch.arange(self.length, device=self.key.device)
+        index = self.row_index[:, None], head, position
+        return self.key[index], self.value[index]
 
 
 @dataclass
 class KeyValueBuffer:
-    """Memory for keys to come, `(places, stored, key_heads, features)`; `filled` places are taken.
+    """Preallocated memory for keys and values, `(positions, stored, key_heads, features)` each.
 
-    What a step writes lies in one piece, and so does nearly all that the rows of an example read of it.
+    Positions come first: what a step writes is then contiguous, and so is nearly all that the rows of
+    an example read of it.
+
+    Attributes:
+        key: the keys.
+        value: the values.
+        filled: positions written so far.
     """
 
     key: Tensor
@@ -89,7 +114,7 @@ class KeyValueBuffer:
 
     @classmethod
     def of(cls, key: Tensor, value: Tensor, length: int) -> KeyValueBuffer:
-        """Room for `length` places and as many again, begun with some keys and values."""
+        """A buffer of twice `length` positions, at least 16, that begins with some keys and values."""
         batch, heads, _, features = key.shape
         shape = max(16, 2 * length), batch, heads, features
         buffer = cls(key.new_empty(shape), value.new_empty(shape), 0)
@@ -97,9 +122,10 @@ class KeyValueBuffer:
         return buffer
 
     def fits(self, length: int, new: Tensor) -> bool:
-        """Whether `new` keys behind the first `length` can be written without harm to anyone.
+        """Whether `new` keys can be written behind the first `length` without overwriting any in use.
 
-        Not if someone did so before, nor where a gradient may still want what stands there.
+        They cannot if another cache was extended there before, nor if a backward pass may still need
+        what the buffer holds.
         """
         return (
             self.filled == length
@@ -109,7 +135,7 @@ class KeyValueBuffer:
         )
 
     def write(self, first: int, key: Tensor, value: Tensor) -> None:
-        """Put keys and values at places from `first` on."""
+        """Write keys and values, `(batch, key_heads, new, features)`, at positions from `first` on."""
         self.filled = first + key.shape[2]
         self.key[first : self.filled, : len(key)] = key.permute(2, 0, 1, 3)
         self.value[first : self.filled, : len(key)] = value.permute(2, 0, 1, 3)
@@ -118,34 +144,36 @@ class KeyValueBuffer:
 def attend_decode_step(
     query: Tensor, cache: Cache, mask: Mask | Tensor | None, *, scale: float
 ) -> tuple[Tensor, AttentionMap] | None:
-    """Scaled dot product attention of a few queries to a cache, without the bookkeeping of `attend`.
+    """Scaled dot product attention of one decoding step, without the fixed cost of `attend`.
 
     Args:
         query: `(batch, heads, queries, features)`.
-        cache: one row per row of the batch.
-        mask: `None`; or, to a cache without `row_index`, Boolean `(batch, 1, 1, keys)`.
-        scale: of the dot products.
+        cache: keys and values of `batch` rows.
+        mask: `None`; or, for a cache without `row_index`, Boolean `(batch, 1, 1, keys)`.
+        scale: factor of the dot products.
 
     Returns:
-        Output `(batch, queries, heads * features)`, and the map; `None` where it is not worth it or
-        `attend` is needed: other types, other devices, gradients, masks that tell queries apart, and
-        whatever is broadcast or does not fit.
+        Output `(batch, queries, heads * features)`, and the map. `None` where the kernel does not
+        apply and the caller must use `attend`: too many or too few queries, another type than
+        float32, another device than the processor, gradients, masks that differ between queries, and
+        batches that are broadcast or do not fit.
     """
     batch, heads, queries, _ = query.shape
     rows = len(cache.key if cache.row_index is None else cache.row_index)
     if not (
-        queries <= FEW
+        queries <= MAX_STEP_QUERIES
         and rows == batch
-        and batch * queries >= WORTH
+        and batch * queries >= MIN_STEP_QUERIES
         and query.device.type == "cpu"
         and query.dtype == cache.key.dtype == cache.value.dtype == torch.float32
         and not torch.is_grad_enabled()
         and (cache.row_index is None or queries == 1)
-        and (mask is None or (cache.row_index is None and _of_keys(mask, batch, cache.length)))
+        and (mask is None or (cache.row_index is None and _masks_keys(mask, batch, cache.length)))
     ):
         return None
     from regard.attention.kernels.decode_step import attend_to_few
 
+    # The kernel takes one query per row: the queries of a row become rows that share its keys.
     row_index = cache.row_index
     if row_index is None:
         row = torch.arange(batch).repeat_interleave(queries)
@@ -166,8 +194,8 @@ def attend_decode_step(
     return output.flatten(2), AttentionMap.from_dense(weights.transpose(1, 2))
 
 
-def _of_keys(mask: Mask | Tensor, batch: int, keys: int) -> bool:
-    """Whether a mask says of each row which keys are real, and no more."""
+def _masks_keys(mask: Mask | Tensor, batch: int, keys: int) -> bool:
+    """Whether a mask is a Boolean array that marks the real keys of each row, for all its queries."""
     return (
         isinstance(mask, Tensor) and mask.dtype == torch.bool and mask.shape == (batch, 1, 1, keys)
     )

@@ -1,13 +1,25 @@
-"""Matrix products of a loop over steps, with the gradient of each weight computed once, after the loop.
+"""Matrix products of a loop over steps, whose weight gradients are computed once, after the loop.
 
 Autograd makes one gradient per step for a weight that every step uses, and adds them up: one small product
-and one pass over the weight for each step. `DeferredMatmul` gives each step a placeholder instead; when
-the backward pass has filled the gradients of all placeholders, one product with the inputs of all steps
-makes the gradient of the weight. The numbers are the same up to the order of addition.
+and one pass over the weight for each step. `DeferredMatmul` gives each step a placeholder instead, and lets
+the step add its product to it, computed with the weight detached from autograd::
+
+    forward    weight, bias --> placeholders  p_1    p_2    ...  p_T     (the bias, or zeros)
+                                               |      |           |
+               step t:  y_t = p_t + x_t @ weight.detach().T              (x_t is remembered)
+
+    backward   gradient g_t of y_t passes on  to x_t, by the detached weight, at once
+                                              to p_t, where it waits
+               all p_t filled:  d weight = [g_1 .. g_T].T @ [x_1 .. x_T], d bias = sum of g_t
+
+Autograd itself knows when all placeholders have their gradients: they are slices of one tensor, so its
+backward function, which makes the gradient of the weight, runs once, after all steps. The numbers are
+those of plain products up to the order of addition.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -19,94 +31,117 @@ __all__ = ["DeferredMatmul", "Matmul", "PlainMatmul"]
 
 @runtime_checkable
 class Matmul(Protocol):
-    """What a step multiplies with."""
+    """The matrix products of one step of a loop."""
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """`x @ weight.T + bias`, `x` `(..., inputs)`."""
+        """`x @ weight.T + bias`.
+
+        Args:
+            x: `(..., inputs)`.
+            weight: `(outputs, inputs)`.
+            bias: `(outputs,)`; none unless given.
+
+        Returns:
+            `(..., outputs)`.
+        """
 
     def bmm(self, weights: Tensor, value: Tensor) -> Tensor:
-        """`weights @ value`: `(batch, queries, keys)` and `(batch, keys, features)`."""
+        """`weights @ value`, batched: attention weights times values.
+
+        Args:
+            weights: `(batch, queries, keys)`.
+            value: `(batch, keys, features)`.
+
+        Returns:
+            `(batch, queries, features)`.
+        """
 
 
 class PlainMatmul:
-    """Each product by itself."""
+    """Products with autograd's own gradients."""
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """`F.linear`."""
         return F.linear(x, weight, bias)
 
     def bmm(self, weights: Tensor, value: Tensor) -> Tensor:
-        """A batched product."""
+        """`weights @ value`, in the type of the values."""
         return weights.to(value.dtype) @ value
 
 
 class DeferredMatmul:
-    """For one loop: every weight and value that is used, is used exactly once in each of the steps.
+    """Products of one loop, with one gradient product per weight after the loop.
+
+    Every weight and value used in the loop must be used exactly once in each step: the number of
+    placeholders is fixed at its first use.
 
     Args:
-        steps: of the loop.
+        steps: number of steps of the loop.
     """
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
-        self._uses: dict[int, _Use] = {}
+        # By identity, as tensors are compared by value. `_Operand` holds the tensor, so its id
+        # cannot pass to another one while the loop runs.
+        self._operands: dict[int, _Operand] = {}
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """As `F.linear`."""
+        """`x @ weight.T + bias`."""
         flat = x.flatten(0, -2)
-        use = self._uses.get(id(weight))
-        if use is None:
+        operand = self._operands.get(id(weight))
+        if operand is None:
             shape = (self._steps, len(flat), len(weight))
             inputs: list[Tensor] = []
-            places: Tensor = _LinearPlaces.apply(  # type: ignore[no-untyped-call]
-                weight, bias, inputs, shape, _dtype(weight)
+            placeholders: Tensor = _LinearPlaceholders.apply(  # type: ignore[no-untyped-call]
+                weight, bias, inputs, shape, _autocast_dtype(weight)
             )
-            use = self._uses[id(weight)] = _Use(
-                weight, weight.detach().to(places.dtype).T, inputs, places
-            )
-        place = use.place(flat)
-        return torch.addmm(place, flat.to(place.dtype), use.detached).view(*x.shape[:-1], -1)
+            detached = weight.detach().to(placeholders.dtype).T
+            operand = self._operands[id(weight)] = _Operand(weight, detached, inputs, placeholders)
+        placeholder = operand.next_placeholder(flat)
+        product = torch.addmm(placeholder, flat.to(placeholder.dtype), operand.detached)
+        return product.view(*x.shape[:-1], -1)
 
     def bmm(self, weights: Tensor, value: Tensor) -> Tensor:
-        """As `weights @ value`."""
-        use = self._uses.get(id(value))
-        if use is None:
+        """`weights @ value`, batched."""
+        operand = self._operands.get(id(value))
+        if operand is None:
             shape = (self._steps, *weights.shape[:2], value.shape[-1])
             inputs: list[Tensor] = []
-            places: Tensor = _MixPlaces.apply(  # type: ignore[no-untyped-call]
-                value, inputs, shape, _dtype(value)
+            placeholders: Tensor = _BmmPlaceholders.apply(  # type: ignore[no-untyped-call]
+                value, inputs, shape, _autocast_dtype(value)
             )
-            use = self._uses[id(value)] = _Use(
-                value, value.detach().to(places.dtype), inputs, places
-            )
-        place = use.place(weights)
-        return torch.baddbmm(place, weights.to(place.dtype), use.detached)
+            detached = value.detach().to(placeholders.dtype)
+            operand = self._operands[id(value)] = _Operand(value, detached, inputs, placeholders)
+        placeholder = operand.next_placeholder(weights)
+        return torch.baddbmm(placeholder, weights.to(placeholder.dtype), operand.detached)
 
 
-class _Use:
-    """What one weight needs in the loop; `weight` is kept so that its id stays its own."""
+class _Operand:
+    """A weight or value of the loop, its placeholders, and the inputs it has met so far."""
 
     def __init__(
-        self, weight: Tensor, detached: Tensor, inputs: list[Tensor], places: Tensor
+        self, tensor: Tensor, detached: Tensor, inputs: list[Tensor], placeholders: Tensor
     ) -> None:
-        self.weight, self.detached, self._inputs = weight, detached, inputs
-        self._places = iter(places.unbind(0))
+        self.tensor, self.detached = tensor, detached
+        self._inputs = inputs  # shared with the backward function of the placeholders
+        self._placeholders: Iterator[Tensor] = iter(placeholders.unbind(0))
 
-    def place(self, x: Tensor) -> Tensor:
-        """The place of this step, whose other factor is `x`."""
+    def next_placeholder(self, x: Tensor) -> Tensor:
+        """The placeholder of this step, whose input is `x`."""
         self._inputs.append(x.detach())
-        return next(self._places)
+        return next(self._placeholders)
 
 
-def _dtype(x: Tensor) -> torch.dtype:
-    kind = x.device.type
-    if torch.is_autocast_enabled(kind) and x.dtype == torch.float32:
-        return torch.get_autocast_dtype(kind)
+def _autocast_dtype(x: Tensor) -> torch.dtype:
+    """The type in which autocast would multiply `x`; its own type outside autocast."""
+    device = x.device.type
+    if torch.is_autocast_enabled(device) and x.dtype == torch.float32:
+        return torch.get_autocast_dtype(device)
     return x.dtype
 
 
-class _LinearPlaces(torch.autograd.Function):
-    """The bias at every step; backward, `dW = sum_t g_t^T x_t` and `db = sum_t g_t`."""
+class _LinearPlaceholders(torch.autograd.Function):
+    """The bias (or zeros) for every step; backward, `dW = sum_t g_t^T x_t` and `db = sum_t g_t`."""
 
     @staticmethod
     def forward(
@@ -130,8 +165,8 @@ class _LinearPlaces(torch.autograd.Function):
         return (gradient.T @ x).to(ctx.dtype), bias, None, None, None
 
 
-class _MixPlaces(torch.autograd.Function):
-    """Zeros at every step; backward, `dV = sum_t w_t^T g_t`."""
+class _BmmPlaceholders(torch.autograd.Function):
+    """Zeros for every step; backward, `dV = sum_t w_t^T g_t`."""
 
     @staticmethod
     def forward(
@@ -142,6 +177,7 @@ class _MixPlaces(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        # Steps side by side along the queries: one batched product sums over all of them.
         weights = torch.cat(ctx.inputs, 1).to(gradient.dtype)
         gradients = torch.cat(gradient.unbind(0), 1)
         return (weights.transpose(1, 2) @ gradients).to(ctx.dtype), None, None, None

@@ -1,4 +1,4 @@
-"""Multiplicative attention, global and local, with the attentional vector."""
+"""Luong attention, global and local, with the attentional vector."""
 
 from __future__ import annotations
 
@@ -23,32 +23,40 @@ ScoreKind = Literal["dot", "general", "concat"]
 
 @dataclass(frozen=True)
 class LocalM:
-    """Monotonic local attention: query `t` sees keys within `width` of place `t`."""
+    """Monotonic local attention: query `t` attends to keys within `width` of position `t`.
+
+    Args:
+        width: `D`, in keys, each way.
+    """
 
     width: int
 
 
 @dataclass(frozen=True)
 class LocalP:
-    """Predictive local attention: each query predicts its place, and a Gaussian favours it."""
+    """Predictive local attention: each query predicts a position, and a Gaussian favours it.
+
+    Args:
+        width: `D`, in keys, each way; the Gaussian's standard deviation is `D / 2`.
+    """
 
     width: int
 
 
 class LuongScore(SingleHeadAttention):
-    r"""The three scores of Luong, Pham and Manning (2015), equation 8, global.
+    r"""Global attention with one of three scores (Luong, Pham and Manning 2015, equation 8).
 
     .. math:: s^\top h \;(dot), \quad s^\top W h \;(general), \quad v^\top \tanh(W [s; h]) \;(concat)
 
     Args:
-        query_width: of the decoder states `s`.
-        key_width: of the encoder states `h`.
+        query_width: features of the decoder states `s`.
+        key_width: features of the encoder states `h`.
         kind: `"dot"`, `"general"` or `"concat"`.
-        normalizer: scores to weights.
+        normalizer: from scores to weights; softmax unless given.
 
     Raises:
-        InputError: for another kind.
-        ShapeError: if widths differ under `"dot"`.
+        InputError: another kind.
+        ShapeError: different widths with `"dot"`.
     """
 
     def __init__(
@@ -76,25 +84,25 @@ class LuongScore(SingleHeadAttention):
             nn.init.uniform_(self.vector, -(query_width**-0.5), query_width**-0.5)
 
     def project_keys(self, key: Tensor) -> Tensor:
-        """`W h`, or the keys' part of `W [s; h]`, once for all steps."""
+        """`W h`, or the keys' part of `W [s; h]`: `(batch, keys, query_width)`; the keys for dot."""
         return key if self.key is None else self.key(key)
 
     def project_query(self, query: Tensor, matmul: Matmul = PLAIN_MATMUL) -> Tensor:
-        """The queries' part of `W [s; h]`; the queries themselves under dot and general."""
+        """The queries' part of `W [s; h]`; the queries themselves for dot and general."""
         return query if self.query is None else matmul.linear(query, self.query.weight)
 
     def score(self) -> Score:
-        """What is left after both projections."""
+        """The score of projected queries and keys."""
         return Dot() if self.vector is None else Additive(self.vector)
 
 
 class AttentionalVector(nn.Module):
-    r"""What was looked up joined to what asked: :math:`\tanh(W_c [c; s])` (equation 5).
+    r"""The attentional vector, :math:`\tanh(W_c [c; s])` of context and query (equation 5).
 
     Args:
-        context_width: of `c`.
-        query_width: of `s`.
-        width: of the vector.
+        context_width: features of the context `c`.
+        query_width: features of the decoder state `s`.
+        width: features of the vector.
     """
 
     def __init__(self, context_width: int, query_width: int, width: int) -> None:
@@ -102,33 +110,37 @@ class AttentionalVector(nn.Module):
         self.context = nn.Linear(context_width, width, bias=False)
         self.query = nn.Linear(query_width, width, bias=False)
         bound = (6 / (context_width + query_width + width)) ** 0.5
-        for linear in (self.context, self.query):  # Xavier, as the one matrix they are
+        for linear in (self.context, self.query):  # Xavier, for the two as one matrix W_c
             nn.init.uniform_(linear.weight, -bound, bound)
 
     def forward(self, context: Tensor, query: Tensor, matmul: Matmul = PLAIN_MATMUL) -> Tensor:
         """`(..., context_width)` and `(..., query_width)` to `(..., width)`."""
-        looked_up = matmul.linear(context, self.context.weight)
-        return torch.tanh(looked_up + matmul.linear(query, self.query.weight))
+        from_context = matmul.linear(context, self.context.weight)
+        return torch.tanh(from_context + matmul.linear(query, self.query.weight))
 
 
 class LuongAttention(nn.Module):
-    r"""The attention of Luong, Pham and Manning (2015), section 3: context and attentional vector.
+    r"""Attention of Luong, Pham and Manning (2015), section 3: context and attentional vector.
 
     .. math:: a_t = \mathrm{softmax}(\mathrm{score}(s_t, h)), \quad c_t = \sum_j a_{tj} h_j, \quad
               \tilde s_t = \tanh(W_c [c_t; s_t])
 
-    :math:`\tilde s`, the attentional vector, is what predicts the next token. Input feeding is to hand it
-    to the recurrent cell with that token, `cell(torch.cat([embedded, attentional], -1), state)`; queries
-    then come one step at a time.
+    The attentional vector :math:`\tilde s` predicts the next token. With input feeding the recurrent cell
+    gets it along with that token, `cell(torch.cat([embedded, attentional], -1), state)`; queries then
+    come one step at a time.
 
     local-p differs from the paper in that rows of weights still sum to 1 (see `positions.Gaussian`).
 
     Args:
-        query_width: of the decoder states `s`, and of the attentional vector.
-        key_width: of the encoder states `h`.
+        query_width: features of the decoder states `s`, and of the attentional vector.
+        key_width: features of the encoder states `h`.
         score: `"dot"`, `"general"` or `"concat"`; see `LuongScore`.
-        where: `LocalM(width)` or `LocalP(width)`; everywhere (global) unless given.
-        normalizer: scores to weights.
+        where: `LocalM(width)` or `LocalP(width)`; global attention unless given.
+        normalizer: from scores to weights; softmax unless given.
+
+    Raises:
+        InputError: another score.
+        ShapeError: different widths with `"dot"`.
     """
 
     def __init__(
@@ -144,7 +156,7 @@ class LuongAttention(nn.Module):
         self.where = where
         self.scores = LuongScore(query_width, key_width, kind=score, normalizer=normalizer)
         self.combine = AttentionalVector(key_width, query_width, query_width)
-        self.place = _Place(query_width) if isinstance(where, LocalP) else None
+        self.place = _PositionPredictor(query_width) if isinstance(where, LocalP) else None
 
     def forward(
         self,
@@ -159,8 +171,8 @@ class LuongAttention(nn.Module):
         Args:
             query: `(batch, queries, query_width)`.
             key: `(batch, keys, key_width)`.
-            lengths: `(batch,)`, how many keys are real; all unless given.
-            first: the place of the first query, for local-m one step at a time.
+            lengths: `(batch,)`, number of real keys of each example; all unless given.
+            first: position of the first query, for local-m one step at a time.
 
         Returns:
             `(batch, queries, query_width)` and the map `(batch, queries, keys)`.
@@ -181,8 +193,8 @@ class LuongAttention(nn.Module):
         return self.combine(context, query), weights
 
 
-class _Place(nn.Module):
-    r"""Where to look: :math:`p = S\,\mathrm{sigmoid}(v^\top \tanh(W s))` (equation 9)."""
+class _PositionPredictor(nn.Module):
+    r"""The position to attend to, :math:`p = S\,\mathrm{sigmoid}(v^\top \tanh(W s))` (equation 9)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -190,8 +202,8 @@ class _Place(nn.Module):
         self.outer = nn.Linear(width, 1, bias=False)
 
     def forward(self, query: Tensor, lengths: Tensor) -> Tensor:
-        """`(batch, queries)` places between 0 and the number of keys."""
+        """Positions `(batch, queries)` between 0 and the number of keys."""
         share = self.outer(torch.tanh(self.inner(query)))[..., 0]
-        # bfloat16 does not hold the places beyond 256.
+        # bfloat16 has no integers beyond 256.
         share = torch.sigmoid(share if share.dtype == torch.float64 else share.float())
         return share * lengths[:, None]

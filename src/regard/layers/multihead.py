@@ -21,27 +21,35 @@ __all__ = ["MultiHeadAttention"]
 
 
 class MultiHeadAttention(nn.Module):
-    r"""Several attentions side by side, each in its own subspace (Vaswani et al. 2017, section 3.2.2).
+    r"""Multi-head attention: one attention per head, each in its own subspace (Vaswani et al. 2017).
 
     .. math:: \mathrm{Concat}_h(\mathrm{attend}(x W^Q_h, m W^K_h, m W^V_h)) W^O
 
-    Queries, keys and values of self-attention come from one product with `W^Q, W^K, W^V` side by side.
-    With fewer `key_heads`, groups of heads share keys and values (Ainslie et al. 2023; one key head is
-    multi-query attention, Shazeer 2019).
+    for queries :math:`x` and a memory :math:`m`, which is :math:`x` in self-attention (section 3.2.2).
+    One product with `W^Q`, `W^K` and `W^V` concatenated makes queries, keys and values of
+    self-attention. With fewer `key_heads`, groups of heads share keys and values (Ainslie et al. 2023;
+    one key head is multi-query attention, Shazeer 2019). A module around `regard.attend`.
 
     Args:
-        width: of `x`, and of the output.
-        heads: how many.
-        key_heads: how many for keys and values; as many as `heads` unless given.
-        memory_width: of what is attended to, when it is not `width`.
-        bias: whether the projections have one.
-        score: how queries and keys are compared, per head.
-        normalizer: scores to weights.
-        positions: rotary, ALiBi or relative, for self-attention; none unless given.
-        dropout: of the weights, in training.
+        width: features of `x` and of the output.
+        heads: number of query heads; divides the width.
+        key_heads: number of key and value heads, a divisor of `heads`; as many as `heads` unless
+            given.
+        memory_width: features of the memory in cross-attention, where it differs from `width`.
+        bias: whether the projections have a bias.
+        score: how queries and keys are compared, per head; scaled dot product unless given.
+        normalizer: from scores to weights; softmax unless given.
+        positions: rotary, ALiBi or relative positions, for self-attention; none unless given.
+        dropout: probability that a weight is dropped, in training.
 
     Raises:
-        InputError: a size below 1, or if heads do not divide the width, or key heads the heads.
+        InputError: a size below 1; heads that do not divide the width, or key heads the heads.
+
+    >>> import torch
+    >>> from regard.layers import MultiHeadAttention
+    >>> output, weights = MultiHeadAttention(8, heads=2)(torch.zeros(1, 5, 8))
+    >>> tuple(output.shape), weights.shape
+    ((1, 5, 8), (1, 2, 5, 5))
     """
 
     def __init__(
@@ -70,25 +78,27 @@ class MultiHeadAttention(nn.Module):
         self.heads, self.key_heads, self.dropout = heads, key_heads, dropout
         self.score, self.normalizer = score or ScaledDot(), normalizer or Softmax()
         self.positions = positions or Positions()
-        self.width, self.shared = width, width // heads * key_heads
-        own = 2 * self.shared if memory_width is None else 0
-        self.projection = nn.Linear(width, width + own, bias=bias)  # W^Q, W^K, W^V side by side
+        self.width, self.key_width = width, width // heads * key_heads
+        key_value_width = 2 * self.key_width
+        # W^Q, and W^K and W^V beside it unless they belong to a memory of another width.
+        own = key_value_width if memory_width is None else 0
+        self.projection = nn.Linear(width, width + own, bias=bias)
         self.memory = (
-            None if memory_width is None else nn.Linear(memory_width, 2 * self.shared, bias=bias)
+            None if memory_width is None else nn.Linear(memory_width, key_value_width, bias=bias)
         )
         self.output = nn.Linear(width, width, bias=bias)
-        self.reset()
+        self.reset_parameters()
 
     @classmethod
     def from_torch(cls, module: nn.MultiheadAttention) -> Self:
-        """The same attention with the same numbers.
+        """A layer with the parameters of `torch.nn.MultiheadAttention`, whose outputs are equal.
 
         Args:
-            module: batch first or not: what is returned takes `(batch, length, width)`.
+            module: with `batch_first` or without; the layer takes `(batch, length, width)`.
 
         Raises:
-            InputError: if it has what this has not: extra key and value vectors, or keys and values of
-                two widths.
+            InputError: a module with `add_bias_kv` or `add_zero_attn`, or with keys and values of two
+                widths, which this layer does not have.
         """
         if module.bias_k is not None or module.add_zero_attn:
             raise InputError(
@@ -100,32 +110,18 @@ class MultiHeadAttention(nn.Module):
                 f"from_torch got keys of width {module.kdim} and values of width {module.vdim}; both are "
                 "projected from one memory here, so they must be equal"
             )
-        bias, width = module.in_proj_bias is not None, module.embed_dim
-        made = cls(
-            width,
+        layer = cls(
+            module.embed_dim,
             module.num_heads,
-            memory_width=None if module.kdim == width else module.kdim,
-            bias=bias,
+            memory_width=None if module.kdim == module.embed_dim else module.kdim,
+            bias=module.in_proj_bias is not None,
             dropout=module.dropout,
         )
-        if made.memory is None:
-            source: dict[str, Tensor] = {"projection.weight": module.in_proj_weight}
-            source |= {"projection.bias": module.in_proj_bias} if bias else {}
-        else:
-            source = {
-                "projection.weight": module.q_proj_weight,
-                "memory.weight": torch.cat([module.k_proj_weight, module.v_proj_weight]),
-            }
-            if bias:
-                source["projection.bias"] = module.in_proj_bias[:width]
-                source["memory.bias"] = module.in_proj_bias[width:]
-        source["output.weight"] = module.out_proj.weight
-        source |= {"output.bias": module.out_proj.bias} if bias else {}
-        made.to(module.out_proj.weight).load_state_dict(source)
-        return made.train(module.training)
+        layer.to(module.out_proj.weight).load_state_dict(_state_of(module))
+        return layer.train(module.training)
 
-    def reset(self) -> None:
-        """Xavier initialisation; queries, keys and values as one matrix (gain as in fairseq)."""
+    def reset_parameters(self) -> None:
+        """Xavier initialisation; the matrix of queries, keys and values as one, as in fairseq."""
         for linear in filter(None, (self.projection, self.memory, self.output)):
             nn.init.xavier_uniform_(linear.weight)
             if linear.bias is not None:
@@ -134,40 +130,48 @@ class MultiHeadAttention(nn.Module):
     def forward(
         self, query: Tensor, memory: Tensor | None = None, *, mask: Mask | Tensor | None = None
     ) -> tuple[Tensor, AttentionMap]:
-        """Attend from every position of `query`, to itself or to `memory`.
+        """Attend from every position of `query`, to `query` itself or to `memory`.
 
         Args:
             query: `(batch, queries, width)`.
             memory: `(batch, keys, memory_width)`; `None` for self-attention.
-            mask: where each query may look, with heads: broadcasts to `(batch, heads, queries, keys)`.
+            mask: the keys each query may attend to; broadcasts to `(batch, heads, queries, keys)`.
 
         Returns:
             `(batch, queries, width)` and the map `(batch, heads, queries, keys)`.
         """
         if memory is None:
-            return self._mix(*self._query_and_own(query), mask, self.positions.bias())
+            return self._attend(*self._project_self(query), mask, self.positions.bias())
         return self.attend_cached(query, self.project_memory(memory), mask=mask)
 
     def project_memory(self, memory: Tensor) -> Cache:
-        """Project what is attended to, once, for any number of calls of `attend_cached`.
+        """Keys and values of a memory, for any number of calls of `attend_cached`.
 
         Args:
             memory: `(batch, keys, memory_width)`.
         """
         if self.memory is not None:
-            return self._cache(self.memory(memory))
-        weight, bias = self.projection.weight, self.projection.bias
-        return self._cache(
-            F.linear(memory, weight[self.width :], None if bias is None else bias[self.width :])
-        )
+            key_value = self.memory(memory)
+        else:
+            key_value = _linear_rows(memory, self.projection, slice(self.width, None))
+        key, value = torch.split(key_value, self.key_width, -1)
+        return Cache(_split_heads(key, self.key_heads), _split_heads(value, self.key_heads))
 
     def attend_cached(
         self, query: Tensor, cache: Cache, *, mask: Mask | Tensor | None = None
     ) -> tuple[Tensor, AttentionMap]:
-        """Attend to what `project_memory` projected; otherwise as `forward`."""
-        weight, bias = self.projection.weight, self.projection.bias
-        asked = F.linear(query, weight[: self.width], None if bias is None else bias[: self.width])
-        return self._mix(self._heads(asked, self.heads), cache, mask, None)
+        """Attend to a memory that `project_memory` projected.
+
+        Args:
+            query: `(batch, queries, width)`.
+            cache: of the memory's keys and values.
+            mask: the keys each query may attend to; broadcasts to `(batch, heads, queries, keys)`.
+
+        Returns:
+            `(batch, queries, width)` and the map `(batch, heads, queries, keys)`.
+        """
+        projected = _linear_rows(query, self.projection, slice(self.width))
+        return self._attend(_split_heads(projected, self.heads), cache, mask, None)
 
     def step(self, query: Tensor, cache: Cache | None) -> tuple[Tensor, AttentionMap, Cache]:
         """Causal self-attention from positions that follow those in the cache.
@@ -177,37 +181,32 @@ class MultiHeadAttention(nn.Module):
             cache: from the step before, or `None` at the beginning.
 
         Returns:
-            As `forward`, and the cache with the new positions; the one passed holds what it held.
+            Output `(batch, new, width)`, the map `(batch, heads, new, keys)`, and the cache with the
+            new positions; the one passed is unchanged.
         """
         first = 0 if cache is None else cache.length
-        asked, own = self._query_and_own(query, first=first)
-        cache = own if cache is None else cache.extend(own.key, own.value)
+        projected, new = self._project_self(query, first=first)
+        cache = new if cache is None else cache.extend(new.key, new.value)
         mask = causal() if query.shape[1] > 1 else None
-        return *self._mix(asked, cache, mask, self.positions.bias()), cache
+        return *self._attend(projected, cache, mask, self.positions.bias()), cache
 
-    def _query_and_own(self, x: Tensor, *, first: int = 0) -> tuple[Tensor, Cache]:
+    def _project_self(self, x: Tensor, *, first: int = 0) -> tuple[Tensor, Cache]:
+        """Queries, and keys and values, of `x` at positions from `first` on."""
         if self.memory is not None:
             raise ShapeError(
                 f"this attention takes its keys from a memory of width {self.memory.in_features}; "
                 "pass memory=, or build it without memory_width for self-attention"
             )
-        sizes = [self.width, self.shared, self.shared]
+        sizes = [self.width, self.key_width, self.key_width]
         query, key, value = torch.split(self.projection(x), sizes, -1)
-        asked = self.positions.rotate(self._heads(query, self.heads), first=first)
-        own = self.positions.rotate(self._heads(key, self.key_heads), first=first)
-        return asked, Cache(own, self._heads(value, self.key_heads))
+        query = self.positions.rotate(_split_heads(query, self.heads), first=first)
+        key = self.positions.rotate(_split_heads(key, self.key_heads), first=first)
+        return query, Cache(key, _split_heads(value, self.key_heads))
 
-    def _cache(self, key_value: Tensor) -> Cache:
-        key, value = torch.split(key_value, self.shared, -1)
-        return Cache(self._heads(key, self.key_heads), self._heads(value, self.key_heads))
-
-    @staticmethod
-    def _heads(x: Tensor, heads: int) -> Tensor:
-        return x.view(*x.shape[:-1], heads, -1).transpose(1, 2)
-
-    def _mix(
+    def _attend(
         self, query: Tensor, cache: Cache, mask: Mask | Tensor | None, bias: Bias | None
     ) -> tuple[Tensor, AttentionMap]:
+        """Attention of projected queries `(batch, heads, queries, features)`, and `W^O`."""
         dropout = self.dropout if self.training else 0.0
         plain = isinstance(self.normalizer, Softmax) and bias is None and not dropout
         if plain and isinstance(self.score, ScaledDot):
@@ -227,3 +226,33 @@ class MultiHeadAttention(nn.Module):
             seed=int(torch.randint(2**31, ())) if dropout else 0,
         )
         return self.output(output.transpose(1, 2).flatten(2)), weights
+
+
+def _linear_rows(x: Tensor, linear: nn.Linear, rows: slice) -> Tensor:
+    """The outputs `rows` of a linear layer."""
+    bias = None if linear.bias is None else linear.bias[rows]
+    return F.linear(x, linear.weight[rows], bias)
+
+
+def _split_heads(x: Tensor, heads: int) -> Tensor:
+    """`(batch, length, heads * features)` to `(batch, heads, length, features)`."""
+    return x.view(*x.shape[:-1], heads, -1).transpose(1, 2)
+
+
+def _state_of(module: nn.MultiheadAttention) -> dict[str, Tensor]:
+    """The parameters of torch's module under the names of `MultiHeadAttention`."""
+    state: dict[str, Tensor] = {"output.weight": module.out_proj.weight}
+    has_bias, width = module.in_proj_bias is not None, module.embed_dim
+    if has_bias:
+        state["output.bias"] = module.out_proj.bias
+    if module.kdim == width:  # one matrix for queries, keys and values
+        state["projection.weight"] = module.in_proj_weight
+        if has_bias:
+            state["projection.bias"] = module.in_proj_bias
+        return state
+    state["projection.weight"] = module.q_proj_weight
+    state["memory.weight"] = torch.cat([module.k_proj_weight, module.v_proj_weight])
+    if has_bias:  # one bias all the same
+        state["projection.bias"] = module.in_proj_bias[:width]
+        state["memory.bias"] = module.in_proj_bias[width:]
+    return state

@@ -1,4 +1,4 @@
-"""Attention as a distribution over the words of the source."""
+"""Pointer attention: a distribution over the words of the source."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ __all__ = ["PointerAttention", "copy_distribution"]
 
 
 class PointerAttention(nn.Module):
-    r"""Attention that remembers where it has been: coverage (See, Liu and Manning 2017).
+    r"""Additive attention with coverage, one step at a time (See, Liu and Manning 2017).
 
     .. math:: e_{ti} = v^\top \tanh(W_h h_i + W_s s_t + w_c c_{ti} + b), \quad
               c_t = \sum_{t' < t} a_{t'}, \quad
               \mathrm{penalty}_t = \sum_i \min(a_{ti}, c_{ti})
 
-    Without coverage it is the attention of pointer networks (Vinyals et al. 2015).
+    The coverage :math:`c_t` sums up the attention of the steps before. Without it this is the attention
+    of pointer networks (Vinyals et al. 2015).
 
     Args:
-        query_width: of the decoder states `s`.
-        key_width: of the encoder states `h`.
-        hidden: of the sum inside `tanh`; the query's width unless given.
-        coverage: whether where it has looked enters the score.
+        query_width: features of the decoder states `s`.
+        key_width: features of the encoder states `h`.
+        hidden: features of the sum inside `tanh`; as many as the query's unless given.
+        coverage: whether the score depends on the coverage.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class PointerAttention(nn.Module):
         nn.init.uniform_(self.vector, -(hidden**-0.5), hidden**-0.5)
 
     def project_keys(self, key: Tensor) -> Tensor:
-        """`W_h h`, once for all steps."""
+        """`W_h h`, `(batch, keys, hidden)`, once for all steps."""
         projected: Tensor = self.key(key)
         return projected
 
@@ -62,36 +63,32 @@ class PointerAttention(nn.Module):
         """One step.
 
         Args:
-            query: `(batch, queries, query_width)`, alternatives of one step (a beam), not a sequence.
+            query: `(batch, queries, query_width)`, hypotheses of one step (a beam), not a sequence.
             projected_key: `(batch, keys, hidden)`, from `project_keys`.
             value: `(batch, keys, value_width)`.
-            coverage: `(batch, queries, keys)`, the weights of all steps before, summed.
-            mask: `(batch, keys)` Boolean, `True` where it may look.
+            coverage: `(batch, queries, keys)`, the sum of the weights of all steps before.
+            mask: `(batch, keys)` Boolean, `True` = may attend.
 
         Returns:
             The context `(batch, queries, value_width)`, the weights `(batch, queries, keys)`, which are
             the copy distribution, and the coverage with them added.
         """
-        asked = self.query(query)
-        if self.covered is None:
-            inner = torch.tanh(asked[:, :, None] + projected_key[:, None])
-        else:
-            inner = torch.tanh(
-                asked[:, :, None]
-                + projected_key[:, None]
-                + coverage[..., None].to(asked.dtype) * self.covered
-            )
+        projected = self.query(query)
+        inner = projected[:, :, None] + projected_key[:, None]
+        if self.covered is not None:
+            inner = inner + coverage[..., None].to(projected.dtype) * self.covered
+        inner = torch.tanh(inner)
         weights = masked_weights(inner @ self.vector, mask, Softmax())
         return weights.to(value.dtype) @ value, weights, coverage + weights
 
 
 def copy_distribution(weights: Tensor, source: Tensor, size: int) -> Tensor:
-    """Attention over places of the source, as a distribution over its words.
+    """Attention over positions of the source as a distribution over words (See et al. 2017, eq. 9).
 
     Args:
         weights: `(batch, queries, keys)`.
-        source: `(batch, keys)` ids; a word that stands twice gets the sum of both places.
-        size: rows of the vocabulary, words that only this source holds included.
+        source: `(batch, keys)` ids; a word at several positions gets the sum of their weights.
+        size: of the vocabulary, including words that occur in this source only.
 
     Returns:
         `(batch, queries, size)`.

@@ -1,4 +1,4 @@
-"""Attention pooling: a sequence to one vector, by scores that need no query."""
+"""Attention pooling: one vector for a sequence, by scores that need no query."""
 
 from __future__ import annotations
 
@@ -25,32 +25,39 @@ def weighted_mean(weights: Tensor, sequence: Tensor) -> Tensor:
 
 
 class AttentionPooling(nn.Module):
-    r"""A weighted mean of a sequence, its weights learned from the sequence itself.
+    r"""A weighted mean of a sequence, with weights computed from the sequence itself.
 
     .. math::
         u_t = \tanh(W h_t + b) \qquad
         \alpha = \operatorname{softmax}_t(v^\top u_t + p_t) \qquad
         s = \sum_t \alpha_t h_t
 
-    The one formula of two papers. In hierarchical attention :math:`v` is the *context vector*, "what
+    The formula is that of two papers. In hierarchical attention :math:`v` is the *context vector*, "what
     is the informative word" (Yang et al. 2016, "Hierarchical Attention Networks for Document
-    Classification"); with `hidden=1` it is the learnable function of feed-forward attention (Raffel
+    Classification"). With `hidden=1` it is the learnable function of feed-forward attention (Raffel
     and Ellis 2016, "Feed-Forward Networks with Attention Can Solve Some Long-Term Memory Problems"),
-    its range learned too. The position bias :math:`p_t`, from zero, says where to look whatever
-    stands there. Several heads share :math:`W` and have a :math:`v` (and :math:`p`) each, and their
-    means stand side by side (Lin et al. 2017, "A Structured Self-Attentive Sentence Embedding").
+    with a learned range. The position bias :math:`p_t`, initially zero, favours positions whatever the
+    token there. Several heads share :math:`W`; each has its own :math:`v` (and :math:`p`), and their
+    means are concatenated (Lin et al. 2017, "A Structured Self-Attentive Sentence Embedding").
 
-    It is dot-product attention with a learned query :math:`v` and values :math:`h`. With one query a
-    head the weights are as small as the output, so they are made at once, not by `attend`.
+    It is dot-product attention with a learned query :math:`v` and values :math:`h`. With one query per
+    head the weights are as small as the output, so they are computed at once, not by `attend`; the mean
+    is the function `weighted_mean`.
 
     Args:
         width: features of the sequence.
         hidden: rows of :math:`W`; `None` for as many as `width`.
-        heads: ways of looking.
-        positions: how many places have a bias of their own; 0 for no bias.
+        heads: number of heads.
+        positions: number of positions that have a bias of their own; 0 for no bias.
 
     Raises:
-        InputError: a size below its least.
+        InputError: a size below 1, or a negative number of positions.
+
+    >>> import torch
+    >>> from regard.layers import AttentionPooling
+    >>> pooled, weights = AttentionPooling(8, heads=2)(torch.zeros(1, 5, 8))
+    >>> tuple(pooled.shape), weights.shape
+    ((1, 16), (1, 2, 1, 5))
     """
 
     def __init__(
@@ -73,14 +80,14 @@ class AttentionPooling(nn.Module):
 
         Args:
             sequence: `(batch, length, width)`.
-            mask: `(batch, length)` Boolean, `True` where a token stands; `None` for everywhere. Or
-                `(batch, parts, length)`, `True` where a token stands that belongs to the part: a
-                document is pooled sentence by sentence so.
+            mask: `(batch, length)` Boolean, `True` for tokens, `False` for padding; `None` if there is
+                no padding. Or `(batch, parts, length)`, `True` for the tokens of each part, as when a
+                document is pooled sentence by sentence.
 
         Returns:
-            What was pooled, `(batch, heads * width)` or `(batch, parts, heads * width)`, zeros where
-            the mask holds no token; and the map, `(batch, heads, parts, length)` with one part
-            unless there are more.
+            The weighted mean, `(batch, heads * width)` or `(batch, parts, heads * width)`, zeros where
+            the mask has no token; and the map, `(batch, heads, parts, length)`, with one part unless
+            the mask has more.
 
         Raises:
             ShapeError: a sequence longer than the position bias.
@@ -106,7 +113,7 @@ class AttentionPooling(nn.Module):
 
 
 def _softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
-    """Over the last axis, zero where `mask` is false, even if that is everywhere."""
+    """Softmax over the last axis, 0 where `mask` is false; all zeros for a masked row."""
     if mask is None:
         return scores.softmax(-1)
     return scores.masked_fill(~mask, -torch.inf).softmax(-1).masked_fill(~mask, 0.0)

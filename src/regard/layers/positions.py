@@ -1,4 +1,4 @@
-"""Positions as parts of a network: added to embeddings, or acting inside attention."""
+"""Positional encodings as modules: added to embeddings, or inside attention."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = [
 
 
 class LearnedPositions(nn.Module):
-    """A learned vector per position, to add to embeddings (Gehring et al. 2017).
+    """A learned vector for each position, to add to embeddings (Gehring et al. 2017).
 
     Args:
-        length: positions that have a vector.
-        width: of a vector.
+        length: number of positions that have a vector.
+        width: features of a vector.
     """
 
     def __init__(self, length: int, width: int) -> None:
@@ -34,7 +34,7 @@ class LearnedPositions(nn.Module):
         """Vectors `(length, width)` of positions from `first` on.
 
         Raises:
-            InputError: past the last position that has a vector.
+            InputError: positions beyond the last one that has a vector.
         """
         if first + length > len(self.table):
             raise InputError(
@@ -47,10 +47,11 @@ class LearnedPositions(nn.Module):
 class SinusoidalPositions(nn.Module):
     """Sines and cosines of the position, to add to embeddings (Vaswani et al. 2017).
 
-    Any length; a table of the first 512 positions spares recomputing them.
+    Sequences may have any length. A table holds the first 512 positions; longer ones are computed
+    anew. The function is `regard.positions.sinusoidal`.
 
     Args:
-        width: of a vector.
+        width: features of a vector.
     """
 
     table: Tensor
@@ -68,25 +69,25 @@ class SinusoidalPositions(nn.Module):
 
 
 class Positions(nn.Module):
-    """Positions inside an attention: turned queries and keys, or a bias on the scores.
+    """Base of positions inside attention: rotated queries and keys, or a bias on the scores.
 
-    The plain class does nothing.
+    This class itself leaves attention without positions.
     """
 
     def rotate(self, x: Tensor, *, first: int = 0) -> Tensor:
-        """Queries or keys `(batch, heads, length, features)` at positions from `first` on."""
+        """Rotate queries or keys, `(batch, heads, length, features)`, at positions from `first` on."""
         return x
 
     def bias(self) -> Bias | None:
-        """What is added to the scores."""
+        """The bias added to the scores, if any."""
         return None
 
 
 class RotaryPositions(Positions):
-    """Rotary position embedding, RoPE (Su et al. 2021).
+    """Rotary position embedding, RoPE (Su et al. 2021), by `regard.positions.rotary`.
 
     Args:
-        base: the longest wavelength is `2 pi base`.
+        base: the longest wavelength is `2 pi base` positions.
     """
 
     def __init__(self, base: float = 10_000.0) -> None:
@@ -94,28 +95,28 @@ class RotaryPositions(Positions):
         self.base = base
 
     def rotate(self, x: Tensor, *, first: int = 0) -> Tensor:
-        """Each pair of features, turned by its position."""
-        places = torch.arange(first, first + x.shape[-2], device=x.device)
-        turned: Tensor = rotary(x, places, base=self.base)
-        return turned
+        """Rotate each pair of features by its position."""
+        positions = torch.arange(first, first + x.shape[-2], device=x.device)
+        rotated: Tensor = rotary(x, positions, base=self.base)
+        return rotated
 
 
 class ALiBiPositions(Positions):
-    """Scores fall linearly with distance (Press, Smith and Lewis 2022)."""
+    """ALiBi: scores fall linearly with distance (Press, Smith and Lewis 2022). No parameters."""
 
     def bias(self) -> Bias:
-        """The slopes; there is nothing to learn."""
+        """`regard.positions.ALiBi`."""
         return ALiBi()
 
 
 class RelativePositions(Positions):
-    """A learned bias per head and range of distances (T5, Raffel et al. 2020).
+    """A learned bias for each head and bucket of distances (T5, Raffel et al. 2020).
 
     Args:
-        heads: of the attention.
-        buckets: ranges of distance.
-        max_distance: distances from here on share the last range.
-        bidirectional: tell keys ahead from keys behind; `False` for causal attention.
+        heads: number of heads of the attention.
+        buckets: number of buckets.
+        max_distance: distances from here on share the last bucket.
+        bidirectional: give keys after the query buckets of their own; `False` for causal attention.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class RelativePositions(Positions):
         self.max_distance, self.bidirectional = max_distance, bidirectional
 
     def bias(self) -> Bias:
-        """The table, to be looked up by distance."""
+        """`regard.positions.Relative` with this table."""
         return Relative(
             self.table, bidirectional=self.bidirectional, max_distance=self.max_distance
         )

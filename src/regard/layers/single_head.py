@@ -1,8 +1,8 @@
-"""Attention without heads, as a recurrent decoder uses it: one query per step, the keys fixed.
+"""Attention with one head and a learned score, as recurrent decoders use it.
 
 `SingleHeadAttention.attend` wraps `regard.attend`. `attend_step` computes the same weights and context
-for the few queries of one decoder step, without the fixed cost of `attend`, which a loop over steps
-would pay each time; `project_keys` projects the keys once for all steps.
+for the few queries of one decoder step, by the functions below, without the fixed cost of `attend`, which
+a loop over steps would pay each time. `project_keys` projects the keys once for all steps.
 """
 
 from __future__ import annotations
@@ -19,16 +19,48 @@ from regard.attention.normalizers import Normalizer, Softmax
 from regard.attention.scores import AdditiveScore, Score
 from regard.layers.deferred_gradients import Matmul, PlainMatmul
 
-__all__ = ["SingleHeadAttention", "masked_weights", "pairwise_scores"]
+__all__ = ["PLAIN_MATMUL", "SingleHeadAttention", "masked_weights", "pairwise_scores"]
 
 PLAIN_MATMUL = PlainMatmul()
 
 
-class SingleHeadAttention(nn.Module, ABC):
-    """A learned score between queries and keys of any widths, and a normaliser.
+def pairwise_scores(score: Score, query: Tensor, key: Tensor) -> Tensor:
+    """The scores of a few queries and all keys, at once.
 
     Args:
-        normalizer: scores to weights.
+        score: of the attention.
+        query: projected, `(batch, queries, dim)`.
+        key: projected, `(batch, keys, dim)`.
+
+    Returns:
+        `(batch, queries, keys)`.
+    """
+    if isinstance(score, AdditiveScore):
+        # Without heads and chunks, which cost more than the products of one step.
+        scores: Tensor = torch.tanh(query[:, :, None] + key[:, None]) @ score.vector
+    else:
+        scores = score.pairwise(query[:, None], key[:, None])[:, 0]
+    return scores
+
+
+def masked_weights(scores: Tensor, mask: Tensor, normalizer: Normalizer) -> Tensor:
+    """Attention weights in float32 or float64, 0 for masked keys.
+
+    Args:
+        scores: `(batch, queries, keys)`.
+        mask: `(batch, keys)` Boolean, `True` = may attend.
+        normalizer: from scores to weights.
+    """
+    scores = scores.masked_fill(~mask[:, None], -torch.inf)
+    weights: Tensor = normalizer(scores if scores.dtype == torch.float64 else scores.float())
+    return weights
+
+
+class SingleHeadAttention(nn.Module, ABC):
+    """Base of attentions with a learned score between queries and keys of any widths.
+
+    Args:
+        normalizer: from scores to weights; softmax unless given.
     """
 
     def __init__(self, normalizer: Normalizer | None = None) -> None:
@@ -37,15 +69,15 @@ class SingleHeadAttention(nn.Module, ABC):
 
     @abstractmethod
     def project_keys(self, key: Tensor) -> Tensor:
-        """What depends on the keys alone: `(batch, keys, key_width)` to `(batch, keys, dim)`."""
+        """Keys `(batch, keys, key_width)` projected for the score, to `(batch, keys, dim)`."""
 
     @abstractmethod
     def project_query(self, query: Tensor, matmul: Matmul = PLAIN_MATMUL) -> Tensor:
-        """What depends on the queries alone: `(batch, queries, query_width)` to `(..., dim)`."""
+        """Queries `(batch, queries, query_width)` projected for the score, to `(..., dim)`."""
 
     @abstractmethod
     def score(self) -> Score:
-        """The score of what `project_query` and `project_keys` return."""
+        """The score of projected queries and keys."""
 
     def attend(
         self,
@@ -62,7 +94,7 @@ class SingleHeadAttention(nn.Module, ABC):
             query: `(batch, queries, query_width)`.
             key: `(batch, keys, key_width)`.
             value: `(batch, keys, value_width)`; the keys unless given.
-            mask: where each query may look, broadcasts to `(batch, queries, keys)`.
+            mask: the keys each query may attend to; broadcasts to `(batch, queries, keys)`.
             bias: added to the scores.
 
         Returns:
@@ -80,7 +112,18 @@ class SingleHeadAttention(nn.Module, ABC):
         mask: Mask | Tensor | None = None,
         bias: Any = None,
     ) -> tuple[Tensor, AttentionMap]:
-        """As `attend`, with keys that `project_keys` has projected."""
+        """The context of each query, by `regard.attend`, for keys from `project_keys`.
+
+        Args:
+            query: `(batch, queries, query_width)`.
+            projected_key: `(batch, keys, dim)`.
+            value: `(batch, keys, value_width)`.
+            mask: the keys each query may attend to; broadcasts to `(batch, queries, keys)`.
+            bias: added to the scores.
+
+        Returns:
+            `(batch, queries, value_width)` and the map `(batch, queries, keys)`.
+        """
         return attend(
             self.project_query(query),
             projected_key,
@@ -99,14 +142,14 @@ class SingleHeadAttention(nn.Module, ABC):
         mask: Tensor,
         matmul: Matmul = PLAIN_MATMUL,
     ) -> tuple[Tensor, Tensor]:
-        """The context of a few queries, as one step of a decoder needs it.
+        """The context and weights of the few queries of one decoder step.
 
         Args:
             query: `(batch, queries, query_width)`.
             projected_key: `(batch, keys, dim)`, from `project_keys`.
-            value: `(batch, keys, value_width)`, finite where nobody may look, too (an encoder's
-                padding is zero): to ask would take as long as the step.
-            mask: `(batch, keys)` Boolean, `True` where they may look.
+            value: `(batch, keys, value_width)`, finite at masked positions, too (an encoder's padding
+                is zero): checking would take as long as the step.
+            mask: `(batch, keys)` Boolean, `True` = may attend.
             matmul: `DeferredMatmul` in a loop that is trained.
 
         Returns:
@@ -115,19 +158,3 @@ class SingleHeadAttention(nn.Module, ABC):
         scores = pairwise_scores(self.score(), self.project_query(query, matmul), projected_key)
         weights = masked_weights(scores, mask, self.normalizer)
         return matmul.bmm(weights, value), weights
-
-
-def pairwise_scores(score: Score, query: Tensor, key: Tensor) -> Tensor:
-    """`score.pair` for a few queries, in one piece: `(batch, queries, keys)`."""
-    if isinstance(score, AdditiveScore):
-        scores: Tensor = torch.tanh(query[:, :, None] + key[:, None]) @ score.vector
-    else:
-        scores = score.pairwise(query[:, None], key[:, None])[:, 0]
-    return scores
-
-
-def masked_weights(scores: Tensor, mask: Tensor, normalizer: Normalizer) -> Tensor:
-    """Weights `(batch, queries, keys)` in float32 or better, zero where `mask` `(batch, keys)` is false."""
-    scores = scores.masked_fill(~mask[:, None], -torch.inf)
-    weights: Tensor = normalizer(scores if scores.dtype == torch.float64 else scores.float())
-    return weights
