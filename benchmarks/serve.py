@@ -113,7 +113,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "copy"
         train(model)
-        command = [sys.executable, "-m", "regard.cli", "serve", str(model), "--port", "0"]
+        command = [sys.executable, "-m", "regard", "serve", str(model), "--port", "0"]
         server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ})
         assert server.stderr is not None
         address = re.search(r"http://\S+/", server.stderr.readline())

@@ -20,7 +20,7 @@ def run() -> Run:
 
     def command(*arguments: object, text: str = "", **variables: str) -> Run:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
-        program = [sys.executable, "-c", "from regard.cli import main; main()"]
+        program = [sys.executable, "-m", "regard"]
         return subprocess.run(
             [*program, *map(str, arguments)],
             input=text,

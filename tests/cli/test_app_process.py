@@ -53,7 +53,7 @@ def test_shell_completion_knows_the_verbs(run: Run) -> None:
 
 
 def shell(command: str, model: Path, **variables: str) -> subprocess.CompletedProcess[bytes]:
-    program = f"{sys.executable} -c 'from regard.cli import main; main()'"
+    program = f"{sys.executable} -m regard"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
     command = command.replace("regard", program).replace("MODEL", str(model))
     return subprocess.run(
@@ -84,7 +84,7 @@ def test_an_output_that_takes_nothing_ends_in_a_message(model: Path, to: str, st
 @pytest.mark.slow
 def test_a_closed_pipe_is_quiet(model: Path, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("3 May 2018\n" * 600)
-    program = f"{sys.executable} -c 'from regard.cli import main; main()'"
+    program = f"{sys.executable} -m regard"
     found = subprocess.run(
         ["bash", "-c", f"{program} translate {model} {tmp_path}/in.txt | head -1"],
         capture_output=True,
@@ -111,7 +111,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
     arguments += [
         word for s in f"{small} save_seconds=0 log_every=1".split() for word in ("--set", s)
     ]
-    program = [sys.executable, "-c", "from regard.cli import main; main()"]
+    program = [sys.executable, "-m", "regard"]
     process = subprocess.Popen(
         [*program, *map(str, arguments)],
         stderr=subprocess.PIPE,

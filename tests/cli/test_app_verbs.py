@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from regard.cli.app import app
-from regard.cli.shared import spread
 from regard.data import dates
 
 VERBS = ("demo", "train", "evaluate", "translate", "classify", "summarize", "generate", "look")
@@ -20,13 +17,6 @@ VERBS = ("demo", "train", "evaluate", "translate", "classify", "summarize", "gen
 
 def call(*arguments: object, text: str | bytes | None = None) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments], input=text)
-
-
-def test_names_up_to_the_next_option_belong_to_the_one_before() -> None:
-    assert spread(["x", "--train", "a", "b", "--out", "c", "--test", "d"]) == [
-        *("x", "--train", "a", "--train", "b", "--out", "c", "--test", "d")
-    ]
-    assert spread(["--valid", "-", "--json", "x"]) == ["--valid", "-", "--json", "x"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -56,39 +46,6 @@ def test_files_and_standard_input_are_the_same(model: Path, tmp_path: Path) -> N
     assert call("translate", model, tmp_path / "in.txt").stdout == piped
     assert call("translate", model, "-", text=lines).stdout == piped
     assert call("translate", model, text="").stdout == ""
-
-
-def test_many_lines_are_answered_together_but_not_all(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from regard.cli import shared
-
-    monkeypatch.setattr(sys, "stdin", io.StringIO())
-    sizes: list[int] = []
-    lines = [f"line {number}" for number in range(600)]
-    shared.answer_lines(iter(lines), lambda some: sizes.append(len(some)) or some, str.upper)
-    assert sizes == [256, 256, 88]
-    assert capsys.readouterr().out.splitlines() == [line.upper() for line in lines]
-
-
-def test_a_prompt_answers_each_line(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    from regard.cli import shared
-
-    typed = iter(["3. Mai 2018", ""])
-
-    def ask(_: str) -> str:
-        try:
-            return next(typed)
-        except StopIteration:
-            raise EOFError from None
-
-    monkeypatch.setattr(sys, "stdin", Terminal())
-    monkeypatch.setattr("builtins.input", ask)
-    assert list(shared.lines_of([], "Type.")) == ["3. Mai 2018", ""]
 
 
 def test_json_is_one_object_per_line(model: Path) -> None:

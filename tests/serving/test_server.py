@@ -17,7 +17,7 @@ from regard.serving.middleware import is_loopback
 
 @pytest.mark.slow
 def test_the_command_serves_until_it_is_told_to_stop(folders):
-    command = [sys.executable, "-m", "regard.cli", "serve", str(folders[2]), "--port", "0"]
+    command = [sys.executable, "-m", "regard", "serve", str(folders[2]), "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ}) as server:
         assert server.stderr is not None
         found_address = re.search(r"http://127\.0\.0\.1:\d+/", server.stderr.readline())

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from regard.api.config.presets import Task
+from regard.choices import Task
 from regard.data import (
     Corpus,
     Example,

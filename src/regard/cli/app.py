@@ -1,4 +1,4 @@
-"""The command `regard`: its verbs, and how errors are told."""
+"""The command `regard` and its verbs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from regard.cli.evaluate import evaluate
 from regard.cli.generate import generate
 from regard.cli.look import look
 from regard.cli.serve import serve
-from regard.cli.shared import SpreadOptions, telling
+from regard.cli.shared import MultiValueCommand, report_errors
 from regard.cli.summarize import summarize
 from regard.cli.train import train
 from regard.cli.translate import translate
@@ -46,9 +46,9 @@ def _root(
 
 
 for verb in (demo, train, evaluate, translate, classify, summarize, generate, look, serve, trust):
-    app.command(cls=SpreadOptions)(telling(verb))
+    app.command(cls=MultiValueCommand)(report_errors(verb))
 
 
 def main() -> None:
     """Run the command line."""
-    app()
+    app(prog_name="regard")  # also as `python -m regard`

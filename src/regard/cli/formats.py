@@ -3,42 +3,20 @@
 from __future__ import annotations
 
 import json as json_format
-from os import PathLike
-from typing import Any, TypeVar
+from typing import Any
 
-from regard.api.load import load
 from regard.api.tasks.answers import Classification, Continuation, Summary, Translation
-from regard.api.tasks.model import Model
-from regard.errors import InputError
 
 __all__ = [
     "classification_line",
     "continuation_line",
-    "load_for",
     "summary_line",
     "translation_line",
 ]
 
-M = TypeVar("M", bound=Model)
-
-
-def load_for(kind: type[M], folder: str | PathLike[str]) -> M:
-    """The model in a folder, if it is of this kind.
-
-    Raises:
-        InputError: it is for another task; names the command that fits.
-    """
-    model = load(folder)
-    if not isinstance(model, kind):
-        raise InputError(
-            f"{folder} holds a model for {model.task}, not for {kind.task}; "
-            f"try: regard {model.verb} {folder}"
-        )
-    return model
-
 
 def translation_line(answer: Translation, *, json: bool = False, alignment: bool = False) -> str:
-    """One translation as a line."""
+    """Translation as a line."""
     if json:
         return _dumps(
             {
@@ -60,7 +38,7 @@ def translation_line(answer: Translation, *, json: bool = False, alignment: bool
 def classification_line(
     answer: Classification, *, json: bool = False, probability: bool = False
 ) -> str:
-    """One classification as a line."""
+    """Classification as a line: its labels, separated by tabs."""
     if json:
         return _dumps(
             {
@@ -76,7 +54,7 @@ def classification_line(
 
 
 def summary_line(answer: Summary, *, json: bool = False) -> str:
-    """One summary as a line."""
+    """Summary as a line."""
     if json:
         facts = {"score": answer.score, "sentences": answer.sentences}
         return _dumps({"source": answer.source, "text": answer.text, **facts})
@@ -84,7 +62,7 @@ def summary_line(answer: Summary, *, json: bool = False) -> str:
 
 
 def continuation_line(answer: Continuation, *, json: bool = False) -> str:
-    """One continuation as a line, its beginning first."""
+    """Continuation as a line, its prompt first."""
     if json:
         others = [{"text": a.text, "score": a.score} for a in answer.alternatives]
         facts = {"score": answer.score, "alternatives": others}

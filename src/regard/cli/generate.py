@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from regard.cli.shared import Encoding, answer_lines, lines_of, settings_of
+from regard.cli.shared import (
+    DecodingValues,
+    Encoding,
+    JsonLines,
+    ModelFolder,
+    answer_lines,
+    load_for,
+    read_input,
+    read_settings,
+)
 
 __all__ = ["generate"]
 
 
 def generate(
-    model: Annotated[Path, typer.Argument(help="Folder of the model.")],
+    model: ModelFolder,
     prompt: Annotated[
-        str | None, typer.Argument(help="How the text begins; without it, lines of input.")
+        str | None, typer.Argument(help="Beginning of the text; without it, lines of input.")
     ] = None,
     temperature: Annotated[
         float | None, typer.Option(help="Below 1 plays safe, above 1 is bold.")
     ] = None,
-    top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest tokens.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Draw from the k most probable tokens.")] = None,
     top_p: Annotated[
-        float | None, typer.Option(help="Draw from the likeliest tokens with this mass.")
+        float | None, typer.Option(help="Draw from the most probable tokens with this mass.")
     ] = None,
     length: Annotated[int | None, typer.Option(help="New tokens at most.")] = None,
     count: Annotated[int, typer.Option(min=1, help="Continuations of each beginning.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same text.")] = 0,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="One decoding setting; may be repeated."),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    set_: DecodingValues = None,
+    json: JsonLines = False,
     encoding: Encoding = "utf-8",
 ) -> None:
-    """Go on with a text.
+    """Continue a text.
 
     [bold]Examples[/bold]
 
@@ -43,7 +48,7 @@ def generate(
     regard generate runs/book "It was" --temperature 0.7 --top-k 40 --count 5
     """
     from regard.api.tasks.generation import Generator
-    from regard.cli.formats import continuation_line, load_for
+    from regard.cli.formats import continuation_line
 
     generator = load_for(Generator, model)
     options = {
@@ -55,11 +60,14 @@ def generate(
         "seed": seed,
     }
     values = {name: value for name, value in options.items() if value is not None}
-    settings = generator.decoding_settings({**values, **settings_of(None, set_ or [])})
-    answer_lines(
+    settings = generator.decoding_settings({**values, **read_settings(None, set_)})
+    prompts = (
         iter([prompt])
         if prompt is not None
-        else lines_of([], "Type a beginning.", encoding=encoding),
+        else read_input(None, "Type a beginning.", encoding=encoding)
+    )
+    answer_lines(
+        prompts,
         lambda texts: (
             each
             for answer in generator.generate(texts, settings=settings)

@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.shared import ModelFolder
+
 __all__ = ["look"]
 
 
 def look(
-    model: Annotated[Path, typer.Argument(help="Folder of the model.")],
-    text: Annotated[str, typer.Argument(help="What it should read.")],
+    model: ModelFolder,
+    text: Annotated[str, typer.Argument(help="Text for the model to read.")],
     target: Annotated[
-        str | None, typer.Option(help="What it should write, instead of its own answer.")
+        str | None, typer.Option(help="Text for it to write, instead of its own answer.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write a picture: .png, .svg, .pdf, .html or .npz.")

@@ -1,4 +1,4 @@
-"""What the verbs share: reading lines, writing answers, telling errors in one line."""
+"""Shared parts of the commands: reading lines, writing answers, reporting errors in one line."""
 
 from __future__ import annotations
 
@@ -9,148 +9,181 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from io import TextIOWrapper
+from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from typer.core import TyperCommand
 
 from regard.errors import DataError, InputError, MissingExtraError, ModelFolderError, RegardError
 
+if TYPE_CHECKING:
+    from regard.api.tasks.model import Model
+
 __all__ = [
+    "DecodingValues",
     "Encoding",
-    "SpreadOptions",
+    "JsonLines",
+    "ModelFolder",
+    "MultiValueCommand",
+    "TestFiles",
+    "TextFiles",
     "answer_lines",
-    "lines_of",
-    "settings_of",
-    "spread",
-    "tell",
-    "telling",
+    "load_for",
+    "print_error",
+    "read_input",
+    "read_settings",
+    "repeat_options",
+    "report_errors",
     "write_utf8",
 ]
 
+ModelFolder = Annotated[Path, typer.Argument(help="Folder of the model.")]
+TextFiles = Annotated[
+    list[Path] | None, typer.Argument(help="Text files, a text per line; - for input.")
+]
+TestFiles = Annotated[
+    list[Path],
+    typer.Option(help="Files it has never seen. Translation: source and target by turns."),
+]
+DecodingValues = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="One decoding setting; may be repeated."),
+]
+JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 Encoding = Annotated[str, typer.Option(help="Encoding of the text that is read.")]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+M = TypeVar("M", bound="Model")
 
-_WIDE = ("--train", "--valid", "--test")
+LINES_PER_BATCH = 256
+"""Lines answered together where nobody waits at a prompt: a longer batch is hardly faster."""
+
+_MULTI_VALUE = ("--train", "--valid", "--test")
 """Options that take every name up to the next option."""
 
 
-def spread(arguments: list[str]) -> list[str]:
-    """`--train a b` as `--train a --train b`, which the parser knows.
+def repeat_options(arguments: list[str]) -> list[str]:
+    """Write `--train a b` as `--train a --train b`, which the parser knows.
 
-    >>> spread(["x", "--train", "a", "b", "--out", "c"])
+    >>> repeat_options(["x", "--train", "a", "b", "--out", "c"])
     ['x', '--train', 'a', '--train', 'b', '--out', 'c']
     """
-    spreaded: list[str] = []
-    wide: str | None = None
+    repeated: list[str] = []
+    option: str | None = None
     for argument in arguments:
         if argument.startswith("-") and argument != "-":
-            wide = argument if argument in _WIDE else None
-            spreaded += [argument] if wide is None else []
+            option = argument if argument in _MULTI_VALUE else None
+            repeated += [argument] if option is None else []
         else:
-            spreaded += [argument] if wide is None else [wide, argument]
-    return spreaded
+            repeated += [argument] if option is None else [option, argument]
+    return repeated
 
 
-class SpreadOptions(TyperCommand):
+class MultiValueCommand(TyperCommand):
     """A command whose `--train`, `--valid` and `--test` take any number of files."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the spread arguments."""
-        rest: list[str] = super().parse_args(ctx, spread(args))
+        """Parse the arguments after repeating these options."""
+        rest: list[str] = super().parse_args(ctx, repeat_options(args))
         return rest
 
 
-def telling(verb: Callable[P, R]) -> Callable[P, R]:
-    """Errors of `regard` as one message and an exit status, without a traceback.
+def report_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a command: errors become one message and an exit status, without a traceback.
 
-    2 for what the user can mend in the input, 1 for the rest, 128 + n for signal n.
+    The status is 2 for what the user can mend in the input, 1 for other errors, 128 + n for signal n.
     """
 
-    @functools.wraps(verb)
-    def told(*args: P.args, **kwargs: P.kwargs) -> R:
-        _claim_threads()
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        _claim_cores()
         _open_streams()
         try:
-            result = verb(*args, **kwargs)
+            result = command(*args, **kwargs)
             sys.stdout.flush()
             return result
         except RegardError as error:
-            tell(f"regard: {error}", "red")
+            print_error(f"regard: {error}", "red")
             mendable = isinstance(
                 error, InputError | DataError | ModelFolderError | MissingExtraError
             )
             raise typer.Exit(2 if mendable else 1) from None
         except BrokenPipeError:
-            _abandon_output()  # whoever read it has seen enough
+            _abandon_output()  # its reader has seen enough (`| head`)
             raise typer.Exit(0) from None
         except OSError as error:  # of the system: a disk that is full, a folder that is read-only
-            tell(f"regard: {error}", "red")
+            print_error(f"regard: {error}", "red")
             _abandon_output()
             raise typer.Exit(1) from None
         except KeyboardInterrupt as stop:
             folder = getattr(stop, "folder", None)
             hint = f": everything is saved; go on with the same command and --resume ({folder})"
-            tell(f"\nregard: interrupted{hint if folder else ''}", "yellow")
+            print_error(f"\nregard: interrupted{hint if folder else ''}", "yellow")
             raise typer.Exit(128 + getattr(stop, "signal", signal.SIGINT)) from None
 
-    told.__signature__ = inspect.signature(verb, eval_str=True)  # type: ignore[attr-defined]
-    return told
+    run.__signature__ = inspect.signature(command, eval_str=True)  # type: ignore[attr-defined]
+    return run
 
 
-def tell(message: str, color: str) -> None:
+def print_error(message: str, color: str) -> None:
     """Write to standard error, at a terminal in colour unless `NO_COLOR` is set (no-color.org)."""
     typer.echo(message if os.environ.get("NO_COLOR") else typer.style(message, fg=color), err=True)
 
 
 def _open_streams() -> None:
-    """Stand in for streams that whoever started us has closed: nothing to read, nowhere to write."""
+    """Replace standard streams that our parent closed by an empty input and an output to nowhere."""
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - as long as the process
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
 
 
 def _abandon_output() -> None:
-    """What is still buffered has nowhere to go, and must not be tried again at exit."""
+    """Drop buffered output that cannot be written, so that it is not tried again at exit."""
     try:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _claim_threads() -> None:
-    """Let torch use every core this process may run on, unless told otherwise."""
-    if "OMP_NUM_THREADS" not in os.environ and hasattr(os, "sched_getaffinity"):
-        os.environ["OMP_NUM_THREADS"] = str(_cores())
+def _claim_cores() -> None:
+    """Let torch use every core this process may run on, unless the user set a number."""
+    from regard.compiled.cores import physical_cores
+
+    cores = physical_cores()
+    if "OMP_NUM_THREADS" not in os.environ and cores is not None:
+        os.environ["OMP_NUM_THREADS"] = str(cores)
 
 
-def _cores() -> int:
-    """Physical cores this process may run on."""
-    allowed = os.sched_getaffinity(0)
-    cores = set()
-    for processor in allowed:
-        try:
-            topology = Path(f"/sys/devices/system/cpu/cpu{processor}/topology")
-            siblings = (topology / "thread_siblings_list").read_text().strip()
-        except OSError:
-            return len(allowed)
-        cores.add(siblings)
-    return len(cores)
-
-
-def settings_of(config: Path | None, assignments: Iterable[str]) -> dict[str, Any]:
-    """Settings of a file, then single ones over them."""
+def read_settings(config: Path | None, assignments: Iterable[str] | None) -> dict[str, Any]:
+    """Settings of a file, overridden by single assignments such as `epochs=3`."""
     from regard.api.config.settings import named_values, read_file
 
-    return {**(read_file(config) if config else {}), **named_values(assignments)}
+    return {**(read_file(config) if config else {}), **named_values(assignments or ())}
 
 
-def lines_of(files: list[Path], prompt: str, *, encoding: str = "utf-8") -> Iterator[str]:
-    """The lines of files or of standard input; at a terminal, what is typed at a prompt.
+def load_for(kind: type[M], folder: str | PathLike[str]) -> M:
+    """Load the model in a folder, which must be of this kind.
+
+    Raises:
+        InputError: it is for another task; names the command that fits.
+    """
+    from regard.api.load import load
+
+    model = load(folder)
+    if not isinstance(model, kind):
+        raise InputError(
+            f"{folder} holds a model for {model.task}, not for {kind.task}; "
+            f"try: regard {model.verb} {folder}"
+        )
+    return model
+
+
+def read_input(files: list[Path] | None, prompt: str, *, encoding: str = "utf-8") -> Iterator[str]:
+    """Lines of files or of standard input; at a terminal, lines typed at a prompt.
 
     Raises:
         DataError: a file that cannot be read, or bytes that are not text in this encoding.
@@ -187,31 +220,36 @@ def _typed(prompt: str) -> Iterator[str]:
 
 
 def write_utf8() -> None:
-    """Write text as it is read, in UTF-8 whatever the locale; a terminal goes by its own."""
+    """Write UTF-8 whatever the locale, as input is read; a terminal keeps its own encoding."""
     if not sys.stdout.isatty() and isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
 
 
 def answer_lines(
-    lines: Iterator[str], answer: Callable[[list[str]], Iterable[T]], write: Callable[[T], str]
+    lines: Iterator[str], answer: Callable[[list[str]], Iterable[T]], format_: Callable[[T], str]
 ) -> None:
     """Answer line by line: `n` lines in, `n` lines out, in order.
 
-    At a prompt each line is answered at once, otherwise many together, because that is faster.
+    At a prompt each line is answered at once; otherwise many together, because that is faster.
+
+    Args:
+        lines: the input.
+        answer: answers to some lines, in order.
+        format_: an answer as a line.
     """
-    size = 1 if sys.stdin.isatty() else 256
+    size = 1 if sys.stdin.isatty() else LINES_PER_BATCH
     write_utf8()
     batch: list[str] = []
     for line in lines:
         batch.append(line)
         if len(batch) == size:
-            _put(answer(batch), write)
+            _write(answer(batch), format_)
             batch = []
     if batch:
-        _put(answer(batch), write)
+        _write(answer(batch), format_)
 
 
-def _put(answers: Iterable[T], write: Callable[[T], str]) -> None:
+def _write(answers: Iterable[T], format_: Callable[[T], str]) -> None:
     for answer in answers:
-        sys.stdout.write(write(answer) + "\n")
+        sys.stdout.write(format_(answer) + "\n")
     sys.stdout.flush()

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from regard.cli.shared import Encoding, answer_lines, lines_of, settings_of
+from regard.cli.shared import (
+    DecodingValues,
+    Encoding,
+    JsonLines,
+    ModelFolder,
+    TextFiles,
+    answer_lines,
+    load_for,
+    read_input,
+    read_settings,
+)
 
 __all__ = ["summarize"]
 
 
 def summarize(
-    model: Annotated[Path, typer.Argument(help="Folder of the model.")],
-    files: Annotated[
-        list[Path] | None, typer.Argument(help="Text files, a text per line; - for input.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="One decoding setting; may be repeated."),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    model: ModelFolder,
+    files: TextFiles = None,
+    set_: DecodingValues = None,
+    json: JsonLines = False,
     encoding: Encoding = "utf-8",
 ) -> None:
     """Summarise lines of text: as many lines out as in.
@@ -33,12 +33,12 @@ def summarize(
     regard summarize runs/short --set beam=10 --json < abstracts.txt
     """
     from regard.api.tasks.summarization import Summarizer
-    from regard.cli.formats import load_for, summary_line
+    from regard.cli.formats import summary_line
 
     summarizer = load_for(Summarizer, model)  # type: ignore[type-abstract]
-    settings = summarizer.decoding_settings(settings_of(None, set_ or []))
+    settings = summarizer.decoding_settings(read_settings(None, set_))
     answer_lines(
-        lines_of(files or [], "Type a text.", encoding=encoding),
+        read_input(files, "Type a text.", encoding=encoding),
         lambda texts: summarizer.summarize(texts, settings=settings),
         lambda answer: summary_line(answer, json=json),
     )

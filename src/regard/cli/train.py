@@ -2,60 +2,22 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regard.cli.shared import settings_of
+from regard.choices import OverLong, Preset, RareLabels, TableFormat, Task
+from regard.cli.shared import read_settings
+
+if TYPE_CHECKING:
+    from regard.data import Labelled, Pairs
 
 __all__ = ["train"]
 
 
-class TaskName(StrEnum):
-    """What a model is for."""
-
-    translation = "translation"
-    classification = "classification"
-    summarization = "summarization"
-    language = "language"
-
-
-class Preset(StrEnum):
-    """Sizes of models."""
-
-    tiny = "tiny"
-    small = "small"
-    base = "base"
-
-
-class Format(StrEnum):
-    """Formats of tables."""
-
-    tsv = "tsv"
-    csv = "csv"
-    jsonl = "jsonl"
-    parquet = "parquet"
-
-
-class OverLong(StrEnum):
-    """What happens to texts that are too long."""
-
-    skip = "skip"
-    cut = "cut"
-
-
-class Rare(StrEnum):
-    """What happens to labels seen only once."""
-
-    error = "error"
-    skip = "skip"
-    keep = "keep"
-
-
 def train(
-    task: Annotated[TaskName, typer.Argument(help="What the model is for.")],
+    task: Annotated[Task, typer.Argument(help="What the model is for.")],
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
     train: Annotated[
         list[Path],
@@ -69,7 +31,7 @@ def train(
         str | None,
         typer.Option(help="Kind of model, such as transformer, rnn, bigru, cnn, pointer."),
     ] = None,
-    preset: Annotated[Preset, typer.Option(help="Size of the model.")] = Preset.small,
+    preset: Annotated[Preset, typer.Option(help="Size of the model.")] = "small",
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="One setting; may be repeated."),
@@ -78,25 +40,25 @@ def train(
     source: Annotated[str | None, typer.Option(help="Column of the source or text.")] = None,
     target: Annotated[str | None, typer.Option(help="Column of the target or label.")] = None,
     label_separator: Annotated[
-        str | None, typer.Option(help="What stands between several labels of one text.")
+        str | None, typer.Option(help="Separator of several labels of one text.")
     ] = None,
     rare_labels: Annotated[
-        Rare, typer.Option(help="What happens to labels seen only once in training.")
-    ] = Rare.error,
+        RareLabels, typer.Option(help="Treatment of labels seen only once in training.")
+    ] = "error",
     separator: Annotated[
-        str | None, typer.Option(help="What separates the columns of lines of text.")
+        str | None, typer.Option(help="Separator of the columns of lines of text.")
     ] = None,
     encoding: Annotated[str, typer.Option(help="Encoding of text files.")] = "utf-8",
     format_: Annotated[
-        Format | None,
+        TableFormat | None,
         typer.Option("--format", help="Format of tables [dim](default: by their ending)[/dim]."),
     ] = None,
     max_characters: Annotated[
         int | None, typer.Option(help="Longest text that is taken as it is.")
     ] = None,
     over_long: Annotated[
-        OverLong, typer.Option(help="What happens to longer ones; they are counted.")
-    ] = OverLong.skip,
+        OverLong, typer.Option(help="Treatment of longer ones; they are counted.")
+    ] = "skip",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
     ] = False,
@@ -117,28 +79,38 @@ def train(
     regard train language --train book.txt --out runs/book --preset tiny --set epochs=3
     """
     import regard
-    from regard.api.columns import columns_of
     from regard.cli.progress import TrainingBar
     from regard.data import ReadOptions
 
     with TrainingBar() as bar:
         regard.train(
-            task.value,
+            task,
             train=[*train],
             valid=[*valid] if valid else None,
             out=out,
             model=model,
-            preset=preset.value,
-            settings=settings_of(config, set_ or []),
-            columns=columns_of(task.value, source, target, label_separator, rare=rare_labels.value),
+            preset=preset,
+            settings=read_settings(config, set_),
+            columns=_columns(task, source, target, label_separator, rare_labels),
             read_options=ReadOptions(
                 encoding=encoding,
-                format=format_.value if format_ else None,
+                format=format_,
                 separator=separator,
                 max_characters=max_characters,
-                over_long=over_long.value,
+                over_long=over_long,
             ),
             resume=resume,
             overwrite=overwrite,
             callback=bar,
         )
+
+
+def _columns(
+    task: Task, source: str | None, target: str | None, separator: str | None, rare: RareLabels
+) -> Labelled | Pairs:
+    """Columns of a task's tables."""
+    from regard.data import Labelled, Pairs
+
+    if task == "classification":
+        return Labelled(text=source, label=target, separator=separator, rare=rare)
+    return Pairs(source=source, target=target)

@@ -7,25 +7,22 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.shared import tell, write_utf8
+from regard.cli.shared import ModelFolder, TestFiles, print_error, write_utf8
 
 __all__ = ["trust"]
 
 
 def trust(
-    model: Annotated[Path, typer.Argument(help="Folder of the model.")],
-    test: Annotated[
-        list[Path],
-        typer.Option(help="Files it has never seen. Translation: source and target by turns."),
-    ],
+    model: ModelFolder,
+    test: TestFiles,
     gold: Annotated[
         Path | None,
         typer.Option(help="Models that write: word links, i-j sure and ipj possible, from 1."),
     ] = None,
-    texts: Annotated[int, typer.Option(help="Models that read: ask about so many texts.")] = 200,
+    texts: Annotated[int, typer.Option(help="Models that read: largest number of texts.")] = 200,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Ask how far attention may be read as the reason for an answer.
+    """Measure how far attention may be read as the reason for an answer.
 
     Tokens are taken out, weights shuffled, always beside random and gradient x input; models that write
     are held against word links that people drew. The verdict stays with the model: views show it.
@@ -42,10 +39,10 @@ def trust(
 
     from regard.api.trust import trust as run
 
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         verdict = run(model, [*test], gold=gold, texts=texts)
     write_utf8()
     typer.echo(dumps(asdict(verdict), ensure_ascii=False, indent=1) if json else str(verdict))
-    for warning in told:
-        tell(f"regard: {warning.message}", "yellow")
+    for warning in caught:
+        print_error(f"regard: {warning.message}", "yellow")

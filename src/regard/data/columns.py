@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from regard.data.labels import Rare
+from regard.choices import RareLabels
 from regard.data.lines import LINE_FEEDS
 from regard.errors import DataError, SettingsError, nearest
 
@@ -33,11 +33,13 @@ class Labelled:
     text: Column | None = None
     label: Column | None = None
     separator: str | None = None
-    rare: Rare = "error"
+    rare: RareLabels = "error"
 
     def __post_init__(self) -> None:
-        if self.rare not in get_args(Rare):
-            raise SettingsError(f"unknown rare={self.rare!r}; {nearest(self.rare, get_args(Rare))}")
+        if self.rare not in get_args(RareLabels):
+            raise SettingsError(
+                f"unknown rare={self.rare!r}; {nearest(self.rare, get_args(RareLabels))}"
+            )
 
     @property
     def roles(self) -> dict[str, Column | None]:

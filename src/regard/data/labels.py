@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
 
+from regard.choices import RareLabels
 from regard.data.corpus import Corpus, Example
 from regard.errors import DataError, nearest
 
-__all__ = ["Rare", "check_labels"]
-
-Rare = Literal["error", "skip", "keep"]
+__all__ = ["check_labels"]
 
 
-def check_labels(examples: Sequence[Example], *, rare: Rare = "error") -> Sequence[Example]:
+def check_labels(examples: Sequence[Example], *, rare: RareLabels = "error") -> Sequence[Example]:
     """The examples whose labels can be learned; an error if the labels cannot be.
 
     Args:

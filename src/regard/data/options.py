@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from regard.choices import OverLong, TableFormat
 from regard.settings import Settings
 
-__all__ = ["Format", "ReadOptions"]
-
-Format = Literal["tsv", "csv", "jsonl", "parquet"]
+__all__ = ["ReadOptions"]
 
 
 class ReadOptions(Settings):
@@ -32,9 +31,9 @@ class ReadOptions(Settings):
     title: ClassVar[str] = "read options"
 
     encoding: str = "utf-8"
-    format: Format | None = None
+    format: TableFormat | None = None
     separator: Annotated[str | None, Field(min_length=1)] = None
     max_characters: Annotated[int | None, Field(ge=1)] = None
-    over_long: Literal["skip", "cut"] = "skip"
+    over_long: OverLong = "skip"
     in_memory: int = 2**28
     cache: str | None = None

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
-__all__ = ["PRESETS", "Defaults", "Task"]
+__all__ = ["PRESETS", "Defaults"]
 
-Task = Literal["translation", "classification", "summarization", "language"]
 Group = Mapping[str, Any]
 
 _NOTHING: Mapping[str, Group] = MappingProxyType({})

@@ -11,7 +11,8 @@ from typing import Annotated, Any, ClassVar
 import yaml
 from pydantic import Field, model_validator
 
-from regard.api.config.presets import PRESETS, Task
+from regard.api.config.presets import PRESETS
+from regard.choices import Task
 from regard.decoding import DecodingSettings
 from regard.errors import SettingsError, nearest
 from regard.models import FROM_DATA, KINDS, configure

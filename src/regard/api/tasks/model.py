@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regard.api.config.presets import Task
 from regard.api.config.settings import RunSettings
 from regard.api.storage.verdict import kept_verdict
+from regard.choices import Task
 from regard.data import Example, pad, token_batches
 from regard.decoding import DecodingSettings
 from regard.errors import ModelFolderError

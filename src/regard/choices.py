@@ -1,0 +1,25 @@
+"""Values that users choose by name, apart from anything that is slow to import.
+
+The command line shows these choices in its help, which loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+__all__ = ["OverLong", "Preset", "RareLabels", "TableFormat", "Task"]
+
+Task: TypeAlias = Literal["translation", "classification", "summarization", "language"]
+"""Task of a model."""
+
+Preset: TypeAlias = Literal["tiny", "small", "base"]
+"""Size of a model."""
+
+TableFormat: TypeAlias = Literal["tsv", "csv", "jsonl", "parquet"]
+"""Format of a table."""
+
+OverLong: TypeAlias = Literal["skip", "cut"]
+"""Treatment of texts longer than allowed: leave the example out, or keep the beginning."""
+
+RareLabels: TypeAlias = Literal["error", "skip", "keep"]
+"""Treatment of labels that occur once in training: raise an error, leave their examples out, or keep them."""

@@ -1,0 +1,48 @@
+"""Parts that the commands share: options with several values, lines in and out."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from regard.cli import shared
+from regard.cli.shared import repeat_options
+
+
+def test_names_up_to_the_next_option_belong_to_the_one_before() -> None:
+    assert repeat_options(["x", "--train", "a", "b", "--out", "c", "--test", "d"]) == [
+        *("x", "--train", "a", "--train", "b", "--out", "c", "--test", "d")
+    ]
+    assert repeat_options(["--valid", "-", "--json", "x"]) == ["--valid", "-", "--json", "x"]
+
+
+def test_many_lines_are_answered_together_but_not_all(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    sizes: list[int] = []
+    lines = [f"line {number}" for number in range(600)]
+    shared.answer_lines(iter(lines), lambda some: sizes.append(len(some)) or some, str.upper)
+    assert sizes == [256, 256, 88]
+    assert capsys.readouterr().out.splitlines() == [line.upper() for line in lines]
+
+
+def test_a_prompt_answers_each_line(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    typed = iter(["3. Mai 2018", ""])
+
+    def ask(_: str) -> str:
+        try:
+            return next(typed)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr("builtins.input", ask)
+    assert list(shared.read_input([], "Type.")) == ["3. Mai 2018", ""]
