@@ -17,7 +17,7 @@ plt.switch_backend("Agg")
 plt.rcParams["svg.hashsalt"] = "regard"  # the same bytes every time
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
-INK, PALE, WARM, COOL = "#222222", "#e8e8e8", "#d9734e", "#4e7fd9"
+DARK, PALE, WARM, COOL = "#222222", "#e8e8e8", "#d9734e", "#4e7fd9"
 NAMES = {
     "regard": "regard, with statistics",
     "sdpa": "SDPA, blind",
@@ -32,14 +32,14 @@ def draw_tile(path: Path) -> None:
     figure, axes = plt.subplots(figsize=(9, 4.6))
     axes.set(xlim=(0, 18), ylim=(0, 9.4), aspect="equal")
     axes.axis("off")
-    axes.add_patch(Rectangle((1, 1), 6, 6, fill=False, ls=":", ec=INK))
+    axes.add_patch(Rectangle((1, 1), 6, 6, fill=False, ls=":", ec=DARK))
     axes.text(4, 0.45, "queries x keys: never stored", ha="center", fontsize=9)
     for step in range(4):
         shade = WARM if step == 2 else PALE
-        axes.add_patch(Rectangle((1 + 1.5 * step, 4.6), 1.5, 1.2, fc=shade, ec=INK, lw=0.7))
+        axes.add_patch(Rectangle((1 + 1.5 * step, 4.6), 1.5, 1.2, fc=shade, ec=DARK, lw=0.7))
     axes.text(0.8, 5.2, "512\nqueries", ha="right", va="center", fontsize=8)
     axes.text(4.75, 6.0, "512 keys", ha="center", fontsize=8)
-    axes.annotate("", (7.4, 5.2), (5.6, 5.2), arrowprops={"arrowstyle": "->", "color": INK})
+    axes.annotate("", (7.4, 5.2), (5.6, 5.2), arrowprops={"arrowstyle": "->", "color": DARK})
     axes.text(1, 7.4, "a worker takes a tile of queries;\nthe keys go by in tiles", fontsize=9)
     boxes = [
         (7.2, "scores in bits: one matrix product,\nthen -inf where a row's range or bias forbids", WARM),
@@ -49,10 +49,10 @@ def draw_tile(path: Path) -> None:
         (0.4, "weights x values: one matrix product,\nadded to what the row's output is so far", COOL),
     ]  # fmt: skip
     for y, text, shade in boxes:
-        axes.add_patch(Rectangle((8.6, y), 8.8, 1.4, fc=shade, ec=INK, lw=0.7, alpha=0.85))
+        axes.add_patch(Rectangle((8.6, y), 8.8, 1.4, fc=shade, ec=DARK, lw=0.7, alpha=0.85))
         axes.text(13, y + 0.7, text, ha="center", va="center", fontsize=8.5)
     for y in (7.2, 5.5, 3.8, 2.1):
-        axes.annotate("", (13, y - 0.3), (13, y), arrowprops={"arrowstyle": "->", "color": INK})
+        axes.annotate("", (13, y - 0.3), (13, y), arrowprops={"arrowstyle": "->", "color": DARK})
     axes.text(13, 8.8, "while the tile lies in the cache", ha="center", fontsize=9)
     figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)

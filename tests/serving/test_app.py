@@ -107,8 +107,8 @@ def test_what_else_could_be_said(client):
     assert probabilities == sorted(probabilities, reverse=True)
     for choice in found["choices"]:
         assert choice["text"].startswith(f"the {choice['word']}")
-    likeliest = answer(client, "/translate", text=TEXT, model="de-en", beam=1, begin="the")
-    assert found["choices"][0]["text"] == likeliest["answer"]["text"]
+    greedy = answer(client, "/translate", text=TEXT, model="de-en", beam=1, begin="the")
+    assert found["choices"][0]["text"] == greedy["answer"]["text"]
 
 
 def test_classifying(client, models):
@@ -159,8 +159,8 @@ def test_summarising_by_picking(client):
     assert [word["text"] for word in found["source"]["words"]] == [text[:26], text[27:]]
     assert found["answer"]["text"] in text
     assert sum(found["attention"][0]) == pytest.approx(1.0, abs=1e-3)
-    told = answer(client, "/summarize", 422, text=text, hide=[0])
-    assert "leave out 'begin' and 'hide'" in told["error"]
+    problem = answer(client, "/summarize", 422, text=text, hide=[0])
+    assert "leave out 'begin' and 'hide'" in problem["error"]
 
 
 def test_looking(client, models):
@@ -170,10 +170,10 @@ def test_looking(client, models):
     np.testing.assert_allclose(weights, record.words().tracks[-1].dense(), atol=1e-5)
     assert len(found["map"]["queries"]["words"]) == weights.shape[0]
     assert found["reading"] == record.reading
-    told = answer(client, "/look", 422, text=TEXT, model="de-en", map="croos")
-    assert "cross" in told["error"]
-    told = answer(client, "/look", 422, text=TEXT, model="de-en", head=9)
-    assert told["error"] == "no head 9; expected 1 to 1"
+    problem = answer(client, "/look", 422, text=TEXT, model="de-en", map="croos")
+    assert "cross" in problem["error"]
+    problem = answer(client, "/look", 422, text=TEXT, model="de-en", head=9)
+    assert problem["error"] == "no head 9; expected 1 to 1"
 
 
 def test_an_empty_text_has_an_empty_answer(client):
@@ -199,14 +199,14 @@ def test_an_answer_without_words(client, models, monkeypatch):
 
 
 def test_which_model(client):
-    told = answer(client, "/translate", 422, text=TEXT)
-    assert told["error"] == "say which model: 'model' is one of de-en, de-en-young, see /health"
-    told = answer(client, "/translate", 404, text=TEXT, model="de-eng")
-    assert told["error"] == "no model 'de-eng' here; did you mean 'de-en'?"
-    told = answer(client, "/translate", 422, text=TEXT, model="mood")
-    assert told["error"] == "'mood' is for classification; try /classify"
-    told = answer(client, "/alternatives", 422, text=TEXT, model="mood")
-    assert "does not write word by word" in told["error"]
+    problem = answer(client, "/translate", 422, text=TEXT)
+    assert problem["error"] == "say which model: 'model' is one of de-en, de-en-young, see /health"
+    problem = answer(client, "/translate", 404, text=TEXT, model="de-eng")
+    assert problem["error"] == "no model 'de-eng' here; did you mean 'de-en'?"
+    problem = answer(client, "/translate", 422, text=TEXT, model="mood")
+    assert problem["error"] == "'mood' is for classification; try /classify"
+    problem = answer(client, "/alternatives", 422, text=TEXT, model="mood")
+    assert "does not write word by word" in problem["error"]
     for path in ("../mood", "/etc/passwd", "runs/mood", "."):
         assert answer(client, "/classify", 404, text=TEXT, model=path)["error"].startswith(
             "no model"
@@ -246,18 +246,20 @@ def test_half_a_surrogate_pair_is_an_unknown_character(client):
 
 
 def test_texts_and_bodies_that_are_too_long(client):
-    told = answer(client, "/classify", 413, text="x" * 5001)
-    assert told["error"].startswith("'text' has 5,001 characters, at most 5,000 are taken; send it")
+    problem = answer(client, "/classify", 413, text="x" * 5001)
+    assert problem["error"].startswith(
+        "'text' has 5,001 characters, at most 5,000 are taken; send it"
+    )
     assert answer(client, "/translate", 413, text="x", begin="x" * 5001, model="de-en")
-    told = answer(client, "/translate", 413, text="der " * 1000, model="de-en")
-    assert "the text has 1,001 tokens, at most 256" in told["error"]
-    assert "--max-characters" not in told["error"]
+    problem = answer(client, "/translate", 413, text="der " * 1000, model="de-en")
+    assert "the text has 1,001 tokens, at most 256" in problem["error"]
+    assert "--max-characters" not in problem["error"]
     for path in ("/look", "/alternatives"):
-        assert answer(client, path, 413, text="der " * 1000, model="de-en") == told
+        assert answer(client, path, 413, text="der " * 1000, model="de-en") == problem
     assert client.get("/view", params={"text": "der " * 1000, "model": "de-en"}).status_code == 413
     for path, field in (("/translate", "begin"), ("/alternatives", "begin"), ("/look", "target")):
-        told = answer(client, path, 413, text="der", model="de-en", **{field: "the " * 1000})
-        assert f"'{field}' has 1,001 tokens, at most 256" in told["error"]
+        problem = answer(client, path, 413, text="der", model="de-en", **{field: "the " * 1000})
+        assert f"'{field}' has 1,001 tokens, at most 256" in problem["error"]
     huge = client.post("/classify", content=b"x" * 200_000)
     assert huge.status_code == 413
     assert "more than 136,384 bytes" in huge.json()["error"]
@@ -268,9 +270,9 @@ def test_texts_and_bodies_that_are_too_long(client):
 def test_a_full_queue_is_429_with_a_time_to_come_back(models):
     app = create_app(models, limits=Limits(max_queue=1, timeout=0.001))
     with TestClient(app, base_url="http://localhost") as client:
-        late = client.post("/translate", json={"text": "der mann " * 60, "model": "de-en"})
-        assert late.status_code == 503
-        assert "try again later" in late.json()["error"]
+        response = client.post("/translate", json={"text": "der mann " * 60, "model": "de-en"})
+        assert response.status_code == 503
+        assert "try again later" in response.json()["error"]
         codes = {client.post("/classify", json={"text": "good"}).status_code for _ in range(3)}
         assert codes <= {200, 429, 503}
 
@@ -284,8 +286,8 @@ def test_headers_and_hosts(client):
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
         assert "server" not in headers
-    told = client.get("/", headers={"host": "evil.example"})
-    assert told.status_code == 421
+    problem = client.get("/", headers={"host": "evil.example"})
+    assert problem.status_code == 421
     for host in ("localhost:8000", "LOCALHOST", "127.0.0.1", "127.0.0.2:8000", "[::1]:8000"):
         assert client.get("/health", headers={"host": host}).status_code == 200
     for host in ("127.0.0.1.evil.example", "0.0.0.0", "[::1", "192.168.1.5", ""):

@@ -11,20 +11,20 @@ from regard.serving.errors import RequestError
 
 
 class Worker:
-    """Answers with the batch each item was in; holds until it is let go."""
+    """Answers with the batch each item was in; waits until it is released."""
 
     def __init__(self):
-        self.batches, self.gate, self.begun = [], threading.Event(), threading.Event()
+        self.batches, self.released, self.begun = [], threading.Event(), threading.Event()
 
     def __call__(self, items):
         self.begun.set()
-        assert self.gate.wait(20)
+        assert self.released.wait(20)
         self.batches.append(list(items))
         return [f"{item}!" for item in items]
 
 
 @pytest.fixture
-def desk():
+def make_queue():
     made = []
 
     def make(**limits):
@@ -37,19 +37,19 @@ def desk():
         each.close()
 
 
-def held(desk):
-    """A desk whose thread is busy with a first job."""
+def held(queue):
+    """A queue whose thread is busy with a first job."""
     worker = Worker()
-    first = desk.put("first", worker, 0)
+    first = queue.put("first", worker, 0)
     assert worker.begun.wait(20)
     return worker, first
 
 
-def test_what_waited_together_is_answered_together_and_in_order(desk):
-    queue = desk(max_batch=3)
+def test_what_waited_together_is_answered_together_and_in_order(make_queue):
+    queue = make_queue(max_batch=3)
     worker, first = held(queue)
     futures = [queue.put(key, worker, n) for n, key in enumerate("aabaa", start=1)]
-    worker.gate.set()
+    worker.released.set()
     assert [future.result(20) for future in [first, *futures]] == [
         "0!",
         "1!",
@@ -61,38 +61,38 @@ def test_what_waited_together_is_answered_together_and_in_order(desk):
     assert worker.batches == [[0], [1, 2, 4], [3], [5]]
 
 
-def test_a_full_queue_refuses_with_advice(desk):
-    queue = desk(max_queue=2)
+def test_a_full_queue_refuses_with_advice(make_queue):
+    queue = make_queue(max_queue=2)
     worker, _ = held(queue)
     queue.put("a", worker, 1), queue.put("a", worker, 2)
     with pytest.raises(RequestError, match="2 requests are waiting already; try again") as refused:
         queue.put("a", worker, 3)
     assert (refused.value.status, refused.value.retry_after) == (429, 1)
     assert len(queue) == 2
-    worker.gate.set()
+    worker.released.set()
 
 
-def test_who_waits_too_long_is_told_and_never_begun_with(desk):
-    queue = desk(timeout=0.05)
+def test_who_waits_too_long_is_told_and_never_begun_with(make_queue):
+    queue = make_queue(timeout=0.05)
     worker, _ = held(queue)
     with pytest.raises(RequestError, match=r"no answer within 0\.05 s") as refused:
         asyncio.run(queue.wait(queue.put("a", worker, 1)))
     assert refused.value.status == 503
     last = queue.put("b", worker, 2)
-    worker.gate.set()
+    worker.released.set()
     assert last.result(20) == "2!"
     assert worker.batches == [[0], [2]]
 
 
-def test_one_bad_item_spoils_nobody_elses_answer(desk):
-    queue = desk()
+def test_one_bad_item_spoils_nobody_elses_answer(make_queue):
+    queue = make_queue()
     worker, _ = held(queue)
 
     def halves(items):
         return [6 // item for item in items]
 
     futures = [queue.put("a", halves, item) for item in (1, 0, 3)]
-    worker.gate.set()
+    worker.released.set()
     assert [futures[0].result(20), futures[2].result(20)] == [6, 2]
     with pytest.raises(ZeroDivisionError):
         futures[1].result(20)
@@ -117,6 +117,6 @@ def test_closing_answers_what_waits_and_takes_nothing_new():
     refused = error(queue, worker)
     assert refused.status == 503
     assert "stopping" in str(refused)
-    worker.gate.set()
+    worker.released.set()
     closing.join(20)
     assert (first.result(0), second.result(0)) == ("0!", "1!")

@@ -31,9 +31,11 @@ MODELS: dict[str, type[Model]] = {
 
 
 def load(folder: str | PathLike[str], *, weights: bool = True) -> Model:
-    """The model in a folder that `regard train` wrote.
+    """Load the model in a folder that `regard train` wrote.
 
-    >>> regard.load("runs/de-en").translate(["Ein Mann fährt Rad."])
+    Example::
+
+        regard.load("runs/de-en").translate(["Ein Mann fährt Rad."])
 
     Args:
         folder: as given to `--out`.

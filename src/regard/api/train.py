@@ -45,9 +45,10 @@ def train(
 ) -> Model:
     """Train a model on your own text.
 
-    >>> model = regard.train("translation", train=("train.de", "train.en"), out="runs/de-en")
-    >>> model.translate("Ein Mann fährt Rad.")[0].text
-    'A man rides a bike.'
+    Example::
+
+        model = regard.train("translation", train=("train.de", "train.en"), out="runs/de-en")
+        model.translate("Ein Mann fährt Rad.")[0].text  # "A man rides a bike."
 
     Args:
         task: `"translation"`, `"classification"`, `"summarization"` or `"language"`.

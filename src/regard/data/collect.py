@@ -93,7 +93,7 @@ class _RowChecker:
         self.skipped: dict[str, int] = {}
         self.first: dict[str, tuple[str, int]] = {}
         self._files, self._limit = files, options.max_characters
-        self._skips = options.over_long == "skip"
+        self._skip_long = options.over_long == "skip"
 
     def check(self, row: Row) -> Row | None:
         """The row to keep, or `None` if it is skipped; counts both."""
@@ -115,7 +115,7 @@ class _RowChecker:
             self._skip("empty " + " and ".join(empty), row)
             return None
         if self._limit is not None and max(map(_length, (source, *(targets or ())))) > self._limit:
-            if self._skips:
+            if self._skip_long:
                 self._skip(f"longer than {self._limit:,} characters", row)
                 return None
             self.cut += 1

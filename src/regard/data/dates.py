@@ -1,6 +1,7 @@
 """Generate the demo's task: translate dates as people write them, in many languages, to ISO dates.
 
->>> [example.source for example in generate(3, seed=1)]  # doctest: +SKIP
+>>> day = date(2018, 5, 3)
+>>> [write_date(day, *form).source for form in (("fr", "full"), ("de", "long"), ("en_US", "short"))]
 ['jeudi 3 mai 2018', '3. Mai 2018', '5/3/18 [en-US]']
 
 Names, orders and signs come from the Unicode CLDR by way of Babel. A model has to read a month's

@@ -26,7 +26,8 @@ numbers with their inner marks (`3.5`, `12:30`), and every other sign by itself.
 def word_spans(text: str) -> list[Span]:
     """The spans of the words of `text`.
 
-    >>> [text[a:b] for a, b in word_spans(text := "Don't pay $3.50 (really)!")]
+    >>> text = "Don't pay $3.50 (really)!"
+    >>> [text[a:b] for a, b in word_spans(text)]
     ["Don't", 'pay', '$', '3.50', '(', 'really', ')', '!']
     """
     return [span for _, span in WORDS.pre_tokenize_str(text)]

@@ -147,10 +147,10 @@ class _Run:
         minutes, patience = self.settings.minutes, self.settings.patience
         improving = not patience or self.state.validations_since_best < patience
         # Clocks differ: if one process is over time, all stop, or the others would wait for it.
-        late = minutes is not None and self.process_group.any_rank(
+        overdue = minutes is not None and self.process_group.any_rank(
             self.state.seconds >= 60 * minutes
         )
-        return self.state.step < self.total and improving and not late
+        return self.state.step < self.total and improving and not overdue
 
     def at_interval(self, every: int | None) -> bool:
         """Whether the number of updates is a multiple of `every`; never for `None`."""

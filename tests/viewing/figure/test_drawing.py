@@ -170,7 +170,7 @@ def test_a_text_read_evenly_is_pale():
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_palette_steps_evenly_and_its_ink_can_be_read(theme):
+def test_the_palette_steps_evenly_and_its_text_can_be_read(theme):
     linear = np.where(
         (c := palette(theme) / 255) <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4
     )
@@ -180,8 +180,8 @@ def test_the_palette_steps_evenly_and_its_ink_can_be_read(theme):
     assert (steps > -2e-3).all()  # bytes round
     assert np.ptp(np.convolve(steps, np.ones(32) / 32, "valid")) < 0.25 * steps.mean() + 1e-3
     for color, light in zip(palette(theme), luminance, strict=True):
-        ink_light = 1.0 if contrast(color) == "#ffffff" else 0.0
-        high, low = max(ink_light, light), min(ink_light, light)
+        text_luminance = 1.0 if contrast(color) == "#ffffff" else 0.0
+        high, low = max(text_luminance, light), min(text_luminance, light)
         assert (high + 0.05) / (low + 0.05) >= 4.5
 
 
