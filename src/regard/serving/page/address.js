@@ -1,36 +1,67 @@
-// What is on screen as the part of the address after `#`, which never leaves the browser by itself.
+// The state of the page as the part of the address after `#`, which browsers do not send to servers.
 
-export function read() {
-  const found = new URLSearchParams(location.hash.slice(1));
-  const models = found.getAll("model").slice(0, 2);
-  const panes = models.map((model, index) => ({
-    model,
-    begin: found.get(`begin.${index}`) ?? "",
-    hide: numbers(found.get(`hide.${index}`)),
-    strength: Object.fromEntries(
-      (found.get(`strength.${index}`) ?? "").split(",").map((part) => part.split(":"))
-        .filter(([word, factor]) => /^\d+$/.test(word) && Number(factor) >= 0 && Number(factor) <= 100)
-        .map(([word, factor]) => [word, Number(factor)]),
-    ),
-  }));
-  const reading = found.get("reading") === "input" ? "input" : "output";
-  return { text: found.get("text") ?? "", reading, panes };
+/** @import { State } from "./types" */
+
+const MAX_PANES = 2;
+const MAX_STRENGTH = 100; // as the server takes
+
+/**
+ * The state that an address holds; what cannot be read is left out.
+ * @param {string} hash
+ * @returns {State}
+ */
+export function parse(hash) {
+  const given = new URLSearchParams(hash.replace(/^#/, ""));
+  return {
+    text: given.get("text") ?? "",
+    reading: given.get("reading") === "input" ? "input" : "output",
+    panes: given.getAll("model").slice(0, MAX_PANES).map((model, index) => ({
+      model,
+      begin: given.get(`begin.${index}`) ?? "",
+      hide: numbers(given.get(`hide.${index}`)),
+      strength: factors(given.get(`strength.${index}`)),
+    })),
+  };
 }
 
-export function write({ text, reading, panes }) {
-  const said = new URLSearchParams();
-  for (const { model } of panes) said.append("model", model);
+/**
+ * A state as an address holds it, without "#". Defaults are left out.
+ * @param {State} state
+ */
+export function format({ text, reading, panes }) {
+  const query = new URLSearchParams(panes.map(({ model }) => ["model", model]));
   panes.forEach(({ begin, hide, strength }, index) => {
-    if (begin) said.set(`begin.${index}`, begin);
-    if (hide.length) said.set(`hide.${index}`, hide.join(","));
-    const factors = Object.entries(strength);
-    if (factors.length) said.set(`strength.${index}`, factors.map((pair) => pair.join(":")).join(","));
+    if (begin) query.set(`begin.${index}`, begin);
+    if (hide.length) query.set(`hide.${index}`, hide.join(","));
+    const pairs = Object.entries(strength);
+    if (pairs.length) query.set(`strength.${index}`, pairs.map((pair) => pair.join(":")).join(","));
   });
-  if (reading === "input") said.set("reading", reading);
-  if (text) said.set("text", text);
-  history.replaceState(null, "", `#${said}`);
+  if (reading === "input") query.set("reading", reading);
+  if (text) query.set("text", text);
+  return query.toString();
 }
 
+/**
+ * "2,5" as numbers.
+ * @param {string | null} text
+ */
 function numbers(text) {
-  return (text ?? "").split(",").filter((part) => /^\d+$/.test(part)).map(Number);
+  return (text ?? "").split(",").filter(isIndex).map(Number);
+}
+
+/**
+ * "3:0.5,4:2" as factors by word.
+ * @param {string | null} text
+ * @returns {Record<string, number>}
+ */
+function factors(text) {
+  const pairs = (text ?? "").split(",").map((part) => part.split(":"));
+  return Object.fromEntries(pairs
+    .filter(([word, factor]) => isIndex(word) && Number(factor) >= 0 && Number(factor) <= MAX_STRENGTH)
+    .map(([word, factor]) => [word, Number(factor)]));
+}
+
+/** @param {string} text */
+function isIndex(text) {
+  return /^\d+$/.test(text);
 }

@@ -1,153 +1,195 @@
-// The page: a text, one model or two, and their answers.
+// The web app: a text, one model or two, and their answers.
 
-import * as address from "./address.js";
-import { get } from "./client.js";
 import { h } from "../../viewing/page/dom.js";
-import { Pane } from "./pane.js";
+import { format, parse } from "./address.js";
+import { get, messageOf } from "./client.js";
+import { Pane, unsteered } from "./pane.js";
 import { themeButton } from "./theme.js";
 
-const VERBS = { translation: "Translate", summarization: "Summarize", classification: "Classify" };
+/** @import { Health, ModelInfo, PaneState, ReadingStep } from "./types" */
 
-class App {
+const VERBS = { translation: "Translate", summarization: "Summarize", classification: "Classify" };
+/** @type {Record<ReadingStep, string>} */
+const READING_NAMES = { output: "as they were written", input: "as they were read back" };
+const COPIED_MS = 1500; // how long the button says so
+
+export class App {
+  /**
+   * @param {HTMLElement} root
+   * @param {Health} health
+   */
   constructor(root, health) {
     this.root = root;
     this.models = health.models;
-    this.most = health.max_characters;
+    this.maxCharacters = health.max_characters;
+    /** @type {Pane[]} */
     this.panes = [];
+    this.first = h("select", { id: "model", onchange: () => this.changeModels() },
+      this.models.map(({ name, task }) => h("option", { value: name }, `${name} (${task})`)));
+    this.second = h("select", { id: "second", onchange: () => this.changeModels() });
+    this.input = h("textarea", {
+      id: "text", rows: "4", spellcheck: "false", dir: "auto", placeholder: "Type or paste a text",
+      onkeydown: (event) => this.onKey(event), oninput: () => this.countCharacters(),
+    });
+    this.readingBox = h("select", { id: "reading", onchange: () => this.changeModels() },
+      Object.entries(READING_NAMES).map(([value, name]) => h("option", { value }, name)));
+    this.readingChoice = h("span", { class: "choice" }, h("label", { for: "reading" }, "Words looked"), this.readingBox);
+    this.button = h("button", { type: "submit", class: "main" });
+    this.length = h("span", { class: "fact" });
+    this.live = h("p", { class: "unseen", role: "status", "aria-live": "polite" });
+    this.stage = h("div", { class: "panes" });
+    this.copyButton = h("button", { type: "button", onclick: () => this.copyLink() }, "Copy link");
     this.build();
-    this.restore();
-    addEventListener("hashchange", () => this.restore());
+    this.readAddress();
+    addEventListener("hashchange", () => this.readAddress());
     root.dataset.ready = "";
   }
 
   build() {
-    const options = (first) => [first, ...this.models.map(({ name, task }) => h("option", { value: name }, `${name} (${task})`))];
-    this.first = h("select", { id: "model", onchange: () => this.chosen() }, options(null).filter(Boolean));
-    this.second = h("select", { id: "second", onchange: () => this.chosen() });
-    this.input = h("textarea", { id: "text", rows: "4", spellcheck: "false", dir: "auto", placeholder: "Type or paste a text", onkeydown: (event) => this.key(event), oninput: () => this.count() });
-    this.reading = h("select", { id: "reading", onchange: () => this.chosen() },
-      h("option", { value: "output" }, "as they were written"), h("option", { value: "input" }, "as they were read back"));
-    this.button = h("button", { type: "submit", class: "main" });
-    this.length = h("span", { class: "fact" });
-    this.voice = h("p", { class: "unseen", role: "status", "aria-live": "polite" });
-    this.stage = h("div", { class: "panes" });
-    this.copy = h("button", { type: "button", onclick: () => this.share() }, "Copy link");
     this.root.replaceChildren(
       h("header", {},
         h("div", {}, h("h1", {}, "regard"), h("p", { class: "facts" }, "Ask a model, see where it looked, lead it elsewhere.")),
-        h("div", { class: "corner" }, this.copy, themeButton(this.root), h("a", { class: "api", href: "/docs" }, "API"))),
-      h("form", { class: "ask", onsubmit: (event) => { event.preventDefault(); this.run(); } },
+        h("div", { class: "corner" }, this.copyButton, themeButton(this.root), h("a", { class: "api", href: "/docs" }, "API"))),
+      h("form", { class: "ask", onsubmit: (event) => { event.preventDefault(); this.submit(); } },
         h("div", { class: "controls" },
           h("span", { class: "choice" }, h("label", { for: "model" }, "Model"), this.first),
           h("span", { class: "choice" }, h("label", { for: "second" }, "Compare with"), this.second),
-          this.readings = h("span", { class: "choice" }, h("label", { for: "reading" }, "Words looked"), this.reading)),
+          this.readingChoice),
         h("label", { for: "text", class: "unseen" }, "Text"), this.input,
         h("div", { class: "send" }, this.button, h("span", { class: "fact help" }, "or Ctrl+Enter"), this.length)),
-      this.stage, this.voice);
+      this.stage, this.live);
   }
 
-  get facts() {
-    return this.models.find(({ name }) => name === this.first.value);
+  /**
+   * @param {string} name
+   * @returns {ModelInfo}
+   */
+  modelInfo(name) {
+    const info = this.models.find((model) => model.name === name);
+    if (!info) throw new Error(`the server has no model ${name}`);
+    return info;
   }
 
-  // Only models for the same task can be compared.
-  offer() {
+  /**
+   * The decoder step that is asked for.
+   * @returns {ReadingStep}
+   */
+  get reading() {
+    return this.readingBox.value === "input" ? "input" : "output";
+  }
+
+  /** Offer what goes with the first model: only models for the same task can be compared. */
+  updateChoices() {
+    const { task, writes } = this.modelInfo(this.first.value);
     const before = this.second.value;
-    const alike = this.models.filter(({ name, task }) => task === this.facts.task && name !== this.first.value);
-    this.second.replaceChildren(h("option", { value: "" }, "nothing"), ...alike.map(({ name }) => h("option", { value: name }, name)));
-    this.second.value = alike.some(({ name }) => name === before) ? before : "";
-    this.second.disabled = !alike.length;
-    this.readings.hidden = !this.facts.writes;
-    this.button.textContent = VERBS[this.facts.task];
-    this.count();
+    const comparable = this.models.filter((model) => model.task === task && model.name !== this.first.value);
+    this.second.replaceChildren(h("option", { value: "" }, "nothing"), ...comparable.map(({ name }) => h("option", { value: name }, name)));
+    this.second.value = comparable.some(({ name }) => name === before) ? before : "";
+    this.second.disabled = !comparable.length;
+    this.readingChoice.hidden = !writes;
+    this.button.textContent = VERBS[task];
+    this.countCharacters();
   }
 
-  restore() {
-    const { text, reading, panes } = address.read();
-    this.reading.value = reading;
+  /** Show what the address holds. */
+  readAddress() {
+    const { text, reading, panes } = parse(location.hash);
+    this.readingBox.value = reading;
     const known = panes.filter(({ model }) => this.models.some(({ name }) => name === model));
     if (known.length) this.first.value = known[0].model;
-    this.offer();
+    this.updateChoices();
     this.second.value = known[1]?.model ?? "";
     if (this.second.selectedIndex < 0) this.second.value = "";
     this.input.value = text;
-    this.count();
-    this.lay(known);
+    this.countCharacters();
+    this.buildPanes(known);
     if (text.trim()) this.answer({ keep: true });
   }
 
-  lay(states = []) {
+  /** @param {PaneState[]} states of panes, taken over where the model is the same */
+  buildPanes(states = []) {
     const names = [this.first.value, this.second.value].filter(Boolean);
     this.panes = names.map((model, index) => {
-      const given = states[index]?.model === model ? states[index] : {};
-      return new Pane(this, { begin: "", hide: [], strength: {}, ...given, model });
+      const state = states[index]?.model === model ? states[index] : { ...unsteered(), model };
+      return new Pane(this, this.modelInfo(model), state);
     });
     this.stage.replaceChildren(...this.panes.map(({ element }) => element));
     this.stage.classList.toggle("two", this.panes.length === 2);
     this.stage.hidden = !this.input.value.trim();
   }
 
-  chosen() {
-    this.offer();
-    this.lay();
-    this.changed();
+  changeModels() {
+    this.updateChoices();
+    this.buildPanes();
+    this.writeAddress();
     if (this.input.value.trim()) this.answer();
   }
 
-  run() {
+  submit() {
     if (!this.input.value.trim()) return this.input.focus();
-    if (this.characters() > this.most) return this.say(this.length.textContent);
+    if (this.characters() > this.maxCharacters) return this.announce(this.length.textContent ?? "");
     this.answer();
-    this.changed();
+    this.writeAddress();
   }
 
+  /** @param {{ keep?: boolean }} [options] whether to keep the steering */
   async answer(options) {
     this.stage.hidden = false;
     const text = this.input.value.split(/\s+/).filter(Boolean).join(" ");
     await Promise.all(this.panes.map((pane) => pane.run(text, options)));
   }
 
-  changed() {
-    address.write({ text: this.input.value, reading: this.reading.value, panes: this.panes.map(({ state }) => state) });
+  writeAddress() {
+    const hash = format({ text: this.input.value, reading: this.reading, panes: this.panes.map(({ state }) => state) });
+    history.replaceState(null, "", `#${hash}`);
   }
 
-  count() {
+  countCharacters() {
     const length = this.characters();
-    const over = length > this.most;
-    this.length.textContent = over ? `${length.toLocaleString("en")} characters, at most ${this.most.toLocaleString("en")} are taken` : "";
+    const over = length > this.maxCharacters;
+    const [count, max] = [length.toLocaleString("en"), this.maxCharacters.toLocaleString("en")];
+    this.length.textContent = over ? `${count} characters, at most ${max} are taken` : "";
     this.length.classList.toggle("over", over);
     this.button.disabled = over;
   }
 
-  // As the server counts: an emoji beyond the first plane is one character, and `length` says two.
+  /** The length of the text in code points, as the server counts; `length` counts most emoji twice. */
   characters() {
     return [...this.input.value].length;
   }
 
-  key(event) {
+  /** @param {KeyboardEvent} event */
+  onKey(event) {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
-      this.run();
+      this.submit();
     }
   }
 
-  async share() {
-    this.changed();
+  async copyLink() {
+    this.writeAddress();
     try {
       await navigator.clipboard.writeText(location.href);
-      this.copy.textContent = "Copied";
-      setTimeout(() => { this.copy.textContent = "Copy link"; }, 1500);
+      this.copyButton.textContent = "Copied";
+      setTimeout(() => { this.copyButton.textContent = "Copy link"; }, COPIED_MS);
     } catch {
-      this.say("The link is in the address bar.");
+      this.announce("The link is in the address bar.");
     }
   }
 
-  say(text) {
-    this.voice.textContent = text;
+  /**
+   * Say something to a screen reader.
+   * @param {string} text
+   */
+  announce(text) {
+    this.live.textContent = text;
   }
 }
 
 const root = document.getElementById("app");
-get("/health").then((health) => new App(root, health), (error) => {
-  root.replaceChildren(h("p", {}, error.message));
-});
+if (root) {
+  get("/health").then(
+    (health) => new App(root, /** @type {Health} */ (health)),
+    (error) => root.replaceChildren(h("p", {}, messageOf(error))),
+  );
+}

@@ -1,29 +1,43 @@
-// One model and its answer. Two of them side by side compare models.
+// One model and its answer. Two panes side by side compare models.
 
-import { ask, askAloud } from "./client.js";
-import { ClassifiedView } from "./classified.js";
 import { h } from "../../viewing/page/dom.js";
-import { prose } from "./words.js";
-import { WrittenView } from "./written.js";
+import { ClassificationView } from "./classification.js";
+import { isAbort, messageOf, post, postStreaming } from "./client.js";
+import { GenerationView } from "./generation.js";
+import { withCode } from "./words.js";
+
+/** @import { App } from "./main.js" */
+/** @import { Answer, ModelInfo, PaneState, Steering, WriteAnswer } from "./types" */
 
 const PATHS = { translation: "/translate", summarization: "/summarize", classification: "/classify" };
 
+/** @returns {Steering} */
+export const unsteered = () => ({ begin: "", hide: [], strength: {} });
+
 export class Pane {
-  // `app` has say(text), changed() and the models; `state` is { model, begin, hide, strength }.
-  constructor(app, state) {
+  /**
+   * @param {App} app
+   * @param {ModelInfo} info
+   * @param {PaneState} state
+   */
+  constructor(app, info, state) {
     this.app = app;
+    this.info = info;
     this.state = state;
     this.text = "";
-    this.base = null; // the answer without any steering, for the text it was given to
-    this.status = h("p", { class: "status", hidden: true });
+    /** @type {Answer | null} */
+    this.base = null; // the answer to `text` without steering
+    /** @type {AbortController | null} */
+    this.running = null;
+    /** @type {ClassificationView | GenerationView | null} */
+    this.view = null;
+    this.problem = h("p", { class: "status", hidden: true });
     this.steering = h("div", { class: "steering" });
     this.body = h("div", { class: "answer" });
-    this.element = h("section", { class: "pane", "aria-label": `Answer of ${state.model}` });
-    this.draw();
-  }
-
-  get facts() {
-    return this.app.models.find(({ name }) => name === this.state.model);
+    const about = `${info.kind}, ${info.parameters.toLocaleString("en")} parameters`;
+    this.element = h("section", { class: "pane", "aria-label": `Answer of ${state.model}` },
+      h("header", { class: "model" }, h("h2", {}, h("bdi", {}, info.name)), h("p", { class: "fact" }, about)),
+      this.problem, this.steering, this.body);
   }
 
   get steered() {
@@ -31,126 +45,186 @@ export class Pane {
     return Boolean(begin || hide.length || Object.keys(strength).length);
   }
 
-  say(text) {
-    this.app.say(text);
+  /** @param {string} text */
+  announce(text) {
+    this.app.announce(text);
   }
 
-  draw() {
-    const { name, kind, parameters } = this.facts;
-    this.element.replaceChildren(
-      h("header", { class: "model" }, h("h2", {}, h("bdi", {}, name)), h("p", { class: "fact" }, `${kind}, ${parameters.toLocaleString("en")} parameters`)),
-      this.status, this.steering, this.body);
-  }
-
-  // A new text begins without steering; what was chosen for one text means nothing for another.
+  /**
+   * Answer a text. Steering ends unless `keep`: words chosen for one text mean nothing for another.
+   * @param {string} text
+   * @param {{ keep?: boolean }} options
+   */
   async run(text, { keep = false } = {}) {
-    if (!keep) Object.assign(this.state, { begin: "", hide: [], strength: {} });
+    if (!keep) Object.assign(this.state, unsteered());
     if (text !== this.text) this.base = null;
     this.text = text;
     await this.answer();
   }
 
+  /**
+   * Answer again, steered otherwise.
+   * @param {Partial<Steering>} change
+   */
   async steer(change) {
-    const control = document.activeElement?.dataset.control;
+    const focused = document.activeElement;
+    const control = focused instanceof HTMLElement ? focused.dataset.control : undefined;
     Object.assign(this.state, change);
-    this.app.changed();
+    this.app.writeAddress();
     const shown = await this.answer();
-    if (shown && [document.body, null].includes(document.activeElement)) this.takeUp(control);
+    if (shown && [document.body, null].some((element) => element === document.activeElement)) this.restoreFocus(control);
   }
 
-  // The answer is drawn anew: the hand is back on the control it used, so that a key can be pressed again.
-  takeUp(control) {
+  /**
+   * Focus the control that was used, which is drawn anew with the answer, so that a key can be pressed again.
+   * @param {string | undefined} control
+   */
+  restoreFocus(control) {
     const same = control && this.body.querySelector(`[data-control="${control}"]`);
-    (same ?? this.body.querySelector(".word"))?.focus({ preventScroll: true });
+    const target = same || this.body.querySelector(".word");
+    if (target instanceof HTMLElement) target.focus({ preventScroll: true });
   }
 
-  // Whether an answer came, and not a problem or a newer question.
+  /** Ask the server and show its answer; resolves to whether it came, and not a problem or a newer question. */
   async answer() {
     this.running?.abort();
     const running = (this.running = new AbortController());
     this.element.setAttribute("aria-busy", "true");
-    this.told(null);
+    this.showProblem(null);
     try {
-      if (this.steered && !this.base) this.base = await ask(this.path, this.question(false), running);
-      this.chips();
-      const answer = this.facts.writes
-        ? await askAloud(this.path, this.question(true), (draft) => this.draft(draft), running)
-        : await ask(this.path, this.question(true), running);
+      if (this.steered) this.base ??= /** @type {Answer} */ (await post(this.path, this.question(false), running));
+      this.showSteering();
+      const question = this.question(true);
+      const answer = /** @type {Answer} */ (this.info.writes
+        ? await postStreaming(this.path, question, (draft) => this.showDraft(draft), running)
+        : await post(this.path, question, running));
       if (!this.steered) this.base = answer;
       this.show(answer);
     } catch (error) {
-      if (error.name === "AbortError") return false;
+      if (isAbort(error)) return false;
       this.body.replaceChildren();
-      this.told(error.message);
+      this.showProblem(messageOf(error));
     }
     this.element.removeAttribute("aria-busy");
-    return this.status.hidden;
+    return this.problem.hidden;
   }
 
   get path() {
-    return PATHS[this.facts.task];
+    return PATHS[this.info.task];
   }
 
+  /**
+   * What is sent to the server.
+   * @param {boolean} steered
+   */
   question(steered) {
     const { model, begin, hide, strength } = this.state;
     const common = { model, text: this.text };
-    if (this.facts.task === "classification") return steered ? { ...common, strength } : common;
-    const written = { ...common, reading: this.app.reading.value };
+    if (this.info.task === "classification") return steered ? { ...common, strength } : common;
+    const written = { ...common, reading: this.app.reading };
     return steered ? { ...written, begin, hide } : written;
   }
 
-  draft(text) {
+  /** @param {string} text */
+  showDraft(text) {
     this.body.replaceChildren(h("p", { class: "draft" }, h("bdi", {}, text)));
   }
 
+  /** @param {Answer} answer */
   show(answer) {
-    const View = this.facts.task === "classification" ? ClassifiedView : WrittenView;
     const before = this.view;
-    this.view = new View(this, answer, this.base);
-    if (before?.answer.source.text === answer.source.text) this.view.open(before.pinned);
-    const said = answer.answer ? answer.answer.text : answer.label;
-    this.body.replaceChildren(this.view.element, ...this.trust(answer), this.whole(said));
-    this.say(`${this.state.model}: ${said}`);
+    this.view = this.viewOf(answer);
+    if (before?.answer.source.text === answer.source.text) reopen(this.view, before);
+    const said = isWriteAnswer(answer) ? answer.answer.text : answer.label;
+    this.body.replaceChildren(this.view.element, ...this.trust(isWriteAnswer(answer) ? answer.reading : ""), this.recordLink(said));
+    this.announce(`${this.state.model}: ${said}`);
   }
 
-  // How far attention may be believed: what `regard trust` found, or that nobody has asked.
-  trust({ reading }) {
-    const { verdict } = this.facts;
+  /** @param {Answer} answer */
+  viewOf(answer) {
+    const { base } = this;
+    if (isWriteAnswer(answer)) return new GenerationView(this, answer, base && isWriteAnswer(base) ? base : null);
+    return new ClassificationView(this, answer, base && !isWriteAnswer(base) ? base : null);
+  }
+
+  /**
+   * How far attention may be believed: what `regard trust` found, or that nobody has asked.
+   * @param {string} reading at which step attention is read
+   */
+  trust(reading) {
+    const { verdict } = this.info;
     const advice = "Attention shows where a model looked, not why it answered so; `regard trust` asks how far it explains.";
-    const facts = [verdict ? "" : advice, reading ? `Attention is read ${reading}.` : ""].filter(Boolean).join(" ");
+    const facts = [...(verdict ? [] : [advice]), ...(reading ? [`Attention is read ${reading}.`] : [])].join(" ");
     return [
-      verdict ? h("p", { class: "verdict" }, verdict) : null,
-      facts ? h("p", { class: "fact" }, prose(facts)) : null,
-    ].filter(Boolean);
+      ...(verdict ? [h("p", { class: "verdict" }, verdict)] : []),
+      ...(facts ? [h("p", { class: "fact" }, ...withCode(facts))] : []),
+    ];
   }
 
-  whole(said) {
+  /**
+   * A link to the page of the whole record.
+   * @param {string} said the answer
+   */
+  recordLink(said) {
     const changed = this.state.hide.length || Object.keys(this.state.strength).length;
     const query = new URLSearchParams({ model: this.state.model, text: this.text });
-    if (this.facts.writes && said) query.set("target", said);
+    if (this.info.writes && said) query.set("target", said);
     return h("p", { class: "whole" }, h("a", { href: `/view?${query}`, target: "_blank", rel: "noopener" }, "All layers and heads"),
       changed ? h("span", { class: "fact" }, " as they are without the change") : null);
   }
 
-  told(problem) {
-    this.status.hidden = !problem;
-    this.status.textContent = problem ?? "";
-    if (problem) this.say(problem);
+  /** @param {string | null} message */
+  showProblem(message) {
+    this.problem.hidden = !message;
+    this.problem.textContent = message ?? "";
+    if (message) this.announce(message);
   }
 
-  // What leads the answer at the moment, each with a way to take it back.
-  chips() {
+  /** Show what steers the answer, each with a button that takes it back. */
+  showSteering() {
     const { begin, hide, strength } = this.state;
-    const words = (this.base ?? {}).source?.words ?? [];
-    const name = (index) => words[index] ? `“${words[index].special ? "end of text" : words[index].text}”` : `word ${index + 1}`;
-    const chip = (text, undo) => h("button", { type: "button", class: "chip", onclick: undo }, h("bdi", {}, text), h("span", { class: "unseen" }, ", take back"), h("span", { "aria-hidden": "true" }, "×"));
+    /**
+     * @param {string} text
+     * @param {() => Partial<Steering>} undo
+     */
+    const chip = (text, undo) => h("button", { type: "button", class: "chip", onclick: () => this.steer(undo()) },
+      h("bdi", {}, text), h("span", { class: "unseen" }, ", take back"), h("span", { "aria-hidden": "true" }, "×"));
     const chips = [];
-    if (begin) chips.push(chip(`begins with “${begin}”`, () => this.steer({ begin: "" })));
-    for (const index of hide) chips.push(chip(`no attention to ${name(index)}`, () => this.steer({ hide: hide.filter((i) => i !== index) })));
+    if (begin) chips.push(chip(`begins with “${begin}”`, () => ({ begin: "" })));
+    for (const index of hide) {
+      chips.push(chip(`no attention to ${this.nameOf(index)}`, () => ({ hide: hide.filter((i) => i !== index) })));
+    }
     for (const [index, factor] of Object.entries(strength)) {
+      const name = this.nameOf(Number(index));
       const rest = Object.fromEntries(Object.entries(strength).filter(([i]) => i !== index));
-      chips.push(chip(factor ? `attention to ${name(Number(index))} × ${factor}` : `no attention to ${name(Number(index))}`, () => this.steer({ strength: rest })));
+      chips.push(chip(factor ? `attention to ${name} × ${factor}` : `no attention to ${name}`, () => ({ strength: rest })));
     }
     this.steering.replaceChildren(...chips);
   }
+
+  /**
+   * What a source word is called.
+   * @param {number} index
+   */
+  nameOf(index) {
+    const word = this.base?.source.words[index];
+    return word ? `“${word.special ? "end of text" : word.text}”` : `word ${index + 1}`;
+  }
+}
+
+/**
+ * @param {Answer} answer
+ * @returns {answer is WriteAnswer}
+ */
+function isWriteAnswer(answer) {
+  return "answer" in answer;
+}
+
+/**
+ * @param {ClassificationView | GenerationView} view
+ * @param {ClassificationView | GenerationView} before
+ */
+function reopen(view, before) {
+  if (view instanceof GenerationView && before instanceof GenerationView) view.reopen(before);
+  if (view instanceof ClassificationView && before instanceof ClassificationView) view.reopen(before);
 }

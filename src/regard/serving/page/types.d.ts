@@ -1,0 +1,93 @@
+// Types that more than one module of the web app uses. Those of JSON are the models of schemas.py.
+
+export type Task = "translation" | "summarization" | "classification";
+/** The decoder step that gives a word its row of cross-attention: where it is the input, or the output. */
+export type ReadingStep = "input" | "output";
+
+// Answers
+
+/** A word and its characters in the text; a special token has none. */
+export interface Word {
+  text: string;
+  start: number;
+  end: number;
+  special: boolean;
+}
+
+export interface Side {
+  text: string;
+  words: Word[];
+}
+
+/** Of /translate and /summarize. */
+export interface WriteAnswer {
+  model: string;
+  source: Side;
+  answer: Side;
+  score: number;
+  /** A row per word of the answer, a column per source word. */
+  attention: number[][];
+  reading: string;
+  alternatives: { text: string; score: number }[];
+}
+
+export interface Probability {
+  label: string;
+  probability: number;
+}
+
+/** Of /classify. */
+export interface ClassifyAnswer {
+  model: string;
+  source: Side;
+  label: string;
+  labels: string[];
+  probabilities: Probability[];
+  /** Of each word, the mean over heads. */
+  attention: number[];
+  editable: boolean;
+}
+
+export type Answer = WriteAnswer | ClassifyAnswer;
+
+/** Of /alternatives. */
+export interface NextWords {
+  begin: string;
+  choices: { word: string; probability: number; text: string }[];
+}
+
+export interface ModelInfo {
+  name: string;
+  task: Task;
+  kind: string;
+  parameters: number;
+  /** Whether it writes its answer word by word. */
+  writes: boolean;
+  verdict: string;
+}
+
+/** Of /health. */
+export interface Health {
+  max_characters: number;
+  models: ModelInfo[];
+}
+
+// What is on screen
+
+/** How an answer is steered: what it begins with, source words hidden from attention, factors on attention to words. */
+export interface Steering {
+  begin: string;
+  hide: number[];
+  strength: Record<string, number>;
+}
+
+export interface PaneState extends Steering {
+  model: string;
+}
+
+/** Everything the address holds. */
+export interface State {
+  text: string;
+  reading: ReadingStep;
+  panes: PaneState[];
+}
