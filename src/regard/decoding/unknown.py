@@ -34,6 +34,6 @@ def replace_unknown(
     replaced = list(tokens)
     for position, (index, row) in enumerate(zip(hypothesis.ids, alignment, strict=True)):
         if index == UNK and row.any():
-            word = source[row.argmax()]
+            word = source[int(row.argmax())]
             replaced[position] = dictionary.get(word, word)
     return replaced

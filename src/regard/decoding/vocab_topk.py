@@ -5,6 +5,8 @@ a CPU, in float32, compiled loops read each row from memory once for both: the l
 behind the maximum of every block of logits, and few blocks can hold anything that is among the largest.
 """
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg, var-annotated"
+# pyright: reportCallIssue=false
+# Numba calls an intrinsic without the typing context that its Python signature begins with.
 
 from __future__ import annotations
 

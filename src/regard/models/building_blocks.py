@@ -55,9 +55,9 @@ class Embedding(nn.Embedding):
         with torch.no_grad():
             self.weight[PAD] = 0.0
 
-    def forward(self, ids: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Look up `(...)` ids as `(..., width)` vectors."""
-        vectors = super().forward(ids)
+        vectors = super().forward(input)
         return vectors if self.factor == 1.0 else vectors * self.factor
 
 

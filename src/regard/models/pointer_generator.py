@@ -68,11 +68,10 @@ class PointerGenerator(EncoderDecoder):
     .. math:: \lambda \sum_i \min(a_{ti}, \textstyle\sum_{t' < t} a_{t'i})
     """
 
-    settings: PointerSettings
-
     def __init__(self, settings: PointerSettings) -> None:
         super().__init__()
         self.settings = settings
+        self.size, self.coverage_weight = settings.size, settings.coverage
         size, width = settings.embedding, settings.width
         self.embedding = Embedding(settings.size, size)
         self.dropout = Dropout(settings.dropout)
@@ -142,7 +141,7 @@ class PointerGenerator(EncoderDecoder):
         return Step(logits.flatten(0, 1), state, weights)
 
     def _embed(self, ids: Tensor) -> Tensor:
-        embedded: Tensor = self.embedding(ids.where(ids < self.settings.size, UNK))
+        embedded: Tensor = self.embedding(ids.where(ids < self.size, UNK))
         return embedded
 
     def _advance(
@@ -172,9 +171,11 @@ class PointerGenerator(EncoderDecoder):
         Returns:
             Log-probabilities `(batch, queries, size + words outside the vocabulary)`.
         """
-        known = self.settings.size
+        known = self.size
         size = max(known, int(memory.source.max()) + 1)
-        inner = self.dropout(torch.tanh(self.combine(features[..., : -self.settings.embedding])))
+        inner = self.dropout(
+            torch.tanh(self.combine(features[..., : -self.embedding.embedding_dim]))
+        )
         generated = self.output(inner).to(weights.dtype).softmax(-1)
         p_generate = torch.sigmoid(self.writes(features).to(weights.dtype))
         mixed = (1 - p_generate) * copy_distribution(weights, memory.source, size)
@@ -182,10 +183,10 @@ class PointerGenerator(EncoderDecoder):
         return mixed.clamp_min(torch.finfo(mixed.dtype).tiny).log()
 
     def _penalty(self, repeated: Tensor, real: Tensor) -> Tensor | None:
-        if not self.settings.coverage:
+        if not self.coverage_weight:
             return None
         mean: Tensor = (repeated * real).sum() / real.sum()
-        return self.settings.coverage * mean
+        return self.coverage_weight * mean
 
 
 def _grouped(x: Tensor, batch: int) -> Tensor:

@@ -62,11 +62,10 @@ class RecurrentEncoderDecoder(EncoderDecoder):
     attends with all queries at once.
     """
 
-    settings: RnnSettings
-
     def __init__(self, settings: RnnSettings) -> None:
         super().__init__()
         self.settings = settings
+        self.score, self.input_feeding = settings.score, settings.input_feeding
         size, width = settings.embedding, settings.width
         self.target = Embedding(settings.target_size, size)
         self.source = self.target if settings.joint else Embedding(settings.source_size, size)
@@ -100,7 +99,7 @@ class RecurrentEncoderDecoder(EncoderDecoder):
         """Run with teacher forcing; maps under `"cross"`."""
         memory = self.encode(source, source_lengths)
         embedded = self.dropout(self.word_dropout(self.target(target)))
-        decode = self._step_by_step if self.settings.input_feeding else self._all_at_once
+        decode = self._step_by_step if self.input_feeding else self._all_at_once
         attentional, weights = decode(embedded, memory)
         return Output(self.output(self.dropout(attentional)), {"cross": [weights]})
 
@@ -108,7 +107,7 @@ class RecurrentEncoderDecoder(EncoderDecoder):
         """Encode the source and project it for the score."""
         embedded = self.dropout(self.word_dropout(self.source(source)))
         states, last = self.encoder(embedded, source_lengths)
-        if self.settings.score == "dot":  # needs equal widths, so the two directions are added
+        if self.score == "dot":  # needs equal widths, so the two directions are added
             states = states.unflatten(-1, (2, -1)).sum(-2)
         states = self.dropout(states)
         mask = padding_mask(source_lengths, source.shape[1])
@@ -118,7 +117,7 @@ class RecurrentEncoderDecoder(EncoderDecoder):
     def start(self, memory: Memory) -> RecurrentState:
         """Start from the encoder's last states, with an attentional vector of zeros."""
         assert isinstance(memory, RecurrentMemory)
-        attentional = memory.summary.new_zeros(memory.batch, self.settings.embedding)
+        attentional = memory.summary.new_zeros(memory.batch, self.output.in_features)
         return RecurrentState(self.cell.initial_state(memory.summary), attentional)
 
     def step(

@@ -101,7 +101,7 @@ class BidirectionalRnn(nn.Module):
         padded = (position >= lengths[:, None])[..., None]
         # Padding keeps its position, so that the mirrored sequence also begins at 0.
         mirror = torch.where(padded[..., 0], position, lengths[:, None] - 1 - position)
-        x = x.masked_fill(padded, 0.0)
+        x = one = two = x.masked_fill(padded, 0.0)
         for layer, (onward, reverse) in enumerate(zip(self.onward, self.reverse, strict=True)):
             x = self.dropout(x) if layer else x
             one, two = onward(x)[0], _mirrored(reverse(_mirrored(x, mirror))[0], mirror)

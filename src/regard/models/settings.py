@@ -3,6 +3,8 @@
 >>> configure("transformer", preset="tiny", source_size=8000, target_size=8000).width
 128
 """
+# pyright: reportIncompatibleVariableOverride=false
+# Each kind narrows `kind` to its name. Instances are frozen, which pyright cannot see in `model_config`.
 
 from __future__ import annotations
 

@@ -83,6 +83,7 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
         return total.to(wide)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None, None, None]:
+        (upstream,) = grad_outputs
         (gradient,) = ctx.saved_tensors
         return gradient * upstream.to(gradient.dtype), None, None, None

@@ -123,14 +123,17 @@ class Updater:
         factor = 1 / count
         if self.settings.clip:
             factor = factor * (self.settings.clip / norm).clamp(max=1)
-        torch._foreach_mul_(gradients, factor)
+        torch._foreach_mul_(gradients, factor)  # pyright: ignore[reportPrivateImportUsage]
         return norm
 
     @torch.no_grad()
     def _update_average(self, step: int) -> None:
         if self.average is not None:
             decay = min(self.settings.ema, (1 + step) / (10 + step))
-            torch._foreach_lerp_(list(self.average.values()), self.parameters, 1 - decay)
+            averages = list(self.average.values())
+            torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+                averages, self.parameters, 1 - decay
+            )
 
     @contextmanager
     def averaged(self) -> Iterator[nn.Module]:

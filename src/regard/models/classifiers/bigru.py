@@ -45,8 +45,5 @@ class BigruTextEncoder(TextEncoder):
 class Bigru(EnsembleClassifier):
     """Classifier `bigru`: an ensemble of `BigruTextEncoder`."""
 
-    settings: BigruSettings
-
-    def new_encoder(self) -> BigruTextEncoder:
-        """Make the encoder of one member."""
-        return BigruTextEncoder(self.settings)
+    def __init__(self, settings: BigruSettings) -> None:
+        super().__init__(settings, lambda: BigruTextEncoder(settings))

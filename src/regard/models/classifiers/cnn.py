@@ -63,8 +63,5 @@ def _convolve(filters: nn.Module, x: Tensor) -> Tensor:
 class Cnn(EnsembleClassifier):
     """Classifier `cnn`: an ensemble of `CnnTextEncoder`."""
 
-    settings: CnnSettings
-
-    def new_encoder(self) -> CnnTextEncoder:
-        """Make the encoder of one member."""
-        return CnnTextEncoder(self.settings)
+    def __init__(self, settings: CnnSettings) -> None:
+        super().__init__(settings, lambda: CnnTextEncoder(settings))

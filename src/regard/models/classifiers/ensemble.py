@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import torch
@@ -44,21 +44,21 @@ class EnsembleClassifier(Classifier):
     one learned by chance.
 
     The encoders are in `readers`, the linear layers in `outputs`: the names are keys of saved weights.
+
+    Args:
+        settings: `labels`, `members` and `dropout` are used.
+        new_encoder: makes the encoder of one member, freshly initialised.
     """
 
-    settings: ClassifierSettings
-
-    def __init__(self, settings: ClassifierSettings) -> None:
+    def __init__(
+        self, settings: ClassifierSettings, new_encoder: Callable[[], TextEncoder]
+    ) -> None:
         super().__init__()
         self.settings = settings
-        encoders = [self.new_encoder() for _ in range(settings.members)]
+        encoders = [new_encoder() for _ in range(settings.members)]
         self.readers = nn.ModuleList(encoders)
         self.outputs = nn.ModuleList(nn.Linear(e.width, settings.labels) for e in encoders)
         self.dropout = Dropout(settings.dropout)
-
-    @abstractmethod
-    def new_encoder(self) -> TextEncoder:
-        """Make the encoder of one member, freshly initialised."""
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Output:
         """Classify; the maps of all members are concatenated, site by site."""

@@ -38,8 +38,5 @@ class FeedForwardTextEncoder(TextEncoder):
 class FeedForward(EnsembleClassifier):
     """Classifier `feedforward`: an ensemble of `FeedForwardTextEncoder`."""
 
-    settings: FeedForwardSettings
-
-    def new_encoder(self) -> FeedForwardTextEncoder:
-        """Make the encoder of one member."""
-        return FeedForwardTextEncoder(self.settings)
+    def __init__(self, settings: FeedForwardSettings) -> None:
+        super().__init__(settings, lambda: FeedForwardTextEncoder(settings))

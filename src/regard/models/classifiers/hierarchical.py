@@ -122,11 +122,8 @@ class HierarchicalTextEncoder(TextEncoder):
 class Hierarchical(EnsembleClassifier):
     """Classifier `hierarchical`, for long documents: an ensemble of `HierarchicalTextEncoder`."""
 
-    settings: HierarchicalSettings
-
-    def new_encoder(self) -> HierarchicalTextEncoder:
-        """Make the encoder of one member."""
-        return HierarchicalTextEncoder(self.settings)
+    def __init__(self, settings: HierarchicalSettings) -> None:
+        super().__init__(settings, lambda: HierarchicalTextEncoder(settings))
 
     def fit_features(
         self, surfaces: Sequence[str], texts: Sequence[Sequence[int]], targets: Tensor

@@ -22,7 +22,7 @@ million n-grams the chance that any two share one is one in thirty million.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,4 +119,4 @@ def mix(x: Hashes) -> Hashes:
     return x ^ (x >> _SHIFT_3)
 
 
-mix_compiled = inlined(mix)
+mix_compiled: Any = inlined(mix)

@@ -90,6 +90,7 @@ class NgramLinear(nn.Module):
         self.register_buffer("idf", torch.zeros(ngrams))
         self.register_buffer("weight", torch.zeros(ngrams, settings.labels))
         self.register_buffer("bias", torch.zeros(settings.labels))
+        self.register_load_state_dict_post_hook(_after_loading)  # type: ignore[no-untyped-call]
         self._derive()
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
@@ -169,10 +170,6 @@ class NgramLinear(nn.Module):
         key, idf, weight = (x.numpy(force=True) for x in (self.key, self.idf, self.weight))
         self._table = NgramTable(key, idf.astype(float), weight)
 
-    def _load_from_state_dict(self, *arguments: Any) -> None:
-        super()._load_from_state_dict(*arguments)
-        self._derive()
-
     def _features(self, occurrences: Occurrences, texts: int) -> Features:
         keys, idf = self._table.key, self._table.idf
         index = np.searchsorted(keys, occurrences.key)
@@ -251,7 +248,12 @@ class NgramLinear(nn.Module):
         else:
             solver = LogisticRegression(C=strength, max_iter=1000)
         solver.fit(matrix.multiply(ratio).tocsr(), yes)
-        return scale * ratio * solver.coef_[0], scale * float(solver.intercept_[0])
+        return scale * ratio * solver.coef_[0], scale * float(np.ravel(solver.intercept_)[0])
+
+
+def _after_loading(linear: nn.Module, _: object) -> None:
+    assert isinstance(linear, NgramLinear)
+    linear._derive()
 
 
 def _batches(texts: Sequence[Sequence[int]]) -> Iterator[tuple[Ints, Ints]]:

@@ -1,4 +1,6 @@
 """Settings of the classifiers."""
+# pyright: reportIncompatibleVariableOverride=false
+# Each kind narrows `kind` to its name. Instances are frozen, which pyright cannot see in `model_config`.
 
 from __future__ import annotations
 

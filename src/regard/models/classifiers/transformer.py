@@ -70,8 +70,5 @@ class TransformerTextEncoder(TextEncoder):
 class TransformerClassifier(EnsembleClassifier):
     """Classifier `transformer-classifier`: an ensemble of `TransformerTextEncoder`."""
 
-    settings: TransformerClassifierSettings
-
-    def new_encoder(self) -> TransformerTextEncoder:
-        """Make the encoder of one member."""
-        return TransformerTextEncoder(self.settings)
+    def __init__(self, settings: TransformerClassifierSettings) -> None:
+        super().__init__(settings, lambda: TransformerTextEncoder(settings))

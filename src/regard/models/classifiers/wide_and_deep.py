@@ -28,11 +28,10 @@ class WideAndDeep(Classifier):
     Maps are those of the deep part; `linear_contributions` explains the wide part.
     """
 
-    settings: WideSettings
-
     def __init__(self, settings: WideSettings) -> None:
         super().__init__()
         self.settings = settings
+        self.deep_weight = settings.deep_weight
         self.wide = NgramLinear(settings)
         self.deep: Classifier = build(settings.of_deep())
 
@@ -63,5 +62,5 @@ class WideAndDeep(Classifier):
         output: Output = self.deep(ids, lengths)
         if self.training:
             return output
-        logits = self.wide(ids, lengths) + self.settings.deep_weight * output.logits
+        logits = self.wide(ids, lengths) + self.deep_weight * output.logits
         return Output(logits, output.maps)
