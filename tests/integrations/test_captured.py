@@ -109,7 +109,7 @@ def test_generation_with_a_cache_equals_one_pass(make, kind, ids, watched):
             np.testing.assert_allclose(there * (top.values > 0), top.values, atol=1e-6)
 
 
-def test_what_cannot_be_joined_says_so(make, ids):
+def test_statistics_that_cannot_be_joined_are_refused(make, ids):
     model = make("gpt2")
     with regard.watch(model, keep=Keep(rollout=(-1,))) as seen:
         model.generate(ids, max_new_tokens=3, min_new_tokens=3, pad_token_id=1)

@@ -19,9 +19,15 @@ import regard
 from regard.attention.map import AttentionMap
 from regard.attention.masks import Mask
 from regard.errors import RegardError
+from regard.evaluation.faithfulness.verdict import Verdict
+from regard.evaluation.metrics.scores import Score
+from regard.integrations.captured import Keep, LayerAttention
+from regard.integrations.watched import Watched
 from regard.shapes import Array
 
 if TYPE_CHECKING:
+    import torch
+
     from regard.api.tasks.model import Model
     from regard.data.corpus import Corpus, Example
 
@@ -40,6 +46,25 @@ def test_attend() -> None:
 def test_masks() -> None:
     assert_type(regard.causal(), Mask)
     assert_type(regard.causal() & regard.window(3), Mask)
+
+
+def test_evaluation_and_integrations_are_typed() -> None:
+    assert_type(regard.evaluation.exact_match(["a"], ["a"]), Score)
+    assert_type(regard.evaluation.Verdict, type[Verdict])
+    assert_type(regard.integrations.Keep(topk=4), Keep)
+    if TYPE_CHECKING:  # a call would need a model
+        with regard.watch(torch.nn.Linear(1, 1)) as seen:
+            assert_type(seen, Watched)
+            assert_type(seen["encoder"], list[LayerAttention])
+
+
+@pytest.mark.parametrize("module", [regard.evaluation, regard.integrations])
+def test_every_lazy_name_of_a_module_is_there(module: ModuleType) -> None:
+    names = [getattr(module, name).__name__ for name in module.__all__]
+    assert names == module.__all__
+    assert dir(module) == sorted(module.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'trusst'"):
+        module.trusst  # noqa: B018
 
 
 def test_models_are_typed() -> None:

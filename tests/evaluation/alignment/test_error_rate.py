@@ -31,13 +31,13 @@ def test_sums_over_the_corpus_before_dividing():
 
 
 @given(sure=st.frozensets(link), extra=st.frozensets(link), predicted=st.frozensets(link))
-def test_error_rate_lies_between_nought_and_one(sure, extra, predicted):
+def test_error_rate_lies_between_zero_and_one(sure, extra, predicted):
     gold = Gold(sure, sure | extra)
     assert 0 <= alignment_error_rate([predicted], [gold]).error_rate <= 1
     if sure:
         assert alignment_error_rate([sure], [gold]).error_rate == 0
 
 
-def test_as_many_predictions_as_gold():
+def test_different_numbers_of_sentence_pairs_are_refused():
     with pytest.raises(ShapeError, match="1 predicted alignments for 2 gold"):
         alignment_error_rate([set()], [parse_gold(""), parse_gold("")])

@@ -21,7 +21,7 @@ def test_model_1_finds_the_dictionary_of_knights_example():
     assert ibm_model_1(pairs, iterations=20) == [{(0, 0), (1, 1)}] * 3
 
 
-def test_model_1_follows_words_not_places():
+def test_model_1_follows_words_not_positions():
     pairs = [
         (["green", "house"], ["casa", "verde"]),
         (["house"], ["casa"]),

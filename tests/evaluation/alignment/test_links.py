@@ -26,7 +26,7 @@ def test_sure_links_are_possible_too():
 
 
 @pytest.mark.parametrize("item", ["0-1", "1-0", "1:2", "a-b", "1-", "-1-2", "1-2-3"])
-def test_what_is_no_link_is_named(item):
+def test_an_item_that_is_no_link_is_named(item):
     with pytest.raises(InputError, match="is not a link"):
         parse_gold(item)
 

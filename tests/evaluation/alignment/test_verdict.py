@@ -45,7 +45,7 @@ def test_better_than_counting_can_be_read_as_alignment():
         assert name in text
 
 
-def test_no_better_than_the_diagonal_is_told():
+def test_no_better_than_the_diagonal_is_no_alignment():
     verdict = judge_alignment(
         [[sentence([(0, 0), (1, 1), (2, 2), (3, 3)])]], [PAIR], [parse_gold("1-1 2-2 3-3 4-4")]
     )
@@ -54,7 +54,7 @@ def test_no_better_than_the_diagonal_is_told():
 
 
 def test_no_better_than_counting_is_read_with_care():
-    # Words that stand alone elsewhere tell Model 1 all; attention knows two links of four.
+    # Model 1 learns all links from pairs of single words; attention has two links of four.
     pairs = [PAIR, *[([a], [b]) for a, b in zip("abcd", "ABCD", strict=True)]]
     gold = [GOLD, *[parse_gold("1-1")] * 4]
     half = sentence([(3, 0), (2, 1), (3, 2), (3, 3)])

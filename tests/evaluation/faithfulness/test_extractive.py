@@ -126,7 +126,7 @@ def test_a_word_that_decides_is_found_and_content_beats_position():
     assert "same sentence" in str(verdict)
 
 
-def test_a_model_that_goes_by_position_is_found_out():
+def test_a_model_that_chooses_by_position_is_recognized():
     verdict = trust_extraction(by_position(), planted(12, seed=2)[0], settings=QUICK)
     bias = verdict.position_bias
     assert bias.same_position.mean == 1

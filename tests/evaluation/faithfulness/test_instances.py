@@ -32,7 +32,7 @@ def test_special_tokens_cannot_be_erased(known_classifier: ReweightableClassifie
 def test_texts_without_ordinary_tokens_are_refused(
     known_classifier: ReweightableClassifier,
 ) -> None:
-    with pytest.raises(InputError, match="2 texts and no ordinary token"):
+    with pytest.raises(InputError, match="2 texts without any ordinary token"):
         make_instances(known_classifier, [[2], []])
 
 

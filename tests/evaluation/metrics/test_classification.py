@@ -110,7 +110,7 @@ def test_the_edge_of_a_bin_belongs_below() -> None:
     assert calibration([0.0, 1.0], [0, 1], bins=2).error == 0
 
 
-def test_what_does_not_go_together() -> None:
+def test_mismatched_arguments_are_refused() -> None:
     with pytest.raises(InputError, match="2 right and 1 predicted"):
         score_labels(["a", "b"], ["a"])
     with pytest.raises(InputError, match="at least one"):

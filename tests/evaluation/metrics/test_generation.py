@@ -21,7 +21,7 @@ def test_bleu_by_hand() -> None:
     assert score.name == "BLEU"
 
 
-def test_bleu_of_a_short_text_has_its_penalty() -> None:
+def test_bleu_of_a_short_text_has_the_brevity_penalty() -> None:
     full, short = "a b c d e f", "a b c d e"
     assert bleu([short], [full]).value == pytest.approx(100 * math.exp(1 - 6 / 5))
 
@@ -49,7 +49,7 @@ def test_several_references_of_any_number() -> None:
     assert exact_match(HYPOTHESES, references).value == 100
 
 
-def test_case_counts_unless_told() -> None:
+def test_case_counts_by_default() -> None:
     assert bleu(["A B C D"], ["a b c d"]).value < 10
     score = bleu(["A B C D"], ["a b c d"], lowercase=True)
     assert score.value == pytest.approx(100)
@@ -94,7 +94,7 @@ def test_rouge_by_hand() -> None:
     assert longest.value == pytest.approx(100 * 5 / 6)
 
 
-def test_all_three_speak_about_the_reference_of_best_rouge_1() -> None:
+def test_all_three_use_the_reference_of_best_rouge_1() -> None:
     # The first reference shares every word but no pair, the second one pair but fewer words.
     one, two, _ = rouge(["a b c d"], [["d c b a", "a b x y"]])
     assert one.value == pytest.approx(100)
@@ -116,7 +116,7 @@ def test_exact_match() -> None:
 
 
 @pytest.mark.parametrize("metric", [bleu, chrf, rouge, exact_match])
-def test_numbers_that_do_not_go_together(metric: object) -> None:
+def test_mismatched_numbers_of_texts_are_refused(metric: object) -> None:
     assert callable(metric)
     with pytest.raises(InputError, match="2 texts and 1 references"):
         metric(["a", "b"], ["a"])

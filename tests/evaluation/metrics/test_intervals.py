@@ -18,7 +18,7 @@ def test_the_interval_of_a_mean_is_the_normal_one() -> None:
     assert high - low == pytest.approx(2 * 0.6745 * 1.549, abs=0.2)
 
 
-def test_the_interval_does_not_depend_on_how_it_is_cut_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_interval_does_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).normal(size=(101, 1))
 
     def mean(sums: np.ndarray) -> np.ndarray:
@@ -34,7 +34,7 @@ def test_the_interval_does_not_depend_on_how_it_is_cut_up(monkeypatch: pytest.Mo
     assert at_once == pytest.approx(bootstrap(values, mean, resamples=500, seed=1), rel=1e-12)
 
 
-def test_no_spread_without_difference() -> None:
+def test_equal_examples_have_an_interval_of_zero_width() -> None:
     assert bootstrap(np.ones((50, 1)), lambda sums: sums[:, 0] / 50) == (1.0, 1.0)
 
 

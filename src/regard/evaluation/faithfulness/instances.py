@@ -88,7 +88,7 @@ def make_instances(model: ExplainableClassifier, texts: Sequence[Ids]) -> list[I
     chosen = [n for n, positions in enumerate(ordinary) if positions]
     if not chosen:
         raise InputError(
-            f"{len(texts)} texts and no ordinary token in them; give texts to ask about"
+            f"{len(texts)} texts without any ordinary token; give texts with words to examine"
         )
     probabilities = model.predict([texts[n] for n in chosen])
     if model.multilabel:
