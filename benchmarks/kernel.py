@@ -27,7 +27,7 @@ import torch.nn.functional as F
 import regard
 from benchmarks.results import RESULTS, machine
 from regard import scores
-from regard.attention import kernels
+from regard.attention.kernels import limits
 
 ROOT = Path(__file__).parent.parent
 THREADS = 2
@@ -244,7 +244,7 @@ def main() -> None:
         print(json.dumps(alone(options.alone[0], int(options.alone[1]))))
         return
     torch.set_num_threads(THREADS)
-    kernels.SMALL = 0
+    limits.FUSED_MIN_WEIGHTS = 0
     found = table(5 if options.quick else 15)
     for name, ratio, wanted in found:
         print(f"{name:50} {ratio:7.2f}  {wanted}", flush=True)

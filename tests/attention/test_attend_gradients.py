@@ -137,9 +137,9 @@ MASKS = {
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("queries", [5, 7])
 def test_the_flash_path_has_the_gradients_of_the_tiles(mask, queries, monkeypatch):
-    from regard.attention.kernels import torch_flash
+    from regard.attention.kernels import limits
 
-    monkeypatch.setattr(torch_flash, "PIECE_ROWS", 3)
+    monkeypatch.setattr(limits, "FLASH_BLOCK_QUERIES", 3)
     mask = MASKS[mask]
     if isinstance(mask, torch.Tensor):
         mask = torch.cat((mask, mask[:, :, :2]), 2)[:, :, :queries]
@@ -155,7 +155,7 @@ def test_the_flash_path_has_the_gradients_of_the_tiles(mask, queries, monkeypatc
         return [output, *torch.autograd.grad(output.square().sum(), inputs)]
 
     fast = gradients()
-    monkeypatch.setattr(kernels, "mix", lambda *_: None)
+    monkeypatch.setattr(kernels, "matmul", lambda *_: None)
     for a, b in zip(fast, gradients(), strict=True):
         torch.testing.assert_close(a, b)
 
@@ -165,7 +165,7 @@ def test_the_flash_path_has_the_gradients_of_the_tiles(mask, queries, monkeypatc
 @pytest.mark.parametrize("slow", [False, True])
 def test_nan_in_a_masked_place_reaches_nothing(place, bad, slow, monkeypatch):
     if slow:
-        monkeypatch.setattr(kernels, "mix", lambda *_: None)
+        monkeypatch.setattr(kernels, "matmul", lambda *_: None)
     weight = torch.randn(3, 3, **DOUBLE, requires_grad=True)
 
     def run(filler):

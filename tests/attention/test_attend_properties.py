@@ -96,7 +96,7 @@ def attend(request):
 
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "tiles":
-            for name in ("mix", "spread", "statistic"):
+            for name in ("matmul", "rmatmul", "statistic"):
                 patch.setattr(kernels, name, lambda *_: None)
             patch.setattr(
                 "regard.attention.problem.split_rows",

@@ -9,6 +9,7 @@ import torch
 import regard
 from regard import AttentionMap, normalizers
 from regard.attention import kernels
+from regard.attention.kernels import limits
 from regard.errors import InputError, ShapeError
 
 WAYS = ["numpy", "torch", "jax", "tiles", "dense"]
@@ -26,7 +27,7 @@ def problem(rng, queries=13, keys=17):
 def way(request, libraries, monkeypatch):
     """Makes a map of the same matrix by each library, by torch without its kernels, and dense."""
     if request.param == "tiles":
-        for name in ("mix", "spread", "statistic"):
+        for name in ("matmul", "rmatmul", "statistic"):
             monkeypatch.setattr(kernels, name, lambda *_: None)
         # And with several tiles.
         monkeypatch.setattr(
@@ -88,7 +89,7 @@ def test_the_operator_takes_as_many_heads_as_divide_the_maps(
     way, kernel, heads, reference, rng, monkeypatch
 ):
     if kernel:
-        monkeypatch.setattr(kernels, "SMALL", 0)
+        monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", 0)
     arrays, mask = problem(rng)
     weights, make = way(arrays, mask)
     x = rng.normal(size=(2, heads, 17, 3)).astype(np.float32)

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import regard
-from regard.attention import kernels, scores
+from regard.attention import scores
+from regard.attention.kernels import limits
 from regard.errors import ShapeError
 
 
@@ -113,7 +114,7 @@ def test_additive_in_chunks_is_additive_at_once(monkeypatch, library, rng):
 @pytest.mark.parametrize("kernel", [True, False])
 def test_additive_in_half_precision(kernel, kind, monkeypatch):
     if kernel:
-        monkeypatch.setattr(kernels, "SMALL", 0)
+        monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", 0)
     torch.manual_seed(1)
     shapes = (1, 2, 5, 6), (1, 2, 7, 6), (8,), (6, 8), (6, 8)
     q, k, *learned = (torch.randn(shape).to(getattr(torch, kind)) for shape in shapes)

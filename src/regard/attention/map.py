@@ -139,7 +139,7 @@ class AttentionMap:
 
         def multiply(columns: Array) -> Array:
             if isinstance(self._source, Problem):
-                product = kernels.mix(self._source, columns)
+                product = kernels.matmul(self._source, columns)
                 if product is not None:
                     return product
             return self._concat_tiles(lambda rows, weights: grouped_matmul(weights, columns))
@@ -163,7 +163,7 @@ class AttentionMap:
 
         def multiply(columns: Array) -> Array:
             if isinstance(self._source, Problem):
-                product = kernels.spread(self._source, columns)
+                product = kernels.rmatmul(self._source, columns)
                 if product is not None:
                     return product
             return _sum(

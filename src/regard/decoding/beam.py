@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from regard.compiled.topk import logsumexp, topk
 from regard.decoding.constraints import Constraints
 from regard.decoding.hypothesis import OnDraft, length_penalty
 from regard.decoding.sequences import Sequences
 from regard.decoding.stepper import Stepper
-from regard.decoding.vocab_topk import log_normalizer, topk
 from regard.text import EOS
 
 __all__ = ["beam_search"]
@@ -54,7 +54,7 @@ def beam_search(
         # Score all continuations. The normaliser comes first and is subtracted from the totals instead
         # of the logits, which saves a pass over the largest array; constraints change the logits.
         logits, weights, stepper = stepper.step(sequences.latest)
-        normalizer, block_maxima = log_normalizer(logits)
+        normalizer, block_maxima = logsumexp(logits)
         before = total - normalizer.view_as(total)
         allowed = constraints.apply(logits, sequences.ids)
         score, token, parent = _candidates(allowed, before, width, block_maxima)
@@ -111,7 +111,7 @@ def _candidates(
         scores: `(examples * rows, vocab)`, overwritten.
         total: `(examples, rows)`, added to them: log-probability so far minus the normaliser.
         width: of the beam, at least `rows`.
-        block_maxima: from `log_normalizer`, of the scores before any was forbidden.
+        block_maxima: from `logsumexp`, of the scores before any was forbidden.
 
     Returns:
         Summed log-probability, token, and the index among the example's `rows` of the one it

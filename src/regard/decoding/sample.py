@@ -8,12 +8,12 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from regard.compiled.topk import logsumexp
 from regard.decoding.constraints import Constraints
 from regard.decoding.hypothesis import OnDraft, length_penalty
 from regard.decoding.sequences import Sequences
 from regard.decoding.settings import DecodingSettings
 from regard.decoding.stepper import Stepper
-from regard.decoding.vocab_topk import log_normalizer
 from regard.text import EOS
 
 __all__ = ["argmax", "decode_rows", "sampler", "truncated"]
@@ -92,7 +92,7 @@ def decode_rows(
     while len(sequences.ids):
         logits, weights, stepper = stepper.step(sequences.latest)
         # Before the constraints change the logits: log-probabilities are the model's own.
-        normalizer, _ = log_normalizer(logits)
+        normalizer, _ = logsumexp(logits)
         token = choose(constraints.apply(logits, sequences.ids))
         log_prob = logits.gather(1, token[:, None])[:, 0] - normalizer
         sequences = sequences.extend(token, log_prob, weights)

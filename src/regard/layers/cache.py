@@ -21,15 +21,10 @@ import torch
 from torch import Tensor
 
 from regard.attention import AttentionMap
+from regard.attention.kernels import limits
 from regard.attention.masks import Mask
 
 __all__ = ["Cache", "KeyValueBuffer", "attend_decode_step"]
-
-MAX_STEP_QUERIES = 16
-"""Queries of one row, at most, for the kernel of a decoding step; it reads a row's keys for each."""
-
-MIN_STEP_QUERIES = 32
-"""Queries of all rows, at least, for the kernel of a decoding step; below, `attend` is as fast."""
 
 
 @dataclass(frozen=True)
@@ -161,9 +156,9 @@ def attend_decode_step(
     batch, heads, queries, _ = query.shape
     rows = len(cache.key if cache.row_index is None else cache.row_index)
     if not (
-        queries <= MAX_STEP_QUERIES
+        queries <= limits.DECODE_MAX_QUERIES
         and rows == batch
-        and batch * queries >= MIN_STEP_QUERIES
+        and batch * queries >= limits.DECODE_MIN_ROWS
         and query.device.type == "cpu"
         and query.dtype == cache.key.dtype == cache.value.dtype == torch.float32
         and not torch.is_grad_enabled()
@@ -171,7 +166,7 @@ def attend_decode_step(
         and (mask is None or (cache.row_index is None and _masks_keys(mask, batch, cache.length)))
     ):
         return None
-    from regard.attention.kernels.decode_step import attend_to_few
+    from regard.attention.kernels.decode_step import attend_decode
 
     # The kernel takes one query per row: the queries of a row become rows that share its keys.
     row_index = cache.row_index
@@ -182,7 +177,7 @@ def attend_decode_step(
     if mask is not None:
         assert isinstance(mask, Tensor)
         allowed = mask[:, 0, 0].contiguous().numpy()
-    found = attend_to_few(
+    found = attend_decode(
         query.transpose(1, 2).flatten(0, 1).numpy(),
         cache.key.numpy(),
         cache.value.numpy(),

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from regard.attention.kernels.fused import adapter, torch_ops, workspace
+from regard.attention.kernels import limits
+from regard.attention.kernels.fused import adapter, torch_ops
 from regard.attention.normalizers import Softmax
 from regard.attention.problem import make_problem
 from regard.attention.scores import DotScore, ScaledDot
@@ -22,13 +23,13 @@ EVERYTHING = (("entropy",), ("topk", 5), ("pool", 7, 3), ("received",))
 def small_tiles(monkeypatch):
     """Tiles of 24 queries by at most 32 keys, in chunks of at most 16."""
     for name, size in {
-        "BAND": 12,
-        "ROWS": 24,
-        "NARROW_ROWS": 24,
-        "COLUMNS": 32,
-        "CHUNK": 16,
+        "MAX_PART_QUERIES": 12,
+        "TILE_QUERIES": 24,
+        "MASKED_TILE_QUERIES": 24,
+        "TILE_KEYS": 32,
+        "MAX_CHUNK_KEYS": 16,
     }.items():
-        monkeypatch.setattr(workspace, name, size)
+        monkeypatch.setattr(limits, name, size)
 
 
 @pytest.fixture

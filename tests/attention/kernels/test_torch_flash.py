@@ -6,7 +6,7 @@ import torch
 
 import regard
 from regard import scores
-from regard.attention.kernels import torch_flash
+from regard.attention.kernels import limits, torch_flash
 
 MASKS = {
     "none": lambda L, S: None,
@@ -26,9 +26,9 @@ MASKS = {
 @pytest.mark.parametrize("size", [1.0, 40.0])
 @pytest.mark.parametrize("small", [True, False])
 def test_the_algebra_is_the_matrix(mask, lengths, size, small, reference, monkeypatch):
-    monkeypatch.setattr(torch_flash, "PIECE_ROWS", 16)
+    monkeypatch.setattr(limits, "FLASH_BLOCK_QUERIES", 16)
     if not small:
-        monkeypatch.setattr(torch_flash, "SMALL", 0)
+        monkeypatch.setattr(limits, "FLASH_MIN_WEIGHTS_FLOAT32", 0)
     torch.manual_seed(1)
     L, S = lengths
     q, k, v = torch.randn(2, 6, L, 8) * size, torch.randn(2, 3, S, 8), torch.randn(2, 3, S, 11)
@@ -50,11 +50,11 @@ def test_the_algebra_is_the_matrix(mask, lengths, size, small, reference, monkey
     np.testing.assert_allclose(torch_flash.received(p), expected.received(), atol=2e-6, rtol=2e-6)
     g = torch.randn(2, 6, L, 3)
     np.testing.assert_allclose(
-        torch_flash.spread(p, g), expected.weights.swapaxes(-1, -2) @ g.double().numpy(), atol=2e-5
+        torch_flash.rmatmul(p, g), expected.weights.swapaxes(-1, -2) @ g.double().numpy(), atol=2e-5
     )
     # The output itself is torch's own float32, whose rounding grows with the scores.
     np.testing.assert_allclose(output, expected.output, atol=2e-6 * size, rtol=0)
-    assert torch_flash.mix(p, v) is not None
+    assert torch_flash.matmul(p, v) is not None
 
 
 @pytest.mark.parametrize(
@@ -72,28 +72,28 @@ def test_every_dot_product_takes_it(score):
     q, k, v = torch.randn(2, 6, 7, 8), torch.randn(2, 3, 53, 8), torch.randn(2, 3, 53, 5)
     output, weights = regard.attend(q, k, v, score=score)
     p = weights._source
-    assert torch_flash.mix(p, v) is not None
+    assert torch_flash.matmul(p, v) is not None
     torch.testing.assert_close(output, weights.dense() @ v.repeat_interleave(2, 1))
     torch.testing.assert_close(torch_flash.entropy(p), torch.special.entr(weights.dense()).sum(-1))
 
 
 def test_a_bias_is_given_to_the_kernel_in_pieces(monkeypatch):
-    monkeypatch.setattr(torch_flash, "PIECE_ROWS", 16)
+    monkeypatch.setattr(limits, "FLASH_BLOCK_QUERIES", 16)
     q, k = torch.randn(2, 6, 53, 8), torch.randn(2, 3, 53, 8)
     output, weights = regard.attend(
         q, k, k, bias=regard.positions.ALiBi(), mask=regard.window(9, 0)
     )
-    assert torch_flash.mix(weights._source, k) is not None
+    assert torch_flash.matmul(weights._source, k) is not None
     torch.testing.assert_close(output, weights.dense() @ k.repeat_interleave(2, 1))
 
 
 def test_what_it_leaves_to_the_tiles():
     q = torch.randn(1, 2, 5, 4)
     bias = torch.zeros(5, 5, requires_grad=True)
-    assert torch_flash.mix(regard.attend(q, q, q, bias=bias)[1]._source, q) is None
+    assert torch_flash.matmul(regard.attend(q, q, q, bias=bias)[1]._source, q) is None
     assert torch_flash.entropy(regard.attend(q, q, q, bias=bias)[1]._source) is None
     sparse = regard.attend(q, q, q, normalizer=regard.normalizers.Sparsemax())[1]
-    assert torch_flash.mix(sparse._source, q) is None
+    assert torch_flash.matmul(sparse._source, q) is None
     wanted = regard.attend(q.requires_grad_(), q, q)[1]
     assert torch_flash.received(wanted._source) is None
     with torch.no_grad():
@@ -144,7 +144,7 @@ def test_memory_does_not_follow_the_square(monkeypatch):
             (
                 torch_flash.entropy(p),
                 torch_flash.received(p),
-                torch_flash.spread(p, output),
+                torch_flash.rmatmul(p, output),
                 weights.topk(4),
             )
             weights.pool(), weights.distance()

@@ -13,16 +13,16 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from regard.attention.kernels.fused.rowwise import NOTHING, exp2, floor_at_lowest
 from regard.compiled.call import call
 from regard.compiled.jit import compiled, contiguous, larger, wide_vectors
+from regard.compiled.math import NEGATIVE_INFINITY, clamp_exponent, exp2
 
-__all__ = ["attend_to_few"]
+__all__ = ["attend_decode"]
 
 Singles = npt.NDArray[np.float32]
 
 
-def attend_to_few(
+def attend_decode(
     query: Singles,
     key: Singles,
     value: Singles,
@@ -68,9 +68,9 @@ def _attend(query, key, value, origin, allowed, scale, output, weights):
         for h in range(heads):
             q, p = contiguous(query[r, h]), contiguous(weights[r, h])
             o, g = contiguous(output[r, h]), h // group
-            most = NOTHING
+            most = NEGATIVE_INFINITY
             for j in range(keys):
-                score = NOTHING
+                score = NEGATIVE_INFINITY
                 if not masked or allowed[origin[r, j], j]:
                     k = contiguous(key[origin[r, j], g, j])
                     dot = np.float32(0)
@@ -81,7 +81,11 @@ def _attend(query, key, value, origin, allowed, scale, output, weights):
                 most = larger(most, score)
             total = np.float32(0)
             for j in range(keys):
-                p[j] = exp2(floor_at_lowest(p[j] - most)) if p[j] != NOTHING else np.float32(0)
+                p[j] = (
+                    exp2(clamp_exponent(p[j] - most))
+                    if p[j] != NEGATIVE_INFINITY
+                    else np.float32(0)
+                )
                 total += p[j]
             for d in range(o.size):
                 o[d] = np.float32(0)

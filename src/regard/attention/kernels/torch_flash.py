@@ -31,26 +31,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regard.attention.arrays import all_finite, broadcast_heads, is_concrete, split_rows
+from regard.attention.kernels import limits
 from regard.attention.masks import is_causal
 from regard.attention.normalizers import Softmax
 from regard.attention.problem import Problem
 from regard.attention.scores import Dot, DotScore, ScaledDot
 from regard.shapes import Float
 
-__all__ = ["entropy", "mix", "received", "spread"]
-
-PIECE_BYTES = 2**24
-"""What the bias of one piece may take."""
-
-PIECE_ROWS = 256
-"""Queries of one piece: enough for the kernel's full speed, few enough to skip masked keys."""
-
-FEW = 16
-"""Keys below which the kernel takes a row of NaN for one that sees nothing: no vector is filled."""
-
-LARGE, SMALL = 16.0, 2**18
-"""Scores beyond the one lose more than 2e-6 in float32, and matrices below the other cost nothing:
-statistics of both are made in float64."""
+__all__ = ["entropy", "matmul", "received", "rmatmul"]
 
 
 @dataclass(frozen=True)
@@ -81,14 +69,16 @@ def _may_hide(problem: Problem) -> bool:
     What a masked problem was given was looked at when it was made, but not what a score made of it.
     """
     query, looked_at = problem.query, problem.mask is not None or problem.bias is not None
-    if problem.layout.keys >= FEW or (looked_at and isinstance(problem.score, Dot | ScaledDot)):
+    if problem.layout.keys >= limits.FLASH_MIN_KEYS_NAN:
+        return False
+    if looked_at and isinstance(problem.score, Dot | ScaledDot):
         return False
     return query.device.type == "cpu" and not (
         is_concrete(query) and all_finite(query, problem.key)
     )
 
 
-def mix(problem: Problem, x: Tensor) -> Float[Tensor, "batch heads queries columns"] | None:
+def matmul(problem: Problem, x: Tensor) -> Float[Tensor, "batch heads queries columns"] | None:
     """`P x`, differentiable: the output of attention, when `x` is the value."""
     if not applies(problem) or _may_hide(problem):
         return None
@@ -127,7 +117,8 @@ def _working_dtype(problem: Problem, x: Tensor) -> torch.dtype:
     training = torch.is_grad_enabled() and any(
         tensor.requires_grad for tensor in (problem.query, problem.key, x)
     )
-    if training and dtype.itemsize == 2 and x.device.type == "cpu" and problem.layout.keys < 256:
+    short = problem.layout.keys < limits.FLASH_MIN_KEYS_BFLOAT16
+    if training and short and dtype.itemsize == 2 and x.device.type == "cpu":
         return torch.float32
     return dtype
 
@@ -150,7 +141,7 @@ def received(problem: Problem) -> Float[Tensor, "batch heads keys"] | None:
     return _swapped(problem, None)[..., 0] if _readable(problem) else None
 
 
-def spread(problem: Problem, g: Tensor) -> Float[Tensor, "batch heads keys columns"] | None:
+def rmatmul(problem: Problem, g: Tensor) -> Float[Tensor, "batch heads keys columns"] | None:
     """`P^T g`: what flows back from queries to keys."""
     return _swapped(problem, g) if _readable(problem) and not g.requires_grad else None
 
@@ -219,7 +210,9 @@ def _pieces(problem: Problem, *, turned: bool = False) -> Iterator[Piece]:
     reach = _reach(problem) if is_concrete(problem.query) else None
     heads = layout.heads if turned or problem.bias is not None else 1
     row_bytes = 4 * layout.batch * heads * layout.keys
-    for part in split_rows(layout.queries, row_bytes, PIECE_BYTES, max_rows=PIECE_ROWS):
+    for part in split_rows(
+        layout.queries, row_bytes, limits.FLASH_BIAS_BYTES, max_rows=limits.FLASH_BLOCK_QUERIES
+    ):
         seen = columns
         if reach is not None:
             seen = slice(int(reach[0][part].min()), int(reach[1][part].max()))
@@ -271,8 +264,15 @@ def _exact(problem: Problem) -> Problem:
     query, key = problem.query.detach(), problem.key.detach()
     size = _factor(problem) * query.float().norm(dim=-1).max() * key.float().norm(dim=-1).max()
     layout = problem.layout
-    small = layout.batch * layout.heads * layout.queries * layout.keys < SMALL
-    dtype = torch.float64 if small or abs(float(size)) > LARGE else layout.dtype
+    small = (
+        layout.batch * layout.heads * layout.queries * layout.keys
+        < limits.FLASH_MIN_WEIGHTS_FLOAT32
+    )
+    dtype = (
+        torch.float64
+        if small or abs(float(size)) > limits.FLASH_MAX_SCORE_FLOAT32
+        else layout.dtype
+    )
     return replace(problem, query=query.to(dtype), key=key.to(dtype))
 
 

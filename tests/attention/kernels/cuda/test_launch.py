@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import regard
+from regard.attention.kernels import limits
 from regard.attention.kernels.fused import torch_ops
 from regard.attention.kernels.fused.workspace import cut
 from regard.attention.masks import as_mask
@@ -154,9 +155,8 @@ def test_the_operator_gets_what_it_promises(lab, gpu, asked):
 @pytest.mark.parametrize("dropout", [0.0, 0.25])
 @pytest.mark.parametrize("masked", ["range", "allowed", "bias"])
 def test_gradients_are_those_of_a_processor(lab, dropout, masked, monkeypatch):
-    from regard.attention.kernels.cuda import launch
 
-    monkeypatch.setattr(launch, "PIECE_BYTES", 2**16)  # several pieces
+    monkeypatch.setattr(limits, "CUDA_BACKWARD_BYTES", 2**16)  # several pieces
     q, k, v = arrays()
     low = torch.arange(70)[None, None] // 2
     low[..., 3] = 131  # sees nothing
@@ -223,7 +223,7 @@ class Launched:
     def __init__(self):
         self.times = 0
 
-    def __getitem__(self, layout):
+    def __getitem__(self, grid):
         return self
 
     def __call__(self, *given, **constants):
@@ -313,9 +313,9 @@ class Compiled:
     def __init__(self, function):
         self.function = function
 
-    def __getitem__(self, layout):
+    def __getitem__(self, grid):
         def call(*given, **constants):
-            made = self.function.warmup(*given, layout=layout, **constants)
+            made = self.function.warmup(*given, grid=grid, **constants)
             assert "cubin" in made.asm
             COMPILED.append(made.metadata.shared)
 

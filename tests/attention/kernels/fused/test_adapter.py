@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import regard
-from regard.attention import kernels, scores
+from regard.attention import scores
+from regard.attention.kernels import limits
 from regard.attention.kernels.fused import adapter
 from regard.attention.masks import as_mask
 
@@ -98,7 +99,7 @@ def test_strided_and_broadcast_arrays(lab, device, small_tiles):
 
 def test_arrays_whose_features_lie_apart(monkeypatch):
     """Also in what is asked of the map later, without the values."""
-    monkeypatch.setattr(kernels, "SMALL", 0)
+    monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", 0)
     plain = arrays(3, 2, 4, 2, 37, 41, 16, 16)
     apart = [x.mT.contiguous().mT for x in plain]
     (output, weights), (expected, others) = (regard.attend(*x, dropout=0.1) for x in (apart, plain))
@@ -110,7 +111,7 @@ def test_arrays_whose_features_lie_apart(monkeypatch):
 def test_biases(lab, device, small, monkeypatch, request):
     if small:
         request.getfixturevalue("small_tiles")
-        monkeypatch.setattr(adapter, "PIECE_BYTES", 2**16)  # several pieces
+        monkeypatch.setattr(limits, "FUSED_MASK_BYTES", 2**16)  # several pieces
     q, k, v = arrays()
     bias = torch.randn(1, 6, 43, 61)
     bias[..., 5] = -math.inf
@@ -219,7 +220,7 @@ def test_tiles_outside_a_window_are_never_read(lab, small_tiles):
 @pytest.mark.parametrize("score", [scores.ScaledDot(), scores.Additive(torch.ones(32) / 4)])
 def test_what_is_not_a_number_is_not_hidden(lab, monkeypatch, where, score):
     """Without a mask, too: as in the definition, not as if there were nothing to see."""
-    monkeypatch.setattr(kernels, "SMALL", 0)
+    monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", 0)
     given = arrays(batch=1, heads=2, key_heads=2)
     given[where][0, 1, 7, 3] = math.nan
     rows = [7] if where == 0 else range(43)
@@ -278,7 +279,7 @@ def test_scores_that_overflow_are_no_numbers(lab, device, mask, small_tiles):
 
 
 def test_attend_and_its_map_use_the_kernel(monkeypatch):
-    monkeypatch.setattr(kernels, "SMALL", 0)
+    monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", 0)
     used = []
     monkeypatch.setattr(
         adapter, "one_pass", lambda *a, of=adapter.one_pass, **k: used.append(a[1]) or of(*a, **k)

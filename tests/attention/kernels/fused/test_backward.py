@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import regard
-from regard.attention import kernels, random, scores
+from regard.attention import random, scores
+from regard.attention.kernels import limits
 from regard.attention.kernels.fused import adapter
 
 
@@ -90,7 +91,7 @@ def test_scaled_dot(lab, small_tiles, mask, dropout):
 
 
 def test_biased_in_pieces(lab, small_tiles, monkeypatch):
-    monkeypatch.setattr(adapter, "PIECE_BYTES", 2**14)
+    monkeypatch.setattr(limits, "FUSED_MASK_BYTES", 2**14)
     compare(lab, arrays(), bias=regard.positions.ALiBi(), mask=regard.causal(), dropout=0.2)
 
 
@@ -141,7 +142,7 @@ def test_attend_trains_through_the_kernel_with_dropout(monkeypatch):
     q, k, v = (x.requires_grad_() for x in arrays())
     found = []
     for small in (0, 2**60):  # the kernel, then the tiles
-        monkeypatch.setattr(kernels, "SMALL", small)
+        monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", small)
         output, _ = regard.attend(q, k, v, dropout=0.3, seed=5)
         (source, _), *_ = output.grad_fn.next_functions
         assert ("regard_attend" in source.name()) == (small == 0)

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import regard
-from regard.attention import kernels, scores
+from regard.attention import scores
+from regard.attention.kernels import limits
 from regard.attention.kernels.fused import torch_ops
 
 
@@ -65,7 +66,7 @@ def test_the_gradient_of_the_log_sum():
 
 @pytest.fixture
 def always(monkeypatch):
-    monkeypatch.setattr(kernels, "SMALL", 0)
+    monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", 0)
 
 
 def attention(q, k, v):
@@ -141,7 +142,7 @@ def three():
     ("name", "kernel"), [*((name, True) for name in CASES), ("window", False), ("dropout", False)]
 )
 def test_compiled_masks(monkeypatch, three, name, kernel):
-    monkeypatch.setattr(kernels, "SMALL", 0 if kernel else 2**60)
+    monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", 0 if kernel else 2**60)
     function = everything(CASES[name])
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
     eager, graph = function(*three), compiled(*three)
@@ -180,7 +181,7 @@ def test_exported_masks_take_the_kernel(always, three, name):
 )
 def test_what_is_masked_stays_out_of_a_compiled_function(monkeypatch, three, name, kernel):
     """NaN, too: it reaches what may see it, as in the tiles, and nothing else."""
-    monkeypatch.setattr(kernels, "SMALL", 0 if kernel else 2**60)
+    monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", 0 if kernel else 2**60)
     q, k, v = (x.detach().clone() for x in three)
     q[0, 0, 7, 3] = k[0, 1, 20] = v[1, 0, 30, 0] = float("nan")
     function = everything(CASES[name])

@@ -19,36 +19,18 @@ from torch import Tensor
 
 from regard.attention import random
 from regard.attention.arrays import grouped_matmul, split_rows
-from regard.attention.kernels import Statistic
+from regard.attention.kernels import limits
 from regard.attention.kernels.cuda import triton_kernels
-from regard.attention.kernels.fused import workspace
 from regard.attention.kernels.fused.cpu import Asked, Settings
 from regard.attention.kernels.fused.forward import LARGEST, LN2
 from regard.attention.kernels.fused.workspace import cut
+from regard.attention.kernels.statistics import Statistic
 from regard.attention.problem import Problem
 from regard.attention.scores import DotScore
 
 __all__ = ["attend", "backward", "fits"]
 
 KINDS = torch.float32, torch.bfloat16, torch.float16
-
-WIDEST = 256
-"""Features above which a tile no longer fits into the memory of a multiprocessor."""
-
-MOST_TOP = 32
-"""The list of largest scores must be no longer than a tile is wide."""
-
-CAPABILITY = 8, 0
-"""Ampere: the first to multiply bfloat16."""
-
-TRITON = 3, 4
-"""The first version that compiles the passes."""
-
-NOTHING = -128.0
-"""A logarithm whose weight is 0 in float32, and that can still be multiplied."""
-
-PIECE_BYTES = 2**26
-"""What one piece of the matrix takes in the backward pass."""
 
 
 def fits(problem: Problem, statistics: tuple[Statistic, ...]) -> bool:
@@ -57,11 +39,13 @@ def fits(problem: Problem, statistics: tuple[Statistic, ...]) -> bool:
     return (
         query.dtype in KINDS
         and isinstance(problem.score, DotScore)
-        and max(query.shape[-1], value.shape[-1]) <= WIDEST
-        and all(name != "topk" or numbers[0] <= MOST_TOP for name, *numbers in statistics)
+        and max(query.shape[-1], value.shape[-1]) <= limits.CUDA_MAX_FEATURES
+        and all(
+            name != "topk" or numbers[0] <= limits.CUDA_MAX_TOPK for name, *numbers in statistics
+        )
         and torch.version.cuda is not None
-        and tuple(map(int, triton.__version__.split(".")[:2])) >= TRITON
-        and torch.cuda.get_device_capability(query.device) >= CAPABILITY
+        and tuple(map(int, triton.__version__.split(".")[:2])) >= limits.CUDA_MIN_TRITON
+        and torch.cuda.get_device_capability(query.device) >= limits.CUDA_MIN_CAPABILITY
     )
 
 
@@ -189,8 +173,10 @@ def _pooled(call: Call, lse: Tensor, first_row: int, asked: Asked) -> tuple[Tens
         nothing = lse.new_empty((2, batch, heads, 0, 0), dtype=torch.float32)
         return nothing[0], nothing[1], received
     shape, last_row = call.shape, first_row + queries
-    down = _lay_out(cut(first_row, last_row, asked.query_block, workspace.BAND), shape.rows)
-    across = _lay_out(cut(0, keys, asked.key_block, workspace.CHUNK), shape.columns)
+    down = _lay_out(
+        cut(first_row, last_row, asked.query_block, limits.MAX_PART_QUERIES), shape.rows
+    )
+    across = _lay_out(cut(0, keys, asked.key_block, limits.MAX_CHUNK_KEYS), shape.columns)
     sizes = (batch, heads, down.parts if pool else 0, across.parts if pool else 0)
     sums, maxima = (lse.new_zeros(sizes, dtype=torch.float32) for _ in range(2))
     triton_kernels.pooled[(call.pairs * across.tiles,)](
@@ -301,7 +287,7 @@ def backward(
     of_query, of_key, of_value = (torch.zeros_like(x) for x in (query, key, value))
     places, largest = torch.arange(keys, device=query.device), float(LARGEST) * LN2
     low, high = (end.expand(-1, -1, queries)[..., None] for end in (low, high))
-    for rows in split_rows(queries, 4 * batch * heads * keys, PIECE_BYTES):
+    for rows in split_rows(queries, 4 * batch * heads * keys, limits.CUDA_BACKWARD_BYTES):
         q, g = query[:, :, rows], arrived[:, :, rows]
         scores = scale * grouped_matmul(q, key.mT)
         if bias is not None:
@@ -310,7 +296,9 @@ def backward(
         seen = (places >= low[:, :, rows]) & (places < high[:, :, rows])
         if allowed is not None:
             seen = seen & (allowed if allowed.shape[2] == 1 else allowed[:, :, rows])
-        logs = (scores.double() - lse[:, :, rows, None]).float().clamp_min(NOTHING)
+        logs = (
+            (scores.double() - lse[:, :, rows, None]).float().clamp_min(limits.CUDA_MIN_LOG_WEIGHT)
+        )
         weights = logs.exp().masked_fill(~seen, 0.0)
         kept, flow = weights, grouped_matmul(g, value.mT)
         if dropout:

@@ -13,9 +13,10 @@ import array_api_compat as compat
 import numpy as np
 
 from regard.attention.arrays import broadcast_heads, is_concrete, split_rows, stop_gradient
-from regard.attention.kernels import Statistic, spoil
-from regard.attention.kernels.fused import cpu, workspace
+from regard.attention.kernels import limits
+from regard.attention.kernels.fused import cpu
 from regard.attention.kernels.fused.workspace import cut
+from regard.attention.kernels.statistics import Statistic, propagate_nan
 from regard.attention.layout import AttentionLayout
 from regard.attention.normalizers import Softmax
 from regard.attention.pooling import block_lengths, block_size
@@ -23,19 +24,7 @@ from regard.attention.problem import Problem
 from regard.attention.scores import AdditiveScore, DotScore
 from regard.shapes import Array
 
-__all__ = ["fits", "modest", "one_pass", "without_values"]
-
-MOST_TOP = 64
-"""A longer list of largest weights is kept better by sorting whole rows."""
-
-NARROWEST = 8
-"""Keys of a pooled block below which the tile-by-tile way is the better one."""
-
-LARGE = 32.0
-"""Scores beyond this lose more than 2e-6 in float32."""
-
-PIECE_BYTES = 2**24
-"""What a mask or bias that is made for some rows at a time may take."""
+__all__ = ["fits", "fits_float32", "one_pass", "without_values"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +54,7 @@ def fits(problem: Problem, statistics: tuple[Statistic, ...] = ()) -> bool:
     )
 
 
-def modest(problem: Problem) -> bool:
+def fits_float32(problem: Problem) -> bool:
     """Whether scores are small enough for float32 to give statistics within 2e-6."""
     if not isinstance(problem.score, DotScore):
         return True
@@ -74,7 +63,7 @@ def modest(problem: Problem) -> bool:
         float(xp.max(xp.sum(xp.astype(x, xp.float32) ** 2, axis=-1)))
         for x in (problem.query, problem.key)
     )
-    return abs(_scale(problem)) * math.sqrt(query * key) <= LARGE
+    return abs(_scale(problem)) * math.sqrt(query * key) <= limits.FUSED_MAX_SCORE_FLOAT32
 
 
 def without_values(problem: Problem) -> Problem:
@@ -99,9 +88,9 @@ def one_pass(
         settings = cpu.Settings(_scale(problem), dropout, seed, at)
         arrays = (query[:, :, piece.rows], key, value, piece.low, piece.high)
         parts.append(run((*arrays, vector, piece.allowed, piece.bias), settings, asked))
-        cuts.append(at + cut(at, piece.rows.stop, asked.query_block, workspace.BAND)[1:])
+        cuts.append(at + cut(at, piece.rows.stop, asked.query_block, limits.MAX_PART_QUERIES)[1:])
     results = parts[0] if len(parts) == 1 else _join(layout.xp, parts)
-    edges = np.concatenate(cuts), cut(0, layout.keys, asked.key_block, workspace.CHUNK)
+    edges = np.concatenate(cuts), cut(0, layout.keys, asked.key_block, limits.MAX_CHUNK_KEYS)
     return results.output, {which: _answer(which, results, layout, edges) for which in statistics}
 
 
@@ -137,9 +126,12 @@ def _known(which: Statistic, keys: int) -> bool:
     """Whether the kernel has this statistic, at these numbers."""
     name, *numbers = which
     if name == "topk":
-        return numbers[0] <= MOST_TOP
+        return numbers[0] <= limits.FUSED_MAX_TOPK
     if name == "pool":
-        return block_size(keys, numbers[1]) >= NARROWEST or keys < workspace.CHUNK
+        return (
+            block_size(keys, numbers[1]) >= limits.FUSED_MIN_KEY_BLOCK
+            or keys < limits.MAX_CHUNK_KEYS
+        )
     return name in ("entropy", "received")
 
 
@@ -192,7 +184,7 @@ def _pieces(problem: Problem) -> Iterator[Piece]:
     made = problem.bias is not None or by_tile is not None
     row_bytes = 4 * layout.batch * layout.heads * layout.keys if made else 0
     everything = slice(0, layout.keys)
-    for rows in split_rows(layout.queries, row_bytes, PIECE_BYTES):
+    for rows in split_rows(layout.queries, row_bytes, limits.FUSED_MASK_BYTES):
         bias = None
         if problem.bias is not None:
             bias = xp.astype(problem.bias.tile(layout, rows, everything), xp.float32)
@@ -219,8 +211,8 @@ def _answer(
         return results.entropy
     bad = layout.xp.isnan(results.lse)  # rows whose every weight is NaN
     if name == "received":
-        return stop_gradient(spoil(which, results.received, bad))
-    mean, most = spoil(which, _pool(numbers, results, layout, edges), bad)
+        return stop_gradient(propagate_nan(which, results.received, bad))
+    mean, most = propagate_nan(which, _pool(numbers, results, layout, edges), bad)
     return stop_gradient(mean), stop_gradient(most)
 
 

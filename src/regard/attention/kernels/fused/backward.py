@@ -23,9 +23,10 @@ import numpy as np
 
 from regard.attention.kernels.fused.additive import additive_gradients
 from regard.attention.kernels.fused.forward import LN2, adjust, pick, score_tile, span
-from regard.attention.kernels.fused.rowwise import exp2, floor_at_lowest, forbid, load, mix
+from regard.attention.kernels.fused.rowwise import forbid, load, mix
 from regard.compiled.blas import multiply, multiply_left_transposed, multiply_transposed
 from regard.compiled.jit import compiled, inlined, next_index, wide_vectors
+from regard.compiled.math import clamp_exponent, exp2
 
 __all__ = ["backward"]
 
@@ -47,7 +48,7 @@ def differentiate(scores, flow, width, near, rest, constant, slope):
     """
     wide_vectors()
     for j in range(width):
-        x = floor_at_lowest(scores[j] - near)
+        x = clamp_exponent(scores[j] - near)
         p = rest * exp2(x)
         scores[j] = p
         flow[j] = p * (flow[j] + (constant + slope * x))
@@ -60,7 +61,7 @@ def differentiate_dropped(
     """The same under dropout; what becomes weights are those that were kept."""
     wide_vectors()
     for j in range(width):
-        x = floor_at_lowest(scores[j] - near)
+        x = clamp_exponent(scores[j] - near)
         p = rest * exp2(x)
         kept = mix(np.uint32(row_key ^ column_keys[j])) >= drop_below
         scores[j] = p if kept else ZERO

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from regard.attention import random
+from regard.attention.kernels import limits
 from regard.attention.kernels.fused import backward as compiled_backward
 from regard.attention.kernels.fused import forward as compiled
 from regard.attention.kernels.fused import workspace as tiles
@@ -145,7 +146,7 @@ def backward(
     key_heads, keys = arrays.key.shape[1:3]
     features, values = (n // (2 if wide else 1) for n in (words, arrays.value.shape[3]))
     parts = _parts(batch * key_heads, keys)
-    split = Split(min(tiles.NARROW_ROWS, queries), min(tiles.COLUMNS, keys), parts)
+    split = Split(min(limits.MASKED_TILE_QUERIES, queries), min(limits.TILE_KEYS, keys), parts)
     tasks = batch * key_heads * (len(parts) - 1)
     slopes = Slopes(
         arrived, lse, constant, slope,

@@ -23,13 +23,9 @@ import numpy as np
 
 from regard.attention.kernels.fused.additive import additive_scores
 from regard.attention.kernels.fused.rowwise import (
-    NOTHING,
-    STRIP,
     any_nan,
     drop,
-    exp2,
     exponentials,
-    floor_at_lowest,
     forbid,
     just_below,
     keep_largest,
@@ -39,6 +35,7 @@ from regard.attention.kernels.fused.rowwise import (
     store,
     sums_of_chunks,
 )
+from regard.attention.kernels.limits import FLUSH_ROWS, STRIP_ROWS
 from regard.compiled.blas import multiply, multiply_transposed
 from regard.compiled.jit import (
     compiled,
@@ -49,14 +46,13 @@ from regard.compiled.jit import (
     spliced,
     wide_vectors,
 )
+from regard.compiled.math import NEGATIVE_INFINITY, clamp_exponent, exp2
 
 __all__ = ["LN2", "adjust", "forward", "pick", "received", "score_tile", "span", "weight"]
 
 LN2 = float(np.log(2.0))
 LARGEST = np.float32(2**27)
 """What a score of +inf becomes: more than any other, yet the log of a sum can still be added to it."""
-FLUSH = 8
-"""Rows whose weights are added up in float32 before the sum goes to float64."""
 
 
 @spliced
@@ -107,7 +103,7 @@ def adjust(scores, bias, allowed, i, j0, width):
         step = 1 if may.size > 1 else 0
         for j in range(width):
             if not may[(j0 + j) * step]:
-                scores[j] = NOTHING
+                scores[j] = NEGATIVE_INFINITY
 
 
 @inlined
@@ -123,11 +119,11 @@ def score_tile(sgemm, inputs, query, key, rows, width, scores):
 @inlined
 def reset(tile):
     """A tile before its first key."""
-    tile.most[:] = NOTHING
+    tile.most[:] = NEGATIVE_INFINITY
     tile.mass[:] = 0
     tile.moment[:] = 0
     tile.out[:] = 0
-    tile.top_scores[:] = NOTHING
+    tile.top_scores[:] = NEGATIVE_INFINITY
 
 
 @inlined
@@ -137,7 +133,7 @@ def look(tile, r, scores, edges, c0, count, top):
     tile.peak[r] = maxima_of_chunks(scores, edges, tile.parts, maxima)
     if top:
         bound = tile.top_scores[r, top - 1]
-        if bound == NOTHING:
+        if bound == NEGATIVE_INFINITY:
             bound = just_below(reached_by(scores, edges[count] - edges[0], top, tile.lanes))
         tile.bound[r] = bound
 
@@ -168,14 +164,14 @@ def take_in(tile, r, scores, edges, c0, count, t):
     before = tile.most[r]
     most = max(before, tile.peak[r])
     tile.most[r] = tile.reference[r, t] = most
-    if most == NOTHING:  # nothing seen yet, or nothing that is a number
+    if most == NEGATIVE_INFINITY:  # nothing seen yet, or nothing that is a number
         if any_nan(scores, edges[count] - edges[0]):
             tile.mass[r] = np.nan
         scores[:] = 0
         tile.chunk_sum[r, c0 : c0 + count] = 0
         return
     if before != most:
-        shift = floor_at_lowest(before - most)
+        shift = clamp_exponent(before - most)
         factor = exp2(shift)
         tile.moment[r] = factor * (tile.moment[r] + tile.mass[r] * shift)
         tile.mass[r] *= factor
@@ -201,12 +197,12 @@ def finish(tile, r, answer, b, h, i):
     places, spare = tile.top_places[r], 0
     for k in range(answer.top_places.shape[3]):
         score = tile.top_scores[r, k]
-        if score == NOTHING:  # fewer keys than asked for: those of weight 0, in order
+        if score == NEGATIVE_INFINITY:  # fewer keys than asked for: those of weight 0, in order
             while listed(places, k, spare):
                 spare += 1
             places[k] = spare
         answer.top_places[b, h, i, k] = places[k]
-        share = 2.0 ** (score - most) if score != NOTHING else 0.0
+        share = 2.0 ** (score - most) if score != NEGATIVE_INFINITY else 0.0
         answer.top_weights[b, h, i, k] = share / mass if some else 0.0
 
 
@@ -222,7 +218,7 @@ def listed(places, count, place):
 @inlined
 def weight(score, most):
     """`2**(score - most)`."""
-    return exp2(floor_at_lowest(score - most))
+    return exp2(clamp_exponent(score - most))
 
 
 @inlined
@@ -274,8 +270,8 @@ def forward(counter, sgemm, tile, tasks, inputs, plan, answer):
             load(value, j0, width, tile.value)
             score_tile(sgemm, inputs, tile.query, tile.key, rows, width, tile.scores)
             these = edges[c0 : c0 + count + 1]
-            for first in range(0, rows, STRIP):
-                last = min(first + STRIP, rows)
+            for first in range(0, rows, STRIP_ROWS):
+                last = min(first + STRIP_ROWS, rows)
                 for r in range(first, last):
                     i = i0 + r
                     adjust(tile.scores[r], bias, allowed, i, j0, width)
@@ -343,7 +339,7 @@ def received(counter, sgemm, tile, tasks, inputs, plan, lse, answer):
                     rest = np.float32(2.0 ** (near - exact))
                     for j in range(width):
                         part[j] += rest * weight(scores[j], near)
-                if r % FLUSH == FLUSH - 1 or r == rows - 1:
+                if r % FLUSH_ROWS == FLUSH_ROWS - 1 or r == rows - 1:
                     for j in range(width):
                         total[j] += part[j]
                     part[:] = 0

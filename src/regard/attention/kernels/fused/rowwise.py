@@ -10,14 +10,12 @@ from __future__ import annotations
 import numpy as np
 
 from regard.compiled.jit import (
-    bits_as_float,
     contiguous,
-    float_as_bits,
     inlined,
     larger,
-    round_to_even,
     wide_vectors,
 )
+from regard.compiled.math import NEGATIVE_INFINITY, clamp_exponent, exp2
 from regard.compiled.simd import (
     GROUP,
     LANES,
@@ -30,35 +28,6 @@ from regard.compiled.simd import (
     shift_in,
     sums_of,
 )
-
-STRIP = 8
-"""Rows of a tile that are worked on together: as many as a level-1 cache holds."""
-
-NOTHING = np.float32(-np.inf)
-LOWEST = np.float32(-127)
-ONE = np.float32(1)
-
-# 2**f = 1 + f (C1 + f (C2 + ...)) on [-1/2, 1/2], least squares at Chebyshev nodes: relative error 2e-9.
-C1, C2, C3 = np.float32(0.693147206), np.float32(0.240226485), np.float32(0.0555032904)
-C4, C5, C6 = np.float32(0.00961837325), np.float32(0.00133998483), np.float32(0.000153707048)
-
-
-@inlined
-def floor_at_lowest(x):
-    """`max(x, -127)`, which keeps a NaN."""
-    return x if not (x < LOWEST) else LOWEST
-
-
-@inlined
-def exp2(x):
-    """`2**x` for x in [-127, 127]; exactly 0 at -127, exactly 1 at 0.
-
-    The whole part goes into the exponent's bits and the rest through a polynomial.
-    """
-    whole = round_to_even(x)
-    f = x - whole
-    p = ONE + f * (C1 + f * (C2 + f * (C3 + f * (C4 + f * (C5 + f * C6)))))
-    return bits_as_float(float_as_bits(p) + (np.int32(whole) << np.int32(23)))
 
 
 @inlined
@@ -105,15 +74,15 @@ def store(rows, i, factor, out):
 def forbid(scores, low, high, width):
     """Sets everything of a row of `width` scores outside of `[low, high)` to -inf."""
     for j in range(min(max(low, 0), width)):
-        scores[j] = NOTHING
+        scores[j] = NEGATIVE_INFINITY
     for j in range(max(min(high, width), 0), scores.size):
-        scores[j] = NOTHING
+        scores[j] = NEGATIVE_INFINITY
 
 
 @inlined
 def maxima_of_chunks(scores, edges, parts, out):
     """The largest score of each chunk into `out`; returns the row's. `edges` count from `edges[0]`."""
-    most = NOTHING
+    most = NEGATIVE_INFINITY
     for c in range(0, out.size, GROUP):
         most = larger(most, maxima_of(scores, edges, c, min(GROUP, out.size - c), parts, out))
     return most
@@ -146,7 +115,7 @@ def exponentials(scores, width, reference):
     wide_vectors()
     moment = np.float32(0)
     for j in range((width + WINDOW - 1) // WINDOW * WINDOW):
-        x = floor_at_lowest(scores[j] - reference)
+        x = clamp_exponent(scores[j] - reference)
         e = exp2(x)
         scores[j] = e
         moment += e * x
@@ -161,8 +130,8 @@ def reached_by(scores, width, count, lanes):
     largest share a lane.
     """
     if count > LANES:
-        return NOTHING
-    lanes[:] = NOTHING
+        return NEGATIVE_INFINITY
+    lanes[:] = NEGATIVE_INFINITY
     for start in range(0, width, WINDOW):
         raise_lanes(lanes, scores, start)
     return ranked(lanes, count)
@@ -171,7 +140,7 @@ def reached_by(scores, width, count, lanes):
 @inlined
 def just_below(x):
     """The next float below, that of -inf being itself."""
-    return np.nextafter(x, NOTHING)
+    return np.nextafter(x, NEGATIVE_INFINITY)
 
 
 @inlined

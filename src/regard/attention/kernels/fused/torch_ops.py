@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regard.attention.kernels.fused import cpu, workspace
+from regard.attention.kernels import limits
+from regard.attention.kernels.fused import cpu
 from regard.attention.kernels.fused.workspace import cut
 
 __all__ = ["attend", "attend_backward"]
@@ -79,8 +80,8 @@ def _(
     by_head, queries, keys = query.shape[:2], query.shape[2], key.shape[2]
     blocks = (0, 0)
     if key_block:
-        rows = cut(first_row, first_row + queries, query_block, workspace.BAND)
-        blocks = len(rows) - 1, len(cut(0, keys, key_block, workspace.CHUNK)) - 1
+        rows = cut(first_row, first_row + queries, query_block, limits.MAX_PART_QUERIES)
+        blocks = len(rows) - 1, len(cut(0, keys, key_block, limits.MAX_CHUNK_KEYS)) - 1
     shapes: tuple[tuple[int, ...], ...] = (
         (queries, value.shape[3]),
         (queries,),

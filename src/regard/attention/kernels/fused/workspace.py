@@ -9,12 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from regard.attention.kernels.fused.rowwise import STRIP
+from regard.attention.kernels import limits
 from regard.compiled.simd import GROUP, LANES, WINDOW
 
 __all__ = [
-    "CHUNK",
-    "COLUMNS",
     "Answers",
     "Desk",
     "Inputs",
@@ -27,24 +25,6 @@ __all__ = [
     "make_plan",
     "workspace",
 ]
-
-CHUNK = 128
-"""Keys whose maximum and sum are taken together, at most."""
-
-BAND = 256
-"""Queries of a part of a pooled block, at most."""
-
-COLUMNS = 512
-"""Keys of a tile, at most."""
-
-ROWS = 512
-"""Queries of a tile, at most: with as many keys a megabyte of scores, half of a level-2 cache."""
-
-LINE = 64
-"""Bytes of a cache line."""
-
-NARROW_ROWS = 256
-"""The same where a mask cuts the matrix, as tiles at its edge are computed whole."""
 
 
 class Inputs(NamedTuple):
@@ -190,7 +170,7 @@ class Tile(NamedTuple):
     bound: Any
     """(rows,) float32: what a score must be above to enter the list of largest."""
     hits: Any
-    """(STRIP * columns,) int64: chunks of a strip of rows with such scores."""
+    """(limits.STRIP_ROWS * columns,) int64: chunks of a strip of rows with such scores."""
     lanes: Any
     """(WINDOW,) float32."""
     parts: Any
@@ -235,14 +215,14 @@ def make_plan(
         key_block: pooled keys.
         narrow: whether a mask cuts the matrix.
     """
-    rows = NARROW_ROWS if narrow else ROWS
-    edges = cut(first_row, first_row + queries, query_block, BAND)
+    rows = limits.MASKED_TILE_QUERIES if narrow else limits.TILE_QUERIES
+    edges = cut(first_row, first_row + queries, query_block, limits.MAX_PART_QUERIES)
     starts = [0]
     for start, stop in pairwise(edges):
         if stop - starts[-1] > rows:
             starts.append(int(start))
     row_tiles = np.array([*starts, queries], np.int64)
-    return Plan(row_tiles, edges, cut(0, keys, key_block, CHUNK), COLUMNS)
+    return Plan(row_tiles, edges, cut(0, keys, key_block, limits.MAX_CHUNK_KEYS), limits.TILE_KEYS)
 
 
 def aligned(shape: tuple[int, ...], kind: Any) -> npt.NDArray[Any]:
@@ -251,8 +231,8 @@ def aligned(shape: tuple[int, ...], kind: Any) -> npt.NDArray[Any]:
     Vectors that lie across two lines cost a tenth of all time.
     """
     size = math.prod(shape) * np.dtype(kind).itemsize
-    memory = np.zeros(size + LINE + 4 * WINDOW, np.uint8)
-    first = -memory.ctypes.data % LINE
+    memory = np.zeros(size + limits.CACHE_LINE_BYTES + 4 * WINDOW, np.uint8)
+    first = -memory.ctypes.data % limits.CACHE_LINE_BYTES
     cut: npt.NDArray[Any] = memory[first : first + size].view(kind)
     return cut.reshape(shape)
 
@@ -283,7 +263,7 @@ def workspace(plan: Plan, inputs: Inputs, features: int, values: int, top: int) 
         top_places=aligned((rows, listed), np.int32),
         peak=np.empty(rows, single),
         bound=np.empty(rows, single),
-        hits=np.empty(STRIP * columns, np.int64),
+        hits=np.empty(limits.STRIP_ROWS * columns, np.int64),
         lanes=aligned((WINDOW,), single),
         parts=aligned((GROUP * LANES,), single),
         part=np.empty(columns, single),

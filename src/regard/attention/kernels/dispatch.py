@@ -1,0 +1,130 @@
+"""Which fast path answers a problem.
+
+Two of them, both for softmax: the fused kernels that compute output and statistics together
+(`fused/adapter.py`, on a processor or an NVIDIA GPU; `docs/kernel.md`), and torch's flash kernel
+(`torch_flash.py`). Each is tested against its slow twin, the tiles of `problem.Problem`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import Any
+
+from regard.attention.arrays import is_concrete, is_torch
+from regard.attention.kernels import limits
+from regard.attention.kernels.statistics import Statistic, propagate_nan
+from regard.attention.problem import Problem
+from regard.shapes import Array
+
+__all__ = ["matmul", "one_pass", "output", "rmatmul", "statistic"]
+
+
+def one_pass(
+    problem: Problem, statistics: tuple[Statistic, ...], *, dropout: float, seed: int
+) -> tuple[Array, Mapping[Statistic, Any]] | None:
+    """Output and statistics together, by the fused kernel.
+
+    Args:
+        problem: what `attend` was given.
+        statistics: what to compute beside the output.
+        dropout: probability that a weight is left out of the output.
+        seed: of the dropout.
+
+    Returns:
+        The output, `(batch, heads, queries, values)`, in the value's type, and for each statistic
+        what `AttentionMap` computes for it, with the axes `(batch, heads)` in front: an array, or
+        for topk and pool a pair of arrays. `None` where the kernel does not fit.
+    """
+    kernel = _fused_kernel(problem)
+    if kernel is None or not kernel.fits(problem, statistics):
+        return None
+    output, found = kernel.one_pass(problem, statistics, dropout=dropout, seed=seed)
+    if problem.nonfinite is None:
+        return output, found
+    nan_weights, nan_output = problem.nonfinite.rows(problem)
+    found = {which: propagate_nan(which, answer, nan_weights) for which, answer in found.items()}
+    return propagate_nan(("output",), output, nan_output), found
+
+
+def output(problem: Problem) -> Array | None:
+    """`P v`, differentiable; `None` where no kernel fits."""
+    product = _matmul(problem, problem.value)
+    if product is None or problem.nonfinite is None:
+        return product
+    return propagate_nan(("output",), product, problem.nonfinite.rows(problem)[1])
+
+
+def matmul(problem: Problem, x: Array) -> Array | None:
+    """`P x`, differentiable; `None` where no kernel fits."""
+    product = _matmul(problem, x)
+    if product is None or problem.nonfinite is None:
+        return product
+    return propagate_nan(("output",), product, problem.nonfinite.rows(problem)[0])
+
+
+def _matmul(problem: Problem, x: Array) -> Array | None:
+    """`P x` from inputs whose NaN were taken out.
+
+    The flash kernel is a little faster than the fused one, but reads the values of a mask to find
+    the keys it may skip, which a traced problem (whose `nonfinite` is never `None`) does not have.
+    """
+    kernel, with_x = _fused_kernel(problem), replace(problem, value=x)
+    fits = kernel is not None and kernel.fits(with_x)
+    if is_torch(problem.query) and not (fits and problem.nonfinite is not None):
+        from regard.attention.kernels import torch_flash
+
+        product = torch_flash.matmul(problem, x)
+        if product is not None:
+            return product
+    return kernel.one_pass(with_x, ())[0] if kernel and fits else None
+
+
+def rmatmul(problem: Problem, g: Array) -> Array | None:
+    """`P^T g`, from queries back to keys; `None` where no kernel fits."""
+    if is_torch(problem.query) and is_concrete(problem.query):
+        from regard.attention.kernels import torch_flash
+
+        return torch_flash.rmatmul(problem, g)
+    return None
+
+
+def statistic(problem: Problem, which: Statistic) -> Any | None:
+    """One statistic, without gradients; `None` where no kernel fits or a gradient is wanted."""
+    if not is_concrete(
+        problem.query
+    ):  # the size of scores, which decides the precision, is unknown
+        return None
+    kernel = _fused_kernel(problem)
+    if kernel and kernel.fits(problem, (which,)) and kernel.fits_float32(problem):
+        if _needs_gradient(problem):
+            return None
+        return kernel.one_pass(kernel.without_values(problem), (which,))[1][which]
+    if is_torch(problem.query) and which in (("entropy",), ("received",)):
+        from regard.attention.kernels import torch_flash
+
+        return (
+            torch_flash.entropy(problem) if which == ("entropy",) else torch_flash.received(problem)
+        )
+    return None
+
+
+def _fused_kernel(problem: Problem) -> Any | None:
+    """The fused kernel's adapter, where Numba is installed and the matrix large enough."""
+    layout = problem.layout
+    weights = layout.batch * layout.heads * layout.queries * layout.keys
+    if weights < limits.FUSED_MIN_WEIGHTS or not find_spec("numba"):
+        return None
+    from regard.attention.kernels.fused import adapter
+
+    return adapter
+
+
+def _needs_gradient(problem: Problem) -> bool:
+    if not is_torch(problem.query):
+        return False
+    import torch
+
+    parts = problem.query, problem.key, problem.value, getattr(problem.score, "vector", None)
+    return torch.is_grad_enabled() and any(getattr(x, "requires_grad", False) for x in parts)

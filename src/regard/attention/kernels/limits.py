@@ -1,0 +1,155 @@
+"""Every threshold of the kernels, and the measurement or the fact behind it.
+
+Read at each call as `limits.NAME`, so that a test may set another value; the last section is
+compiled into machine code and fixed from then on. Errors are the largest differences from float64.
+The docs and `docs/log.md` ("The one-pass kernel") hold the longer tables.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CACHE_LINE_BYTES",
+    "CUDA_BACKWARD_BYTES",
+    "CUDA_MAX_FEATURES",
+    "CUDA_MAX_TOPK",
+    "CUDA_MIN_CAPABILITY",
+    "CUDA_MIN_LOG_WEIGHT",
+    "CUDA_MIN_TRITON",
+    "DECODE_MAX_QUERIES",
+    "DECODE_MIN_ROWS",
+    "FLASH_BIAS_BYTES",
+    "FLASH_BLOCK_QUERIES",
+    "FLASH_MAX_SCORE_FLOAT32",
+    "FLASH_MIN_KEYS_BFLOAT16",
+    "FLASH_MIN_KEYS_NAN",
+    "FLASH_MIN_WEIGHTS_FLOAT32",
+    "FLUSH_ROWS",
+    "FUSED_MASK_BYTES",
+    "FUSED_MAX_SCORE_FLOAT32",
+    "FUSED_MAX_TOPK",
+    "FUSED_MIN_KEY_BLOCK",
+    "FUSED_MIN_WEIGHTS",
+    "MASKED_TILE_QUERIES",
+    "MAX_CHUNK_KEYS",
+    "MAX_PART_QUERIES",
+    "STRIP_ROWS",
+    "TILE_KEYS",
+    "TILE_QUERIES",
+]
+
+# Which path answers
+
+FUSED_MIN_WEIGHTS = 2**18
+"""Weights of the whole matrix, over batch and heads, from which the fused kernel is used.
+
+Below, a few tiles are as fast, and the first call need not wait seconds for a compilation.
+"""
+
+FUSED_MAX_TOPK = 64
+"""Longest list of largest weights that the fused kernel keeps: an insertion shifts the whole list, so
+that sorting whole rows is faster for longer ones."""
+
+FUSED_MIN_KEY_BLOCK = 8
+"""Fewest keys of a pooled block in the fused kernel, which keeps a sum and a maximum for every block
+of every row: narrower blocks would take as much memory as a part of the matrix itself."""
+
+FUSED_MASK_BYTES = 2**24
+"""Memory of a mask or bias that cannot be written as ranges and is made for some rows at a time."""
+
+FUSED_MAX_SCORE_FLOAT32 = 32.0
+"""Bound on the scores up to which a map's later statistics come from the fused kernel in float32.
+
+Guards the rounding of the scores themselves: a float32 score near `s` is off by up to `s * 2**-24`, and a
+weight, relative to its size, by as much: 2e-6 at 32. Measured with 1,024 keys that attend to themselves:
+top-k and received mass (per unit) are within 1e-6 at 32 and 2e-6 at 64; the entropy, a sum of a thousand
+terms, is within 6e-6 at every bound from 8 to 64. `FLASH_MAX_SCORE_FLOAT32` is lower because the flash
+path subtracts numbers as large as the scores.
+"""
+
+FLASH_MAX_SCORE_FLOAT32 = 16.0
+"""Bound on the scores up to which statistics are read from torch's flash kernel in float32.
+
+Guards a cancellation: `entropy = lse - scale * q . (P k)` is a small difference of two numbers as large as the
+scores, so its error grows with them: 3e-6 at 8, 7e-6 at 16, 2e-5 at 24 to 64 (1,024 keys that attend to
+themselves), where the fused kernel, which sums non-negative terms, stays at 6e-6.
+"""
+
+FLASH_MIN_WEIGHTS_FLOAT32 = 2**18
+"""Weights of the whole matrix below which statistics are read from the flash kernel in float64, which
+costs nothing noticeable at that size. Equal to `FUSED_MIN_WEIGHTS`, but for another reason."""
+
+FLASH_BIAS_BYTES = 2**24
+"""Memory of the bias or mask that one call of the flash kernel is given."""
+
+FLASH_BLOCK_QUERIES = 256
+"""Queries of one call where a mask cuts the matrix: enough for the kernel's full speed, few enough to
+skip the keys that none of them sees."""
+
+FLASH_MIN_KEYS_NAN = 16
+"""Keys below which torch's flash kernel (2.13, processor) returns zeros for a row whose scores are all NaN:
+it takes such a row for a masked one where the keys do not fill a vector."""
+
+FLASH_MIN_KEYS_BFLOAT16 = 256
+"""Keys below which bfloat16 is trained in float32 on a processor: the kernel's bfloat16 backward pass pads
+sequences to blocks and takes five times as long at 16 to 64 keys, as long at 256 (torch 2.13, AMX)."""
+
+DECODE_MAX_QUERIES = 16
+"""Queries of one row, at most, for the kernel of a decoding step, which reads a row's keys for each."""
+
+DECODE_MIN_ROWS = 32
+"""Queries of all rows, at least, for the kernel of a decoding step; below, `attend` is as fast."""
+
+# NVIDIA GPUs
+
+CUDA_MIN_CAPABILITY = 8, 0
+"""Ampere, the first compute capability that multiplies bfloat16."""
+
+CUDA_MIN_TRITON = 3, 4
+"""Version of Triton from which the kernels compile."""
+
+CUDA_MAX_FEATURES = 256
+"""Features of a query or value up to which a tile fits into the shared memory of a multiprocessor: 99 KB on
+the smallest supported one (`tests/attention/kernels/cuda` compile the kernels and look)."""
+
+CUDA_MAX_TOPK = 32
+"""Longest list of largest weights: no longer than the narrowest tile of keys, which fills it."""
+
+CUDA_MIN_LOG_WEIGHT = -128.0
+"""Smallest logarithm of a weight in the backward pass: its `exp` is 0 in float32, and unlike -inf it may be
+multiplied by that 0."""
+
+CUDA_BACKWARD_BYTES = 2**26
+"""Memory of the rows of the matrix that the backward pass holds at a time."""
+
+# Tiles of the fused kernel on a processor
+
+TILE_QUERIES = 512
+"""Queries of a tile, at most. With 512 keys a megabyte of float32 scores, half of a level-2 cache. Time over
+SDPA's is 1.21 to 1.32; 256 x 512 takes 1.25 to 1.39, 256 x 1024 1.32 to 1.36, 512 x 1024 1.33 to 1.42."""
+
+MASKED_TILE_QUERIES = 256
+"""Queries of a tile where a mask excludes part of the matrix: tiles on its edge are computed in full, so
+that smaller ones waste less."""
+
+TILE_KEYS = 512
+"""Keys of a tile, at most; see `TILE_QUERIES`."""
+
+MAX_CHUNK_KEYS = 128
+"""Keys of a chunk, at most: a row keeps one maximum and one sum per chunk, for pooled blocks and to skip chunks
+in the search for the largest. Shorter ones cost memory, longer ones skip less."""
+
+MAX_PART_QUERIES = 256
+"""Queries of one part of a pooled block, at most, so that a tile of queries can hold whole parts."""
+
+CACHE_LINE_BYTES = 64
+"""Alignment of tiles. NumPy's memory begins 16 bytes into a line, and vectors that lie across two lines cost a
+tenth of all time."""
+
+# Compiled into machine code
+
+STRIP_ROWS = 8
+"""Rows of a tile that pass through all elementwise steps together: as many as a level-1 cache holds."""
+
+FLUSH_ROWS = 8
+"""Rows whose weights are summed in float32 before the sum goes to float64. Received mass summed in float32 over
+256 rows was off by 6e-6, over 8 rows by 7e-7."""
