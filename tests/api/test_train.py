@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from regard.api import Classifier, evaluate
 from regard.api.config.settings import resolve
 from regard.api.examples import hold_out
 from regard.api.storage.format1 import OLD_SETTING_NAMES
-from regard.data import Example, Labelled, ReadOptions, dates
+from regard.data import Corpus, Example, Labelled, ReadOptions, dates
 from regard.errors import DataError, InputError, ModelFolderError, SettingsError
 from regard.training import Callback, Interrupted, Progress
 
@@ -321,6 +322,35 @@ def test_settings_are_refused_before_the_data_is_read(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no preset 'huge' for transformer"):
         regard.train("translation", train=missing, out=tmp_path / "run", preset="huge")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "passes"),
+    [
+        ("translation", "transformer", 4),  # both tokenizers, ids, fingerprint
+        ("classification", "wide", 4),  # tokenizer, ids, fingerprint, baseline
+        ("classification", "cnn", 4),
+        ("summarization", "extractive", 3),  # tokenizer, ids, fingerprint
+        ("language", "lm", 4),  # tokenizer, ids, fingerprint, baseline
+    ],
+)
+def test_the_training_part_is_read_no_more_often_than_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, model: str, passes: int
+) -> None:
+    files = write_pairs(tmp_path)
+    table = tmp_path / "t.tsv"
+    table.write_text("".join(f"text {n}\t{n % 2}\n" for n in range(30)))
+    names = {"translation": files, "language": files[:1]}.get(task, [table])
+    sizes, iterate = [], Corpus.__iter__
+
+    def counted(corpus: Corpus) -> Iterator[Example]:
+        sizes.append(len(corpus))
+        return iterate(corpus)
+
+    monkeypatch.setattr(Corpus, "__iter__", counted)
+    settings = {"steps": 1, "decoding.max_length": 9}
+    regard.train(task, train=names, model=model, preset="tiny", settings=settings)
+    assert sizes.count(max(sizes)) == passes  # the validation part is smaller
 
 
 def test_over_long_pairs_are_left_out_and_counted(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from regard.data import (
     Pairs,
     ReadOptions,
     check_labels,
+    labels_of,
     read_parallel,
     read_table,
     read_text,
@@ -125,7 +126,7 @@ def hold_out(
         raise InputError("one example cannot be split into training and validation; give more")
     share = min(0.1, 1000 / len(examples))
     rng = np.random.default_rng(seed)
-    labels = [example.labels if labelled else () for example in examples]
+    labels = labels_of(examples) if labelled else [()] * len(examples)
     groups: dict[str, list[int]] = {}
     for index, some in enumerate(labels):
         groups.setdefault("|".join(some), []).append(index)

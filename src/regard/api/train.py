@@ -1,13 +1,11 @@
-"""From files to a model folder."""
+"""Training: from files to a model folder."""
 
 from __future__ import annotations
 
-import shlex
 import signal
-import sys
 import tempfile
-import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,13 +14,18 @@ from regard.api.config.settings import RunSettings, resolve
 from regard.api.examples import Data, ExampleReader, hold_out, names_of
 from regard.api.load import MODELS, load
 from regard.api.storage.card import write_card
-from regard.api.storage.folder import CONFIG, FORMAT, claim, clear, read_config, write_json
-from regard.api.tasks.model import Model
+from regard.api.storage.folder import acquire_folder, clear, write_config
+from regard.api.storage.resume import (
+    check_same_data,
+    check_same_settings,
+    command_line,
+    fingerprint,
+)
+from regard.api.tasks.model import EncodedExamples, Model
 from regard.data import Corpus, Example, Labelled, Pairs, ReadOptions
 from regard.errors import InputError, SettingsError, nearest
 from regard.training import Callback, History, Interrupted, ProcessGroup, fit
 from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE, load_weights, save_weights
-from regard.version import __version__
 from regard.viewing.figure import plot_history, write
 
 __all__ = ["train"]
@@ -74,201 +77,175 @@ def train(
         Interrupted: stopped by a signal, everything saved.
     """
     chosen = resolve(task, kind=model, preset=preset, values=settings)
-    measures, metric = MODELS[chosen.kind].metrics, chosen.training.metric
-    if metric not in measures:
-        raise SettingsError(f"{task} has no metric {metric!r}; {nearest(metric, measures)}")
-    source = ExampleReader(chosen.task, columns, read_options)
-    callback = callback or Callback()
+    metrics, metric = MODELS[chosen.kind].metrics, chosen.training.metric
+    if metric not in metrics:
+        raise SettingsError(f"{task} has no metric {metric!r}; {nearest(metric, metrics)}")
+    processes = ProcessGroup()
+    callback = callback if callback is not None and processes.is_main else Callback()
+    reader = ExampleReader(chosen.task, columns, read_options)
     if out is None:
         with tempfile.TemporaryDirectory(prefix="regard-") as folder:
+            run = _Run(chosen, reader, train, valid, Path(folder), False, callback, processes)
             try:
-                found = _run(
-                    chosen, source, train, valid, Path(folder), resume=False, callback=callback
-                )
-            except Interrupted as stop:
-                raise Interrupted(None, stop.signal) from None  # the folder does not outlive this
-        found.folder = None
-        return found
-    process_group = ProcessGroup()
-    if process_group.is_main:
-        claim(Path(out), resume=resume, overwrite=overwrite)
-    process_group.barrier()
-    found = _run(
-        chosen,
-        source,
-        train,
-        valid,
-        Path(out),
-        resume=resume,
-        callback=callback,
-        process_group=process_group,
-    )
-    if process_group.is_main:
-        callback.on_message(f"the model is in {out}")
-    return found
+                trained = _train(run)
+            except Interrupted as stop:  # the folder that it names does not outlive this
+                raise Interrupted(None, stop.signal) from None
+        trained.folder = None
+        return trained
+    if processes.is_main:
+        acquire_folder(Path(out), resume=resume, overwrite=overwrite)
+    processes.barrier()
+    run = _Run(chosen, reader, train, valid, Path(out), resume, callback, processes)
+    trained = _train(run)
+    callback.on_message(f"the model is in {out}")
+    return trained
 
 
-def _run(
-    settings: RunSettings,
-    source: ExampleReader,
-    train: Data,
-    valid: Data | None,
-    out: Path,
-    *,
-    resume: bool,
-    callback: Callback,
-    process_group: ProcessGroup | None = None,
-) -> Model:
-    process_group = process_group or ProcessGroup()
-    callback = callback if process_group.is_main else Callback()
-    examples, held_out = _read(settings, source, train, valid, callback)
-    begun = resume and (out / RUN_FILE).is_file()
-    if resume:
-        _same_settings(settings, out)
-    kind = MODELS[settings.kind]
-    model = load(out, weights=False) if begun else kind.from_examples(examples, settings)
-    encoded = model.encode_examples(examples, training=True)
-    for reason, count in encoded.skipped.items():
-        callback.on_message(f"left out {count:,} training examples: {reason}")
-    if not len(encoded.lengths):
-        raise InputError("no training example is left; raise max_tokens")
-    facts = {
-        "train": names_of(train),
-        "valid": names_of(valid) if valid is not None else [],
-        "command": _command(),
-        "examples": [len(examples), len(held_out)],
-        "fingerprint": _fingerprint(examples, held_out),
-        **source.to_json(),
-    }
-    if resume:
-        _same_data(facts, out)
-    elif process_group.is_main:
-        clear(out)  # not before the data has been read: with a slip in it the former model stays
-    if not begun and process_group.is_main:
-        _set_down(model, settings, facts, out)
+@dataclass(frozen=True)
+class _Run:
+    """Everything one training run starts from.
+
+    Args:
+        settings: settings of the run.
+        reader: reads its files.
+        train: training part, as the user named it.
+        valid: validation part; `None` if it is held out of `train`.
+        out: folder of the model.
+        resume: whether to go on with the run in `out`.
+        callback: informed of progress; does nothing except in the main process.
+        processes: the processes that train together.
+    """
+
+    settings: RunSettings
+    reader: ExampleReader
+    train: Data
+    valid: Data | None
+    out: Path
+    resume: bool
+    callback: Callback
+    processes: ProcessGroup
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Training and validation part of a run."""
+
+    train: Sequence[Example]
+    valid: Sequence[Example]
+
+
+def _train(run: _Run) -> Model:
+    """Train one model, from its data to its folder."""
+    parts = _read_parts(run)
+    continues = run.resume and (run.out / RUN_FILE).is_file()
+    if run.resume:
+        check_same_settings(run.out, run.settings)
+    if continues:
+        model = load(run.out, weights=False)
+    else:
+        model = MODELS[run.settings.kind].from_examples(parts.train, run.settings)
+    encoded = _encode_train(run, model, parts.train)
+    encoded_valid = model.encode_examples(parts.valid, training=False)
+    if not continues:
+        model.fit_features(encoded)
+    _open_folder(run, model, parts, continues=continues)
     history = fit(
         model.network,
         model.loss,
-        encoded.epochs(settings.training),
-        settings=settings.training,
-        validate=model.validator(held_out),
-        out=out,
-        resume=begun,
-        callback=callback,
-        process_group=process_group,
+        encoded.epochs(run.settings.training),
+        settings=run.settings.training,
+        validate=model.validator(parts.valid, encoded_valid),
+        out=run.out,
+        resume=continues,
+        callback=run.callback,
+        process_group=run.processes,
     )
-    process_group.barrier()
-    load_weights(model.network, out / WEIGHTS_FILE)
+    run.processes.barrier()
+    load_weights(model.network, run.out / WEIGHTS_FILE)
     model.network.eval()
-    model.folder = out
-    # Refit on the held-out examples only if the user gave no validation set.
-    parts = examples, held_out
-    if begun and valid is None:
-        model.refit(examples, ())  # of a finished run they have: back to what may be judged
+    model.folder = run.out
+    if continues and run.valid is None:
+        # The weights of a finished run are refitted on the validation part already, which must not
+        # judge them then: back to a fit on the training part alone.
+        model.refit([encoded])
     try:
-        _finish(
-            model,
-            history,
-            parts,
-            refit=valid is None,
-            first=process_group.is_main,
-            callback=callback,
-        )
-    except KeyboardInterrupt:  # trained it is; the figures come with --resume
-        raise Interrupted(out, signal.SIGINT) from None
+        _finish(run, model, parts, [encoded, encoded_valid], history)
+    except KeyboardInterrupt:  # the model is trained; --resume makes up for the missing scores
+        raise Interrupted(run.out, signal.SIGINT) from None
     return model
 
 
-def _set_down(model: Model, settings: RunSettings, facts: dict[str, Any], out: Path) -> None:
-    """Write what a model is, before it has learnt anything: its text side and `config.json`."""
-    about = {"regard": __version__, "format": FORMAT, "settings": settings.model_dump(mode="json")}
-    write_json(out / CONFIG, {**about, "data": facts, **model.save_tokenizers(out)})
-
-
-def _read(
-    settings: RunSettings,
-    source: ExampleReader,
-    train: Data,
-    valid: Data | None,
-    callback: Callback,
-) -> tuple[Sequence[Example], Sequence[Example]]:
-    examples = source.read_training(train)
-    if valid is None:
-        labelled = settings.task == "classification"
-        parts = hold_out(examples, seed=settings.training.seed, labelled=labelled)
-        callback.on_message(
-            f"held out {len(parts[1]):,} of {len(examples):,} examples for validation"
+def _read_parts(run: _Run) -> _Parts:
+    """Read both parts, or hold the validation part out, and report what was left out."""
+    examples = run.reader.read_training(run.train)
+    if run.valid is None:
+        labelled = run.settings.task == "classification"
+        parts = _Parts(*hold_out(examples, seed=run.settings.training.seed, labelled=labelled))
+        run.callback.on_message(
+            f"held out {len(parts.valid):,} of {len(examples):,} examples for validation"
         )
     else:
-        parts = examples, source.read(valid)
-    reports = [part.report for part in (examples, parts[1]) if isinstance(part, Corpus)]
-    worth_telling = [str(r) for r in reports if r.skipped or r.cut or r.notes]
-    for report in dict.fromkeys(worth_telling):  # a part held out has the report of the whole
-        callback.on_message(report)
+        parts = _Parts(examples, run.reader.read(run.valid))
+    reports = [part.report for part in (examples, parts.valid) if isinstance(part, Corpus)]
+    worth_reading = [str(r) for r in reports if r.skipped or r.cut or r.notes]
+    for report in dict.fromkeys(worth_reading):  # a part held out has the report of the whole
+        run.callback.on_message(report)
     return parts
 
 
+def _encode_train(run: _Run, model: Model, examples: Sequence[Example]) -> EncodedExamples:
+    """Encode the training part, and report what was left out."""
+    encoded = model.encode_examples(examples, training=True)
+    for reason, count in encoded.skipped.items():
+        run.callback.on_message(f"left out {count:,} training examples: {reason}")
+    if not len(encoded.lengths):
+        raise InputError("no training example is left; raise max_tokens")
+    return encoded
+
+
+def _open_folder(run: _Run, model: Model, parts: _Parts, *, continues: bool) -> None:
+    """Compare the folder of a resumed run with its data; write the tokenizers and config of a new one."""
+    data = {
+        "train": names_of(run.train),
+        "valid": names_of(run.valid) if run.valid is not None else [],
+        "command": command_line(),
+        "examples": [len(parts.train), len(parts.valid)],
+        "fingerprint": fingerprint(parts.train, parts.valid),
+        **run.reader.to_json(),
+    }
+    if run.resume:
+        check_same_data(run.out, data)
+    elif run.processes.is_main:
+        clear(
+            run.out
+        )  # only now that the data has been read: a mistake in it costs no former model
+    if not continues and run.processes.is_main:
+        settings = run.settings.model_dump(mode="json")
+        write_config(run.out, settings=settings, data=data, model=model.save_tokenizers(run.out))
+
+
 def _finish(
+    run: _Run,
     model: Model,
+    parts: _Parts,
+    encoded: Sequence[EncodedExamples],
     history: History,
-    parts: tuple[Sequence[Example], Sequence[Example]],
-    *,
-    refit: bool,
-    first: bool,
-    callback: Callback,
 ) -> None:
     """Score the model, refit it, and leave a plot and a model card beside the weights."""
-    assert model.folder is not None
-    examples, held_out = parts
-    scores = model.evaluate(held_out[:1000], train=examples) if first else None
-    refitted = refit and model.refit(examples, held_out)  # the figures are from before
+    scores = None
+    if run.processes.is_main:
+        scores = model.evaluate(parts.valid[:1000], train=parts.train)
+    refitted = False
+    if run.valid is None:  # a validation part that the user gave must stay unseen
+        # After the scores, which are those of the model before it has seen the validation part.
+        refitted = model.refit(encoded)
     if scores is None:
         return
     if refitted:
-        save_weights(model.network, model.folder / WEIGHTS_FILE)
-    plot = plot_history(history.records, title=model.folder.name)
-    write(plot, model.folder / "history.png")
-    write_card(model, history, scores, model.folder)
-    callback.on_message(f"\nOn the validation part, beside a simple baseline\n\n{scores.table}\n")
-
-
-def _command() -> str:
-    """How this run was started."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-
-
-def _fingerprint(*parts: Sequence[Example]) -> int:
-    """A number that changes when a text, a target or a label does; files may move."""
-    found = 0
-    for examples in parts:
-        for example in examples:
-            targets = example.references or (example.target,)
-            content = example.source, targets, example.labels
-            found = zlib.crc32(repr(content).encode(), found)
-    return found
-
-
-def _same_settings(settings: RunSettings, out: Path) -> None:
-    former, now = read_config(out)["settings"], settings.model_dump(mode="json")
-    free = ("minutes", "save_seconds", "tensorboard")
-    for group, values in now.items():
-        if not isinstance(values, dict):
-            values, former[group] = {group: values}, {group: former[group]}
-        for name in values.keys() | former[group].keys():
-            before, after = former[group].get(name), values.get(name)
-            if before != after and name not in free:
-                raise SettingsError(
-                    f"{out} was begun with {name}={before}, this is {name}={after}; "
-                    f"go on with the same settings, or train anew with --overwrite"
-                )
-
-
-def _same_data(now: dict[str, Any], out: Path) -> None:
-    before = read_config(out)["data"]
-    if (before["fingerprint"], before["examples"]) != (now["fingerprint"], now["examples"]):
-        raise InputError(
-            "{} was begun with {:,} training and {:,} validation examples, these are {:,} and {:,}, not all "
-            "the same; give the same data, or train anew with --overwrite".format(
-                out, *before["examples"], *now["examples"]
-            )
-        )
+        save_weights(model.network, run.out / WEIGHTS_FILE)
+    plot = plot_history(history.records, title=run.out.name)
+    write(plot, run.out / "history.png")
+    write_card(model, history, scores, run.out)
+    run.callback.on_message(
+        f"\nOn the validation part, beside a simple baseline\n\n{scores.table}\n"
+    )

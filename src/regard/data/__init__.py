@@ -5,7 +5,7 @@ from regard.data.batches import pad, pad_documents, token_batches
 from regard.data.columns import Labelled, Pairs
 from regard.data.corpus import Corpus, Example, Report
 from regard.data.datasets import fetch
-from regard.data.labels import check_labels
+from regard.data.labels import check_labels, labels_of
 from regard.data.lines import read_lines
 from regard.data.options import ReadOptions
 from regard.data.parallel import read_parallel, read_text
@@ -21,6 +21,7 @@ __all__ = [
     "check_labels",
     "dates",
     "fetch",
+    "labels_of",
     "pad",
     "pad_documents",
     "read_lines",

@@ -137,6 +137,10 @@ class Corpus(Sequence[Example]):
             return sorted(names, key=lambda name: (int(name), name))
         return sorted(names)
 
+    def label_sets(self) -> list[tuple[str, ...]]:
+        """Labels of each example, from their column alone: no text is read."""
+        return [tuple(labels) for labels in self._labels().to_pylist()]
+
     @property
     def multi_label(self) -> bool:
         """True if some example has several labels, or none while others have some."""

@@ -9,7 +9,14 @@ from regard.choices import RareLabels
 from regard.data.corpus import Corpus, Example
 from regard.errors import DataError, nearest
 
-__all__ = ["check_labels"]
+__all__ = ["check_labels", "labels_of"]
+
+
+def labels_of(examples: Sequence[Example]) -> list[tuple[str, ...]]:
+    """Return the labels of each example; those of a corpus are read without its texts."""
+    if isinstance(examples, Corpus):
+        return examples.label_sets()
+    return [example.labels for example in examples]
 
 
 def check_labels(examples: Sequence[Example], *, rare: RareLabels = "error") -> Sequence[Example]:
@@ -24,10 +31,11 @@ def check_labels(examples: Sequence[Example], *, rare: RareLabels = "error") -> 
         DataError: there are no labels, all are the same, one is seen only once, or there are about
             as many as texts.
     """
-    counts = Counter(label for example in examples for label in example.labels)
+    label_sets = labels_of(examples)
+    counts = Counter(label for labels in label_sets for label in labels)
     if not counts:
         raise _problem(examples, "no example has a label", None)
-    several = any(len(example.labels) != 1 for example in examples)
+    several = any(len(labels) != 1 for labels in label_sets)
     if len(counts) == 1 and not several:
         raise _problem(
             examples,
@@ -44,9 +52,9 @@ def check_labels(examples: Sequence[Example], *, rare: RareLabels = "error") -> 
     if not once or rare == "keep":
         return examples
     if rare == "error":
-        first = next(example for example in examples if once & set(example.labels))
-        raise _label_seen_once(first, once, set(counts))
-    kept = [i for i, example in enumerate(examples) if not once & set(example.labels)]
+        first = next(i for i, labels in enumerate(label_sets) if once & set(labels))
+        raise _label_seen_once(examples[first], once, set(counts))
+    kept = [i for i, labels in enumerate(label_sets) if not once & set(labels)]
     if isinstance(examples, Corpus):
         return examples.select(kept)
     return [examples[i] for i in kept]

@@ -247,7 +247,8 @@ def test_perplexity_and_loss_of_a_language_model_by_its_probabilities(generator:
     examples = [Example(text) for text in texts]
     (score,) = generator.evaluate(examples).scores
     assert score.value == pytest.approx(np.exp(np.mean(nats)), rel=1e-5)
-    found = generator.validator(examples)(generator.network)
+    encoded = generator.encode_examples(examples, training=False)
+    found = generator.validator(examples, encoded)(generator.network)
     assert found == pytest.approx({"loss": np.mean(nats), "perplexity": score.value}, rel=1e-5)
 
 
@@ -258,8 +259,9 @@ def test_the_validation_loss_of_a_classifier_by_its_probabilities(classifier: Cl
         -np.log(answer.probabilities[gold]) for answer, gold in zip(answers, golds, strict=True)
     ]
     examples = [Example(text, labels=(gold,)) for text, gold in zip(texts, golds, strict=True)]
+    encoded = classifier.encode_examples(examples, training=False)
     with torch.no_grad():
-        found = classifier.validator(examples)(classifier.network.eval())
+        found = classifier.validator(examples, encoded)(classifier.network.eval())
     assert found["loss"] == pytest.approx(np.mean(nats), rel=1e-5)
 
 

@@ -14,7 +14,15 @@ from regard.files import atomic_write
 from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE
 from regard.version import __version__
 
-__all__ = ["CONFIG", "FORMAT", "claim", "clear", "read_config", "write_json"]
+__all__ = [
+    "CONFIG",
+    "FORMAT",
+    "acquire_folder",
+    "clear",
+    "read_config",
+    "write_config",
+    "write_json",
+]
 
 CONFIG = "config.json"
 FORMAT = 2
@@ -40,8 +48,13 @@ _OURS = (
 _OUR_FOLDERS = (RUN_FILE.parent.name, "tensorboard")
 
 
-def claim(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    """Make sure that `folder` is there and may be written to; what is in it stays until `clear`.
+def acquire_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make a folder for a run, or make sure that the run may use it; its files stay until `clear`.
+
+    Args:
+        folder: of the run.
+        resume: go on with the run that is in it.
+        overwrite: replace the model that is in it.
 
     Raises:
         InputError: it is in use, or holds things that are not a model's.
@@ -68,7 +81,7 @@ def claim(folder: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def _foreign(folder: Path) -> list[str]:
-    """Names of what other programs put there."""
+    """Names of files that other programs put there."""
     found = folder.iterdir() if folder.is_dir() else ()
     return sorted(f.name for f in found if f.name not in _FIRST and not f.name.startswith("."))
 
@@ -81,6 +94,21 @@ def clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
+def write_config(
+    folder: Path, *, settings: dict[str, Any], data: dict[str, Any], model: dict[str, Any]
+) -> None:
+    """Write `config.json`, after which the folder counts as a model's.
+
+    Args:
+        folder: of the model.
+        settings: of the run.
+        data: facts about the training and validation part.
+        model: settings of the network, and what a task keeps beside them.
+    """
+    head = {"regard": __version__, "format": FORMAT, "settings": settings, "data": data}
+    write_json(folder / CONFIG, {**head, **model})
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file, whole or not at all."""
     with atomic_write(path) as unfinished:
@@ -89,7 +117,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_config(folder: str | PathLike[str]) -> dict[str, Any]:
-    """What `config.json` says.
+    """Read `config.json`, under today's names.
 
     Raises:
         ModelFolderError: no model here, a damaged file, or one from a newer version.

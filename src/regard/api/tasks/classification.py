@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -31,7 +31,7 @@ from regard.api.tasks.model import (
 )
 from regard.api.tasks.records import Maps, make_record
 from regard.api.tasks.tokens import input_tokens
-from regard.data import Example, token_batches
+from regard.data import Example, labels_of, token_batches
 from regard.data.ragged import Ragged
 from regard.decoding import DecodingSettings
 from regard.errors import DataError, InputError
@@ -52,6 +52,23 @@ from regard.training.batch import labelled_batch
 from regard.viewing import AttentionRecord, Tokens
 
 __all__ = ["Classifier"]
+
+
+@dataclass(frozen=True)
+class LabelledTexts(EncodedExamples):
+    """Texts as ids, and their labels.
+
+    Args:
+        texts: ids of each text.
+        targets: `(texts,)` class indices, or `(texts, labels)` of 0 and 1 where a text may have several.
+    """
+
+    texts: Ragged
+    targets: Tensor
+
+    def ids(self) -> list[list[int]]:
+        """Ids of each text, as lists."""
+        return [self.texts[index].tolist() for index in range(len(self.texts))]
 
 
 class Classifier(Model):
@@ -87,16 +104,7 @@ class Classifier(Model):
         tokenizer = train_tokenizer([example.text for example in examples], settings)
         values = {**settings.model, "size": len(tokenizer), "labels": len(labels)}
         network = build_untrained(settings, configure(settings.kind, settings.preset, **values))
-        model = cls(settings, network, tokenizer, labels, multilabel=multilabel)
-        texts = model._ids([example.text for example in examples])
-        model.network.fit_features(tokenizer.spelling, texts, model._targets(examples))
-        return model
-
-    def refit(self, examples: Sequence[Example], held_out: Sequence[Example]) -> bool:
-        """Refit the n-gram weights, if it has any, on training and validation examples together."""
-        together = [*examples, *held_out]
-        texts = self._ids([example.text for example in together])
-        return self.network.refit(texts, self._targets(together))
+        return cls(settings, network, tokenizer, labels, multilabel=multilabel)
 
     @classmethod
     def from_folder(cls, folder: Path, settings: RunSettings, config: Mapping[str, Any]) -> Self:
@@ -113,26 +121,47 @@ class Classifier(Model):
 
     # Training
 
-    def encode_examples(self, examples: Sequence[Example], *, training: bool) -> EncodedExamples:
+    def encode_examples(self, examples: Sequence[Example], *, training: bool) -> LabelledTexts:
         """Texts are cut to `max_tokens`."""
-        sources = Ragged(
+        targets = self._targets(examples)
+        texts = Ragged(
             ids for chunk in in_chunks(examples) for ids in self._ids([e.text for e in chunk])
         )
-        targets = self._targets(examples)
-        return EncodedExamples(
-            sources.lengths, lambda indices: labelled_batch(sources, targets, indices), {}
+        return LabelledTexts(
+            texts.lengths,
+            lambda indices: labelled_batch(texts, targets, indices),
+            {},
+            texts,
+            targets,
         )
+
+    def fit_features(self, examples: EncodedExamples) -> None:
+        """Choose the n-grams of a network that has some, and fit their weights."""
+        assert isinstance(examples, LabelledTexts)
+        self.network.fit_features(self.tokenizer.spelling, examples.ids(), examples.targets)
+
+    def refit(self, parts: Sequence[EncodedExamples]) -> bool:
+        """Refit the n-gram weights of a network that has some, on all parts together."""
+        labelled = [part for part in parts if isinstance(part, LabelledTexts)]
+        texts = [ids for part in labelled for ids in part.ids()]
+        return self.network.refit(texts, torch.cat([part.targets for part in labelled]))
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         limit = self.settings.text.max_tokens
         return [e.ids[:limit] or [0] for e in self.tokenizer.encode_batch(list(texts))]
 
     def _targets(self, examples: Sequence[Example]) -> Tensor:
+        """Labels as class indices `(texts,)`, or `(texts, labels)` of 0 and 1 with several.
+
+        Raises:
+            DataError: a label the training part lacks, or not one label where each text has one.
+        """
         index_of = {label: index for index, label in enumerate(self.labels)}
-        unknown = [e for e in examples if any(label not in index_of for label in e.labels)]
-        if unknown:
-            path, line = unknown[0].origin
-            strange = next(label for label in unknown[0].labels if label not in index_of)
+        label_sets = labels_of(examples)
+        unknown = (i for i, labels in enumerate(label_sets) if not index_of.keys() >= {*labels})
+        if (first := next(unknown, None)) is not None:
+            path, line = examples[first].origin
+            strange = next(label for label in label_sets[first] if label not in index_of)
             raise DataError(
                 f"label {strange!r} is not in the training part, which has "
                 f"{', '.join(self.labels[:12])}{', ...' if len(self.labels) > 12 else ''}",
@@ -140,15 +169,15 @@ class Classifier(Model):
                 line=line,
             )
         if not self.multilabel:
-            wrong = next((e for e in examples if len(e.labels) != 1), None)
-            if wrong is not None:
-                path, line = wrong.origin
-                problem = f"{len(wrong.labels)} labels, expected one as in the training part"
+            wrong = (i for i, labels in enumerate(label_sets) if len(labels) != 1)
+            if (first := next(wrong, None)) is not None:
+                path, line = examples[first].origin
+                problem = f"{len(label_sets[first])} labels, expected one as in the training part"
                 raise DataError(problem, path=path, line=line)
-            return torch.tensor([index_of[e.labels[0]] for e in examples])
+            return torch.tensor([index_of[labels[0]] for labels in label_sets])
         targets = torch.zeros(len(examples), len(self.labels))
-        for row, example in enumerate(examples):
-            targets[row, [index_of[label] for label in example.labels]] = 1.0
+        for row, labels in enumerate(label_sets):
+            targets[row, [index_of[label] for label in labels]] = 1.0
         return targets
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
@@ -171,9 +200,10 @@ class Classifier(Model):
         value = smoothed_cross_entropy(logits, batch.target, smoothing=smoothing, ignore_index=-1)
         return Loss(value, len(batch))
 
-    def validator(self, examples: Sequence[Example]) -> Callable[[nn.Module], dict[str, float]]:
+    def validator(
+        self, examples: Sequence[Example], encoded: EncodedExamples
+    ) -> Callable[[nn.Module], dict[str, float]]:
         """Loss, accuracy (of whole sets of labels, where there may be several) and macro F1."""
-        encoded = self.encode_examples(examples, training=False)
         batches = list(encoded.one_pass(32768))
         order = [index for batch in batches for index in batch.indices]
         gold = [examples[index].labels for index in order]
@@ -246,20 +276,20 @@ class Classifier(Model):
         Raises:
             InputError: a label is gone from the training files, or there is nothing to count in them.
         """
-        read = [example.text for example in train]
-        counts = Counter(label for example in train for label in example.labels)
+        read, label_sets = [example.text for example in train], labels_of(train)
+        counts = Counter(label for labels in label_sets for label in labels)
         gone = [label for label in self.labels if not counts[label]]
         if gone:
             raise InputError(f"no training example has the label {gone[0]!r} any more")
         if not self.multilabel:
-            _, found, names = tfidf_logistic(read, [e.labels[0] for e in train], texts)
+            _, found, names = tfidf_logistic(read, [labels[0] for labels in label_sets], texts)
             return found[:, [names.index(label) for label in self.labels]]
         columns = []
         for label in self.labels:
             if counts[label] == len(train):
                 columns.append(np.ones(len(texts)))  # there is nothing to tell apart
                 continue
-            answers = ["yes" if label in example.labels else "no" for example in train]
+            answers = ["yes" if label in labels else "no" for labels in label_sets]
             _, found, names = tfidf_logistic(read, answers, texts)
             columns.append(found[:, names.index("yes")])
         return np.stack(columns, axis=1)
@@ -410,8 +440,9 @@ def _labels(examples: Sequence[Example]) -> tuple[list[str], bool]:
     Raises:
         InputError: there are fewer than two.
     """
-    counts = Counter(label for example in examples for label in example.labels)
-    several = any(len(example.labels) != 1 for example in examples)
+    label_sets = labels_of(examples)
+    counts = Counter(label for labels in label_sets for label in labels)
+    several = any(len(labels) != 1 for labels in label_sets)
     names = sorted(
         counts, key=lambda name: (not name.isdecimal(), len(name) * name.isdecimal(), name)
     )

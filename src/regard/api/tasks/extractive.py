@@ -54,8 +54,9 @@ class ExtractiveSummarizer(Summarizer):
     @classmethod
     def from_examples(cls, examples: Sequence[Example], settings: RunSettings) -> Self:
         """Learn the vocabulary, and the usual number of sentences of a summary (the median)."""
-        tokenizer = train_tokenizer([example.text for example in examples], settings)
-        lengths = [len(split_sentences(example.target or "")) for example in examples]
+        pairs = [(example.text, example.target or "") for example in examples]
+        tokenizer = train_tokenizer([text for text, _ in pairs], settings)
+        lengths = [len(split_sentences(target)) for _, target in pairs]
         values = {**settings.model, "size": len(tokenizer)}
         network = build_untrained(settings, configure(settings.kind, settings.preset, **values))
         return cls(settings, network, tokenizer, count=max(1, round(float(np.median(lengths)))))
@@ -75,8 +76,10 @@ class ExtractiveSummarizer(Summarizer):
 
     def encode_examples(self, examples: Sequence[Example], *, training: bool) -> EncodedExamples:
         """Documents as the ids of their sentences; targets are their `resemblance`."""
-        documents = [self.sentence_ids(example.sentences) for example in examples]
-        targets = [resemblance(example) for example in examples]
+        documents, targets = [], []
+        for example in examples:
+            documents.append(self.sentence_ids(example.sentences))
+            targets.append(resemblance(example))
         lengths = np.array([len(d) * max(map(len, d)) for d in documents])
 
         def batch(indices: Sequence[int]) -> Batch:
@@ -98,9 +101,11 @@ class ExtractiveSummarizer(Summarizer):
         """Cross entropy against the distribution of `resemblance`."""
         return _loss(network(batch.source, batch.source_lengths).logits, batch)
 
-    def validator(self, examples: Sequence[Example]) -> Callable[[nn.Module], dict[str, float]]:
+    def validator(
+        self, examples: Sequence[Example], encoded: EncodedExamples
+    ) -> Callable[[nn.Module], dict[str, float]]:
         """Loss, and ROUGE of the extracted sentences."""
-        batches = list(self.encode_examples(examples, training=False).one_pass(32768))
+        batches = list(encoded.one_pass(32768))
         references = references_of(examples)
 
         def validate(network: nn.Module) -> dict[str, float]:

@@ -96,9 +96,11 @@ class Generator(Model):
         value = smoothed_cross_entropy(logits, batch.source[:, 1:], smoothing=smoothing)
         return Loss(value, int(batch.target_lengths.sum()))
 
-    def validator(self, examples: Sequence[Example]) -> Callable[[nn.Module], dict[str, float]]:
+    def validator(
+        self, examples: Sequence[Example], encoded: EncodedExamples
+    ) -> Callable[[nn.Module], dict[str, float]]:
         """Loss and perplexity per token."""
-        batches = list(self.encode_examples(examples, training=False).one_pass())
+        batches = list(encoded.one_pass())
 
         def validate(network: nn.Module) -> dict[str, float]:
             sums = np.concatenate([self._nats(network, batch) for batch in batches]).sum(0)

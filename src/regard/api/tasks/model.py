@@ -166,8 +166,18 @@ class Model(ABC):
     def encode_examples(self, examples: Sequence[Example], *, training: bool) -> EncodedExamples:
         """Turn examples into ids; in training, examples that are too long may be left out."""
 
-    def refit(self, examples: Sequence[Example], held_out: Sequence[Example]) -> bool:
-        """Refit parts with a closed-form solution on training and validation examples together.
+    def fit_features(self, examples: EncodedExamples) -> None:  # noqa: B027 - optional
+        """Fit what depends on the training examples as a whole, before the first update.
+
+        May change the settings of the network, so it comes before `config.json` is written. Most models
+        have nothing to fit.
+        """
+
+    def refit(self, parts: Sequence[EncodedExamples]) -> bool:
+        """Refit parts with a closed-form solution, after training, on all these examples together.
+
+        Args:
+            parts: the training part, and the validation part if no user is to judge the model by it.
 
         Returns:
             Whether the network changed; most models have no such part.
@@ -179,8 +189,15 @@ class Model(ABC):
         """Summed training loss of a batch."""
 
     @abstractmethod
-    def validator(self, examples: Sequence[Example]) -> Callable[[nn.Module], dict[str, float]]:
-        """Function that measures a network on these examples: its `metrics` by name."""
+    def validator(
+        self, examples: Sequence[Example], encoded: EncodedExamples
+    ) -> Callable[[nn.Module], dict[str, float]]:
+        """Function that measures a network on these examples: its `metrics` by name.
+
+        Args:
+            examples: the validation part.
+            encoded: the same examples as ids (`encode_examples`).
+        """
 
     @abstractmethod
     def evaluate(

@@ -181,9 +181,11 @@ class TextToText(Model, Generic[A]):
         """Label-smoothed cross entropy of the target tokens, plus the model's own penalty."""
         return _loss(network, batch, self.settings.training.label_smoothing)
 
-    def validator(self, examples: Sequence[Example]) -> Callable[[nn.Module], dict[str, float]]:
+    def validator(
+        self, examples: Sequence[Example], encoded: EncodedExamples
+    ) -> Callable[[nn.Module], dict[str, float]]:
         """Loss, and scores of the texts it writes (greedily) for the first thousand examples."""
-        batches = list(self.encode_examples(examples, training=False).one_pass())
+        batches = list(encoded.one_pass())
         scored = list(examples[:1000])
         texts, references = [example.text for example in scored], references_of(scored)
         settings = self.decoding_settings({"method": "greedy", "n_best": 1})
