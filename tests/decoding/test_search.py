@@ -1,8 +1,9 @@
-"""Decoding against what can be counted out: every sequence, every row alone, every step again."""
+"""Decoding against an enumeration of all sequences, each row alone, and each step with teacher forcing."""
 
 from __future__ import annotations
 
 import itertools
+from typing import Literal, TypeAlias
 
 import pytest
 import torch
@@ -19,7 +20,8 @@ from regard.decoding import (
 from regard.models import READINGS, EncoderDecoder, LanguageModel
 from regard.text import BOS, EOS, UNK
 
-Source = tuple[Tensor, Tensor]
+Source: TypeAlias = tuple[Tensor, Tensor]
+Method: TypeAlias = Literal["greedy", "beam", "sample"]
 
 
 def log_probs(model: EncoderDecoder, source: Tensor, ids: list[int]) -> Tensor:
@@ -49,7 +51,7 @@ def close(found: Hypothesis, expected: Hypothesis) -> None:
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
-def test_a_beam_wide_enough_finds_what_counting_finds(
+def test_a_wide_beam_against_an_enumeration(
     model: EncoderDecoder, source: Source, alpha: float
 ) -> None:
     every = [list(ids) for n in range(4) for ids in itertools.product((UNK, 4, 5, 6), repeat=n)]
@@ -65,10 +67,10 @@ def test_a_beam_wide_enough_finds_what_counting_finds(
         assert [h.score for h in found[row]] == pytest.approx([s for s, _ in scored[:9]], abs=1e-5)
 
 
-def test_scores_and_attention_are_those_of_the_sequence_itself(
+def test_scores_and_attention_against_teacher_forcing(
     model: EncoderDecoder, source: Source
 ) -> None:
-    """Along the beam's own ancestry, not along whatever row it happened to stand in."""
+    """They follow the beam's ancestry, not the row in which a sequence happens to be."""
     found = decode(model, *source, DecodingSettings(beam=5, n_best=5, max_length=9))
     for row, n in enumerate(source[1].tolist()):
         assert len({tuple(h.ids) for h in found[row]}) == len(found[row])
@@ -78,9 +80,9 @@ def test_scores_and_attention_are_those_of_the_sequence_itself(
             assert hypothesis.log_probs == pytest.approx(expected.tolist(), abs=1e-5)
             target = torch.tensor([[BOS, *hypothesis.ids]])
             maps = model(one[None], torch.tensor([n]), target).maps["cross"]
-            looked = maps[-2:][0].dense()[0]
-            looked = looked if looked.dim() == 2 else looked.mean(0)
-            assert hypothesis.attention == pytest.approx(looked.numpy(), abs=1e-5)
+            attended = maps[-2:][0].dense()[0]
+            attended = attended if attended.dim() == 2 else attended.mean(0)
+            assert hypothesis.attention == pytest.approx(attended.numpy(), abs=1e-5)
 
 
 def test_readings_are_one_step_apart(model: EncoderDecoder, source: Source) -> None:
@@ -101,7 +103,7 @@ def test_a_beam_of_one_is_greedy(model: EncoderDecoder, source: Source) -> None:
 @pytest.mark.parametrize("method", ["greedy", "beam"])
 @pytest.mark.parametrize("rows", [1, 7, 512])
 def test_a_batch_answers_as_each_alone(
-    model: EncoderDecoder, source: Source, method: str, rows: int
+    model: EncoderDecoder, source: Source, method: Method, rows: int
 ) -> None:
     ids, lengths = source
     settings = DecodingSettings(method=method, rows=rows, beam=3, n_best=1)
@@ -125,7 +127,7 @@ def test_greedy_takes_the_likeliest_each_time(model: EncoderDecoder, source: Sou
 
 
 @pytest.mark.parametrize("method", ["greedy", "beam", "sample"])
-def test_lengths_are_kept(model: EncoderDecoder, source: Source, method: str) -> None:
+def test_lengths_are_kept(model: EncoderDecoder, source: Source, method: Method) -> None:
     settings = DecodingSettings(method=method, min_length=3, max_length=5)
     lengths = [len(a[0].ids) for a in decode(model, *source, settings)]
     assert all(3 <= n <= 5 for n in lengths)
@@ -142,7 +144,7 @@ def test_lengths_are_kept(model: EncoderDecoder, source: Source, method: str) ->
 
 @pytest.mark.parametrize("method", ["greedy", "beam", "sample"])
 def test_a_prefix_is_how_the_answer_begins(
-    model: EncoderDecoder, source: Source, method: str
+    model: EncoderDecoder, source: Source, method: Method
 ) -> None:
     prefix = [[5], [], [6, 6, 4], [UNK, 5], [], [4, 4]]
     settings = DecodingSettings(method=method, max_length=4, beam=3)
@@ -167,7 +169,7 @@ def test_a_prefix_longer_than_the_limit_is_followed_by_the_end(
 @pytest.mark.parametrize("method", ["greedy", "beam", "sample"])
 @pytest.mark.parametrize("size", [1, 2])
 def test_no_ngram_comes_twice(
-    model: EncoderDecoder, source: Source, method: str, size: int
+    model: EncoderDecoder, source: Source, method: Method, size: int
 ) -> None:
     settings = DecodingSettings(method=method, block_ngrams=size, max_length=12, min_length=2)
     for answer in decode(model, *source, settings):
@@ -176,7 +178,7 @@ def test_no_ngram_comes_twice(
         assert len(set(grams)) == len(grams)
 
 
-def test_unknown_can_be_forbidden(model: EncoderDecoder, source: Source) -> None:
+def test_unknown_can_be_blocked(model: EncoderDecoder, source: Source) -> None:
     settings = DecodingSettings(method="sample", n_best=20, block_unknown=True, max_length=5)
     assert UNK not in {i for a in decode(model, *source, settings) for h in a for i in h.ids}
 
@@ -222,7 +224,7 @@ def test_a_knocked_out_word_changes_the_answer(model: EncoderDecoder, source: So
     close(found[0][0], whole[0][0])
 
 
-def test_the_models_mode_is_given_back(model: EncoderDecoder, source: Source) -> None:
+def test_the_models_mode_is_restored(model: EncoderDecoder, source: Source) -> None:
     for training in (True, False):
         model.train(training)
         decode(model, *source, DecodingSettings(method="greedy", max_length=2))
@@ -241,7 +243,7 @@ PROMPTS = [[5, 6, 4], [], [4], [6, 6, 5, 4, 4]]
 
 @pytest.mark.parametrize("method", ["greedy", "beam"])
 def test_prompts_together_are_continued_as_alone(
-    language_model: LanguageModel, method: str
+    language_model: LanguageModel, method: Method
 ) -> None:
     settings = DecodingSettings(method=method, max_length=6, min_length=2)
     together = generate(language_model, PROMPTS, settings)

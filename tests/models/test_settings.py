@@ -60,20 +60,20 @@ def test_a_size_is_larger_than_the_one_before(kind: str) -> None:
         ("lm", "tiny", {"key_heads": 3}, "heads=4 does not divide by key_heads=3"),
     ],
 )
-def test_what_cannot_be_is_told(
+def test_impossible_settings_are_refused_with_advice(
     kind: str, preset: str, values: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(SettingsError, match=message):
         configure(kind, preset, **{**SIZES.get(kind, {}), **values})
 
 
-def test_a_missing_size_is_told() -> None:
+def test_a_missing_size_is_named() -> None:
     with pytest.raises(SettingsError, match="lm needs the setting 'size'"):
         configure("lm")
 
 
 def test_text_from_a_command_line_is_converted() -> None:
-    settings = configure("rnn", **SIZES["rnn"], width="64", input_feeding="false")
+    settings = configure("rnn", "small", **SIZES["rnn"], width="64", input_feeding="false")
     assert (settings.width, settings.input_feeding) == (64, False)  # type: ignore[attr-defined]
 
 

@@ -1,4 +1,4 @@
-"""A handful of reviews, in two classes, and n-gram classifiers fitted to them."""
+"""Classifiers of a small vocabulary; reviews in two classes, and n-gram classifiers fitted to them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,49 @@ import pytest
 import torch
 from torch import Tensor
 
+from regard.models import Classifier, build, configure
 from regard.models.classifiers.ngram_linear import NgramLinear
 from regard.models.classifiers.settings import WideSettings
 from regard.text import Tokenizer
 
 Pad: TypeAlias = Callable[[Sequence[Sequence[int]]], tuple[Tensor, Tensor]]
+
+
+@pytest.fixture(scope="session")
+def surfaces() -> list[str]:
+    """What each id of the small vocabulary adds to a text."""
+    words = [f" {letter}" for letter in "abcdefghijklmnopqrs"]
+    return ["", "\ufffd", "", "", *words, ".", " !?", ' ."']
+
+
+@pytest.fixture(scope="session")
+def new_classifier(surfaces: list[str]) -> Callable[..., Classifier]:
+    """Make a classifier of the small vocabulary."""
+
+    def make(kind: str, labels: int = 3, **values: Any) -> Classifier:
+        torch.manual_seed(0)
+        network = build(configure(kind, "tiny", size=len(surfaces), labels=labels, **values))
+        assert isinstance(network, Classifier)
+        stop = surfaces.index(".")
+        texts = [[5, 6, stop], [7, 8], [9, 5], [6, 7]]
+        network.fit_features(surfaces, texts, torch.tensor([0, 1, 0, 1]))
+        return network
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def new_batch(surfaces: list[str]) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Make texts of the small vocabulary with a full stop at every fifth token."""
+
+    def make(lengths: tuple[int, ...] = (13, 7, 1)) -> tuple[Tensor, Tensor]:
+        torch.manual_seed(1)
+        ids = torch.randint(4, len(surfaces) - 3, (len(lengths), max(lengths)))
+        ids[:, 3::5] = surfaces.index(".")
+        ids[torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None]] = 0
+        return ids, torch.tensor(lengths)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -121,7 +121,7 @@ def test_limits_are_settings_and_may_be_left_out(
 ) -> None:
     """Configurations written before `lead_pairs` existed do not name it."""
     linear = fitted(words=1, skip_bigrams=1, lead_pairs=lead_pairs)
-    values = {"size": len(tokenizer), "labels": 2, "words": 1, "skip_bigrams": 1}
+    values: dict[str, Any] = {"size": len(tokenizer), "labels": 2, "words": 1, "skip_bigrams": 1}
     values |= {"lead_pairs": lead_pairs} if lead_pairs else {}
     values |= {"alphabet_size": len(linear.code), "ngrams": len(linear.key)}
     again = NgramLinear(WideSettings(**values))

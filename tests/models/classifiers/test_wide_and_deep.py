@@ -35,7 +35,7 @@ def test_the_deep_part_learns_alone_and_both_answer(model: Fitted, classes: Tens
     torch.testing.assert_close(network(ids, lengths).logits, network.deep(ids, lengths).logits)
     network.eval()
     output, deep = network(ids, lengths), network.deep(ids, lengths)
-    expected = network.wide(ids, lengths) + network.settings.deep_weight * deep.logits
+    expected = network.wide(ids, lengths) + network.deep_weight * deep.logits
     torch.testing.assert_close(output.logits, expected)
     assert output.ensemble_logits is None
     assert output.maps["pooling"][0].shape == (7, 2, 1, ids.shape[1])

@@ -1,4 +1,4 @@
-"""What every encoder-decoder promises, whatever is inside."""
+"""Every encoder-decoder keeps its contract: steps, masks, shared memory, gradients."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "pointer": ("pointer", {}),
     "no coverage": ("pointer", {"coverage": 0.0, "cell": "gru", "tied": False}),
 }
-SMALL = {
+SMALL: dict[str, dict[str, Any]] = {
     "transformer": {"width": 16, "heads": 2, "feedforward": 19, "dropout": 0.2},
     "rnn": {"embedding": 10, "width": 7, "dropout": 0.2, "word_dropout": 0.1},
     "pointer": {"embedding": 10, "width": 7},
@@ -196,6 +196,7 @@ def test_gradients(name: str) -> None:
 
 
 def test_tied_and_joint_embeddings_are_one_matrix() -> None:
-    model = made("learned")
+    model: Any = made("learned")
+    apart: Any = made("post-norm")
     assert model.output.weight is model.target.weight is model.source.weight
-    assert made("post-norm").output.weight is not made("post-norm").target.weight
+    assert apart.output.weight is not apart.target.weight

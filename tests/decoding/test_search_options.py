@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import pytest
 import torch
 from torch import Tensor
@@ -10,7 +12,8 @@ from regard.decoding import DecodingSettings, decode, next_log_probs
 from regard.models import EncoderDecoder
 from regard.text import BOS
 
-Source = tuple[Tensor, Tensor]
+Source: TypeAlias = tuple[Tensor, Tensor]
+Method: TypeAlias = Literal["greedy", "beam", "sample"]
 
 
 def test_a_masked_position_gets_no_attention_and_other_examples_are_unchanged(
@@ -39,7 +42,7 @@ def test_masking_everything_leaves_finite_answers(model: EncoderDecoder, source:
 
 @pytest.mark.parametrize("method", ["greedy", "beam"])
 def test_every_step_is_reported_with_the_index_of_its_example(
-    model: EncoderDecoder, source: Source, method: str
+    model: EncoderDecoder, source: Source, method: Method
 ) -> None:
     drafts: dict[int, list[list[int]]] = {row: [] for row in range(len(source[0]))}
     settings = DecodingSettings(method=method, beam=1, rows=2, max_length=6)

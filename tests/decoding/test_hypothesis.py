@@ -1,0 +1,30 @@
+"""Hypotheses, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from regard.decoding import Hypothesis, length_penalty
+
+
+def test_length_penalty_by_hand() -> None:
+    assert length_penalty(7, 0.0) == 1.0
+    assert length_penalty(7, 1.0) == 2.0
+    assert length_penalty(1, 0.6) == 1.0
+
+
+def test_alignment_is_read_at_either_step() -> None:
+    attention = np.array([[0.1, 0.9], [0.7, 0.3], [0.2, 0.8]])
+    hypothesis = Hypothesis([5, 6], -1.0, [-0.5, -0.4, -0.1], attention)
+    assert np.array_equal(hypothesis.alignment, attention[1:])
+    assert np.array_equal(hypothesis.aligned_at("input").alignment, attention[1:])
+    assert np.array_equal(hypothesis.aligned_at("output").alignment, attention[:-1])
+
+
+def test_a_given_prefix_does_not_count() -> None:
+    attention = np.arange(8.0).reshape(4, 2)
+    hypothesis = Hypothesis([5, 6, 7], -1.0, [-0.5, -0.25, -1.0, -2.0], attention)
+    rest = hypothesis.without_prefix(2, alpha=1.0)
+    assert (rest.ids, rest.log_probs) == ([7], [-1.0, -2.0])
+    assert rest.score == -3.0 / length_penalty(2, 1.0)
+    assert np.array_equal(rest.attention, attention[2:])

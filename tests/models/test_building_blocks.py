@@ -1,0 +1,61 @@
+"""Building blocks, by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from regard.models.building_blocks import (
+    Embedding,
+    Residual,
+    WordDropout,
+    linear_into,
+    padding_mask,
+)
+
+
+def test_padding_mask_by_hand() -> None:
+    assert padding_mask(torch.tensor([0, 2]), 3).tolist() == [[False] * 3, [True, True, False]]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_into_writes_to_the_buffer_if_it_fits(bias: bool) -> None:
+    layer, x, out = nn.Linear(3, 5, bias=bias), torch.randn(2, 3), torch.empty(2, 5)
+    with torch.no_grad():
+        expected = layer(x)
+        assert linear_into(layer, x, out).data_ptr() == out.data_ptr()
+        torch.testing.assert_close(out, expected)
+        doubles = out.double()
+        assert linear_into(layer, x, doubles).data_ptr() != doubles.data_ptr()
+        torch.testing.assert_close(linear_into(layer, x, None), expected)
+
+
+def test_padding_has_no_vector_and_no_gradient() -> None:
+    embedding = Embedding(7, 4, scaled=True)
+    vectors = embedding(torch.tensor([[0, 3]]))
+    assert not vectors[0, 0].any()
+    torch.testing.assert_close(vectors[0, 1], 2 * embedding.weight[3])
+    vectors.sum().backward()
+    assert embedding.weight.grad is not None
+    assert not embedding.weight.grad[0].any()
+
+
+def test_residual_normalises_before_or_after() -> None:
+    x = torch.randn(2, 3, 4)
+    normed = nn.LayerNorm(4)(x)
+    pre, post = (Residual(4, norm=norm, dropout=0.0) for norm in ("pre", "post"))  # type: ignore[arg-type]
+    torch.testing.assert_close(pre.pre(x), normed)
+    torch.testing.assert_close(pre.post(x, x), 2 * x)
+    torch.testing.assert_close(post.pre(x), x)
+    torch.testing.assert_close(post.post(x, x), nn.LayerNorm(4)(2 * x))
+
+
+def test_word_dropout_drops_whole_vectors_and_scales_the_others() -> None:
+    torch.manual_seed(0)
+    dropout, x = WordDropout(0.25), torch.ones(50, 40, 3)
+    found = dropout(x)
+    assert found.unique().tolist() == pytest.approx([0.0, 4 / 3])
+    assert torch.equal(found.amax(-1), found.amin(-1))
+    assert float((found == 0).double().mean()) == pytest.approx(0.25, abs=0.03)
+    assert torch.equal(dropout.eval()(x), x)
