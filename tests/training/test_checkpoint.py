@@ -1,4 +1,4 @@
-"""Files: whole or not at all, and refused when they are not what they should be."""
+"""Weights and run states on disk: read back exactly, refused when damaged or foreign."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import errno
 import json
 import os
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 from regard.errors import ModelFolderError, RegardError
-from regard.files import atomic_write, remove_unfinished
 from regard.training import History, load_weights, save_weights
 from regard.training.checkpoint import RUN_FILE, Running, RunState, read_run, save_run
 
@@ -119,45 +117,3 @@ def test_a_full_disk_leaves_the_former_file(
         save_weights(Tied(), path)
     assert path.read_bytes() == former
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_really_full_disk(tmp_path: Path) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
-
-    def write() -> None:
-        with atomic_write(tmp_path / "x") as file:
-            file.symlink_to("/dev/full")
-            file.write_text("something")
-
-    with pytest.raises(RegardError, match="disk is full"):
-        write()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_a_killed_process_left_is_removed(tmp_path: Path, toy: ModuleType) -> None:
-    (tmp_path / ".model.safetensors.4711.unfinished").write_text("half")
-    (tmp_path / "mine").write_text("whole")
-    remove_unfinished(tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == ["mine"]
-
-
-def test_best_of_a_history() -> None:
-    records = [
-        {"step": s, "valid_loss": v, "valid_bleu": b}
-        for s, v, b in ((1, 3.0, 10.0), (2, 2.0, 9.0), (3, 2.0, 10.0))
-    ]
-    history = History(records)
-    assert history.best("loss") == records[1]
-    assert history.best("bleu") == records[0]
-    assert history.best("rouge") is None
-
-
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with (
-        pytest.raises(
-            RegardError, match=r"x\.json: cannot be written \(No such file or directory\)"
-        ),
-        atomic_write(tmp_path / "nowhere" / "x.json") as file,
-    ):
-        file.write_text("{}")

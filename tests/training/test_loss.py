@@ -1,4 +1,4 @@
-"""The loss against torch's and by hand."""
+"""Smoothed cross entropy, by hand and against torch's."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def test_by_hand() -> None:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("ignored", [0, -1])
-def test_equals_torch(smoothing: float, ignored: int) -> None:
+@pytest.mark.parametrize("ignore_index", [0, -1])
+def test_against_torch(smoothing: float, ignore_index: int) -> None:
     torch.manual_seed(0)
     logits = torch.randn(5, 7, 1009, dtype=torch.float64, requires_grad=True)
     targets = torch.randint(0, 1009, (5, 7))
-    targets[1, 2:] = ignored
-    ours = smoothed_cross_entropy(logits, targets, smoothing=smoothing, ignore_index=ignored)
+    targets[1, 2:] = ignore_index
+    ours = smoothed_cross_entropy(logits, targets, smoothing=smoothing, ignore_index=ignore_index)
     theirs = F.cross_entropy(
         logits.flatten(0, 1),
         targets.flatten(),
-        ignore_index=ignored,
+        ignore_index=ignore_index,
         label_smoothing=smoothing,
         reduction="sum",
     )
@@ -53,7 +53,7 @@ def test_gradcheck_with_a_factor_behind_it() -> None:
     )
 
 
-def test_many_rows_are_done_in_parts_in_lower_precision() -> None:
+def test_many_rows_in_chunks_in_lower_precision() -> None:
     torch.manual_seed(0)
     logits = torch.randn(613, 4001).bfloat16().requires_grad_()
     targets = torch.randint(0, 4001, (613,))
@@ -63,3 +63,14 @@ def test_many_rows_are_done_in_parts_in_lower_precision() -> None:
     )
     assert ours.dtype == torch.float32
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=0)
+
+
+def test_ignored_targets_have_no_gradient() -> None:
+    logits = torch.randn(2, 3, 5, requires_grad=True)
+    targets = torch.tensor([[1, 4, 0], [2, 0, 0]])
+    smoothed_cross_entropy(logits, targets, smoothing=0.1).backward()
+    assert logits.grad is not None
+    assert bool((logits.grad[targets == 0] == 0).all())
+    plain = F.cross_entropy(logits.flatten(0, 1)[:2], torch.tensor([1, 4]), reduction="sum")
+    rest = F.cross_entropy(logits[1, :1], torch.tensor([2]), reduction="sum")
+    torch.testing.assert_close(smoothed_cross_entropy(logits, targets), plain + rest)

@@ -64,6 +64,7 @@ class Toy(nn.Module):
 
 def loss(model: nn.Module, batch: Batch) -> Loss:
     logits = model(batch.source, batch.source_lengths)
+    assert batch.target is not None
     return Loss(smoothed_cross_entropy(logits, batch.target, ignore_index=-1), len(batch))
 
 

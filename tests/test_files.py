@@ -1,0 +1,41 @@
+"""Files are written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from regard.errors import RegardError
+from regard.files import atomic_write, remove_unfinished
+
+
+def test_a_really_full_disk(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+
+    def write() -> None:
+        with atomic_write(tmp_path / "x") as file:
+            file.symlink_to("/dev/full")
+            file.write_text("something")
+
+    with pytest.raises(RegardError, match="disk is full"):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unfinished_files_are_removed(tmp_path: Path) -> None:
+    (tmp_path / ".model.safetensors.4711.unfinished").write_text("half")
+    (tmp_path / "mine").write_text("whole")
+    remove_unfinished(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(
+            RegardError, match=r"x\.json: cannot be written \(No such file or directory\)"
+        ),
+        atomic_write(tmp_path / "nowhere" / "x.json") as file,
+    ):
+        file.write_text("{}")
