@@ -76,7 +76,10 @@ class DataError(RegardError):
         line: int | None = None,
         remedy: str | None = None,
     ) -> None:
-        self.problem, self.path, self.line, self.remedy = problem, path, line, remedy
+        self.problem: str = problem
+        self.path: str | PathLike[str] | None = path
+        self.line: int | None = line
+        self.remedy: str | None = remedy
         location = "standard input" if path is None else str(path)
         if line is not None:
             location += f":{line}"

@@ -39,7 +39,7 @@ class Settings(BaseModel):
             that is not allowed (with what is allowed).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     title: ClassVar[str]
     """Name of these settings in error messages."""

@@ -19,7 +19,7 @@ from regard.version import __version__
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="regard",
     help="Attention for language that you can see through.\n\nTrain, use and look at models.",
     epilog="Begin with: regard demo",

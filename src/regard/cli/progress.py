@@ -18,7 +18,7 @@ class TrainingBar(Callback):
     """Draws on standard error; in a pipe or a log file only the validations are written."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True)
+        self.console: Console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("[bold]epoch {task.fields[epoch]}"),
             BarColumn(bar_width=None),

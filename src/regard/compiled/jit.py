@@ -50,10 +50,10 @@ NaN keep their meaning: -inf is a masked score, and a NaN must come out where it
 # the time outside of the products; so kernels allocate nothing, and get their memory from Python.
 OPTIONS: dict[str, Any] = {"fastmath": FAST, "error_model": "numpy", "_nrt": False}
 
-inlined = numba.njit(forceinline=True, **OPTIONS)
+inlined: Any = numba.njit(forceinline=True, **OPTIONS)
 """For functions that are part of a kernel's loop; a cache of their own would be of no use."""
 
-spliced = numba.njit(inline="always", **OPTIONS)
+spliced: Any = numba.njit(inline="always", **OPTIONS)
 """For those that return a part of an array, which without the run time only a splice can."""
 
 

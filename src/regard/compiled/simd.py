@@ -310,4 +310,5 @@ def _halve_blocks(builder: Any, join: Any, a: Any, b: Any, block: int) -> Any:
     return join(builder, *halves)
 
 
-sums_of, maxima_of = _folding(_sum, 0.0), _folding(_larger, -math.inf)
+sums_of: Any = _folding(_sum, 0.0)
+maxima_of: Any = _folding(_larger, -math.inf)

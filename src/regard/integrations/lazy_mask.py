@@ -78,7 +78,8 @@ class RowMask(Mask):
     """
 
     def __init__(self, build_rows: BuildRows, queries: int) -> None:
-        self.build_rows, self._queries = build_rows, queries
+        self.build_rows: BuildRows = build_rows
+        self._queries = queries
         self._intervals: Intervals | None = None
         self._scanned = False
 

@@ -40,9 +40,9 @@ class BahdanauAttention(SingleHeadAttention):
     ) -> None:
         super().__init__(normalizer)
         hidden = hidden or query_width
-        self.query = nn.Linear(query_width, hidden, bias=False)
-        self.key = nn.Linear(key_width, hidden, bias=False)
-        self.vector = nn.Parameter(torch.empty(hidden))
+        self.query: nn.Linear = nn.Linear(query_width, hidden, bias=False)
+        self.key: nn.Linear = nn.Linear(key_width, hidden, bias=False)
+        self.vector: nn.Parameter = nn.Parameter(torch.empty(hidden))
         nn.init.xavier_uniform_(self.query.weight)
         nn.init.xavier_uniform_(self.key.weight)
         nn.init.uniform_(self.vector, -(hidden**-0.5), hidden**-0.5)

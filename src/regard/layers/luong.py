@@ -75,9 +75,15 @@ class LuongScore(SingleHeadAttention):
                 f"queries have {query_width} features, keys {key_width}; dot needs them equal "
                 "(use general for different widths)"
             )
-        self.key = None if kind == "dot" else nn.Linear(key_width, query_width, bias=False)
-        self.query = nn.Linear(query_width, query_width, bias=False) if kind == "concat" else None
-        self.vector = nn.Parameter(torch.empty(query_width)) if kind == "concat" else None
+        self.key: nn.Linear | None = (
+            None if kind == "dot" else nn.Linear(key_width, query_width, bias=False)
+        )
+        self.query: nn.Linear | None = (
+            nn.Linear(query_width, query_width, bias=False) if kind == "concat" else None
+        )
+        self.vector: nn.Parameter | None = (
+            nn.Parameter(torch.empty(query_width)) if kind == "concat" else None
+        )
         for linear in filter(None, (self.key, self.query)):
             nn.init.xavier_uniform_(linear.weight)
         if self.vector is not None:
@@ -107,8 +113,8 @@ class AttentionalVector(nn.Module):
 
     def __init__(self, context_width: int, query_width: int, width: int) -> None:
         super().__init__()
-        self.context = nn.Linear(context_width, width, bias=False)
-        self.query = nn.Linear(query_width, width, bias=False)
+        self.context: nn.Linear = nn.Linear(context_width, width, bias=False)
+        self.query: nn.Linear = nn.Linear(query_width, width, bias=False)
         bound = (6 / (context_width + query_width + width)) ** 0.5
         for linear in (self.context, self.query):  # Xavier, for the two as one matrix W_c
             nn.init.uniform_(linear.weight, -bound, bound)
@@ -154,9 +160,13 @@ class LuongAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.where = where
-        self.scores = LuongScore(query_width, key_width, kind=score, normalizer=normalizer)
-        self.combine = AttentionalVector(key_width, query_width, query_width)
-        self.place = _PositionPredictor(query_width) if isinstance(where, LocalP) else None
+        self.scores: LuongScore = LuongScore(
+            query_width, key_width, kind=score, normalizer=normalizer
+        )
+        self.combine: AttentionalVector = AttentionalVector(key_width, query_width, query_width)
+        self.place: _PositionPredictor | None = (
+            _PositionPredictor(query_width) if isinstance(where, LocalP) else None
+        )
 
     def forward(
         self,
@@ -198,8 +208,8 @@ class _PositionPredictor(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.inner = nn.Linear(width, width, bias=False)
-        self.outer = nn.Linear(width, 1, bias=False)
+        self.inner: nn.Linear = nn.Linear(width, width, bias=False)
+        self.outer: nn.Linear = nn.Linear(width, 1, bias=False)
 
     def forward(self, query: Tensor, lengths: Tensor) -> Tensor:
         """Positions `(batch, queries)` between 0 and the number of keys."""

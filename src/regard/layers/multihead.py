@@ -75,18 +75,22 @@ class MultiHeadAttention(nn.Module):
             raise InputError(f"width {width} does not divide by {heads} heads")
         if heads % key_heads:
             raise InputError(f"{heads} heads do not divide by {key_heads} key heads")
-        self.heads, self.key_heads, self.dropout = heads, key_heads, dropout
-        self.score, self.normalizer = score or ScaledDot(), normalizer or Softmax()
-        self.positions = positions or Positions()
-        self.width, self.key_width = width, width // heads * key_heads
+        self.heads: int = heads
+        self.key_heads: int = key_heads
+        self.dropout: float = dropout
+        self.score: Score | ScaledDot = score or ScaledDot()
+        self.normalizer: Normalizer | Softmax = normalizer or Softmax()
+        self.positions: Positions = positions or Positions()
+        self.width: int = width
+        self.key_width: int = width // heads * key_heads
         key_value_width = 2 * self.key_width
         # W^Q, and W^K and W^V beside it unless they belong to a memory of another width.
         own = key_value_width if memory_width is None else 0
-        self.projection = nn.Linear(width, width + own, bias=bias)
-        self.memory = (
+        self.projection: nn.Linear = nn.Linear(width, width + own, bias=bias)
+        self.memory: nn.Linear | None = (
             None if memory_width is None else nn.Linear(memory_width, key_value_width, bias=bias)
         )
-        self.output = nn.Linear(width, width, bias=bias)
+        self.output: nn.Linear = nn.Linear(width, width, bias=bias)
         self.reset_parameters()
 
     @classmethod

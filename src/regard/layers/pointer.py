@@ -38,10 +38,10 @@ class PointerAttention(nn.Module):
     ) -> None:
         super().__init__()
         hidden = hidden or query_width
-        self.query = nn.Linear(query_width, hidden)
-        self.key = nn.Linear(key_width, hidden, bias=False)
-        self.vector = nn.Parameter(torch.empty(hidden))
-        self.covered = nn.Parameter(torch.zeros(hidden)) if coverage else None
+        self.query: nn.Linear = nn.Linear(query_width, hidden)
+        self.key: nn.Linear = nn.Linear(key_width, hidden, bias=False)
+        self.vector: nn.Parameter = nn.Parameter(torch.empty(hidden))
+        self.covered: nn.Parameter | None = nn.Parameter(torch.zeros(hidden)) if coverage else None
         nn.init.xavier_uniform_(self.query.weight)
         nn.init.xavier_uniform_(self.key.weight)
         nn.init.uniform_(self.vector, -(hidden**-0.5), hidden**-0.5)

@@ -70,9 +70,11 @@ class AttentionPooling(nn.Module):
                 f"width={width}, hidden={hidden}, heads={heads} must be at least 1 and "
                 f"positions={positions} at least 0"
             )
-        self.project = nn.Linear(width, hidden)
-        self.context = nn.Parameter(torch.empty(heads, hidden))
-        self.position = nn.Parameter(torch.zeros(heads, positions)) if positions else None
+        self.project: nn.Linear = nn.Linear(width, hidden)
+        self.context: nn.Parameter = nn.Parameter(torch.empty(heads, hidden))
+        self.position: nn.Parameter | None = (
+            nn.Parameter(torch.zeros(heads, positions)) if positions else None
+        )
         nn.init.normal_(self.context, std=hidden**-0.5)
 
     def forward(self, sequence: Tensor, mask: Tensor | None = None) -> tuple[Tensor, AttentionMap]:

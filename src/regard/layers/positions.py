@@ -28,7 +28,7 @@ class LearnedPositions(nn.Module):
 
     def __init__(self, length: int, width: int) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.randn(length, width) * width**-0.5)
+        self.table: nn.Parameter = nn.Parameter(torch.randn(length, width) * width**-0.5)
 
     def forward(self, length: int, *, first: int = 0) -> Tensor:
         """Vectors `(length, width)` of positions from `first` on.
@@ -123,8 +123,9 @@ class RelativePositions(Positions):
         self, heads: int, *, buckets: int = 32, max_distance: int = 128, bidirectional: bool = True
     ) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.randn(heads, buckets) * 0.1)
-        self.max_distance, self.bidirectional = max_distance, bidirectional
+        self.table: nn.Parameter = nn.Parameter(torch.randn(heads, buckets) * 0.1)
+        self.max_distance: int = max_distance
+        self.bidirectional: bool = bidirectional
 
     def bias(self) -> Bias:
         """`regard.positions.Relative` with this table."""

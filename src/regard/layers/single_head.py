@@ -65,7 +65,7 @@ class SingleHeadAttention(nn.Module, ABC):
 
     def __init__(self, normalizer: Normalizer | None = None) -> None:
         super().__init__()
-        self.normalizer = normalizer or Softmax()
+        self.normalizer: Normalizer | Softmax = normalizer or Softmax()
 
     @abstractmethod
     def project_keys(self, key: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ class Embedding(nn.Embedding):
 
     def __init__(self, size: int, width: int, *, scaled: bool = False) -> None:
         super().__init__(size, width, padding_idx=PAD)
-        self.factor = math.sqrt(width) if scaled else 1.0
+        self.factor: float = math.sqrt(width) if scaled else 1.0
         nn.init.normal_(self.weight, std=width**-0.5 if scaled else 0.1)
         with torch.no_grad():
             self.weight[PAD] = 0.0
@@ -77,9 +77,9 @@ class Residual(nn.Module):
 
     def __init__(self, width: int, *, norm: Literal["pre", "post"], dropout: float) -> None:
         super().__init__()
-        self.pre_norm = norm == "pre"
-        self.norm = nn.LayerNorm(width)
-        self.dropout = Dropout(dropout)
+        self.pre_norm: bool = norm == "pre"
+        self.norm: nn.LayerNorm = nn.LayerNorm(width)
+        self.dropout: Dropout = Dropout(dropout)
 
     def pre(self, x: Tensor) -> Tensor:
         """Compute the input of the sublayer."""

@@ -37,13 +37,13 @@ class SentenceExtractor(Explainable):
         super().__init__()
         self.settings = settings
         width = 2 * settings.width
-        self.embedding = Embedding(settings.size, settings.embedding)
-        self.dropout = Dropout(settings.dropout)
-        self.words = BidirectionalRnn("gru", settings.embedding, settings.width)
-        self.pooling = AttentionPooling(width)
-        self.sentences = BidirectionalRnn("gru", width, settings.width)
-        self.choice = BahdanauAttention(width, width)
-        self.place = nn.Parameter(torch.zeros(settings.max_positions))
+        self.embedding: Embedding = Embedding(settings.size, settings.embedding)
+        self.dropout: Dropout = Dropout(settings.dropout)
+        self.words: BidirectionalRnn = BidirectionalRnn("gru", settings.embedding, settings.width)
+        self.pooling: AttentionPooling = AttentionPooling(width)
+        self.sentences: BidirectionalRnn = BidirectionalRnn("gru", width, settings.width)
+        self.choice: BahdanauAttention = BahdanauAttention(width, width)
+        self.place: nn.Parameter = nn.Parameter(torch.zeros(settings.max_positions))
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Output:
         """Score all sentences.

@@ -27,14 +27,14 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, settings: LmSettings) -> None:
         super().__init__()
-        self.attention = MultiHeadAttention(
+        self.attention: MultiHeadAttention = MultiHeadAttention(
             settings.width,
             settings.heads,
             key_heads=settings.key_heads,
             positions=RotaryPositions(),
             dropout=settings.attention_dropout,
         )
-        self.feedforward = FeedForward(
+        self.feedforward: FeedForward = FeedForward(
             settings.width, settings.feedforward, activation="gelu", dropout=settings.dropout
         )
         self.first, self.second = (
@@ -53,12 +53,14 @@ class TransformerLanguageModel(LanguageModel):
 
     def __init__(self, settings: LmSettings) -> None:
         super().__init__()
-        self.settings = settings
-        self.embedding = Embedding(settings.size, settings.width, scaled=True)
-        self.dropout = Dropout(settings.dropout)
-        self.decoder = nn.ModuleList(DecoderLayer(settings) for _ in range(settings.layers))
-        self.norm = nn.LayerNorm(settings.width)
-        self.output = nn.Linear(settings.width, settings.size, bias=False)
+        self.settings: LmSettings = settings
+        self.embedding: Embedding = Embedding(settings.size, settings.width, scaled=True)
+        self.dropout: Dropout = Dropout(settings.dropout)
+        self.decoder: nn.ModuleList = nn.ModuleList(
+            DecoderLayer(settings) for _ in range(settings.layers)
+        )
+        self.norm: nn.LayerNorm = nn.LayerNorm(settings.width)
+        self.output: nn.Linear = nn.Linear(settings.width, settings.size, bias=False)
         if settings.tied:
             self.output.weight = self.embedding.weight
         else:

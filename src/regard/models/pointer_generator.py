@@ -70,18 +70,21 @@ class PointerGenerator(EncoderDecoder):
 
     def __init__(self, settings: PointerSettings) -> None:
         super().__init__()
-        self.settings = settings
-        self.size, self.coverage_weight = settings.size, settings.coverage
+        self.settings: PointerSettings = settings
+        self.size: int = settings.size
+        self.coverage_weight: float = settings.coverage
         size, width = settings.embedding, settings.width
-        self.embedding = Embedding(settings.size, size)
-        self.dropout = Dropout(settings.dropout)
-        self.encoder = BidirectionalRnn(settings.cell, size, width)
-        self.bridge = nn.Linear(2 * width, width)
-        self.attention = PointerAttention(width, 2 * width, coverage=settings.coverage > 0)
-        self.cell = DecoderRnn(settings.cell, size, width, feed=2 * width)
-        self.combine = nn.Linear(3 * width, size)
-        self.output = nn.Linear(size, settings.size)
-        self.writes = nn.Linear(3 * width + size, 1)
+        self.embedding: Embedding = Embedding(settings.size, size)
+        self.dropout: Dropout = Dropout(settings.dropout)
+        self.encoder: BidirectionalRnn = BidirectionalRnn(settings.cell, size, width)
+        self.bridge: nn.Linear = nn.Linear(2 * width, width)
+        self.attention: PointerAttention = PointerAttention(
+            width, 2 * width, coverage=settings.coverage > 0
+        )
+        self.cell: DecoderRnn = DecoderRnn(settings.cell, size, width, feed=2 * width)
+        self.combine: nn.Linear = nn.Linear(3 * width, size)
+        self.output: nn.Linear = nn.Linear(size, settings.size)
+        self.writes: nn.Linear = nn.Linear(3 * width + size, 1)
         nn.init.zeros_(self.output.bias)
         if settings.tied:
             self.output.weight = self.embedding.weight

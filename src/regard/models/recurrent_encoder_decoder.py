@@ -64,24 +64,27 @@ class RecurrentEncoderDecoder(EncoderDecoder):
 
     def __init__(self, settings: RnnSettings) -> None:
         super().__init__()
-        self.settings = settings
-        self.score, self.input_feeding = settings.score, settings.input_feeding
+        self.settings: RnnSettings = settings
+        self.score = settings.score
+        self.input_feeding: bool = settings.input_feeding
         size, width = settings.embedding, settings.width
-        self.target = Embedding(settings.target_size, size)
-        self.source = self.target if settings.joint else Embedding(settings.source_size, size)
-        self.dropout = Dropout(settings.dropout)
-        self.word_dropout = WordDropout(settings.word_dropout)
-        self.encoder = BidirectionalRnn(
+        self.target: Embedding = Embedding(settings.target_size, size)
+        self.source: nn.Embedding = (
+            self.target if settings.joint else Embedding(settings.source_size, size)
+        )
+        self.dropout: Dropout = Dropout(settings.dropout)
+        self.word_dropout: WordDropout = WordDropout(settings.word_dropout)
+        self.encoder: BidirectionalRnn = BidirectionalRnn(
             settings.cell,
             size,
             width,
             layers=settings.encoder_layers,
             dropout=settings.dropout,
         )
-        self.bridge = nn.Linear(2 * width, width)
+        self.bridge: nn.Linear = nn.Linear(2 * width, width)
         keys = width if settings.score == "dot" else 2 * width
-        self.attention = _attention(settings.score, width, keys)
-        self.cell = DecoderRnn(
+        self.attention: SingleHeadAttention = _attention(settings.score, width, keys)
+        self.cell: DecoderRnn = DecoderRnn(
             settings.cell,
             size,
             width,
@@ -89,8 +92,8 @@ class RecurrentEncoderDecoder(EncoderDecoder):
             layers=settings.decoder_layers,
             dropout=settings.dropout,
         )
-        self.combine = AttentionalVector(keys, width, size)
-        self.output = nn.Linear(size, settings.target_size)
+        self.combine: AttentionalVector = AttentionalVector(keys, width, size)
+        self.output: nn.Linear = nn.Linear(size, settings.target_size)
         nn.init.zeros_(self.output.bias)
         if settings.tied:
             self.output.weight = self.target.weight

@@ -82,9 +82,9 @@ class BidirectionalRnn(nn.Module):
     ) -> None:
         super().__init__()
         widths = [inputs] + [2 * width] * (layers - 1)
-        self.onward = nn.ModuleList(recurrent_layer(cell, w, width) for w in widths)
-        self.reverse = nn.ModuleList(recurrent_layer(cell, w, width) for w in widths)
-        self.dropout = Dropout(dropout)
+        self.onward: nn.ModuleList = nn.ModuleList(recurrent_layer(cell, w, width) for w in widths)
+        self.reverse: nn.ModuleList = nn.ModuleList(recurrent_layer(cell, w, width) for w in widths)
+        self.dropout: Dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Encode every sequence.
@@ -138,14 +138,17 @@ class DecoderRnn(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.cell, self.layers = cell, layers
-        self.rnn = recurrent_layer(cell, inputs, width, layers=layers, dropout=dropout)
+        self.cell = cell
+        self.layers: int = layers
+        self.rnn: nn.GRU | nn.LSTM = recurrent_layer(
+            cell, inputs, width, layers=layers, dropout=dropout
+        )
         gates = len(self._weight("hh", 0))
-        self.feed = nn.Parameter(torch.empty(gates, feed)) if feed else None
+        self.feed: nn.Parameter | None = nn.Parameter(torch.empty(gates, feed)) if feed else None
         if self.feed is not None:
             for gate in torch.split(self.feed.data, width):
                 nn.init.xavier_uniform_(gate)
-        self.dropout = Dropout(dropout)
+        self.dropout: Dropout = Dropout(dropout)
 
     def initial_state(self, outputs: Tensor) -> Hidden:
         """Make the state before the first step: `outputs` `(batch, width)` in every layer, cells 0."""

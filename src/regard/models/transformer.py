@@ -71,14 +71,15 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, settings: TransformerSettings, positions: Positions) -> None:
         super().__init__()
-        self.attention = MultiHeadAttention(
+        self.attention: MultiHeadAttention = MultiHeadAttention(
             settings.width,
             settings.heads,
             positions=positions,
             dropout=settings.attention_dropout,
         )
-        self.feedforward = _feedforward(settings)
-        self.around_attention, self.around_feedforward = _residual(settings), _residual(settings)
+        self.feedforward: FeedForward = _feedforward(settings)
+        self.around_attention: Residual = _residual(settings)
+        self.around_feedforward: Residual = _residual(settings)
 
     def forward(self, x: Tensor, mask: Mask | None) -> tuple[Tensor, AttentionMap]:
         """Process `x` `(batch, length, width)`; also return the attention map."""
@@ -99,9 +100,10 @@ class DecoderLayer(nn.Module):
             )
             for p in (positions, None)
         )
-        self.feedforward = _feedforward(settings)
-        self.around_attention, self.around_cross = _residual(settings), _residual(settings)
-        self.around_feedforward = _residual(settings)
+        self.feedforward: FeedForward = _feedforward(settings)
+        self.around_attention: Residual = _residual(settings)
+        self.around_cross: Residual = _residual(settings)
+        self.around_feedforward: Residual = _residual(settings)
 
     def project_memory(self, states: Tensor) -> Cache:
         """Keys and values of the source, once for all steps."""
@@ -138,26 +140,30 @@ class Transformer(EncoderDecoder):
 
     def __init__(self, settings: TransformerSettings) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings: TransformerSettings = settings
         width = settings.width
-        self.target = Embedding(settings.target_size, width, scaled=True)
-        self.source = (
+        self.target: Embedding = Embedding(settings.target_size, width, scaled=True)
+        self.source: nn.Embedding = (
             self.target if settings.joint else Embedding(settings.source_size, width, scaled=True)
         )
-        self.places = _added_positions(settings)
-        self.dropout = Dropout(settings.dropout)
-        self.encoder = nn.ModuleList(
+        self.places: nn.Module | None = _added_positions(settings)
+        self.dropout: Dropout = Dropout(settings.dropout)
+        self.encoder: nn.ModuleList = nn.ModuleList(
             EncoderLayer(settings, _attention_positions(settings, bidirectional=True))
             for _ in range(settings.encoder_layers)
         )
-        self.decoder = nn.ModuleList(
+        self.decoder: nn.ModuleList = nn.ModuleList(
             DecoderLayer(settings, _attention_positions(settings, bidirectional=False))
             for _ in range(settings.decoder_layers)
         )
         last = settings.norm == "pre"  # post-normalised layers end in a norm already
-        self.encoder_norm = nn.LayerNorm(width) if last else nn.Identity()
-        self.decoder_norm = nn.LayerNorm(width) if last else nn.Identity()
-        self.output = nn.Linear(width, settings.target_size, bias=False)
+        self.encoder_norm: nn.LayerNorm | nn.Identity = (
+            nn.LayerNorm(width) if last else nn.Identity()
+        )
+        self.decoder_norm: nn.LayerNorm | nn.Identity = (
+            nn.LayerNorm(width) if last else nn.Identity()
+        )
+        self.output: nn.Linear = nn.Linear(width, settings.target_size, bias=False)
         if settings.tied:
             self.output.weight = self.target.weight
         else:

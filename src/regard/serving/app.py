@@ -79,7 +79,9 @@ class Service:
     """Puts requests of the routes into the queue: chooses the model, checks lengths, sets the batch."""
 
     def __init__(self, models: ModelRegistry, queue: BatchQueue, limits: Limits) -> None:
-        self.models, self.queue, self.limits = models, queue, limits
+        self.models: ModelRegistry = models
+        self.queue: BatchQueue = queue
+        self.limits: Limits = limits
 
     def put(
         self,

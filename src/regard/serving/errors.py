@@ -18,7 +18,8 @@ class RequestError(RegardError):
 
     def __init__(self, status: int, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
-        self.status, self.retry_after = status, retry_after
+        self.status: int = status
+        self.retry_after: int | None = retry_after
 
 
 def too_long(what: str, came: int, limit: int) -> RequestError:

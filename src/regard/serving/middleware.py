@@ -56,7 +56,10 @@ class RequestGuard:
     def __init__(
         self, app: App, *, body: int, loopback: bool, respond: Callable[[RequestError], App]
     ) -> None:
-        self.app, self.body, self.loopback, self.respond = app, body, loopback, respond
+        self.app: App = app
+        self.body: int = body
+        self.loopback: bool = loopback
+        self.respond: Callable[[RequestError], App] = respond
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Check and forward one request."""

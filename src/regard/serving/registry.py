@@ -39,8 +39,8 @@ class ModelRegistry:
                     f"{name} is a model for {model.task}; served are {', '.join(_TASKS)}; "
                     f"try: regard {model.verb} {model.folder or name}"
                 )
-        self.models = dict(models)
-        self.infos = [_model_info(name, model) for name, model in models.items()]
+        self.models: dict[str, Model] = dict(models)
+        self.infos: list[m.ModelInfo] = [_model_info(name, model) for name, model in models.items()]
 
     @classmethod
     def of(cls, folders: Sequence[str | PathLike[str]]) -> ModelRegistry:

@@ -74,7 +74,8 @@ class Epoch(Sequence[Batch]):
     def __init__(
         self, groups: Sequence[Sequence[int]], make: Callable[[Sequence[int]], Batch]
     ) -> None:
-        self.groups, self.make = groups, make
+        self.groups: Sequence[Sequence[int]] = groups
+        self.make: Callable[[Sequence[int]], Batch] = make
 
     def __len__(self) -> int:
         return len(self.groups)

@@ -34,8 +34,9 @@ class ProcessGroup:
 
     def __init__(self) -> None:
         self._accelerator: Any = None
-        self.rank, self.world_size = 0, 1
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.rank: int = 0
+        self.world_size: int = 1
+        self.device: torch.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             self._join()
 

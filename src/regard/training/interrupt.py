@@ -22,7 +22,8 @@ class Interrupted(KeyboardInterrupt):
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, signal: int) -> None:
-        self.folder, self.signal = folder, signal
+        self.folder: str | os.PathLike[str] | None = folder
+        self.signal: int = signal
         super().__init__(f"interrupted; go on with resume in {folder}" if folder else "interrupted")
 
 

@@ -42,11 +42,15 @@ class Updater:
         total: int,
         process_group: ProcessGroup,
     ) -> None:
-        self.model, self.settings, self.total = model, settings, total
+        self.model: nn.Module = model
+        self.settings: TrainingSettings = settings
+        self.total: int = total
         self.process_group = process_group
-        self.named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.named: dict[str, nn.Parameter] = {
+            name: p for name, p in model.named_parameters() if p.requires_grad
+        }
         self.parameters: list[Tensor] = list(self.named.values())
-        self.optimizer = torch.optim.AdamW(
+        self.optimizer: torch.optim.AdamW = torch.optim.AdamW(
             _parameter_groups(model, settings.weight_decay),
             betas=(0.9, settings.beta2),
             fused=True,

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from  import Task
 from regard.api.config.settings import RunSettings
 from regard.api.tasks.answers import Classification, empty_text_error
 from regard.api.tasks.model import (
@@ -79,10 +80,10 @@ class Classifier(Model):
         multilabel: whether a text may have any number of labels, each a yes or no of its own.
     """
 
-    task: ClassVar = "classification"
-    verb: ClassVar = "classify"
-    fits_baseline: ClassVar = True
-    metrics: ClassVar = ("loss", "accuracy", "macro_f1")
+    task: ClassVar[Task] = "classification"
+    verb: ClassVar[str] = "classify"
+    fits_baseline: ClassVar[bool] = True
+    metrics: ClassVar[tuple[str, ...]] = ("loss", "accuracy", "macro_f1")
     network: Network
 
     def __init__(
@@ -95,7 +96,9 @@ class Classifier(Model):
         multilabel: bool,
     ) -> None:
         super().__init__(settings, network)
-        self.tokenizer, self.labels, self.multilabel = tokenizer, tuple(labels), multilabel
+        self.tokenizer: Tokenizer = tokenizer
+        self.labels: tuple[str, ...] = tuple(labels)
+        self.multilabel: bool = multilabel
 
     @classmethod
     def from_examples(cls, examples: Sequence[Example], settings: RunSettings) -> Self:

@@ -49,7 +49,8 @@ class ExtractiveSummarizer(Summarizer):
         self, settings: RunSettings, network: nn.Module, tokenizer: Tokenizer, *, count: int
     ) -> None:
         super().__init__(settings, network)
-        self.tokenizer, self.count = tokenizer, count
+        self.tokenizer: Tokenizer = tokenizer
+        self.count: int = count
 
     @classmethod
     def from_examples(cls, examples: Sequence[Example], settings: RunSettings) -> Self:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from  import Task
 from regard.api.config.settings import RunSettings
 from regard.api.tasks.answers import Continuation, best_with_alternatives
 from regard.api.tasks.model import (
@@ -44,11 +45,11 @@ __all__ = ["Generator"]
 class Generator(Model):
     """Model that continues a text."""
 
-    task: ClassVar = "language"
-    verb: ClassVar = "generate"
-    writes: ClassVar = True
-    metrics: ClassVar = ("loss", "perplexity")
-    fits_baseline: ClassVar = True
+    task: ClassVar[Task] = "language"
+    verb: ClassVar[str] = "generate"
+    writes: ClassVar[bool] = True
+    metrics: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
+    fits_baseline: ClassVar[bool] = True
     network: LanguageModel
 
     def __init__(self, settings: RunSettings, network: nn.Module, tokenizer: Tokenizer) -> None:

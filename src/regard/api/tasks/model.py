@@ -145,7 +145,8 @@ class Model(ABC):
     labels: tuple[str, ...] = ()
 
     def __init__(self, settings: RunSettings, network: nn.Module) -> None:
-        self.settings, self.network = settings, network
+        self.settings: RunSettings = settings
+        self.network: nn.Module = network
         self.folder: Path | None = None
 
     @classmethod

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self
 
+from  import Task
 from regard.api.config.settings import RunSettings
 from regard.api.tasks.answers import Summary
 from regard.api.tasks.model import Evaluation, Model, build_untrained, train_tokenizer
@@ -30,9 +31,9 @@ __all__ = ["AbstractiveSummarizer", "Summarizer", "documents_of"]
 class Summarizer(Model):
     """Base class of both kinds of summariser: those that write and those that extract."""
 
-    task: ClassVar = "summarization"
-    verb: ClassVar = "summarize"
-    metrics: ClassVar = ("loss", "rouge1", "rouge2", "rougel")
+    task: ClassVar[Task] = "summarization"
+    verb: ClassVar[str] = "summarize"
+    metrics: ClassVar[tuple[str, ...]] = ("loss", "rouge1", "rouge2", "rougel")
 
     @abstractmethod
     def summarize(
@@ -71,7 +72,7 @@ class Summarizer(Model):
 class AbstractiveSummarizer(Summarizer, TextToText[Summary]):
     """Model that writes a summary word by word and copies words it does not know (See et al. 2017)."""
 
-    truncates_sources: ClassVar = True
+    truncates_sources: ClassVar[bool] = True
 
     @classmethod
     def from_examples(cls, examples: Sequence[Example], settings: RunSettings) -> Self:

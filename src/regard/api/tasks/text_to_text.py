@@ -109,7 +109,7 @@ class TextToText(Model, Generic[A]):
     A subclass says which scores its texts get, and what its answers are made of.
     """
 
-    writes: ClassVar = True
+    writes: ClassVar[bool] = True
     network: EncoderDecoder
     truncates_sources: ClassVar[bool] = False
     """Whether over-long sources are cut in training, rather than left out."""
@@ -118,7 +118,8 @@ class TextToText(Model, Generic[A]):
         self, settings: RunSettings, network: nn.Module, source: Tokenizer, target: Tokenizer
     ) -> None:
         super().__init__(settings, network)
-        self.source_tokenizer, self.target_tokenizer = source, target
+        self.source_tokenizer: Tokenizer = source
+        self.target_tokenizer: Tokenizer = target
 
     @classmethod
     def from_folder(cls, folder: Path, settings: RunSettings, config: Mapping[str, Any]) -> Self:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import ClassVar, Self
 
+from  import Task
 from regard.api.config.settings import RunSettings
 from regard.api.tasks.answers import Translation
 from regard.api.tasks.model import Evaluation, build_untrained, train_tokenizer
@@ -28,9 +29,9 @@ __all__ = ["Translator"]
 class Translator(TextToText[Translation]):
     """Model that writes a text for a text."""
 
-    task: ClassVar = "translation"
-    verb: ClassVar = "translate"
-    metrics: ClassVar = ("loss", "bleu", "chrf", "exact_match")
+    task: ClassVar[Task] = "translation"
+    verb: ClassVar[str] = "translate"
+    metrics: ClassVar[tuple[str, ...]] = ("loss", "bleu", "chrf", "exact_match")
 
     @classmethod
     def from_examples(cls, examples: Sequence[Example], settings: RunSettings) -> Self:

@@ -58,7 +58,9 @@ class ClassifierAdapter:
         special_ids: frozenset[int] = frozenset({PAD, BOS, EOS}),
         multilabel: bool = False,
     ) -> None:
-        self.model, self.mask_id, self.special_ids = model, mask_id, special_ids
+        self.model: Explainable = model
+        self.mask_id: int = mask_id
+        self.special_ids: frozenset[int] = special_ids
         self.multilabel = multilabel
 
     def predict(self, texts: Sequence[Ids]) -> Floats:

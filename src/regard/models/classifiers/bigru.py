@@ -24,16 +24,16 @@ class BigruTextEncoder(TextEncoder):
     def __init__(self, settings: BigruSettings) -> None:
         super().__init__()
         width = 2 * settings.width
-        self.embedding = WordEmbedding(settings)
-        self.encoder = BidirectionalRnn(
+        self.embedding: WordEmbedding = WordEmbedding(settings)
+        self.encoder: BidirectionalRnn = BidirectionalRnn(
             "gru",
             settings.embedding,
             settings.width,
             layers=settings.layers,
             dropout=settings.dropout,
         )
-        self.pooling = AttentionPooling(width, heads=settings.heads)
-        self.width = width * settings.heads
+        self.pooling: AttentionPooling = AttentionPooling(width, heads=settings.heads)
+        self.width: int = width * settings.heads
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
         """Encode and pool."""

@@ -30,15 +30,17 @@ class CnnTextEncoder(TextEncoder):
     def __init__(self, settings: CnnSettings) -> None:
         super().__init__()
         width = settings.width * len(settings.windows)
-        self.embedding = WordEmbedding(settings)
-        self.filters = nn.ModuleList(
+        self.embedding: WordEmbedding = WordEmbedding(settings)
+        self.filters: nn.ModuleList = nn.ModuleList(
             nn.Conv1d(settings.embedding, settings.width, window) for window in settings.windows
         )
-        self.attention = MultiHeadAttention(width, settings.self_attention_heads)
-        self.dropout = Dropout(settings.dropout)
-        self.pooling = AttentionPooling(width, heads=settings.heads)
-        self.max_pooling = settings.max_pooling
-        self.width = width * (settings.heads + settings.max_pooling)
+        self.attention: MultiHeadAttention = MultiHeadAttention(
+            width, settings.self_attention_heads
+        )
+        self.dropout: Dropout = Dropout(settings.dropout)
+        self.pooling: AttentionPooling = AttentionPooling(width, heads=settings.heads)
+        self.max_pooling: bool = settings.max_pooling
+        self.width: int = width * (settings.heads + settings.max_pooling)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
         """Convolve, attend and pool."""

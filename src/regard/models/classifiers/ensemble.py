@@ -54,11 +54,13 @@ class EnsembleClassifier(Classifier):
         self, settings: ClassifierSettings, new_encoder: Callable[[], TextEncoder]
     ) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings: ClassifierSettings = settings
         encoders = [new_encoder() for _ in range(settings.members)]
-        self.readers = nn.ModuleList(encoders)
-        self.outputs = nn.ModuleList(nn.Linear(e.width, settings.labels) for e in encoders)
-        self.dropout = Dropout(settings.dropout)
+        self.readers: nn.ModuleList = nn.ModuleList(encoders)
+        self.outputs: nn.ModuleList = nn.ModuleList(
+            nn.Linear(e.width, settings.labels) for e in encoders
+        )
+        self.dropout: Dropout = Dropout(settings.dropout)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Output:
         """Classify; the maps of all members are concatenated, site by site."""
@@ -83,8 +85,9 @@ class WordEmbedding(nn.Module):
 
     def __init__(self, settings: ClassifierSettings) -> None:
         super().__init__()
-        self.embedding = Embedding(settings.size, settings.embedding)
-        self.dropout, self.rate = Dropout(settings.dropout), settings.word_dropout
+        self.embedding: Embedding = Embedding(settings.size, settings.embedding)
+        self.dropout: Dropout = Dropout(settings.dropout)
+        self.rate: float = settings.word_dropout
 
     def forward(self, ids: Tensor) -> Tensor:
         """`(...)` ids to `(..., embedding)`; padding is zero."""

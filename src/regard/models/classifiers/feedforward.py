@@ -22,9 +22,9 @@ class FeedForwardTextEncoder(TextEncoder):
 
     def __init__(self, settings: FeedForwardSettings) -> None:
         super().__init__()
-        self.embedding = WordEmbedding(settings)
-        self.pooling = AttentionPooling(settings.embedding, heads=settings.heads)
-        self.width = settings.embedding * settings.heads
+        self.embedding: WordEmbedding = WordEmbedding(settings)
+        self.pooling: AttentionPooling = AttentionPooling(settings.embedding, heads=settings.heads)
+        self.width: int = settings.embedding * settings.heads
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
         """Embed and pool."""

@@ -78,14 +78,18 @@ class HierarchicalTextEncoder(TextEncoder):
     def __init__(self, settings: HierarchicalSettings) -> None:
         super().__init__()
         width, heads = 2 * settings.width, settings.heads
-        self.max_sentence_length = settings.max_sentence_length
-        self.embedding = WordEmbedding(settings)
-        self.word_encoder = BidirectionalRnn("gru", settings.embedding, settings.width)
-        self.word_pooling = AttentionPooling(width, heads=heads)
-        self.sentence_encoder = BidirectionalRnn("gru", width * heads, settings.width)
-        self.sentence_pooling = AttentionPooling(width, heads=heads)
+        self.max_sentence_length: int = settings.max_sentence_length
+        self.embedding: WordEmbedding = WordEmbedding(settings)
+        self.word_encoder: BidirectionalRnn = BidirectionalRnn(
+            "gru", settings.embedding, settings.width
+        )
+        self.word_pooling: AttentionPooling = AttentionPooling(width, heads=heads)
+        self.sentence_encoder: BidirectionalRnn = BidirectionalRnn(
+            "gru", width * heads, settings.width
+        )
+        self.sentence_pooling: AttentionPooling = AttentionPooling(width, heads=heads)
         self.dropout = Dropout(settings.dropout)
-        self.width = width * heads
+        self.width: int = width * heads
         self.register_buffer("stops", torch.zeros(settings.size, dtype=torch.bool))
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:

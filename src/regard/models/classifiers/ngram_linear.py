@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -65,7 +65,7 @@ class NgramLinear(nn.Module):
             fit; `alphabet_size` and `ngrams` give the shapes of a state that will be loaded.
     """
 
-    smoothing = 0.1  #: :math:`\alpha`
+    smoothing: ClassVar[float] = 0.1  #: :math:`\alpha`
 
     _extractor: NgramExtractor
     _table: NgramTable
@@ -79,9 +79,13 @@ class NgramLinear(nn.Module):
 
     def __init__(self, settings: WideSettings) -> None:
         super().__init__()
-        self.labels, self.max_ngrams = settings.labels, settings.max_ngrams
-        self.limits = NgramLimits(settings.words, settings.skip_bigrams, settings.lead_pairs)
-        self.loss, self.penalty = settings.loss, settings.penalty
+        self.labels: int = settings.labels
+        self.max_ngrams: int = settings.max_ngrams
+        self.limits: NgramLimits = NgramLimits(
+            settings.words, settings.skip_bigrams, settings.lead_pairs
+        )
+        self.loss = settings.loss
+        self.penalty: float = settings.penalty
         characters, ngrams = settings.alphabet_size, settings.ngrams
         ends = settings.size if characters else 0
         self.register_buffer("code", torch.zeros(characters, dtype=torch.int32))

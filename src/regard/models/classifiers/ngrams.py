@@ -108,7 +108,7 @@ class NgramExtractor:
         code = np.append(code.astype(np.int64), ord(" "))
         offset = np.concatenate([[0], end.astype(np.int64), [len(code)]])
         kind = np.array([_kind(chr(character)) for character in code], np.int64)
-        self.alphabet = Alphabet(code, kind, offset, np.diff(offset))
+        self.alphabet: Alphabet = Alphabet(code, kind, offset, np.diff(offset))
 
     def characters(self, ids: Ints, lengths: Ints) -> Characters:
         """Spell out `ids` `(batch, length)`, padded to the right."""

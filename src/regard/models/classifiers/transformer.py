@@ -33,8 +33,8 @@ class TransformerTextEncoder(TextEncoder):
     def __init__(self, settings: TransformerClassifierSettings) -> None:
         super().__init__()
         width, rotary = settings.embedding, settings.positions == "rotary"
-        self.embedding = WordEmbedding(settings)
-        self.places = None if rotary else SinusoidalPositions(width)
+        self.embedding: WordEmbedding = WordEmbedding(settings)
+        self.places: SinusoidalPositions | None = None if rotary else SinusoidalPositions(width)
         inside = RotaryPositions() if rotary else Positions()
         layer = TransformerSettings(
             source_size=settings.size,
@@ -44,11 +44,15 @@ class TransformerTextEncoder(TextEncoder):
             feedforward=settings.feedforward,
             dropout=settings.dropout,
         )
-        self.layers = nn.ModuleList(EncoderLayer(layer, inside) for _ in range(settings.layers))
-        self.norm = nn.LayerNorm(width)
+        self.layers: nn.ModuleList = nn.ModuleList(
+            EncoderLayer(layer, inside) for _ in range(settings.layers)
+        )
+        self.norm: nn.LayerNorm = nn.LayerNorm(width)
         pooled = settings.head == "pooled"
-        self.pooling = AttentionPooling(width, heads=settings.heads) if pooled else None
-        self.width = width * settings.heads if pooled else width
+        self.pooling: AttentionPooling | None = (
+            AttentionPooling(width, heads=settings.heads) if pooled else None
+        )
+        self.width: int = width * settings.heads if pooled else width
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
         """Encode, then pool or take the first state."""

@@ -31,8 +31,8 @@ class WideAndDeep(Classifier):
     def __init__(self, settings: WideSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.deep_weight = settings.deep_weight
-        self.wide = NgramLinear(settings)
+        self.deep_weight: float = settings.deep_weight
+        self.wide: NgramLinear = NgramLinear(settings)
         self.deep: Classifier = build(settings.of_deep())
 
     def fit_features(
