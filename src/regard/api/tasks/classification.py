@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from  import Task
 from regard.api.config.settings import RunSettings
 from regard.api.tasks.answers import Classification, empty_text_error
 from regard.api.tasks.model import (
@@ -32,6 +31,7 @@ from regard.api.tasks.model import (
 )
 from regard.api.tasks.records import Maps, make_record
 from regard.api.tasks.tokens import input_tokens
+from regard.choices import Task
 from regard.data import Example, labels_of, token_batches
 from regard.data.ragged import Ragged
 from regard.decoding import DecodingSettings

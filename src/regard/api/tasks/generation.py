@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from  import Task
 from regard.api.config.settings import RunSettings
 from regard.api.tasks.answers import Continuation, best_with_alternatives
 from regard.api.tasks.model import (
@@ -29,6 +28,7 @@ from regard.api.tasks.model import (
 )
 from regard.api.tasks.records import Maps, make_record
 from regard.api.tasks.tokens import input_tokens
+from regard.choices import Task
 from regard.data import Example
 from regard.data.ragged import Ragged
 from regard.decoding import DecodingSettings, Hypothesis, generate

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self
 
-from  import Task
 from regard.api.config.settings import RunSettings
 from regard.api.tasks.answers import Summary
 from regard.api.tasks.model import Evaluation, Model, build_untrained, train_tokenizer
@@ -18,6 +17,7 @@ from regard.api.tasks.text_to_text import (
     references_of,
 )
 from regard.api.tasks.tokens import output_tokens
+from regard.choices import Task
 from regard.data import Example
 from regard.decoding import DecodingSettings, Hypothesis
 from regard.evaluation import Score, rouge
