@@ -61,13 +61,20 @@ def test_a_training_record_is_the_mean_since_the_one_before(toy: ModuleType) -> 
 def test_a_signal_stops_a_validation_where_it_is(toy: ModuleType, tmp_path: Path) -> None:
     beyond = []
 
-    def asked(model: nn.Module) -> dict[str, float]:
+    def interrupted(model: nn.Module) -> dict[str, float]:
         signal.raise_signal(signal.SIGTERM)
         beyond.append(True)
         return {"accuracy": 1.0}
 
     with pytest.raises(Interrupted) as stopped:
-        fit(toy.Toy(), toy.loss, toy.batches, settings=toy.SETTINGS, validate=asked, out=tmp_path)
+        fit(
+            toy.Toy(),
+            toy.loss,
+            toy.batches,
+            settings=toy.SETTINGS,
+            validate=interrupted,
+            out=tmp_path,
+        )
     assert stopped.value.signal == signal.SIGTERM
     assert not beyond
 

@@ -1,4 +1,4 @@
-"""Explanations of what a text classifier answers: which of its parts can be asked, and how."""
+"""Contract of modules whose answers can be explained, and attention reduced to one weight per token."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["Explainable", "token_attention"]
 class Explainable(nn.Module):
     """Module whose answers can be explained by attention, gradients and linear contributions.
 
-    Explanations need these three answers instead of knowledge about the kind of model. The defaults
-    suit every module that looks its ids up in embeddings and returns its maps.
+    Explanations use this contract, so they need to know no model by name. The defaults suit every
+    module that looks its ids up in embeddings and returns attention maps.
     """
 
     @property
     def pools_by_attention(self) -> bool:
-        """Whether the weights of its pooling can be replaced (`layers.intervene.replaced_pooling`)."""
+        """`True` if the module has attention pooling, whose weights `replaced_pooling` can replace."""
         return any(isinstance(part, AttentionPooling) for part in self.modules())
 
     def linear_contributions(self, ids: Tensor, lengths: Tensor) -> Tensor | None:
@@ -44,7 +44,10 @@ class Explainable(nn.Module):
     def token_attention(
         self, maps: Mapping[str, Sequence[AttentionMap]], lengths: Tensor
     ) -> Tensor:
-        """Reduce the maps of a forward pass to one weight per token; see `token_attention`."""
+        """Reduce the maps of a forward pass to one weight per token.
+
+        By default the function `token_attention`.
+        """
         return token_attention(maps, lengths)
 
 

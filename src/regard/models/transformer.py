@@ -106,7 +106,7 @@ class DecoderLayer(nn.Module):
         self.around_feedforward: Residual = _residual(settings)
 
     def project_memory(self, states: Tensor) -> Cache:
-        """Keys and values of the source, once for all steps."""
+        """Project the encoder states to keys and values, once for all steps."""
         return self.cross.project_memory(states)
 
     def forward(

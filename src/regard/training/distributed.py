@@ -52,7 +52,7 @@ class ProcessGroup:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes files and reports."""
+        """`True` in the process that writes files and reports."""
         return self.rank == 0
 
     def all_reduce(self, tensors: Sequence[Tensor], numbers: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ class ProcessGroup:
         return buffer[start:]
 
     def any_rank(self, flag: bool) -> bool:
-        """Whether `flag` is true in any process."""
+        """Return `True` if `flag` is true in any process."""
         if self.world_size == 1:
             return flag
         value = torch.tensor([float(flag)], device=self.device)

@@ -18,7 +18,7 @@ _LOWER_IS_BETTER = ("loss", "perplexity", "error")
 
 
 def better(metric: str, new: float, old: float | None) -> bool:
-    """Whether `new` is better than `old`: lower for losses, perplexities and errors, else higher."""
+    """Compare two values of a metric: losses, perplexities and errors should be low, others high."""
     if old is None:
         return True
     return new < old if metric.endswith(_LOWER_IS_BETTER) else new > old

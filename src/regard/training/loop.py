@@ -143,7 +143,7 @@ class _Run:
         self.updater.restore(tensors, self.out / RUN_FILE)
 
     def unfinished(self) -> bool:
-        """Whether updates, patience and time are left."""
+        """Return `True` while updates, patience and time are left."""
         minutes, patience = self.settings.minutes, self.settings.patience
         improving = not patience or self.state.validations_since_best < patience
         # Clocks differ: if one process is over time, all stop, or the others would wait for it.
@@ -153,7 +153,7 @@ class _Run:
         return self.state.step < self.total and improving and not overdue
 
     def at_interval(self, every: int | None) -> bool:
-        """Whether the number of updates is a multiple of `every`; never for `None`."""
+        """Return `True` if the number of updates is a multiple of `every`; never for `None`."""
         return every is not None and self.state.step % every == 0
 
     def count_update(self, numbers: Tensor, batches: int) -> None:

@@ -92,7 +92,7 @@ class Updater:
 
     @property
     def finite(self) -> bool:
-        """Whether every weight is finite; an update with a finite loss can still make one infinite."""
+        """`True` if every weight is finite; an update with a finite loss can still make one infinite."""
         with torch.no_grad():
             return all(bool(p.isfinite().all()) for p in self.parameters)
 
@@ -186,7 +186,7 @@ class Updater:
 
 
 def uses_bfloat16(settings: TrainingSettings, device: torch.device) -> bool:
-    """Whether matrix products run in bfloat16; `precision="auto"` asks the hardware."""
+    """Return `True` if matrix products run in bfloat16; `precision="auto"` depends on the hardware."""
     if settings.precision != "auto":
         return settings.precision == "bfloat16"
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Logistic regression or linear SVM on n-grams, solved in closed form rather than trained."""
+"""Logistic regression or linear SVM on n-grams, fitted by a convex solver instead of gradient steps."""
 
 from __future__ import annotations
 

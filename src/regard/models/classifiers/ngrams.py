@@ -85,13 +85,14 @@ class NgramExtractor:
     """N-grams of words, and of characters within words.
 
     Words are runs of letters and digits or single symbols. The start of a text counts as a word where
-    others follow it: how a question begins says what it asks for. Three families have words as units:
+    others follow it: the first words of a question say which kind of answer it wants. Three families
+    have words as units:
 
     * n-grams of neighbours;
     * skip-bigrams, pairs that leave out up to `skip_bigrams` words between them, each distance apart
       (orthogonal sparse bigrams, Siefkes et al. 2004);
     * lead pairs, the first 1 to `lead_pairs` words of a text with each later word at any distance: in
-      questions and commands the beginning says what is asked for.
+      questions and commands the first words say which kind of answer is wanted.
 
     N-grams of characters do not cross spaces, but may begin or end with one, as `char_wb` of
     scikit-learn has it.
