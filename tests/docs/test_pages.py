@@ -23,13 +23,13 @@ def test_mechanisms(capsys):
     assert "6. Sum" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("page", ["coming-from.md", "troubleshooting.md"])
+@pytest.mark.parametrize("page", ["coming-from.md", "troubleshooting.md", "../CONTRIBUTING.md"])
 def test_other_pages(page):
     assert run(page)
 
 
 def test_links_lead_somewhere():
     root = DOCS.parent
-    for page in [root / "README.md", *DOCS.rglob("*.md")]:
+    for page in [*root.glob("*.md"), *DOCS.rglob("*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.relative_to(root)} links to {link}"

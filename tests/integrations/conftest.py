@@ -97,6 +97,8 @@ def bart() -> Any:
 
 
 def t5() -> Any:
+    if tuple(map(int, transformers.__version__.split(".")[:2])) < (5, 15):
+        pytest.skip("transformers routes the attention of T5 through its interface from 5.15 on")
     start: dict[str, Any] = {"decoder_start_token_id": 0}
     return transformers.T5ForConditionalGeneration(
         transformers.T5Config(
