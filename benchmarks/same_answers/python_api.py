@@ -50,7 +50,8 @@ def _told(found: Any) -> str:
 def _led(model: Any) -> list[Any]:
     """Answers that must begin as told, and answers with a word of the source knocked out."""
     begun = [answer.text[:3] for answer in model.translate(PHRASES)]
-    found = model.translate(PHRASES, prefix=begun) + model.translate(PHRASES, hidden=[[1], [0, 2]])
+    found = model.translate(PHRASES, prefix=begun)
+    found += _masked_out(partial(model.translate, PHRASES), [[1], [0, 2]])
     return [(one.text, one.score, one.tokens, one.alignment) for one in found]
 
 
@@ -58,8 +59,12 @@ def _next_words(model: Any) -> list[Any]:
     return [
         model.next_words(PHRASES[0]),
         model.next_words(PHRASES[0], "r", count=3),
-        model.next_words(PHRASES[1], hidden=[1]),
+        _masked_out(partial(model.next_words, PHRASES[1]), [1]),
     ]
+
+
+def _masked_out(call: Callable[..., Any], positions: list[Any]) -> Any:
+    return first_that_works(partial(call, masked_out=positions), partial(call, hidden=positions))
 
 
 def _aligned(model: Any) -> list[Any]:
@@ -85,7 +90,9 @@ def _maps(answer: Any) -> list[Any]:
 
 def _reweighed(model: Any) -> list[Any]:
     text = "A warm film about a blue river."
-    length = len(model.read_tokens(text))
+    length = len(
+        first_that_works(lambda: model.input_tokens(text), lambda: model.read_tokens(text))
+    )
     answer = model.reweigh(text, [0.5] + [2.0] * (length - 2) + [0.0])
     return [answer.label, list(answer.probabilities.items())]
 

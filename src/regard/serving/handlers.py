@@ -52,7 +52,7 @@ def write(name: str, model: Model, items: Sequence[WriteItem]) -> list[m.WriteAn
     )
     steering = Steering(
         prefix=[_line(item.question.begin) for item in items],
-        hidden=[_hidden_tokens(model, item.question) for item in items],
+        masked_out=[_hidden_tokens(model, item.question) for item in items],
         on_draft=lambda index, text: _report(items[index].on_draft, text),
     )
     answers = model.answer(texts, settings=settings, steering=steering)
@@ -231,10 +231,10 @@ def _alternatives(model: AnyWriter, question: m.AlternativesRequest) -> m.NextWo
         return m.NextWords(begin=begin, choices=[])
     hidden = _hidden_tokens(model, question)
     # More than requested, since several pieces may begin one word.
-    continuations = model.next_words(text, begin, hidden=hidden, count=question.count + 3)
+    continuations = model.next_words(text, begin, masked_out=hidden, count=question.count + 3)
     settings = model.decoding_settings({"method": "greedy", "n_best": 1})
     steering = Steering(
-        prefix=[text for text, _ in continuations], hidden=[hidden] * len(continuations)
+        prefix=[text for text, _ in continuations], masked_out=[hidden] * len(continuations)
     )
     answers = model.answer([text] * len(continuations), settings=settings, steering=steering)
     choices: dict[str, m.NextWord] = {}

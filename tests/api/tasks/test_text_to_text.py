@@ -26,7 +26,7 @@ def test_drafts_are_heard_for_the_text_they_belong_to(translator: Translator) ->
 
 def test_hidden_tokens_are_not_looked_at(translator: Translator) -> None:
     plain = translator.translate(TEXTS)
-    found = translator.translate(TEXTS, hidden=[[], [], [0, 2]])
+    found = translator.translate(TEXTS, masked_out=[[], [], [0, 2]])
     assert found[0].text == plain[0].text
     assert not found[2].alignment[:, [0, 2]].any()
     record = found[2].aligned()
@@ -36,10 +36,10 @@ def test_hidden_tokens_are_not_looked_at(translator: Translator) -> None:
 
 
 def test_what_cannot_be_hidden(translator: Translator) -> None:
-    with pytest.raises(InputError, match="2 of hidden for 3 texts; give one each"):
-        translator.translate(TEXTS, hidden=[[], []])
-    with pytest.raises(InputError, match="token 11 of a text of 11 cannot be hidden"):
-        translator.translate("3 May 2001", hidden=[[11]])
+    with pytest.raises(InputError, match="2 of masked_out for 3 texts; give one each"):
+        translator.translate(TEXTS, masked_out=[[], []])
+    with pytest.raises(InputError, match="token 11 of a text of 11 cannot be masked out"):
+        translator.translate("3 May 2001", masked_out=[[11]])
 
 
 def test_next_words_go_on_with_the_beginning(translator: Translator) -> None:
@@ -53,7 +53,7 @@ def test_next_words_go_on_with_the_beginning(translator: Translator) -> None:
 
 def test_a_writer_is_led_like_a_translator(abstractive: AbstractiveSummarizer) -> None:
     text = "The red zyx sings. Nobody knows."
-    found = abstractive.summarize(text, prefix=["zyx"], hidden=[[1]])[0]
+    found = abstractive.summarize(text, prefix=["zyx"], masked_out=[[1]])[0]
     assert found.text.startswith("zyx")  # a word of the text's own
     weights = found.aligned().tracks[0].dense()
     assert not weights[:, 1].any()

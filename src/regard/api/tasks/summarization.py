@@ -121,12 +121,14 @@ class AbstractiveSummarizer(Summarizer, TextToText[Summary]):
         *,
         settings: DecodingSettings | None = None,
         prefix: Sequence[str] | None = None,
-        hidden: Sequence[Sequence[int]] | None = None,
+        masked_out: Sequence[Sequence[int]] | None = None,
         on_draft: OnTextDraft | None = None,
     ) -> list[Summary]:
         """Summarise some texts: see `Summarizer`, and `Translator.translate` for the steering."""
         joined = [" ".join(sentences) for sentences in documents_of(texts)]
-        return self.answer(joined, settings=settings, steering=Steering(prefix, hidden, on_draft))
+        return self.answer(
+            joined, settings=settings, steering=Steering(prefix, masked_out, on_draft)
+        )
 
     def _empty_answer(self, text: str) -> Summary:
         return Summary(source=text)

@@ -76,13 +76,13 @@ class Steering:
 
     Args:
         prefix: for each text, the words its answer must begin with.
-        hidden: for each text, the positions of its tokens that attention is knocked out from.
+        masked_out: for each text, the positions of its tokens that attention is knocked out from.
         on_draft: called with each answer as it is written; in beam search a later draft may take
             words back.
     """
 
     prefix: Sequence[str] | None = None
-    hidden: Sequence[Sequence[int]] | None = None
+    masked_out: Sequence[Sequence[int]] | None = None
     on_draft: OnTextDraft | None = None
 
     def of_nonempty(self, texts: Sequence[str]) -> Steering:
@@ -91,14 +91,14 @@ class Steering:
         Raises:
             InputError: not one prefix, or one list of positions, for each text.
         """
-        for name, values in (("prefix", self.prefix), ("hidden", self.hidden)):
+        for name, values in (("prefix", self.prefix), ("masked_out", self.masked_out)):
             if values is not None and len(values) != len(texts):
                 raise InputError(f"{len(values)} of {name} for {len(texts)} texts; give one each")
         filled = [index for index, text in enumerate(texts) if text.strip()]
-        prefix, hidden, on_draft = self.prefix, self.hidden, self.on_draft
+        prefix, masked_out, on_draft = self.prefix, self.masked_out, self.on_draft
         return Steering(
             None if prefix is None else [prefix[index] for index in filled],
-            None if hidden is None else [hidden[index] for index in filled],
+            None if masked_out is None else [masked_out[index] for index in filled],
             None if on_draft is None else lambda row, draft: on_draft(filled[row], draft),
         )
 
@@ -274,7 +274,7 @@ class TextToText(Model, Generic[A]):
             lengths,
             settings or self.settings.decoding,
             prefix=prefix_ids,
-            masked_out=_hidden_mask(ids, lengths, steering.hidden),
+            masked_out=_as_mask(ids, lengths, steering.masked_out),
             on_draft=self._on_draft_ids(sources, steering.on_draft),
         )
         return list(zip(sources, found, strict=True))
@@ -305,19 +305,19 @@ class TextToText(Model, Generic[A]):
         return tokens
 
     def input_tokens(self, text: str) -> Tokens:
-        """Tokens of a text as the network reads them, the end mark included; `hidden` counts them."""
+        """Tokens of a text as the network reads them, the end mark included; `masked_out` counts them."""
         source = self.encode_sources([text])[0]
         return input_tokens(source.encoding).take(_read_positions(source))
 
     def next_words(
-        self, text: str, begin: str = "", *, hidden: Sequence[int] = (), count: int = 5
+        self, text: str, begin: str = "", *, masked_out: Sequence[int] = (), count: int = 5
     ) -> list[tuple[str, float]]:
         """Most probable ways in which the answer to `text` may go on after `begin`.
 
         Args:
             text: the source text.
             begin: the answer so far, whole words.
-            hidden: positions of source tokens that attention is knocked out from.
+            masked_out: positions of source tokens that attention is knocked out from.
             count: largest number of ways.
 
         Returns:
@@ -328,7 +328,7 @@ class TextToText(Model, Generic[A]):
         ids, lengths = pad_batch([source.ids], device_of(self.network))
         prefix = self.target_ids(self.target_tokenizer.encode(begin), source.copy_ids)[1:-1]
         log_probs = next_log_probs(
-            self.network, ids, lengths, prefix, masked_out=_hidden_mask(ids, lengths, [hidden])
+            self.network, ids, lengths, prefix, masked_out=_as_mask(ids, lengths, [masked_out])
         )
         log_probs[[PAD, UNK, BOS, EOS]] = -torch.inf
         best = log_probs.topk(min(count, len(log_probs) - 4))
@@ -402,18 +402,18 @@ def _read_positions(source: EncodedSource) -> list[int]:
     return [*range(len(source.ids) - 1), len(source.encoding)]
 
 
-def _hidden_mask(
+def _as_mask(
     ids: Tensor, lengths: Tensor, positions: Sequence[Sequence[int]] | None
 ) -> Tensor | None:
-    """Boolean `(batch, keys)`, `True` at the hidden positions; `None` where nothing is hidden."""
+    """Boolean `(batch, keys)`, `True` at the positions; `None` where there are none."""
     if positions is None or not any(positions):
         return None
     mask = torch.zeros_like(ids, dtype=torch.bool)
-    for row, (length, hidden) in enumerate(zip(lengths.tolist(), positions, strict=True)):
-        for position in hidden:
+    for row, (length, of_text) in enumerate(zip(lengths.tolist(), positions, strict=True)):
+        for position in of_text:
             if not 0 <= position < length:
                 raise InputError(
-                    f"token {position} of a text of {length} cannot be hidden; count from 0"
+                    f"token {position} of a text of {length} cannot be masked out; count from 0"
                 )
             mask[row, position] = True
     return mask

@@ -82,7 +82,7 @@ class Translator(TextToText[Translation]):
         *,
         settings: DecodingSettings | None = None,
         prefix: Sequence[str] | None = None,
-        hidden: Sequence[Sequence[int]] | None = None,
+        masked_out: Sequence[Sequence[int]] | None = None,
         on_draft: OnTextDraft | None = None,
     ) -> list[Translation]:
         """Translate some texts.
@@ -91,13 +91,15 @@ class Translator(TextToText[Translation]):
             texts: one or several; an empty one has an empty translation.
             settings: how to decode; `None` for the settings the model was trained with.
             prefix: for each text, the words its translation must begin with.
-            hidden: for each text, the positions of its tokens (`source_tokens`) that attention is
+            masked_out: for each text, the positions of its tokens (`source_tokens`) that attention is
                 knocked out from: what would it say, had it not looked there?
             on_draft: called with the index of a text and the draft of its translation after every
                 step; in beam search a later draft may take words back.
         """
         texts = [texts] if isinstance(texts, str) else list(texts)
-        return self.answer(texts, settings=settings, steering=Steering(prefix, hidden, on_draft))
+        return self.answer(
+            texts, settings=settings, steering=Steering(prefix, masked_out, on_draft)
+        )
 
     def _empty_answer(self, text: str) -> Translation:
         return Translation(source=text)
