@@ -115,7 +115,7 @@ def test_a_batch_answers_as_each_alone(
         )
 
 
-def test_greedy_takes_the_likeliest_each_time(model: EncoderDecoder, source: Source) -> None:
+def test_greedy_takes_the_argmax_each_time(model: EncoderDecoder, source: Source) -> None:
     settings = DecodingSettings(method="greedy", max_length=6)
     for row, answer in enumerate(decode(model, *source, settings)):
         one = source[0][row, : source[1][row]]

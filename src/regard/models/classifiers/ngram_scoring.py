@@ -70,7 +70,7 @@ def _score(
     ids, lengths, code, kinds, offset, limits, key, idf, weight,
     text, hashes, slot, count, used, result,
 ):  # fmt: skip
-    """Score every text: spell it, count its n-grams that are in the table, weight them.
+    """Score every text: write its characters, count its n-grams that are in the table, weight them.
 
     Workspace, overwritten for each text:
         text: `(3, characters)`: code point and kind of each character, first character of each word.
@@ -79,7 +79,7 @@ def _score(
         used: slots in use, so that they can be counted and freed without a pass over the table.
     """
     for row in range(ids.shape[0]):
-        characters = _spell(ids[row], lengths[row], code, kinds, offset, text[0], text[1])
+        characters = _write_characters(ids[row], lengths[row], code, kinds, offset, text[0], text[1])
         words = _find_words(characters, text, hashes)
         found = np.int64(0)
         found = _count_words(words, text, hashes, limits, key, slot, count, used, found)
@@ -88,7 +88,7 @@ def _score(
 
 
 @inlined
-def _spell(ids, length, code, kinds, offset, text, kind):
+def _write_characters(ids, length, code, kinds, offset, text, kind):
     """Write the characters of a text and their kinds, a space at either end; return their number."""
     text[0], kind[0] = 32, START
     at = 1
