@@ -175,7 +175,7 @@ class Model(ABC):
         """
 
     def refit(self, parts: Sequence[EncodedExamples]) -> bool:
-        """Refit parts with a closed-form solution, after training, on all these examples together.
+        """Refit parts that are solved, not trained, after training, on all these examples together.
 
         Args:
             parts: the training part, and the validation part if no user is to judge the model by it.
