@@ -25,13 +25,14 @@ PAGE = ROOT / "docs" / "results.md"
 
 INTRODUCTION = """# Results
 
-Every row was written by the script named in its command; no number was typed by hand. Choices were made on validation
-parts; each system was scored on a test part once, at the end, with two exceptions. `wide` was scored twice on the
-sentiment sentences: 85.2, then 85.6 after a change that was chosen on other splits (see the log). `wide` was scored twice
-on TREC: 89.0 with `deep=cnn`, then with the settings below, which cross-validation on the training part had chosen in the
-meantime, and with no others. The sentiment sentences have no test part of their own: choices were made on splits of the
-same 3,000 sentences, drawn with other seeds, so they share sentences with the splits reported. The baseline of each row is
-on the same split. Minutes are wall-clock time with one thread on a machine shared with other jobs: an upper bound.
+Every row was written by the script named in its command; no number was typed by hand. Choices were made on
+validation parts; each system was scored on a test part once, at the end, with two exceptions. `wide` was scored
+twice on the sentiment sentences: 85.2, then 85.6 after a change that was chosen on other splits (see the log).
+`wide` was scored twice on TREC: 89.0 with `deep=cnn`, then with the settings below, which cross-validation on
+the training part had chosen in the meantime, and with no others. The sentiment sentences have no test part of
+their own: choices were made on splits of the same 3,000 sentences, drawn with other seeds, so they share
+sentences with the splits reported. The baseline of each row is on the same split. Minutes are wall-clock time
+with one thread on a machine shared with other jobs: an upper bound.
 """
 
 

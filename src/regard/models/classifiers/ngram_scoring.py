@@ -79,7 +79,9 @@ def _score(
         used: slots in use, so that they can be counted and freed without a pass over the table.
     """
     for row in range(ids.shape[0]):
-        characters = _write_characters(ids[row], lengths[row], code, kinds, offset, text[0], text[1])
+        characters = _write_characters(
+            ids[row], lengths[row], code, kinds, offset, text[0], text[1]
+        )
         words = _find_words(characters, text, hashes)
         found = np.int64(0)
         found = _count_words(words, text, hashes, limits, key, slot, count, used, found)
