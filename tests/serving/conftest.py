@@ -5,7 +5,7 @@ import random
 import pytest
 
 import regard
-from regard.api.storage.verdict import keep_verdict
+from regard.api.storage.verdict import save_verdict
 from regard.data import Example
 from regard.serving import ModelRegistry
 
@@ -87,5 +87,5 @@ def train_all(runs):
         preset="tiny",
         settings={"epochs": 1},
     )
-    keep_verdict(runs / "mood", {"sentence": VERDICT})
+    save_verdict(runs / "mood", {"sentence": VERDICT})
     return [runs / name for name in ("de-en", "de-en-young", "mood", "gist")]

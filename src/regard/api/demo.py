@@ -1,4 +1,4 @@
-"""The demo: dates as people write them in forty languages to ISO dates, in three minutes."""
+"""The demo: a model that turns dates in forty languages into ISO dates, in three minutes."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo has to show.
+    """Result of the demo.
 
     Attributes:
-        model: trained.
+        model: the trained model.
         unseen: exact matches on dates it never saw.
         unseen_format: exact matches on such dates in a format it never saw.
         answers: to a few inputs.
-        files: what it left behind.
+        files: written files.
     """
 
     model: Translator
@@ -67,8 +67,8 @@ def demo(
     Args:
         out: folder for the model, its history and a picture of its attention.
         inputs: dates to answer in the end.
-        examples: to train on.
-        epochs: how often.
+        examples: number of training examples.
+        epochs: passes over them.
         seed: same seed, same model.
         callback: informed of progress.
     """

@@ -1,10 +1,9 @@
-"""How good a model is, beside what anybody gets without one."""
+"""Evaluation of a model on a test part, beside a baseline."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any
 
 from regard.api.examples import Data, ExampleReader
 from regard.api.load import load
@@ -14,7 +13,7 @@ from regard.data import Example, Labelled, Pairs, ReadOptions
 from regard.decoding import DecodingSettings
 from regard.errors import RegardError
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "reader_of"]
 
 
 def evaluate(
@@ -27,34 +26,42 @@ def evaluate(
 ) -> Evaluation:
     """Score a model on a test part, beside an honest simple baseline on the same part.
 
-    Baselines that learn (TF-IDF with logistic regression, word frequencies) are fitted anew on the
-    files the model was trained on, as `config.json` names them; where those are gone there is no
-    baseline, and `Evaluation.note` says so.
+    Baselines that learn (TF-IDF with logistic regression, word frequencies) are fitted on the files the
+    model was trained on, as `config.json` names them; where those are gone there is no baseline, and
+    `Evaluation.note` says so.
 
     Args:
         model: or its folder.
         test: files or examples.
         columns: of tables; `None` as in training.
         read_options: encoding and separator; `None` as in training.
-        settings: how to decode; `None` as the model was trained to.
+        settings: how to decode; `None` for the settings the model was trained with.
+
+    Raises:
+        DataError: a line that cannot be used.
+        ModelFolderError: no model in the folder.
     """
     model = model if isinstance(model, Model) else load(model)
-    data = read_config(model.folder)["data"] if model.folder else {}
-    trained = ExampleReader.from_json(model.settings.task, data)
-    source = ExampleReader(
-        trained.task, columns or trained.columns, read_options or trained.options
-    )
-    examples = source.read(test)
-    train, note = _training_part(trained, data) if model.fits_baseline else (None, "")
+    examples = reader_of(model, columns, read_options).read(test)
+    train, note = _training_part(model) if model.fits_baseline else (None, "")
     return model.evaluate(examples, train=train, settings=settings, note=note)
 
 
-def _training_part(
-    source: ExampleReader, data: dict[str, Any]
-) -> tuple[Sequence[Example] | None, str]:
-    if not data.get("train"):
+def reader_of(
+    model: Model, columns: Labelled | Pairs | None = None, options: ReadOptions | None = None
+) -> ExampleReader:
+    """Reader of a model's files, with what is `None` as in training."""
+    data = read_config(model.folder)["data"] if model.folder else {}
+    trained = ExampleReader.from_json(model.task, data)
+    return ExampleReader(trained.task, columns or trained.columns, options or trained.options)
+
+
+def _training_part(model: Model) -> tuple[Sequence[Example] | None, str]:
+    """Training part of a model, or a note why there is none."""
+    files = read_config(model.folder)["data"].get("train") if model.folder else None
+    if not files:
         return None, "no baseline: the model was trained on examples given from Python"
     try:
-        return source.read_training(data["train"]), ""
+        return reader_of(model).read_training(files), ""
     except RegardError as error:
         return None, f"no baseline: its training part cannot be read ({error})"

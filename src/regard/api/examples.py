@@ -1,4 +1,4 @@
-"""Whatever the user names as data, as examples."""
+"""Examples of a task, from the files a user names; and a validation part held out of them."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _TABLES = (".tsv", ".tab", ".csv", ".jsonl", ".ndjson", ".json", ".parquet", ".p
 
 @dataclass(frozen=True)
 class ExampleReader:
-    """How to read the files of a task.
+    """Reader of the files of a task.
 
     Args:
-        task: what they are for.
+        task: the task, which decides what files are expected.
         columns: of tables; `None` goes by usual names.
         options: encoding, separator, longest line.
     """
@@ -49,16 +49,16 @@ class ExampleReader:
     options: ReadOptions | None = None
 
     def read(self, data: Data) -> Sequence[Example]:
-        """The examples of some files; examples are handed through.
+        """Read some files; examples are returned as they are.
 
         Raises:
-            DataError: what cannot be used, with file and line.
-            InputError: a wrong number of files.
+            DataError: a line that cannot be used, with its file and number.
+            InputError: a wrong number of files, or tables for a language model.
         """
         if isinstance(data, Corpus) or (
             not isinstance(data, str | PathLike) and data and isinstance(data[0], Example)
         ):
-            return data  # type: ignore[return-value]  # the line above has looked
+            return data  # type: ignore[return-value]  # checked by the line above
         names = names_of(data)
         if self.task == "classification":
             return read_table(names, self.columns or Labelled(), options=self.options)
@@ -80,7 +80,12 @@ class ExampleReader:
         return read_parallel(names[::2], names[1::2], options=self.options)
 
     def read_training(self, data: Data) -> Sequence[Example]:
-        """The examples of a training part, whose labels must be such that they can be learned."""
+        """Read a training part, and check that its labels can be learned.
+
+        Raises:
+            DataError: a line that cannot be used, or labels that cannot be learned (`check_labels`).
+            InputError: as `read`.
+        """
         examples = self.read(data)
         if self.task != "classification":
             return examples
@@ -88,7 +93,7 @@ class ExampleReader:
         return check_labels(examples, rare=columns.rare)
 
     def to_json(self) -> dict[str, Any]:
-        """As `config.json` keeps it."""
+        """Columns and options as `config.json` holds them."""
         columns = None
         if self.columns is not None:
             columns = {"kind": type(self.columns).__name__, **asdict(self.columns)}
@@ -97,18 +102,18 @@ class ExampleReader:
 
     @classmethod
     def from_json(cls, task: Task, values: dict[str, Any]) -> ExampleReader:
-        """Back from `to_json`."""
+        """Inverse of `to_json`."""
         columns = values.get("columns")
         if columns is not None:
             columns = dict(columns)
             columns = {"Labelled": Labelled, "Pairs": Pairs}[columns.pop("kind")](**columns)
-        options = values.get("read_options", values.get("reading"))  # format 1 calls it reading
+        options = values.get("read_options")
         options = None if options is None else ReadOptions(**options)
         return cls(task, columns, options)
 
 
 def names_of(data: Data) -> list[str]:
-    """The names of files; none for examples."""
+    """Names of the files; empty for examples."""
     if isinstance(data, str | PathLike):
         return [str(data)]
     return [] if isinstance(data, Corpus) else [str(d) for d in data if not isinstance(d, Example)]
@@ -117,10 +122,21 @@ def names_of(data: Data) -> list[str]:
 def hold_out(
     examples: Sequence[Example], *, seed: int, labelled: bool
 ) -> tuple[Sequence[Example], Sequence[Example]]:
-    """Split off a tenth (a thousand examples at most) for validation, of each label alike.
+    """Hold a tenth of the examples out for validation (a thousand at most), stratified by label.
 
-    Labels (or sets of them) too rare for a share of their own give it together, and none its last
-    example: what training never saw cannot be validated.
+    Labels (or sets of labels) with fewer than five examples, whose tenth rounds to none, are drawn from
+    together, and none gives its last example: what training never saw cannot be validated.
+
+    Args:
+        examples: the training part.
+        seed: of the draw.
+        labelled: whether to stratify.
+
+    Returns:
+        Training and validation part, each in the order of the examples.
+
+    Raises:
+        InputError: a single example.
     """
     if len(examples) < 2:
         raise InputError("one example cannot be split into training and validation; give more")
@@ -131,13 +147,14 @@ def hold_out(
     for index, some in enumerate(labels):
         groups.setdefault("|".join(some), []).append(index)
     taken: list[int] = []
-    small: list[int] = []  # of groups whose own share is nobody; they are drawn from together
+    small: list[int] = []  # examples of groups whose share rounds to none
     for name in sorted(groups):
         members = rng.permutation(groups[name]).tolist()
         count = round(share * len(members))
         taken += members[:count]
         small += [] if count else members
     wanted = len(taken) + max(round(share * len(small)), not taken)
+    # Draw from the small groups together, as long as training keeps an example of every label.
     counts = Counter(label for some in labels for label in some)
     counts.subtract(label for index in taken for label in labels[index])
     for index in rng.permutation(small).tolist():
@@ -147,10 +164,10 @@ def hold_out(
     taken = taken or [int(rng.integers(len(examples)))]
     held = set(taken)
     rest = [index for index in range(len(examples)) if index not in held]
-    return _chosen(examples, rest), _chosen(examples, sorted(held))
+    return _select(examples, rest), _select(examples, sorted(held))
 
 
-def _chosen(examples: Sequence[Example], indices: list[int]) -> Sequence[Example]:
+def _select(examples: Sequence[Example], indices: list[int]) -> Sequence[Example]:
     if isinstance(examples, Corpus):
         return examples.select(indices)
     return [examples[index] for index in indices]

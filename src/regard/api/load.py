@@ -1,4 +1,4 @@
-"""From a model folder back to a model."""
+"""Loading of a model from its folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MODELS: dict[str, type[Model]] = {
     **dict.fromkeys(PRESETS["classification"].kinds, Classifier),
     "lm": Generator,
 }
-"""What is made of a network of each kind."""
+"""Class of the model for each kind of network."""
 
 
 def load(folder: str | PathLike[str], *, weights: bool = True) -> Model:
@@ -39,7 +39,7 @@ def load(folder: str | PathLike[str], *, weights: bool = True) -> Model:
 
     Args:
         folder: as given to `--out`.
-        weights: `False` leaves the network as it is before training.
+        weights: `False` leaves the network untrained.
 
     Raises:
         ModelFolderError: no model there, a damaged one, or one from a newer version.

@@ -1,4 +1,4 @@
-"""How far what a model attends to may be read as the reason for its answers."""
+"""Trust: how far the attention of a model may be read as the reason for its answers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from regard.api.examples import Data, ExampleReader
+from regard.api.evaluate import reader_of
+from regard.api.examples import Data
 from regard.api.load import load
-from regard.api.storage.folder import read_config
-from regard.api.storage.verdict import keep_verdict
+from regard.api.storage.verdict import save_verdict
 from regard.api.tasks.classification import Classifier
 from regard.api.tasks.extractive import ExtractiveSummarizer
 from regard.api.tasks.model import Model, device_of, pad_batch
@@ -44,72 +44,71 @@ def trust(
     read_options: ReadOptions | None = None,
     settings: TrustSettings | None = None,
 ) -> Verdict | AlignmentVerdict:
-    """Ask how far the attention of a model explains its answers; see `docs/trust.md`.
+    """Measure how far the attention of a model explains its answers; see `docs/trust.md`.
 
-    A classifier is asked with tokens taken out and weights shuffled, and so is a model that picks
-    sentences, about the words of the sentence it picks; a model that writes a text for a text by how
-    its cross-attention agrees with word links that people drew. The verdict is kept in the model's
-    folder, so that every view of it can say so; where that cannot be written to, a warning says so.
+    For a classifier, tokens are erased and attention weights shuffled; so for a model that extracts
+    sentences, with the words of the sentence it picks. For a model that writes a text for a text,
+    cross-attention is compared with word links that people drew. The verdict is saved in the model's
+    folder, and every view of the model shows it; a warning says so if the folder cannot be written to.
 
     Args:
         model: or its folder.
-        test: files or examples. Of a translator, words and signs apart, as the gold links count
-            them.
+        test: files or examples. For a translator, words and punctuation are separated by spaces, as the
+            gold links count them.
         gold: links for a translator, a line for each pair: `i-j` sure, `ipj` possible, from 1.
-        texts: at most so many, drawn evenly from the test part; of a translator all are asked.
+        texts: largest number of texts, drawn evenly from the test part; a translator takes all.
         columns: of tables; `None` as in training.
         read_options: encoding and separator; `None` as in training.
-        settings: how thoroughly to ask, without gold.
+        settings: how thoroughly to measure, without gold links.
 
     Raises:
         InputError: a language model; gold links that are missing, needless or for other pairs.
     """
     model = model if isinstance(model, Model) else load(model)
-    if model.settings.task == "language":
+    if model.task == "language":
         raise InputError(
             "a language model gives no one answer that attention could be the reason for, so it has "
-            "no verdict; 'regard look' shows what it attends to, and trust asks classifiers, "
-            "summarisers that pick sentences, and translators"
+            "no verdict; 'regard look' shows what it attends to, and trust takes classifiers, "
+            "extractive summarisers, and translators"
         )
-    links = _links(model, gold)
+    links = _read_links(model, gold)
     if texts < 1:
         raise InputError(f"texts is {texts}; expected at least 1")
-    data = read_config(model.folder)["data"] if model.folder else {}
-    trained = ExampleReader.from_json(model.settings.task, data)
-    examples = ExampleReader(
-        trained.task, columns or trained.columns, read_options or trained.options
-    ).read(test)
+    examples = reader_of(model, columns, read_options).read(test)
     verdict: Verdict | AlignmentVerdict
     if isinstance(model, TextToText):
-        verdict = _of_writer(model, examples, links)
+        verdict = _judge_alignment(model, examples, links)
     else:
-        chosen = np.unique(np.linspace(0, len(examples) - 1, min(texts, len(examples))).astype(int))
-        verdict = _of_reader(model, [examples[int(index)] for index in chosen], settings)
+        count = min(texts, len(examples))
+        drawn = np.unique(np.linspace(0, len(examples) - 1, count).astype(int))
+        verdict = _judge_faithfulness(model, [examples[int(index)] for index in drawn], settings)
     if model.folder:
         try:
-            keep_verdict(model.folder, asdict(verdict))
-        except RegardError as error:  # minutes of work are not lost for a file beside the model
+            save_verdict(model.folder, asdict(verdict))
+        except RegardError as error:  # a file beside the model is not worth minutes of work
             warnings.warn(f"the verdict is not kept: {error}", stacklevel=2)
     return verdict
 
 
-def _links(model: Model, gold: str | PathLike[str] | None) -> list[Gold]:
-    if not isinstance(model, TextToText):
+def _read_links(model: Model, gold: str | PathLike[str] | None) -> list[Gold]:
+    """Gold links, which a model that writes needs and no other takes."""
+    if not model.writes:
         if gold is not None:
-            raise InputError("gold links are for models that write; this one is asked without")
+            raise InputError("gold links are for models that write; this one takes none")
         return []
     if gold is None:
-        what = "translator" if model.settings.task == "translation" else "summariser that writes"
+        what = "translator" if model.task == "translation" else "summariser that writes"
         raise InputError(
-            f"a {what} needs gold links to be held against; give gold=... (--gold): which word of "
-            "the one text comes from which of the other"
+            f"a {what} needs gold links to be compared with; give gold=... (--gold): which word of the one "
+            "text comes from which of the other"
         )
     return read_gold(gold)
 
 
-def _of_reader(
+def _judge_faithfulness(
     model: Model, examples: Sequence[Example], settings: TrustSettings | None
 ) -> Verdict:
+    """Verdict on a model that reads: erased tokens, changed weights."""
     assert isinstance(model, Classifier | ExtractiveSummarizer)
     surfaces = model.tokenizer.spelling
 
@@ -129,9 +128,10 @@ def _of_reader(
 
 
 @torch.no_grad()
-def _of_writer(
+def _judge_alignment(
     model: TextToText[Any], examples: Sequence[Example], links: Sequence[Gold]
 ) -> AlignmentVerdict:
+    """Verdict on a model that writes: its cross-attention, under teacher forcing, beside gold links."""
     if len(links) != len(examples):
         raise InputError(f"{len(links)} lines of gold links for {len(examples)} sentence pairs")
     device, layers = device_of(model.network), list[list[CrossAttention]]()
@@ -139,11 +139,11 @@ def _of_writer(
         source = model.encode_sources([example.text])[0]
         target = model.target_tokenizer.encode(example.target or "")
         ids, lengths = pad_batch([source.ids], device)
-        written, _ = pad_batch([[BOS, *target.ids]], device)
-        maps = model.network(ids, lengths, written).maps["cross"]
+        target_ids, _ = pad_batch([[BOS, *target.ids]], device)
+        maps = model.network(ids, lengths, target_ids).maps["cross"]
         layers = layers or [[] for _ in maps]
         source_words = words_of_pieces(example.text, source.encoding.offsets)
-        source_words = [*source_words[: len(source.ids) - 1], -1]
+        source_words = [*source_words[: len(source.ids) - 1], -1]  # EOS belongs to no word
         target_words = words_of_pieces(example.target or "", target.offsets)
         for layer, weights in zip(layers, maps, strict=True):
             steps = weights.dense()[0].double()

@@ -1,37 +1,37 @@
-"""Which part of a record to show, in words of people, who count from 1; and when nobody says."""
+"""Selection of the part of a record to show; layers and heads are counted from 1."""
 
 from __future__ import annotations
 
 from regard.errors import InputError, nearest
 from regard.viewing import AttentionRecord
 
-__all__ = ["chosen", "chosen_head"]
+__all__ = ["head_index", "select_map"]
 
 
-def chosen(
+def select_map(
     record: AttentionRecord,
     *,
     name: str | None = None,
     layer: int | None = None,
     words: bool = True,
 ) -> AttentionRecord:
-    """A part of a record.
+    """Record of one map, or of all maps.
 
     Args:
         record: with all maps.
-        name: of the maps; `None` takes cross-attention where there is any, attention over sentences
-            where words have theirs in sentences, else all.
-        layer: counted from 1, -1 for the last; `None` takes the last where there are several.
+        name: name of the map; `None` takes cross-attention if there is any, else attention over
+            sentences if there is any, else all maps.
+        layer: counted from 1, -1 for the last; `None` takes the last layer of a named map.
         words: whether pieces are merged to words.
 
     Raises:
-        InputError: there is no such map or layer; names those there are.
+        InputError: no such map or layer; the message names the existing ones.
     """
-    there = {track.name for track in record.tracks}
+    names = {track.name for track in record.tracks}
     if name is None:
-        name = next((usual for usual in ("cross", "sentences") if usual in there), None)
-    elif name not in there:
-        raise InputError(f"no map {name!r}; {nearest(name, there)}")
+        name = next((usual for usual in ("cross", "sentences") if usual in names), None)
+    elif name not in names:
+        raise InputError(f"no map {name!r}; {nearest(name, names)}")
     if name is not None or layer is not None:
         layer = -1 if layer is None else layer
         count = 1 + max(track.layer for track in record.tracks if name in (None, track.name))
@@ -42,11 +42,11 @@ def chosen(
     return record.words() if words else record
 
 
-def chosen_head(record: AttentionRecord, head: int) -> int:
-    """What views, who count from 0, call a head.
+def head_index(record: AttentionRecord, head: int) -> int:
+    """Index from 0, as views count, of a head counted from 1.
 
     Raises:
-        InputError: some map of the record has not so many.
+        InputError: some map of the record has fewer heads.
     """
     count = min(track.heads for track in record.tracks)
     if not 1 <= head <= count:

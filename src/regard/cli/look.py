@@ -39,12 +39,12 @@ def look(
     regard look runs/de-en "Ein Mann fährt Rad." --target "A man walks." --map encoder --layer 2
     """
     import regard
-    from regard.api.views import chosen, chosen_head
+    from regard.api.views import head_index, select_map
 
     loaded = regard.load(model)
     words = loaded.settings.text.tokenizer == "bpe" and not pieces
-    record = chosen(loaded.look(text, target), name=map_, layer=layer, words=words)
-    options = {} if head is None else {"heads": chosen_head(record, head)}
+    record = select_map(loaded.look(text, target), name=map_, layer=layer, words=words)
+    options = {} if head is None else {"heads": head_index(record, head)}
     if out is None:
         record.show(**options)
     else:

@@ -24,8 +24,9 @@ def trust(
 ) -> None:
     """Measure how far attention may be read as the reason for an answer.
 
-    Tokens are taken out, weights shuffled, always beside random and gradient x input; models that write
-    are held against word links that people drew. The verdict stays with the model: views show it.
+    For models that read, tokens are erased and weights shuffled, always beside random and gradient x input;
+    models that write are compared with word links that people drew. The verdict stays with the model: views
+    show it.
 
     [bold]Examples[/bold]
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from regard.api import Classifier, Model, Summarizer, Summary, Translation
 from regard.api.tasks.text_to_text import Steering, TextToText
-from regard.api.views import chosen, chosen_head
+from regard.api.views import head_index, select_map
 from regard.decoding import Reading
 from regard.errors import InputError
 from regard.serving import schemas as m
@@ -255,9 +255,9 @@ def _word_after(text: str, begin: str) -> str:
 
 
 def _look(name: str, model: Model, item: m.LookRequest) -> m.LookAnswer:
-    found = chosen(_record(model, item), name=item.map, layer=item.layer, words=item.words)
+    found = select_map(_record(model, item), name=item.map, layer=item.layer, words=item.words)
     track = found.tracks[-1]
-    weights = track.dense("mean" if item.head is None else chosen_head(found, item.head))
+    weights = track.dense("mean" if item.head is None else head_index(found, item.head))
     queries, keys = found.queries(track), found.keys(track)
     return m.LookAnswer(
         model=name,

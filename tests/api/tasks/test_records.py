@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import regard
-from regard.api.views import chosen
+from regard.api.views import select_map
 from regard.cli.app import app
 from regard.data import Example
 
@@ -32,7 +32,7 @@ def classifier(request, tmp_path_factory):
 
 def test_every_classifier_can_be_looked_at(classifier, tmp_path):
     record = classifier.look(TEXT)
-    for view in (record, record.words(), chosen(record), chosen(record, words=False)):
+    for view in (record, record.words(), select_map(record), select_map(record, words=False)):
         for track in view.tracks:
             assert track.shape == (len(view.queries(track)), len(view.keys(track)))
             np.testing.assert_allclose(track.weights.sum(-1), 1, atol=1e-5)
@@ -54,6 +54,6 @@ def test_words_of_sentences_and_sentences_of_the_text(classifier):
         inside = words.weights[:, row, start:end]
         np.testing.assert_allclose(inside.sum(-1), 1, atol=1e-5)
     assert words.kind == sentences.kind == "pooling"
-    assert [track.name for track in chosen(record).tracks] == ["sentences"]
+    assert [track.name for track in select_map(record).tracks] == ["sentences"]
     alone = classifier.look("good")
     assert alone.select("words").tracks[0].shape == (1, 1)

@@ -1,4 +1,4 @@
-"""What each task is trained with unless told otherwise."""
+"""Default settings of each task, kind of model and size."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ __all__ = ["PRESETS", "Defaults"]
 
 Group = Mapping[str, Any]
 
-_NOTHING: Mapping[str, Group] = MappingProxyType({})
+_NO_GROUPS: Mapping[str, Group] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """The models of a task and the settings that suit them.
+    """Kinds of models of a task, and their default settings.
 
     Args:
-        kind: the model taken when none is named.
-        kinds: all of its models.
+        kind: the kind taken when none is named.
+        kinds: all kinds.
         base: settings by group.
-        of_kind: settings by group that one kind wants otherwise.
-        of_preset: settings by group that one size wants otherwise.
+        of_kind: settings that override them for one kind, by group.
+        of_preset: settings that override both for one size, by group.
     """
 
     kind: str
@@ -33,8 +33,12 @@ class Defaults:
     of_preset: Mapping[str, Mapping[str, Group]] = field(default_factory=dict)
 
     def groups(self, kind: str, preset: str) -> dict[str, Group]:
-        """The settings of one kind and size: `{"training": ..., "text": ..., ...}`."""
-        layers = (self.base, self.of_kind.get(kind, _NOTHING), self.of_preset.get(preset, _NOTHING))
+        """Settings of one kind and size by group: `{"training": ..., "text": ..., ...}`."""
+        layers = (
+            self.base,
+            self.of_kind.get(kind, _NO_GROUPS),
+            self.of_preset.get(preset, _NO_GROUPS),
+        )
         names = ("training", "text", "model", "decoding")
         return {
             name: {key: value for layer in layers for key, value in layer.get(name, {}).items()}

@@ -1,4 +1,4 @@
-"""All settings of a run: from presets, a file and single names, checked before anything starts."""
+"""Settings of a run: from presets, a file and single assignments, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -32,20 +32,19 @@ class TextSettings(Settings):
 
     tokenizer: TokenizerKind = "bpe"
     vocabulary: Annotated[int, Field(ge=5)] = 8000
-    """Entries at most, of each tokenizer."""
+    """Largest number of entries of each tokenizer."""
     lowercase: bool = False
     min_count: Annotated[int, Field(ge=1)] = 1
-    """How often a word must occur in the training part to be known."""
+    """Occurrences of a word in the training part from which on it is known."""
     max_tokens: Annotated[int, Field(ge=1)] = 512
-    """Longest sequence; in training longer pairs are left out and counted, other texts are cut."""
+    """Longest sequence. In training, longer pairs are left out and counted; other texts are cut."""
     replace_unknown: bool | None = None
-    """Write the source word looked at for a word that is not known; `None`: if tokens are words."""
+    """Replace an unknown word by the source word attended to; `None`: if tokens are words."""
 
     @property
     def replaces(self) -> bool:
         """Whether unknown words are replaced."""
-        chosen = self.replace_unknown
-        return self.tokenizer == "word" if chosen is None else chosen
+        return self.tokenizer == "word" if self.replace_unknown is None else self.replace_unknown
 
 
 class RunSettings(Settings):
@@ -135,7 +134,7 @@ def _find(name: str, fields: Mapping[str, set[str]]) -> tuple[str, str]:
 
 
 def read_file(path: str | PathLike[str]) -> dict[str, Any]:
-    """Settings from a TOML or YAML file, by name; a section `[training]` is a prefix.
+    """Settings of a TOML or YAML file by name; those of a section `[training]` as `training.NAME`.
 
     Raises:
         SettingsError: no such file, or not TOML or YAML.
@@ -163,7 +162,11 @@ def read_file(path: str | PathLike[str]) -> dict[str, Any]:
 
 
 def named_values(assignments: Iterable[str]) -> dict[str, Any]:
-    """Settings from texts like `"epochs=3"`; the value is read as YAML reads it."""
+    """Settings of assignments such as `"epochs=3"`, whose values are read as YAML.
+
+    Raises:
+        SettingsError: no `=` in an assignment.
+    """
     values = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")

@@ -1,4 +1,4 @@
-"""The model card: what this model is, learned from what, and how good."""
+"""The model card: kind of model, data, scores, settings and limits."""
 
 from __future__ import annotations
 

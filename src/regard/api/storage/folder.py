@@ -1,4 +1,4 @@
-"""A model's folder: what is in it, who may write to it, what can be wrong with it."""
+"""A model's folder: its files, the right to write to it, its config."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FORMAT = 2
 """
 
 _FIRST = ("source.json", "target.json")
-"""What a run killed at its very beginning leaves: written before `config.json`."""
+"""Files written before `config.json`: all that a run killed at its very beginning leaves."""
 
 _OURS = (
     WEIGHTS_FILE,

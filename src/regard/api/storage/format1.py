@@ -27,6 +27,10 @@ _OLD_NAMES = {"several": "multilabel"}
 """Names at the top of the file that have changed."""
 
 
+_OLD_DATA_NAMES = {"reading": "read_options"}
+"""Names of facts about the data that have changed."""
+
+
 def from_format1(config: Mapping[str, Any]) -> dict[str, Any]:
     """Content of a `config.json` of format 1 under today's names.
 
@@ -37,6 +41,7 @@ def from_format1(config: Mapping[str, Any]) -> dict[str, Any]:
     names = OLD_SETTING_NAMES.get(run["kind"], {})
     return {
         **_renamed(config, _OLD_NAMES),
+        "data": _renamed(config["data"], _OLD_DATA_NAMES),
         "settings": {**run, "model": _renamed(run["model"], names)},
         "model": _renamed(config["model"], names),
     }

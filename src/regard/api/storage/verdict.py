@@ -1,4 +1,4 @@
-"""The verdict on a model's attention, kept in its folder for every view to show."""
+"""The verdict on a model's attention, saved in its folder for every view to show."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from regard.api.storage.folder import write_json
 from regard.errors import ModelFolderError
 from regard.training.checkpoint import WEIGHTS_FILE
 
-__all__ = ["keep_verdict", "kept_verdict"]
+__all__ = ["read_verdict", "save_verdict"]
 
 FILE = "trust.json"
 
 
-def keep_verdict(folder: Path, verdict: dict[str, Any]) -> None:
-    """Write a verdict beside the weights it is about."""
-    write_json(folder / FILE, {"weights": _fingerprint(folder), **verdict})
+def save_verdict(folder: Path, verdict: dict[str, Any]) -> None:
+    """Write a verdict beside the weights it is about, with their hash."""
+    write_json(folder / FILE, {"weights": _weights_hash(folder), **verdict})
 
 
-def kept_verdict(folder: Path | None) -> str:
-    """The sentence of the verdict; nothing where none is kept, or it is about other weights.
+def read_verdict(folder: Path | None) -> str:
+    """Sentence of the saved verdict; empty if there is none, or it is about other weights.
 
     Raises:
-        ModelFolderError: the file is not what `keep_verdict` wrote.
+        ModelFolderError: the file is not what `save_verdict` wrote.
     """
     if folder is None or not (folder / FILE).is_file():
         return ""
@@ -35,20 +35,20 @@ def kept_verdict(folder: Path | None) -> str:
         sentence, weights = str(content["sentence"]), content["weights"]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelFolderError(
-            f"{folder / FILE}: damaged ({error!r}); ask again with `regard trust`, or delete it"
+            f"{folder / FILE}: damaged ({error!r}); run `regard trust` again, or delete it"
         ) from error
-    return sentence if weights == _fingerprint(folder) else ""
+    return sentence if weights == _weights_hash(folder) else ""
 
 
-def _fingerprint(folder: Path) -> str:
-    """Of the weights."""
+def _weights_hash(folder: Path) -> str:
+    """SHA-256 of the weights as they are now."""
     path = folder / WEIGHTS_FILE
-    facts = path.stat()
-    return _digest(path, facts.st_mtime_ns, facts.st_size)
+    status = path.stat()
+    return _file_hash(path, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=64)
-def _digest(path: Path, changed: int, size: int) -> str:
-    """Of a file as it is now: every answer asks for it, so it is read once."""
+def _file_hash(path: Path, changed: int, size: int) -> str:
+    """SHA-256 of a file. Every answer needs it, so it is computed once for each state of the file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
-from regard.api.storage.verdict import kept_verdict
+from regard.api.storage.verdict import read_verdict
 from regard.choices import Task
 from regard.data import Example, pad, token_batches
 from regard.decoding import DecodingSettings
@@ -222,7 +222,7 @@ class Model(ABC):
     @property
     def verdict(self) -> str:
         """Sentence of `regard trust` on its attention as an explanation; empty if never judged."""
-        return kept_verdict(self.folder)
+        return read_verdict(self.folder)
 
     @property
     def num_parameters(self) -> int:
