@@ -5,8 +5,6 @@ export default [
   { ignores: ["**/bundle/", ".venv/", "build/"] },
   js.configs.recommended,
   {
-    files: ["src/**/*.js"],
-    languageOptions: { globals: globals.browser },
     rules: {
       eqeqeq: ["error", "always", { null: "ignore" }],
       "no-unused-vars": ["error", { args: "all", argsIgnorePattern: "^_" }],
@@ -14,4 +12,6 @@ export default [
       "prefer-const": "error",
     },
   },
+  { files: ["src/**/*.js"], languageOptions: { globals: globals.browser } },
+  { files: ["tests/**/*.js"], languageOptions: { globals: { ...globals.browser, ...globals.node } } },
 ];

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,31 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder} (set REGARD_DATA to the folder that holds it)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def run_node() -> Callable[..., None]:
+    """Runs a file of JavaScript tests with `node --test`; those tests are skipped without Node.
+
+    `run_node(path, NAME="value")` sets variables of the environment.
+    """
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no Node.js: try apt-get install nodejs")
+
+    def run_node(path: Path, **variables: str) -> None:
+        found = subprocess.run(
+            [node, "--test", str(path)],
+            cwd=ROOT,
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
+        )
+        assert found.returncode == 0, found.stdout + found.stderr
+
+    return run_node
 
 
 # A headless Chromium, for tests marked `browser`

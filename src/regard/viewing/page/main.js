@@ -55,7 +55,7 @@ export class App {
     this.prefersDark = matchMedia("(prefers-color-scheme: dark)");
     /** @type {number | null} */
     this.frame = null; // the animation frame that is asked for
-    /** @type {number | undefined} */
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.addressTimer = undefined;
     this.controls = new Controls(this, viewsOf(metadata));
     this.map = new MapView(this);

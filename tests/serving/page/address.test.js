@@ -1,0 +1,40 @@
+// The address of the web app.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { format, parse } from "#serving/address.js";
+
+/** @import { State } from "../../../src/regard/serving/page/types" */
+
+const nothing = { begin: "", hide: [], strength: {} };
+
+test("an empty address", () => {
+  assert.deepEqual(parse(""), { text: "", reading: "output", panes: [] });
+  assert.deepEqual(parse("#"), parse(""));
+  assert.equal(format(parse("")), "");
+});
+
+test("everything is written and read again", () => {
+  /** @type {State} */
+  const state = {
+    text: "der & mann = 100 %", reading: "input",
+    panes: [{ model: "de-en", begin: "the “dog”", hide: [2, 5], strength: {} }, { model: "young", begin: "", hide: [], strength: { 3: 0.5, 4: 2 } }],
+  };
+  const hash = format(state);
+  assert.equal(hash.split("&")[0], "model=de-en");
+  assert.ok(hash.includes("hide.0=2%2C5") && hash.includes("strength.1=3%3A0.5%2C4%3A2"));
+  assert.deepEqual(parse(`#${hash}`), state);
+});
+
+test("defaults are left out", () => {
+  assert.equal(format({ text: "", reading: "output", panes: [{ model: "m", ...nothing }] }), "model=m");
+});
+
+test("what cannot be read is left out", () => {
+  const { panes } = parse("#model=a&model=b&model=c&hide.0=1,x,-2,3.5,4&strength.0=1:2,x:1,2:101,3:-1,4:y,5,6:0");
+  assert.equal(panes.length, 2);
+  assert.deepEqual(panes[0].hide, [1, 4]);
+  assert.deepEqual(panes[0].strength, { 1: 2, 6: 0 });
+  assert.deepEqual(panes[1], { model: "b", ...nothing });
+  assert.equal(parse("#reading=sideways").reading, "output");
+});
