@@ -9,9 +9,21 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-__all__ = ["COMMANDS", "SPELLINGS", "STEPS", "first_that_works", "module_of_command", "respelled"]
+__all__ = [
+    "ARGUMENTS",
+    "COMMANDS",
+    "METHODS",
+    "SPELLINGS",
+    "STEPS",
+    "called",
+    "first_that_works",
+    "method",
+    "module_of_command",
+    "respelled",
+]
 
 COMMANDS = ("regard", "regard.cli")
 """Modules that `python -m` runs as the command."""
@@ -29,10 +41,27 @@ SPELLINGS = {
 }
 """Words of the command line (settings, options, kinds, maps): today's, and the older one."""
 
+METHODS = {"input_tokens": "read_tokens"}
+"""Methods of models and answers: today's name, and the older one."""
+
+ARGUMENTS = {"masked_out": "hidden"}
+"""Arguments of methods: today's name, and the older one."""
+
 STEPS = (("input", "output"), ("enters", "leaves"))
 """The two steps at which a word's cross-attention may be read: the word goes into the decoder, or comes out."""
 
 _NAMED = re.compile(r"['\"`]([\w.-]+)['\"`]|--([\w-]+)")
+
+
+def method(of: Any, name: str) -> Any:
+    """The method of that name, or of the older one."""
+    return getattr(of, name) if hasattr(of, name) else getattr(of, METHODS[name])
+
+
+def called(function: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    """What a call gives with arguments of these names, or of the older ones."""
+    older = {ARGUMENTS.get(name, name): value for name, value in named.items()}
+    return first_that_works(partial(function, *given, **named), partial(function, *given, **older))
 
 
 def module_of_command() -> str:

@@ -13,7 +13,7 @@ import torch
 
 import regard
 from benchmarks.same_answers.arrays import described
-from benchmarks.same_answers.names import STEPS, first_that_works
+from benchmarks.same_answers.names import STEPS, called, first_that_works, method
 
 __all__ = ["answers"]
 
@@ -51,34 +51,33 @@ def _led(model: Any) -> list[Any]:
     """Answers that must begin as told, and answers with a word of the source knocked out."""
     begun = [answer.text[:3] for answer in model.translate(PHRASES)]
     found = model.translate(PHRASES, prefix=begun)
-    found += _masked_out(partial(model.translate, PHRASES), [[1], [0, 2]])
+    found += called(model.translate, PHRASES, masked_out=[[1], [0, 2]])
     return [(one.text, one.score, one.tokens, one.alignment) for one in found]
 
 
 def _next_words(model: Any) -> list[Any]:
+    next_words = method(model, "next_words")
     return [
-        model.next_words(PHRASES[0]),
-        model.next_words(PHRASES[0], "r", count=3),
-        _masked_out(partial(model.next_words, PHRASES[1]), [1]),
+        next_words(PHRASES[0]),
+        next_words(PHRASES[0], "r", count=3),
+        called(next_words, PHRASES[1], masked_out=[1]),
     ]
-
-
-def _masked_out(call: Callable[..., Any], positions: list[Any]) -> Any:
-    return first_that_works(partial(call, masked_out=positions), partial(call, hidden=positions))
 
 
 def _aligned(model: Any) -> list[Any]:
     """The map that decoding made: the model's own, and that at either step of a word."""
     answer = model.translate(PHRASES[0])[0]
 
+    aligned = method(answer, "aligned")
+
     def steps(*names: str) -> list[Any]:
-        first, second = (answer.aligned(name).tracks[0].dense() for name in names)
+        first, second = (aligned(name).tracks[0].dense() for name in names)
         if np.array_equal(first, second):
             raise ValueError(f"{names} are names of one step, or of none")
         return [first, second]
 
     found: list[Any] = first_that_works(*(partial(steps, *names) for names in STEPS))
-    return [answer.aligned().tracks[0].dense(), *found]
+    return [aligned().tracks[0].dense(), *found]
 
 
 def _maps(answer: Any) -> list[Any]:
@@ -90,10 +89,8 @@ def _maps(answer: Any) -> list[Any]:
 
 def _reweighed(model: Any) -> list[Any]:
     text = "A warm film about a blue river."
-    length = len(
-        first_that_works(lambda: model.input_tokens(text), lambda: model.read_tokens(text))
-    )
-    answer = model.reweigh(text, [0.5] + [2.0] * (length - 2) + [0.0])
+    length = len(method(model, "input_tokens")(text))
+    answer = method(model, "reweigh")(text, [0.5] + [2.0] * (length - 2) + [0.0])
     return [answer.label, list(answer.probabilities.items())]
 
 
