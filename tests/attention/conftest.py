@@ -1,4 +1,4 @@
-"""A dense float64 attention written for the tests alone: loops and bisection, nothing of `regard`."""
+"""Dense float64 attention written for the tests alone: loops and bisection, nothing of `regard`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -80,7 +81,7 @@ ROWS = {
 
 
 class Reference:
-    """The dense matrix of one problem and everything that can be asked of it."""
+    """The dense matrix of one problem, and each statistic computed from it."""
 
     def __init__(
         self,
@@ -103,7 +104,7 @@ class Reference:
             scores = np.where(allowed, scores + bias, -math.inf)
         flat = scores.reshape(-1, scores.shape[-1])
         rows = [row(r) for r in flat] if scores.size else flat
-        self.weights = np.array(rows).reshape(scores.shape)
+        self.weights: npt.NDArray[np.float64] = np.array(rows).reshape(scores.shape)
         self.value = np.repeat(value, query.shape[1] // value.shape[1], axis=1)
         self.output = self.weights @ self.value
 
@@ -128,10 +129,9 @@ class Reference:
             [self.weights[..., i : i + a, j : j + b] for j in range(0, S, b)]
             for i in range(0, L, a)
         ]
-        return tuple(
-            np.stack([np.stack([f(x) for x in line], -1) for line in blocks], -2)
-            for f in (lambda x: x.mean((-1, -2)), lambda x: x.max((-1, -2)))
-        )
+        mean = np.stack([np.stack([x.mean((-1, -2)) for x in line], -1) for line in blocks], -2)
+        maximum = np.stack([np.stack([x.max((-1, -2)) for x in line], -1) for line in blocks], -2)
+        return mean, maximum
 
 
 @pytest.fixture(scope="session")

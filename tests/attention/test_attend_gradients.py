@@ -1,6 +1,7 @@
 """float64 gradcheck through every score and normaliser, on the tiles and on torch's flash path."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -11,11 +12,10 @@ from regard.attention import kernels
 from regard.attention.masks import local
 
 torch.manual_seed(0)
-DOUBLE = {"dtype": torch.float64}
 Q, K, V = (
-    torch.randn(2, 4, 5, 3, **DOUBLE),
-    torch.randn(2, 2, 7, 3, **DOUBLE),
-    torch.randn(2, 2, 7, 2, **DOUBLE),
+    torch.randn(2, 4, 5, 3, dtype=torch.float64),
+    torch.randn(2, 2, 7, 3, dtype=torch.float64),
+    torch.randn(2, 2, 7, 2, dtype=torch.float64),
 )
 LENGTHS = regard.padding([7, 4], queries=[5, 0])
 SMOOTH = ["Softmax", "Sparsemax", "Entmax15", "Sigmoid"]
@@ -28,11 +28,11 @@ def check(function, *inputs):
 @pytest.mark.parametrize("normalizer", SMOOTH)
 @pytest.mark.parametrize("mask", [None, regard.causal() & LENGTHS, torch.rand(2, 4, 5, 7) < 0.6])
 def test_every_normaliser(normalizer, mask):
-    which = getattr(normalizers, normalizer)()
-    check(lambda q, k, v: regard.attend(q, k, v, normalizer=which, mask=mask)[0], Q, K, V)
+    made = getattr(normalizers, normalizer)()
+    check(lambda q, k, v: regard.attend(q, k, v, normalizer=made, mask=mask)[0], Q, K, V)
 
 
-PARAMETERS = {
+PARAMETERS: dict[str, tuple[Callable[..., scores.Score], list[tuple[int, ...]]]] = {
     "General": (lambda w: scores.General(w), [(3, 3)]),
     "Additive": (lambda v, w, u: scores.Additive(v, w, u), [(4,), (3, 4), (3, 4)]),
     "Concat": (lambda v, w: scores.Concat(v, w), [(4,), (6, 4)]),
@@ -44,7 +44,7 @@ PARAMETERS = {
 @pytest.mark.parametrize("score", PARAMETERS)
 def test_every_score_and_its_parameters(score):
     make, shapes = PARAMETERS[score]
-    weights = [torch.randn(s, **DOUBLE) for s in shapes]
+    weights = [torch.randn(s, dtype=torch.float64) for s in shapes]
     check(
         lambda q, k, v, *w: regard.attend(q, k, v, score=make(*w), mask=LENGTHS)[0],
         Q,
@@ -61,16 +61,20 @@ def test_additive_in_chunks(monkeypatch):
 
 def test_biases_and_centres():
     check(
-        lambda q, k, v, b: regard.attend(q, k, v, bias=b)[0], Q, K, V, torch.randn(5, 7, **DOUBLE)
+        lambda q, k, v, b: regard.attend(q, k, v, bias=b)[0],
+        Q,
+        K,
+        V,
+        torch.randn(5, 7, dtype=torch.float64),
     )
     check(
         lambda q, k, v, t: regard.attend(q, k, v, bias=positions.Relative(t), mask=LENGTHS)[0],
         Q,
         K,
         V,
-        torch.randn(4, 8, **DOUBLE),
+        torch.randn(4, 8, dtype=torch.float64),
     )
-    centres = torch.rand(2, 1, 5, **DOUBLE) * 7
+    centres = torch.rand(2, 1, 5, dtype=torch.float64) * 7
 
     def around(q, k, v, c):
         bias = positions.Gaussian(c, 3)
@@ -102,13 +106,14 @@ def test_the_map_carries_gradients():
 
 
 @pytest.mark.parametrize("rows", [1, 2])
-def test_recomputed_tiles_give_the_same_gradient(rows, monkeypatch):
+def test_checkpointed_tiles_against_the_whole(rows, monkeypatch):
     def gradients():
         inputs = [x.clone().requires_grad_() for x in (Q, K, V)]
-        score = scores.Additive(torch.ones(3, **DOUBLE), requires_grad_eye(), requires_grad_eye())
+        projections = [torch.eye(3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+        score = scores.Additive(torch.ones(3, dtype=torch.float64), *projections)
         output, _ = regard.attend(*inputs, score=score, dropout=0.2, mask=LENGTHS)
         output.square().sum().backward()
-        return [x.grad for x in (*inputs, score.query_weight, score.key_weight)]
+        return [x.grad for x in (*inputs, *projections)]
 
     whole = gradients()
     monkeypatch.setattr(
@@ -117,10 +122,6 @@ def test_recomputed_tiles_give_the_same_gradient(rows, monkeypatch):
     )
     for a, b in zip(gradients(), whole, strict=True):
         torch.testing.assert_close(a, b)
-
-
-def requires_grad_eye():
-    return torch.eye(3, **DOUBLE, requires_grad=True)
 
 
 MASKS = {
@@ -136,7 +137,7 @@ MASKS = {
 
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("queries", [5, 7])
-def test_the_flash_path_has_the_gradients_of_the_tiles(mask, queries, monkeypatch):
+def test_gradients_of_the_kernels_against_the_tiles(mask, queries, monkeypatch):
     from regard.attention.kernels import limits
 
     monkeypatch.setattr(limits, "FLASH_BLOCK_QUERIES", 3)
@@ -160,23 +161,24 @@ def test_the_flash_path_has_the_gradients_of_the_tiles(mask, queries, monkeypatc
         torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize("place", ["query", "key", "value"])
+@pytest.mark.parametrize("argument", ["query", "key", "value"])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("slow", [False, True])
-def test_nan_in_a_masked_place_reaches_nothing(place, bad, slow, monkeypatch):
+def test_nan_at_a_masked_position_has_no_effect(argument, bad, slow, monkeypatch):
     if slow:
         monkeypatch.setattr(kernels, "matmul", lambda *_: None)
-    weight = torch.randn(3, 3, **DOUBLE, requires_grad=True)
+    weight = torch.randn(3, 3, dtype=torch.float64, requires_grad=True)
 
     def run(filler):
         arrays = {"query": Q.clone(), "key": K.clone(), "value": V.clone()}
-        if place == "query":
+        if argument == "query":
             arrays["query"][1] = filler  # example 1 has no real queries
         else:
-            arrays[place][1, :, 4:] = filler
-            arrays[place][0, :, 6] = filler  # hidden from all but the last query by the causal mask
+            arrays[argument][1, :, 4:] = filler
+            # Hidden from all but the last query by the causal mask.
+            arrays[argument][0, :, 6] = filler
         inputs = [x.requires_grad_() for x in arrays.values()]
-        mask = regard.causal() & (LENGTHS if place == "query" else regard.padding([6, 4]))
+        mask = regard.causal() & (LENGTHS if argument == "query" else regard.padding([6, 4]))
         output, weights = regard.attend(*inputs, mask=mask, score=scores.General(weight))
         gradients = torch.autograd.grad(output.square().sum(), [*inputs, weight])
         return [output, weights.entropy(), weights.received(), weights.dense(), *gradients]
@@ -185,7 +187,7 @@ def test_nan_in_a_masked_place_reaches_nothing(place, bad, slow, monkeypatch):
         torch.testing.assert_close(found, expected)
 
 
-def test_nan_in_a_seen_place_is_seen_by_those_who_may(library, rng):
+def test_nan_at_an_allowed_position_reaches_the_queries_that_may_attend_to_it(library, rng):
     import numpy as np
 
     q, k, v = (rng.normal(size=(5, 3)) for _ in range(3))

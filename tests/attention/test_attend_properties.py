@@ -1,4 +1,4 @@
-"""What is true of attention whatever the shapes, masks and numbers (hypothesis)."""
+"""Properties of attention that hold for any shapes, masks and numbers (hypothesis)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from regard import normalizers, positions, scores
 from regard.attention import kernels
 
 LENGTHS = st.sampled_from([0, 1, 2, 3, 5, 7, 13])
-TIGHT = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SLOW = [HealthCheck.too_slow]
+PROFILE = settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+WITH_FIXTURE = settings(PROFILE, suppress_health_check=[*SLOW, HealthCheck.function_scoped_fixture])
 
 
 @st.composite
@@ -79,12 +81,9 @@ def masks(draw, full, rng):
     return second[0] | first[0], second[1] | first[1]
 
 
-WAYS = ["numpy", "torch", "tiles"]
-
-
-@pytest.fixture(params=WAYS)
+@pytest.fixture(params=["numpy", "torch", "tiles"])
 def attend(request):
-    """`attend` on NumPy arrays, by each way."""
+    """`attend` on NumPy arrays, computed by NumPy, by torch, and by torch without its kernels."""
     make = np.asarray if request.param == "numpy" else torch.from_numpy
 
     def of(arrays, **settings):
@@ -105,12 +104,9 @@ def attend(request):
         yield of
 
 
-SLACK = {"suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
-
-
-@settings(TIGHT, **SLACK)
+@WITH_FIXTURE
 @given(problem=problems())
-def test_rows_masses_and_mixture(attend, problem):
+def test_sums_of_rows_and_columns_and_the_output(attend, problem):
     arrays, mask, bias, allowed = problem
     output, weights, make = attend(arrays, mask=mask, bias=bias)
     dense = np.asarray(weights.dense())
@@ -129,7 +125,7 @@ def test_rows_masses_and_mixture(attend, problem):
     assert (entropy <= np.log(np.maximum(allowed.sum(-1), 1)) + 1e-9).all()
 
 
-@settings(TIGHT, **SLACK)
+@WITH_FIXTURE
 @given(problem=problems(), normalizer=st.sampled_from(["Sparsemax", "Entmax15", "Sigmoid", "Hard"]))
 def test_other_normalisers_respect_the_mask(attend, problem, normalizer):
     arrays, mask, bias, allowed = problem
@@ -143,7 +139,7 @@ def test_other_normalisers_respect_the_mask(attend, problem, normalizer):
         np.testing.assert_allclose(dense.sum(-1), allowed.any(-1), atol=1e-7)
 
 
-@settings(TIGHT, **SLACK)
+@WITH_FIXTURE
 @given(
     problem=problems(least=1), extra=st.integers(1, 4), filler=st.sampled_from([0.0, 1e4, math.nan])
 )
@@ -162,7 +158,7 @@ def test_padding_changes_nothing(attend, problem, extra, filler):
     np.testing.assert_allclose(np.asarray(more.entropy()), np.asarray(weights.entropy()), atol=1e-9)
 
 
-@settings(TIGHT, **SLACK)
+@WITH_FIXTURE
 @given(problem=problems(least=1), seed=st.integers(0, 1000))
 def test_permuting_keys_permutes_weights(attend, problem, seed):
     (q, k, v), _, bias, _ = problem
@@ -180,15 +176,17 @@ def test_permuting_keys_permutes_weights(attend, problem, seed):
     np.testing.assert_allclose(turned, plain[:, :, rows], atol=1e-9)
 
 
-@settings(TIGHT, **SLACK)
-@given(problem=problems(least=1), place=st.sampled_from(["key", "value"]))
-def test_nan_in_a_masked_place_stays_out(problem, place):
+@WITH_FIXTURE
+@given(problem=problems(least=1), argument=st.sampled_from(["key", "value"]))
+def test_nan_at_a_masked_position_has_no_effect(problem, argument):
     arrays, mask, bias, allowed = problem
-    hidden = ~allowed.reshape(-1, *allowed.shape[2:]).any((0, 1))  # keys that nobody may see
+    hidden = ~allowed.reshape(-1, *allowed.shape[2:]).any(
+        (0, 1)
+    )  # keys that no query may attend to
 
     def run(filler):
         inputs = [torch.from_numpy(np.array(x)) for x in arrays]
-        inputs[1 if place == "key" else 2][:, :, hidden] = filler
+        inputs[1 if argument == "key" else 2][:, :, hidden] = filler
         inputs = [x.requires_grad_() for x in inputs]
         settings = {"mask": mask, "bias": bias}
         settings = {
@@ -204,7 +202,7 @@ def test_nan_in_a_masked_place_stays_out(problem, place):
         assert torch.isfinite(found).all()
 
 
-@settings(TIGHT, max_examples=10)  # JAX compiles for each shape
+@settings(PROFILE, max_examples=10)  # JAX compiles for each shape
 @given(problem=problems(least=1))
 def test_the_libraries_agree(problem):
     import jax.numpy as jnp
@@ -214,21 +212,16 @@ def test_the_libraries_agree(problem):
     q = q / max(1.0, abs(q).max())
     answers = []
     for make in (np.asarray, lambda x: torch.from_numpy(np.array(x)), jnp.asarray):
-        given = {
-            n: make(x) if isinstance(x, np.ndarray) else x
-            for n, x in {
-                "mask": mask,
-                "bias": None if bias is None else bias.clip(-1, None).astype(np.float32),
-            }.items()
-        }
-        output, weights = regard.attend(make(q), make(k), make(v), **given)
+        own_mask = make(mask) if isinstance(mask, np.ndarray) else mask
+        own_bias = None if bias is None else make(bias.clip(-1, None).astype(np.float32))
+        output, weights = regard.attend(make(q), make(k), make(v), mask=own_mask, bias=own_bias)
         answers.append([np.asarray(x) for x in (output, weights.dense(), weights.entropy())])
     for other in answers[1:]:
         for a, b in zip(other, answers[0], strict=True):
             np.testing.assert_allclose(a, b, atol=2e-6)
 
 
-@settings(TIGHT)
+@PROFILE
 @given(
     features=st.sampled_from([1, 3]),
     pairs=st.tuples(LENGTHS, LENGTHS),

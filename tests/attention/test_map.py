@@ -1,4 +1,4 @@
-"""Everything an `AttentionMap` answers, against the float64 matrix; dense maps; watching."""
+"""Every answer of an `AttentionMap` against the float64 matrix; dense maps; watching."""
 
 import math
 
@@ -12,8 +12,6 @@ from regard.attention import kernels
 from regard.attention.kernels import limits
 from regard.errors import InputError, ShapeError
 
-WAYS = ["numpy", "torch", "jax", "tiles", "dense"]
-
 
 def problem(rng, queries=13, keys=17):
     q, k = rng.normal(size=(2, 6, queries, 5)), rng.normal(size=(2, 3, keys, 5))
@@ -23,9 +21,9 @@ def problem(rng, queries=13, keys=17):
     return [x.astype(np.float32) for x in (q, k, v)], mask
 
 
-@pytest.fixture(params=WAYS)
-def way(request, libraries, monkeypatch):
-    """Makes a map of the same matrix by each library, by torch without its kernels, and dense."""
+@pytest.fixture(params=["numpy", "torch", "jax", "tiles", "dense"])
+def make_map(request, libraries, monkeypatch):
+    """Makes a map of one matrix: by each library, by torch without its kernels, and dense."""
     if request.param == "tiles":
         for name in ("matmul", "rmatmul", "statistic"):
             monkeypatch.setattr(kernels, name, lambda *_: None)
@@ -51,9 +49,9 @@ def close(found, expected, atol=2e-6):
     np.testing.assert_allclose(found, expected, atol=atol, rtol=0)
 
 
-def test_statistics(way, reference, rng):
+def test_statistics(make_map, reference, rng):
     arrays, mask = problem(rng)
-    weights, _ = way(arrays, mask)
+    weights, _ = make_map(arrays, mask)
     expected = reference(*arrays, allowed=mask)
     assert weights.shape == (2, 6, 13, 17)
     close(weights.dense(), expected.weights)
@@ -69,9 +67,9 @@ def test_statistics(way, reference, rng):
             close(ours, theirs)
 
 
-def test_the_operator(way, reference, rng):
+def test_the_operator(make_map, reference, rng):
     arrays, mask = problem(rng)
-    weights, make = way(arrays, mask)
+    weights, make = make_map(arrays, mask)
     expected = reference(*arrays, allowed=mask)
     close(weights @ make(arrays[2]), expected.output, 4e-6)
     wide = rng.normal(size=(17, 300)).astype(np.float32)
@@ -86,12 +84,12 @@ def test_the_operator(way, reference, rng):
 @pytest.mark.parametrize("kernel", [True, False])
 @pytest.mark.parametrize("heads", [1, 2, 3, 6])
 def test_the_operator_takes_as_many_heads_as_divide_the_maps(
-    way, kernel, heads, reference, rng, monkeypatch
+    make_map, kernel, heads, reference, rng, monkeypatch
 ):
     if kernel:
         monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", 0)
     arrays, mask = problem(rng)
-    weights, make = way(arrays, mask)
+    weights, make = make_map(arrays, mask)
     x = rng.normal(size=(2, heads, 17, 3)).astype(np.float32)
     exact = reference(*arrays, allowed=mask).weights
     close(weights @ make(x), exact @ np.repeat(x, 6 // heads, 1), 5e-6)
@@ -125,23 +123,26 @@ def test_the_operator_takes_as_many_heads_as_divide_the_maps(
         np.s_[...],
     ],
 )
-def test_indexing_is_that_of_the_dense_matrix(index, way, reference, rng):
+def test_indexing_is_that_of_the_dense_matrix(index, make_map, reference, rng):
     arrays, mask = problem(rng)
-    weights, _ = way(arrays, mask)
+    weights, _ = make_map(arrays, mask)
     close(weights[index], reference(*arrays, allowed=mask).weights[index])
 
 
 def test_indexing_computes_only_the_rows_it_names(monkeypatch, rng):
     arrays, mask = problem(rng)
     _, weights = regard.attend(*arrays, mask=mask)
-    asked = []
+    computed = []
     plain = type(weights._source).weights
-    monkeypatch.setattr(
-        type(weights._source), "weights", lambda self, rows: asked.append(rows) or plain(self, rows)
-    )
+
+    def recorded(self, rows):
+        computed.append(rows)
+        return plain(self, rows)
+
+    monkeypatch.setattr(type(weights._source), "weights", recorded)
     weights[..., 3:5, :]
     weights[0, 0, 7]
-    assert asked == [slice(3, 5), slice(7, 8)]
+    assert computed == [slice(3, 5), slice(7, 8)]
 
 
 def test_too_many_or_impossible_indices(rng):
@@ -153,18 +154,20 @@ def test_too_many_or_impossible_indices(rng):
         weights[..., 13, :]
 
 
-def test_asking_nothing_computes_nothing(monkeypatch, rng):
+def test_a_map_without_calls_computes_nothing(monkeypatch, rng):
     (q, k, v), mask = problem(rng)
     q, k, v = (torch.from_numpy(x) for x in (q, k, v))
-    monkeypatch.setattr("regard.attention.problem.Problem.weights", lambda *_: pytest.fail("asked"))
+    monkeypatch.setattr(
+        "regard.attention.problem.Problem.weights", lambda *_: pytest.fail("computed")
+    )
     _, weights = regard.attend(q, k, v, mask=torch.from_numpy(mask))
     assert "AttentionMap(shape=(2, 6, 13, 17)" in repr(weights)
     assert len(weights) == 2
 
 
-def test_tiles_cover_the_matrix(way, rng):
+def test_tiles_cover_the_matrix(make_map, rng):
     arrays, mask = problem(rng)
-    weights, _ = way(arrays, mask)
+    weights, _ = make_map(arrays, mask)
     parts = list(weights.tiles())
     assert [rows.start for rows, _ in parts] == [0, *(rows.stop for rows, _ in parts[:-1])]
     np.testing.assert_array_equal(
@@ -172,9 +175,9 @@ def test_tiles_cover_the_matrix(way, rng):
     )
 
 
-def test_norms_are_what_is_moved(way, reference, rng):
+def test_norms_against_the_moved_vectors(make_map, reference, rng):
     arrays, mask = problem(rng)
-    weights, make = way(arrays, mask)
+    weights, make = make_map(arrays, mask)
     expected = reference(*arrays, allowed=mask)
     projection = rng.normal(size=(6, 7, 4)).astype(np.float32)
     moved = np.einsum("bhls,bhsv,hvd->bhlsd", expected.weights, expected.value, projection)
@@ -190,8 +193,8 @@ def test_norms_are_what_is_moved(way, reference, rng):
         weights.norms(make(arrays[2]), make(projection[0, :5]))
 
 
-def test_norms_where_next_to_nothing_is_moved():
-    """A value that W_O takes to almost nothing, and one that is NaN where nobody may look."""
+def test_norms_of_tiny_and_masked_vectors():
+    """A value that W_O projects to almost zero, and a masked one that is NaN."""
     rng = np.random.default_rng(4)
     x = rng.normal(size=(5, 6)).astype(np.float32)
     away = np.linalg.qr(rng.normal(size=(6, 6)))[0]
@@ -224,7 +227,7 @@ def test_norms_of_a_layer():
 
 
 @pytest.mark.parametrize("rank", [2, 3])
-def test_answers_have_the_axes_of_the_question(rank, library, rng):
+def test_answers_have_as_many_axes_as_the_arguments(rank, library, rng):
     lead = (2,) * (rank - 2)
     q, k = (library(rng.normal(size=(*lead, n, 5))) for n in (4, 6))
     _, w = regard.attend(q, k, k)
@@ -254,22 +257,22 @@ def test_empty_and_single(lengths, library, rng):
 
 
 @pytest.mark.parametrize("normalizer", [normalizers.Softmax(), normalizers.Sparsemax()])
-def test_autocast_does_not_round_what_is_asked(normalizer):
+def test_autocast_does_not_round_statistics(normalizer):
     torch.manual_seed(1)
     q, k, v = (torch.randn(2, 3, n, 8) for n in (13, 17, 17))
     _, weights = regard.attend(q, k, v, normalizer=normalizer, bias=regard.positions.ALiBi())
     x, g = torch.randn(17, 2), torch.randn(13, 2)
 
-    def asked():
+    def statistics():
         return (
             weights.dense(), weights.entropy(), weights.received(), weights.topk().values,
             weights.distance(), weights.pool(3, 3).mean, weights @ x, weights.T @ g,
         )  # fmt: skip
 
-    plain = asked()
+    plain = statistics()
     weights._statistics.clear()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        cast = asked()
+        cast = statistics()
     for one, other in zip(plain, cast, strict=True):
         assert torch.equal(one, other)
 
@@ -278,26 +281,25 @@ def test_autocast_does_not_round_what_is_asked(normalizer):
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_autocast_does_not_round_the_output_of_tiles(score, dropout):
     torch.manual_seed(2)
-    settings = {"score": score, "normalizer": normalizers.Entmax15(), "dropout": dropout}
-    x = torch.randn(2, 3, 17, 8)
-    plain, _ = regard.attend(x, x, x, **settings)
+    x, entmax = torch.randn(2, 3, 17, 8), normalizers.Entmax15()
+    plain, _ = regard.attend(x, x, x, score=score, normalizer=entmax, dropout=dropout)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        output, _ = regard.attend(x, x, x, **settings)
+        output, _ = regard.attend(x, x, x, score=score, normalizer=entmax, dropout=dropout)
     assert torch.equal(output, plain)
 
 
-def test_watching_gives_what_asking_gives(libraries, rng):
+def test_watched_statistics_against_later_ones(libraries, rng):
     for make in libraries.values():
         (q, k, v), _ = problem(rng, 70, 90)
         arrays = [make(x) for x in (q, k, v)]
         watch = ("entropy", "topk", "pool", "received")
         output, watched = regard.attend(*arrays, mask=regard.window(20), watch=watch)
-        plain, asked = regard.attend(*arrays, mask=regard.window(20))
+        plain, later = regard.attend(*arrays, mask=regard.window(20))
         close(output, np.asarray(plain))
-        close(watched.entropy(), np.asarray(asked.entropy()))
-        close(watched.received(), np.asarray(asked.received()), 1e-5)
-        close(watched.topk().values, np.asarray(asked.topk().values))
-        close(watched.pool().mean, np.asarray(asked.pool().mean))
+        close(watched.entropy(), np.asarray(later.entropy()))
+        close(watched.received(), np.asarray(later.received()), 1e-5)
+        close(watched.topk().values, np.asarray(later.topk().values))
+        close(watched.pool().mean, np.asarray(later.pool().mean))
 
 
 def test_a_dense_map_of_a_recurrent_decoder():
@@ -313,7 +315,7 @@ def test_a_dense_map_of_a_recurrent_decoder():
 
 
 @pytest.mark.unchecked
-def test_what_is_no_map():
+def test_arrays_that_are_no_map_are_refused():
     rows = torch.ones(2, 3)
     with pytest.raises(ShapeError, match=r"weights have shape \(3,\)"):
         AttentionMap.from_dense(rows[0])
@@ -321,7 +323,7 @@ def test_what_is_no_map():
         AttentionMap.from_dense(rows.long())
 
 
-def test_impossible_questions(rng):
+def test_impossible_arguments_are_refused(rng):
     arrays, _ = problem(rng)
     _, weights = regard.attend(*arrays)
     with pytest.raises(InputError, match="topk got 0; expected at least 1 key"):

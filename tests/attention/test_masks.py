@@ -10,7 +10,7 @@ from regard.attention.masks import as_mask, local
 from regard.errors import MaskError
 
 
-def layout(batch=2, heads=3, queries=5, keys=7, rank=4, xp=np):
+def make_layout(batch=2, heads=3, queries=5, keys=7, rank=4, xp=np):
     import array_api_compat
 
     like = np.zeros(1) if xp is np else torch.zeros(1)
@@ -18,112 +18,117 @@ def layout(batch=2, heads=3, queries=5, keys=7, rank=4, xp=np):
     return AttentionLayout(batch, heads, queries, keys, rank, namespace, "cpu", namespace.float32)
 
 
-def whole(mask, at):
+def whole_mask(mask, layout):
     """The whole mask by tiles of 2 x 3, checked against one tile and against its ranges."""
-    full = (at.batch, at.heads, at.queries, at.keys)
-    once = np.broadcast_to(np.asarray(mask.tile(at, slice(0, at.queries), slice(0, at.keys))), full)
-    for i in range(0, at.queries, 2):
-        for j in range(0, at.keys, 3):
-            rows, columns = slice(i, min(i + 2, at.queries)), slice(j, min(j + 3, at.keys))
-            part = np.asarray(mask.tile(at, rows, columns))
+    full = (layout.batch, layout.heads, layout.queries, layout.keys)
+    once = np.broadcast_to(
+        np.asarray(mask.tile(layout, slice(0, layout.queries), slice(0, layout.keys))), full
+    )
+    for i in range(0, layout.queries, 2):
+        for j in range(0, layout.keys, 3):
+            rows, columns = slice(i, min(i + 2, layout.queries)), slice(j, min(j + 3, layout.keys))
+            part = np.asarray(mask.tile(layout, rows, columns))
             np.testing.assert_array_equal(
                 np.broadcast_to(part, once[:, :, rows, columns].shape), once[:, :, rows, columns]
             )
-    ranges = mask.intervals(at)
+    ranges = mask.intervals(layout)
     if ranges is not None:
         low, high = (np.broadcast_to(np.asarray(x), full[:3])[..., None] for x in ranges)
-        place = np.arange(at.keys)
-        np.testing.assert_array_equal((place >= low) & (place < high), once)
+        position = np.arange(layout.keys)
+        np.testing.assert_array_equal((position >= low) & (position < high), once)
         assert low.min() >= 0
-        assert high.max() <= at.keys
+        assert high.max() <= layout.keys
     return once
 
 
 @pytest.mark.parametrize("library", [np, torch])
 @pytest.mark.parametrize(("queries", "keys"), [(5, 7), (7, 5), (5, 5), (1, 7), (7, 1)])
 def test_bands_align_the_last_query_with_the_last_key(library, queries, keys):
-    at = layout(queries=queries, keys=keys, xp=library)
-    away = np.arange(keys) - (np.arange(queries) + keys - queries)[:, None]
+    layout = make_layout(queries=queries, keys=keys, xp=library)
+    distance = np.arange(keys) - (np.arange(queries) + keys - queries)[:, None]
     for mask, expected in (
-        (regard.causal(), away <= 0),
-        (regard.window(2), abs(away) <= 2),
-        (regard.window(2, 0), (away <= 0) & (away >= -2)),
-        (regard.window(0, 3), (away >= 0) & (away <= 3)),
-        (regard.causal() & regard.window(1), (away <= 0) & (away >= -1)),
+        (regard.causal(), distance <= 0),
+        (regard.window(2), abs(distance) <= 2),
+        (regard.window(2, 0), (distance <= 0) & (distance >= -2)),
+        (regard.window(0, 3), (distance >= 0) & (distance <= 3)),
+        (regard.causal() & regard.window(1), (distance <= 0) & (distance >= -1)),
     ):
-        np.testing.assert_array_equal(whole(mask, at)[1, 2], expected)
+        np.testing.assert_array_equal(whole_mask(mask, layout)[1, 2], expected)
 
 
 @pytest.mark.parametrize("library", [np, torch])
 def test_padding_by_lengths_and_by_booleans(library):
-    at = layout(xp=library)
+    layout = make_layout(xp=library)
     lengths = np.array([7, 3])
     real = np.arange(7) < lengths[:, None]
     for mask in (regard.padding(lengths), regard.padding([7, 3]), regard.padding(real)):
         assert mask.same_for_all_queries
-        found = whole(mask, at)
+        found = whole_mask(mask, layout)
         np.testing.assert_array_equal(found, np.broadcast_to(real[:, None, None], found.shape))
 
 
 def test_padding_of_queries_too():
-    found = whole(regard.padding([7, 3], queries=[2, 5]), layout())
+    found = whole_mask(regard.padding([7, 3], queries=[2, 5]), make_layout())
     expected = (np.arange(7) < [[7], [3]])[:, None] & (np.arange(5) < [[2], [5]])[:, :, None]
     np.testing.assert_array_equal(found[:, 1], expected)
 
 
 def test_documents_are_ranges_when_unbroken():
-    at = layout(queries=7)
+    layout = make_layout(queries=7)
     ids = np.array([[0, 0, 4, 4, 4, 1, 1], [2, 2, 2, 2, 2, 2, 2]])
     mask = regard.documents(ids)
-    assert mask.intervals(at) is not None
-    np.testing.assert_array_equal(whole(mask, at)[:, 0], ids[:, :, None] == ids[:, None])
+    assert mask.intervals(layout) is not None
+    np.testing.assert_array_equal(whole_mask(mask, layout)[:, 0], ids[:, :, None] == ids[:, None])
     np.testing.assert_array_equal(
-        whole(mask & regard.causal(), at)[0, 0], (ids[0][:, None] == ids[0]) & np.tri(7, dtype=bool)
+        whole_mask(mask & regard.causal(), layout)[0, 0],
+        (ids[0][:, None] == ids[0]) & np.tri(7, dtype=bool),
     )
 
 
-def test_documents_broken_and_across():
+def test_documents_in_several_pieces_and_of_other_keys():
     broken = np.array([0, 1, 0, 1, 1, 2, 2])
     mask = regard.documents(torch.tensor(broken))
-    assert mask.intervals(layout(queries=7)) is None
-    np.testing.assert_array_equal(whole(mask, layout(queries=7))[1, 1], broken[:, None] == broken)
+    assert mask.intervals(make_layout(queries=7)) is None
+    np.testing.assert_array_equal(
+        whole_mask(mask, make_layout(queries=7))[1, 1], broken[:, None] == broken
+    )
     queries, keys = np.array([3, 9, 1, 1, 0]), np.array([0, 0, 1, 1, 1, 3, 3])
     across = regard.documents(queries, keys)
-    assert across.intervals(layout()) is not None
-    np.testing.assert_array_equal(whole(across, layout())[0, 0], queries[:, None] == keys)
+    assert across.intervals(make_layout()) is not None
+    np.testing.assert_array_equal(whole_mask(across, make_layout())[0, 0], queries[:, None] == keys)
 
 
-def test_local_windows_around_their_own_centres():
+def test_local_windows_around_centres():
     centres = np.array([[0.4, 2.0, 3.5, 9.0, -4.0]])
-    found = whole(local(centres[:, None], 2), layout(batch=1, heads=1))[0, 0]
+    found = whole_mask(local(centres[:, None], 2), make_layout(batch=1, heads=1))[0, 0]
     np.testing.assert_array_equal(found, abs(np.arange(7) - centres[0][:, None]) <= 2)
 
 
 @pytest.mark.parametrize(
     ("dtype", "last"), [(torch.bfloat16, 512), (torch.float16, 4096), (torch.uint8, 255)]
 )
-def test_local_windows_in_types_that_hold_few_places(dtype, last):
+def test_local_windows_in_types_with_few_integers(dtype, last):
     centres = torch.tensor([0, 1, 2, last // 2, last], dtype=dtype)
-    at = layout(batch=1, heads=1, keys=last + 4, xp=torch)
-    found = local(centres, 3).tile(at, slice(0, 5), slice(0, last + 4))[0, 0]
-    away = np.arange(last + 4) - np.array([0, 1, 2, last // 2, last])[:, None]
-    np.testing.assert_array_equal(found, abs(away) <= 3)
+    layout = make_layout(batch=1, heads=1, keys=last + 4, xp=torch)
+    found = local(centres, 3).tile(layout, slice(0, 5), slice(0, last + 4))[0, 0]
+    distance = np.arange(last + 4) - np.array([0, 1, 2, last // 2, last])[:, None]
+    np.testing.assert_array_equal(found, abs(distance) <= 3)
 
 
-def test_and_and_or_join_masks_and_arrays():
-    at, array = layout(), np.random.default_rng(0).random((5, 7)) < 0.5
+def test_and_and_or_combine_masks_and_arrays():
+    layout, array = make_layout(), np.random.default_rng(0).random((5, 7)) < 0.5
     past = np.tri(5, 7, 2, dtype=bool)
     for both in (regard.causal() & array, array & regard.causal()):
-        np.testing.assert_array_equal(whole(both, at)[0, 0], past & array)
+        np.testing.assert_array_equal(whole_mask(both, layout)[0, 0], past & array)
     for either in (regard.causal() | array, array | regard.causal()):
-        np.testing.assert_array_equal(whole(either, at)[0, 0], past | array)
-    assert (regard.causal() | array).intervals(at) is None
+        np.testing.assert_array_equal(whole_mask(either, layout)[0, 0], past | array)
+    assert (regard.causal() | array).intervals(layout) is None
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (1, 7), (5, 1), (2, 3, 5, 7), (2, 1, 1, 7), (3, 5, 7)])
 def test_arrays_broadcast(shape):
     array = np.random.default_rng(0).random(shape) < 0.5
-    found = whole(as_mask(array), layout())
+    found = whole_mask(as_mask(array), make_layout())
     np.testing.assert_array_equal(found, np.broadcast_to(array, (2, 3, 5, 7)))
 
 
@@ -164,7 +169,7 @@ def test_a_mask_of_three_axes_is_for_each_example_when_there_are_no_heads(rng):
         (lambda: regard.causal() & [1], r"mask is a list"),
     ],
 )
-def test_what_cannot_be_a_mask_is_refused(make, message):
+def test_wrong_masks_are_refused(make, message):
     q, k = np.zeros((2, 3, 5, 4)), np.zeros((2, 3, 7, 4))
     with pytest.raises(MaskError, match=message):
         regard.attend(q, k, k, mask=make())

@@ -1,4 +1,4 @@
-"""Each normaliser by hand and against bisection; sampling; a toy task learned by each hard way."""
+"""Each normaliser by hand and against bisection; sampling; a toy task learned by hard attention."""
 
 import math
 
@@ -105,6 +105,7 @@ def test_masked_rows_have_no_gradient_and_no_nan(normalizer):
     scores[0, 0] = 1.0
     scores.requires_grad_()
     normalizer(scores).square().sum().backward()
+    assert scores.grad is not None
     assert torch.isfinite(scores.grad).all()
     assert not scores.grad[1].any()
 
@@ -116,7 +117,7 @@ def test_gumbel_draws_from_softmax(rng):
     np.testing.assert_allclose(drawn.mean((0, 1, 2)), [0.1, 0.2, 0.7], atol=0.012)  # 3.5 sigma
 
 
-def test_gumbel_is_the_same_whatever_the_tiling(library, rng):
+def test_gumbel_noise_does_not_depend_on_the_tiling(library, rng):
     scores = library(rng.normal(size=(2, 3, 10, 7)))
     whole = np.asarray(GumbelHard(seed=5)(scores))
     parts = [GumbelHard(seed=5)(scores[:, :, i : i + 3], first_row=i) for i in range(0, 10, 3)]
@@ -124,7 +125,7 @@ def test_gumbel_is_the_same_whatever_the_tiling(library, rng):
     assert (np.asarray(GumbelHard(seed=6)(scores)) != whole).any()
 
 
-def test_gumbel_gradient_is_that_of_the_soft_draw():
+def test_gumbel_gradient_against_softmax():
     scores = torch.randn(1, 1, 4, 5, dtype=torch.float64, requires_grad=True)
     values = torch.randn(5, dtype=torch.float64)
     (hard,) = torch.autograd.grad((GumbelHard(0.5, seed=1)(scores) @ values).sum(), scores)
@@ -156,7 +157,7 @@ def test_sample_gives_positions_and_log_probabilities(library):
     np.testing.assert_allclose(np.asarray(drawn.log_probability), expected, rtol=1e-5)
 
 
-def test_reinforce_is_the_gradient_of_the_expected_reward():
+def test_reinforce_against_the_gradient_of_the_expected_reward():
     scores = torch.tensor([0.3, -0.2, 0.9], dtype=torch.float64, requires_grad=True)
     reward = torch.tensor([1.0, 5.0, 2.0], dtype=torch.float64)
     (expected,) = torch.autograd.grad(-(torch.softmax(scores, 0) @ reward), scores)
@@ -169,7 +170,7 @@ def test_reinforce_is_the_gradient_of_the_expected_reward():
 
 
 def find_the_marked_word(step, steps):
-    """Trains `step(scores, values, targets, n)`; the task: copy the value whose key is marked."""
+    """Accuracy after training by `step`; the task is to copy the value whose key is marked."""
     generator = torch.Generator().manual_seed(0)
     vector = torch.zeros(4, requires_grad=True)
     optimizer = torch.optim.Adam([vector], lr=0.1)

@@ -1,4 +1,4 @@
-"""Rollout against the product of matrices it stands for."""
+"""Rollout against the product of the layers' matrices."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def stack(rng, library, heads=(2, 4), length=11):
     return maps, product
 
 
-def test_rollout_is_the_product(library, rng):
+def test_against_the_product_of_matrices(library, rng):
     maps, expected = stack(rng, library)
     found = np.asarray(regard.rollout(maps, residual=0.3))
     np.testing.assert_allclose(found, expected, atol=2e-6)
@@ -35,7 +35,7 @@ def test_by_hand():
     np.testing.assert_allclose(regard.rollout([first, second]), [[0.625, 0.375]] * 2)
 
 
-def test_what_cannot_be_rolled_out(rng):
+def test_wrong_arguments_are_refused(rng):
     maps, _ = stack(rng, torch.from_numpy)
     with pytest.raises(InputError, match="rollout got no maps"):
         regard.rollout([])

@@ -1,4 +1,4 @@
-"""Keys that stay where they were written, and the short way to attend to them."""
+"""The key-value cache against copies, and the kernel of a decoding step against attend."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from regard.layers.cache import attend_decode_step
 
 
 def keys(rows: int, new: int, seed: int) -> tuple[Tensor, Tensor]:
-    made = torch.Generator().manual_seed(seed)
-    first, second = (torch.randn(rows, 2, new, 5, generator=made) for _ in range(2))
-    return first, second
+    generator = torch.Generator().manual_seed(seed)
+    key, value = (torch.randn(rows, 2, new, 5, generator=generator) for _ in range(2))
+    return key, value
 
 
-def held(cache: Cache) -> tuple[Tensor, Tensor]:
-    return tuple(x.clone() for x in cache.gathered())  # type: ignore[return-value]
+def contents(cache: Cache) -> tuple[Tensor, Tensor]:
+    key, value = cache.gathered()
+    return key.clone(), value.clone()
 
 
-def test_a_beam_carries_along_what_its_ancestors_held() -> None:
-    """Against copying everything at every step, over more steps than the first room has."""
+def test_a_beam_against_copying_everything() -> None:
+    """Over more steps than the first buffer has positions."""
     key, value = keys(7, 3, 0)
     cache = Cache(key, value)
     for step in range(23):
@@ -38,13 +39,13 @@ def test_a_beam_carries_along_what_its_ancestors_held() -> None:
             cache = Cache(key, value)
 
 
-def test_two_that_go_on_from_one_do_not_meet() -> None:
+def test_two_extensions_of_one_cache_are_independent() -> None:
     cache = Cache(*keys(3, 2, 0)).extend(*keys(3, 1, 1))
-    before = held(cache)
+    before = contents(cache)
     one = cache.extend(*keys(3, 1, 2))
-    first = held(one)
+    first = contents(one)
     two = cache.select(torch.tensor([2, 0])).extend(*keys(2, 1, 3))
-    second = held(two)
+    second = contents(two)
     one.extend(*keys(3, 1, 4))
     two.extend(*keys(2, 1, 5))
     for cached, expected in ((cache, before), (one, first), (two, second)):
@@ -57,15 +58,15 @@ def test_gradients_flow_through_steps() -> None:
 
     def run(x: Tensor) -> Tensor:
         cache, parts = None, []
-        for place in range(3):
-            output, _, cache = layer.step(x[:, place : place + 1], cache)
+        for position in range(3):
+            output, _, cache = layer.step(x[:, position : position + 1], cache)
             parts.append(output)
         return torch.cat(parts, 1)
 
     assert torch.autograd.gradcheck(run, (x,), fast_mode=True)
 
 
-def test_what_a_gradient_still_wants_is_left_alone() -> None:
+def test_keys_that_a_gradient_needs_are_not_overwritten() -> None:
     key, value = keys(3, 2, 0)
     cache = Cache(key.requires_grad_(), value).extend(*keys(3, 1, 1))
     squares = (cache.key**2).sum()
@@ -77,7 +78,7 @@ def test_what_a_gradient_still_wants_is_left_alone() -> None:
 @pytest.mark.parametrize("key_heads", [6, 2])
 @pytest.mark.parametrize("queries", [1, 5])
 @torch.no_grad()
-def test_the_short_way_is_attend(key_heads: int, queries: int) -> None:
+def test_a_decode_step_against_attend(key_heads: int, queries: int) -> None:
     torch.manual_seed(1)
     query = torch.randn(37, 6, queries, 7)
     key, value = torch.randn(37, key_heads, 11, 7), torch.randn(37, key_heads, 11, 7)
@@ -94,7 +95,7 @@ def test_the_short_way_is_attend(key_heads: int, queries: int) -> None:
 
 
 @torch.no_grad()
-def test_the_short_way_finds_keys_where_they_are() -> None:
+def test_a_decode_step_against_attend_with_a_row_index() -> None:
     torch.manual_seed(2)
     cache = Cache(torch.randn(40, 2, 3, 8), torch.randn(40, 2, 3, 8))
     for _ in range(4):
@@ -108,7 +109,7 @@ def test_the_short_way_finds_keys_where_they_are() -> None:
     torch.testing.assert_close(found[1].dense(), weights.dense())
 
 
-def test_the_short_way_keeps_a_nan() -> None:
+def test_a_decode_step_keeps_a_nan() -> None:
     query, key, value = (torch.randn(40, 2, length, 8) for length in (1, 3, 3))
     query[7, 0] = key[11, 1] = torch.nan
     mask = torch.tensor([True, True, False]).expand(40, 1, 1, 3)
@@ -121,7 +122,7 @@ def test_the_short_way_keeps_a_nan() -> None:
     assert (found[1].dense()[:, :, 0, :2].isnan() == expected[..., None]).all()
 
 
-def test_what_the_short_way_cannot_is_left_to_attend() -> None:
+def test_other_problems_are_left_to_attend() -> None:
     query, cache = (
         torch.randn(40, 2, 1, 8),
         Cache(torch.randn(40, 2, 3, 8), torch.randn(40, 2, 3, 8)),

@@ -1,4 +1,4 @@
-"""Gradients made once after a loop are those made at every step."""
+"""Gradients computed once after a loop against those computed at every step."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from regard.layers.deferred_gradients import DeferredMatmul, Matmul, PlainMatmul
 def loop(matmul: Matmul, steps: int, *tensors: Tensor) -> Tensor:
     """A loop in which everything depends on everything before."""
     x, weight, bias, other, value = tensors
-    seen = torch.zeros_like(x)
+    context = torch.zeros_like(x)
     for _ in range(steps):
-        x = torch.tanh(matmul.linear(x + seen, weight, bias))
-        asked = matmul.linear(x, other)
-        seen = matmul.bmm(asked[:, None].softmax(-1), value)[:, 0]
-    return x * seen
+        x = torch.tanh(matmul.linear(x + context, weight, bias))
+        scores = matmul.linear(x, other)
+        context = matmul.bmm(scores[:, None].softmax(-1), value)[:, 0]
+    return x * context
 
 
 def tensors(dtype: torch.dtype) -> tuple[Tensor, ...]:
@@ -27,12 +27,12 @@ def tensors(dtype: torch.dtype) -> tuple[Tensor, ...]:
 
 
 @pytest.mark.parametrize("steps", [1, 4])
-def test_late_is_plain(steps: int) -> None:
+def test_deferred_against_plain(steps: int) -> None:
     given = tensors(torch.float64)
-    late, plain = loop(DeferredMatmul(steps), steps, *given), loop(PlainMatmul(), steps, *given)
-    torch.testing.assert_close(late, plain)
-    weight = torch.randn_like(late)
-    found = torch.autograd.grad((late * weight).sum(), given)
+    deferred, plain = loop(DeferredMatmul(steps), steps, *given), loop(PlainMatmul(), steps, *given)
+    torch.testing.assert_close(deferred, plain)
+    weight = torch.randn_like(deferred)
+    found = torch.autograd.grad((deferred * weight).sum(), given)
     expected = torch.autograd.grad((plain * weight).sum(), given)
     torch.testing.assert_close(found, expected)
 

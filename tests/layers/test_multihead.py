@@ -25,17 +25,17 @@ def _seeded() -> None:
     torch.manual_seed(11)
 
 
-def positions(name: str, heads: int) -> Positions | None:
+def positions(kind: str, heads: int) -> Positions | None:
     return {
         "none": None,
         "rotary": RotaryPositions(),
         "alibi": ALiBiPositions(),
         "relative": RelativePositions(heads, buckets=8, max_distance=6),
-    }[name]
+    }[kind]
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_self_attention_gives_torchs_numbers(bias: bool) -> None:
+def test_against_torch_self_attention(bias: bool) -> None:
     theirs = nn.MultiheadAttention(30, 5, bias=bias, batch_first=True).double().eval()
     if bias:
         nn.init.normal_(theirs.in_proj_bias)
@@ -50,7 +50,7 @@ def test_self_attention_gives_torchs_numbers(bias: bool) -> None:
 
 
 @pytest.mark.parametrize("memory_width", [30, 13])
-def test_cross_attention_gives_torchs_numbers(memory_width: int) -> None:
+def test_against_torch_cross_attention(memory_width: int) -> None:
     theirs = nn.MultiheadAttention(
         30, 3, kdim=memory_width, vdim=memory_width, batch_first=True
     ).double()
@@ -70,15 +70,15 @@ def test_cross_attention_gives_torchs_numbers(memory_width: int) -> None:
 @pytest.mark.parametrize(
     "unlike", [{"add_zero_attn": True}, {"add_bias_kv": True}, {"kdim": 8, "vdim": 6}]
 )
-def test_a_torch_module_that_is_more_than_this_is_refused(unlike: dict[str, int]) -> None:
+def test_a_torch_module_with_further_parts_is_refused(unlike: dict[str, int]) -> None:
     with pytest.raises(InputError, match="from_torch got"):
         MultiHeadAttention.from_torch(nn.MultiheadAttention(12, 2, **unlike))
 
 
-@pytest.mark.parametrize("place", ["none", "rotary", "alibi", "relative"])
+@pytest.mark.parametrize("kind", ["none", "rotary", "alibi", "relative"])
 @pytest.mark.parametrize("key_heads", [6, 3, 1])
-def test_step_by_step_with_a_cache_is_causal_attention(place: str, key_heads: int) -> None:
-    layer = MultiHeadAttention(24, 6, key_heads=key_heads, positions=positions(place, 6)).double()
+def test_step_by_step_with_a_cache_is_causal_attention(kind: str, key_heads: int) -> None:
+    layer = MultiHeadAttention(24, 6, key_heads=key_heads, positions=positions(kind, 6)).double()
     x = torch.randn(3, 7, 24, dtype=torch.float64)
     whole, weights = layer(x, mask=causal())
     cache, parts = None, []
@@ -89,7 +89,7 @@ def test_step_by_step_with_a_cache_is_causal_attention(place: str, key_heads: in
     torch.testing.assert_close(torch.cat(parts, 1), whole)
 
 
-def test_a_step_leaves_the_cache_it_was_given_as_it_was() -> None:
+def test_a_step_does_not_change_the_cache_it_was_given() -> None:
     layer = MultiHeadAttention(8, 2)
     x = torch.randn(2, 3, 8)
     _, _, cache = layer.step(x[:, :2], None)
@@ -101,7 +101,7 @@ def test_a_step_leaves_the_cache_it_was_given_as_it_was() -> None:
     assert (cache.length, longer.length) == (2, 3)
 
 
-def test_remembered_once_is_cross_attention() -> None:
+def test_a_projected_memory_against_cross_attention() -> None:
     layer = MultiHeadAttention(12, 3, memory_width=5, key_heads=1)
     x, memory = torch.randn(2, 4, 12), torch.randn(2, 7, 5)
     torch.testing.assert_close(
@@ -109,10 +109,10 @@ def test_remembered_once_is_cross_attention() -> None:
     )
 
 
-@pytest.mark.parametrize("place", ["none", "rotary", "alibi", "relative"])
+@pytest.mark.parametrize("kind", ["none", "rotary", "alibi", "relative"])
 @pytest.mark.parametrize("key_heads", [4, 2])
-def test_gradients(place: str, key_heads: int) -> None:
-    layer = MultiHeadAttention(8, 4, key_heads=key_heads, positions=positions(place, 4)).double()
+def test_gradients(kind: str, key_heads: int) -> None:
+    layer = MultiHeadAttention(8, 4, key_heads=key_heads, positions=positions(kind, 4)).double()
     x = torch.randn(3, 5, 8, dtype=torch.float64, requires_grad=True)
     lengths = torch.tensor([5, 2, 0])
     names = [name for name, _ in layer.named_parameters()]
@@ -148,15 +148,15 @@ def test_any_score_and_normaliser(score: scores.Score, normalizer: normalizers.N
         torch.testing.assert_close(rows, torch.ones_like(rows))
 
 
-def test_what_stands_in_padding_changes_nothing() -> None:
+def test_padding_changes_nothing() -> None:
     layer = MultiHeadAttention(12, 3)
     x = torch.randn(3, 7, 12)
-    spoiled = x.clone()
+    with_nan = x.clone()
     for row, length in enumerate(LENGTHS):
-        spoiled[row, length:] = torch.nan
+        with_nan[row, length:] = torch.nan
     real = torch.arange(7) < LENGTHS[:, None]
     clean = layer(x, mask=padding(LENGTHS))[0][real]
-    torch.testing.assert_close(layer(spoiled, mask=padding(LENGTHS))[0][real], clean)
+    torch.testing.assert_close(layer(with_nan, mask=padding(LENGTHS))[0][real], clean)
 
 
 def test_dropout_is_of_the_weights_in_training_only() -> None:
@@ -173,7 +173,7 @@ def test_dropout_is_of_the_weights_in_training_only() -> None:
     assert torch.equal(layer(x)[0], layer(x)[0])
 
 
-def test_wrong_sizes_are_told() -> None:
+def test_wrong_sizes_are_refused() -> None:
     with pytest.raises(InputError, match="width 10 does not divide by 3 heads"):
         MultiHeadAttention(10, 3)
     with pytest.raises(InputError, match="6 heads do not divide by 4 key heads"):
@@ -185,8 +185,8 @@ def test_wrong_sizes_are_told() -> None:
         MultiHeadAttention(12, 3, memory_width=5)(torch.randn(1, 2, 12))
 
 
-def test_what_is_broadcast_is_broadcast_without_gradients_too() -> None:
-    """The short way of few queries to a cache reads a row of keys and of the mask for each row."""
+def test_broadcasting_without_gradients_against_with_gradients() -> None:
+    """The kernel of a decoding step reads a row of keys and of the mask for each row: no broadcasting."""
     torch.manual_seed(12)
     attention = MultiHeadAttention(8, 2).eval()
     query, memory = torch.randn(37, 1, 8), torch.randn(37, 5, 8)
@@ -207,7 +207,7 @@ def test_what_is_broadcast_is_broadcast_without_gradients_too() -> None:
             attention(query, memory, mask=wrong)
 
 
-def test_a_mask_of_rows_holds_for_keys_that_a_beam_shares() -> None:
+def test_a_mask_of_rows_applies_to_keys_that_a_beam_shares() -> None:
     torch.manual_seed(13)
     attention = MultiHeadAttention(8, 2).eval()
     mask = (torch.rand(37, 1, 1, 4) < 0.7).logical_or(torch.arange(4) == 0)

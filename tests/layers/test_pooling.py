@@ -119,6 +119,7 @@ def test_a_row_of_no_tokens_is_zeros_forward_and_backward() -> None:
     assert sequence.grad is not None
     assert not sequence.grad[1].any()
     for parameter in (sequence, *pooling.parameters()):
+        assert parameter.grad is not None
         assert parameter.grad.isfinite().all()
 
 

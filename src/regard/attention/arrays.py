@@ -25,6 +25,7 @@ __all__ = [
     "checkpointed",
     "device_of",
     "grouped_matmul",
+    "is_array",
     "is_concrete",
     "is_on_host",
     "is_torch",
@@ -51,7 +52,7 @@ def namespace(**arrays: Array) -> Any:
         InputError: something that is no array, or arrays of several libraries.
     """
     for name, array in arrays.items():
-        if not compat.is_array_api_obj(array):
+        if not is_array(array):
             raise InputError(
                 f"{name} is a {type(array).__name__}; expected a NumPy array, a torch tensor or a "
                 f"JAX array (try numpy.asarray({name}, dtype=float))"
@@ -61,6 +62,11 @@ def namespace(**arrays: Array) -> Any:
     except TypeError:
         kinds = ", ".join(f"{name} {type(array).__module__}" for name, array in arrays.items())
         raise InputError(f"arrays of several libraries: {kinds}; convert them to one") from None
+
+
+def is_array(value: Any) -> bool:
+    """Whether `value` is an array of a supported library, and not a list or a number."""
+    return bool(compat.is_array_api_obj(value))
 
 
 def is_torch(array: Array) -> bool:
@@ -79,15 +85,17 @@ def is_concrete(array: Array) -> bool:
     It has none while JAX traces a function, torch compiles one or `torch.func` maps one.
     """
     if compat.is_jax_array(array):
-        import jax
+        from jax.core import Tracer
 
-        return not isinstance(array, jax.core.Tracer)
+        return not isinstance(array, Tracer)
     if compat.is_torch_array(array):
         import torch
 
         if torch.compiler.is_compiling():
             return False
-        return not torch._C._functorch.is_functorch_wrapped_tensor(array)
+        from torch._C._functorch import is_functorch_wrapped_tensor
+
+        return not is_functorch_wrapped_tensor(array)
     return True
 
 
@@ -149,7 +157,7 @@ def stop_gradient(array: Array) -> Array:
     return array
 
 
-def no_autocast(like: Array) -> AbstractContextManager[None]:
+def no_autocast(like: Array) -> AbstractContextManager[Any]:
     """A context in which torch's autocast is off for the device of `like`: products keep their type."""
     if not compat.is_torch_array(like):
         return nullcontext()

@@ -24,7 +24,14 @@ from typing import Any, Self
 import array_api_compat as compat
 import numpy as np
 
-from regard.attention.arrays import accumulation_dtype, device_of, is_torch, namespace, to_numpy
+from regard.attention.arrays import (
+    accumulation_dtype,
+    device_of,
+    is_array,
+    is_torch,
+    namespace,
+    to_numpy,
+)
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Float, Int
 
@@ -213,7 +220,7 @@ class AttentionLayout:
         """`values` of any library as an array of this library on this device."""
         if isinstance(values, np.ndarray):  # first, as torch cannot trace the questions below
             return self.xp.asarray(values, dtype=dtype, device=self.device)
-        if not compat.is_array_api_obj(values) or compat.array_namespace(values) is not self.xp:
+        if not is_array(values) or compat.array_namespace(values) is not self.xp:
             return self.xp.asarray(to_numpy(values), dtype=dtype, device=self.device)
         # Not asarray, which in torch can cut the gradient.
         values = values if dtype is None else self.xp.astype(values, dtype, copy=False)

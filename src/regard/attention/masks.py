@@ -21,7 +21,13 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
-from regard.attention.arrays import accumulation_dtype, is_on_host, stop_gradient, to_numpy
+from regard.attention.arrays import (
+    accumulation_dtype,
+    is_array,
+    is_on_host,
+    stop_gradient,
+    to_numpy,
+)
 from regard.attention.layout import AttentionLayout
 from regard.errors import MaskError, ShapeError
 from regard.shapes import Array, Bool, Int
@@ -173,7 +179,7 @@ def as_mask(mask: Any) -> Mask:
     """
     if isinstance(mask, Mask):
         return mask
-    if not compat.is_array_api_obj(mask):
+    if not is_array(mask):
         raise MaskError(
             f"mask is a {type(mask).__name__}; expected a Boolean array (True = may attend) or a "
             "mask such as regard.causal()"
@@ -415,7 +421,7 @@ class _Or(_Combined):
 
 def _mask_of_keys(keys: Any) -> Mask:
     """The mask of `(batch,)` lengths or `(batch, length)` Booleans."""
-    array = keys if compat.is_array_api_obj(keys) else np.asarray(keys)
+    array = keys if is_array(keys) else np.asarray(keys)
     xp = compat.array_namespace(array)
     if array.ndim == 1 and xp.isdtype(array.dtype, "integral"):
         return _Lengths(array)

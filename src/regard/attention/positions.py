@@ -15,7 +15,7 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
-from regard.attention.arrays import accumulation_dtype, device_of, namespace
+from regard.attention.arrays import accumulation_dtype, device_of, is_array, namespace
 from regard.attention.layout import AttentionLayout
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Float, Int
@@ -269,7 +269,7 @@ def as_bias(bias: Any) -> Bias:
     """
     if isinstance(bias, Bias):
         return bias
-    if not compat.is_array_api_obj(bias):
+    if not is_array(bias):
         raise InputError(
             f"bias is a {type(bias).__name__}; expected a float array or a bias such as "
             "regard.positions.ALiBi()"

@@ -44,6 +44,7 @@ class Matmul(Protocol):
         Returns:
             `(..., outputs)`.
         """
+        ...
 
     def bmm(self, weights: Tensor, value: Tensor) -> Tensor:
         """`weights @ value`, batched: attention weights times values.
@@ -55,6 +56,7 @@ class Matmul(Protocol):
         Returns:
             `(batch, queries, features)`.
         """
+        ...
 
 
 class PlainMatmul:
@@ -158,8 +160,8 @@ class _LinearPlaceholders(torch.autograd.Function):
         return bias.to(dtype).expand(shape).contiguous()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        gradient = gradient.flatten(0, 1)
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        gradient = grad_outputs[0].flatten(0, 1)
         x = torch.cat(ctx.inputs).to(gradient.dtype)
         bias = gradient.sum(0, dtype=ctx.dtype) if ctx.biased else None
         return (gradient.T @ x).to(ctx.dtype), bias, None, None, None
@@ -176,8 +178,8 @@ class _BmmPlaceholders(torch.autograd.Function):
         return value.new_zeros(shape, dtype=dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         # Steps side by side along the queries: one batched product sums over all of them.
-        weights = torch.cat(ctx.inputs, 1).to(gradient.dtype)
-        gradients = torch.cat(gradient.unbind(0), 1)
+        weights = torch.cat(ctx.inputs, 1).to(grad_outputs[0].dtype)
+        gradients = torch.cat(grad_outputs[0].unbind(0), 1)
         return (weights.transpose(1, 2) @ gradients).to(ctx.dtype), None, None, None
