@@ -72,10 +72,11 @@ def _settings_error(kind: type[Settings], error: ValidationError) -> SettingsErr
     if fault["type"] == "missing":
         return SettingsError(f"{kind.title} needs the setting {name!r}")
     if fault["type"] == "value_error":
-        cause = fault["ctx"]["error"]
+        cause = fault.get("ctx", {}).get("error")
         # Settings inside these ones have worded their own error already.
-        worded = isinstance(cause, SettingsError)
-        return cause if worded else SettingsError(f"{kind.title}: {cause}")
+        if isinstance(cause, SettingsError):
+            return cause
+        return SettingsError(f"{kind.title}: {cause}")
     allowed = _allowed(fault["type"], fault["msg"], fault.get("ctx", {}))
     return SettingsError(f"{kind.title} setting {name}={fault['input']!r}: expected {allowed}")
 

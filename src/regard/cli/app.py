@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
 
 from regard.cli.classify import classify
@@ -45,8 +47,12 @@ def _root(
     pass
 
 
-for verb in (demo, train, evaluate, translate, classify, summarize, generate, look, serve, trust):
-    app.command(cls=MultiValueCommand)(report_errors(verb))
+def _add(*verbs: Callable[..., None]) -> None:
+    for verb in verbs:
+        app.command(cls=MultiValueCommand)(report_errors(verb))
+
+
+_add(demo, train, evaluate, translate, classify, summarize, generate, look, serve, trust)
 
 
 def main() -> None:

@@ -63,11 +63,11 @@ class TrainingBar(Callback):
         self._place = progress
         self._bar.update(self._task, completed=progress.step, **fields)
 
-    def on_validation_end(self, numbers: dict[str, float], *, best: bool) -> None:
+    def on_validation_end(self, metrics: dict[str, float], *, best: bool) -> None:
         """One line per validation; a star marks the best so far."""
         place = self._place
         where = f"epoch {place.epoch:>3}  update {place.step:>6}  " if place else ""
         loss = f"train {place.loss:.3f}  " if place and place.loss is not None else ""
-        text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        text = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         line = f"{where}{loss}{text}{'  *' if best else ''}"
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -32,8 +32,8 @@ try:
     from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
     from transformers.masking_utils import sdpa_mask
-except ImportError as error:
-    raise MissingExtraError("regard.watch", "transformers") from error
+except ImportError as _error:
+    raise MissingExtraError("regard.watch", "transformers") from _error
 
 __all__ = ["watch"]
 

@@ -10,7 +10,7 @@ from regard.attention import AttentionMap
 from regard.layers import Cache, Dropout, MultiHeadAttention, RotaryPositions
 from regard.models.building_blocks import Embedding, FeedForward, Residual
 from regard.models.contracts import LanguageModel, Output, State, Step
-from regard.models.settings import LmSettings
+from regard.models.settings import LmSettings, ModelSettings
 
 __all__ = ["TransformerLanguageModel"]
 
@@ -37,9 +37,8 @@ class DecoderLayer(nn.Module):
         self.feedforward: FeedForward = FeedForward(
             settings.width, settings.feedforward, activation="gelu", dropout=settings.dropout
         )
-        self.first, self.second = (
-            Residual(settings.width, norm="pre", dropout=settings.dropout) for _ in range(2)
-        )
+        self.first: Residual = Residual(settings.width, norm="pre", dropout=settings.dropout)
+        self.second: Residual = Residual(settings.width, norm="pre", dropout=settings.dropout)
 
     def forward(self, x: Tensor, cache: Cache | None) -> tuple[Tensor, AttentionMap, Cache]:
         """Process new positions `x` `(batch, length, width)` that follow those in `cache`."""
@@ -53,7 +52,7 @@ class TransformerLanguageModel(LanguageModel):
 
     def __init__(self, settings: LmSettings) -> None:
         super().__init__()
-        self.settings: LmSettings = settings
+        self.settings: ModelSettings = settings
         self.embedding: Embedding = Embedding(settings.size, settings.width, scaled=True)
         self.dropout: Dropout = Dropout(settings.dropout)
         self.decoder: nn.ModuleList = nn.ModuleList(

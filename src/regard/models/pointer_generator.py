@@ -13,7 +13,7 @@ from regard.layers import Dropout, PointerAttention, copy_distribution
 from regard.models.building_blocks import Embedding, padding_mask
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
 from regard.models.recurrent_layers import BidirectionalRnn, DecoderRnn, Hidden
-from regard.models.settings import PointerSettings
+from regard.models.settings import ModelSettings, PointerSettings
 from regard.text import PAD, UNK
 
 __all__ = ["PointerGenerator", "assign_copy_ids"]
@@ -70,7 +70,7 @@ class PointerGenerator(EncoderDecoder):
 
     def __init__(self, settings: PointerSettings) -> None:
         super().__init__()
-        self.settings: PointerSettings = settings
+        self.settings: ModelSettings = settings
         self.size: int = settings.size
         self.coverage_weight: float = settings.coverage
         size, width = settings.embedding, settings.width

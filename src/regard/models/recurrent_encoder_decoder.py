@@ -16,7 +16,7 @@ from regard.layers.single_head import PLAIN_MATMUL
 from regard.models.building_blocks import Embedding, WordDropout, linear_into, padding_mask
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
 from regard.models.recurrent_layers import BidirectionalRnn, DecoderRnn, Hidden
-from regard.models.settings import RnnSettings
+from regard.models.settings import ModelSettings, RnnSettings
 
 __all__ = ["RecurrentEncoderDecoder"]
 
@@ -64,7 +64,7 @@ class RecurrentEncoderDecoder(EncoderDecoder):
 
     def __init__(self, settings: RnnSettings) -> None:
         super().__init__()
-        self.settings: RnnSettings = settings
+        self.settings: ModelSettings = settings
         self.score = settings.score
         self.input_feeding: bool = settings.input_feeding
         size, width = settings.embedding, settings.width

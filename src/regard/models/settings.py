@@ -42,6 +42,8 @@ class ModelSettings(Settings):
 
     kind: str
 
+    title: ClassVar[str] = "model"
+
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:
         cls.title = cls.model_fields["kind"].default

@@ -28,7 +28,7 @@ from regard.models.building_blocks import (
     padding_mask,
 )
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
-from regard.models.settings import TransformerSettings
+from regard.models.settings import ModelSettings, TransformerSettings
 
 __all__ = ["Transformer"]
 
@@ -94,12 +94,11 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, settings: TransformerSettings, positions: Positions) -> None:
         super().__init__()
-        self.attention, self.cross = (
-            MultiHeadAttention(
-                settings.width, settings.heads, positions=p, dropout=settings.attention_dropout
-            )
-            for p in (positions, None)
+        width, heads, dropout = settings.width, settings.heads, settings.attention_dropout
+        self.attention: MultiHeadAttention = MultiHeadAttention(
+            width, heads, positions=positions, dropout=dropout
         )
+        self.cross: MultiHeadAttention = MultiHeadAttention(width, heads, dropout=dropout)
         self.feedforward: FeedForward = _feedforward(settings)
         self.around_attention: Residual = _residual(settings)
         self.around_cross: Residual = _residual(settings)
@@ -140,7 +139,7 @@ class Transformer(EncoderDecoder):
 
     def __init__(self, settings: TransformerSettings) -> None:
         super().__init__()
-        self.settings: TransformerSettings = settings
+        self.settings: ModelSettings = settings
         width = settings.width
         self.target: Embedding = Embedding(settings.target_size, width, scaled=True)
         self.source: nn.Embedding = (

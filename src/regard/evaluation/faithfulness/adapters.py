@@ -58,7 +58,7 @@ class ClassifierAdapter:
         special_ids: frozenset[int] = frozenset({PAD, BOS, EOS}),
         multilabel: bool = False,
     ) -> None:
-        self.model: Explainable = model
+        self.model: Any = model  # `ExtractiveAdapter` holds another kind
         self.mask_id: int = mask_id
         self.special_ids: frozenset[int] = special_ids
         self.multilabel = multilabel
@@ -74,7 +74,8 @@ class ClassifierAdapter:
 
         def compute(rows: list[int], ids: Tensor, lengths: Tensor) -> Tensor:
             with torch.no_grad():
-                return self.model.token_attention(self.model(ids, lengths).maps, lengths)
+                found: Tensor = self.model.token_attention(self.model(ids, lengths).maps, lengths)
+                return found
 
         weights = self._by_text(texts, compute)
         return [self._unpad(row, text) for row, text in zip(weights, texts, strict=True)]

@@ -14,6 +14,7 @@ from regard.layers.dropout import Dropout
 from regard.models.building_blocks import Embedding
 from regard.models.classifiers.settings import ClassifierSettings
 from regard.models.contracts import Classifier, Output
+from regard.models.settings import ModelSettings
 from regard.text import PAD, UNK
 
 __all__ = ["Encoded", "EnsembleClassifier", "TextEncoder", "WordEmbedding"]
@@ -54,7 +55,7 @@ class EnsembleClassifier(Classifier):
         self, settings: ClassifierSettings, new_encoder: Callable[[], TextEncoder]
     ) -> None:
         super().__init__()
-        self.settings: ClassifierSettings = settings
+        self.settings: ModelSettings = settings
         encoders = [new_encoder() for _ in range(settings.members)]
         self.readers: nn.ModuleList = nn.ModuleList(encoders)
         self.outputs: nn.ModuleList = nn.ModuleList(

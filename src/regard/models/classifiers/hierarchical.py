@@ -88,7 +88,7 @@ class HierarchicalTextEncoder(TextEncoder):
             "gru", width * heads, settings.width
         )
         self.sentence_pooling: AttentionPooling = AttentionPooling(width, heads=heads)
-        self.dropout = Dropout(settings.dropout)
+        self.dropout: Dropout = Dropout(settings.dropout)
         self.width: int = width * heads
         self.register_buffer("stops", torch.zeros(settings.size, dtype=torch.bool))
 
