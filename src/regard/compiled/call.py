@@ -1,7 +1,7 @@
-"""Calls of compiled functions that are too short for threads of their own.
+"""Calls of kernels that are too short for threads of their own.
 
-To start a thread, or to find it on a processor where torch's still spins, takes longer than a step of decoding
-asks of these.
+Starting a thread, or getting a turn on a processor where torch's threads still spin, takes longer than
+such a call: one step of decoding, say.
 """
 
 from __future__ import annotations
@@ -11,24 +11,25 @@ from typing import Any
 
 import numpy as np
 
-from regard.compiled.jit import kernel_type, specialised
+from regard.compiled.jit import numba_type, specialize
 
-__all__ = ["call"]
+__all__ = ["call_serial"]
 
 _FUNCTIONS: dict[Any, Callable[..., None]] = {}
-"""By kernel and kinds of arguments: to make Numba's types takes as long as a short call."""
+"""Machine code by kernel and kinds of arguments: making Numba's types takes as long as a short call."""
 
 
-def call(kernel: Any, *arguments: Any) -> None:
-    """`kernel(*arguments)`, arrays and numbers, in this thread, without the GIL.
+def call_serial(kernel: Any, *arguments: Any) -> None:
+    """Runs `kernel(*arguments)` in this thread, without the GIL.
 
     Args:
         kernel: a `compiled` function.
-        arguments: arrays of one or two axes without gaps, of more axes with any; numbers.
+        arguments: numbers, and arrays: contiguous ones where they have one or two axes, of any stride
+            where they have more.
     """
     kinds = tuple((a.dtype, a.ndim) if isinstance(a, np.ndarray) else type(a) for a in arguments)
     found = _FUNCTIONS.get((kernel, kinds))
     if found is None:
-        found = specialised(kernel, tuple(kernel_type(argument) for argument in arguments))
+        found = specialize(kernel, tuple(numba_type(argument) for argument in arguments))
         _FUNCTIONS[kernel, kinds] = found
     found(*arguments)

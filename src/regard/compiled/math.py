@@ -1,11 +1,12 @@
 """`2**x` for float32 in compiled loops, in a form that LLVM vectorises."""
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg, var-annotated"
+# mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 
 import numpy as np
 
-from regard.compiled.jit import bits_as_float, float_as_bits, inlined, round_to_even
+from regard.compiled.intrinsics import bits_as_float, float_as_bits, round_to_even
+from regard.compiled.jit import inlined
 
 __all__ = ["MIN_EXPONENT", "NEGATIVE_INFINITY", "clamp_exponent", "exp2"]
 

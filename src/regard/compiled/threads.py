@@ -1,9 +1,9 @@
-"""Workers for the tiles of one call.
+"""Workers that share the tasks of one kernel call.
 
-Threads are made for each call (some 50 microseconds) and gone after it. So there is no pool to break at
+Threads are made for each call (some 50 microseconds) and end with it. So there is no pool to break at
 a fork, none to share between Python threads, and none beside torch's own that could disagree with
-it. Each runs one compiled function without the GIL, which takes tiles from a shared counter until none
-is left; every tile writes to places of its own, so the result does not depend on who took it.
+it. Each runs one kernel without the GIL, which takes tasks from a shared counter until none is left;
+every task writes to memory of its own, so the result does not depend on which worker took it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from regard.compiled.blas import Gemm
-from regard.compiled.jit import kernel_type, specialised
+from regard.compiled.jit import numba_type, specialize
 
-__all__ = ["run", "thread_count"]
+__all__ = ["run_parallel", "thread_count"]
 
-SMALL = 2_000_000
+MIN_PARALLEL_WORK = 2_000_000
 """Multiplications below which a second thread costs more than it saves."""
 
 
@@ -34,38 +34,42 @@ def thread_count() -> int:
     return int(numba.get_num_threads())
 
 
-def run(
+def run_parallel(
     kernel: Any,
-    memory: Callable[[], Any],
+    make_workspace: Callable[[], Any],
     arguments: tuple[Any, ...],
     gemm: Gemm,
     *,
     tasks: int,
     work: float,
 ) -> None:
-    """Runs `kernel(counter, sgemm, memory, tasks, *arguments)` on as many threads as there is work for.
+    """Runs `kernel(counter, sgemm, workspace, tasks, *arguments)` on several threads.
 
     Args:
-        kernel: a `compiled` function that takes task numbers from `counter` up to `tasks`.
-        memory: makes a worker's own.
-        arguments: arrays and named tuples of arrays and numbers.
-        gemm: the matrix product.
-        tasks: how many there are to take.
-        work: multiplications in all.
+        kernel: a `compiled` function that takes task numbers from `counter` until they reach `tasks`.
+        make_workspace: makes the memory of one worker.
+        arguments: arrays, and named tuples of arrays and numbers.
+        gemm: the matrix product, whose address is `sgemm`.
+        tasks: number of tasks.
+        work: multiplications of all tasks, by which the number of threads is chosen.
+
+    Raises:
+        BaseException: the first that a worker raised.
     """
     counter = np.zeros(1, np.int64)
-    count = 1 if work < SMALL else min(thread_count(), tasks)
-    calls = [(counter, gemm.address, memory(), tasks, *arguments) for _ in range(count)]
-    compiled = specialised(kernel, tuple(kernel_type(argument) for argument in calls[0]))
+    count = 1 if work < MIN_PARALLEL_WORK else min(thread_count(), tasks)
+    calls = [(counter, gemm.address, make_workspace(), tasks, *arguments) for _ in range(count)]
+    function = specialize(kernel, tuple(numba_type(argument) for argument in calls[0]))
     failures: list[BaseException] = []
 
     def work_off(call: tuple[Any, ...]) -> None:
         try:
             with gemm.on_one_thread():
-                compiled(*call)
+                function(*call)
         except BaseException as failure:
             failures.append(failure)
 
+    # The calling thread is the first worker.
     helpers = [threading.Thread(target=work_off, args=(call,)) for call in calls[1:]]
     for helper in helpers:
         helper.start()

@@ -4,7 +4,7 @@ A step is all overhead to a kernel made for matrices, and the keys of a beam are
 which the rows of this step share in every way. So keys and values stay where they were written, a table says
 where, and nothing is gathered. Float32 on a processor, without gradients.
 """
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg, var-annotated"
+# mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from regard.compiled.call import call
-from regard.compiled.jit import compiled, contiguous, larger, wide_vectors
+from regard.compiled.call import call_serial
+from regard.compiled.intrinsics import assume_contiguous, larger, wide_vectors
+from regard.compiled.jit import compiled
 from regard.compiled.math import NEGATIVE_INFINITY, clamp_exponent, exp2
 
 __all__ = ["attend_decode"]
@@ -49,7 +50,7 @@ def attend_decode(
     output = np.empty((rows, heads, value.shape[3]), np.float32)
     weights = np.empty((rows, heads, keys), np.float32)
     everywhere = np.empty((0, 0), np.bool_)
-    call(
+    call_serial(
         _attend, query, key, value, origin, everywhere if allowed is None else allowed,
         scale / math.log(2), output, weights,
     )  # fmt: skip
@@ -66,13 +67,13 @@ def _attend(query, key, value, origin, allowed, scale, output, weights):
     factor = np.float32(scale)
     for r in range(query.shape[0]):
         for h in range(heads):
-            q, p = contiguous(query[r, h]), contiguous(weights[r, h])
-            o, g = contiguous(output[r, h]), h // group
+            q, p = assume_contiguous(query[r, h]), assume_contiguous(weights[r, h])
+            o, g = assume_contiguous(output[r, h]), h // group
             most = NEGATIVE_INFINITY
             for j in range(keys):
                 score = NEGATIVE_INFINITY
                 if not masked or allowed[origin[r, j], j]:
-                    k = contiguous(key[origin[r, j], g, j])
+                    k = assume_contiguous(key[origin[r, j], g, j])
                     dot = np.float32(0)
                     for d in range(q.size):
                         dot += q[d] * k[d]
@@ -93,6 +94,6 @@ def _attend(query, key, value, origin, allowed, scale, output, weights):
                 for j in range(keys):
                     p[j] /= total
                     if not masked or allowed[origin[r, j], j]:
-                        v, w = contiguous(value[origin[r, j], g, j]), p[j]
+                        v, w = assume_contiguous(value[origin[r, j], g, j]), p[j]
                         for d in range(o.size):
                             o[d] += w * v[d]

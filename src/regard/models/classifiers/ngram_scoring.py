@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from regard.compiled.call import call
+from regard.compiled.call import call_serial
 from regard.compiled.jit import compiled, inlined
 from regard.models.classifiers.ngram_hash import (
     BASE,
@@ -58,7 +58,7 @@ def score(
     slots = 1 << (2 * most).bit_length()
     counts = np.full(slots, -1), np.empty(slots, np.int64), np.empty(most, np.int64)
     text = np.empty((3, characters), np.int64), np.empty((3, characters), np.uint64)
-    call(
+    call_serial(
         _score, ids, lengths, alphabet.code, alphabet.kind, alphabet.offset, np.array(limits),
         *table, *text, *counts, result,
     )  # fmt: skip

@@ -15,7 +15,7 @@ Gradients that reach a row's entropy `H` or `lse` enter as two numbers of the ro
 A task is a range of keys of one key head, whose `dK` and `dV` it owns; `dQ` it adds to its own copy, one
 for each range, so nothing is added by two workers and the bits do not depend on who is faster.
 """
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg, var-annotated"
+# mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ import numpy as np
 from regard.attention.kernels.fused.additive import additive_gradients
 from regard.attention.kernels.fused.forward import LN2, adjust, pick, score_tile, span
 from regard.attention.kernels.fused.rowwise import forbid, load, mix
-from regard.compiled.blas import multiply, multiply_left_transposed, multiply_transposed
-from regard.compiled.jit import compiled, inlined, next_index, wide_vectors
+from regard.compiled.blas import gemm_nn, gemm_nt, gemm_tn
+from regard.compiled.intrinsics import next_index, wide_vectors
+from regard.compiled.jit import compiled, inlined
 from regard.compiled.math import clamp_exponent, exp2
 
 __all__ = ["backward"]
@@ -108,8 +109,8 @@ def spread_scores(sgemm, tile, inputs, rows, width, query_slope, direction_slope
         )  # fmt: skip
     else:
         features = tile.query.shape[1]
-        multiply(sgemm, rows, features, width, inputs.scale, tile.flow, tile.key, 1.0, query_slope)
-        multiply_left_transposed(sgemm, width, features, rows, inputs.scale, tile.flow,
+        gemm_nn(sgemm, rows, features, width, inputs.scale, tile.flow, tile.key, 1.0, query_slope)
+        gemm_tn(sgemm, width, features, rows, inputs.scale, tile.flow,
                                  tile.query, 1.0, tile.key_slope)  # fmt: skip
 
 
@@ -150,10 +151,10 @@ def backward(counter, sgemm, tile, tasks, inputs, plan, slopes):
                     load(inputs.query[b, h], i0, rows, tile.query)
                     load(slopes.output[b, h], i0, rows, tile.out)
                     score_tile(sgemm, inputs, tile.query, tile.key, rows, width, tile.scores)
-                    multiply_transposed(sgemm, rows, width, values, inputs.survivor, tile.out,
+                    gemm_nt(sgemm, rows, width, values, inputs.survivor, tile.out,
                                         tile.value, 0.0, tile.flow)  # fmt: skip
                     differentiate_tile(tile, inputs, slopes, b, h, i0, rows, j0, width)
-                    multiply_left_transposed(sgemm, width, values, rows, inputs.survivor,
+                    gemm_tn(sgemm, width, values, rows, inputs.survivor,
                                              tile.scores, tile.out, 1.0, tile.value_slope)  # fmt: skip
                     line = ((part * slopes.lse.shape[0] + b) * heads + h) * queries + i0
                     spread_scores(sgemm, tile, inputs, rows, width,

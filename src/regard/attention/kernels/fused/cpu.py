@@ -21,8 +21,8 @@ from regard.attention.kernels.fused.workspace import (
     make_desk,
     workspace,
 )
-from regard.compiled.blas import gemm
-from regard.compiled.threads import run, thread_count
+from regard.compiled.blas import find_gemm
+from regard.compiled.threads import run_parallel, thread_count
 
 __all__ = ["Arrays", "Asked", "Results", "Settings", "attend", "backward"]
 
@@ -104,7 +104,7 @@ def attend(arrays: Arrays, settings: Settings, asked: Asked, *, wide: bool) -> R
     )  # fmt: skip
     results = _make_results(arrays, asked, plan)
     answers = Answers(*results[:-1])
-    gemm_ = gemm()
+    gemm_ = find_gemm()
     words = 2 if wide else 1
     features, values = arrays.query.shape[3] // words, arrays.value.shape[3] // words
     work = float(batch * heads * queries) * keys * (features + values)
@@ -113,11 +113,11 @@ def attend(arrays: Arrays, settings: Settings, asked: Asked, *, wide: bool) -> R
         return workspace(plan, inputs, features, values, top)
 
     tasks = batch * heads * (plan.row_tiles.size - 1)
-    run(compiled.forward, memory, (inputs, plan, answers), gemm_, tasks=tasks, work=work)
+    run_parallel(compiled.forward, memory, (inputs, plan, answers), gemm_, tasks=tasks, work=work)
     if asked.received:
         tasks = batch * heads * -(-keys // plan.columns)
         last = (inputs, plan, results.lse, results.received)
-        run(compiled.received, memory, last, gemm_, tasks=tasks, work=work)
+        run_parallel(compiled.received, memory, last, gemm_, tasks=tasks, work=work)
     return results
 
 
@@ -155,9 +155,9 @@ def backward(
         value=np.empty((batch * key_heads * keys, values), np.float32),
         direction=np.zeros((tasks, features if arrays.direction is not None else 0)),
     )  # fmt: skip
-    run(
+    run_parallel(
         compiled_backward.backward, lambda: make_desk(split, features, values),
-        (make_inputs(arrays, settings), split, slopes), gemm(), tasks=tasks,
+        (make_inputs(arrays, settings), split, slopes), find_gemm(), tasks=tasks,
         work=float(batch * heads * queries) * keys * (3 * features + 2 * values),
     )  # fmt: skip
     by_query = slopes.query.reshape(len(parts) - 1, batch, heads, queries, features)

@@ -15,7 +15,7 @@ and at the end `output = o / l`, `lse = ln 2 (m + log2 l)`, `entropy = ln 2 (log
 The attention a key received is a sum over queries, which needs the final `lse` of each: `received` is a
 second pass that makes the scores again, without the product with values.
 """
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg, var-annotated"
+# mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 
@@ -36,16 +36,9 @@ from regard.attention.kernels.fused.rowwise import (
     sums_of_chunks,
 )
 from regard.attention.kernels.limits import FLUSH_ROWS, STRIP_ROWS
-from regard.compiled.blas import multiply, multiply_transposed
-from regard.compiled.jit import (
-    compiled,
-    contiguous,
-    inlined,
-    larger,
-    next_index,
-    spliced,
-    wide_vectors,
-)
+from regard.compiled.blas import gemm_nn, gemm_nt
+from regard.compiled.intrinsics import assume_contiguous, larger, next_index, wide_vectors
+from regard.compiled.jit import compiled, inlined, inlined_ir
 from regard.compiled.math import NEGATIVE_INFINITY, clamp_exponent, exp2
 
 __all__ = ["LN2", "adjust", "forward", "pick", "received", "score_tile", "span", "weight"]
@@ -55,7 +48,7 @@ LARGEST = np.float32(2**27)
 """What a score of +inf becomes: more than any other, yet the log of a sum can still be added to it."""
 
 
-@spliced
+@inlined_ir
 def pick(array, b, h):
     """The (batch, head) part of an array whose leading axes may be 1."""
     return array[b if array.shape[0] > 1 else 0, h if array.shape[1] > 1 else 0]
@@ -113,7 +106,7 @@ def score_tile(sgemm, inputs, query, key, rows, width, scores):
         additive_scores(inputs.direction, query, key, rows, width, scores)
     else:
         scale = inputs.scale / LN2
-        multiply_transposed(sgemm, rows, width, query.shape[1], scale, query, key, 0.0, scores)
+        gemm_nt(sgemm, rows, width, query.shape[1], scale, query, key, 0.0, scores)
 
 
 @inlined
@@ -228,11 +221,11 @@ def pool_row(tile, r, sums, maxima, tiles):
     for t in range(tiles):
         factor = share * weight(tile.reference[r, t], most)
         first, last = tile.firsts[t], tile.firsts[t + 1]
-        these, all_rows = tile.chunk_sum[r, first:last], contiguous(sums)[first:last]
+        these, all_rows = tile.chunk_sum[r, first:last], assume_contiguous(sums)[first:last]
         for c in range(these.size):
             all_rows[c] += factor * these[c]
     first, last = tile.firsts[0], tile.firsts[tiles]
-    these, all_rows = tile.chunk_max[r, first:last], contiguous(maxima)[first:last]
+    these, all_rows = tile.chunk_max[r, first:last], assume_contiguous(maxima)[first:last]
     for c in range(these.size):
         all_rows[c] = larger(all_rows[c], share * weight(these[c], most))
 
@@ -285,7 +278,7 @@ def forward(counter, sgemm, tile, tasks, inputs, plan, answer):
                         drop(tile.scores[r], width, inputs.row_keys[b * heads + h, i0 + r],
                              inputs.column_keys[j0 : j0 + width], inputs.drop_below)  # fmt: skip
             if tile.value.shape[1]:  # a map that is asked for statistics multiplies with nothing
-                multiply(sgemm, rows, tile.value.shape[1], width, inputs.survivor, tile.scores,
+                gemm_nn(sgemm, rows, tile.value.shape[1], width, inputs.survivor, tile.scores,
                          tile.value, 1.0, tile.out)  # fmt: skip
             t, c0 = t + 1, c0 + count
         tile.firsts[t] = c0

@@ -3,30 +3,26 @@
 Scores are in bits (scaled by log2 e), so that `2**x` takes the place of `exp`. Every loop runs over contiguous
 float32 with nothing that LLVM cannot vectorise; the numbers in docs/kernel.md say what that is worth.
 """
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg, var-annotated"
+# mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 
 import numpy as np
 
-from regard.compiled.jit import (
-    contiguous,
-    inlined,
-    larger,
-    wide_vectors,
-)
+from regard.compiled.intrinsics import assume_contiguous, larger, wide_vectors
+from regard.compiled.jit import inlined
 from regard.compiled.math import NEGATIVE_INFINITY, clamp_exponent, exp2
 from regard.compiled.simd import (
-    GROUP,
     LANES,
-    WINDOW,
-    above,
+    MASK_LANES,
+    SEGMENTS,
     count_trailing_zeros,
-    maxima_of,
+    insert_lanes,
+    kth_largest_lane,
+    mask_above,
     raise_lanes,
-    ranked,
-    shift_in,
-    sums_of,
+    segment_maxima,
+    segment_sums,
 )
 
 
@@ -39,7 +35,7 @@ def load(source, first, count, out):
     words = out.view(np.uint16)
     width = words.shape[1]
     for i in range(count):
-        row = contiguous(source[first + i])
+        row = assume_contiguous(source[first + i])
         if row.size == width:
             for d in range(width):
                 words[i, d] = row[d]
@@ -52,7 +48,7 @@ def load(source, first, count, out):
 @inlined
 def store(rows, i, factor, out):
     """Writes `factor * rows[i]` to `out`, a row of float32 or bfloat16 seen as 16-bit words."""
-    target = contiguous(out)
+    target = assume_contiguous(out)
     scaled = rows[i]
     for d in range(scaled.size):
         scaled[d] *= factor
@@ -83,8 +79,10 @@ def forbid(scores, low, high, width):
 def maxima_of_chunks(scores, edges, parts, out):
     """The largest score of each chunk into `out`; returns the row's. `edges` count from `edges[0]`."""
     most = NEGATIVE_INFINITY
-    for c in range(0, out.size, GROUP):
-        most = larger(most, maxima_of(scores, edges, c, min(GROUP, out.size - c), parts, out))
+    for c in range(0, out.size, SEGMENTS):
+        most = larger(
+            most, segment_maxima(scores, edges, c, min(SEGMENTS, out.size - c), parts, out)
+        )
     return most
 
 
@@ -92,8 +90,8 @@ def maxima_of_chunks(scores, edges, parts, out):
 def sums_of_chunks(weights, edges, parts, out):
     """The sum of each chunk into `out`; returns the row's."""
     total = 0.0
-    for c in range(0, out.size, GROUP):
-        total += sums_of(weights, edges, c, min(GROUP, out.size - c), parts, out)
+    for c in range(0, out.size, SEGMENTS):
+        total += segment_sums(weights, edges, c, min(SEGMENTS, out.size - c), parts, out)
     return total
 
 
@@ -110,11 +108,11 @@ def any_nan(scores, width):
 def exponentials(scores, width, reference):
     """Replaces scores by `2**(score - reference)`; returns the sum of each times its logarithm.
 
-    What stands beyond `width` is -inf up to a multiple of `WINDOW`, and becomes 0.
+    What stands beyond `width` is -inf up to a multiple of `MASK_LANES`, and becomes 0.
     """
     wide_vectors()
     moment = np.float32(0)
-    for j in range((width + WINDOW - 1) // WINDOW * WINDOW):
+    for j in range((width + MASK_LANES - 1) // MASK_LANES * MASK_LANES):
         x = clamp_exponent(scores[j] - reference)
         e = exp2(x)
         scores[j] = e
@@ -132,9 +130,9 @@ def reached_by(scores, width, count, lanes):
     if count > LANES:
         return NEGATIVE_INFINITY
     lanes[:] = NEGATIVE_INFINITY
-    for start in range(0, width, WINDOW):
+    for start in range(0, width, MASK_LANES):
         raise_lanes(lanes, scores, start)
-    return ranked(lanes, count)
+    return kth_largest_lane(lanes, count)
 
 
 @inlined
@@ -147,7 +145,7 @@ def just_below(x):
 def lowest_bits(count):
     """A word whose `count` lowest bits are set, or all 64."""
     every = ~np.uint64(0)
-    return every if count >= WINDOW else ~(every << np.uint64(count))
+    return every if count >= MASK_LANES else ~(every << np.uint64(count))
 
 
 @inlined
@@ -157,8 +155,8 @@ def keep_largest(scores, first, last, bound, places_from, values, places):
     The list is in descending order; equal scores stay in the order of their places. What enters
     does so without a branch, which the processor would guess wrong.
     """
-    for start in range(first, last, WINDOW):
-        found = above(scores, start, bound) & lowest_bits(last - start)
+    for start in range(first, last, MASK_LANES):
+        found = mask_above(scores, start, bound) & lowest_bits(last - start)
         while found != 0:
             j = start + count_trailing_zeros(found)
             found &= found - np.uint64(1)
@@ -169,8 +167,8 @@ def keep_largest(scores, first, last, bound, places_from, values, places):
 def enter(values, places, score, place):
     """Enters one score into a list."""
     for start in range(values.size - LANES, 0, -LANES):
-        shift_in(values, places, start, values[start - 1], places[start - 1], score, place)
-    shift_in(values, places, 0, np.float32(np.inf), np.int32(0), score, place)
+        insert_lanes(values, places, start, values[start - 1], places[start - 1], score, place)
+    insert_lanes(values, places, 0, np.float32(np.inf), np.int32(0), score, place)
 
 
 @inlined

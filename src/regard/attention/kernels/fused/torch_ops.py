@@ -2,7 +2,7 @@
 
 `regard::attend` computes output and statistics, `regard::attend_backward` the gradients.
 """
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+# mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from regard.attention.kernels import limits
-from regard.compiled.simd import GROUP, LANES, WINDOW
+from regard.compiled.simd import LANES, MASK_LANES, SEGMENTS
 
 __all__ = [
     "Answers",
@@ -172,9 +172,9 @@ class Tile(NamedTuple):
     hits: Any
     """(limits.STRIP_ROWS * columns,) int64: chunks of a strip of rows with such scores."""
     lanes: Any
-    """(WINDOW,) float32."""
+    """(MASK_LANES,) float32."""
     parts: Any
-    """(GROUP * LANES,) float32."""
+    """(SEGMENTS * LANES,) float32."""
     part: Any
     """(columns,) float32: what the keys received from a few queries."""
     total: Any
@@ -231,7 +231,7 @@ def aligned(shape: tuple[int, ...], kind: Any) -> npt.NDArray[Any]:
     Vectors that lie across two lines cost a tenth of all time.
     """
     size = math.prod(shape) * np.dtype(kind).itemsize
-    memory = np.zeros(size + limits.CACHE_LINE_BYTES + 4 * WINDOW, np.uint8)
+    memory = np.zeros(size + limits.CACHE_LINE_BYTES + 4 * MASK_LANES, np.uint8)
     first = -memory.ctypes.data % limits.CACHE_LINE_BYTES
     cut: npt.NDArray[Any] = memory[first : first + size].view(kind)
     return cut.reshape(shape)
@@ -243,7 +243,7 @@ def workspace(plan: Plan, inputs: Inputs, features: int, values: int, top: int) 
     columns = min(plan.columns, inputs.key.shape[2])
     chunks = plan.key_edges.size - 1
     tiles = min(chunks, 2 * -(-inputs.key.shape[2] // columns) + 1)  # a tile is at least half full
-    stride = -(-columns // WINDOW) * WINDOW
+    stride = -(-columns // MASK_LANES) * MASK_LANES
     listed = -(-top // LANES) * LANES
     single = np.float32
     return Tile(
@@ -264,8 +264,8 @@ def workspace(plan: Plan, inputs: Inputs, features: int, values: int, top: int) 
         peak=np.empty(rows, single),
         bound=np.empty(rows, single),
         hits=np.empty(limits.STRIP_ROWS * columns, np.int64),
-        lanes=aligned((WINDOW,), single),
-        parts=aligned((GROUP * LANES,), single),
+        lanes=aligned((MASK_LANES,), single),
+        parts=aligned((SEGMENTS * LANES,), single),
         part=np.empty(columns, single),
         total=np.empty(columns),
     )
@@ -274,7 +274,7 @@ def workspace(plan: Plan, inputs: Inputs, features: int, values: int, top: int) 
 def make_desk(split: Split, features: int, values: int) -> Desk:
     """A worker's memory in the backward pass."""
     rows, columns, single = int(split.rows), int(split.columns), np.float32
-    stride = -(-columns // WINDOW) * WINDOW
+    stride = -(-columns // MASK_LANES) * MASK_LANES
     return Desk(
         query=aligned((rows, features), single),
         key=aligned((columns, features), single),
