@@ -7,7 +7,7 @@ NODE_STAMP := node_modules/.installed
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "needs Python 3.11 or newer: try make PYTHON=python3"; exit 1; }
