@@ -49,6 +49,11 @@ check: $(STAMP)  ## lint, types, import contract; the JavaScript too, where ther
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/pyright
+	@# The package is looked for on Python's path, where the checkout comes first; every public name must be typed.
+	PYTHONPATH=src:$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))") \
+		$(BIN)/pyright --verifytypes regard --ignoreexternal > .verify-types || { cat .verify-types; exit 1; }
+	@grep "completeness score" .verify-types && rm .verify-types
 	$(BIN)/lint-imports
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory javascript; \
 		else echo "JavaScript is not checked: npm is not installed (on Debian: apt-get install nodejs npm)"; fi

@@ -66,7 +66,9 @@ def draw_growth(points: list[dict[str, object]], path: Path) -> None:
         lengths = [point["length"] for point in line]
         style = {"marker": "o", "ms": 3, "label": label, "ls": "--" if "additive" in label else "-"}
         panes[0].plot(lengths, [point["seconds"] for point in line], **style)
-        panes[1].plot(lengths, [max(point["megabytes"], 0.5) for point in line], **style)
+        panes[1].plot(
+            lengths, [max(float(str(point["megabytes"])), 0.5) for point in line], **style
+        )
     for pane, label in zip(panes, ("seconds", "peak memory beyond the inputs, MiB"), strict=True):
         pane.set(xscale="log", yscale="log", xlabel="positions (one head)", ylabel=label)
         pane.set_xscale("log", base=2)

@@ -142,7 +142,8 @@ def open_tab(browser: Any, troubles: list[str]) -> Iterator[Callable[..., Any]]:
         tab = context.new_page()
         tab.on("console", lambda message: troubles.append(message.text))
         tab.on("pageerror", lambda error: troubles.append(str(error)))
-        tab.on("request", lambda asked: asked.url.startswith(own) or troubles.append(asked.url))
+        foreign = lambda request: not request.url.startswith(own)  # noqa: E731
+        tab.on("request", lambda request: troubles.extend([request.url] * foreign(request)))
         tab.goto(address)
         return tab
 

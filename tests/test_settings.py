@@ -13,7 +13,7 @@ from regard.api.config.settings import TextSettings, named_values, resolve
 from regard.data import ReadOptions
 from regard.decoding import DecodingSettings
 from regard.errors import SettingsError
-from regard.evaluation.faithfulness.verdict import TrustSettings
+from regard.evaluation.faithfulness.contracts import TrustSettings
 from regard.integrations import Keep
 from regard.serving import Limits
 from regard.settings import Settings

@@ -43,7 +43,7 @@ def write_pairs(folder: Path, count: int = 30) -> list[Path]:
     return paths
 
 
-def train(files: list[Path], out: Path | None, **options: object) -> regard.api.Model:
+def train(files: list[Path], out: Path | None, **options: Any) -> regard.api.Model:
     settings = {**CHARS, **options.pop("settings", {})}
     return regard.train(
         "translation", train=files, out=out, preset="tiny", settings=settings, **options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def translator(pairs, tmp_path_factory):
 
 def test_the_verdict_is_kept_and_shown(mood, table):
     assert regard.load(mood).verdict == ""
-    verdict = trust(mood, table, texts=12, settings=QUICK)
+    verdict: Any = trust(mood, table, texts=12, settings=QUICK)
     assert verdict.texts == 12
     assert verdict.controls is not None
     kept = json.loads((mood / "trust.json").read_text())
@@ -91,7 +92,8 @@ def test_other_weights_have_no_verdict(mood, table):
 
 def test_the_verdict_stands_beside_every_view(mood, table, tmp_path):
     sentence = trust(mood, table, texts=4, settings=QUICK).sentence
-    answer = regard.load(mood).classify("the food was good")[0]
+    model: Any = regard.load(mood)
+    answer = model.classify("the food was good")[0]
     for record in (answer.look(), answer.aligned()):
         assert record.verdict == sentence
     run = CliRunner().invoke
@@ -133,7 +135,7 @@ def test_a_verdict_that_cannot_be_read_is_told(mood, table):
 
 
 def test_a_translator_is_held_against_links(translator, pairs):
-    verdict = trust(translator, pairs[:2], gold=pairs[2])
+    verdict: Any = trust(translator, pairs[:2], gold=pairs[2])
     assert isinstance(verdict, AlignmentVerdict)
     assert verdict.pairs == 20
     assert verdict.diagonal.error_rate == 0  # these links are the diagonal
@@ -148,7 +150,7 @@ def test_a_recurrent_translator_is_held_against_links(pairs):
     model = regard.train(
         "translation", train=pairs[:2], model="rnn", preset="tiny", settings=settings
     )
-    verdict = trust(model, pairs[:2], gold=pairs[2])
+    verdict: Any = trust(model, pairs[:2], gold=pairs[2])
     assert len(verdict.layers) == 1
     assert set(verdict.layers[0]) == {"input", "output"}
 
@@ -194,7 +196,7 @@ def test_of_several_labels_the_surest_is_asked_about(tmp_path):
         columns=Labelled(separator=","),
         settings={"epochs": 30, "batch_tokens": 256, "learning_rate": 1e-2},
     )
-    verdict = trust(out, table, texts=30, settings=QUICK)
+    verdict: Any = trust(out, table, texts=30, settings=QUICK)
     assert 0 < verdict.texts <= 30  # those given no label are left out
     assert verdict.controls is not None
     needed = verdict.comprehensiveness["delete"]
@@ -221,13 +223,13 @@ def test_a_picker_is_asked_about_the_words_of_what_it_picks(papers, tmp_path):
     regard.train(
         "summarization", train=papers, valid=papers, out=out, preset="tiny", settings=QUIET
     )
-    verdict = trust(out, papers, settings=QUICK)
+    verdict: Any = trust(out, papers, settings=QUICK)
     assert verdict.texts == 12
     assert verdict.sentence.startswith("The weights over sentences are the choice itself")
     assert verdict.position_bias.chance == pytest.approx(1 / 4)
     kept = json.loads((out / "trust.json").read_text())
     assert kept["position_bias"]["first_sentence"] == verdict.position_bias.first_sentence
-    model = regard.load(out)
+    model: Any = regard.load(out)
     record = model.summarize([["the film was a film.", "we show the thing."]])[0].look()
     assert record.verdict == verdict.sentence
     words, sentences = record.tracks

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from regard.api import Translator
 from regard.api.config.settings import resolve
-from regard.decoding import DecodingSettings
+from regard.decoding import DecodingSettings, Reading
 from regard.models import EncoderDecoder, Output
 from regard.models.contracts import Memory, State, Step
 from regard.text import EOS, Tokenizer
@@ -29,7 +29,7 @@ class Place(State):
 class Backwards(EncoderDecoder):
     """Says the source's words from the last to the first, and looks at each as it should."""
 
-    def __init__(self, size: int, reading: str) -> None:
+    def __init__(self, size: int, reading: Reading) -> None:
         super().__init__()
         self.size, self.reading = size, reading
         self.weight = torch.nn.Parameter(torch.zeros(1))
@@ -57,7 +57,7 @@ class Backwards(EncoderDecoder):
         return Step(logits.float(), Place(state.at + 1), weights)
 
 
-def translator(reading: str = "input", **values) -> Translator:
+def translator(reading: Reading = "input", **values) -> Translator:
     settings = resolve("translation", kind="rnn", values={"tokenizer": "word", **values})
     words = Tokenizer.train(["the cat sees a dog ."], kind=settings.text.tokenizer, size=40)
     return Translator(settings, Backwards(len(words), reading), words, words)

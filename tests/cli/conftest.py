@@ -11,14 +11,15 @@ import pytest
 import regard
 from regard.data import dates
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Done = subprocess.CompletedProcess[str]
+Run = Callable[..., Done]
 
 
 @pytest.fixture(scope="session")
 def run() -> Run:
     """The command in a process of its own, as people meet it."""
 
-    def command(*arguments: object, text: str = "", **variables: str) -> Run:
+    def command(*arguments: object, text: str = "", **variables: str) -> Done:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
         program = [sys.executable, "-m", "regard"]
         return subprocess.run(

@@ -25,7 +25,12 @@ def test_many_lines_are_answered_together_but_not_all(
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     sizes: list[int] = []
     lines = [f"line {number}" for number in range(600)]
-    shared.answer_lines(iter(lines), lambda some: sizes.append(len(some)) or some, str.upper)
+
+    def answer(some: list[str]) -> list[str]:
+        sizes.append(len(some))
+        return some
+
+    shared.answer_lines(iter(lines), answer, str.upper)
     assert sizes == [256, 256, 88]
     assert capsys.readouterr().out.splitlines() == [line.upper() for line in lines]
 

@@ -13,8 +13,10 @@ import pytest
 from beartype import BeartypeConf, FrozenDict, beartype
 from jaxtyping import install_import_hook
 
-ARRAYS = ("arrays", "attend", "indexing", "layout", "map", "masks", "normalizers", "pooling")
-ARRAYS += ("positions", "problem", "random", "rollout", "scores", "worked")
+ARRAYS = (
+    *("arrays", "attend", "indexing", "layout", "map", "masks", "normalizers", "pooling"),
+    *("positions", "problem", "random", "rollout", "scores", "worked"),
+)
 #: Modules whose signatures name axes, but for the kernels, which torch reads itself.
 CHECKED = ["regard.decoding.hypothesis", *(f"regard.attention.{name}" for name in ARRAYS)]
 

@@ -19,7 +19,9 @@ def test_attention_comes_from_the_pass_that_classifies(classifier: Classifier) -
             if not one.text:
                 continue
             found, expected = other.aligned().tracks[0], one.aligned().tracks[0]
-            np.testing.assert_allclose(found.weights, expected.weights, atol=1e-6)
+            np.testing.assert_allclose(
+                np.asarray(found.weights), np.asarray(expected.weights), atol=1e-6
+            )
         assert len(calls) == 3  # of the plain answers, whose attention was not kept
         calls.clear()
         alone = classifier.classify(TEXTS[0], attention=True)[0].aligned().tracks[0]

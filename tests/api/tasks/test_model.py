@@ -268,7 +268,7 @@ def test_the_validation_loss_of_a_classifier_by_its_probabilities(classifier: Cl
 def test_the_smoothed_loss_of_several_labels_by_hand() -> None:
     many = SimpleNamespace(multilabel=True, labels=["a", "b"])
     target = torch.tensor([[1.0, 0.0]])
-    batch = labelled_batch(Ragged([np.array([4])]), target, [0])
+    batch = labelled_batch(Ragged([[4]]), target, [0])
     loss = Classifier._loss(many, torch.tensor([[2.0, -1.0]]), batch, 0.2)  # type: ignore[arg-type]
     yes, no = 1 / (1 + np.exp(-2.0)), 1 / (1 + np.exp(1.0))
     likely = 0.9 * np.log(yes) + 0.1 * np.log(1 - yes) + 0.1 * np.log(no) + 0.9 * np.log(1 - no)

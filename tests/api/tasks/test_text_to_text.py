@@ -65,12 +65,14 @@ def test_attention_of_a_classifier_reweighed(classifier: Classifier) -> None:
     count = len(classifier.input_tokens(text))
     assert classifier.pools_by_attention
     for same in (np.ones(count), np.full(count, 3.0)):
-        found = classifier.reweigh(text, same)
+        found = classifier.reweigh(text, same.tolist())
         assert dict(found.probabilities) == pytest.approx(dict(plain.probabilities), abs=1e-6)
     strengths = np.ones(count)
     strengths[0] = 0
-    before = plain.aligned().tracks[0].weights[:, 0]
-    after = classifier.reweigh(text, strengths).aligned().tracks[0].weights[:, 0]
+    before = np.asarray(plain.aligned().tracks[0].weights)[:, 0]
+    after = np.asarray(classifier.reweigh(text, strengths.tolist()).aligned().tracks[0].weights)[
+        :, 0
+    ]
     assert not after[:, 0].any()
     expected = before[:, 1:] / before[:, 1:].sum(1, keepdims=True)
     np.testing.assert_allclose(after[:, 1:], expected, atol=1e-6)

@@ -10,6 +10,7 @@ from regard.models import build
 from regard.models.classifiers.ngram_linear import NgramLinear
 from regard.models.classifiers.settings import WideSettings
 from regard.models.contracts import Classifier, Output
+from regard.models.settings import ModelSettings
 
 __all__ = ["WideAndDeep"]
 
@@ -30,7 +31,7 @@ class WideAndDeep(Classifier):
 
     def __init__(self, settings: WideSettings) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings: ModelSettings = settings
         self.deep_weight: float = settings.deep_weight
         self.wide: NgramLinear = NgramLinear(settings)
         self.deep: Classifier = build(settings.of_deep())
