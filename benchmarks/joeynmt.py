@@ -219,8 +219,8 @@ def our_model(kind: str) -> tuple[Translator, RunSettings, Any]:
 
 def our_training(kind: str) -> tuple[float, Translator]:
     """Return our target tokens per second after the warm-up updates, and the model."""
-    model, settings, prepared = our_model(kind)
-    batches = prepared.epochs(settings.training)(0)
+    model, settings, encoded = our_model(kind)
+    batches = encoded.epochs(settings.training)(0)
     updater = Updater(model.network, settings.training, total=1000, process_group=ProcessGroup())
     model.network.train()
     tokens, start = 0, 0.0

@@ -145,11 +145,11 @@ def table(rounds: int) -> list[tuple[str, float, str]]:
     dropped = compare({"sdpa": lambda: trained(lambda *a: sdpa(*a, dropout_p=0.1))(*grads)}, 2)
     short = arrays(1024, 1, 128, grad=True)
     v128 = vector(grad=True)
-    plain = [a.detach() for a in (*short, v128)]
+    inputs = [a.detach() for a in (*short, v128)]
     bahdanau = compare(
         {
-            "kernel": lambda: additive_kernel(*plain),
-            "broadcast": lambda: broadcast(*plain),
+            "kernel": lambda: additive_kernel(*inputs),
+            "broadcast": lambda: broadcast(*inputs),
             "kernel both": lambda: trained(additive_kernel)(*short, v128),
             "broadcast both": lambda: trained(broadcast)(*short, v128),
         },

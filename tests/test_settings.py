@@ -60,11 +60,11 @@ class Outer(Settings):
     ],
 )
 def test_errors_say_what_came_and_what_is_allowed(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as raised:
         Outer(**values)
-    assert str(told.value).startswith(message)
-    assert str(told.value).count("setting") <= 1  # no message inside another
-    assert told.value.__suppress_context__
+    assert str(raised.value).startswith(message)
+    assert str(raised.value).count("setting") <= 1  # no message inside another
+    assert raised.value.__suppress_context__
 
 
 def test_settings_are_frozen_and_replaced() -> None:
@@ -100,6 +100,6 @@ def test_all_settings_are_of_one_kind(make: Callable[..., Settings]) -> None:
     ],
 )
 def test_a_run_is_refused_before_any_data_is_read(assignment: str, message: str) -> None:
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as raised:
         resolve("translation", values=named_values([assignment]))
-    assert str(told.value).startswith(message)
+    assert str(raised.value).startswith(message)

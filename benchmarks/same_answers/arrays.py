@@ -204,7 +204,7 @@ def _large_cases() -> Iterator[Case]:
     yield Case(normalizer="entmax15", mask="causal")
 
 
-def _asked(weights: Any, i: Inputs) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _observables(weights: Any, i: Inputs) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Questions to a map."""
     s = i.shape
     keys, queries = (
@@ -229,7 +229,7 @@ def _plain(case: Case, i: Inputs) -> Iterator[tuple[str, Callable[[], Any]]]:
     given, options = (i.query, i.key, i.value), case.options(i)
     output, weights = regard.attend(*given, **options)
     yield "output", lambda: output
-    yield from _asked(weights, i)
+    yield from _observables(weights, i)
     yield "dropped", lambda: regard.attend(*given, **options, dropout=0.3, seed=7)[0]
     if i.shape == LARGE:
         watched, known = regard.attend(*given, **options, watch=WATCH)

@@ -25,7 +25,7 @@ class Case:
         name: its folder.
         train: arguments of `regard train` but for `--out` and settings.
         settings: single ones, by name.
-        asks: commands; `{m}` stands for the folder.
+        requests: commands; `{m}` stands for the folder.
         test: arguments of `--test`, for `evaluate` and `trust`.
         gold: file of word links, for models that write.
         trust: whether a verdict can be had.
@@ -34,7 +34,7 @@ class Case:
     name: str
     train: str
     settings: Mapping[str, object]
-    asks: tuple[str, ...]
+    requests: tuple[str, ...]
     test: str
     gold: str = ""
     trust: bool = True
@@ -47,18 +47,18 @@ class Case:
 
     def commands(self) -> Iterator[list[str]]:
         """Everything it is asked."""
-        asked = [
+        calls = [
             [word.format(m=self.name).replace("~", " ") for word in ask.split()]
-            for ask in self.asks
+            for ask in self.requests
         ]
-        yield from asked
+        yield from calls
         yield ["evaluate", self.name, "--test", *self.test.split(), "--json"]
         if self.trust:
             links = ["--gold", self.gold] if self.gold else []
             words = ["trust", self.name, "--test", *self.test.split(), "--texts", "6", *links]
             yield words
             yield [*words, "--json"]
-            yield next(command for command in asked if command[0] == "look")  # it has a verdict now
+            yield next(command for command in calls if command[0] == "look")  # it has a verdict now
 
 
 def _translates(text: str, source: str, more: str) -> tuple[str, ...]:

@@ -96,8 +96,8 @@ def _compare_status(found: Found, name: str, one: dict[str, Any], other: dict[st
     """Commands that fail are differences, even if they fail on both sides: they show nothing."""
     for side in (one, other):
         if side["status"]:
-            told = side["told"].strip().splitlines()[-3:]
-            found.same(f"{name}: ended with {side['status']}", "0", " / ".join(told))
+            last = side["told"].strip().splitlines()[-3:]
+            found.same(f"{name}: ended with {side['status']}", "0", " / ".join(last))
     found.same(f"{name}: status", one["status"], other["status"])
 
 

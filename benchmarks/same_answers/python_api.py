@@ -29,7 +29,7 @@ def answers(folders: list[str]) -> dict[str, str]:
         model: Any = regard.load(folder)
         for name, call in _QUESTIONS[model.task].items():
             try:
-                found[f"{folder}: {name}"] = _told(call(model))
+                found[f"{folder}: {name}"] = _printed(call(model))
             except Exception as error:
                 found[f"{folder}: {name}"] = f"raises {type(error).__name__}"
     if importlib.util.find_spec("transformers"):
@@ -37,11 +37,11 @@ def answers(folders: list[str]) -> dict[str, str]:
     return found
 
 
-def _told(found: Any) -> str:
+def _printed(found: Any) -> str:
     """Texts and numbers as they are, arrays as hashes."""
     if isinstance(found, list | tuple | dict):
         parts = found.items() if isinstance(found, dict) else found
-        return "; ".join(_told(part) for part in parts)
+        return "; ".join(_printed(part) for part in parts)
     if isinstance(found, str | int | float):
         return repr(found)
     return described(found)

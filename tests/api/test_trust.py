@@ -115,9 +115,10 @@ def test_a_verdict_that_cannot_be_kept_is_given_all_the_same(mood, table, tmp_pa
     (there / "trust.json").unlink(missing_ok=True)
     (there / "trust.json").mkdir()  # no file can take its place, not even the superuser's
     with pytest.warns(UserWarning, match=r"the verdict is not kept: .*trust\.json: cannot be"):
-        assert trust(there, table, texts=4, settings=QUICK).texts == 4
-    asked = ["trust", str(there), "--test", str(table), "--texts", "4"]
-    found = CliRunner().invoke(app, [*asked, "--json"])
+        verdict: Any = trust(there, table, texts=4, settings=QUICK)
+    assert verdict.texts == 4
+    command = ["trust", str(there), "--test", str(table), "--texts", "4"]
+    found = CliRunner().invoke(app, [*command, "--json"])
     assert found.exit_code == 0
     assert json.loads(found.stdout)["texts"] == 4
     assert "regard: the verdict is not kept: " in found.stderr

@@ -30,13 +30,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, bytes]], list[str]]:
-    """Publish files; returns the list of addresses that will have been asked for."""
+    """Publish files; returns the list of addresses that will have been requested for."""
 
     def publish(texts: dict[str, bytes]) -> list[str]:
-        asked: list[str] = []
+        requested: list[str] = []
 
         def retrieve(url: str, known_hash: None, fname: str, path: Path) -> str:
-            asked.append(url)
+            requested.append(url)
             path.mkdir(parents=True, exist_ok=True)
             if fname.endswith(".zip"):
                 with zipfile.ZipFile(path / fname, "w") as archive:
@@ -47,7 +47,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, bytes]], l
             return str(path / fname)
 
         monkeypatch.setattr(pooch, "retrieve", retrieve)
-        return asked
+        return requested
 
     return publish
 
@@ -64,21 +64,21 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fetched_once_and_then_used(
     name: str, cache: Path, published: Callable[[dict[str, bytes]], list[str]]
 ) -> None:
-    asked = published(TEXT)
+    requested = published(TEXT)
     paths = fetch(name)
     assert [path.read_bytes() for path in paths] == list(TEXT.values())
     assert paths[0].is_relative_to(cache)
-    count = len(asked)
+    count = len(requested)
     assert count > 0
     assert fetch(name) == paths
-    assert len(asked) == count
+    assert len(requested) == count
 
 
 def test_one_file_of_a_set(published: Callable[[dict[str, bytes]], list[str]]) -> None:
-    asked = published(TEXT)
+    requested = published(TEXT)
     (path,) = fetch("single/b.txt")
     assert path.read_bytes() == TEXT["b.txt"]
-    assert asked == ["https://example.org/b.txt.gz"]
+    assert requested == ["https://example.org/b.txt.gz"]
 
 
 def test_readers_take_names_of_known_sets(

@@ -182,15 +182,15 @@ def test_the_widget_carries_the_record(cross):
 
 
 def shown(record, monkeypatch):
-    """What a notebook is told to display."""
+    """What a notebook is message to display."""
     import IPython.display
 
-    told = []
+    message = []
     monkeypatch.setattr(
-        IPython.display, "display", lambda data, raw=False: told.append((data, raw))
+        IPython.display, "display", lambda data, raw=False: message.append((data, raw))
     )
     notebook.display(record)
-    [(data, raw)] = told
+    [(data, raw)] = message
     assert raw
     return data
 

@@ -350,8 +350,8 @@ def test_odd_tokens(odd_tokens, weights, look, view):
 def test_a_right_to_left_text_is_read_from_right_to_left(weights, look):
     hebrew, english = ["הוא", "אמר", "hello", "בבית"], ["he", "said", "hello", "at", "home"]
     tab = look(AttentionRecord.of(weights(1, 5, 4), english, hebrew), "#view=text&query=0&key=0")
-    asked, read = (tab.get_by_role("listbox", name=name) for name in ("Queries", "Keys"))
-    for texts, turned in ((asked, False), (read, True)):
+    requested, read = (tab.get_by_role("listbox", name=name) for name in ("Queries", "Keys"))
+    for texts, turned in ((requested, False), (read, True)):
         lefts = [word.bounding_box()["x"] for word in texts.locator(".token").all()]
         assert lefts == sorted(lefts, reverse=turned)
     read.press("Home")

@@ -107,13 +107,13 @@ def _logsumexp(logits, out, maxima):
     for r in range(out.size):
         row = logits[r]
         row_max = _block_maxima(row, maxima[r])
-        # float32 for a stretch, so that the loop vectorises; float64 across, so that 8,000 terms lose nothing.
+        # float32 for a segment, so that the loop vectorises; float64 across, so that 8,000 terms lose nothing.
         total = np.float64(0)
         for start in range(0, row.size, FLUSH_SCORES):
-            stretch = row[start : min(start + FLUSH_SCORES, row.size)]
+            segment = row[start : min(start + FLUSH_SCORES, row.size)]
             partial = np.float32(0)
-            for j in range(stretch.size):
-                partial += exp2(clamp_exponent((stretch[j] - row_max) * log2e))
+            for j in range(segment.size):
+                partial += exp2(clamp_exponent((segment[j] - row_max) * log2e))
             total += partial
         out[r] = row_max + math.log(total) if row_max != NEGATIVE_INFINITY else NEGATIVE_INFINITY
 

@@ -40,9 +40,9 @@ def test_all_kinds_are_here() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_answers_are_what_they_were(kind: str) -> None:
-    asked = EXPECTED[kind]
-    found = answers(regard.load(FOLDER / kind), asked["texts"])
-    for one, expected in zip(found, asked["answers"], strict=True):
+    requested = EXPECTED[kind]
+    found = answers(regard.load(FOLDER / kind), requested["texts"])
+    for one, expected in zip(found, requested["answers"], strict=True):
         if "labels" in expected:
             assert one["labels"] == expected["labels"]
             assert one["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-6)

@@ -98,12 +98,12 @@ def test_gradient_times_input_by_differences():
     positions = [n for n, token in enumerate(text) if token != 3]
 
     def answer(position: int, scale: float) -> float:
-        def stretch(module, args, output):
+        def span(module, args, output):
             real = (args[0] != 0).nonzero()[positions.index(position)]
             output[tuple(real)] *= scale
             return output
 
-        hook = network.embedding.register_forward_hook(stretch)
+        hook = network.embedding.register_forward_hook(span)
         value = np.log(adapter.predict([text])[0][chosen])
         hook.remove()
         return value

@@ -57,14 +57,14 @@ class Docs {
   call(path, method, call) {
     const request = jsonSchema(call.requestBody);
     const answer = jsonSchema(call.responses["200"]);
-    const refusals = Object.entries(call.responses).filter(([status]) => status !== "200");
-    const otherwise = refusals.map(([status, { description }]) => `${status} ${description}`).join(" ");
+    const errors = Object.entries(call.responses).filter(([status]) => status !== "200");
+    const otherwise = errors.map(([status, { description }]) => `${status} ${description}`).join(" ");
     return h("section", { class: "call", "aria-label": `${method} ${path}` },
       h("h2", {}, h("code", { class: "method" }, method), " ", h("code", {}, path)),
       h("p", {}, withCode(call.description ?? call.summary)),
       request ? this.fields("Request", request) : null,
       answer ? this.fields("Answer", answer) : null,
-      refusals.length ? h("p", { class: "fact" }, "Otherwise: ", otherwise) : null,
+      errors.length ? h("p", { class: "fact" }, "Otherwise: ", otherwise) : null,
       this.tryForm(path, method, Boolean(request)));
   }
 
