@@ -52,7 +52,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         if isinstance(error, OSError):
             reason = error.strerror or error
             raise RegardError(
-                f"{path}: cannot be written ({reason}); choose another place"
+                f"{path}: cannot be written ({reason}); choose another folder"
             ) from error
         raise
 

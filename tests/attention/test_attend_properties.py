@@ -52,7 +52,7 @@ def masks(draw, full, rng):
     ids = np.sort(rng.integers(0, 3, (batch, max(queries, keys))))
     array = rng.random((batch, 1, queries, keys)) < 0.5
     broken = rng.integers(0, 3, (batch, max(queries, keys)))
-    known = [
+    choices = [
         (None, np.True_),
         (regard.causal(), away <= 0),
         (regard.window(2), abs(away) <= 2),
@@ -72,7 +72,7 @@ def masks(draw, full, rng):
             for x in (ids, broken)
         ),
     ]
-    first, second = draw(st.sampled_from(known)), draw(st.sampled_from(known[1:6]))
+    first, second = draw(st.sampled_from(choices)), draw(st.sampled_from(choices[1:6]))
     how = draw(st.sampled_from(["one", "and", "or"]))
     if how == "one" or first[0] is None:
         return first
@@ -164,16 +164,16 @@ def test_permuting_keys_permutes_weights(attend, problem, seed):
     (q, k, v), _, bias, _ = problem
     order = np.random.default_rng(seed).permutation(k.shape[2])
     plain, weights, _ = attend((q, k, v), bias=bias)
-    turned, moved, _ = attend(
+    permuted, permuted_weights, _ = attend(
         (q, k[:, :, order], v[:, :, order]), bias=None if bias is None else bias[:, order]
     )
-    np.testing.assert_allclose(turned, plain, atol=1e-9)
+    np.testing.assert_allclose(permuted, plain, atol=1e-9)
     np.testing.assert_allclose(
-        np.asarray(moved.dense()), np.asarray(weights.dense())[..., order], atol=1e-9
+        np.asarray(permuted_weights.dense()), np.asarray(weights.dense())[..., order], atol=1e-9
     )
     rows = np.random.default_rng(seed + 1).permutation(q.shape[2])
-    turned, _, _ = attend((q[:, :, rows], k, v), bias=None if bias is None else bias[rows])
-    np.testing.assert_allclose(turned, plain[:, :, rows], atol=1e-9)
+    permuted, _, _ = attend((q[:, :, rows], k, v), bias=None if bias is None else bias[rows])
+    np.testing.assert_allclose(permuted, plain[:, :, rows], atol=1e-9)
 
 
 @WITH_FIXTURE

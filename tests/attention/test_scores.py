@@ -93,7 +93,7 @@ def test_cosine_of_vectors_whose_squares_float16_does_not_hold(library, rng, siz
     np.testing.assert_allclose(np.asarray(found), 8 * unit[0] @ unit[1].swapaxes(2, 3), atol=2e-2)
 
 
-def test_location_looks_at_places_whatever_the_keys():
+def test_location_scores_depend_on_positions_not_on_keys():
     weight = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [9.0, 9.0]])
     found = weights_of(scores.Location(weight), [[2.0, 3.0]], np.full((3, 8), 5.0))
     np.testing.assert_allclose(found, [[2, 3, 5]])

@@ -197,11 +197,11 @@ def test_broadcasting_without_gradients_against_with_gradients() -> None:
         (memory[:1], None),
         (memory[:1], real[:, None, None]),
     ):
-        wanted, weights = attention(query, kept, mask=mask)
+        expected, weights = attention(query, kept, mask=mask)
         with torch.no_grad():
-            found, seen = attention(query, kept, mask=mask)
-        torch.testing.assert_close(found, wanted.detach())
-        torch.testing.assert_close(seen.dense(), weights.dense().detach())
+            found, found_weights = attention(query, kept, mask=mask)
+        torch.testing.assert_close(found, expected.detach())
+        torch.testing.assert_close(found_weights.dense(), weights.dense().detach())
     for wrong in (real[:, None, None].float(), real[:, None, None, :4], real[1:, None, None]):
         with pytest.raises(InputError), torch.no_grad():
             attention(query, memory, mask=wrong)
@@ -216,5 +216,5 @@ def test_a_mask_of_rows_applies_to_keys_that_a_beam_shares() -> None:
         cache = attention.step(torch.randn(37, 1, 8), cache)[2].select(torch.randint(37, (37,)))
         query = torch.randn(37, 1, 8)
         found, _ = attention.attend_cached(query, cache, mask=mask)
-    wanted, _ = attention.attend_cached(query, cache, mask=mask)
-    torch.testing.assert_close(found, wanted.detach())
+    expected, _ = attention.attend_cached(query, cache, mask=mask)
+    torch.testing.assert_close(found, expected.detach())

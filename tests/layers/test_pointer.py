@@ -39,14 +39,14 @@ def test_coverage_is_the_sum_of_all_weights_before() -> None:
         layer.covered.fill_(-2.0)
     key = torch.randn(3, 5, 6)
     projected_key, coverage = layer.project_keys(key), torch.zeros(3, 1, 5)
-    seen = []
+    weights_so_far = []
     for _ in range(3):
         context, weights, after = layer(
             torch.randn(3, 1, 4), projected_key, key, coverage=coverage, mask=MASK
         )
         torch.testing.assert_close(context, weights @ key)
-        seen.append(weights)
-        torch.testing.assert_close(after, torch.stack(seen).sum(0))
+        weights_so_far.append(weights)
+        torch.testing.assert_close(after, torch.stack(weights_so_far).sum(0))
         coverage = after
     torch.testing.assert_close(coverage.sum(-1), torch.full((3, 1), 3.0))
 

@@ -62,7 +62,7 @@ def test_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("heads", "positions"), [(1, 0), (3, 0), (2, 13)])
-def test_the_formula(heads: int, positions: int) -> None:
+def test_against_the_formula(heads: int, positions: int) -> None:
     pooling = double(5, 7, heads=heads, positions=positions)
     sequence = torch.randn(3, 11, 5, dtype=torch.double)
     mask = torch.arange(11) < torch.tensor([[11], [4], [1]])
@@ -73,7 +73,7 @@ def test_the_formula(heads: int, positions: int) -> None:
     torch.testing.assert_close(weights.dense(), expected_weights)
 
 
-def test_it_is_attention_with_a_learned_query() -> None:
+def test_against_attend_with_a_learned_query() -> None:
     pooling = double(5, 7, heads=3, positions=11)
     sequence = torch.randn(3, 11, 5, dtype=torch.double)
     mask = torch.arange(11) < torch.tensor([[11], [4], [0]])
@@ -138,7 +138,7 @@ def test_padding_changes_nothing(lengths: list[int], extra: int) -> None:
     torch.testing.assert_close(sums, (mask.any(1)[:, None]).double().expand(-1, 2))
 
 
-def test_without_a_mask_everything_is_seen() -> None:
+def test_no_mask_against_a_mask_of_all_tokens() -> None:
     pooling = double(3, 5)
     sequence = torch.randn(2, 7, 3, dtype=torch.double)
     torch.testing.assert_close(
@@ -159,7 +159,7 @@ def test_parts_are_pooled_as_if_alone() -> None:
     assert not pooled[:, 2].any()
 
 
-def test_position_bias_says_where_to_look() -> None:
+def test_position_bias_favours_a_position() -> None:
     pooling = AttentionPooling(3, positions=5)
     with torch.no_grad():
         assert pooling.position is not None
@@ -183,11 +183,11 @@ def test_it_finds_the_planted_token() -> None:
 
     def draw(count: int) -> tuple[Tensor, Tensor, Tensor]:
         sequence = torch.randn(count, 11, 8)
-        place, label = torch.randint(11, (count,)), torch.randint(2, (count,))
+        position, label = torch.randint(11, (count,)), torch.randint(2, (count,))
         sequence[..., 0] = 0.0
-        sequence[torch.arange(count), place, 0] = 3.0
-        sequence[torch.arange(count), place, 1] = 2.0 * label - 1.0
-        return sequence, place, label
+        sequence[torch.arange(count), position, 0] = 3.0
+        sequence[torch.arange(count), position, 1] = 2.0 * label - 1.0
+        return sequence, position, label
 
     for _ in range(300):
         sequence, _, label = draw(64)
@@ -195,7 +195,7 @@ def test_it_finds_the_planted_token() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    sequence, place, label = draw(500)
+    sequence, position, label = draw(500)
     pooled, weights = pooling(sequence)
     assert (output(pooled).argmax(1) == label).float().mean() > 0.95
-    assert (weights.dense().argmax(-1)[:, 0, 0] == place).float().mean() > 0.95
+    assert (weights.dense().argmax(-1)[:, 0, 0] == position).float().mean() > 0.95

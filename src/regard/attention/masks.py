@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import array_api_compat as compat
 import numpy as np
@@ -45,7 +45,7 @@ __all__ = [
     "window",
 ]
 
-Intervals = tuple[Int[Array, "batch heads queries"], Int[Array, "batch heads queries"]]
+Intervals: TypeAlias = tuple[Int[Array, "batch heads queries"], Int[Array, "batch heads queries"]]
 """For each query the first key it may attend to and the one after the last; each axis may be 1."""
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 __all__ = ["Dropout"]
 
 LEVELS = 2**16
-"""Rates that can be told apart: 16 random bits decide about an element."""
+"""Number of distinguishable rates: 16 random bits decide about each element."""
 
 
 class Dropout(nn.Dropout):

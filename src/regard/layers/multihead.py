@@ -256,7 +256,7 @@ def _state_of(module: nn.MultiheadAttention) -> dict[str, Tensor]:
         return state
     state["projection.weight"] = module.q_proj_weight
     state["memory.weight"] = torch.cat([module.k_proj_weight, module.v_proj_weight])
-    if has_bias:  # one bias all the same
+    if has_bias:  # torch keeps one bias in both cases
         state["projection.bias"] = module.in_proj_bias[:width]
         state["memory.bias"] = module.in_proj_bias[width:]
     return state
