@@ -150,7 +150,7 @@ print(out[0], sum(kernel.stats.cache_hits.values()))
 
 
 @pytest.fixture
-def run(planted: Path) -> Callable[[], tuple[int, bool]]:
+def run(planted: Path) -> Callable[..., tuple[int, bool]]:
     """Calls the planted kernel in a new process: its answer, and whether it came from disk."""
     paths = [str(planted.parent), *sys.path]
     environment = {
@@ -160,9 +160,13 @@ def run(planted: Path) -> Callable[[], tuple[int, bool]]:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 
-    def run() -> tuple[int, bool]:
+    def run(pair: str = "Pair") -> tuple[int, bool]:
         done = subprocess.run(
-            [sys.executable, "-c", RUN], env=environment, capture_output=True, text=True, check=True
+            [sys.executable, "-c", RUN.replace("Pair", pair)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         answer, hits = done.stdout.split()
         return int(answer), hits == "1"
@@ -171,7 +175,7 @@ def run(planted: Path) -> Callable[[], tuple[int, bool]]:
 
 
 def test_machine_code_is_loaded_until_a_helper_changes(
-    planted: Path, run: Callable[[], tuple[int, bool]]
+    planted: Path, run: Callable[..., tuple[int, bool]]
 ) -> None:
     assert run() == (1 + 1 + 10 + 100 * 2 * 20, False)
     replace(planted / "unrelated.py", "1", "2")
@@ -182,11 +186,17 @@ def test_machine_code_is_loaded_until_a_helper_changes(
 
 
 def test_fields_that_change_places_are_not_mistaken_for_each_other(
-    planted: Path, run: Callable[[], tuple[int, bool]]
+    planted: Path, run: Callable[..., tuple[int, bool]]
 ) -> None:
     assert run() == (4012, False)
     replace(planted / "pairs.py", "first: Any\n    second", "second: Any\n    first")
     assert run() == (4012, False)
+
+
+def test_a_named_tuple_may_be_renamed(planted: Path, run: Callable[..., tuple[int, bool]]) -> None:
+    assert run() == (4012, False)
+    replace(planted / "pairs.py", "Pair", "Couple")
+    assert run("Couple") == (4012, False)
 
 
 def test_an_import_reads_no_sources(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:

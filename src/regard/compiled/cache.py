@@ -48,6 +48,12 @@ class SourceCache(FunctionCache):
             file = self._cache_file
             file._source_stamp = (file._source_stamp, source_stamp(self._dispatcher))
             self._stamped = True
+            # The index names the classes of named tuples among the arguments; unpickling fails where one has
+            # been renamed or moved since, before Numba compares any stamp.
+            try:
+                file._load_index()
+            except Exception:
+                self.flush()
         types = getattr(sig, "args", sig)
         return (*super()._index_key(sig, codegen), tuple(_fields(kind) for kind in types))
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import regard
 from regard.attention.kernels import limits
 from regard.attention.kernels.fused import torch_ops
-from regard.attention.kernels.fused.workspace import cut
+from regard.attention.kernels.fused.partition import split_edges
 from regard.attention.masks import as_mask
 
 pytest.importorskip("triton")
@@ -181,7 +181,7 @@ def test_gradients_are_those_of_a_processor(lab, dropout, masked, monkeypatch):
 def test_every_position_has_a_slot_of_its_own(length, block, size):
     from regard.attention.kernels.cuda.launch import _lay_out
 
-    edges = cut(3, 3 + length, block, 256)
+    edges = split_edges(3, 3 + length, block, 256)
     layout = _lay_out(edges, size)
     slots = np.arange(layout.tiles * layout.size)
     band, offset = slots // layout.slots, slots % layout.slots

@@ -14,7 +14,12 @@ import torch
 
 import regard
 from regard.attention.kernels.fused import adapter, cpu
-from regard.attention.kernels.fused.workspace import cut, make_plan
+from regard.attention.kernels.fused.arguments import (
+    CallArrays,
+    CallSettings,
+    ForwardCall,
+    Requested,
+)
 from regard.compiled import blas, threads
 
 
@@ -56,9 +61,13 @@ def test_several_python_threads_at_once(lab, three, monkeypatch):
         assert all(torch.equal(a, b) for a, b in zip(expected, answer, strict=True))
 
 
+def entropy_of(*arrays):
+    given = CallArrays(*(x.view(np.uint16) for x in arrays[:3]), *arrays[3:])
+    return cpu.attend(ForwardCall(given, CallSettings(0.2), Requested(True)), words=2).entropy
+
+
 def _in_child(send, arrays):
-    given = cpu.Arrays(*(x.view(np.uint16) for x in arrays[:3]), *arrays[3:])
-    send.send(cpu.attend(given, cpu.Settings(0.2), cpu.Asked(True), wide=True).entropy)
+    send.send(entropy_of(*arrays))
 
 
 @pytest.mark.filterwarnings(
@@ -70,8 +79,7 @@ def test_after_a_fork(monkeypatch):
     monkeypatch.setattr(threads, "thread_count", lambda: 2)
     three = [np.random.default_rng(0).standard_normal((1, 2, 67, 8), np.float32) for _ in range(3)]
     low = np.zeros((1, 1, 67), np.int64)
-    given = cpu.Arrays(*(x.view(np.uint16) for x in three), low, low + 67)
-    here = cpu.attend(given, cpu.Settings(0.2), cpu.Asked(True), wide=True).entropy
+    here = entropy_of(*three, low, low + 67)
     context = multiprocessing.get_context("fork")
     receive, send = context.Pipe(duplex=False)
     child = context.Process(target=_in_child, args=(send, (*three, low, low + 67)))
@@ -112,22 +120,11 @@ def test_a_second_process_loads_from_disk(lab, three):
     code = """
 import numpy as np
 from regard.attention.kernels.fused import cpu, forward
+from regard.attention.kernels.fused.arguments import CallArrays, CallSettings, ForwardCall, Requested
 three = [np.ones((1, 1, 8, 16), np.uint16)] * 3
 low = np.zeros((1, 1, 8), np.int64)
-cpu.attend(cpu.Arrays(*three, low, low + 8), cpu.Settings(1.0), cpu.Asked(), wide=True)
+cpu.attend(ForwardCall(CallArrays(*three, low, low + 8), CallSettings(1.0), Requested()), words=2)
 print(sum(forward.forward.stats.cache_hits.values()), sum(forward.forward.stats.cache_misses.values()))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "0"]
-
-
-def test_blocks_are_cut_where_they_begin_in_the_whole_matrix():
-    assert cut(0, 200, 64, 64).tolist() == [0, 64, 128, 192, 200]
-    assert cut(100, 400, 150, 80).tolist() == [0, 50, 125, 200, 250, 300]
-    for block, narrow, starts in (
-        (100, True, [0, 200, 400, 600, 800, 1000]),
-        (1000, True, [0, 250, 500, 750, 1000]),
-        (1000, False, [0, 500, 1000]),
-    ):
-        plan = make_plan(0, 1000, 1000, query_block=block, key_block=100, narrow=narrow)
-        assert plan.row_tiles.tolist() == starts

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,9 +21,15 @@ from regard.attention import random
 from regard.attention.arrays import grouped_matmul, split_rows
 from regard.attention.kernels import limits
 from regard.attention.kernels.cuda import triton_kernels
-from regard.attention.kernels.fused.cpu import Asked, Settings
+from regard.attention.kernels.fused.arguments import (
+    BackwardCall,
+    CallArrays,
+    CallSettings,
+    ForwardCall,
+    Requested,
+)
 from regard.attention.kernels.fused.forward import LARGEST, LN2
-from regard.attention.kernels.fused.workspace import cut
+from regard.attention.kernels.fused.partition import block_edges
 from regard.attention.kernels.statistics import Statistic
 from regard.attention.problem import Problem
 from regard.attention.scores import DotScore
@@ -49,20 +55,18 @@ def fits(problem: Problem, statistics: tuple[Statistic, ...]) -> bool:
     )
 
 
-def attend(arrays: Any, settings: Settings, asked: Asked) -> tuple[Tensor, ...]:
-    """As `engine.attend`, of tensors: the fields of `engine.Results`.
+def attend(given: ForwardCall) -> tuple[Tensor, ...]:
+    """Output and statistics, in the order of `arguments.Results`.
 
     Args:
-        arrays: `engine.Arrays` of tensors in one of `KINDS`, without a direction: additive scores go
-            tile by tile.
-        settings: numbers.
-        asked: which statistics.
+        given: tensors in one of `KINDS`, without a vector: additive scores go tile by tile.
     """
+    arrays, settings, requested = given
     call = _make_call(arrays, settings)
     with torch.cuda.device_of(call.query):
-        output, lse, entropy, listed = _forward(call, settings, asked)
-        sums, maxima, received = _pooled(call, lse, settings.first_row, asked)
-    return output, lse, entropy, *_unpack(listed, lse, asked.top), sums, maxima, received
+        output, lse, entropy, listed = _forward(call, settings, requested)
+        sums, maxima, received = _pooled(call, lse, settings.first_row, requested)
+    return output, lse, entropy, *_unpack(listed, lse, requested.top), sums, maxima, received
 
 
 class Shape(NamedTuple):
@@ -113,7 +117,7 @@ class Call:
         return _shape(_width(width), self.query.element_size())
 
 
-def _make_call(arrays: Any, settings: Settings) -> Call:
+def _make_call(arrays: CallArrays, settings: CallSettings) -> Call:
     """Features side by side, masks seen at full size, something harmless for what is not given."""
     query, key, value, low, high, _, allowed, bias = arrays
     whole = (*query.shape[:3], key.shape[2])
@@ -131,7 +135,9 @@ def _make_call(arrays: Any, settings: Settings) -> Call:
     )  # fmt: skip
 
 
-def _forward(call: Call, settings: Settings, asked: Asked) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _forward(
+    call: Call, settings: CallSettings, requested: Requested
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Output, lse, entropy and the entries of the largest scores."""
     dropout, seed = settings.dropout, settings.seed
     batch, heads, queries, features = call.query.shape
@@ -145,8 +151,8 @@ def _forward(call: Call, settings: Settings, asked: Asked) -> tuple[Tensor, Tens
         column_keys = _words(random.column_keys(seed, np.arange(keys)), words)
     output = call.query.new_empty((*by_row, values))
     lse = call.query.new_empty(by_row, dtype=torch.float64)
-    entropy = lse.new_empty((*by_row[:2], queries if asked.entropy else 0), dtype=torch.float32)
-    places = triton.next_power_of_2(asked.top) if asked.top else 0
+    entropy = lse.new_empty((*by_row[:2], queries if requested.entropy else 0), dtype=torch.float32)
+    places = triton.next_power_of_2(requested.top) if requested.top else 0
     listed = lse.new_empty((*by_row, places), dtype=torch.int64)
     row_tiles = -(-queries // shape.rows)
     triton_kernels.forward[(call.pairs * row_tiles,)](
@@ -158,25 +164,25 @@ def _forward(call: Call, settings: Settings, asked: Asked) -> tuple[Tensor, Tens
         queries, keys, features, values, row_tiles,
         ROWS=shape.rows, COLUMNS=shape.columns, FEATURES=_width(features),
         VALUES=_width(values) if values else 0, TOP=places, BIAS=call.biased,
-        ALLOWED=call.masked, DROPOUT=dropout > 0, ENTROPY=asked.entropy,
+        ALLOWED=call.masked, DROPOUT=dropout > 0, ENTROPY=requested.entropy,
         num_warps=shape.warps, num_stages=shape.stages,
     )  # fmt: skip
     return output, lse, entropy, listed
 
 
-def _pooled(call: Call, lse: Tensor, first_row: int, asked: Asked) -> tuple[Tensor, Tensor, Tensor]:
+def _pooled(
+    call: Call, lse: Tensor, first_row: int, requested: Requested
+) -> tuple[Tensor, Tensor, Tensor]:
     """Sums and maxima of the parts of blocks that the operator promises, and received mass."""
     batch, heads, queries, features = call.query.shape
-    keys, pool = call.key.shape[2], asked.key_block > 0
-    received = lse.new_empty((batch, heads, keys if asked.received else 0), dtype=torch.float32)
-    if not (pool or asked.received):
+    keys, pool = call.key.shape[2], requested.key_block > 0
+    received = lse.new_empty((batch, heads, keys if requested.received else 0), dtype=torch.float32)
+    if not (pool or requested.received):
         nothing = lse.new_empty((2, batch, heads, 0, 0), dtype=torch.float32)
         return nothing[0], nothing[1], received
-    shape, last_row = call.shape, first_row + queries
-    down = _lay_out(
-        cut(first_row, last_row, asked.query_block, limits.MAX_PART_QUERIES), shape.rows
-    )
-    across = _lay_out(cut(0, keys, asked.key_block, limits.MAX_CHUNK_KEYS), shape.columns)
+    shape = call.shape
+    edges = block_edges(first_row, queries, keys, requested.query_block, requested.key_block)
+    down, across = _lay_out(edges.query, shape.rows), _lay_out(edges.key, shape.columns)
     sizes = (batch, heads, down.parts if pool else 0, across.parts if pool else 0)
     sums, maxima = (lse.new_zeros(sizes, dtype=torch.float32) for _ in range(2))
     triton_kernels.pooled[(call.pairs * across.tiles,)](
@@ -188,7 +194,7 @@ def _pooled(call: Call, lse: Tensor, first_row: int, asked: Asked) -> tuple[Tens
         ROWS=down.size, COLUMNS=across.size, FEATURES=_width(features),
         ROW_BAND=down.slots, KEY_BAND=across.slots,
         ROW_PART=min(down.slots, down.size), KEY_PART=min(across.slots, across.size),
-        BIAS=call.biased, ALLOWED=call.masked, RECEIVED=asked.received, POOL=pool,
+        BIAS=call.biased, ALLOWED=call.masked, RECEIVED=requested.received, POOL=pool,
         num_warps=shape.warps, num_stages=shape.stages,
     )  # fmt: skip
     if pool:
@@ -269,9 +275,7 @@ def _unpack(listed: Tensor, lse: Tensor, top: int) -> tuple[Tensor, Tensor]:
     return weights.masked_fill(unseen, 0.0).float(), 0xFFFFFFFF - (listed & 0xFFFFFFFF)
 
 
-def backward(
-    arrays: Any, settings: Settings, arrived: Tensor, lse: Tensor, constant: Tensor, slope: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def backward(given: BackwardCall) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradients of query, key, value (and of no direction), some rows of the matrix at a time.
 
     With `P = exp(s - lse)` and the gradient `g` of the output::
@@ -279,8 +283,9 @@ def backward(
         ds = P * (dropped(g v^T) + constant + slope * log P)
         dq = scale ds k        dk = scale ds^T q        dv = dropped(P)^T g
     """
-    query, key, value, low, high, _, allowed, bias = arrays
-    scale, dropout, seed, first_row = settings
+    query, key, value, low, high, _, allowed, bias = given.arrays
+    scale, dropout, seed, first_row = given.settings
+    arrived, lse, constant, slope = given.rows
     batch, heads, queries, _ = query.shape
     keys, group, kind = key.shape[2], heads // key.shape[1], query.dtype
     query, key, value, arrived = (x.float() for x in (query, key, value, arrived))

@@ -14,8 +14,14 @@ import numpy as np
 
 from regard.attention.arrays import broadcast_heads, is_concrete, split_rows, stop_gradient
 from regard.attention.kernels import limits
-from regard.attention.kernels.fused import cpu
-from regard.attention.kernels.fused.workspace import cut
+from regard.attention.kernels.fused.arguments import (
+    CallArrays,
+    CallSettings,
+    ForwardCall,
+    Requested,
+    Results,
+)
+from regard.attention.kernels.fused.partition import BlockEdges, block_edges
 from regard.attention.kernels.statistics import Statistic, propagate_nan
 from regard.attention.layout import AttentionLayout
 from regard.attention.normalizers import Softmax
@@ -28,7 +34,7 @@ __all__ = ["fits", "fits_float32", "one_pass", "without_values"]
 
 
 @dataclass(frozen=True)
-class Piece:
+class RowBlock:
     """Some rows of the matrix, with what is forbidden and added there."""
 
     rows: slice
@@ -49,8 +55,8 @@ def fits(problem: Problem, statistics: tuple[Statistic, ...] = ()) -> bool:
         and _computable(problem, statistics)
         and min(layout.batch, layout.heads, layout.queries, layout.keys, problem.query.shape[-1])
         > 0
-        and all(_known(which, layout.keys) for which in statistics)
-        and not _learns(problem.bias)
+        and all(_is_supported(which, layout.keys) for which in statistics)
+        and not _needs_gradient(problem.bias)
     )
 
 
@@ -76,37 +82,51 @@ def one_pass(
 ) -> tuple[Array, Mapping[Statistic, Any]]:
     """Output and statistics of a problem that `fits`."""
     layout = problem.layout
-    asked = _ask(statistics, layout)
-    query, key, value = _even(problem)
+    requested = _requested(statistics, layout)
+    query, key, value = _broadcast_inputs(problem)
     vector = getattr(problem.score, "vector", None)
     if vector is not None:
         vector = layout.xp.astype(vector, layout.xp.float32, copy=False)
     run = _run_torch if compat.is_torch_array(query) else _run_numpy
-    parts, cuts = [], [np.zeros(1, np.int64)]
-    for piece in _pieces(problem):
-        at = piece.rows.start
-        settings = cpu.Settings(_scale(problem), dropout, seed, at)
-        arrays = (query[:, :, piece.rows], key, value, piece.low, piece.high)
-        parts.append(run((*arrays, vector, piece.allowed, piece.bias), settings, asked))
-        cuts.append(at + cut(at, piece.rows.stop, asked.query_block, limits.MAX_PART_QUERIES)[1:])
+    parts, starts = [], []
+    for block in _row_blocks(problem):
+        first_row = block.rows.start
+        arrays = CallArrays(
+            query[:, :, block.rows],
+            key,
+            value,
+            block.low,
+            block.high,
+            vector,
+            block.allowed,
+            block.bias,
+        )
+        settings = CallSettings(_scale(problem), dropout, seed, first_row)
+        parts.append(run(ForwardCall(arrays, settings, requested)))
+        starts.append((first_row, block.rows.stop))
     results = parts[0] if len(parts) == 1 else _join(layout.xp, parts)
-    edges = np.concatenate(cuts), cut(0, layout.keys, asked.key_block, limits.MAX_CHUNK_KEYS)
+    edges = _joined_edges(starts, layout, requested) if requested.key_block else None
     return results.output, {which: _answer(which, results, layout, edges) for which in statistics}
 
 
-def _run_torch(arrays: tuple[Any, ...], settings: cpu.Settings, asked: cpu.Asked) -> cpu.Results:
+def _run_torch(call: ForwardCall) -> Results:
     from regard.attention.kernels.fused import torch_ops
 
-    return cpu.Results(*torch_ops.attend(*arrays, *settings, *asked))
+    return Results(*torch_ops.attend(*call.flat()))
 
 
-def _run_numpy(arrays: tuple[Any, ...], settings: cpu.Settings, asked: cpu.Asked) -> cpu.Results:
-    words = [a if a.strides[-1] == a.itemsize else np.ascontiguousarray(a) for a in arrays[:3]]
-    vector = None if arrays[5] is None else np.ascontiguousarray(arrays[5])
-    query, key, value = (w.view(np.uint16) for w in words)
-    low, high, _, allowed, bias = arrays[3:]
-    given = cpu.Arrays(query, key, value, low, high, vector, allowed, bias)
-    results = cpu.attend(given, settings, asked, wide=True)
+def _run_numpy(call: ForwardCall) -> Results:
+    from regard.attention.kernels.fused import cpu
+
+    arrays = call.arrays
+    three = (
+        x if x.strides[-1] == x.itemsize else np.ascontiguousarray(x)
+        for x in (arrays.query, arrays.key, arrays.value)
+    )
+    query, key, value = (x.view(np.uint16) for x in three)
+    vector = None if arrays.vector is None else np.ascontiguousarray(arrays.vector)
+    arrays = arrays._replace(query=query, key=key, value=value, vector=vector)
+    results = cpu.attend(call._replace(arrays=arrays), words=2)
     return results._replace(output=results.output.view(np.float32))
 
 
@@ -122,7 +142,7 @@ def _computable(problem: Problem, statistics: tuple[Statistic, ...]) -> bool:
     return query.device.type == "cpu" and str(query.dtype) in ("torch.float32", "torch.bfloat16")
 
 
-def _known(which: Statistic, keys: int) -> bool:
+def _is_supported(which: Statistic, keys: int) -> bool:
     """Whether the kernel has this statistic, at these numbers."""
     name, *numbers = which
     if name == "topk":
@@ -135,7 +155,7 @@ def _known(which: Statistic, keys: int) -> bool:
     return name in ("entropy", "received")
 
 
-def _learns(bias: Any) -> bool:
+def _needs_gradient(bias: Any) -> bool:
     """Whether a gradient is wanted of the bias, which the kernel does not have."""
     parts = () if bias is None else vars(bias).values()
     return any(getattr(part, "requires_grad", False) for part in parts)
@@ -146,7 +166,7 @@ def _scale(problem: Problem) -> float:
     return score.factor(problem.query.shape[-1]) if isinstance(score, DotScore) else 1.0
 
 
-def _even(problem: Problem) -> tuple[Array, Array, Array]:
+def _broadcast_inputs(problem: Problem) -> tuple[Array, Array, Array]:
     """Query, key and value with one batch; key and value with the same heads."""
     batch, xp = problem.layout.batch, problem.layout.xp
     key, value = broadcast_heads(problem.key, problem.value, problem.layout.heads)
@@ -156,11 +176,11 @@ def _even(problem: Problem) -> tuple[Array, Array, Array]:
     return query, key, value
 
 
-def _ask(statistics: tuple[Statistic, ...], layout: AttentionLayout) -> cpu.Asked:
+def _requested(statistics: tuple[Statistic, ...], layout: AttentionLayout) -> Requested:
     """The kernel keeps one list for top-k and one layout for pooling."""
     pool = next((numbers for name, *numbers in statistics if name == "pool"), None)
     tops = [min(numbers[0], layout.keys) for name, *numbers in statistics if name == "topk"]
-    return cpu.Asked(
+    return Requested(
         entropy=("entropy",) in statistics,
         top=max(tops, default=0),
         query_block=block_size(layout.queries, pool[0]) if pool else 0,
@@ -169,7 +189,7 @@ def _ask(statistics: tuple[Statistic, ...], layout: AttentionLayout) -> cpu.Aske
     )
 
 
-def _pieces(problem: Problem) -> Iterator[Piece]:
+def _row_blocks(problem: Problem) -> Iterator[RowBlock]:
     """All rows at once where integers say what may be seen, else as many as a tile of mask allows."""
     layout, xp, mask = problem.layout, problem.layout.xp, problem.mask
     ranges = None if mask is None else mask.intervals(layout)
@@ -189,44 +209,58 @@ def _pieces(problem: Problem) -> Iterator[Piece]:
         if problem.bias is not None:
             bias = xp.astype(problem.bias.tile(layout, rows, everything), xp.float32)
         allowed = None if by_tile is None else by_tile.tile(layout, rows, everything)
-        yield Piece(rows, low[:, :, rows], high[:, :, rows], allowed, bias)
+        yield RowBlock(rows, low[:, :, rows], high[:, :, rows], allowed, bias)
 
 
-def _join(xp: Any, parts: list[cpu.Results]) -> cpu.Results:
+def _joined_edges(
+    row_blocks: list[tuple[int, int]], layout: AttentionLayout, requested: Requested
+) -> BlockEdges:
+    """Edges of the parts in the results of all row blocks, counted from the first row of the matrix."""
+    query, key = [np.zeros(1, np.int64)], np.zeros(0, np.int64)
+    for start, stop in row_blocks:
+        part, key = block_edges(
+            start, stop - start, layout.keys, requested.query_block, requested.key_block
+        )
+        query.append(start + part[1:])
+    return BlockEdges(np.concatenate(query), key)
+
+
+def _join(xp: Any, parts: list[Results]) -> Results:
     """The results of all pieces: one below the other, received mass added up."""
     *by_row, received = zip(*parts, strict=True)
     joined = [xp.concat(rows, axis=2) for rows in by_row]
-    return cpu.Results(*joined, sum(received))  # type: ignore[call-arg]
+    return Results(*joined, sum(received))  # type: ignore[call-arg]
 
 
 def _answer(
-    which: Statistic, results: cpu.Results, layout: AttentionLayout, edges: tuple[Any, Any]
+    which: Statistic, results: Results, layout: AttentionLayout, edges: BlockEdges | None
 ) -> Any:
     """What the map computes for this statistic; of these the entropy has a gradient."""
     name, *numbers = which
     if name == "topk":
         k = min(numbers[0], layout.keys)
-        return stop_gradient(results.top_weights[..., :k]), results.top_places[..., :k]
+        return stop_gradient(results.top_weights[..., :k]), results.top_indices[..., :k]
     if name == "entropy":
         return results.entropy
     bad = layout.xp.isnan(results.lse)  # rows whose every weight is NaN
     if name == "received":
         return stop_gradient(propagate_nan(which, results.received, bad))
+    assert edges is not None
     mean, most = propagate_nan(which, _pool(numbers, results, layout, edges), bad)
     return stop_gradient(mean), stop_gradient(most)
 
 
 def _pool(
-    numbers: Sequence[int], results: cpu.Results, layout: AttentionLayout, edges: tuple[Any, Any]
+    numbers: Sequence[int], results: Results, layout: AttentionLayout, edges: BlockEdges
 ) -> tuple[Array, Array]:
     """Mean and maximum of the blocks, from sums and maxima of their parts."""
     xp, lengths = layout.xp, (layout.queries, layout.keys)
     sums, maxima, sizes = results.block_sum, results.block_max, []
-    for axis, length, blocks, cuts in zip((2, 3), lengths, numbers, edges, strict=True):
+    for axis, length, blocks, axis_edges in zip((2, 3), lengths, numbers, edges, strict=True):
         block = block_size(length, blocks)
         sizes.append(block_lengths(length, block))
-        firsts = [*np.searchsorted(cuts, np.arange(0, length, block)), len(cuts) - 1]
-        if len(firsts) != len(cuts):  # some block is in several parts
+        firsts = [*np.searchsorted(axis_edges, np.arange(0, length, block)), len(axis_edges) - 1]
+        if len(firsts) != len(axis_edges):  # some block is in several parts
             spans = [(*(slice(None),) * axis, slice(a, b)) for a, b in itertools.pairwise(firsts)]
             sums = xp.stack([xp.sum(sums[span], axis=axis) for span in spans], axis=axis)
             maxima = xp.stack([xp.max(maxima[span], axis=axis) for span in spans], axis=axis)

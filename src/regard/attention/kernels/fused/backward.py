@@ -128,15 +128,15 @@ def backward(counter, sgemm, tile, tasks, inputs, plan, slopes):
     heads, queries = slopes.lse.shape[1:]
     key_heads = inputs.key.shape[1]
     group = heads // key_heads
-    parts = plan.key_parts.size - 1
+    parts = plan.key_ranges.size - 1
     values = tile.value.shape[1]
     while True:
         task = next_index(counter)
         if task >= tasks:
             break
         b, g, part = task // parts // key_heads, task // parts % key_heads, task % parts
-        for j0 in range(plan.key_parts[part], plan.key_parts[part + 1], plan.columns):
-            width = min(plan.columns, plan.key_parts[part + 1] - j0)
+        for j0 in range(plan.key_ranges[part], plan.key_ranges[part + 1], plan.columns):
+            width = min(plan.columns, plan.key_ranges[part + 1] - j0)
             load(inputs.key[b, g], j0, width, tile.key)
             load(inputs.value[b, g], j0, width, tile.value)
             tile.key_slope[:] = 0

@@ -1,184 +1,113 @@
-"""The kernels as functions of NumPy arrays: memory, plans and threads around the compiled code."""
+"""The fused kernels as functions of NumPy arrays: memory, tiles and threads around the compiled code."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from regard.attention import random
-from regard.attention.kernels import limits
 from regard.attention.kernels.fused import backward as compiled_backward
-from regard.attention.kernels.fused import forward as compiled
-from regard.attention.kernels.fused import workspace as tiles
-from regard.attention.kernels.fused.workspace import (
-    Answers,
-    Inputs,
-    Plan,
-    Slopes,
-    Split,
-    make_desk,
-    workspace,
+from regard.attention.kernels.fused import forward as compiled_forward
+from regard.attention.kernels.fused.arguments import (
+    BackwardCall,
+    CallArrays,
+    CallSettings,
+    ForwardCall,
+    Requested,
+    Results,
+    result_shapes,
 )
+from regard.attention.kernels.fused.partition import (
+    BlockEdges,
+    block_edges,
+    make_backward_plan,
+    make_forward_plan,
+)
+from regard.attention.kernels.fused.workspace import Answers, Inputs, Slopes, make_desk, workspace
 from regard.compiled.blas import find_gemm
 from regard.compiled.threads import run_parallel, thread_count
 
-__all__ = ["Arrays", "Asked", "Results", "Settings", "attend", "backward"]
+__all__ = ["attend", "backward", "make_inputs"]
 
 Words = npt.NDArray[np.uint16]
 Singles = npt.NDArray[np.float32]
 
 
-class Arrays(NamedTuple):
-    """What attention is asked of. The first three are float32 or bfloat16, seen as 16-bit words."""
-
-    query: Words
-    """(batch, heads, queries, words)."""
-    key: Words
-    """(batch, key_heads, keys, words)."""
-    value: Words
-    """(batch, key_heads, keys, words)."""
-    low: npt.NDArray[np.int64]
-    """(batch or 1, heads or 1, queries): the first key of each query."""
-    high: npt.NDArray[np.int64]
-    """The one after its last."""
-    direction: Singles | None = None
-    """(features,): the `v` of additive attention."""
-    allowed: npt.NDArray[np.bool_] | None = None
-    """(batch or 1, heads or 1, queries or 1, keys or 1)."""
-    bias: Singles | None = None
-    """The same."""
-
-
-class Settings(NamedTuple):
-    """The numbers of a call."""
-
-    scale: float
-    dropout: float = 0.0
-    seed: int = 0
-    first_row: int = 0
-    """Where in the whole matrix the first query stands; dropout and pooling need it."""
-
-
-class Asked(NamedTuple):
-    """Which statistics."""
-
-    entropy: bool = False
-    top: int = 0
-    query_block: int = 0
-    """Queries of a pooled block, counted over the whole matrix; 0 for no pooling."""
-    key_block: int = 0
-    received: bool = False
-
-
-class Results(NamedTuple):
-    """What came out; statistics that were not asked for are empty."""
-
-    output: Words
-    lse: npt.NDArray[np.float64]
-    entropy: Singles
-    top_weights: Singles
-    top_places: npt.NDArray[np.int64]
-    block_sum: Singles
-    """(batch, heads, parts of query blocks, chunks of key blocks); see `tiles.cut`."""
-    block_max: Singles
-    received: Singles
-
-
-def attend(arrays: Arrays, settings: Settings, asked: Asked, *, wide: bool) -> Results:
-    """Output, log-sum-exp and the statistics asked for.
+def attend(call: ForwardCall, *, words: int) -> Results:
+    """Output, log-sum-exp and the requested statistics.
 
     Args:
-        arrays: of float32, or of bfloat16 if not `wide`.
-        settings: numbers.
-        asked: which statistics.
-        wide: whether a number takes two words.
+        call: of NumPy arrays; query, key and value as 16-bit words.
+        words: that make a number: 2 for float32, 1 for bfloat16.
     """
+    arrays, settings, requested = call
     batch, heads, queries, _ = arrays.query.shape
     keys = arrays.key.shape[2]
-    inputs = make_inputs(arrays, settings)
-    plan = tiles.make_plan(
-        settings.first_row, queries, keys, query_block=asked.query_block,
-        key_block=asked.key_block, narrow=bool((arrays.high - arrays.low < keys).any()),
-    )  # fmt: skip
-    results = _make_results(arrays, asked, plan)
-    answers = Answers(*results[:-1])
-    gemm_ = find_gemm()
-    words = 2 if wide else 1
+    edges = block_edges(
+        settings.first_row, queries, keys, requested.query_block, requested.key_block
+    )
+    plan = make_forward_plan(edges, masked=bool((arrays.high - arrays.low < keys).any()))
+    inputs, results = make_inputs(arrays, settings), _make_results(arrays, requested, edges)
     features, values = arrays.query.shape[3] // words, arrays.value.shape[3] // words
     work = float(batch * heads * queries) * keys * (features + values)
 
-    def memory(top: int = asked.top) -> Any:
-        return workspace(plan, inputs, features, values, top)
+    def memory() -> Any:
+        return workspace(plan, inputs, features, values, requested.top)
 
-    tasks = batch * heads * (plan.row_tiles.size - 1)
-    run_parallel(compiled.forward, memory, (inputs, plan, answers), gemm_, tasks=tasks, work=work)
-    if asked.received:
-        tasks = batch * heads * -(-keys // plan.columns)
-        last = (inputs, plan, results.lse, results.received)
-        run_parallel(compiled.received, memory, last, gemm_, tasks=tasks, work=work)
+    outputs = Answers(*results[: len(Answers._fields)])
+    run_parallel(
+        compiled_forward.forward, memory, (inputs, plan, outputs), find_gemm(),
+        tasks=batch * heads * (plan.row_tiles.size - 1), work=work,
+    )  # fmt: skip
+    if requested.received:
+        # A sum over queries needs the final lse of each, so it is a second pass; a task is a tile of keys.
+        run_parallel(
+            compiled_forward.received, memory,
+            (inputs, plan, results.lse, results.received), find_gemm(),
+            tasks=batch * heads * -(-keys // plan.columns), work=work,
+        )  # fmt: skip
     return results
 
 
-def backward(
-    arrays: Arrays,
-    settings: Settings,
-    arrived: Words,
-    lse: npt.NDArray[np.float64],
-    constant: Singles,
-    slope: Singles,
-    *,
-    wide: bool,
-) -> tuple[Singles, Singles, Singles, Singles]:
-    """The gradients of query, key, value and direction.
+def backward(call: BackwardCall, *, words: int) -> tuple[Singles, Singles, Singles, Singles]:
+    """The gradients of query, key, value and vector.
 
     Args:
-        arrays: as in the forward pass.
-        settings: likewise.
-        arrived: the gradient of the output, (batch, heads, queries, words).
-        lse: from the forward pass.
-        constant: for each row what is added to the gradient of its weights; see `backward.py`.
-        slope: for each row what multiplies their logarithms.
-        wide: whether a number takes two words.
+        call: of NumPy arrays; query, key, value and the gradient of the output as 16-bit words.
+        words: that make a number: 2 for float32, 1 for bfloat16.
     """
-    batch, heads, queries, words = arrays.query.shape
+    arrays, settings, rows = call
+    batch, heads, queries, width = arrays.query.shape
     key_heads, keys = arrays.key.shape[1:3]
-    features, values = (n // (2 if wide else 1) for n in (words, arrays.value.shape[3]))
-    parts = _parts(batch * key_heads, keys)
-    split = Split(min(limits.MASKED_TILE_QUERIES, queries), min(limits.TILE_KEYS, keys), parts)
-    tasks = batch * key_heads * (len(parts) - 1)
+    features, values = width // words, arrays.value.shape[3] // words
+    plan = make_backward_plan(queries, keys, batch * key_heads, thread_count())
+    ranges = len(plan.key_ranges) - 1
+    tasks = batch * key_heads * ranges
     slopes = Slopes(
-        arrived, lse, constant, slope,
-        query=np.zeros(((len(parts) - 1) * batch * heads * queries, features), np.float32),
+        *rows,
+        query=np.zeros((ranges * batch * heads * queries, features), np.float32),
         key=np.empty((batch * key_heads * keys, features), np.float32),
         value=np.empty((batch * key_heads * keys, values), np.float32),
-        direction=np.zeros((tasks, features if arrays.direction is not None else 0)),
-    )  # fmt: skip
+        direction=np.zeros((tasks, features if arrays.vector is not None else 0)),
+    )
     run_parallel(
-        compiled_backward.backward, lambda: make_desk(split, features, values),
-        (make_inputs(arrays, settings), split, slopes), find_gemm(), tasks=tasks,
+        compiled_backward.backward, lambda: make_desk(plan, features, values),
+        (make_inputs(arrays, settings), plan, slopes), find_gemm(), tasks=tasks,
         work=float(batch * heads * queries) * keys * (3 * features + 2 * values),
     )  # fmt: skip
-    by_query = slopes.query.reshape(len(parts) - 1, batch, heads, queries, features)
+    # Each range of keys has a gradient of the queries of its own, so that no two workers add to one place.
+    by_range = slopes.query.reshape(ranges, batch, heads, queries, features)
     return (
-        by_query[0] if len(by_query) == 1 else by_query.sum(0),
+        by_range[0] if ranges == 1 else by_range.sum(0),
         slopes.key.reshape(batch, key_heads, keys, features),
         slopes.value.reshape(batch, key_heads, keys, values),
         slopes.direction.sum(0).astype(np.float32),
     )
 
 
-def _parts(pairs: int, keys: int) -> npt.NDArray[np.int64]:
-    """Ranges of keys that make tasks of about equal size: one where heads keep all threads busy."""
-    threads = thread_count()
-    count = next(
-        n for n in range(1, threads + 1) if pairs * n % threads == 0 or pairs * n > 4 * threads
-    )
-    return np.linspace(0, keys, min(count, keys) + 1).astype(np.int64)
-
-
-def make_inputs(arrays: Arrays, settings: Settings) -> Inputs:
+def make_inputs(arrays: CallArrays, settings: CallSettings) -> Inputs:
     """The arrays as the kernels take them, with the keys of dropout's hash."""
     batch, heads, queries, _ = arrays.query.shape
     no_words = np.empty(0, np.uint32)
@@ -189,9 +118,11 @@ def make_inputs(arrays: Arrays, settings: Settings) -> Inputs:
         column_keys = random.column_keys(settings.seed, np.arange(arrays.key.shape[2]))
     nothing = np.empty((1, 1, 0, 0), np.float32)
     return Inputs(
-        *arrays[:3],
+        query=arrays.query,
+        key=arrays.key,
+        value=arrays.value,
         scale=float(settings.scale),
-        direction=np.empty(0, np.float32) if arrays.direction is None else arrays.direction,
+        direction=np.empty(0, np.float32) if arrays.vector is None else arrays.vector,
         low=arrays.low,
         high=arrays.high,
         allowed=nothing.astype(np.bool_) if arrays.allowed is None else arrays.allowed,
@@ -203,18 +134,16 @@ def make_inputs(arrays: Arrays, settings: Settings) -> Inputs:
     )
 
 
-def _make_results(arrays: Arrays, asked: Asked, plan: Plan) -> Results:
-    batch, heads, queries, _ = arrays.query.shape
-    keys = arrays.key.shape[2]
-    by_head, single = (batch, heads), np.float32
-    blocks = (plan.query_edges.size - 1, plan.key_edges.size - 1) if asked.key_block else (0, 0)
+def _make_results(arrays: CallArrays, requested: Requested, edges: BlockEdges) -> Results:
+    """Arrays for the results. Blocks begin at 0, as rows and tiles add to them."""
+    shapes = result_shapes(arrays, requested, edges if requested.key_block else None)
     return Results(
-        output=np.empty((*by_head, queries, arrays.value.shape[3]), np.uint16),
-        lse=np.empty((*by_head, queries)),
-        entropy=np.empty((*by_head, queries if asked.entropy else 0), single),
-        top_weights=np.empty((*by_head, queries, asked.top), single),
-        top_places=np.empty((*by_head, queries, asked.top), np.int64),
-        block_sum=np.zeros((*by_head, *blocks), single),
-        block_max=np.zeros((*by_head, *blocks), single),
-        received=np.empty((*by_head, keys if asked.received else 0), single),
+        output=np.empty(shapes.output, np.uint16),
+        lse=np.empty(shapes.lse),
+        entropy=np.empty(shapes.entropy, np.float32),
+        top_weights=np.empty(shapes.top_weights, np.float32),
+        top_indices=np.empty(shapes.top_indices, np.int64),
+        block_sum=np.zeros(shapes.block_sum, np.float32),
+        block_max=np.zeros(shapes.block_max, np.float32),
+        received=np.empty(shapes.received, np.float32),
     )

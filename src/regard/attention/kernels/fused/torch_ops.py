@@ -1,23 +1,47 @@
-"""The kernels as operators of torch: `torch.compile` and `torch.export` see one node.
+"""The fused kernels as operators of torch: `torch.compile` and `torch.export` see one node.
 
-`regard::attend` computes output and statistics, `regard::attend_backward` the gradients.
+`regard::attend` computes output and statistics, `regard::attend_backward` the gradients. The operators
+themselves take flat lists; everything inside works with the structures of `arguments`.
 """
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from regard.attention.kernels import limits
 from regard.attention.kernels.fused import cpu
-from regard.attention.kernels.fused.workspace import cut
+from regard.attention.kernels.fused.arguments import (
+    BackwardCall,
+    CallArrays,
+    ForwardCall,
+    Results,
+    RowGradients,
+    result_shapes,
+)
+from regard.attention.kernels.fused.partition import block_edges
 
-__all__ = ["attend", "attend_backward"]
+__all__ = ["attend", "attend_backward", "attend_backward_on_gpu", "attend_on_gpu"]
+
+Words = npt.NDArray[np.uint16]
+
+RESULT_TYPES = Results(
+    output=None,  # the value's
+    lse=torch.float64,
+    entropy=torch.float32,
+    top_weights=torch.float32,
+    top_indices=torch.int64,
+    block_sum=torch.float32,
+    block_max=torch.float32,
+    received=torch.float32,
+)
 
 
-def words(tensor: Tensor) -> cpu.Words:
+def as_words(tensor: Tensor) -> Words:
     """A float32 or bfloat16 tensor as 16-bit words, without a copy where features lie together."""
     tensor = tensor.detach()
     if tensor.stride(-1) != 1:  # not `contiguous`, which leaves one feature, or none, at any stride
@@ -25,73 +49,78 @@ def words(tensor: Tensor) -> cpu.Words:
     return np.asarray(tensor.view(torch.int16).numpy().view(np.uint16))
 
 
-def from_words(array: cpu.Words, dtype: torch.dtype) -> Tensor:
-    """The tensor that 16-bit words are."""
+def from_words(array: Words, dtype: torch.dtype) -> Tensor:
+    """The tensor that 16-bit words hold, without a copy."""
     if dtype == torch.float32:
         return torch.from_numpy(array.view(np.float32))
     return torch.from_numpy(array.view(np.int16)).view(dtype)
 
 
-def _arrays(
-    query: Tensor, key: Tensor, value: Tensor, low: Tensor, high: Tensor,
-    direction: Tensor | None, allowed: Tensor | None, bias: Tensor | None,
-) -> cpu.Arrays:  # fmt: skip
-    return cpu.Arrays(
-        words(query), words(key), words(value), low.numpy(), high.numpy(),
-        None if direction is None else direction.detach().contiguous().numpy(),
-        None if allowed is None else allowed.numpy(),
-        None if bias is None else bias.detach().numpy(),
-    )  # fmt: skip
+def _to_numpy(arrays: CallArrays) -> CallArrays:
+    """Tensors as the processor's kernels take them."""
+    query, key, value, low, high, vector, allowed, bias = arrays
+    return CallArrays(
+        query=as_words(query),
+        key=as_words(key),
+        value=as_words(value),
+        low=low.numpy(),
+        high=high.numpy(),
+        vector=None if vector is None else vector.detach().contiguous().numpy(),
+        allowed=None if allowed is None else allowed.numpy(),
+        bias=None if bias is None else bias.detach().numpy(),
+    )
+
+
+def _words_each(tensor: Tensor) -> int:
+    return 2 if tensor.dtype == torch.float32 else 1
+
+
+# torch reads the names and types of an operator's arguments from the signature, which is why they are
+# written out here, in the order of `ForwardCall.flat` and `BackwardCall.flat`.
 
 
 @torch.library.custom_op("regard::attend", mutates_args=(), device_types="cpu")
 def attend(
     query: Tensor, key: Tensor, value: Tensor, low: Tensor, high: Tensor,
-    direction: Tensor | None, allowed: Tensor | None, bias: Tensor | None,
+    vector: Tensor | None, allowed: Tensor | None, bias: Tensor | None,
     scale: float, dropout: float, seed: int, first_row: int,
     entropy: bool, top: int, query_block: int, key_block: int, received: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """`engine.attend`: output, lse, entropy, top weights and places, block sums and maxima, received.
+    """Output and statistics on a processor, in the order of `arguments.Results`.
 
-    The output and the entropy have gradients, towards query, key, value and direction.
+    The output, the log-sum-exp and the entropy have gradients, towards query, key, value and vector.
     """
-    arrays = _arrays(query, key, value, low, high, direction, allowed, bias)
-    settings = cpu.Settings(scale, dropout, seed, first_row)
-    asked = cpu.Asked(entropy, top, query_block, key_block, received)
-    results = cpu.attend(arrays, settings, asked, wide=query.dtype == torch.float32)
-    first, *others = results
-    return from_words(first, value.dtype), *(torch.from_numpy(x) for x in others)  # type: ignore[return-value]
+    call = ForwardCall.from_flat((
+        query, key, value, low, high, vector, allowed, bias, scale, dropout, seed, first_row,
+        entropy, top, query_block, key_block, received,
+    ))  # fmt: skip
+    numpy_call = call._replace(arrays=_to_numpy(call.arrays))
+    results = cpu.attend(numpy_call, words=_words_each(query))
+    found = (torch.from_numpy(x) for x in results[1:])
+    return from_words(results.output, value.dtype), *found  # type: ignore[return-value]
 
 
 @attend.register_kernel("cuda")
-def attend_on_gpu(*given):
-    """The same on an NVIDIA GPU."""
+def attend_on_gpu(*flat: Any) -> tuple[Tensor, ...]:
+    """Output and statistics on an NVIDIA GPU, in the order of `arguments.Results`."""
     from regard.attention.kernels.cuda import launch
 
-    arrays, settings = cpu.Arrays(*given[:8]), cpu.Settings(*given[8:12])
-    return launch.attend(arrays, settings, cpu.Asked(*given[12:]))
+    return launch.attend(ForwardCall.from_flat(flat))
 
 
 @attend.register_fake
-def _(
-    query, key, value, low, high, direction, allowed, bias, scale, dropout, seed, first_row,
-    entropy, top, query_block, key_block, received,
-):  # fmt: skip
-    by_head, queries, keys = query.shape[:2], query.shape[2], key.shape[2]
-    blocks = (0, 0)
-    if key_block:
-        rows = cut(first_row, first_row + queries, query_block, limits.MAX_PART_QUERIES)
-        blocks = len(rows) - 1, len(cut(0, keys, key_block, limits.MAX_CHUNK_KEYS)) - 1
-    shapes: tuple[tuple[int, ...], ...] = (
-        (queries, value.shape[3]),
-        (queries,),
-        (queries if entropy else 0,),
-    )
-    shapes += (queries, top), (queries, top), blocks, blocks, (keys if received else 0,)
-    dtypes = [torch.float32] * len(shapes)
-    dtypes[0], dtypes[1], dtypes[4] = value.dtype, torch.float64, torch.int64
+def _(*flat: Any) -> tuple[Tensor, ...]:
+    arrays, settings, requested = ForwardCall.from_flat(flat)
+    edges = None
+    if requested.key_block:  # only then, as edges need lengths that are numbers and not symbols
+        queries, keys = arrays.query.shape[2], arrays.key.shape[2]
+        edges = block_edges(
+            settings.first_row, queries, keys, requested.query_block, requested.key_block
+        )
+    shapes = result_shapes(arrays, requested, edges)
+    dtypes = RESULT_TYPES._replace(output=arrays.value.dtype)
     return tuple(
-        query.new_empty((*by_head, *shape), dtype=dtype)
+        arrays.query.new_empty(shape, dtype=dtype)
         for shape, dtype in zip(shapes, dtypes, strict=True)
     )
 
@@ -99,63 +128,84 @@ def _(
 @torch.library.custom_op("regard::attend_backward", mutates_args=(), device_types="cpu")
 def attend_backward(
     query: Tensor, key: Tensor, value: Tensor, low: Tensor, high: Tensor,
-    direction: Tensor | None, allowed: Tensor | None, bias: Tensor | None,
+    vector: Tensor | None, allowed: Tensor | None, bias: Tensor | None,
     scale: float, dropout: float, seed: int, first_row: int,
-    arrived: Tensor, lse: Tensor, constant: Tensor, slope: Tensor,
+    output_grad: Tensor, lse: Tensor, constant: Tensor, slope: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """`engine.backward`: the gradients of query, key, value and direction."""
-    arrays = _arrays(query, key, value, low, high, direction, allowed, bias)
-    settings = cpu.Settings(scale, dropout, seed, first_row)
-    rows = (x.contiguous().numpy() for x in (lse, constant, slope))
-    wide = query.dtype == torch.float32
-    slopes = cpu.backward(arrays, settings, words(arrived), *rows, wide=wide)
-    of_query, of_key, of_value, of_direction = (torch.from_numpy(x) for x in slopes)
+    """The gradients of query, key, value and vector on a processor."""
+    call = BackwardCall.from_flat((
+        query, key, value, low, high, vector, allowed, bias, scale, dropout, seed, first_row,
+        output_grad, lse, constant, slope,
+    ))  # fmt: skip
+    by_row = (x.contiguous().numpy() for x in (lse, constant, slope))
+    rows = RowGradients(as_words(output_grad), *by_row)
+    gradients = cpu.backward(
+        call._replace(arrays=_to_numpy(call.arrays), rows=rows), words=_words_each(query)
+    )
+    of_query, of_key, of_value, of_vector = (torch.from_numpy(x) for x in gradients)
     kind = query.dtype
-    return of_query.to(kind), of_key.to(kind), of_value.to(kind), of_direction
+    return of_query.to(kind), of_key.to(kind), of_value.to(kind), of_vector
 
 
 @attend_backward.register_kernel("cuda")
-def attend_backward_on_gpu(*given):
-    """The same on an NVIDIA GPU."""
+def attend_backward_on_gpu(*flat: Any) -> tuple[Tensor, ...]:
+    """The gradients of query, key and value on an NVIDIA GPU."""
     from regard.attention.kernels.cuda import launch
 
-    return launch.backward(cpu.Arrays(*given[:8]), cpu.Settings(*given[8:12]), *given[12:])
+    return launch.backward(BackwardCall.from_flat(flat))
 
 
 @attend_backward.register_fake
-def _(
-    query, key, value, low, high, direction, allowed, bias, scale, dropout, seed, first_row,
-    arrived, lse, constant, slope,
-):  # fmt: skip
-    of_direction = query.new_empty(
-        (0,) if direction is None else direction.shape, dtype=torch.float32
-    )
-    return *(torch.empty(x.shape, dtype=x.dtype) for x in (query, key, value)), of_direction
+def _(*flat: Any) -> tuple[Tensor, ...]:
+    arrays = BackwardCall.from_flat(flat).arrays
+    query, vector = arrays.query, arrays.vector
+    of_vector = query.new_empty((0,) if vector is None else vector.shape, dtype=torch.float32)
+    three = (arrays.query, arrays.key, arrays.value)
+    return *(torch.empty(x.shape, dtype=x.dtype) for x in three), of_vector
 
 
-def _remember(ctx, inputs, output):
-    """Keeps the arrays and what a row has come to; the matrix is made again."""
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    """Keeps the arrays and two numbers for each row; the matrix is computed again."""
     ctx.set_materialize_grads(False)
-    out, lse, entropy, *_ = output
-    ctx.save_for_backward(*inputs[:8], out, lse, entropy)
-    ctx.settings = inputs[8:12]
+    call, results = ForwardCall.from_flat(inputs), Results(*output)
+    ctx.save_for_backward(*call.arrays, results.output, results.lse, results.entropy)
+    ctx.settings = call.settings
 
 
-def _differentiate(ctx, arrived, of_lse, of_entropy, *others):
-    *arrays, out, lse, entropy = ctx.saved_tensors
+def _backward(
+    ctx: Any,
+    output_grad: Tensor | None,
+    lse_grad: Tensor | None,
+    entropy_grad: Tensor | None,
+    *_: Any,
+) -> tuple[Tensor | None, ...]:
+    """Gradients of the operator's arguments; `backward` has the formulas of `constant` and `slope`."""
+    *arrays, output, lse, entropy = ctx.saved_tensors
+    arrays = CallArrays(*arrays)
     constant = torch.zeros_like(lse, dtype=torch.float32)
     slope = constant
-    if arrived is None:
-        arrived = torch.zeros_like(out)
+    if output_grad is None:
+        output_grad = torch.zeros_like(output)
     else:
-        constant = constant - (arrived.float() * out.float()).sum(-1)
-    if of_lse is not None:
-        constant = constant + of_lse.float()
-    if of_entropy is not None and of_entropy.numel():
-        constant, slope = constant - of_entropy * entropy, -of_entropy
-    slopes = attend_backward(*arrays, *ctx.settings, arrived.to(out.dtype), lse, constant, slope)
-    *three, of_direction = slopes
-    return *three, None, None, of_direction if arrays[5] is not None else None, *[None] * 11
+        constant = constant - (output_grad.float() * output.float()).sum(-1)
+    if lse_grad is not None:
+        constant = constant + lse_grad.float()
+    if entropy_grad is not None and entropy_grad.numel():
+        constant, slope = constant - entropy_grad * entropy, -entropy_grad
+    rows = RowGradients(output_grad.to(output.dtype), lse, constant, slope)
+    of_query, of_key, of_value, of_vector = attend_backward(
+        *BackwardCall(arrays, ctx.settings, rows).flat()
+    )
+    return ForwardCall.flat_gradients(
+        CallArrays(
+            query=of_query,
+            key=of_key,
+            value=of_value,
+            low=None,
+            high=None,
+            vector=None if arrays.vector is None else of_vector,
+        )
+    )
 
 
-attend.register_autograd(_differentiate, setup_context=_remember)
+attend.register_autograd(_backward, setup_context=_setup_context)

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from regard.attention.kernels import limits
+from regard.attention.kernels.fused.partition import BackwardPlan, ForwardPlan
 from regard.compiled.simd import LANES, MASK_LANES, SEGMENTS
 
 __all__ = [
     "Answers",
     "Desk",
     "Inputs",
-    "Plan",
     "Slopes",
-    "Split",
     "Tile",
-    "cut",
     "make_desk",
-    "make_plan",
     "workspace",
 ]
 
@@ -56,19 +52,6 @@ class Inputs(NamedTuple):
     """(batch * heads, queries) uint32, or empty."""
     column_keys: Any
     """(keys,) uint32, or empty."""
-
-
-class Plan(NamedTuple):
-    """How the matrix is cut."""
-
-    row_tiles: Any
-    """int64: where each tile of queries begins, and the end."""
-    query_edges: Any
-    """int64: where each block of queries begins, and the end; tiles hold whole blocks."""
-    key_edges: Any
-    """int64: where each chunk of keys begins, and the end; tiles are made of whole chunks."""
-    columns: Any
-    """int64: keys of a tile, at most."""
 
 
 class Answers(NamedTuple):
@@ -109,17 +92,6 @@ class Slopes(NamedTuple):
     """(batch * key_heads * keys, values) float32."""
     direction: Any
     """(tasks, features) float64, to be added up."""
-
-
-class Split(NamedTuple):
-    """How the matrix is cut for the backward pass."""
-
-    rows: Any
-    """int64: queries of a tile."""
-    columns: Any
-    """int64: keys of a tile."""
-    key_parts: Any
-    """int64: where each task's range of keys begins, and the end."""
 
 
 class Desk(NamedTuple):
@@ -181,50 +153,6 @@ class Tile(NamedTuple):
     """(columns,) float64: from all."""
 
 
-def cut(start: int, stop: int, block: int, most: int) -> npt.NDArray[np.int64]:
-    """`[start, stop)` in parts of at most `most` that lie within blocks; counted from `start`.
-
-    Args:
-        start: where this part of the whole begins.
-        stop: where it ends.
-        block: positions of a block of the whole, counted from 0; no blocks if 0.
-        most: positions of a part.
-
-    >>> cut(100, 400, 150, 80).tolist()
-    [0, 50, 125, 200, 250, 300]
-    """
-    block = block or most
-    edges = [start, *range((start // block + 1) * block, stop, block), stop]
-    parts = [0]
-    for first, last in pairwise(edges):
-        count = -(-(last - first) // most)
-        parts += [first - start + (part + 1) * (last - first) // count for part in range(count)]
-    return np.array(parts, np.int64)
-
-
-def make_plan(
-    first_row: int, queries: int, keys: int, *, query_block: int, key_block: int, narrow: bool
-) -> Plan:
-    """Tiles of queries that are made of whole blocks or, where those are larger, of parts.
-
-    Args:
-        first_row: where the first query stands in the whole matrix.
-        queries: how many there are.
-        keys: likewise.
-        query_block: pooled queries; 0 for no pooling.
-        key_block: pooled keys.
-        narrow: whether a mask cuts the matrix.
-    """
-    rows = limits.MASKED_TILE_QUERIES if narrow else limits.TILE_QUERIES
-    edges = cut(first_row, first_row + queries, query_block, limits.MAX_PART_QUERIES)
-    starts = [0]
-    for start, stop in pairwise(edges):
-        if stop - starts[-1] > rows:
-            starts.append(int(start))
-    row_tiles = np.array([*starts, queries], np.int64)
-    return Plan(row_tiles, edges, cut(0, keys, key_block, limits.MAX_CHUNK_KEYS), limits.TILE_KEYS)
-
-
 def aligned(shape: tuple[int, ...], kind: Any) -> npt.NDArray[Any]:
     """Memory that begins with a cache line, and some that vectors may touch past its end.
 
@@ -237,7 +165,7 @@ def aligned(shape: tuple[int, ...], kind: Any) -> npt.NDArray[Any]:
     return cut.reshape(shape)
 
 
-def workspace(plan: Plan, inputs: Inputs, features: int, values: int, top: int) -> Tile:
+def workspace(plan: ForwardPlan, inputs: Inputs, features: int, values: int, top: int) -> Tile:
     """A worker's memory: a tile and, for each of its rows, what grows with the number of keys."""
     rows = int(np.diff(plan.row_tiles).max())
     columns = min(plan.columns, inputs.key.shape[2])
@@ -271,7 +199,7 @@ def workspace(plan: Plan, inputs: Inputs, features: int, values: int, top: int) 
     )
 
 
-def make_desk(split: Split, features: int, values: int) -> Desk:
+def make_desk(split: BackwardPlan, features: int, values: int) -> Desk:
     """A worker's memory in the backward pass."""
     rows, columns, single = int(split.rows), int(split.columns), np.float32
     stride = -(-columns // MASK_LANES) * MASK_LANES
