@@ -257,7 +257,7 @@ def test_nothing_stays_behind_on_the_host(settings, monkeypatch):
     monkeypatch.setattr(torch_ops, "attend", torch_ops.attend_on_gpu)
     monkeypatch.setattr(adapter, "_computable", lambda problem, asked: True)
     # This one looks at values, of which there are none.
-    monkeypatch.setattr(problem, "split_nonfinite", lambda *arrays: (*arrays, None))
+    monkeypatch.setattr(problem, "_split_nonfinite", lambda *arrays: (*arrays, None))
     q, k, v = (x.to("meta") for x in arrays(torch.float16, queries=700, keys=700))
     output, weights = regard.attend(
         q, k, v, watch=("entropy", "topk", "pool", "received"), **settings
