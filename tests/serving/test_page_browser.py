@@ -148,7 +148,7 @@ def test_another_word_goes_where_the_model_puts_it(visit):
     found = {"begin": begin, "choices": [{"word": "!", "probability": 0.5, "text": begin + "!"}]}
     tab.route("**/alternatives", lambda route: route.fulfill(json=found))
     wrote(tab).get_by_role("button").last.click()
-    tab.locator(".way").click()
+    tab.locator(".next-word").click()
     playwright.expect(tab.locator(".chip")).to_contain_text(f"begins with “{begin}!”")
 
 
@@ -180,9 +180,9 @@ def test_forcing_another_word(visit):
     answered(tab, "the")
     before = wrote(tab).inner_text()
     wrote(tab).get_by_role("button").first.click()
-    tab.locator(".way").filter(has_text="a").last.click()
+    tab.locator(".next-word").filter(has_text="a").last.click()
     playwright.expect(tab.locator(".chip")).to_contain_text("begins with", timeout=PATIENT)
-    playwright.expect(tab.locator(".was")).to_contain_text(before)
+    playwright.expect(tab.locator(".comparison")).to_contain_text(before)
     tab.locator(".chip").click()
     playwright.expect(tab.locator(".chip")).to_have_count(0)
     answered(tab, before.split()[1])
@@ -212,14 +212,14 @@ def test_knocking_out_attention_and_sharing_it(visit):
     again = visit(tab.url.split("/", 3)[3])
     playwright.expect(again.locator(".chip")).to_contain_text("no attention to “mann”")
     playwright.expect(again.locator(".hidden-word")).to_have_text("mann")
-    playwright.expect(again.locator(".was")).not_to_be_empty()
+    playwright.expect(again.locator(".comparison")).not_to_be_empty()
 
 
 def test_the_beams_other_answers(visit):
     tab = visit(link("de-en"))
     answered(tab, "the")
     tab.get_by_text("4 other answers of the beam").click()
-    others = tab.locator(".other")
+    others = tab.locator(".alternative")
     playwright.expect(others).to_have_count(4)
     chosen = others.first.locator("bdi").inner_text()
     others.first.click()
@@ -295,7 +295,7 @@ def test_nothing_overflows_and_everything_can_be_read(visit, device, theme):
     answered(tab, " ")
     word = wrote(tab).get_by_role("button").first
     word.tap() if device == "phone" else word.click()
-    playwright.expect(tab.locator(".way").first).to_be_visible()
+    playwright.expect(tab.locator(".next-word").first).to_be_visible()
     tab.evaluate("document.querySelector('#model option').textContent = 'm'.repeat(90)")
     assert fits(tab)
     assert tab.evaluate(LOWEST_CONTRAST) >= 4.5
@@ -325,7 +325,7 @@ LOWEST_CONTRAST = """() => {
   let worst = 21;
   for (const element of document.querySelectorAll('main *')) {
     const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-    const exempt = element.closest('.unseen, [hidden], :disabled, option');
+    const exempt = element.closest('.visually-hidden, [hidden], :disabled, option');
     if (!own || exempt || !element.getClientRects().length) continue;
     const behind = [];
     for (let e = element; e; e = e.parentElement) behind.unshift(getComputedStyle(e).backgroundColor);

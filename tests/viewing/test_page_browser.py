@@ -51,7 +51,7 @@ def settled(tab, text):
 
 def test_overview_to_map_by_click(layers, look):
     tab = look(layers)
-    assert tab.locator(".thumb").count() == 3 + 3 + 2 + 2
+    assert tab.locator(".thumbnail").count() == 3 + 3 + 2 + 2
     tab.get_by_role("button", name="decoder 1, head 2").click()
     playwright.expect(tab.get_by_role("tab", name="Map")).to_have_attribute("aria-selected", "true")
     playwright.expect(tab.get_by_label("Layer", exact=True)).to_have_value("2")
@@ -61,7 +61,7 @@ def test_overview_to_map_by_click(layers, look):
 
 def test_overview_to_map_by_keyboard(layers, look):
     tab = look(layers)
-    tab.locator(".thumb").first.focus()
+    tab.locator(".thumbnail").first.focus()
     for key in ("ArrowRight", "ArrowDown", "ArrowDown", "Enter"):
         tab.keyboard.press(key)
     playwright.expect(tab.get_by_label("Layer", exact=True)).to_have_value("2")
@@ -84,7 +84,7 @@ def test_the_keyboard_reads_the_numbers_aloud(cross, look):
     }.items():
         tab.keyboard.press(key)
         weight = cross.tracks[0].dense("mean")[query, at]
-        said = tab.locator(".unseen")
+        said = tab.locator(".visually-hidden")
         playwright.expect(said).to_contain_text(f"Query {query + 1} of 8, key {at + 1} of 9.")
         shown = (
             f"{weight:.4f}"
@@ -95,8 +95,8 @@ def test_the_keyboard_reads_the_numbers_aloud(cross, look):
         assert value(tab) == shown
     tab.keyboard.press("t")
     best = int(cross.tracks[0].dense("mean")[6].argmax())
-    playwright.expect(tab.locator(".unseen")).to_contain_text(f"key {best + 1} of 9")
-    playwright.expect(tab.locator(".unseen")).to_contain_text("rank 1 in its row")
+    playwright.expect(tab.locator(".visually-hidden")).to_contain_text(f"key {best + 1} of 9")
+    playwright.expect(tab.locator(".visually-hidden")).to_contain_text("rank 1 in its row")
 
 
 def test_everything_is_reached_by_tab(layers, look):
@@ -131,11 +131,11 @@ def test_a_click_on_a_cell_and_on_a_listed_token(cross, look):
     tab = look(cross, "#view=map")
     box = tab.locator("canvas[tabindex]").bounding_box()
     tab.mouse.click(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
-    playwright.expect(tab.locator(".unseen")).to_contain_text("Query")
+    playwright.expect(tab.locator(".visually-hidden")).to_contain_text("Query")
     row = tab.locator(".readout section").nth(1)
     row.get_by_role("button").nth(1).click()
     best = np.argsort(-cross.tracks[0].dense("mean"), axis=1)[:, 1]
-    said = tab.locator(".unseen").inner_text()
+    said = tab.locator(".visually-hidden").inner_text()
     query = int(said.split("Query ")[1].split(" ")[0]) - 1
     assert f"key {best[query] + 1} of 9" in said
 
@@ -185,15 +185,15 @@ def test_search_marks_and_visits(cross, look):
     tab.get_by_label("Find a token").fill("IN")
     playwright.expect(tab.locator(".count")).to_have_text("3 found")  # Ein, ins, into
     tab.keyboard.press("Enter")
-    playwright.expect(tab.locator(".unseen")).to_contain_text("to Ein")
+    playwright.expect(tab.locator(".visually-hidden")).to_contain_text("to Ein")
     tab.keyboard.press("Enter")
-    playwright.expect(tab.locator(".unseen")).to_contain_text("to ins")
+    playwright.expect(tab.locator(".visually-hidden")).to_contain_text("to ins")
     tab.keyboard.press("Enter")
-    playwright.expect(tab.locator(".unseen")).to_contain_text("into to")
+    playwright.expect(tab.locator(".visually-hidden")).to_contain_text("into to")
     tab.get_by_label("Find a token").fill("zzz")
     playwright.expect(tab.locator(".count")).to_have_text("0 found")
     tab.keyboard.press("Enter")
-    playwright.expect(tab.locator(".unseen")).to_have_text("Nothing found")
+    playwright.expect(tab.locator(".visually-hidden")).to_have_text("Nothing found")
 
 
 def test_a_link_brings_the_view_back(layers, look):
@@ -271,7 +271,7 @@ CONTRAST = """() => {
   const poor = [];
   for (const e of document.querySelectorAll('.regard *')) {
     const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-    if (!own || !e.checkVisibility() || e.closest('.unseen') || e.tagName === 'OPTION') continue;
+    if (!own || !e.checkVisibility() || e.closest('.visually-hidden') || e.tagName === 'OPTION') continue;
     const style = getComputedStyle(e), backs = [behind(e)];
     const bar = e.parentElement.querySelector(':scope > .bar');
     if (bar) backs.push(rgb(getComputedStyle(bar).backgroundColor));
@@ -292,7 +292,7 @@ def test_fingers_pan_and_choose_on_a_phone(weights, look):
     box = tab.locator("canvas[tabindex]").bounding_box()
     before = value(tab)
     tab.touchscreen.tap(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.6)
-    playwright.expect(tab.locator(".unseen")).to_contain_text("Query")
+    playwright.expect(tab.locator(".visually-hidden")).to_contain_text("Query")
     assert value(tab) != before
 
 
@@ -321,7 +321,7 @@ def test_wheel_and_drag(weights, look, tmp_path):
     assert again.evaluate("location.hash") == address
     tab.locator("canvas[tabindex]").focus()
     tab.keyboard.press("0")
-    playwright.expect(tab.locator(".unseen")).to_have_text("All in view")
+    playwright.expect(tab.locator(".visually-hidden")).to_have_text("All in view")
 
 
 @pytest.mark.parametrize("view", ["overview", "map", "links", "text"])
@@ -338,8 +338,8 @@ def test_odd_tokens(odd_tokens, weights, look, view):
     assert tab.locator("h1").inner_text() == "</script><img src=x onerror=console.log(1)>"
     if view == "text":
         for i in range(n):
-            tab.locator(".running").first.press("ArrowRight")
-            assert tab.locator(".running [aria-selected=true]").first.get_attribute(
+            tab.locator(".tokens").first.press("ArrowRight")
+            assert tab.locator(".tokens [aria-selected=true]").first.get_attribute(
                 "data-index"
             ) == str(min(i + 1, n - 1))
     assert tab.evaluate("document.documentElement.scrollWidth") <= 1280
@@ -395,7 +395,7 @@ def test_a_page_of_144_heads_opens_at_once(weights, look, tmp_path):
     )
     record = AttentionRecord({"t": tokens}, tracks)
     tab = look(record)
-    assert tab.locator(".thumb").count() == 144
+    assert tab.locator(".thumbnail").count() == 144
     tab.get_by_role("button", name="encoder 5, head 3").click()
     dense = tracks[4].dense(2)
     best = dense[0].argmax()
@@ -425,7 +425,7 @@ def test_a_map_of_16384_tokens(look, heads):
     for key in "++++++++":
         tab.keyboard.press(key)
     tab.keyboard.press("ArrowDown")
-    playwright.expect(tab.locator(".unseen")).to_contain_text("Query 9002 of 16384")
+    playwright.expect(tab.locator(".visually-hidden")).to_contain_text("Query 9002 of 16384")
     frames = tab.evaluate(FRAMES)
     assert max(frames[2:]) < 250, frames
     for view in ("Links", "Text"):
@@ -467,7 +467,7 @@ def test_the_frame_of_an_exported_notebook(open_tab, cross, tmp_path):
     inside.locator("[data-ready]").wait_for()
     inside.get_by_role("tab", name="Map").click()
     inside.locator("canvas[tabindex]").press("ArrowDown")
-    playwright.expect(inside.locator(".unseen")).to_contain_text("Query 2 of 8")
+    playwright.expect(inside.locator(".visually-hidden")).to_contain_text("Query 2 of 8")
     tab.wait_for_timeout(400)
     with tab.expect_download() as download:
         inside.get_by_role("button", name="Download CSV").click()

@@ -32,7 +32,7 @@ export class ClassificationView {
     this.words.mark("hidden-word", Object.keys(strength).filter((i) => strength[i] === 0).map(Number));
     this.words.mark("edited-word", Object.keys(strength).filter((i) => strength[i] > 0).map(Number));
     this.detail = h("div", { class: "detail", hidden: true });
-    this.element = h("div", { class: "classified" },
+    this.element = h("div", { class: "classification" },
       h("div", { class: "line" }, h("h3", {}, "Answer"), this.probabilities()),
       h("div", { class: "line" }, h("h3", {}, "Read"), this.words.element),
       this.detail,
@@ -57,14 +57,14 @@ export class ClassificationView {
   comparison() {
     if (!this.base) return null;
     const same = this.base.label === this.answer.label;
-    return h("p", { class: "was" },
+    return h("p", { class: "comparison" },
       same ? "The same label as without the change." : ["Without the change: ", h("bdi", {}, this.base.label)]);
   }
 
   /** @param {number | null} index */
   hover(index) {
     const shown = index ?? this.pinned;
-    this.words.mark("aimed", shown === null ? [] : [shown]);
+    this.words.mark("hovered", shown === null ? [] : [shown]);
     if (index === null) return;
     this.pane.announce(`${nameOf(this.answer.source.words[index])} got ${percent(this.answer.attention[index])} of attention`);
   }
@@ -121,8 +121,8 @@ export class ClassificationView {
     return h("section", {},
       h("h3", {}, "What if it had got another share?"),
       h("p", { class: "fact" }, "The word is still read; only the weight it is pooled with changes."),
-      h("div", { class: "own" }, slider, shown,
-        h("button", { type: "button", class: "act", "data-control": "knock", onclick: () => change(current === 0 ? 1 : 0) },
+      h("div", { class: "editor" }, slider, shown,
+        h("button", { type: "button", class: "action", "data-control": "knock", onclick: () => change(current === 0 ? 1 : 0) },
           current === 0 ? "Let it look again" : "Knock out attention to it")));
   }
 }

@@ -125,7 +125,7 @@ class Docs {
       }
       result.hidden = false;
     };
-    return h("div", { class: "attempt" }, field, h("button", { type: "button", class: "act", onclick: send }, "Try it"), result);
+    return h("div", { class: "attempt" }, field, h("button", { type: "button", class: "action", onclick: send }, "Try it"), result);
   }
 
   /**

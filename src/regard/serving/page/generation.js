@@ -30,7 +30,7 @@ export class GenerationView {
     this.source.mark("hidden-word", pane.state.hide);
     this.detail = h("div", { class: "detail", hidden: true });
     const empty = h("p", { class: "fact" }, "No words: the model ended at once.");
-    this.element = h("div", { class: "written" },
+    this.element = h("div", { class: "generation" },
       h("div", { class: "line" }, h("h3", {}, extractive ? "Picked" : "Answer"), answer.answer.words.length ? this.target.element : empty),
       h("div", { class: "line" }, h("h3", {}, "Read"), this.source.element),
       this.detail,
@@ -57,7 +57,7 @@ export class GenerationView {
   comparison(base) {
     if (!base) return null;
     const same = base.answer.text === this.answer.answer.text;
-    return h("p", { class: "was" },
+    return h("p", { class: "comparison" },
       same ? "The same answer as without the change." : ["Without the change: ", h("bdi", {}, base.answer.text)]);
   }
 
@@ -65,11 +65,11 @@ export class GenerationView {
   alternatives() {
     const { alternatives, answer } = this.answer;
     if (!alternatives.length) return null;
-    return h("details", { class: "others" },
+    return h("details", { class: "alternatives" },
       h("summary", {}, `${alternatives.length} other ${alternatives.length === 1 ? "answer" : "answers"} of the beam`),
       h("ol", {}, alternatives.map(({ text, score }) => h("li", {},
         h("button", {
-          type: "button", class: "other", "aria-label": `Take: ${text.slice(0, 400)}`, onclick: () => this.pane.steer({ begin: text }),
+          type: "button", class: "alternative", "aria-label": `Take: ${text.slice(0, 400)}`, onclick: () => this.pane.steer({ begin: text }),
         }, difference(answer.text, text), h("span", { class: "value" }, score.toFixed(2)))))));
   }
 
@@ -105,11 +105,11 @@ export class GenerationView {
     const shown = pin ?? this.pinned;
     for (const words of [this.source, this.target]) {
       words.shade(null, 1);
-      words.mark("aimed", []);
+      words.mark("hovered", []);
     }
     if (!shown) return;
     const [own, other] = shown.side === "source" ? [this.source, this.target] : [this.target, this.source];
-    own.mark("aimed", [shown.index]);
+    own.mark("hovered", [shown.index]);
     other.shade(this.weights(shown), this.max);
     if (pin) this.pane.announce(this.sentence(pin));
   }
@@ -166,7 +166,7 @@ export class GenerationView {
     return h("section", {},
       h("h3", {}, "What if it had not looked there?"),
       h("p", { class: "fact" }, "The word is still read; only attention to it is knocked out."),
-      h("button", { type: "button", class: "act", "data-control": "knock", onclick: () => this.pane.steer({ hide: changed }) },
+      h("button", { type: "button", class: "action", "data-control": "knock", onclick: () => this.pane.steer({ hide: changed }) },
         hidden ? "Let it look again" : "Knock out attention to it"));
   }
 
@@ -177,12 +177,12 @@ export class GenerationView {
   nextWordEditor(index) {
     const { text, words } = this.answer.answer;
     const begin = [...text].slice(0, words[index].start).join("").trim();
-    const list = h("ol", { class: "ways", "aria-busy": "true" }, h("li", { class: "fact" }, "asking…"));
+    const list = h("ol", { class: "next-words", "aria-busy": "true" }, h("li", { class: "fact" }, "asking…"));
     const field = h("input", { name: "word", maxlength: "200", autocomplete: "off", "aria-label": "Another word" });
-    const form = h("form", { class: "own", onsubmit: (event) => {
+    const form = h("form", { class: "editor", onsubmit: (event) => {
       event.preventDefault();
       if (field.value.trim()) this.pane.steer({ begin: `${begin} ${field.value}`.trim() });
-    } }, field, h("button", { type: "submit", class: "act" }, "Go on from there"));
+    } }, field, h("button", { type: "submit", class: "action" }, "Go on from there"));
     this.fillNextWords(list, begin, words[index].text);
     return h("section", {}, h("h3", {}, "Say instead"), list, form);
   }
@@ -198,7 +198,7 @@ export class GenerationView {
     try {
       const { choices } = /** @type {NextWords} */ (await post("/alternatives", { model, text: this.pane.text, begin, hide }));
       list.replaceChildren(...choices.map(({ word, probability, text }) => h("li", {}, h("button", {
-        type: "button", class: "way", title: text.slice(0, 400), disabled: word === current,
+        type: "button", class: "next-word", title: text.slice(0, 400), disabled: word === current,
         onclick: () => this.pane.steer({ begin: upTo(text, begin, word) }),
       },
       h("bdi", { class: "token" }, truncate(word, 40)),

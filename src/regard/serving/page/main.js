@@ -36,7 +36,7 @@ export class App {
     this.readingChoice = h("span", { class: "choice" }, h("label", { for: "reading" }, "Words looked"), this.readingBox);
     this.button = h("button", { type: "submit", class: "main" });
     this.length = h("span", { class: "fact" });
-    this.live = h("p", { class: "unseen", role: "status", "aria-live": "polite" });
+    this.live = h("p", { class: "visually-hidden", role: "status", "aria-live": "polite" });
     this.stage = h("div", { class: "panes" });
     this.copyButton = h("button", { type: "button", onclick: () => this.copyLink() }, "Copy link");
     this.build();
@@ -55,7 +55,7 @@ export class App {
           h("span", { class: "choice" }, h("label", { for: "model" }, "Model"), this.first),
           h("span", { class: "choice" }, h("label", { for: "second" }, "Compare with"), this.second),
           this.readingChoice),
-        h("label", { for: "text", class: "unseen" }, "Text"), this.input,
+        h("label", { for: "text", class: "visually-hidden" }, "Text"), this.input,
         h("div", { class: "send" }, this.button, h("span", { class: "fact help" }, "or Ctrl+Enter"), this.length)),
       this.stage, this.live);
   }

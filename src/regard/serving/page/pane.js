@@ -169,7 +169,7 @@ export class Pane {
     const changed = this.state.hide.length || Object.keys(this.state.strength).length;
     const query = new URLSearchParams({ model: this.state.model, text: this.text });
     if (this.info.writes && said) query.set("target", said);
-    return h("p", { class: "whole" }, h("a", { href: `/view?${query}`, target: "_blank", rel: "noopener" }, "All layers and heads"),
+    return h("p", { class: "record-link" }, h("a", { href: `/view?${query}`, target: "_blank", rel: "noopener" }, "All layers and heads"),
       changed ? h("span", { class: "fact" }, " as they are without the change") : null);
   }
 
@@ -188,7 +188,7 @@ export class Pane {
      * @param {() => Partial<Steering>} undo
      */
     const chip = (text, undo) => h("button", { type: "button", class: "chip", onclick: () => this.steer(undo()) },
-      h("bdi", {}, text), h("span", { class: "unseen" }, ", take back"), h("span", { "aria-hidden": "true" }, "×"));
+      h("bdi", {}, text), h("span", { class: "visually-hidden" }, ", take back"), h("span", { "aria-hidden": "true" }, "×"));
     const chips = [];
     if (begin) chips.push(chip(`begins with “${begin}”`, () => ({ begin: "" })));
     for (const index of hide) {

@@ -30,15 +30,15 @@ def html(record: Record) -> str:
         f'<script type="application/octet-stream" id="chunk-{name}">{data}</script>'
         for name, data in packed.chunks.items()
     )
-    code, look = script("page"), _BASE + style()
+    code, css = script("page"), _BASE + style()
     return Template(_asset("page.html")).substitute(
         title=markup.escape(record.title or "Attention"),
         metadata=_inert(packed.metadata),
         chunks=chunks,
         script=code,
-        style=look,
+        style=css,
         script_hash=_digest(code),
-        style_hash=_digest(look),
+        style_hash=_digest(css),
     )
 
 

@@ -68,10 +68,10 @@ export class App {
       onkeydown: (event) => this.onKey(event),
     });
     this.help = h("p", { class: "help", id: `${this.id}-help` });
-    this.hint = h("div", { class: "hint", hidden: true, "aria-hidden": "true" });
-    this.live = h("p", { class: "unseen", role: "status", "aria-live": "polite" });
+    this.tooltip = h("div", { class: "tooltip", hidden: true, "aria-hidden": "true" });
+    this.live = h("p", { class: "visually-hidden", role: "status", "aria-live": "polite" });
     this.stage = h("div", { class: "stage", id: `${this.id}-stage`, role: "tabpanel" },
-      this.canvas, this.text.element, this.overview.element, this.hint);
+      this.canvas, this.text.element, this.overview.element, this.tooltip);
     this.pointer = new Pointer(this);
     this.build();
   }
@@ -102,7 +102,7 @@ export class App {
         this.controls.corner),
       verdict ? h("p", { class: "verdict" }, h("strong", {}, "How far to trust it "), verdict) : "",
       this.controls.element,
-      h("div", { class: "body" }, h("div", { class: "seen" }, this.stage, this.help), this.readout.element),
+      h("div", { class: "body" }, h("div", { class: "view-column" }, this.stage, this.help), this.readout.element),
       this.live);
     new ResizeObserver(() => this.paint()).observe(this.stage);
     this.prefersDark.addEventListener("change", () => this.set({}));

@@ -46,7 +46,7 @@ export class Overview {
     const entropy = layer.mean_entropy[head].toFixed(2);
     const label = `${layer.label}, head ${head + 1} of ${plural(layer.heads, "head")}, mean entropy ${entropy} nats`;
     return h("button", {
-      class: "thumb", "aria-label": label, title: label, "data-row": row, "data-head": head,
+      class: "thumbnail", "aria-label": label, title: label, "data-row": row, "data-head": head,
       tabindex: row === 0 && head === 0 ? "0" : "-1",
       onclick: () => this.app.set({ layer: row, head, view: layer.shape[0] === 1 ? "text" : "map" }, { focus: true }),
     }, canvas);

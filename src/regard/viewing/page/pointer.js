@@ -54,7 +54,7 @@ export class Pointer {
     else if (this.moved && app.state.view === "map") app.map.pan(now.x - before.x, now.y - before.y);
     else if (this.moved) this.scroll(before.y - now.y);
     this.down.set(event.pointerId, now);
-    app.hint.hidden = true;
+    app.tooltip.hidden = true;
     app.paint();
     return app.writeAddress();
   }
@@ -95,20 +95,20 @@ export class Pointer {
       return app.paint();
     }
     const hit = app.map.hit(x, y);
-    app.hint.hidden = !hit || x < app.map.left || y < app.map.top;
-    if (!hit || app.hint.hidden) return undefined;
+    app.tooltip.hidden = !hit || x < app.map.left || y < app.map.top;
+    if (!hit || app.tooltip.hidden) return undefined;
     const { weight, exact } = app.matrix.weight(hit.query, hit.key);
     const [from, to] = [app.matrix.rows[hit.query], app.matrix.columns[hit.key]].map((piece) => truncate(piece, 30));
     // Isolated (U+2068, U+2069), so that the arrow points from query to key whatever their direction is.
-    app.hint.textContent = `\u2068${from}\u2069 → \u2068${to}\u2069  ${formatWeight(weight, exact)}`;
+    app.tooltip.textContent = `\u2068${from}\u2069 → \u2068${to}\u2069  ${formatWeight(weight, exact)}`;
     const flip = x > app.canvas.clientWidth - HINT_ROOM;
-    app.hint.style.translate = `${flip ? `calc(${x - 14}px - 100%)` : `${x + 14}px`} ${Math.max(0, y - 34)}px`;
+    app.tooltip.style.translate = `${flip ? `calc(${x - 14}px - 100%)` : `${x + 14}px`} ${Math.max(0, y - 34)}px`;
     return undefined;
   }
 
   onLeave() {
     const { app } = this;
-    app.hint.hidden = true;
+    app.tooltip.hidden = true;
     if (app.links.hover) {
       app.links.hover = null;
       app.paint();
@@ -139,7 +139,7 @@ export class Pointer {
    */
   zoom(factor, { x, y }) {
     this.app.map.zoom(factor, x, y);
-    this.app.hint.hidden = true;
+    this.app.tooltip.hidden = true;
     this.app.paint();
     this.app.writeAddress();
   }

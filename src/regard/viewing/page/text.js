@@ -15,8 +15,8 @@ export class TextView {
   /** @param {App} app */
   constructor(app) {
     this.app = app;
-    this.queries = this.list("query", "Queries", "running");
-    this.keys = this.list("key", "Keys", "running shaded");
+    this.queries = this.list("query", "Queries", "tokens");
+    this.keys = this.list("key", "Keys", "tokens shaded");
     this.querySection = h("section", {}, h("h2", {}, "Queries"), this.queries);
     this.element = h("div", { class: "texts", hidden: true }, this.querySection, h("section", {}, h("h2", {}, "Keys"), this.keys));
   }
@@ -120,7 +120,7 @@ export class TextView {
     const start = Math.max(0, Math.min(center - MAX_SHOWN / 2, pieces.length - MAX_SHOWN));
     const end = Math.min(pieces.length, start + MAX_SHOWN);
     /** @type {(Node | string)[]} */
-    const items = start > 0 ? [h("bdi", { class: "elided" }, `… ${start} tokens before`)] : [];
+    const items = start > 0 ? [h("bdi", { class: "omitted" }, `… ${start} tokens before`)] : [];
     for (let i = start; i < end; i++) {
       const item = h("bdi", {
         role: "option", id: `${list.id}-${i}`, "data-index": i, "aria-selected": String(i === active),
@@ -133,7 +133,7 @@ export class TextView {
       }
       items.push(item, " ");
     }
-    if (end < pieces.length) items.push(h("bdi", { class: "elided" }, `… ${pieces.length - end} tokens after`));
+    if (end < pieces.length) items.push(h("bdi", { class: "omitted" }, `… ${pieces.length - end} tokens after`));
     list.replaceChildren(...items);
     list.setAttribute("aria-activedescendant", `${list.id}-${active}`);
   }
