@@ -190,6 +190,9 @@ def test_search_marks_and_visits(cross, look):
     playwright.expect(tab.locator(".visually-hidden")).to_contain_text("to ins")
     tab.keyboard.press("Enter")
     playwright.expect(tab.locator(".visually-hidden")).to_contain_text("into to")
+    again = look(cross, "#view=map&find=in")
+    again.get_by_label("Find a token").press("Shift+Enter")
+    playwright.expect(again.locator(".visually-hidden")).to_contain_text("into to")  # the last
     tab.get_by_label("Find a token").fill("zzz")
     playwright.expect(tab.locator(".count")).to_have_text("0 found")
     tab.keyboard.press("Enter")

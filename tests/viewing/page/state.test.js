@@ -64,5 +64,7 @@ test("what a record does not have is left out", () => {
     assert.deepEqual(fromHash(hash, several), initial, hash);
   }
   assert.equal(fromHash("#layer=1&head=2", several).head, 2); // counted in its own layer
+  const single = metadata([1, 5, 7]);
+  assert.deepEqual(fromHash("#view=overview", single), initialState(single));
   assert.equal(fromHash(`#find=${"w".repeat(300)}`, several).find.length, 200);
 });

@@ -203,7 +203,7 @@ export class App {
   nextMatch(step) {
     const all = [...[...this.found.columns].map((key) => ({ key })), ...[...this.found.rows].map((query) => ({ query }))];
     if (!all.length) return this.announce("Nothing found");
-    const before = this.match ?? (step < 0 ? 2 : -1);
+    const before = this.match ?? (step < 0 ? 0 : -1);
     this.match = (before + step + all.length) % all.length;
     return this.set(all[this.match], { reveal: true });
   }

@@ -59,7 +59,7 @@ export function fromHash(hash, metadata) {
   state.head = integer(given, "head", layer.heads) ?? choice(given, "head", reductions) ?? state.head;
   state.query = integer(given, "query", layer.shape[0]) ?? state.query;
   state.key = integer(given, "key", layer.shape[1]) ?? state.key;
-  state.view = choice(given, "view", VIEWS) ?? state.view;
+  state.view = choice(given, "view", viewsOf(metadata)) ?? state.view;
   state.scale = choice(given, "scale", SCALES) ?? state.scale;
   state.pool = choice(given, "pool", reductions) ?? state.pool;
   state.theme = choice(given, "theme", THEMES) ?? state.theme;
