@@ -216,7 +216,7 @@ def sizes(answer) -> list[int]:
     """Bytes of every tensor of an answer, those an `AttentionMap` keeps included."""
     if isinstance(answer, torch.Tensor):
         return [answer.untyped_storage().nbytes()]
-    parts = answer._known.values() if hasattr(answer, "_known") else answer
+    parts = answer._statistics.values() if hasattr(answer, "_statistics") else answer
     return [size for part in parts for size in sizes(part)]
 
 

@@ -77,14 +77,17 @@ def problem(query, key, value, *, score=None, mask=None, bias=None):
 def run(lab, *arrays, statistics=EVERYTHING, dropout=0.0, seed=0, **settings):
     """Output and statistics by the kernel, which must accept the problem."""
     if lab.device:
-        arrays = [x.to(lab.device) for x in arrays]
+        arrays = tuple(x.to(lab.device) for x in arrays)
     given = problem(*arrays, **settings)
     assert adapter.fits(given, statistics)
     output, found = adapter.one_pass(given, statistics, dropout=dropout, seed=seed)
     if lab.device:
-        at_home = lambda x: x.cpu() if isinstance(x, torch.Tensor) else tuple(map(at_home, x))  # noqa: E731
-        return output.cpu(), {which: at_home(answer) for which, answer in found.items()}
+        return output.cpu(), {which: to_cpu(answer) for which, answer in found.items()}
     return output, found
+
+
+def to_cpu(answer):
+    return answer.cpu() if isinstance(answer, torch.Tensor) else tuple(map(to_cpu, answer))
 
 
 def dense(query, key, allowed=None, bias=None, scale=None, vector=None):

@@ -51,9 +51,9 @@ def test_half_precision(lab, gpu, kind):
 def test_dropout_is_that_of_a_processor(lab, gpu):
     q, k, v = arrays()
     for seed in (0, 2**40 + 3):
-        settings = {"dropout": 0.3, "seed": seed, "mask": regard.window(40)}
-        output, _ = lab.run(q, k, v, statistics=(), **settings)
-        expected, _ = regard.attend(q, k, v, **settings)
+        mask = regard.window(40)
+        output, _ = lab.run(q, k, v, statistics=(), dropout=0.3, seed=seed, mask=mask)
+        expected, _ = regard.attend(q, k, v, dropout=0.3, seed=seed, mask=mask)
         assert lab.gap(output, expected) < 2e-6
 
 
@@ -195,6 +195,8 @@ def test_every_position_has_a_slot_of_its_own(length, block, size):
 
 
 def test_what_fits(lab, monkeypatch):
+    import triton
+
     from regard.attention.kernels.cuda import launch
 
     monkeypatch.setattr(torch.version, "cuda", "13.0")
@@ -208,7 +210,7 @@ def test_what_fits(lab, monkeypatch):
     assert not fits(*arrays(values=257))
     assert not fits(*arrays(), score=regard.scores.Additive(torch.randn(32)))
     for place, name, old in (
-        (launch.triton, "__version__", "3.3.1"),
+        (triton, "__version__", "3.3.1"),
         (torch.cuda, "get_device_capability", lambda device: (7, 5)),
         (torch.version, "cuda", None),
     ):
@@ -278,7 +280,7 @@ def test_attend_takes_this_way_on_a_gpu(lab):
     for kind in (torch.float32, torch.bfloat16, torch.float16):
         given = [x.to(kind) for x in (q, k, v)]
         output, weights = regard.attend(*given, mask=regard.causal(), watch=watch)
-        assert len(weights._known) == len(watch)
+        assert len(weights._statistics) == len(watch)
         exact, matrix = regard.attend(*(x.double().cpu() for x in given), mask=regard.causal())
         assert lab.gap(weights.entropy().cpu(), matrix.entropy()) < 1e-5
         assert lab.gap(weights.received().cpu(), matrix.received()) < 1e-4

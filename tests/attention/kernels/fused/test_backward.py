@@ -102,7 +102,8 @@ def test_additive(lab, small_tiles):
 
 @pytest.mark.parametrize("lengths", [(1, 1), (1, 700), (300, 1), (257, 513)])
 def test_full_tiles(lab, lengths):
-    compare(lab, arrays(*lengths, 2, 2), dropout=0.5, tolerance=1e-5)
+    queries, keys = lengths
+    compare(lab, arrays(queries, keys, 2, 2), dropout=0.5, tolerance=1e-5)
 
 
 def test_one_key_head_shared_by_all(lab, small_tiles):

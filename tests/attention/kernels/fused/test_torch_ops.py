@@ -251,7 +251,7 @@ def test_a_compiled_layer(always):
     found = []
     for one in (function, compiled):
         output = one(x)
-        found.append((output, *torch.autograd.grad(output.square().mean(), layer.parameters())))
+        found.append((output, *torch.autograd.grad(output.square().mean(), [*layer.parameters()])))
     for one, other in zip(*found, strict=True):
         assert (one - other).abs().max() < 1e-6
     torch.compiler.reset()
@@ -263,8 +263,9 @@ def test_another_seed_needs_no_other_graph_and_gives_its_own_noise(always, three
         return regard.attend(q, k, v, mask=regard.causal(), dropout=0.3, seed=seed)[0]
 
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    q, k, v = three
     for seed in (3, 4, 2**40 + 5, 6):
-        assert torch.equal(compiled(*three, seed), function(*three, seed))
+        assert torch.equal(compiled(q, k, v, seed), function(q, k, v, seed))
     torch.compiler.reset()
 
 
@@ -291,8 +292,8 @@ def test_opcheck_of_masked_problems(name):
         0.3, 0.1, 3, 0, True, 5, 5, 9, True,
     )  # fmt: skip
     torch.library.opcheck(torch.ops.regard.attend, given)
-    given = tuple(x.detach() if isinstance(x, torch.Tensor) else x for x in given)
-    output, lse, *_ = torch_ops.attend(*given)
+    detached = tuple(x.detach() if isinstance(x, torch.Tensor) else x for x in given)
+    output, lse, *_ = torch_ops.attend(*detached)
     rows = torch.randn(2, 2, 33), torch.randn(2, 2, 33)
-    arrays = (*given[:12], torch.randn_like(output), lse, *rows)
+    arrays = (*detached[:12], torch.randn_like(output), lse, *rows)
     torch.library.opcheck(torch.ops.regard.attend_backward, arrays)
