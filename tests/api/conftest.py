@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -10,9 +12,12 @@ from regard.api import (
     Classifier,
     ExtractiveSummarizer,
     Generator,
+    Model,
     Translator,
 )
 from regard.data import Example, dates
+
+M = TypeVar("M", bound=Model)
 
 TINY = {"steps": 3, "batch_tokens": 512, "warmup": 1, "ema": 0.0, "log_every": 1}
 WORDS = ["red", "green", "blue", "gold", "grey", "pink"]
@@ -103,6 +108,19 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Generator:
     )
     assert isinstance(model, Generator)
     return model
+
+
+@pytest.fixture(scope="session")
+def reloaded() -> Callable[[M], M]:
+    """A model once more, from its folder."""
+
+    def reload(model: M) -> M:
+        assert model.folder is not None
+        again = regard.load(model.folder)
+        assert isinstance(again, type(model))
+        return again
+
+    return reload
 
 
 @pytest.fixture(scope="session")

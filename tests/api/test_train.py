@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ import regard
 from regard import __version__
 from regard.api import Classifier, evaluate
 from regard.api.config.settings import resolve
-from regard.api.examples import hold_out
 from regard.api.storage.format1 import OLD_SETTING_NAMES
 from regard.data import Corpus, Example, Labelled, ReadOptions, dates
 from regard.errors import DataError, InputError, ModelFolderError, SettingsError
@@ -269,37 +267,6 @@ def test_a_run_killed_before_its_first_save_begins_again(tmp_path: Path) -> None
     assert [r.get("train_loss") for r in again] == [r.get("train_loss") for r in history]
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("config.json", "{", "damaged"),
-        ("config.json", "{}", "not written by regard"),
-        ("config.json", '{"regard": "9.0", "format": 99}', "written by regard 9.0"),
-        ("config.json", '{"regard": "0.1.0", "format": 1}', "damaged"),
-        ("config.json", '{"regard": "0.1.0", "format": 2}', "damaged"),
-        ("source.json", "[]", "not a tokenizer"),
-        ("model.safetensors", "oh", "damaged"),
-        ("model.safetensors", None, "no such file"),
-        ("source.json", None, "cannot be read"),
-        ("config.json", None, "holds no model"),
-    ],
-)
-def test_damaged_and_foreign_folders(
-    folder_of: Path, tmp_path: Path, name: str, content: str | None, message: str
-) -> None:
-    for file in folder_of.iterdir():
-        if file.is_file():
-            (tmp_path / file.name).write_bytes(file.read_bytes())
-    if content is None:
-        (tmp_path / name).unlink()
-    else:
-        (tmp_path / name).write_text(content)
-    with pytest.raises(ModelFolderError, match=message):
-        regard.load(tmp_path)
-    with pytest.raises(ModelFolderError, match="no such folder"):
-        regard.load(tmp_path / "nowhere")
-
-
 def test_wrong_numbers_of_files(tmp_path: Path) -> None:
     files = write_pairs(tmp_path)
     with pytest.raises(InputError, match=r"1 files .* expected pairs"):
@@ -397,35 +364,6 @@ def test_columns_and_separators_are_remembered(tmp_path: Path) -> None:
     found = evaluate(out, tmp_path / "moved.txt")
     assert not found.baselines
     assert "its training part cannot be read" in found.note
-
-
-def test_held_out_parts_are_stratified_disjoint_and_the_same_again() -> None:
-    examples = [Example(str(i), labels=("ab"[i % 5 == 0],)) for i in range(100)]
-    train_part, held = hold_out(examples, seed=1, labelled=True)
-    assert sorted([*train_part, *held], key=lambda e: int(e.text)) == examples
-    assert [sum(e.labels == (label,) for e in held) for label in "ab"] == [8, 2]
-    assert hold_out(examples, seed=1, labelled=True)[1] == held
-    assert hold_out(examples, seed=2, labelled=True)[1] != held
-    assert len(hold_out([Example("x")] * 30_000, seed=1, labelled=False)[1]) == 1000
-    with pytest.raises(InputError, match="one example"):
-        hold_out(examples[:1], seed=1, labelled=False)
-
-
-@pytest.mark.parametrize("each", [1, 2, 4])
-def test_rare_labels_are_held_out_together(each: int) -> None:
-    names = [f"l{i}" for i in range(200 // each)]
-    examples = [Example(f"{n}", labels=(name,)) for name in names for n in range(each)]
-    sets = [
-        replace(e, labels=("odd" if i % 2 else "even", f"l{i % 20}", f"s{i}"[:3]))
-        for i, e in enumerate(examples)
-    ]
-    for some in (examples, sets):
-        train_part, held = hold_out(some, seed=1, labelled=True)
-        assert len(train_part) + len(held) == 200
-        if some is sets or each > 1:
-            assert len(held) == 20
-            known = {label for example in train_part for label in example.labels}
-            assert {label for example in held for label in example.labels} <= known
 
 
 def test_without_a_folder_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import html
 import json
 import shutil
-from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import regard
+from regard.api import Classifier, ExtractiveSummarizer
 from regard.api.trust import trust
 from regard.cli.app import app
 from regard.data import Labelled
 from regard.errors import InputError, ModelFolderError
 from regard.evaluation.alignment.verdict import AlignmentVerdict
 from regard.evaluation.faithfulness.contracts import TrustSettings
+from regard.evaluation.faithfulness.extractive import ExtractionVerdict
+from regard.evaluation.faithfulness.verdict import Verdict
+from regard.models.settings import TransformerSettings
 from regard.viewing.figure import draw
 
 QUICK = TrustSettings(random_rankings=2, permutations=4, resamples=50)
@@ -68,9 +71,10 @@ def translator(pairs, tmp_path_factory):
     return out
 
 
-def test_the_verdict_is_kept_and_shown(mood, table):
+def test_the_verdict_is_saved_and_shown(mood, table):
     assert regard.load(mood).verdict == ""
-    verdict: Any = trust(mood, table, texts=12, settings=QUICK)
+    verdict = trust(mood, table, texts=12, settings=QUICK)
+    assert isinstance(verdict, Verdict)
     assert verdict.texts == 12
     assert verdict.controls is not None
     kept = json.loads((mood / "trust.json").read_text())
@@ -90,9 +94,10 @@ def test_other_weights_have_no_verdict(mood, table):
     assert regard.load(mood).verdict
 
 
-def test_the_verdict_stands_beside_every_view(mood, table, tmp_path):
+def test_every_view_shows_the_verdict(mood, table, tmp_path):
     sentence = trust(mood, table, texts=4, settings=QUICK).sentence
-    model: Any = regard.load(mood)
+    model = regard.load(mood)
+    assert isinstance(model, Classifier)
     answer = model.classify("the food was good")[0]
     for record in (answer.look(), answer.aligned()):
         assert record.verdict == sentence
@@ -109,23 +114,24 @@ def test_the_verdict_stands_beside_every_view(mood, table, tmp_path):
     assert " ".join(drawn.split()) == sentence
 
 
-def test_a_verdict_that_cannot_be_kept_is_given_all_the_same(mood, table, tmp_path):
+def test_a_verdict_that_cannot_be_saved_is_returned(mood, table, tmp_path):
     """A folder that is read-only, a disk that is full: what was computed is not lost."""
     there = shutil.copytree(mood, tmp_path / "mood")
     (there / "trust.json").unlink(missing_ok=True)
     (there / "trust.json").mkdir()  # no file can take its place, not even the superuser's
     with pytest.warns(UserWarning, match=r"the verdict is not kept: .*trust\.json: cannot be"):
-        verdict: Any = trust(there, table, texts=4, settings=QUICK)
+        verdict = trust(there, table, texts=4, settings=QUICK)
+    assert isinstance(verdict, Verdict)
     assert verdict.texts == 4
-    command = ["trust", str(there), "--test", str(table), "--texts", "4"]
-    found = CliRunner().invoke(app, [*command, "--json"])
+    arguments = ["trust", str(there), "--test", str(table), "--texts", "4"]
+    found = CliRunner().invoke(app, [*arguments, "--json"])
     assert found.exit_code == 0
     assert json.loads(found.stdout)["texts"] == 4
     assert "regard: the verdict is not kept: " in found.stderr
     assert "UserWarning" not in found.stderr
 
 
-def test_a_verdict_that_cannot_be_read_is_told(mood, table):
+def test_a_damaged_verdict_is_reported(mood, table):
     trust(mood, table, texts=4, settings=QUICK)
     kept = (mood / "trust.json").read_text()
     for broken in (kept[:20], "[]", "{}"):
@@ -135,28 +141,30 @@ def test_a_verdict_that_cannot_be_read_is_told(mood, table):
     (mood / "trust.json").write_text(kept)
 
 
-def test_a_translator_is_held_against_links(translator, pairs):
-    verdict: Any = trust(translator, pairs[:2], gold=pairs[2])
+def test_a_translator_is_compared_with_links(translator, pairs):
+    verdict = trust(translator, pairs[:2], gold=pairs[2])
     assert isinstance(verdict, AlignmentVerdict)
     assert verdict.pairs == 20
     assert verdict.diagonal.error_rate == 0  # these links are the diagonal
     assert verdict.sentence.startswith("Do not read this as word alignment")
-    network = regard.load(translator).network
-    assert len(verdict.layers) == network.settings.decoder_layers
+    settings = regard.load(translator).network.settings
+    assert isinstance(settings, TransformerSettings)
+    assert len(verdict.layers) == settings.decoder_layers
     assert regard.load(translator).look("ein Hund .").verdict == verdict.sentence
 
 
-def test_a_recurrent_translator_is_held_against_links(pairs):
+def test_a_recurrent_translator_is_compared_with_links(pairs):
     settings = {**QUIET, "vocabulary": 60}
     model = regard.train(
         "translation", train=pairs[:2], model="rnn", preset="tiny", settings=settings
     )
-    verdict: Any = trust(model, pairs[:2], gold=pairs[2])
+    verdict = trust(model, pairs[:2], gold=pairs[2])
+    assert isinstance(verdict, AlignmentVerdict)
     assert len(verdict.layers) == 1
     assert set(verdict.layers[0]) == {"input", "output"}
 
 
-def test_what_does_not_go_together_is_told(mood, table, translator, pairs):
+def test_what_does_not_go_together_is_refused(mood, table, translator, pairs):
     with pytest.raises(InputError, match="gold links are for models that write"):
         trust(mood, table, gold=pairs[2])
     with pytest.raises(InputError, match="texts is 0"):
@@ -178,7 +186,7 @@ def test_the_command_prints_words_and_numbers(mood, table):
     assert json.loads(found.output)["texts"] == 6
 
 
-def test_of_several_labels_the_surest_is_asked_about(tmp_path):
+def test_with_several_labels_the_most_probable_is_judged(tmp_path):
     rng = np.random.default_rng(0)
     lines = ["text\tlabel"]
     for _ in range(80):
@@ -197,7 +205,8 @@ def test_of_several_labels_the_surest_is_asked_about(tmp_path):
         columns=Labelled(separator=","),
         settings={"epochs": 30, "batch_tokens": 256, "learning_rate": 1e-2},
     )
-    verdict: Any = trust(out, table, texts=30, settings=QUICK)
+    verdict = trust(out, table, texts=30, settings=QUICK)
+    assert isinstance(verdict, Verdict)
     assert 0 < verdict.texts <= 30  # those given no label are left out
     assert verdict.controls is not None
     needed = verdict.comprehensiveness["delete"]
@@ -219,25 +228,28 @@ def papers(tmp_path_factory):
     return folder / "papers.jsonl"
 
 
-def test_a_picker_is_asked_about_the_words_of_what_it_picks(papers, tmp_path):
+def test_an_extractive_summariser_is_judged_by_the_words_of_its_sentences(papers, tmp_path):
     out = tmp_path / "short"
     regard.train(
         "summarization", train=papers, valid=papers, out=out, preset="tiny", settings=QUIET
     )
-    verdict: Any = trust(out, papers, settings=QUICK)
+    verdict = trust(out, papers, settings=QUICK)
+    assert isinstance(verdict, ExtractionVerdict)
     assert verdict.texts == 12
     assert verdict.sentence.startswith("The weights over sentences are the choice itself")
     assert verdict.position_bias.chance == pytest.approx(1 / 4)
     kept = json.loads((out / "trust.json").read_text())
     assert kept["position_bias"]["first_sentence"] == verdict.position_bias.first_sentence
-    model: Any = regard.load(out)
+    model = regard.load(out)
+    assert isinstance(model, ExtractiveSummarizer)
     record = model.summarize([["the film was a film.", "we show the thing."]])[0].look()
     assert record.verdict == verdict.sentence
     words, sentences = record.tracks
-    np.testing.assert_allclose(words.weights.sum(), 1, atol=1e-5)
+    by_word, over = words.dense("mean")[0], sentences.dense("mean")[0]
+    np.testing.assert_allclose(by_word.sum(), 1, atol=1e-5)
     assert record.keys(words).pieces[-1].strip() in ("thing.", ".")
-    by_sentence = [words.weights[..., i].sum() for i in _sentences_of(record, words)]
-    np.testing.assert_allclose(by_sentence, sentences.weights.ravel(), atol=1e-5)
+    by_sentence = [by_word[indices].sum() for indices in _sentences_of(record, words)]
+    np.testing.assert_allclose(by_sentence, over, atol=1e-5)
 
 
 def _sentences_of(record, words):

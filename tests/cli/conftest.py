@@ -11,15 +11,16 @@ import pytest
 import regard
 from regard.data import dates
 
-Done = subprocess.CompletedProcess[str]
-Run = Callable[..., Done]
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
 def run() -> Run:
     """The command in a process of its own, as people meet it."""
 
-    def command(*arguments: object, text: str = "", **variables: str) -> Done:
+    def command(
+        *arguments: object, text: str = "", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
         program = [sys.executable, "-m", "regard"]
         return subprocess.run(

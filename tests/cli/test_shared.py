@@ -26,9 +26,9 @@ def test_many_lines_are_answered_together_but_not_all(
     sizes: list[int] = []
     lines = [f"line {number}" for number in range(600)]
 
-    def answer(some: list[str]) -> list[str]:
-        sizes.append(len(some))
-        return some
+    def answer(batch: list[str]) -> list[str]:
+        sizes.append(len(batch))
+        return batch
 
     shared.answer_lines(iter(lines), answer, str.upper)
     assert sizes == [256, 256, 88]

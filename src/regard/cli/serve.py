@@ -25,7 +25,7 @@ def serve(
 ) -> None:
     """Serve models as a web page and a JSON API.
 
-    Type a text, see the answer as it is written and where each word looked; force another word,
+    Type a text, see the answer as it is written and what each word attended to; force another word,
     knock words out, compare two models.
 
     [bold]Examples[/bold]
@@ -45,8 +45,8 @@ def serve(
     limits = Limits(
         max_characters=max_characters, max_queue=max_queue, max_batch=max_batch, timeout=timeout
     )
-    run(models, host=host, port=port, limits=limits, ready=_tell)
+    run(models, host=host, port=port, limits=limits, ready=_print_address)
 
 
-def _tell(address: str) -> None:
+def _print_address(address: str) -> None:
     typer.echo(f"Open {address} in a browser; the API is at {address}docs. Ctrl-C stops.", err=True)

@@ -35,7 +35,8 @@ def test_every_classifier_can_be_looked_at(classifier, tmp_path):
     for view in (record, record.words(), select_map(record), select_map(record, words=False)):
         for track in view.tracks:
             assert track.shape == (len(view.queries(track)), len(view.keys(track)))
-            np.testing.assert_allclose(np.asarray(track.weights).sum(-1), 1, atol=1e-5)
+            assert isinstance(track.weights, np.ndarray)
+            np.testing.assert_allclose(track.weights.sum(-1), 1, atol=1e-5)
     run = CliRunner().invoke
     assert run(app, ["look", str(classifier.folder), TEXT]).exit_code == 0
     for name in ("x.png", "x.html"):

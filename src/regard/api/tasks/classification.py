@@ -1,5 +1,8 @@
 """Classification: one label of several for a text, or any number of them."""
 
+# pyright: reportIncompatibleVariableOverride=false
+# The class narrows `network` to the contract of its task; nobody assigns another kind of network.
+
 from __future__ import annotations
 
 from collections import Counter
@@ -11,7 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
@@ -319,7 +322,7 @@ class Classifier(Model):
 
         return answer_nonempty(texts, classified, lambda text: Classification(text=text))
 
-    def reweigh(self, text: str, strengths: Sequence[float]) -> Classification:
+    def reweigh(self, text: str, strengths: ArrayLike) -> Classification:
         r"""Label a text with its attention changed by a factor for each token.
 
         .. math:: a'_i = \frac{s_i a_i}{\sum_j s_j a_j}

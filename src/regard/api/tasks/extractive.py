@@ -1,5 +1,8 @@
 """Extractive summarisation: the sentences of a text that say most."""
 
+# pyright: reportIncompatibleVariableOverride=false
+# The class narrows `network` to the contract of its task; nobody assigns another kind of network.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence

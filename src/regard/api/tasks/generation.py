@@ -1,5 +1,8 @@
 """Generation: a language model that continues a text."""
 
+# pyright: reportIncompatibleVariableOverride=false
+# The class narrows `network` to the contract of its task; nobody assigns another kind of network.
+
 from __future__ import annotations
 
 from collections import Counter

@@ -146,7 +146,7 @@ class Model(ABC):
 
     def __init__(self, settings: RunSettings, network: nn.Module) -> None:
         self.settings: RunSettings = settings
-        self.network: Any = network  # each task knows what it has
+        self.network: nn.Module = network
         self.folder: Path | None = None
 
     @classmethod

@@ -1,5 +1,8 @@
 """Shared parts of the models that write a text for a text: encoding, training, decoding, views."""
 
+# pyright: reportIncompatibleVariableOverride=false
+# The class narrows `network` to the contract of its task; nobody assigns another kind of network.
+
 from __future__ import annotations
 
 import math

@@ -1,0 +1,64 @@
+"""Translation: answers with maps, tokens and alignment, fresh and from the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from regard.api import (
+    Model,
+    Translator,
+)
+from regard.decoding import DecodingSettings
+
+TEXTS = ["3. Mai 2018", "", "jeudi 4 juin 2020", "   "]
+
+Reload = Callable[[Model], Any]
+
+
+def test_a_translator_from_its_folder_translates_the_same(
+    translator: Translator, reloaded: Reload
+) -> None:
+    again = reloaded(translator)
+    for one, other in zip(translator.translate(TEXTS), again.translate(TEXTS), strict=True):
+        assert (one.text, one.tokens, one.source_tokens) == (
+            other.text,
+            other.tokens,
+            other.source_tokens,
+        )
+        assert one.score == pytest.approx(other.score)
+
+
+def test_a_translation_carries_maps_tokens_and_alignment(translator: Translator) -> None:
+    answer = translator.translate("3. Mai 2018", settings=DecodingSettings(n_best=3))[0]
+    tokens, sources = len(answer.tokens), len(answer.source_tokens)
+    assert answer.source_tokens == (*"3. Mai 2018", "</s>")
+    assert answer.text == "".join(answer.tokens)
+    assert answer.alignment.shape == (tokens, sources)
+    np.testing.assert_allclose(answer.alignment.sum(1), 1, atol=1e-5)
+    cross = answer.maps["cross"]
+    assert [m.shape for m in cross] == [(1, 2, tokens + 1, sources)] * 2
+    # What the decoder reported on the way is what a second pass finds: the last layer but one, the
+    # heads' mean, a row later, since row 0 is of the step that read BOS.
+    found = cross[-2].dense()[0].mean(0)[1:].numpy()
+    np.testing.assert_allclose(answer.alignment, found, atol=1e-5)
+    assert len(answer.alternatives) == 2
+    assert answer.score >= answer.alternatives[0].score >= answer.alternatives[1].score
+    assert all(0 <= i < 4 and j >= 0 for i, j in answer.word_alignment())
+
+
+def test_look_shows_the_attention_of_a_given_target(translator: Translator) -> None:
+    record = translator.look("3. Mai 2018", "2018-05-03")
+    assert record.tokens["target"].pieces == ("<s>", *"2018-05-03")
+    assert "decoder's input" in record.reading
+    assert {(t.name, t.layer) for t in record.tracks} == {
+        (name, layer) for name in ("encoder", "decoder", "cross") for layer in (0, 1)
+    }
+
+
+def test_a_translation_begins_with_its_prefix(translator: Translator) -> None:
+    found = translator.translate(["", "3. Mai 2018"], prefix=["", "20"])
+    assert found[1].text.startswith("20")
