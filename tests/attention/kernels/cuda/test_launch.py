@@ -1,6 +1,6 @@
 """The passes of a GPU: on one where there is one, else interpreted; and that they compile without one.
 
-What they share with the processor's kernel (masks, biases, sizes) is tested in `test_one_pass.py`.
+What they share with the processor's kernel (masks, biases, sizes) is tested in `fused/test_adapter.py`.
 """
 
 from __future__ import annotations

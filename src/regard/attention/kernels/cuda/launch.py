@@ -1,4 +1,4 @@
-"""What `engine.py` is to a processor, for an NVIDIA GPU: memory and plans around `triton_passes.py`.
+"""Memory and tiles around the Triton kernels: what `fused/cpu.py` is to a processor, for an NVIDIA GPU.
 
 Torch keeps memory and order there, and Triton compiles: a second or so for each kind of tile, kept on
 disk. The backward pass is made of torch's own products, a few rows at a time.
@@ -265,7 +265,7 @@ def _words(keys: np.ndarray, like: Tensor) -> Tensor:
 
 
 def _unpack(listed: Tensor, lse: Tensor, top: int) -> tuple[Tensor, Tensor]:
-    """Weights and places of the largest, from entries in no order; see `triton_passes._entries`."""
+    """Weights and places of the largest, from entries in no order; see `triton_kernels._entries`."""
     listed = listed.sort(-1, descending=True).values[..., :top]
     ordered = (listed >> 32).to(torch.int32)
     scores = (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).view(torch.float32).double()

@@ -66,7 +66,7 @@ def _scores(
 
 @triton.jit
 def _mix(x):
-    """The hash of dropout: `noise.mix`."""
+    """The hash of dropout, `random.lowbias32`."""
     x = x ^ (x >> 16)
     x = x * 0x7FEB352D
     x = x ^ (x >> 15)
