@@ -56,7 +56,7 @@ def train(
     Args:
         task: `"translation"`, `"classification"`, `"summarization"` or `"language"`.
         train: files, or `Example`s. Parallel text comes as source and target by turns.
-        valid: likewise; `None` holds out a tenth of `train`, a thousand examples at most.
+        valid: files or `Example`s; `None` holds out a tenth of `train`, a thousand examples at most.
         out: the model's folder; `None` keeps the model in memory only.
         model: which kind, e.g. `"rnn"`; `None` takes the task's own.
         preset: `"tiny"`, `"small"` or `"base"`.

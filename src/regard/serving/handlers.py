@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from regard.api import Classifier, Model, Summarizer, Summary, Translation
-from regard.api.tasks.text_to_text import Steering, TextToText
+from regard.api.tasks.steering import Steering
+from regard.api.tasks.text_to_text import TextToText
 from regard.api.views import head_index, select_map
 from regard.decoding import Reading
 from regard.errors import InputError

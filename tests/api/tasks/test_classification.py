@@ -18,7 +18,6 @@ from regard.api import (
     Model,
 )
 from regard.api.tasks.answers import Classification
-from regard.api.tasks.classification import _labels
 from regard.data import Example
 from regard.data.ragged import Ragged
 from regard.errors import DataError, InputError
@@ -136,11 +135,6 @@ def test_the_smoothed_loss_of_several_labels_by_hand() -> None:
     likely = 0.9 * np.log(yes) + 0.1 * np.log(1 - yes) + 0.1 * np.log(no) + 0.9 * np.log(1 - no)
     assert float(loss.value) == pytest.approx(-likely / 2)
     assert loss.count == 1
-
-
-def test_numeric_labels_come_first_and_in_order() -> None:
-    examples = [Example("x", labels=(label,)) for label in ("b", "10", "a", "9", "9")]
-    assert _labels(examples) == (["9", "10", "a", "b"], False)
 
 
 def test_a_baseline_that_cannot_be_fitted_is_noted(classifier: Classifier) -> None:

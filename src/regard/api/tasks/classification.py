@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
 from regard.api.tasks.answers import Classification, empty_text_error
+from regard.api.tasks.labels import LabelledTexts, label_names, label_targets
 from regard.api.tasks.model import (
     EncodedExamples,
     Evaluation,
@@ -38,7 +39,7 @@ from regard.choices import Task
 from regard.data import Example, labels_of, token_batches
 from regard.data.ragged import Ragged
 from regard.decoding import DecodingSettings
-from regard.errors import DataError, InputError
+from regard.errors import InputError
 from regard.evaluation import (
     ClassificationScores,
     MultilabelScores,
@@ -56,23 +57,6 @@ from regard.training.batch import labelled_batch
 from regard.viewing import AttentionRecord, Tokens
 
 __all__ = ["Classifier"]
-
-
-@dataclass(frozen=True)
-class LabelledTexts(EncodedExamples):
-    """Texts as ids, and their labels.
-
-    Args:
-        texts: ids of each text.
-        targets: `(texts,)` class indices, or `(texts, labels)` of 0 and 1 where a text may have several.
-    """
-
-    texts: Ragged
-    targets: Tensor
-
-    def ids(self) -> list[list[int]]:
-        """Ids of each text, as lists."""
-        return [self.texts[index].tolist() for index in range(len(self.texts))]
 
 
 class Classifier(Model):
@@ -106,7 +90,7 @@ class Classifier(Model):
     @classmethod
     def from_examples(cls, examples: Sequence[Example], settings: RunSettings) -> Self:
         """Learn vocabulary and labels from the training part."""
-        labels, multilabel = _labels(examples)
+        labels, multilabel = label_names(examples)
         tokenizer = train_tokenizer([example.text for example in examples], settings)
         values = {**settings.model, "size": len(tokenizer), "labels": len(labels)}
         network = build_untrained(settings, configure(settings.kind, settings.preset, **values))
@@ -129,7 +113,7 @@ class Classifier(Model):
 
     def encode_examples(self, examples: Sequence[Example], *, training: bool) -> LabelledTexts:
         """Texts are cut to `max_tokens`."""
-        targets = self._targets(examples)
+        targets = label_targets(examples, self.labels, multilabel=self.multilabel)
         texts = Ragged(
             ids for chunk in in_chunks(examples) for ids in self._ids([e.text for e in chunk])
         )
@@ -155,36 +139,6 @@ class Classifier(Model):
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         limit = self.settings.text.max_tokens
         return [e.ids[:limit] or [0] for e in self.tokenizer.encode_batch(list(texts))]
-
-    def _targets(self, examples: Sequence[Example]) -> Tensor:
-        """Labels as class indices `(texts,)`, or `(texts, labels)` of 0 and 1 with several.
-
-        Raises:
-            DataError: a label the training part lacks, or not one label where each text has one.
-        """
-        index_of = {label: index for index, label in enumerate(self.labels)}
-        label_sets = labels_of(examples)
-        unknown = (i for i, labels in enumerate(label_sets) if not index_of.keys() >= {*labels})
-        if (first := next(unknown, None)) is not None:
-            path, line = examples[first].origin
-            strange = next(label for label in label_sets[first] if label not in index_of)
-            raise DataError(
-                f"label {strange!r} is not in the training part, which has "
-                f"{', '.join(self.labels[:12])}{', ...' if len(self.labels) > 12 else ''}",
-                path=path,
-                line=line,
-            )
-        if not self.multilabel:
-            wrong = (i for i, labels in enumerate(label_sets) if len(labels) != 1)
-            if (first := next(wrong, None)) is not None:
-                path, line = examples[first].origin
-                problem = f"{len(label_sets[first])} labels, expected one as in the training part"
-                raise DataError(problem, path=path, line=line)
-            return torch.tensor([index_of[labels[0]] for labels in label_sets])
-        targets = torch.zeros(len(examples), len(self.labels))
-        for row, labels in enumerate(label_sets):
-            targets[row, [index_of[label] for label in labels]] = 1.0
-        return targets
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
         """Label-smoothed cross entropy; with several labels, the binary one of each label.
@@ -262,7 +216,7 @@ class Classifier(Model):
         note: str = "",
     ) -> Evaluation:
         """Accuracy and F1, beside TF-IDF of words with logistic regression."""
-        self._targets(examples)  # an unknown label is told before any work
+        label_targets(examples, self.labels, multilabel=self.multilabel)  # errors before any work
         gold = [example.labels for example in examples]
         texts = [example.text for example in examples]
         probabilities, _ = self._predict(self.tokenizer.encode_batch(texts))
@@ -310,7 +264,7 @@ class Classifier(Model):
         Args:
             texts: one or several; an empty one has no labels.
             attention: keep the attention to each token (`Classification.aligned`), which otherwise
-                takes one more forward pass for each text that is asked for it.
+                takes one more forward pass for each text.
         """
         texts = [texts] if isinstance(texts, str) else list(texts)
 
@@ -362,7 +316,7 @@ class Classifier(Model):
 
     @property
     def pools_by_attention(self) -> bool:
-        """Whether it pools by attention, so that `reweigh` has weights to change."""
+        """True if it pools by attention, so that `reweigh` has weights to change."""
         return self.network.pools_by_attention
 
     def input_tokens(self, text: str) -> Tokens:
@@ -438,24 +392,3 @@ class Classifier(Model):
         maps = self.network(ids, lengths).maps
         tokens = {"text": self._read_tokens(encoding)}
         return maps, make_record(maps, tokens, title=encoding.text, verdict=self.verdict)
-
-
-def _labels(examples: Sequence[Example]) -> tuple[list[str], bool]:
-    """Labels of some examples in the order of the logits, and whether a text may have several.
-
-    Raises:
-        InputError: there are fewer than two.
-    """
-    label_sets = labels_of(examples)
-    counts = Counter(label for labels in label_sets for label in labels)
-    several = any(len(labels) != 1 for labels in label_sets)
-    names = sorted(
-        counts, key=lambda name: (not name.isdecimal(), len(name) * name.isdecimal(), name)
-    )
-    if len(names) < 2:
-        raise InputError(
-            f"every example has the label {names[0]!r}; there is nothing to tell apart"
-            if names
-            else "no example has a label"
-        )
-    return names, several

@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeAlias
+from typing import Any, ClassVar, Generic, NamedTuple, Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from regard.api.config.settings import RunSettings
 from regard.api.tasks.answers import A, best_with_alternatives, empty_text_error
@@ -29,6 +28,7 @@ from regard.api.tasks.model import (
     read_tokenizer,
 )
 from regard.api.tasks.records import Maps, make_record
+from regard.api.tasks.steering import OnTextDraft, Steering, positions_mask
 from regard.api.tasks.tokens import input_tokens, output_tokens
 from regard.data import Example
 from regard.data.ragged import Ragged
@@ -41,7 +41,6 @@ from regard.decoding import (
     next_log_probs,
     replace_unknown,
 )
-from regard.errors import InputError
 from regard.evaluation import Score
 from regard.models import EncoderDecoder, describe_reading
 from regard.text import BOS, EOS, PAD, UNK, Encoding, Tokenizer
@@ -49,7 +48,7 @@ from regard.training import Batch, Loss, smoothed_cross_entropy
 from regard.training.batch import pair_batch
 from regard.viewing import AttentionRecord, Tokens, Track
 
-__all__ = ["EncodedSource", "OnTextDraft", "Steering", "TextToText", "references_of"]
+__all__ = ["EncodedSource", "TextToText", "references_of"]
 
 
 class EncodedSource(NamedTuple):
@@ -67,43 +66,6 @@ class EncodedSource(NamedTuple):
     ids: list[int]
     copy_ids: Mapping[str, int]
     prefix_tokens: Sequence[str] = ()
-
-
-OnTextDraft: TypeAlias = Callable[[int, str], None]
-"""Called while answers are written, with the index of a text and the draft of its answer so far."""
-
-
-@dataclass(frozen=True)
-class Steering:
-    """Interventions on how some texts are answered, and a callback for the drafts.
-
-    Args:
-        prefix: for each text, the words its answer must begin with.
-        masked_out: for each text, the positions of its tokens that attention is knocked out from.
-        on_draft: called with each answer as it is written; in beam search a later draft may take
-            words back.
-    """
-
-    prefix: Sequence[str] | None = None
-    masked_out: Sequence[Sequence[int]] | None = None
-    on_draft: OnTextDraft | None = None
-
-    def of_nonempty(self, texts: Sequence[str]) -> Steering:
-        """Steering of the texts that are not blank, which are the only ones to be decoded.
-
-        Raises:
-            InputError: not one prefix, or one list of positions, for each text.
-        """
-        for name, values in (("prefix", self.prefix), ("masked_out", self.masked_out)):
-            if values is not None and len(values) != len(texts):
-                raise InputError(f"{len(values)} of {name} for {len(texts)} texts; give one each")
-        filled = [index for index, text in enumerate(texts) if text.strip()]
-        prefix, masked_out, on_draft = self.prefix, self.masked_out, self.on_draft
-        return Steering(
-            None if prefix is None else [prefix[index] for index in filled],
-            None if masked_out is None else [masked_out[index] for index in filled],
-            None if on_draft is None else lambda row, draft: on_draft(filled[row], draft),
-        )
 
 
 class TextToText(Model, Generic[A]):
@@ -244,7 +206,7 @@ class TextToText(Model, Generic[A]):
         return answer_nonempty(texts, decoded, self._empty_answer)
 
     def write(self, texts: Sequence[str], *, settings: DecodingSettings | None = None) -> list[str]:
-        """Only the text of the best answer to each text, which is all that scoring needs."""
+        """Text of the best answer to each text, without its tokens and attention."""
 
         def decoded(nonempty: list[str]) -> list[str]:
             return [
@@ -277,7 +239,7 @@ class TextToText(Model, Generic[A]):
             lengths,
             settings or self.settings.decoding,
             prefix=prefix_ids,
-            masked_out=_as_mask(ids, lengths, steering.masked_out),
+            masked_out=positions_mask(ids, lengths, steering.masked_out),
             on_draft=self._on_draft_ids(sources, steering.on_draft),
         )
         return list(zip(sources, found, strict=True))
@@ -331,7 +293,11 @@ class TextToText(Model, Generic[A]):
         ids, lengths = pad_batch([source.ids], device_of(self.network))
         prefix = self.target_ids(self.target_tokenizer.encode(begin), source.copy_ids)[1:-1]
         log_probs = next_log_probs(
-            self.network, ids, lengths, prefix, masked_out=_as_mask(ids, lengths, [masked_out])
+            self.network,
+            ids,
+            lengths,
+            prefix,
+            masked_out=positions_mask(ids, lengths, [masked_out]),
         )
         log_probs[[PAD, UNK, BOS, EOS]] = -torch.inf
         best = log_probs.topk(min(count, len(log_probs) - 4))
@@ -403,23 +369,6 @@ def references_of(examples: Sequence[Example]) -> list[tuple[str, ...]]:
 def _read_positions(source: EncodedSource) -> list[int]:
     """Positions of the tokens that the network reads, EOS being the last: long texts are cut."""
     return [*range(len(source.ids) - 1), len(source.encoding)]
-
-
-def _as_mask(
-    ids: Tensor, lengths: Tensor, positions: Sequence[Sequence[int]] | None
-) -> Tensor | None:
-    """Boolean `(batch, keys)`, `True` at the positions; `None` where there are none."""
-    if positions is None or not any(positions):
-        return None
-    mask = torch.zeros_like(ids, dtype=torch.bool)
-    for row, (length, of_text) in enumerate(zip(lengths.tolist(), positions, strict=True)):
-        for position in of_text:
-            if not 0 <= position < length:
-                raise InputError(
-                    f"token {position} of a text of {length} cannot be masked out; count from 0"
-                )
-            mask[row, position] = True
-    return mask
 
 
 def _metric_name(score: str) -> str:

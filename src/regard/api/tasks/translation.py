@@ -9,13 +9,8 @@ from typing import ClassVar, Self
 from regard.api.config.settings import RunSettings
 from regard.api.tasks.answers import Translation
 from regard.api.tasks.model import Evaluation, build_untrained, train_tokenizer
-from regard.api.tasks.text_to_text import (
-    EncodedSource,
-    OnTextDraft,
-    Steering,
-    TextToText,
-    references_of,
-)
+from regard.api.tasks.steering import OnTextDraft, Steering
+from regard.api.tasks.text_to_text import EncodedSource, TextToText, references_of
 from regard.api.tasks.tokens import input_tokens, output_tokens
 from regard.choices import Task
 from regard.data import Example

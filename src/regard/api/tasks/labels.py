@@ -1,0 +1,91 @@
+"""Labels of a classifier: their names, and the targets of examples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from regard.api.tasks.model import EncodedExamples
+from regard.data import Example, labels_of
+from regard.data.ragged import Ragged
+from regard.errors import DataError, InputError
+
+__all__ = ["LabelledTexts", "label_names", "label_targets"]
+
+
+@dataclass(frozen=True)
+class LabelledTexts(EncodedExamples):
+    """Texts as ids, and their labels.
+
+    Args:
+        texts: ids of each text.
+        targets: `(texts,)` class indices, or `(texts, labels)` of 0 and 1 where a text may have several.
+    """
+
+    texts: Ragged
+    targets: Tensor
+
+    def ids(self) -> list[list[int]]:
+        """Ids of each text, as lists."""
+        return [self.texts[index].tolist() for index in range(len(self.texts))]
+
+
+def label_names(examples: Sequence[Example]) -> tuple[list[str], bool]:
+    """Labels of some examples in the order of the logits, and whether a text may have several.
+
+    Raises:
+        InputError: there are fewer than two.
+    """
+    label_sets = labels_of(examples)
+    counts = Counter(label for labels in label_sets for label in labels)
+    several = any(len(labels) != 1 for labels in label_sets)
+    names = sorted(
+        counts, key=lambda name: (not name.isdecimal(), len(name) * name.isdecimal(), name)
+    )
+    if len(names) < 2:
+        raise InputError(
+            f"every example has the label {names[0]!r}; there is nothing to tell apart"
+            if names
+            else "no example has a label"
+        )
+    return names, several
+
+
+def label_targets(examples: Sequence[Example], names: Sequence[str], *, multilabel: bool) -> Tensor:
+    """Labels as class indices `(texts,)`, or `(texts, labels)` of 0 and 1 with several.
+
+    Args:
+        examples: with labels.
+        names: of the labels, in the order of the logits.
+        multilabel: whether a text may have any number of labels.
+
+    Raises:
+        DataError: a label the training part lacks, or not one label where each text has one.
+    """
+    index_of = {name: index for index, name in enumerate(names)}
+    label_sets = labels_of(examples)
+    unknown = (i for i, labels in enumerate(label_sets) if not index_of.keys() >= {*labels})
+    if (first := next(unknown, None)) is not None:
+        path, line = examples[first].origin
+        strange = next(label for label in label_sets[first] if label not in index_of)
+        raise DataError(
+            f"label {strange!r} is not in the training part, which has "
+            f"{', '.join(names[:12])}{', ...' if len(names) > 12 else ''}",
+            path=path,
+            line=line,
+        )
+    if multilabel:
+        targets = torch.zeros(len(examples), len(names))
+        for row, labels in enumerate(label_sets):
+            targets[row, [index_of[label] for label in labels]] = 1.0
+        return targets
+    wrong = (i for i, labels in enumerate(label_sets) if len(labels) != 1)
+    if (first := next(wrong, None)) is not None:
+        path, line = examples[first].origin
+        problem = f"{len(label_sets[first])} labels, expected one as in the training part"
+        raise DataError(problem, path=path, line=line)
+    return torch.tensor([index_of[labels[0]] for labels in label_sets])
