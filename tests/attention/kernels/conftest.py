@@ -53,7 +53,7 @@ def gpu(monkeypatch, lab):
 
     monkeypatch.setattr(interpreter.InterpreterBuilder, "create_dot", create_dot)
     monkeypatch.setattr(torch_ops, "attend", torch_ops.attend_on_gpu)
-    monkeypatch.setattr(adapter, "_computable", lambda problem, asked: fits_anywhere(problem))
+    monkeypatch.setattr(adapter, "_computable", lambda problem, requested: fits_anywhere(problem))
 
 
 def fits_anywhere(problem):

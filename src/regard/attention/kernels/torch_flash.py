@@ -147,7 +147,7 @@ def rmatmul(problem: Problem, g: Tensor) -> Float[Tensor, "batch heads keys colu
 
 
 def _swapped(problem: Problem, g: Tensor | None) -> Tensor:
-    """`P^T g`, or `P^T 1` with one column: keys ask, queries answer, each less its `lse`."""
+    """`P^T g`, or `P^T 1` with one column, by attention with queries and keys swapped."""
     exact, layout, factor = _exact(problem), problem.layout, _factor(problem)
     query, key = (x.expand(layout.batch, -1, -1, -1) for x in (exact.query, exact.key))
     group = layout.heads // key.shape[1]
@@ -155,8 +155,8 @@ def _swapped(problem: Problem, g: Tensor | None) -> Tensor:
         layout.batch, layout.heads, layout.keys, 1 if g is None else g.shape[-1]
     )
     for piece in _pieces(problem, turned=True):
-        asked, asking = query[:, :, piece.rows], key[:, :, piece.columns]
-        lse = _flash(asked, asking, None, piece, factor)[1]
+        queries, keys = query[:, :, piece.rows], key[:, :, piece.columns]
+        lse = _flash(queries, keys, None, piece, factor)[1]
         # Contiguous, or the kernel copies it at the size of the matrix.
         bias = _turned_bias(problem, piece, -lse[:, :, None, :].contiguous())
         for member in range(group):  # one query head of each group at a time: keys are not copied
@@ -167,7 +167,7 @@ def _swapped(problem: Problem, g: Tensor | None) -> Tensor:
                 else g.expand(layout.batch, layout.heads, -1, -1)[:, at, piece.rows]
             )
             turned = Piece(piece.columns, piece.rows, bias=bias[:, at])
-            out, mass = _flash(asking, asked[:, at], answer, turned, factor)
+            out, mass = _flash(keys, queries[:, at], answer, turned, factor)
             share = _exp(mass, bias[:, at])[..., None]
             total[:, at, piece.columns] += share if g is None else share * out[..., : g.shape[-1]]
     if problem.mask is not None and problem.mask.same_for_all_queries:
@@ -248,7 +248,7 @@ def _bias(problem: Problem, rows: slice, columns: slice) -> Tensor | None:
 
 
 def _readable(problem: Problem) -> bool:
-    """Whether the private operator can be asked: processor, no bias, no gradient wanted."""
+    """Whether the private operator applies: processor, no bias, no gradient wanted."""
     wanted = torch.is_grad_enabled() and (problem.query.requires_grad or problem.key.requires_grad)
     return (
         applies(problem)

@@ -121,14 +121,15 @@ def test_any_shape(lab, gpu, data):
     lab.check(output, found, lab.dense(q, k, allowed), v)
 
 
-@pytest.mark.parametrize("asked", [("received",), ("entropy",), ("topk", 3), ("pool", 2, 3)])
-def test_one_statistic_without_values(lab, gpu, asked):
+@pytest.mark.parametrize("requested", [("received",), ("entropy",), ("topk", 3), ("pool", 2, 3)])
+def test_one_statistic_without_values(lab, gpu, requested):
     """What the map asks later: the matrix, multiplied with nothing."""
     q, k, v = arrays()
-    _, together = lab.run(q, k, v, statistics=(asked,))
-    _, alone = lab.run(q, k, v[..., :0], statistics=(asked,))
+    _, together = lab.run(q, k, v, statistics=(requested,))
+    _, alone = lab.run(q, k, v[..., :0], statistics=(requested,))
     pairs = zip(
-        *(x[asked] if len(asked) > 1 else (x[asked],) for x in (alone, together)), strict=True
+        *(x[requested] if len(requested) > 1 else (x[requested],) for x in (alone, together)),
+        strict=True,
     )
     assert all(torch.equal(x, y) for x, y in pairs)
 
@@ -138,16 +139,16 @@ NOTHING = {"entropy": False, "top": 0, "query_block": 0, "key_block": 0, "receiv
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="calls the passes with ordinary memory")
 @pytest.mark.parametrize(
-    "asked",
+    "requested",
     [{}, {"entropy": True}, {"top": 3}, {"query_block": 9, "key_block": 300}, {"received": True}],
 )
-def test_the_operator_gets_what_it_promises(lab, gpu, asked):
-    """Shapes and types, empty where nothing was asked, as on a processor."""
+def test_the_operator_gets_what_it_promises(lab, gpu, requested):
+    """Shapes and types, empty where nothing was requested, as on a processor."""
     q, k, v = arrays()
     low = torch.zeros(1, 1, 70, dtype=torch.int64)
     settings = (low, low + 131, None, None, None, 0.2, 0.0, 0, 40)
-    found = torch_ops.attend_on_gpu(q, k, v, *settings, *(NOTHING | asked).values())
-    expected = torch.ops.regard.attend(q, k, v, *settings, *(NOTHING | asked).values())
+    found = torch_ops.attend_on_gpu(q, k, v, *settings, *(NOTHING | requested).values())
+    expected = torch.ops.regard.attend(q, k, v, *settings, *(NOTHING | requested).values())
     assert [(x.shape, x.dtype) for x in found] == [(x.shape, x.dtype) for x in expected]
     assert all(lab.gap(x, y) < 3e-6 for x, y in zip(found, expected, strict=True))
 
@@ -179,10 +180,10 @@ def test_gradients_are_those_of_a_processor(lab, dropout, masked, monkeypatch):
     ("length", "block"), [(1000, 0), (64, 1), (999, 5), (130, 40), (700, 79), (9, 9)]
 )
 def test_every_position_has_a_slot_of_its_own(length, block, size):
-    from regard.attention.kernels.cuda.launch import _lay_out
+    from regard.attention.kernels.cuda.launch import _slot_layout
 
     edges = split_edges(3, 3 + length, block, 256)
-    layout = _lay_out(edges, size)
+    layout = _slot_layout(edges, size)
     slots = np.arange(layout.tiles * layout.size)
     band, offset = slots // layout.slots, slots % layout.slots
     inside = band < layout.bands
@@ -201,10 +202,13 @@ def test_what_fits(lab, monkeypatch):
 
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
-    fits = lambda *given, asked=(), **settings: launch.fits(lab.problem(*given, **settings), asked)  # noqa: E731
+
+    def fits(*given, requested=(), **settings):
+        return launch.fits(lab.problem(*given, **settings), requested)
+
     assert all(fits(*arrays(kind)) for kind in (torch.float32, torch.bfloat16, torch.float16))
-    assert fits(*arrays(), asked=(("topk", 32), ("received",)))
-    assert not fits(*arrays(), asked=(("topk", 33),))
+    assert fits(*arrays(), requested=(("topk", 32), ("received",)))
+    assert not fits(*arrays(), requested=(("topk", 33),))
     assert not fits(*arrays(torch.float64))
     assert not fits(*arrays(features=257))
     assert not fits(*arrays(values=257))
@@ -257,7 +261,7 @@ def test_nothing_stays_behind_on_the_host(settings, monkeypatch):
         launch, "triton_kernels", SimpleNamespace(forward=launched, pooled=launched)
     )
     monkeypatch.setattr(torch_ops, "attend", torch_ops.attend_on_gpu)
-    monkeypatch.setattr(adapter, "_computable", lambda problem, asked: True)
+    monkeypatch.setattr(adapter, "_computable", lambda problem, requested: True)
     # This one looks at values, of which there are none.
     monkeypatch.setattr(problem, "_split_nonfinite", lambda *arrays: (*arrays, None))
     q, k, v = (x.to("meta") for x in arrays(torch.float16, queries=700, keys=700))

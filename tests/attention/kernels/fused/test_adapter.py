@@ -99,7 +99,7 @@ def test_strided_and_broadcast_arrays(lab, device, small_tiles):
 
 
 def test_arrays_whose_features_lie_apart(monkeypatch):
-    """Also in what is asked of the map later, without the values."""
+    """Also in what is requested of the map later, without the values."""
     monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", 0)
     plain = arrays(3, 2, 4, 2, 37, 41, 16, 16)
     apart = [x.mT.contiguous().mT for x in plain]
@@ -234,10 +234,10 @@ def test_what_is_not_a_number_is_not_hidden(lab, monkeypatch, where, score):
         bad = output.isnan().any(-1)
         assert not bad[0, 0].any()
         assert bad[0, 1].nonzero()[:, 0].tolist() == list(rows)
-        spoilt = where < 2
-        assert weights.entropy()[0, 1][rows].isnan().all() == spoilt
-        assert weights.pool().max[0, 1].isnan().any() == spoilt
-        assert weights.received()[0, 1].isnan().any() == spoilt
+        nan_weights = where < 2
+        assert weights.entropy()[0, 1][rows].isnan().all() == nan_weights
+        assert weights.pool().max[0, 1].isnan().any() == nan_weights
+        assert weights.received()[0, 1].isnan().any() == nan_weights
 
 
 def not_a_number(lab, *given, **settings):
@@ -296,7 +296,7 @@ def test_attend_and_its_map_use_the_kernel(monkeypatch):
     assert used == []
     q, k, v = arrays()
     output, weights = regard.attend(q, k, v, watch=watch)
-    assert [len(asked) for asked in used] == [4]
+    assert [len(requested) for requested in used] == [4]
     plain, lazy = regard.attend(q, k, v)
     assert torch.allclose(output, plain, atol=1e-6)
     for ask in ("entropy", "received"):

@@ -13,7 +13,7 @@ from regard.attention.kernels import limits
 from regard.attention.kernels.fused import torch_ops
 
 
-def arguments(grad=True, dropout=0.25, **asked):
+def arguments(grad=True, dropout=0.25, **requested):
     q, k, v = (
         torch.randn(2, heads, length, 16, requires_grad=grad)
         for heads, length in ((4, 19), (2, 23), (2, 23))
@@ -22,7 +22,7 @@ def arguments(grad=True, dropout=0.25, **asked):
     statistics = {"entropy": True, "top": 3, "query_block": 5, "key_block": 9, "received": True}
     return (
         q, k, v, low, low + 17, None, None, torch.randn(1, 1, 19, 23),
-        0.25, dropout, 3, 0, *(statistics | asked).values(),
+        0.25, dropout, 3, 0, *(statistics | requested).values(),
     )  # fmt: skip
 
 
@@ -30,9 +30,9 @@ NOTHING = {"entropy": False, "top": 0, "query_block": 0, "key_block": 0, "receiv
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.25])
-@pytest.mark.parametrize("asked", [{}, NOTHING])
-def test_opcheck_forward(dropout, asked):
-    torch.library.opcheck(torch.ops.regard.attend, arguments(dropout=dropout, **asked))
+@pytest.mark.parametrize("requested", [{}, NOTHING])
+def test_opcheck_forward(dropout, requested):
+    torch.library.opcheck(torch.ops.regard.attend, arguments(dropout=dropout, **requested))
 
 
 def test_opcheck_additive():

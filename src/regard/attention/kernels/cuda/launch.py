@@ -182,7 +182,7 @@ def _pooled(
         return nothing[0], nothing[1], received
     shape = call.shape
     edges = block_edges(first_row, queries, keys, requested.query_block, requested.key_block)
-    down, across = _lay_out(edges.query, shape.rows), _lay_out(edges.key, shape.columns)
+    down, across = _slot_layout(edges.query, shape.rows), _slot_layout(edges.key, shape.columns)
     sizes = (batch, heads, down.parts if pool else 0, across.parts if pool else 0)
     sums, maxima = (lse.new_zeros(sizes, dtype=torch.float32) for _ in range(2))
     triton_kernels.pooled[(call.pairs * across.tiles,)](
@@ -245,7 +245,7 @@ class Layout:
         return parts.narrow(axis, 0, self.bands)
 
 
-def _lay_out(edges: np.ndarray, size: int) -> Layout:
+def _slot_layout(edges: np.ndarray, size: int) -> Layout:
     """Tiles of `size` slots, or of 32 where bands would leave more than a quarter of them empty."""
     longest = int(np.diff(edges).max())
     if 2 * longest <= size:

@@ -25,7 +25,13 @@ from regard.attention.kernels.fused.partition import (
     make_backward_plan,
     make_forward_plan,
 )
-from regard.attention.kernels.fused.workspace import Answers, Inputs, Slopes, make_desk, workspace
+from regard.attention.kernels.fused.workspace import (
+    Gradients,
+    Inputs,
+    Outputs,
+    make_backward_workspace,
+    make_forward_workspace,
+)
 from regard.compiled.blas import find_gemm
 from regard.compiled.threads import run_parallel, thread_count
 
@@ -54,9 +60,9 @@ def attend(call: ForwardCall, *, words: int) -> Results:
     work = float(batch * heads * queries) * keys * (features + values)
 
     def memory() -> Any:
-        return workspace(plan, inputs, features, values, requested.top)
+        return make_forward_workspace(plan, inputs, features, values, requested.top)
 
-    outputs = Answers(*results[: len(Answers._fields)])
+    outputs = Outputs(*results[: len(Outputs._fields)])
     run_parallel(
         compiled_forward.forward, memory, (inputs, plan, outputs), find_gemm(),
         tasks=batch * heads * (plan.row_tiles.size - 1), work=work,
@@ -85,7 +91,7 @@ def backward(call: BackwardCall, *, words: int) -> tuple[Singles, Singles, Singl
     plan = make_backward_plan(queries, keys, batch * key_heads, thread_count())
     ranges = len(plan.key_ranges) - 1
     tasks = batch * key_heads * ranges
-    slopes = Slopes(
+    slopes = Gradients(
         *rows,
         query=np.zeros((ranges * batch * heads * queries, features), np.float32),
         key=np.empty((batch * key_heads * keys, features), np.float32),
@@ -93,7 +99,7 @@ def backward(call: BackwardCall, *, words: int) -> tuple[Singles, Singles, Singl
         direction=np.zeros((tasks, features if arrays.vector is not None else 0)),
     )
     run_parallel(
-        compiled_backward.backward, lambda: make_desk(plan, features, values),
+        compiled_backward.backward, lambda: make_backward_workspace(plan, features, values),
         (make_inputs(arrays, settings), plan, slopes), find_gemm(), tasks=tasks,
         work=float(batch * heads * queries) * keys * (3 * features + 2 * values),
     )  # fmt: skip

@@ -13,13 +13,13 @@ from regard.attention.kernels.fused.partition import BackwardPlan, ForwardPlan
 from regard.compiled.simd import LANES, MASK_LANES, SEGMENTS
 
 __all__ = [
-    "Answers",
-    "Desk",
+    "BackwardWorkspace",
+    "ForwardWorkspace",
+    "Gradients",
     "Inputs",
-    "Slopes",
-    "Tile",
-    "make_desk",
-    "workspace",
+    "Outputs",
+    "make_backward_workspace",
+    "make_forward_workspace",
 ]
 
 
@@ -54,7 +54,7 @@ class Inputs(NamedTuple):
     """(keys,) uint32, or empty."""
 
 
-class Answers(NamedTuple):
+class Outputs(NamedTuple):
     """Where results go. Empty arrays are not filled."""
 
     output: Any
@@ -73,7 +73,7 @@ class Answers(NamedTuple):
     """The same: largest weights."""
 
 
-class Slopes(NamedTuple):
+class Gradients(NamedTuple):
     """What the backward pass takes beside the inputs, and where its gradients go."""
 
     output: Any
@@ -94,7 +94,7 @@ class Slopes(NamedTuple):
     """(tasks, features) float64, to be added up."""
 
 
-class Desk(NamedTuple):
+class BackwardWorkspace(NamedTuple):
     """One worker's memory in the backward pass."""
 
     query: Any
@@ -111,7 +111,7 @@ class Desk(NamedTuple):
     """(features,) float32: what one query adds to the gradient of the direction."""
 
 
-class Tile(NamedTuple):
+class ForwardWorkspace(NamedTuple):
     """One worker's memory, used again for every tile."""
 
     query: Any
@@ -165,7 +165,9 @@ def aligned(shape: tuple[int, ...], kind: Any) -> npt.NDArray[Any]:
     return cut.reshape(shape)
 
 
-def workspace(plan: ForwardPlan, inputs: Inputs, features: int, values: int, top: int) -> Tile:
+def make_forward_workspace(
+    plan: ForwardPlan, inputs: Inputs, features: int, values: int, top: int
+) -> ForwardWorkspace:
     """A worker's memory: a tile and, for each of its rows, what grows with the number of keys."""
     rows = int(np.diff(plan.row_tiles).max())
     columns = min(plan.columns, inputs.key.shape[2])
@@ -174,7 +176,7 @@ def workspace(plan: ForwardPlan, inputs: Inputs, features: int, values: int, top
     stride = -(-columns // MASK_LANES) * MASK_LANES
     listed = -(-top // LANES) * LANES
     single = np.float32
-    return Tile(
+    return ForwardWorkspace(
         query=aligned((rows, features), single),
         key=aligned((columns, features), single),
         value=aligned((columns, values), single),
@@ -199,11 +201,11 @@ def workspace(plan: ForwardPlan, inputs: Inputs, features: int, values: int, top
     )
 
 
-def make_desk(split: BackwardPlan, features: int, values: int) -> Desk:
+def make_backward_workspace(split: BackwardPlan, features: int, values: int) -> BackwardWorkspace:
     """A worker's memory in the backward pass."""
     rows, columns, single = int(split.rows), int(split.columns), np.float32
     stride = -(-columns // MASK_LANES) * MASK_LANES
-    return Desk(
+    return BackwardWorkspace(
         query=aligned((rows, features), single),
         key=aligned((columns, features), single),
         value=aligned((columns, values), single),
