@@ -28,8 +28,8 @@ from regard.attention.kernels.fused.arguments import (
     ForwardCall,
     Requested,
 )
-from regard.attention.kernels.fused.forward import LARGEST, LN2
 from regard.attention.kernels.fused.partition import block_edges
+from regard.attention.kernels.fused.tile import LARGEST, LN2
 from regard.attention.kernels.statistics import Statistic
 from regard.attention.problem import Problem
 from regard.attention.scores import DotScore

@@ -16,12 +16,12 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from regard.attention.kernels.fused import forward as on_a_processor
+from regard.attention.kernels.fused import tile
 
 __all__ = ["forward", "pooled"]
 
-LN2 = tl.constexpr(on_a_processor.LN2)
-LARGEST = tl.constexpr(float(on_a_processor.LARGEST))
+LN2 = tl.constexpr(tile.LN2)
+LARGEST = tl.constexpr(float(tile.LARGEST))
 LOWEST = tl.constexpr(-(2**63))
 """Below the entry of any key in a list of largest scores."""
 

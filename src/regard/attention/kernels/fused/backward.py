@@ -22,8 +22,8 @@ from __future__ import annotations
 import numpy as np
 
 from regard.attention.kernels.fused.additive import additive_gradients
-from regard.attention.kernels.fused.forward import LN2, adjust, pick, score_tile, span
 from regard.attention.kernels.fused.rowwise import forbid, load, mix
+from regard.attention.kernels.fused.tile import LN2, adjust, pick, score_tile, span
 from regard.compiled.blas import gemm_nn, gemm_nt, gemm_tn
 from regard.compiled.intrinsics import next_index, wide_vectors
 from regard.compiled.jit import compiled, inlined
