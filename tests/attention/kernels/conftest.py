@@ -35,6 +35,7 @@ def small_tiles(monkeypatch):
 @pytest.fixture
 def gpu(monkeypatch, lab):
     """`lab.run` on a GPU, or where there is none in Triton's interpreter, on ordinary memory."""
+    monkeypatch.setattr(lab, "check", partial(check, roundings=4))
     pytest.importorskip("triton")
     if torch.cuda.is_available():
         monkeypatch.setattr(lab, "device", "cuda")
@@ -124,13 +125,17 @@ def gap(found, expected):
     return float((found - expected).abs().max()) if found.numel() else 0.0
 
 
-def check(output, found, weights, value, tolerance=2e-6):
-    """Output and every statistic against dense weights."""
+def check(output, found, weights, value, tolerance=2e-6, roundings=1):
+    """Output and every statistic against dense weights.
+
+    Received mass is a sum, so its rounding grows with its size. A processor adds it up in float64 and rounds
+    once; a GPU rounds the product, the exponential, the sum of a tile and the sum of tiles to float32.
+    """
     value = value.double().repeat_interleave(weights.shape[1] // value.shape[1], 1)
     assert gap(output, weights @ value) < tolerance
     assert gap(found["entropy",], torch.special.entr(weights).sum(-1)) < tolerance
     received = weights.sum(2)
-    rounding = float(received.max()) * 2**-24  # of the answer to float32: 2e-6 at 32
+    rounding = roundings * float(received.max()) * 2**-24  # one of them: 2e-6 at 32
     assert gap(found["received",], received) < tolerance + rounding
     k = min(5, weights.shape[-1])
     top, places = (torch.as_tensor(x) for x in found["topk", 5])
