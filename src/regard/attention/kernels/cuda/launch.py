@@ -29,7 +29,7 @@ from regard.attention.kernels.fused.arguments import (
     Requested,
 )
 from regard.attention.kernels.fused.partition import block_edges
-from regard.attention.kernels.fused.tile import LARGEST, LN2
+from regard.attention.kernels.fused.tile import INFINITE_SCORE, LN2
 from regard.attention.kernels.statistics import Statistic
 from regard.attention.problem import Problem
 from regard.attention.scores import DotScore
@@ -290,7 +290,7 @@ def backward(given: BackwardCall) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     keys, group, kind = key.shape[2], heads // key.shape[1], query.dtype
     query, key, value, arrived = (x.float() for x in (query, key, value, arrived))
     of_query, of_key, of_value = (torch.zeros_like(x) for x in (query, key, value))
-    places, largest = torch.arange(keys, device=query.device), float(LARGEST) * LN2
+    places, largest = torch.arange(keys, device=query.device), float(INFINITE_SCORE) * LN2
     low, high = (end.expand(-1, -1, queries)[..., None] for end in (low, high))
     for rows in split_rows(queries, 4 * batch * heads * keys, limits.CUDA_BACKWARD_BYTES):
         q, g = query[:, :, rows], arrived[:, :, rows]

@@ -21,7 +21,7 @@ from regard.attention.kernels.fused import tile
 __all__ = ["forward", "pooled"]
 
 LN2 = tl.constexpr(tile.LN2)
-LARGEST = tl.constexpr(float(tile.LARGEST))
+INFINITE_SCORE = tl.constexpr(float(tile.INFINITE_SCORE))
 LOWEST = tl.constexpr(-(2**63))
 """Below the entry of any key in a list of largest scores."""
 
@@ -53,7 +53,7 @@ def _scores(
     if BIAS:
         where = bias + rows.to(tl.int64)[:, None] * bias_steps[2] + columns[None, :] * bias_steps[3]
         scores += tl.load(where, mask=may, other=0.0) * (1 / LN2)
-        scores = tl.minimum(scores, LARGEST, propagate_nan=tl.PropagateNan.ALL)
+        scores = tl.minimum(scores, INFINITE_SCORE, propagate_nan=tl.PropagateNan.ALL)
     if ALLOWED:
         where = (
             allowed

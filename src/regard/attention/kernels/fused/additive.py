@@ -1,7 +1,7 @@
-"""Additive scores `v . tanh(q + k)` (Bahdanau 2015) in tiles, and their gradient.
+"""Additive scores `v . tanh(q + k)` (Bahdanau et al. 2015) of a tile, and their gradient.
 
-No (queries, keys, dim) tensor: a score is summed as soon as its tanh are there, and the backward pass
-computes them again.
+No (queries, keys, features) tensor exists: each score is summed while its tanh are computed, and the
+backward pass computes them again.
 """
 # mypy: disable-error-code="no-untyped-def"
 
@@ -15,8 +15,9 @@ from regard.compiled.jit import inlined
 __all__ = ["additive_gradients", "additive_scores", "tanh"]
 
 ONE = np.float32(1)
-LARGEST = np.float32(7.90531110763549805)
-"""Where tanh is 1 in float32."""
+
+TANH_SATURATION = np.float32(7.90531110763549805)
+"""Smallest argument at which tanh is 1 in float32."""
 
 # tanh x = x A(x^2) / B(x^2): the rational approximation of Eigen and XLA, within a few units in the last place.
 A0, A1, A2 = (
@@ -41,8 +42,9 @@ B3 = np.float32(1.19825839466702e-06)
 @inlined
 def tanh(x):
     """`tanh(x)`, without a branch, so that loops over it vectorise; a NaN stays."""
-    x = x if not (x > LARGEST) else LARGEST
-    x = x if not (x < -LARGEST) else -LARGEST
+    # Negated comparisons, which are true for a NaN.
+    x = x if not (x > TANH_SATURATION) else TANH_SATURATION
+    x = x if not (x < -TANH_SATURATION) else -TANH_SATURATION
     y = x * x
     a = A0 + y * (A1 + y * (A2 + y * (A3 + y * (A4 + y * (A5 + y * A6)))))
     b = B0 + y * (B1 + y * (B2 + y * B3))
@@ -50,8 +52,8 @@ def tanh(x):
 
 
 @inlined
-def additive_scores(direction, query, key, rows, width, scores):
-    """`scores[:rows, :width] = tanh(query + key) . direction`, in bits."""
+def additive_scores(vector, query, key, rows, width, scores):
+    """`scores[:rows, :width] = tanh(query + key) . vector`, in bits."""
     wide_vectors()
     log2e = np.float32(1 / np.log(2.0))
     for r in range(rows):
@@ -60,30 +62,42 @@ def additive_scores(direction, query, key, rows, width, scores):
             k = key[j]
             total = np.float32(0)
             for d in range(q.size):
-                total += direction[d] * tanh(q[d] + k[d])
+                total += vector[d] * tanh(q[d] + k[d])
             scores[r, j] = total * log2e
 
 
 @inlined
 def additive_gradients(
-    direction, query, key, flow, rows, width, query_slope, key_slope, direction_slope, part
+    vector, query, key, grad, rows, width, query_grad, key_grad, vector_grad, vector_part
 ):
-    """Adds the gradients of `direction . tanh(query + key)`, given `flow`, those of the scores.
+    """Adds the gradients of `vector . tanh(query + key)`, given `grad`, those of the scores.
 
-    `part` holds what one query adds to the direction's, in float32; the sum is float64.
+    With `t = tanh(q + k)`: `dv = g t` and `dq = dk = g v (1 - t^2)`, summed over the pairs.
+
+    Args:
+        vector: (features,).
+        query: (rows, features).
+        key: (width, features).
+        grad: (rows, width).
+        rows: queries of the tile.
+        width: keys of the tile.
+        query_grad: added to.
+        key_grad: added to.
+        vector_grad: float64, added to.
+        vector_part: memory for what one query adds to it, in float32; only the sum over queries is long.
     """
     wide_vectors()
     for r in range(rows):
-        q, out = query[r], query_slope[r]
-        part[:] = 0
+        q, of_query = query[r], query_grad[r]
+        vector_part[:] = 0
         for j in range(width):
-            k, down, f = key[j], key_slope[j], flow[r, j]
-            if f != 0:
+            k, of_key, g = key[j], key_grad[j], grad[r, j]
+            if g != 0:  # masked pairs cost no tanh
                 for d in range(q.size):
                     t = tanh(q[d] + k[d])
-                    part[d] += f * t
-                    through = f * direction[d] * (ONE - t * t)
-                    out[d] += through
-                    down[d] += through
+                    vector_part[d] += g * t
+                    through = g * vector[d] * (ONE - t * t)
+                    of_query[d] += through
+                    of_key[d] += through
         for d in range(q.size):
-            direction_slope[d] += part[d]
+            vector_grad[d] += vector_part[d]

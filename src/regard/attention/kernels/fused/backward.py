@@ -1,6 +1,6 @@
-"""Gradients of the one pass, tile by tile: weights and dropout are made again, from `lse` and the hash.
+"""Gradients of the one pass, tile by tile: weights are computed again from `lse`, dropout from its hash.
 
-With `P` the weights, `M` the dropout mask over `1 - rate`, and `O = (P M) V` (Dao 2022)::
+With `P` the weights, `M` the dropout mask over `1 - rate`, and `O = (P M) V` (Dao et al. 2022)::
 
     dV = (P M)^T dO
     dS = P (M (dO V^T) - D)            D = rowsum(dO O)
@@ -13,7 +13,10 @@ Gradients that reach a row's entropy `H` or `lse` enter as two numbers of the ro
     constant = -D - dH H + dlse,   slope = -dH
 
 A task is a range of keys of one key head, whose `dK` and `dV` it owns; `dQ` it adds to its own copy, one
-for each range, so nothing is added by two workers and the bits do not depend on who is faster.
+for each range, so nothing is added by two workers and the bits do not depend on which is faster.
+
+In the code the gradient of a tile, `grad`, holds first `dO V^T` and then `dS`; other names are those of
+`forward`.
 """
 # mypy: disable-error-code="no-untyped-def"
 
@@ -22,8 +25,8 @@ from __future__ import annotations
 import numpy as np
 
 from regard.attention.kernels.fused.additive import additive_gradients
-from regard.attention.kernels.fused.rowwise import forbid, load, mix
-from regard.attention.kernels.fused.tile import LN2, adjust, pick, score_tile, span
+from regard.attention.kernels.fused.rowwise import load_rows, lowbias32, mask_outside
+from regard.attention.kernels.fused.tile import LN2, add_mask, head_of, key_range, score_tile
 from regard.compiled.blas import gemm_nn, gemm_nt, gemm_tn
 from regard.compiled.intrinsics import next_index, wide_vectors
 from regard.compiled.jit import compiled, inlined
@@ -35,130 +38,146 @@ ZERO = np.float32(0)
 
 
 @inlined
-def differentiate(scores, flow, width, near, rest, constant, slope):
-    """Turns a row of scores into weights, and what flows into the weights into what reaches scores.
+def softmax_backward(scores, grad, width, lse, correction, constant, slope):
+    """Turns a row of scores into weights, and the gradient of the weights into that of the scores.
 
     Args:
         scores: in bits; become weights.
-        flow: `dO V^T`; becomes `dS`.
-        width: how many.
-        near: the row's `lse` in bits, in float32.
-        rest: `2**(near - lse)`, what that rounding changes.
+        grad: `dO V^T`; becomes `dS`.
+        width: keys of the tile.
+        lse: the row's log-sum-exp in bits, rounded to float32.
+        correction: `2**(rounded lse - exact lse)`, which makes the rounding good.
         constant: of the row.
         slope: of the row, for logarithms in bits.
     """
     wide_vectors()
     for j in range(width):
-        x = clamp_exponent(scores[j] - near)
-        p = rest * exp2(x)
+        x = clamp_exponent(scores[j] - lse)
+        p = correction * exp2(x)
         scores[j] = p
-        flow[j] = p * (flow[j] + (constant + slope * x))
+        grad[j] = p * (grad[j] + (constant + slope * x))
 
 
 @inlined
-def differentiate_dropped(
-    scores, flow, width, near, rest, constant, slope, row_key, column_keys, drop_below
+def softmax_dropout_backward(
+    scores, grad, width, lse, correction, constant, slope, row_key, column_keys, drop_below
 ):
-    """The same under dropout; what becomes weights are those that were kept."""
+    """`softmax_backward` where dropout zeroed some weights; scores become the weights that were kept."""
     wide_vectors()
     for j in range(width):
-        x = clamp_exponent(scores[j] - near)
-        p = rest * exp2(x)
-        kept = mix(np.uint32(row_key ^ column_keys[j])) >= drop_below
+        x = clamp_exponent(scores[j] - lse)
+        p = correction * exp2(x)
+        kept = lowbias32(np.uint32(row_key ^ column_keys[j])) >= drop_below
+        # Only the path through the output is cut: entropy and lse are those of the weights before dropout.
         scores[j] = p if kept else ZERO
-        arrived = flow[j] if kept else ZERO
-        flow[j] = p * (arrived + (constant + slope * x))
+        through_output = grad[j] if kept else ZERO
+        grad[j] = p * (through_output + (constant + slope * x))
 
 
 @inlined
-def differentiate_tile(tile, inputs, slopes, b, h, i0, rows, j0, width):
-    """`tile.scores` become dropped weights and `tile.flow` becomes `dS`."""
-    low, high = pick(inputs.low, b, h), pick(inputs.high, b, h)
-    bias, allowed = pick(inputs.bias, b, h), pick(inputs.allowed, b, h)
+def softmax_backward_tile(work, inputs, gradients, b, h, i0, rows, j0, width):
+    """`work.scores` become weights after dropout and `work.grad` becomes `dS`, row by row."""
+    low, high = head_of(inputs.low, b, h), head_of(inputs.high, b, h)
+    bias, allowed = head_of(inputs.bias, b, h), head_of(inputs.allowed, b, h)
     for r in range(rows):
         i = i0 + r
-        scores, flow = tile.scores[r], tile.flow[r]
-        lse = slopes.lse[b, h, i] / LN2
-        if lse == -np.inf:
+        scores, grad = work.scores[r], work.grad[r]
+        lse = gradients.lse[b, h, i] / LN2
+        if lse == -np.inf:  # sees nothing: no weights, no gradients
             scores[:] = 0
-            flow[:] = 0
+            grad[:] = 0
             continue
-        adjust(scores, bias, allowed, i, j0, width)
-        forbid(scores, low[i] - j0, high[i] - j0, width)
-        near = np.float32(lse)
-        rest = np.float32(2.0 ** (near - lse))
-        constant = slopes.constant[b, h, i]
-        slope = slopes.slope[b, h, i] * np.float32(LN2)
+        add_mask(scores, bias, allowed, i, j0, width)
+        mask_outside(scores, low[i] - j0, high[i] - j0, width)
+        # As in `received`: the rounding of lse to float32 is made good by a factor.
+        rounded = np.float32(lse)
+        correction = np.float32(2.0 ** (rounded - lse))
+        constant = gradients.constant[b, h, i]
+        slope = gradients.slope[b, h, i] * np.float32(LN2)  # multiplies logarithms in bits
         if inputs.drop_below:
-            differentiate_dropped(
-                scores, flow, width, near, rest, constant, slope,
-                inputs.row_keys[b * slopes.lse.shape[1] + h, i],
+            softmax_dropout_backward(
+                scores, grad, width, rounded, correction, constant, slope,
+                inputs.row_keys[b * gradients.lse.shape[1] + h, i],
                 inputs.column_keys[j0 : j0 + width], inputs.drop_below,
             )  # fmt: skip
         else:
-            differentiate(scores, flow, width, near, rest, constant, slope)
+            softmax_backward(scores, grad, width, rounded, correction, constant, slope)
 
 
 @inlined
-def spread_scores(sgemm, tile, inputs, rows, width, query_slope, direction_slope):
-    """Adds what flows from `dS` to these queries, these keys and the direction."""
-    if inputs.direction.size:
+def score_backward_tile(sgemm, work, inputs, rows, width, query_grad, vector_grad):
+    """Adds what `dS` contributes to the gradients of these queries, these keys and the vector."""
+    if inputs.vector.size:
         additive_gradients(
-            inputs.direction, tile.query, tile.key, tile.flow, rows, width,
-            query_slope, tile.key_slope, direction_slope, tile.part,
+            inputs.vector, work.query, work.key, work.grad, rows, width,
+            query_grad, work.key_grad, vector_grad, work.vector_part,
         )  # fmt: skip
     else:
-        features = tile.query.shape[1]
-        gemm_nn(sgemm, rows, features, width, inputs.scale, tile.flow, tile.key, 1.0, query_slope)
-        gemm_tn(sgemm, width, features, rows, inputs.scale, tile.flow,
-                                 tile.query, 1.0, tile.key_slope)  # fmt: skip
+        features = work.query.shape[1]
+        gemm_nn(sgemm, rows, features, width, inputs.scale, work.grad, work.key, 1.0, query_grad)
+        gemm_tn(sgemm, width, features, rows, inputs.scale, work.grad, work.query, 1.0,
+                work.key_grad)  # fmt: skip
 
 
 @inlined
-def copy(rows, count, out):
-    """The first `count` rows to `out`."""
+def copy_rows(rows, count, out):
+    """Copies the first `count` rows to `out`."""
     for i in range(count):
         for d in range(out.shape[1]):
             out[i, d] = rows[i, d]
 
 
 @compiled
-def backward(counter, sgemm, tile, tasks, inputs, plan, slopes):
-    """Takes ranges of keys from `counter` and fills their part of `slopes`."""
-    heads, queries = slopes.lse.shape[1:]
+def backward(counter, sgemm, work, tasks, inputs, plan, gradients):
+    """Takes ranges of keys from `counter` and fills their part of `gradients`.
+
+    Args:
+        counter: shared by the workers; see `next_index`.
+        sgemm: address of the matrix product.
+        work: this worker's `BackwardWorkspace`.
+        tasks: ranges of keys of all examples and key heads.
+        inputs: `Inputs`.
+        plan: `BackwardPlan`.
+        gradients: `Gradients`.
+    """
+    heads, queries = gradients.lse.shape[1:]
     key_heads = inputs.key.shape[1]
     group = heads // key_heads
-    parts = plan.key_ranges.size - 1
-    values = tile.value.shape[1]
+    ranges = plan.key_ranges.size - 1
+    values = work.value.shape[1]
     while True:
         task = next_index(counter)
         if task >= tasks:
             break
-        b, g, part = task // parts // key_heads, task // parts % key_heads, task % parts
-        for j0 in range(plan.key_ranges[part], plan.key_ranges[part + 1], plan.columns):
-            width = min(plan.columns, plan.key_ranges[part + 1] - j0)
-            load(inputs.key[b, g], j0, width, tile.key)
-            load(inputs.value[b, g], j0, width, tile.value)
-            tile.key_slope[:] = 0
-            tile.value_slope[:] = 0
+        b, g, n = task // ranges // key_heads, task // ranges % key_heads, task % ranges
+        # Keys outside, queries inside: dK and dV of a tile are complete when it is left, and written once.
+        for j0 in range(plan.key_ranges[n], plan.key_ranges[n + 1], plan.columns):
+            width = min(plan.columns, plan.key_ranges[n + 1] - j0)
+            load_rows(inputs.key[b, g], j0, width, work.key)
+            load_rows(inputs.value[b, g], j0, width, work.value)
+            work.key_grad[:] = 0
+            work.value_grad[:] = 0
+            # All query heads that share this key head add to its gradients.
             for h in range(g * group, (g + 1) * group):
-                low, high = pick(inputs.low, b, h), pick(inputs.high, b, h)
+                low, high = head_of(inputs.low, b, h), head_of(inputs.high, b, h)
                 for i0 in range(0, queries, plan.rows):
                     rows = min(plan.rows, queries - i0)
-                    begin, end = span(low, high, i0, rows)
-                    if begin >= j0 + width or end <= j0:
+                    begin, end = key_range(low, high, i0, rows)
+                    if begin >= j0 + width or end <= j0:  # sees none of these keys
                         continue
-                    load(inputs.query[b, h], i0, rows, tile.query)
-                    load(slopes.output[b, h], i0, rows, tile.out)
-                    score_tile(sgemm, inputs, tile.query, tile.key, rows, width, tile.scores)
-                    gemm_nt(sgemm, rows, width, values, inputs.survivor, tile.out,
-                                        tile.value, 0.0, tile.flow)  # fmt: skip
-                    differentiate_tile(tile, inputs, slopes, b, h, i0, rows, j0, width)
-                    gemm_tn(sgemm, width, values, rows, inputs.survivor,
-                                             tile.scores, tile.out, 1.0, tile.value_slope)  # fmt: skip
-                    line = ((part * slopes.lse.shape[0] + b) * heads + h) * queries + i0
-                    spread_scores(sgemm, tile, inputs, rows, width,
-                                  slopes.query[line : line + rows], slopes.direction[task])  # fmt: skip
+                    load_rows(inputs.query[b, h], i0, rows, work.query)
+                    load_rows(gradients.output[b, h], i0, rows, work.out_grad)
+                    score_tile(sgemm, inputs, work.query, work.key, rows, width, work.scores)
+                    # dO V^T, of which dropout's factor is a part; so it is in dV below.
+                    gemm_nt(sgemm, rows, width, values, inputs.keep_scale, work.out_grad,
+                            work.value, 0.0, work.grad)  # fmt: skip
+                    softmax_backward_tile(work, inputs, gradients, b, h, i0, rows, j0, width)
+                    gemm_tn(sgemm, width, values, rows, inputs.keep_scale, work.scores,
+                            work.out_grad, 1.0, work.value_grad)  # fmt: skip
+                    line = ((n * gradients.lse.shape[0] + b) * heads + h) * queries + i0
+                    score_backward_tile(sgemm, work, inputs, rows, width,
+                                        gradients.query[line : line + rows],
+                                        gradients.vector[task])  # fmt: skip
             line = (b * key_heads + g) * inputs.key.shape[2] + j0
-            copy(tile.key_slope, width, slopes.key[line : line + width])
-            copy(tile.value_slope, width, slopes.value[line : line + width])
+            copy_rows(work.key_grad, width, gradients.key[line : line + width])
+            copy_rows(work.value_grad, width, gradients.value[line : line + width])

@@ -59,18 +59,18 @@ def attend(call: ForwardCall, *, words: int) -> Results:
     features, values = arrays.query.shape[3] // words, arrays.value.shape[3] // words
     work = float(batch * heads * queries) * keys * (features + values)
 
-    def memory() -> Any:
-        return make_forward_workspace(plan, inputs, features, values, requested.top)
+    def make_workspace() -> Any:
+        return make_forward_workspace(plan, keys, features, values, requested.top)
 
     outputs = Outputs(*results[: len(Outputs._fields)])
     run_parallel(
-        compiled_forward.forward, memory, (inputs, plan, outputs), find_gemm(),
+        compiled_forward.forward, make_workspace, (inputs, plan, outputs), find_gemm(),
         tasks=batch * heads * (plan.row_tiles.size - 1), work=work,
     )  # fmt: skip
     if requested.received:
         # A sum over queries needs the final lse of each, so it is a second pass; a task is a tile of keys.
         run_parallel(
-            compiled_forward.received, memory,
+            compiled_forward.received, make_workspace,
             (inputs, plan, results.lse, results.received), find_gemm(),
             tasks=batch * heads * -(-keys // plan.columns), work=work,
         )  # fmt: skip
@@ -91,25 +91,25 @@ def backward(call: BackwardCall, *, words: int) -> tuple[Singles, Singles, Singl
     plan = make_backward_plan(queries, keys, batch * key_heads, thread_count())
     ranges = len(plan.key_ranges) - 1
     tasks = batch * key_heads * ranges
-    slopes = Gradients(
+    gradients = Gradients(
         *rows,
         query=np.zeros((ranges * batch * heads * queries, features), np.float32),
         key=np.empty((batch * key_heads * keys, features), np.float32),
         value=np.empty((batch * key_heads * keys, values), np.float32),
-        direction=np.zeros((tasks, features if arrays.vector is not None else 0)),
+        vector=np.zeros((tasks, features if arrays.vector is not None else 0)),
     )
     run_parallel(
         compiled_backward.backward, lambda: make_backward_workspace(plan, features, values),
-        (make_inputs(arrays, settings), plan, slopes), find_gemm(), tasks=tasks,
+        (make_inputs(arrays, settings), plan, gradients), find_gemm(), tasks=tasks,
         work=float(batch * heads * queries) * keys * (3 * features + 2 * values),
     )  # fmt: skip
     # Each range of keys has a gradient of the queries of its own, so that no two workers add to one place.
-    by_range = slopes.query.reshape(ranges, batch, heads, queries, features)
+    by_range = gradients.query.reshape(ranges, batch, heads, queries, features)
     return (
         by_range[0] if ranges == 1 else by_range.sum(0),
-        slopes.key.reshape(batch, key_heads, keys, features),
-        slopes.value.reshape(batch, key_heads, keys, values),
-        slopes.direction.sum(0).astype(np.float32),
+        gradients.key.reshape(batch, key_heads, keys, features),
+        gradients.value.reshape(batch, key_heads, keys, values),
+        gradients.vector.sum(0).astype(np.float32),
     )
 
 
@@ -128,13 +128,13 @@ def make_inputs(arrays: CallArrays, settings: CallSettings) -> Inputs:
         key=arrays.key,
         value=arrays.value,
         scale=float(settings.scale),
-        direction=np.empty(0, np.float32) if arrays.vector is None else arrays.vector,
+        vector=np.empty(0, np.float32) if arrays.vector is None else arrays.vector,
         low=arrays.low,
         high=arrays.high,
         allowed=nothing.astype(np.bool_) if arrays.allowed is None else arrays.allowed,
         bias=nothing if arrays.bias is None else arrays.bias,
         drop_below=np.uint32(random.drop_threshold(settings.dropout)),
-        survivor=1 / (1 - settings.dropout),
+        keep_scale=1 / (1 - settings.dropout),
         row_keys=np.ascontiguousarray(row_keys),
         column_keys=np.ascontiguousarray(column_keys),
     )

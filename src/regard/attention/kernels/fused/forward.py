@@ -1,7 +1,8 @@
 """The one pass: output and statistics of attention, tile by tile.
 
-For a tile of queries the keys go by in tiles. Each tile's scores are made by a matrix product, and while
-they lie in the cache everything is taken from them (Milakov and Gimelshein 2018; Dao 2022)::
+For a tile of queries the keys go by in tiles. Each tile's scores are made by a matrix product, and
+while they lie in the cache everything is taken from them (Milakov and Gimelshein 2018; Dao et al.
+2022)::
 
     s   = scale * q k^T                     one product, in bits (scale includes log2 e)
     m'  = max(m, max s)                     and the largest of each chunk: pooled max
@@ -10,10 +11,14 @@ they lie in the cache everything is taken from them (Milakov and Gimelshein 2018
     a'  = (a + l (m - m')) 2**(m - m') + sum p (s - m')                     entropy
     o'  = o 2**(m - m') + p v               one product
 
-and at the end `output = o / l`, `lse = ln 2 (m + log2 l)`, `entropy = ln 2 (log2 l - a / l)`.
+and at the end `output = o / l`, `lse = ln 2 (m + log2 l)`, `entropy = ln 2 (log2 l - a / l)`. In the
+code m is `row_max`, l `row_sum`, a `row_moment`, o `out`.
 
 The attention a key received is a sum over queries, which needs the final `lse` of each: `received` is a
 second pass that makes the scores again, without the product with values.
+
+Names of sizes and indices: `b` example, `h` query head, `i` query, `j` key, `r` row of the tile, `c`
+chunk of keys, `t` tile of keys; `i0` and `j0` are the first query and key of a tile.
 """
 # mypy: disable-error-code="no-untyped-def"
 
@@ -22,25 +27,25 @@ from __future__ import annotations
 import numpy as np
 
 from regard.attention.kernels.fused.rowwise import (
-    any_nan,
-    drop,
-    exponentials,
-    forbid,
-    just_below,
-    keep_largest,
-    load,
-    maxima_of_chunks,
-    reached_by,
-    store,
-    sums_of_chunks,
+    apply_dropout,
+    chunk_maxima,
+    chunk_sums,
+    exp2_row,
+    has_nan,
+    insert_above,
+    load_rows,
+    mask_outside,
+    next_below,
+    store_row,
+    topk_bound,
 )
 from regard.attention.kernels.fused.tile import (
     LN2,
-    adjust,
-    find,
-    pick,
+    add_mask,
+    find_segment,
+    head_of,
+    key_range,
     score_tile,
-    span,
     weight,
 )
 from regard.attention.kernels.limits import FLUSH_ROWS, STRIP_ROWS
@@ -53,128 +58,147 @@ __all__ = ["forward", "received"]
 
 
 @inlined
-def reset(tile):
-    """A tile before its first key."""
-    tile.most[:] = NEGATIVE_INFINITY
-    tile.mass[:] = 0
-    tile.moment[:] = 0
-    tile.out[:] = 0
-    tile.top_scores[:] = NEGATIVE_INFINITY
+def reset(work):
+    """Sets every row of a tile of queries to the state before its first key."""
+    work.row_max[:] = NEGATIVE_INFINITY
+    work.row_sum[:] = 0
+    work.row_moment[:] = 0
+    work.out[:] = 0
+    work.top_scores[:] = NEGATIVE_INFINITY
 
 
 @inlined
-def look(tile, r, scores, edges, c0, count, top):
-    """The maxima of a row's chunks, and the bound that scores must pass to enter its list."""
-    maxima = tile.chunk_max[r, c0 : c0 + count]
-    tile.peak[r] = maxima_of_chunks(scores, edges, tile.parts, maxima)
+def row_maxima(work, r, scores, edges, c0, count, top):
+    """The maxima of a row's chunks, and the bound that scores must exceed to enter its list."""
+    maxima = work.chunk_max[r, c0 : c0 + count]
+    work.tile_max[r] = chunk_maxima(scores, edges, work.parts, maxima)
     if top:
-        bound = tile.top_scores[r, top - 1]
+        bound = work.top_scores[r, top - 1]
+        # The list is not full: this tile gives a bound, just below which the scores that make it get in.
         if bound == NEGATIVE_INFINITY:
-            bound = just_below(reached_by(scores, edges[count] - edges[0], top, tile.lanes))
-        tile.bound[r] = bound
+            bound = next_below(topk_bound(scores, edges[count] - edges[0], top, work.lanes))
+        work.bound[r] = bound
 
 
 @inlined
-def enter_largest(tile, first, last, edges, c0, count):
-    """Enters what is above the bounds of these rows into their lists.
-
-    The chunks to look into are listed first, without a branch: where they are cannot be guessed.
-    """
+def update_topk(work, first, last, edges, c0, count):
+    """Inserts what exceeds the bounds of these rows into their lists."""
+    # Chunks whose maximum exceeds the bound are few and in no order that a processor could guess, so
+    # that a branch for each would be mispredicted. They are listed without one: each is written, and
+    # the count grows only if it holds.
     found = 0
     for r in range(first, last):
         for c in range(count):
-            tile.hits[found] = r * count + c
-            found += tile.chunk_max[r, c0 + c] > tile.bound[r]
+            work.candidates[found] = r * count + c
+            found += work.chunk_max[r, c0 + c] > work.bound[r]
     for i in range(found):
-        r, c = tile.hits[i] // count, tile.hits[i] % count
-        keep_largest(tile.scores[r], edges[c] - edges[0], edges[c + 1] - edges[0],
-                     tile.bound[r], edges[0], tile.top_scores[r], tile.top_places[r])  # fmt: skip
+        r, c = work.candidates[i] // count, work.candidates[i] % count
+        insert_above(work.scores[r], edges[c] - edges[0], edges[c + 1] - edges[0], work.bound[r],
+                     edges[0], work.top_scores[r], work.top_indices[r])  # fmt: skip
 
 
 @inlined
-def take_in(tile, r, scores, edges, c0, count, t):
-    """Renews one row's state with its scores in the `t`th tile of keys, which become weights.
+def online_softmax_update(work, r, scores, edges, c0, count, t):
+    """Takes one row's scores in the `t`th tile of keys into its running state; they become weights.
 
-    The tile is made of the `count` chunks from `c0` on.
+    The tile is made of the `count` chunks from `c0` on. Weights are relative to `reference[r, t]`, the
+    maximum so far.
     """
-    before = tile.most[r]
-    most = max(before, tile.peak[r])
-    tile.most[r] = tile.reference[r, t] = most
-    if most == NEGATIVE_INFINITY:  # nothing seen yet, or nothing that is a number
-        if any_nan(scores, edges[count] - edges[0]):
-            tile.mass[r] = np.nan
+    before = work.row_max[r]
+    row_max = max(before, work.tile_max[r])
+    work.row_max[r] = work.reference[r, t] = row_max
+    if row_max == NEGATIVE_INFINITY:
+        # Nothing seen so far, or nothing that is a number: the maximum of both is -inf. A NaN among
+        # larger scores needs no look, as its exponential makes the sum NaN.
+        if has_nan(scores, edges[count] - edges[0]):
+            work.row_sum[r] = np.nan
         scores[:] = 0
-        tile.chunk_sum[r, c0 : c0 + count] = 0
+        work.chunk_sum[r, c0 : c0 + count] = 0
         return
-    if before != most:
-        shift = clamp_exponent(before - most)
+    if before != row_max:
+        # A larger maximum: what was summed relative to the old one shrinks. The moment is a sum of p (s
+        # - m), so that the change of m enters once for every unit of the sum.
+        shift = clamp_exponent(before - row_max)
         factor = exp2(shift)
-        tile.moment[r] = factor * (tile.moment[r] + tile.mass[r] * shift)
-        tile.mass[r] *= factor
-        out = tile.out[r]
+        work.row_moment[r] = factor * (work.row_moment[r] + work.row_sum[r] * shift)
+        work.row_sum[r] *= factor
+        out = work.out[r]
         for d in range(out.size):
             out[d] *= factor
-    tile.moment[r] += exponentials(scores, edges[count] - edges[0], most)
-    sums = tile.chunk_sum[r, c0 : c0 + count]
-    tile.mass[r] += sums_of_chunks(scores, edges, tile.parts, sums)
+    work.row_moment[r] += exp2_row(scores, edges[count] - edges[0], row_max)
+    sums = work.chunk_sum[r, c0 : c0 + count]
+    work.row_sum[r] += chunk_sums(scores, edges, work.parts, sums)
 
 
 @inlined
-def finish(tile, r, answer, b, h, i):
-    """Writes what one row has come to; a score that was no number has made all of it NaN."""
-    mass, most = tile.mass[r], tile.most[r]
-    some = mass != 0
-    log_mass = np.log2(mass) if some else 0.0
-    store(tile.out, r, np.float32(1 / mass if some else 0.0), answer.output[b, h, i])
-    answer.lse[b, h, i] = LN2 * (most + log_mass) if some else -np.inf
-    if answer.entropy.size:
-        entropy = log_mass - tile.moment[r] / mass if some else 0.0
-        answer.entropy[b, h, i] = LN2 * entropy if not (entropy < 0) else 0.0
-    places, spare = tile.top_places[r], 0
-    for k in range(answer.top_places.shape[3]):
-        score = tile.top_scores[r, k]
-        if score == NEGATIVE_INFINITY:  # fewer keys than asked for: those of weight 0, in order
-            while listed(places, k, spare):
+def write_row(work, r, outputs, b, h, i):
+    """Writes the results of one row. A score that was NaN has made its sum, and with it all of them, NaN."""
+    row_sum, row_max = work.row_sum[r], work.row_max[r]
+    some = row_sum != 0  # else the query sees nothing: zeros, and a log-sum-exp of -inf
+    log_sum = np.log2(row_sum) if some else 0.0
+    store_row(work.out, r, np.float32(1 / row_sum if some else 0.0), outputs.output[b, h, i])
+    outputs.lse[b, h, i] = LN2 * (row_max + log_sum) if some else -np.inf
+    if outputs.entropy.size:
+        entropy = log_sum - work.row_moment[r] / row_sum if some else 0.0
+        outputs.entropy[b, h, i] = LN2 * entropy if not (entropy < 0) else 0.0  # keeps a NaN
+    indices, spare = work.top_indices[r], 0
+    for k in range(outputs.top_indices.shape[3]):
+        score = work.top_scores[r, k]
+        if score == NEGATIVE_INFINITY:
+            # Fewer keys seen than requested: the list ends in keys of weight 0, the first that are not in it.
+            while contains(indices, k, spare):
                 spare += 1
-            places[k] = spare
-        answer.top_places[b, h, i, k] = places[k]
-        share = 2.0 ** (score - most) if score != NEGATIVE_INFINITY else 0.0
-        answer.top_weights[b, h, i, k] = share / mass if some else 0.0
+            indices[k] = spare
+        outputs.top_indices[b, h, i, k] = indices[k]
+        share = 2.0 ** (score - row_max) if score != NEGATIVE_INFINITY else 0.0
+        outputs.top_weights[b, h, i, k] = share / row_sum if some else 0.0
 
 
 @inlined
-def listed(places, count, place):
-    """Whether `place` is among the first `count`."""
+def contains(indices, count, index):
+    """Whether `index` is among the first `count`."""
     for k in range(count):  # noqa: SIM110, compiled code has no generators
-        if places[k] == place:
+        if indices[k] == index:
             return True
     return False
 
 
 @inlined
-def pool_row(tile, r, sums, maxima, tiles):
-    """Adds one row's chunks to its block of queries."""
-    most, share = tile.most[r], np.float32(1 / tile.mass[r])
+def pool_row(work, r, sums, maxima, tiles):
+    """Adds the chunks of one row to its part of a block of queries."""
+    row_max, share = work.row_max[r], np.float32(1 / work.row_sum[r])
+    # Sums were taken relative to the maximum of their time: each tile has a factor of its own.
     for t in range(tiles):
-        factor = share * weight(tile.reference[r, t], most)
-        first, last = tile.firsts[t], tile.firsts[t + 1]
-        these, all_rows = tile.chunk_sum[r, first:last], assume_contiguous(sums)[first:last]
-        for c in range(these.size):
-            all_rows[c] += factor * these[c]
-    first, last = tile.firsts[0], tile.firsts[tiles]
-    these, all_rows = tile.chunk_max[r, first:last], assume_contiguous(maxima)[first:last]
-    for c in range(these.size):
-        all_rows[c] = larger(all_rows[c], share * weight(these[c], most))
+        factor = share * weight(work.reference[r, t], row_max)
+        first, last = work.first_chunks[t], work.first_chunks[t + 1]
+        of_row, of_block = work.chunk_sum[r, first:last], assume_contiguous(sums)[first:last]
+        for c in range(of_row.size):
+            of_block[c] += factor * of_row[c]
+    # Maxima were kept as scores, which depend on no reference.
+    first, last = work.first_chunks[0], work.first_chunks[tiles]
+    of_row, of_block = work.chunk_max[r, first:last], assume_contiguous(maxima)[first:last]
+    for c in range(of_row.size):
+        of_block[c] = larger(of_block[c], share * weight(of_row[c], row_max))
 
 
 @compiled
-def forward(counter, sgemm, tile, tasks, inputs, plan, answer):
-    """Takes tiles of queries from `counter` and fills their part of `answer`."""
-    heads = answer.lse.shape[1]
+def forward(counter, sgemm, work, tasks, inputs, plan, outputs):
+    """Takes tiles of queries from `counter` and fills their part of `outputs`.
+
+    Args:
+        counter: shared by the workers; see `next_index`.
+        sgemm: address of the matrix product.
+        work: this worker's `ForwardWorkspace`.
+        tasks: tiles of queries of all examples and heads.
+        inputs: `Inputs`.
+        plan: `ForwardPlan`.
+        outputs: `Outputs`.
+    """
+    heads = outputs.lse.shape[1]
     group = heads // inputs.key.shape[1]
     tiles = plan.row_tiles.size - 1
     edges = plan.key_edges
-    top = answer.top_places.shape[3]
+    top = outputs.top_indices.shape[3]
     while True:
         task = next_index(counter)
         if task >= tasks:
@@ -183,95 +207,107 @@ def forward(counter, sgemm, tile, tasks, inputs, plan, answer):
         b, h, n = task // tiles // heads, task // tiles % heads, task % tiles
         i0 = plan.row_tiles[n]
         rows = plan.row_tiles[n + 1] - i0
-        low, high = pick(inputs.low, b, h), pick(inputs.high, b, h)
-        bias, allowed = pick(inputs.bias, b, h), pick(inputs.allowed, b, h)
+        low, high = head_of(inputs.low, b, h), head_of(inputs.high, b, h)
+        bias, allowed = head_of(inputs.bias, b, h), head_of(inputs.allowed, b, h)
         key, value = inputs.key[b, h // group], inputs.value[b, h // group]
-        load(inputs.query[b, h], i0, rows, tile.query)
-        reset(tile)
-        begin, end = span(low, high, i0, rows)
-        t, c0 = 0, find(edges, begin)
+        load_rows(inputs.query[b, h], i0, rows, work.query)
+        reset(work)
+        # Only tiles of keys that some query of this tile sees: a window costs length times window.
+        begin, end = key_range(low, high, i0, rows)
+        t, c0 = 0, find_segment(edges, begin)
         while edges[c0] < end:
-            tile.firsts[t], count = c0, 1
+            # A tile of keys: as many whole chunks as fit, up to the last that is seen.
+            work.first_chunks[t], count = c0, 1
             while edges[c0 + count] < end and edges[c0 + count + 1] - edges[c0] <= plan.columns:
                 count += 1
             j0 = edges[c0]
             width = edges[c0 + count] - j0
-            load(key, j0, width, tile.key)
-            load(value, j0, width, tile.value)
-            score_tile(sgemm, inputs, tile.query, tile.key, rows, width, tile.scores)
-            these = edges[c0 : c0 + count + 1]
+            # Copied, as float32 side by side: faster than products that read the user's arrays themselves.
+            load_rows(key, j0, width, work.key)
+            load_rows(value, j0, width, work.value)
+            score_tile(sgemm, inputs, work.query, work.key, rows, width, work.scores)
+            chunks = edges[c0 : c0 + count + 1]
+            # A strip of rows passes through all steps while it lies in the level-1 cache.
             for first in range(0, rows, STRIP_ROWS):
                 last = min(first + STRIP_ROWS, rows)
                 for r in range(first, last):
                     i = i0 + r
-                    adjust(tile.scores[r], bias, allowed, i, j0, width)
-                    forbid(tile.scores[r], low[i] - j0, high[i] - j0, width)
-                    look(tile, r, tile.scores[r], these, c0, count, top)
+                    add_mask(work.scores[r], bias, allowed, i, j0, width)
+                    mask_outside(work.scores[r], low[i] - j0, high[i] - j0, width)
+                    row_maxima(work, r, work.scores[r], chunks, c0, count, top)
+                # Before the scores become weights, and for the whole strip, whose candidates are listed
+                # together.
                 if top:
-                    enter_largest(tile, first, last, these, c0, count)
+                    update_topk(work, first, last, chunks, c0, count)
                 for r in range(first, last):
-                    take_in(tile, r, tile.scores[r], these, c0, count, t)
+                    online_softmax_update(work, r, work.scores[r], chunks, c0, count, t)
+                    # After the sums, which are those of all weights: statistics show them before dropout.
                     if inputs.drop_below:
-                        drop(tile.scores[r], width, inputs.row_keys[b * heads + h, i0 + r],
-                             inputs.column_keys[j0 : j0 + width], inputs.drop_below)  # fmt: skip
-            if tile.value.shape[1]:  # a map that is asked for statistics multiplies with nothing
-                gemm_nn(sgemm, rows, tile.value.shape[1], width, inputs.survivor, tile.scores,
-                         tile.value, 1.0, tile.out)  # fmt: skip
+                        apply_dropout(work.scores[r], width, inputs.row_keys[b * heads + h, i0 + r],
+                                      inputs.column_keys[j0 : j0 + width], inputs.drop_below)  # fmt: skip
+            if work.value.shape[1]:  # a map that computes a statistic later has no values
+                gemm_nn(sgemm, rows, work.value.shape[1], width, inputs.keep_scale, work.scores,
+                        work.value, 1.0, work.out)  # fmt: skip
             t, c0 = t + 1, c0 + count
-        tile.firsts[t] = c0
+        work.first_chunks[t] = c0
         for r in range(rows):
             i = i0 + r
-            finish(tile, r, answer, b, h, i)
-            if answer.block_sum.size and tile.mass[r] > 0:
-                block = find(plan.query_edges, i)
-                pool_row(tile, r, answer.block_sum[b, h, block], answer.block_max[b, h, block], t)
+            write_row(work, r, outputs, b, h, i)
+            # Not for a row that sees nothing, nor for one of NaN, which `propagate_nan` puts in later.
+            if outputs.block_sum.size and work.row_sum[r] > 0:
+                part = find_segment(plan.query_edges, i)
+                pool_row(work, r, outputs.block_sum[b, h, part], outputs.block_max[b, h, part], t)
 
 
 @compiled
-def received(counter, sgemm, tile, tasks, inputs, plan, lse, answer):
-    """The second pass: the attention each key received, `answer[b, h, j] = sum_i weights[i, j]`.
+def received(counter, sgemm, work, tasks, inputs, plan, lse, out):
+    """The second pass: the attention each key received, `out[b, h, j] = sum_i weights[i, j]`.
 
-    A task is a tile of keys, past which all tiles of queries go by: one worker makes each sum.
+    A task is a tile of keys, past which all tiles of queries go by: one worker makes each sum, so that
+    its bits do not depend on the number of workers.
     """
     wide_vectors()
     heads = lse.shape[1]
     keys = inputs.key.shape[2]
     group = heads // inputs.key.shape[1]
     tiles = (keys + plan.columns - 1) // plan.columns
-    total, part = tile.total, tile.part
+    total, part = work.received_total, work.received_part
     while True:
         task = next_index(counter)
         if task >= tasks:
             break
         b, h, j0 = task // tiles // heads, task // tiles % heads, task % tiles * plan.columns
         width = min(plan.columns, keys - j0)
-        low, high = pick(inputs.low, b, h), pick(inputs.high, b, h)
-        bias, allowed = pick(inputs.bias, b, h), pick(inputs.allowed, b, h)
-        load(inputs.key[b, h // group], j0, width, tile.key)
+        low, high = head_of(inputs.low, b, h), head_of(inputs.high, b, h)
+        bias, allowed = head_of(inputs.bias, b, h), head_of(inputs.allowed, b, h)
+        load_rows(inputs.key[b, h // group], j0, width, work.key)
         total[:] = 0
         part[:] = 0
         for n in range(plan.row_tiles.size - 1):
             i0 = plan.row_tiles[n]
             rows = plan.row_tiles[n + 1] - i0
-            begin, end = span(low, high, i0, rows)
-            if begin >= j0 + width or end <= j0:
+            begin, end = key_range(low, high, i0, rows)
+            if begin >= j0 + width or end <= j0:  # no query of this tile sees any of these keys
                 continue
-            load(inputs.query[b, h], i0, rows, tile.query)
-            score_tile(sgemm, inputs, tile.query, tile.key, rows, width, tile.scores)
+            load_rows(inputs.query[b, h], i0, rows, work.query)
+            score_tile(sgemm, inputs, work.query, work.key, rows, width, work.scores)
             for r in range(rows):
                 i = i0 + r
                 if lse[b, h, i] != -np.inf:
-                    scores = tile.scores[r]
-                    adjust(scores, bias, allowed, i, j0, width)
-                    forbid(scores, low[i] - j0, high[i] - j0, width)
+                    scores = work.scores[r]
+                    add_mask(scores, bias, allowed, i, j0, width)
+                    mask_outside(scores, low[i] - j0, high[i] - j0, width)
+                    # A float32 lse would be off by as much as the sum may be. What its rounding changes is made
+                    # good by a factor of the row.
                     exact = lse[b, h, i] / LN2
-                    near = np.float32(exact)
-                    rest = np.float32(2.0 ** (near - exact))
+                    rounded = np.float32(exact)
+                    correction = np.float32(2.0 ** (rounded - exact))
                     for j in range(width):
-                        part[j] += rest * weight(scores[j], near)
+                        part[j] += correction * weight(scores[j], rounded)
+                # A few rows in float32, so that the loop vectorises; all rows in float64.
                 if r % FLUSH_ROWS == FLUSH_ROWS - 1 or r == rows - 1:
                     for j in range(width):
                         total[j] += part[j]
                     part[:] = 0
         for j in range(width):
-            answer[b, h, j0 + j] = total[j]
+            out[b, h, j0 + j] = total[j]

@@ -10,24 +10,35 @@ from regard.compiled.blas import gemm_nt
 from regard.compiled.jit import inlined, inlined_ir
 from regard.compiled.math import NEGATIVE_INFINITY, clamp_exponent, exp2
 
-__all__ = ["LARGEST", "LN2", "adjust", "find", "pick", "score_tile", "span", "weight"]
+__all__ = [
+    "INFINITE_SCORE",
+    "LN2",
+    "add_mask",
+    "find_segment",
+    "head_of",
+    "key_range",
+    "score_tile",
+    "weight",
+]
 
 LN2 = float(np.log(2.0))
-LARGEST = np.float32(2**27)
-"""What a score of +inf becomes: more than any other, yet the log of a sum can still be added to it."""
+
+INFINITE_SCORE = np.float32(2**27)
+"""The score of a bias of +inf: more than any other, yet the log of a sum can still be added to it."""
 
 
 @inlined_ir
-def pick(array, b, h):
-    """The (batch, head) part of an array whose leading axes may be 1."""
+def head_of(array, b, h):
+    """The part of one example and head of an array whose first two axes may be broadcast from 1."""
     return array[b if array.shape[0] > 1 else 0, h if array.shape[1] > 1 else 0]
 
 
 @inlined
-def span(low, high, first, count):
-    """The range of keys that any of these queries sees."""
+def key_range(low, high, first, count):
+    """The smallest range of keys that holds those of all these queries; empty where no query sees any."""
     begin, end = low[first], high[first]
     for i in range(first + 1, first + count):
+        # Queries that see nothing (low >= high) have arbitrary ends and must not widen the range.
         if low[i] < high[i]:
             if begin >= end:
                 begin, end = low[i], high[i]
@@ -36,12 +47,12 @@ def span(low, high, first, count):
 
 
 @inlined
-def find(edges, place):
-    """The last chunk that begins at or before `place`."""
+def find_segment(edges, position):
+    """The number of the segment that holds a position, by bisection; the last begins at or before it."""
     below, above = 0, edges.size - 1
     while above - below > 1:
         middle = (below + above) // 2
-        if edges[middle] <= place:
+        if edges[middle] <= position:
             below = middle
         else:
             above = middle
@@ -49,17 +60,24 @@ def find(edges, place):
 
 
 @inlined
-def adjust(scores, bias, allowed, i, j0, width):
-    """Adds a row of the bias, and -inf where a Boolean mask forbids.
+def add_mask(scores, bias, allowed, i, j0, width):
+    """Adds a row of the bias to a row of scores, and sets what a Boolean mask forbids to -inf.
 
-    As in the slow twin, a bias of +inf is a large number, so that it takes all the weight.
+    Args:
+        scores: a row of the tile, in bits.
+        bias: (queries or 1, keys or 1), or empty.
+        allowed: (queries or 1, keys or 1), or empty.
+        i: the query.
+        j0: the first key of the tile.
+        width: keys of the tile.
     """
     if bias.size:
         line = bias[i if bias.shape[0] > 1 else 0]
-        step = 1 if line.size > 1 else 0
+        step = 1 if line.size > 1 else 0  # 0 reads one element again and again
         for j in range(width):
             score = scores[j] + line[(j0 + j) * step] * np.float32(1 / LN2)
-            scores[j] = LARGEST if score > LARGEST else score
+            # +inf would make inf - inf. As in the slow twin it is a large number that takes all the weight.
+            scores[j] = INFINITE_SCORE if score > INFINITE_SCORE else score
     if allowed.size:
         may = allowed[i if allowed.shape[0] > 1 else 0]
         step = 1 if may.size > 1 else 0
@@ -70,15 +88,15 @@ def adjust(scores, bias, allowed, i, j0, width):
 
 @inlined
 def score_tile(sgemm, inputs, query, key, rows, width, scores):
-    """`scores[:rows, :width]` in bits."""
-    if inputs.direction.size:
-        additive_scores(inputs.direction, query, key, rows, width, scores)
+    """Scores of a tile, `scores[:rows, :width]`, in bits: natural ones times log2 e."""
+    if inputs.vector.size:
+        additive_scores(inputs.vector, query, key, rows, width, scores)
     else:
         scale = inputs.scale / LN2
         gemm_nt(sgemm, rows, width, query.shape[1], scale, query, key, 0.0, scores)
 
 
 @inlined
-def weight(score, most):
-    """`2**(score - most)`."""
-    return exp2(clamp_exponent(score - most))
+def weight(score, reference):
+    """`2**(score - reference)`."""
+    return exp2(clamp_exponent(score - reference))

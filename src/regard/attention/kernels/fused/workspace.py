@@ -1,4 +1,8 @@
-"""What the kernels take and give: inputs, plan, answers, and a worker's memory."""
+"""What compiled kernels read and write: inputs, outputs, and the memory of one worker.
+
+Every class here is a named tuple of arrays and numbers, which Numba compiles as a structure. Empty
+arrays stand for what was not given or not requested: a kernel is compiled once for both cases.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ __all__ = [
 
 
 class Inputs(NamedTuple):
-    """What attention is asked of. Empty arrays stand for what is not given."""
+    """What attention is computed from."""
 
     query: Any
     """(batch, heads, queries, words) uint16: float32 or bfloat16 seen as 16-bit words."""
@@ -34,28 +38,28 @@ class Inputs(NamedTuple):
     """(batch, key_heads, keys, words) uint16."""
     scale: Any
     """float64: what dot products are multiplied by."""
-    direction: Any
+    vector: Any
     """(features,) float32: the `v` of additive attention; empty for dot products."""
     low: Any
     """(batch or 1, heads or 1, queries) int64: the first key of each query."""
     high: Any
-    """The one after its last."""
+    """(batch or 1, heads or 1, queries) int64: the one after its last."""
     allowed: Any
     """(batch or 1, heads or 1, queries or 1, keys or 1) bool, or empty."""
     bias: Any
-    """The same of float32, added to the scores, or empty."""
+    """(batch or 1, heads or 1, queries or 1, keys or 1) float32, added to the scores, or empty."""
     drop_below: Any
-    """uint32: dropout's threshold; 0 for none."""
-    survivor: Any
-    """float64: `1 / (1 - rate)`."""
+    """uint32: weights whose hash is below are dropped; 0 for no dropout."""
+    keep_scale: Any
+    """float64: `1 / (1 - rate)`, by which the weights that dropout keeps grow."""
     row_keys: Any
-    """(batch * heads, queries) uint32, or empty."""
+    """(batch * heads, queries) uint32, of dropout's hash; or empty."""
     column_keys: Any
-    """(keys,) uint32, or empty."""
+    """(keys,) uint32, of dropout's hash; or empty."""
 
 
 class Outputs(NamedTuple):
-    """Where results go. Empty arrays are not filled."""
+    """Where the forward pass writes its results. Empty arrays are not filled."""
 
     output: Any
     """(batch, heads, queries, words) uint16."""
@@ -65,16 +69,16 @@ class Outputs(NamedTuple):
     """(batch, heads, queries) float32, in nats."""
     top_weights: Any
     """(batch, heads, queries, k) float32, descending; 0 beyond what a query sees."""
-    top_places: Any
+    top_indices: Any
     """(batch, heads, queries, k) int64."""
     block_sum: Any
-    """(batch, heads, query blocks, chunks) float32: sums of weights."""
+    """(batch, heads, query parts, chunks) float32: sums of weights."""
     block_max: Any
-    """The same: largest weights."""
+    """(batch, heads, query parts, chunks) float32: largest weights."""
 
 
 class Gradients(NamedTuple):
-    """What the backward pass takes beside the inputs, and where its gradients go."""
+    """What the backward pass takes beside the inputs, and where it writes its gradients."""
 
     output: Any
     """(batch, heads, queries, words) uint16: the gradient that arrives at the output."""
@@ -83,96 +87,106 @@ class Gradients(NamedTuple):
     constant: Any
     """(batch, heads, queries) float32; see `backward`."""
     slope: Any
-    """(batch, heads, queries) float32."""
+    """(batch, heads, queries) float32; see `backward`."""
     query: Any
-    """(parts * batch * heads * queries, features) float32, to be added up over the parts."""
+    """(key ranges * batch * heads * queries, features) float32, to be summed over the key ranges."""
     key: Any
     """(batch * key_heads * keys, features) float32."""
     value: Any
     """(batch * key_heads * keys, values) float32."""
-    direction: Any
-    """(tasks, features) float64, to be added up."""
-
-
-class BackwardWorkspace(NamedTuple):
-    """One worker's memory in the backward pass."""
-
-    query: Any
-    key: Any
-    value: Any
-    out: Any
-    """(rows, values) float32: the gradient of the output."""
-    scores: Any
-    flow: Any
-    """(rows, columns) float32: the gradient of the weights, then of the scores."""
-    key_slope: Any
-    value_slope: Any
-    part: Any
-    """(features,) float32: what one query adds to the gradient of the direction."""
+    vector: Any
+    """(tasks, features) float64, to be summed over the tasks."""
 
 
 class ForwardWorkspace(NamedTuple):
-    """One worker's memory, used again for every tile."""
+    """Memory of one worker in the forward pass: a tile, and what each of its rows has come to."""
 
     query: Any
+    """(rows, features) float32."""
     key: Any
+    """(columns, features) float32."""
     value: Any
+    """(columns, values) float32."""
     scores: Any
+    """(rows, columns) float32; become weights."""
     out: Any
-    most: Any
-    """(rows,) float32: the largest score so far."""
-    mass: Any
-    """(rows,) float64: the sum of `2**(score - most)`."""
-    moment: Any
-    """(rows,) float64: the sum of the same times `score - most`."""
+    """(rows, values) float32: the output so far, not yet divided by `row_sum`."""
+    row_max: Any
+    """(rows,) float32: the largest score so far, `m`."""
+    row_sum: Any
+    """(rows,) float64: the sum of `2**(score - row_max)`, `l`."""
+    row_moment: Any
+    """(rows,) float64: the sum of `2**(score - row_max) * (score - row_max)`, `a`."""
     chunk_max: Any
-    """(rows, chunks of all keys) float32."""
+    """(rows, chunks of all keys) float32: the largest score of each chunk."""
     chunk_sum: Any
-    """The same, relative to `reference`."""
+    """(rows, chunks of all keys) float32: sums of weights, relative to `reference` of their tile."""
     reference: Any
-    """(rows, key tiles) float32: `most` when the tile went by."""
-    firsts: Any
+    """(rows, key tiles) float32: `row_max` when each tile was worked on."""
+    first_chunks: Any
     """(key tiles + 1,) int64: the first chunk of each tile, and the end."""
     top_scores: Any
-    """(rows, k or a little more) float32, descending."""
-    top_places: Any
-    """The same of int32."""
-    peak: Any
-    """(rows,) float32: the largest score of this tile of keys."""
+    """(rows, k rounded up to whole vectors) float32, descending."""
+    top_indices: Any
+    """(rows, k rounded up to whole vectors) int32."""
+    tile_max: Any
+    """(rows,) float32: the largest score in this tile of keys."""
     bound: Any
-    """(rows,) float32: what a score must be above to enter the list of largest."""
-    hits: Any
-    """(limits.STRIP_ROWS * columns,) int64: chunks of a strip of rows with such scores."""
+    """(rows,) float32: what a score must exceed to enter the list of largest."""
+    candidates: Any
+    """(STRIP_ROWS * columns,) int64: chunks of a strip of rows with such scores."""
     lanes: Any
-    """(MASK_LANES,) float32."""
+    """(MASK_LANES,) float32: maxima by lane, for the first bound of a row."""
     parts: Any
-    """(SEGMENTS * LANES,) float32."""
-    part: Any
-    """(columns,) float32: what the keys received from a few queries."""
-    total: Any
-    """(columns,) float64: from all."""
+    """(SEGMENTS * LANES,) float32: see `simd.segment_sums`."""
+    received_part: Any
+    """(columns,) float32: what the keys received from the last few queries."""
+    received_total: Any
+    """(columns,) float64: what they received from all queries before."""
+
+
+class BackwardWorkspace(NamedTuple):
+    """Memory of one worker in the backward pass."""
+
+    query: Any
+    """(rows, features) float32."""
+    key: Any
+    """(columns, features) float32."""
+    value: Any
+    """(columns, values) float32."""
+    out_grad: Any
+    """(rows, values) float32: the gradient of the output."""
+    scores: Any
+    """(rows, columns) float32; become weights."""
+    grad: Any
+    """(rows, columns) float32: the gradient of the weights, then of the scores."""
+    key_grad: Any
+    """(columns, features) float32."""
+    value_grad: Any
+    """(columns, values) float32."""
+    vector_part: Any
+    """(features,) float32: what one query adds to the gradient of the vector."""
 
 
 def aligned(shape: tuple[int, ...], kind: Any) -> npt.NDArray[Any]:
-    """Memory that begins with a cache line, and some that vectors may touch past its end.
-
-    Vectors that lie across two lines cost a tenth of all time.
-    """
+    """Zeros that begin with a cache line, with memory behind them that whole vectors may touch."""
     size = math.prod(shape) * np.dtype(kind).itemsize
     memory = np.zeros(size + limits.CACHE_LINE_BYTES + 4 * MASK_LANES, np.uint8)
     first = -memory.ctypes.data % limits.CACHE_LINE_BYTES
-    cut: npt.NDArray[Any] = memory[first : first + size].view(kind)
-    return cut.reshape(shape)
+    array: npt.NDArray[Any] = memory[first : first + size].view(kind)
+    return array.reshape(shape)
 
 
 def make_forward_workspace(
-    plan: ForwardPlan, inputs: Inputs, features: int, values: int, top: int
+    plan: ForwardPlan, keys: int, features: int, values: int, top: int
 ) -> ForwardWorkspace:
-    """A worker's memory: a tile and, for each of its rows, what grows with the number of keys."""
+    """Memory of a worker: a tile and, for each of its rows, what grows with the number of keys."""
     rows = int(np.diff(plan.row_tiles).max())
-    columns = min(plan.columns, inputs.key.shape[2])
+    columns = min(plan.columns, keys)
     chunks = plan.key_edges.size - 1
-    tiles = min(chunks, 2 * -(-inputs.key.shape[2] // columns) + 1)  # a tile is at least half full
+    # Tiles of keys are made of whole chunks; a tile is closed when the next chunk would not fit, so that
+    # two neighbours together are longer than one full tile.
+    tiles = min(chunks, 2 * -(-keys // columns) + 1)
     stride = -(-columns // MASK_LANES) * MASK_LANES
     listed = -(-top // LANES) * LANES
     single = np.float32
@@ -182,37 +196,37 @@ def make_forward_workspace(
         value=aligned((columns, values), single),
         scores=aligned((rows, stride), single),
         out=aligned((rows, values), single),
-        most=np.empty(rows, single),
-        mass=np.empty(rows),
-        moment=np.empty(rows),
+        row_max=np.empty(rows, single),
+        row_sum=np.empty(rows),
+        row_moment=np.empty(rows),
         chunk_max=aligned((rows, chunks), single),
         chunk_sum=aligned((rows, chunks), single),
         reference=np.empty((rows, tiles), single),
-        firsts=np.empty(tiles + 1, np.int64),
+        first_chunks=np.empty(tiles + 1, np.int64),
         top_scores=aligned((rows, listed), single),
-        top_places=aligned((rows, listed), np.int32),
-        peak=np.empty(rows, single),
+        top_indices=aligned((rows, listed), np.int32),
+        tile_max=np.empty(rows, single),
         bound=np.empty(rows, single),
-        hits=np.empty(limits.STRIP_ROWS * columns, np.int64),
+        candidates=np.empty(limits.STRIP_ROWS * columns, np.int64),
         lanes=aligned((MASK_LANES,), single),
         parts=aligned((SEGMENTS * LANES,), single),
-        part=np.empty(columns, single),
-        total=np.empty(columns),
+        received_part=np.empty(columns, single),
+        received_total=np.empty(columns),
     )
 
 
-def make_backward_workspace(split: BackwardPlan, features: int, values: int) -> BackwardWorkspace:
-    """A worker's memory in the backward pass."""
-    rows, columns, single = int(split.rows), int(split.columns), np.float32
+def make_backward_workspace(plan: BackwardPlan, features: int, values: int) -> BackwardWorkspace:
+    """Memory of a worker in the backward pass: one tile."""
+    rows, columns, single = int(plan.rows), int(plan.columns), np.float32
     stride = -(-columns // MASK_LANES) * MASK_LANES
     return BackwardWorkspace(
         query=aligned((rows, features), single),
         key=aligned((columns, features), single),
         value=aligned((columns, values), single),
-        out=aligned((rows, values), single),
+        out_grad=aligned((rows, values), single),
         scores=aligned((rows, stride), single),
-        flow=aligned((rows, stride), single),
-        key_slope=np.empty((columns, features), single),
-        value_slope=np.empty((columns, values), single),
-        part=np.empty(features, single),
+        grad=aligned((rows, stride), single),
+        key_grad=np.empty((columns, features), single),
+        value_grad=np.empty((columns, values), single),
+        vector_part=np.empty(features, single),
     )
