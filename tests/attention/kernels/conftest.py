@@ -54,7 +54,9 @@ def gpu(monkeypatch, lab):
 
     monkeypatch.setattr(interpreter.InterpreterBuilder, "create_dot", create_dot)
     monkeypatch.setattr(torch_ops, "attend", torch_ops.attend_on_gpu)
-    monkeypatch.setattr(adapter, "_computable", lambda problem, requested: fits_anywhere(problem))
+    monkeypatch.setattr(
+        adapter, "_is_device_supported", lambda problem, requested: fits_anywhere(problem)
+    )
 
 
 def fits_anywhere(problem):

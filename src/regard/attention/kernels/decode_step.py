@@ -27,39 +27,39 @@ def attend_decode(
     query: Singles,
     key: Singles,
     value: Singles,
-    origin: npt.NDArray[np.int64],
+    row_index: npt.NDArray[np.int64],
     allowed: npt.NDArray[np.bool_] | None,
     *,
     scale: float,
 ) -> tuple[Singles, Singles]:
-    """`softmax(scale * q . k) @ v` of each row and head.
+    """Output and weights of `softmax(scale * q . k) @ v` for each row and head.
 
     Args:
         query: `(rows, heads, features)`.
-        key: `(stored, key_heads, keys, features)`, each vector without gaps.
-        value: likewise.
-        origin: `(rows, keys)`, which of `stored` holds the key of a row at a place.
-        allowed: `(stored, keys)`, `False` where nobody may look.
+        key: `(stored, key_heads, keys, features)`, each vector contiguous.
+        value: `(stored, key_heads, keys, values)`, each vector contiguous.
+        row_index: `(rows, keys)`, the index among `stored` of the key of each row and position.
+        allowed: `(stored, keys)`, `False` where no row may attend; `None` for no mask.
         scale: of the dot products.
 
     Returns:
-        Output `(rows, heads, features)` and weights `(rows, heads, keys)`; a row that may look nowhere
-        has zeros.
+        Output `(rows, heads, values)` and weights `(rows, heads, keys)`; zeros for a row that may attend to
+        no key.
     """
     (rows, heads, _), keys = query.shape, key.shape[2]
     output = np.empty((rows, heads, value.shape[3]), np.float32)
     weights = np.empty((rows, heads, keys), np.float32)
-    everywhere = np.empty((0, 0), np.bool_)
+    no_mask = np.empty((0, 0), np.bool_)
     call_serial(
-        _attend, query, key, value, origin, everywhere if allowed is None else allowed,
+        _attend, query, key, value, row_index, no_mask if allowed is None else allowed,
         scale / math.log(2), output, weights,
     )  # fmt: skip
     return output, weights
 
 
 @compiled
-def _attend(query, key, value, origin, allowed, scale, output, weights):
-    """Scores are in bits, as in `rows`."""
+def _attend(query, key, value, row_index, allowed, scale, output, weights):
+    """The loop over rows and heads. `scale` holds log2 e: scores are in bits, as in the fused kernel."""
     wide_vectors()
     heads, keys = query.shape[1], key.shape[2]
     group = heads // key.shape[1]
@@ -69,31 +69,31 @@ def _attend(query, key, value, origin, allowed, scale, output, weights):
         for h in range(heads):
             q, p = assume_contiguous(query[r, h]), assume_contiguous(weights[r, h])
             o, g = assume_contiguous(output[r, h]), h // group
-            most = NEGATIVE_INFINITY
+            # Scores and their maximum. Each key is read where it was stored, by whichever row wrote it.
+            row_max = NEGATIVE_INFINITY
             for j in range(keys):
                 score = NEGATIVE_INFINITY
-                if not masked or allowed[origin[r, j], j]:
-                    k = assume_contiguous(key[origin[r, j], g, j])
+                if not masked or allowed[row_index[r, j], j]:
+                    k = assume_contiguous(key[row_index[r, j], g, j])
                     dot = np.float32(0)
                     for d in range(q.size):
                         dot += q[d] * k[d]
                     score = dot * factor
                 p[j] = score
-                most = larger(most, score)
+                row_max = larger(row_max, score)
             total = np.float32(0)
             for j in range(keys):
-                p[j] = (
-                    exp2(clamp_exponent(p[j] - most))
-                    if p[j] != NEGATIVE_INFINITY
-                    else np.float32(0)
-                )
+                # Not by exp2 alone: where all is masked the maximum is -inf, and -inf - -inf is NaN.
+                seen = p[j] != NEGATIVE_INFINITY
+                p[j] = exp2(clamp_exponent(p[j] - row_max)) if seen else np.float32(0)
                 total += p[j]
             for d in range(o.size):
                 o[d] = np.float32(0)
             if total != 0:
                 for j in range(keys):
                     p[j] /= total
-                    if not masked or allowed[origin[r, j], j]:
-                        v, w = assume_contiguous(value[origin[r, j], g, j]), p[j]
+                    # A masked value may hold NaN, which a weight of 0 would not keep out.
+                    if not masked or allowed[row_index[r, j], j]:
+                        v, w = assume_contiguous(value[row_index[r, j], g, j]), p[j]
                         for d in range(o.size):
                             o[d] += w * v[d]

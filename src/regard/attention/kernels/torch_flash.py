@@ -1,22 +1,26 @@
-"""Scaled-dot softmax on torch through its own flash kernel, and what its algebra tells for free.
+"""Softmax over dot products by torch's flash kernel, and statistics read from it by algebra.
 
-The kernel never makes the matrix `P`; these identities read it all the same (`s` the scores, `lse`
-the log-sum-exp of each row, which the kernel returns)::
+The kernel never makes the matrix `P`; these identities give what a map asks for all the same (`s` the
+scores, `lse` the log-sum-exp of each row, which the kernel returns)::
 
-    P X              = flash(q, k, X)                            any X in the place of the values
+    P X              = flash(q, k, X)                            X takes the place of the values
     entropy          = lse - scale * q . flash(q, k, k)          as -sum P log P = lse - sum P s
     received         = exp(lse of flash(k, q, bias = -lse))      columns become rows
     P^T G            = received * flash(k, q, G, bias = -lse)    the rows of that, times their sum
 
 Outputs go through the public `scaled_dot_product_attention`, with gradients. What needs `lse` uses
-a private operator and exists on the processor only; where it is missing, or the problem is another
-one, the answer is `None` and the caller falls back to tiles.
+a private operator, which exists on the processor only. Where it is missing or the problem does not fit,
+every function returns `None` and the caller falls back to tiles.
 
-What one has to know of torch (2.13, processor): a mask that needs a gradient, or dropout, silently
-leaves the flash path (4 times the time, 150 times the memory); `is_causal` aligns the first query
-with the first key; `lse` is 0 for a row that sees nothing and is not contiguous, and a bias that
-is not contiguous costs a copy of the size of the matrix; widths of query, key and value must be
-equal; a row all of whose scores are NaN gives zeros where keys are fewer than a vector's lanes.
+Behaviour of torch (2.13, processor) that the code relies on or works around:
+
+* a mask that needs a gradient, or dropout, silently leaves the flash path (4 times the time, 150 times
+  the memory);
+* `is_causal` aligns the first query with the first key, not the last with the last;
+* `lse` is 0 for a row that sees nothing, and is not contiguous;
+* a bias that is not contiguous costs a copy of the size of the matrix;
+* query, key and value must have one width;
+* a row whose scores are all NaN gives zeros where the keys do not fill a vector.
 """
 
 from __future__ import annotations
@@ -42,18 +46,18 @@ __all__ = ["entropy", "matmul", "received", "rmatmul"]
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A part of the matrix that one call of the kernel can do."""
+class Block:
+    """A part of the matrix that one call of the kernel computes."""
 
     rows: slice
     columns: slice
     causal: bool = False
     bias: Tensor | None = None
-    """Boolean, `True` = may attend, or float32 to add; broadcasts to the piece."""
+    """Boolean, `True` = may attend, or float32 to add; broadcasts to `rows` by `columns`."""
 
 
-def applies(problem: Problem) -> bool:
-    """Whether these are scaled dot products, softmax and torch, with no NaN to keep apart."""
+def _applies(problem: Problem) -> bool:
+    """Whether the problem is softmax over dot products of tensors, with no NaN that a mask may hide."""
     return (
         isinstance(problem.query, Tensor)
         and isinstance(problem.score, DotScore)
@@ -63,15 +67,16 @@ def applies(problem: Problem) -> bool:
     )
 
 
-def _may_hide(problem: Problem) -> bool:
-    """Whether a row of NaN might come out as zeros.
+def _may_lose_nan(problem: Problem) -> bool:
+    """Whether the kernel might return zeros for a row whose scores are all NaN.
 
-    What a masked problem was given was looked at when it was made, but not what a score made of it.
+    The inputs of a masked problem were checked for NaN when it was made. The parameters of a score
+    were not, so that what it projects may hold one all the same.
     """
-    query, looked_at = problem.query, problem.mask is not None or problem.bias is not None
+    query, checked = problem.query, problem.mask is not None or problem.bias is not None
     if problem.layout.keys >= limits.FLASH_MIN_KEYS_NAN:
         return False
-    if looked_at and isinstance(problem.score, Dot | ScaledDot):
+    if checked and isinstance(problem.score, Dot | ScaledDot):
         return False
     return query.device.type == "cpu" and not (
         is_concrete(query) and all_finite(query, problem.key)
@@ -80,26 +85,27 @@ def _may_hide(problem: Problem) -> bool:
 
 def matmul(problem: Problem, x: Tensor) -> Float[Tensor, "batch heads queries columns"] | None:
     """`P x`, differentiable: the output of attention, when `x` is the value."""
-    if not applies(problem) or _may_hide(problem):
+    if not _applies(problem) or _may_lose_nan(problem):
         return None
     parts, dtype = [], _working_dtype(problem, x)
-    for piece in _pieces(problem):
-        if piece.bias is not None and piece.bias.requires_grad:
+    for block in _blocks(problem):
+        if block.bias is not None and block.bias.requires_grad:
             return None
-        query, key, value = _even(
-            problem.query[:, :, piece.rows].to(dtype),
-            problem.key[:, :, piece.columns].to(dtype),
-            x[:, :, piece.columns].to(dtype),
+        query, key, value = _kernel_inputs(
+            problem.query[:, :, block.rows].to(dtype),
+            problem.key[:, :, block.columns].to(dtype),
+            x[:, :, block.columns].to(dtype),
         )
-        # A branch, since a comparison of sizes is no bool while torch traces for any.
+        # `enable_gqa=heads != key_heads` would not do: torch.compile may trace sizes as symbols, whose
+        # comparison is no bool.
         grouped = {} if query.shape[1] == key.shape[1] else {"enable_gqa": True}
         with torch.autocast(query.device.type, enabled=False):
             part = F.scaled_dot_product_attention(
                 query,
                 key,
                 value,
-                attn_mask=piece.bias,
-                is_causal=piece.causal,
+                attn_mask=block.bias,
+                is_causal=block.causal,
                 scale=_factor(problem),
                 **grouped,
             )
@@ -108,10 +114,9 @@ def matmul(problem: Problem, x: Tensor) -> Float[Tensor, "batch heads queries co
 
 
 def _working_dtype(problem: Problem, x: Tensor) -> torch.dtype:
-    """What the kernel computes in: float32 for short bfloat16 that wants a gradient.
+    """The type the kernel computes in: float32 for short bfloat16 that needs a gradient.
 
-    On a processor the kernel's bfloat16 backward pass pads short sequences to blocks: at 16 to 64
-    keys it takes five times as long as in float32, at 256 as long (torch 2.13, AMX).
+    See `limits.FLASH_MIN_KEYS_BFLOAT16`.
     """
     dtype = torch.promote_types(problem.query.dtype, x.dtype)
     training = torch.is_grad_enabled() and any(
@@ -124,105 +129,113 @@ def _working_dtype(problem: Problem, x: Tensor) -> torch.dtype:
 
 
 def entropy(problem: Problem) -> Float[Tensor, "batch heads queries"] | None:
-    """`lse - scale * q . (P k)`."""
-    if not _readable(problem):
+    """The entropy of each row, `lse - scale * q . (P k)`."""
+    if not _has_lse(problem):
         return None
-    exact, factor, parts = _exact(problem), _factor(problem), []
-    for piece in _pieces(problem):
-        query = exact.query[:, :, piece.rows]
+    exact, factor, parts = _for_statistics(problem), _factor(problem), []
+    for block in _blocks(problem):
+        query = exact.query[:, :, block.rows]
         # A row that sees nothing has lse 0 and P k = 0: entropy 0, as it should be.
-        mixed, lse = _flash(query, exact.key[:, :, piece.columns], None, piece, factor)
-        parts.append(lse - factor * (query * mixed).sum(-1))
+        mean_key, lse = _flash(query, exact.key[:, :, block.columns], None, block, factor)
+        parts.append(lse - factor * (query * mean_key).sum(-1))
     return torch.cat(parts, 2).clamp_min(0).to(problem.layout.dtype)
 
 
 def received(problem: Problem) -> Float[Tensor, "batch heads keys"] | None:
-    """The sum of each column: `exp` of the log-sum-exp of the swapped problem."""
-    return _swapped(problem, None)[..., 0] if _readable(problem) else None
+    """The sum of each column: `exp` of the log-sum-exp of the transposed problem."""
+    return _transposed_product(problem, None)[..., 0] if _has_lse(problem) else None
 
 
 def rmatmul(problem: Problem, g: Tensor) -> Float[Tensor, "batch heads keys columns"] | None:
-    """`P^T g`: what flows back from queries to keys."""
-    return _swapped(problem, g) if _readable(problem) and not g.requires_grad else None
+    """`P^T g`, from queries back to keys."""
+    return _transposed_product(problem, g) if _has_lse(problem) and not g.requires_grad else None
 
 
-def _swapped(problem: Problem, g: Tensor | None) -> Tensor:
-    """`P^T g`, or `P^T 1` with one column, by attention with queries and keys swapped."""
-    exact, layout, factor = _exact(problem), problem.layout, _factor(problem)
+def _transposed_product(problem: Problem, g: Tensor | None) -> Tensor:
+    """`P^T g`, or `P^T 1` with one column where `g` is `None`, by attention from keys to queries.
+
+    A weight is `exp(s_ij - lse_i)`. With `-lse_i` as the bias of query `i`, key `j` attends to the queries
+    by `exp(s_ij - lse_i) / column_sum_j`, and the kernel returns `log column_sum_j` as its `lse`.
+    """
+    exact, layout, factor = _for_statistics(problem), problem.layout, _factor(problem)
     query, key = (x.expand(layout.batch, -1, -1, -1) for x in (exact.query, exact.key))
     group = layout.heads // key.shape[1]
     total: Tensor = query.new_zeros(
         layout.batch, layout.heads, layout.keys, 1 if g is None else g.shape[-1]
     )
-    for piece in _pieces(problem, turned=True):
-        queries, keys = query[:, :, piece.rows], key[:, :, piece.columns]
-        lse = _flash(queries, keys, None, piece, factor)[1]
+    for block in _blocks(problem, transposed=True):
+        queries, keys = query[:, :, block.rows], key[:, :, block.columns]
+        lse = _flash(queries, keys, None, block, factor)[1]
         # Contiguous, or the kernel copies it at the size of the matrix.
-        bias = _turned_bias(problem, piece, -lse[:, :, None, :].contiguous())
-        for member in range(group):  # one query head of each group at a time: keys are not copied
-            at = slice(member, None, group)
-            answer = (
+        bias = _transposed_bias(problem, block, -lse[:, :, None, :].contiguous())
+        # One query head of each group at a time, so that grouped keys need no copies.
+        for head_in_group in range(group):
+            at = slice(head_in_group, None, group)
+            g_rows = (
                 None
                 if g is None
-                else g.expand(layout.batch, layout.heads, -1, -1)[:, at, piece.rows]
+                else g.expand(layout.batch, layout.heads, -1, -1)[:, at, block.rows]
             )
-            turned = Piece(piece.columns, piece.rows, bias=bias[:, at])
-            out, mass = _flash(keys, queries[:, at], answer, turned, factor)
-            share = _exp(mass, bias[:, at])[..., None]
-            total[:, at, piece.columns] += share if g is None else share * out[..., : g.shape[-1]]
+            transposed = Block(block.columns, block.rows, bias=bias[:, at])
+            out, column_lse = _flash(keys, queries[:, at], g_rows, transposed, factor)
+            column_sum = _exp_lse(column_lse, bias[:, at])[..., None]
+            total[:, at, block.columns] += (
+                column_sum if g is None else column_sum * out[..., : g.shape[-1]]
+            )
+    # Such a mask was left out of the bias; its keys receive nothing.
     if problem.mask is not None and problem.mask.same_for_all_queries:
         allowed = problem.mask.tile(layout, slice(0, 1), slice(0, layout.keys))
         total = torch.where(allowed.transpose(2, 3), total, 0.0)
     return total.to(layout.dtype)
 
 
-def _turned_bias(problem: Problem, piece: Piece, less_lse: Tensor) -> Tensor:
-    """The bias of the swapped piece: `-lse` of each query where the key may be seen."""
-    if piece.bias is None or (problem.mask is not None and problem.mask.same_for_all_queries):
-        return less_lse
-    return torch.where(piece.bias.transpose(2, 3), less_lse, -math.inf).contiguous()
+def _transposed_bias(problem: Problem, block: Block, negative_lse: Tensor) -> Tensor:
+    """The bias of the transposed block: `-lse` of each query, -inf where it may not attend."""
+    if block.bias is None or (problem.mask is not None and problem.mask.same_for_all_queries):
+        return negative_lse
+    return torch.where(block.bias.transpose(2, 3), negative_lse, -math.inf).contiguous()
 
 
-def _exp(lse: Tensor, bias: Tensor) -> Tensor:
-    """`exp(lse)`, but 0 for rows that see nothing, whose lse the kernel gives as 0."""
+def _exp_lse(lse: Tensor, bias: Tensor) -> Tensor:
+    """`exp(lse)`, but 0 for rows that see nothing, for which the kernel returns an lse of 0."""
     return torch.where((bias == -math.inf).all(-1), 0.0, lse.exp())
 
 
-def _pieces(problem: Problem, *, turned: bool = False) -> Iterator[Piece]:
-    """The matrix in parts that each need at most a small bias, without the keys nobody sees.
+def _blocks(problem: Problem, *, transposed: bool = False) -> Iterator[Block]:
+    """Cuts the matrix into blocks that need a small bias at most, without keys that no query sees.
 
     Args:
-        problem: whose mask and bias say what is needed.
-        turned: whether the parts will also be run swapped, for which every head needs a bias.
+        problem: its mask and bias decide.
+        transposed: whether blocks will be computed transposed, too, which takes a bias for every head.
     """
     layout, mask = problem.layout, problem.mask
     rows, columns = slice(0, layout.queries), slice(0, layout.keys)
     if problem.bias is None:
         if mask is None:
-            yield Piece(rows, columns)
+            yield Block(rows, columns)
             return
         if mask.same_for_all_queries:
-            yield Piece(rows, columns, bias=mask.tile(layout, rows, columns))
+            yield Block(rows, columns, bias=mask.tile(layout, rows, columns))
             return
-        if is_causal(mask) and layout.queries == layout.keys and not turned:
-            yield Piece(rows, columns, causal=True)
+        if is_causal(mask) and layout.queries == layout.keys and not transposed:
+            yield Block(rows, columns, causal=True)
             return
-    reach = _reach(problem) if is_concrete(problem.query) else None
-    heads = layout.heads if turned or problem.bias is not None else 1
+    key_range = _key_range(problem) if is_concrete(problem.query) else None
+    heads = layout.heads if transposed or problem.bias is not None else 1
     row_bytes = 4 * layout.batch * heads * layout.keys
     for part in split_rows(
         layout.queries, row_bytes, limits.FLASH_BIAS_BYTES, max_rows=limits.FLASH_BLOCK_QUERIES
     ):
-        seen = columns
-        if reach is not None:
-            seen = slice(int(reach[0][part].min()), int(reach[1][part].max()))
-        if seen.start >= seen.stop:  # nobody here sees anything: one key, masked for all
-            seen = slice(0, 1)
-        yield Piece(part, seen, bias=_bias(problem, part, seen))
+        columns_seen = columns
+        if key_range is not None:
+            columns_seen = slice(int(key_range[0][part].min()), int(key_range[1][part].max()))
+        if columns_seen.start >= columns_seen.stop:  # nothing is seen: one key, masked for all
+            columns_seen = slice(0, 1)
+        yield Block(part, columns_seen, bias=_bias(problem, part, columns_seen))
 
 
-def _reach(problem: Problem) -> tuple[Tensor, Tensor]:
-    """The first key each query sees in any example or head, and the one after the last."""
+def _key_range(problem: Problem) -> tuple[Tensor, Tensor]:
+    """The first key that each query sees in any example or head, and the one after the last."""
     layout = problem.layout
     ranges = None if problem.mask is None else problem.mask.intervals(layout)
     if ranges is None:
@@ -236,7 +249,7 @@ def _reach(problem: Problem) -> tuple[Tensor, Tensor]:
 
 
 def _bias(problem: Problem, rows: slice, columns: slice) -> Tensor | None:
-    """What the kernel is to add in a piece: Boolean where only the mask speaks."""
+    """The bias of a block: Boolean where there is only a mask, `None` where all is allowed."""
     layout = problem.layout
     allowed = None if problem.mask is None else problem.mask.tile(layout, rows, columns)
     if problem.bias is None:
@@ -247,11 +260,11 @@ def _bias(problem: Problem, rows: slice, columns: slice) -> Tensor | None:
     return bias if allowed is None else torch.where(allowed, bias, -math.inf)
 
 
-def _readable(problem: Problem) -> bool:
-    """Whether the private operator applies: processor, no bias, no gradient wanted."""
+def _has_lse(problem: Problem) -> bool:
+    """Whether the private operator, which returns `lse`, applies: processor, no bias, no gradient."""
     wanted = torch.is_grad_enabled() and (problem.query.requires_grad or problem.key.requires_grad)
     return (
-        applies(problem)
+        _applies(problem)
         and problem.bias is None
         and not wanted
         and problem.query.device.type == "cpu"
@@ -259,8 +272,8 @@ def _readable(problem: Problem) -> bool:
     )
 
 
-def _exact(problem: Problem) -> Problem:
-    """The problem in float32, or in float64 where its scores are large or it is small."""
+def _for_statistics(problem: Problem) -> Problem:
+    """The problem in float32, or in float64 where its scores are large or the matrix is small."""
     query, key = problem.query.detach(), problem.key.detach()
     size = _factor(problem) * query.float().norm(dim=-1).max() * key.float().norm(dim=-1).max()
     layout = problem.layout
@@ -280,10 +293,10 @@ def _factor(problem: Problem) -> float:
     return cast(DotScore, problem.score).factor(problem.query.shape[-1])
 
 
-def _even(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The three as the kernel wants them.
+def _kernel_inputs(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Query, key and value as the kernel takes them.
 
-    One batch; one width, narrower ones filled up with zeros; features next to each other in memory.
+    One batch; one width, the narrower ones padded with zeros; features side by side in memory.
     """
     batch, width = max(query.shape[0], key.shape[0]), max(query.shape[-1], value.shape[-1])
     query, key, value = (
@@ -291,20 +304,20 @@ def _even(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Te
         for x in (query, key, value)
     )
     query, key, value = (x if x.stride(-1) == 1 else x.contiguous() for x in (query, key, value))
-    # Location scores have keys of one head; what a map is multiplied with may have more than them.
+    # Keys of a location score have one head; the right operand of a map may have more heads than its keys.
     key, value = (x.expand(batch, -1, -1, -1) for x in broadcast_heads(key, value, query.shape[1]))
     return query.expand(batch, -1, -1, -1), key, value
 
 
 def _flash(
-    query: Tensor, key: Tensor, value: Tensor | None, piece: Piece, factor: float
+    query: Tensor, key: Tensor, value: Tensor | None, block: Block, factor: float
 ) -> tuple[Tensor, Tensor]:
-    """Output and log-sum-exp; the keys stand in for values that do not matter."""
-    query, key, value = _even(query, key, key if value is None else value.to(key.dtype))
-    bias = piece.bias
+    """Output and log-sum-exp of a block; the keys are the values where `value` is `None`."""
+    query, key, value = _kernel_inputs(query, key, key if value is None else value.to(key.dtype))
+    bias = block.bias
     if bias is not None and bias.dtype == torch.bool:
         bias = torch.zeros_like(bias, dtype=query.dtype).masked_fill_(~bias, -math.inf)
     out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        query, key, value, 0.0, piece.causal, attn_mask=bias, scale=factor
+        query, key, value, 0.0, block.causal, attn_mask=bias, scale=factor
     )
     return out, lse

@@ -180,10 +180,10 @@ def test_gradients_are_those_of_a_processor(lab, dropout, masked, monkeypatch):
     ("length", "block"), [(1000, 0), (64, 1), (999, 5), (130, 40), (700, 79), (9, 9)]
 )
 def test_every_position_has_a_slot_of_its_own(length, block, size):
-    from regard.attention.kernels.cuda.launch import _slot_layout
+    from regard.attention.kernels.cuda.launch import slot_layout
 
     edges = split_edges(3, 3 + length, block, 256)
-    layout = _slot_layout(edges, size)
+    layout = slot_layout(edges, size)
     slots = np.arange(layout.tiles * layout.size)
     band, offset = slots // layout.slots, slots % layout.slots
     inside = band < layout.bands
@@ -261,7 +261,7 @@ def test_nothing_stays_behind_on_the_host(settings, monkeypatch):
         launch, "triton_kernels", SimpleNamespace(forward=launched, pooled=launched)
     )
     monkeypatch.setattr(torch_ops, "attend", torch_ops.attend_on_gpu)
-    monkeypatch.setattr(adapter, "_computable", lambda problem, requested: True)
+    monkeypatch.setattr(adapter, "_is_device_supported", lambda problem, requested: True)
     # This one looks at values, of which there are none.
     monkeypatch.setattr(problem, "_split_nonfinite", lambda *arrays: (*arrays, None))
     q, k, v = (x.to("meta") for x in arrays(torch.float16, queries=700, keys=700))

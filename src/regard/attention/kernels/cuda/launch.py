@@ -1,10 +1,11 @@
 """Memory and tiles around the Triton kernels: what `fused/cpu.py` is to a processor, for an NVIDIA GPU.
 
-Torch keeps memory and order there, and Triton compiles: a second or so for each kind of tile, kept on
-disk. The backward pass is made of torch's own products, a few rows at a time.
+torch allocates and orders the calls, and Triton compiles: a second or so for each kind of tile, kept on
+disk. The backward pass is made of torch's own products, a few rows of the matrix at a time.
 """
-
 # mypy: disable-error-code="no-untyped-call"
+# Launching a kernel takes options (`num_warps`, `num_stages`) that its Python signature does not name.
+# pyright: reportCallIssue=false
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import triton
 from torch import Tensor
@@ -34,16 +36,20 @@ from regard.attention.kernels.statistics import Statistic
 from regard.attention.problem import Problem
 from regard.attention.scores import DotScore
 
-__all__ = ["attend", "backward", "fits"]
+__all__ = ["SlotLayout", "attend", "backward", "fits", "slot_layout"]
 
-KINDS = torch.float32, torch.bfloat16, torch.float16
+DTYPES = torch.float32, torch.bfloat16, torch.float16
 
 
 def fits(problem: Problem, statistics: tuple[Statistic, ...]) -> bool:
-    """What a processor's kernel can, but for additive scores, wide heads and long lists; and float16."""
+    """Whether the Triton kernels support a problem that the fused kernels support in general.
+
+    They have no additive scores, no heads or lists beyond `limits`, but float16; and they need Triton, CUDA and
+    a GPU that are new enough.
+    """
     query, value = problem.query, problem.value
     return (
-        query.dtype in KINDS
+        query.dtype in DTYPES
         and isinstance(problem.score, DotScore)
         and max(query.shape[-1], value.shape[-1]) <= limits.CUDA_MAX_FEATURES
         and all(
@@ -55,22 +61,22 @@ def fits(problem: Problem, statistics: tuple[Statistic, ...]) -> bool:
     )
 
 
-def attend(given: ForwardCall) -> tuple[Tensor, ...]:
+def attend(call: ForwardCall) -> tuple[Tensor, ...]:
     """Output and statistics, in the order of `arguments.Results`.
 
     Args:
-        given: tensors in one of `KINDS`, without a vector: additive scores go tile by tile.
+        call: of tensors in one of `DTYPES`, without a vector: additive scores go tile by tile.
     """
-    arrays, settings, requested = given
-    call = _make_call(arrays, settings)
-    with torch.cuda.device_of(call.query):
-        output, lse, entropy, listed = _forward(call, settings, requested)
-        sums, maxima, received = _pooled(call, lse, settings.first_row, requested)
-    return output, lse, entropy, *_unpack(listed, lse, requested.top), sums, maxima, received
+    inputs = _kernel_inputs(call.arrays, call.settings)
+    requested = call.requested
+    with torch.cuda.device_of(inputs.query):
+        output, lse, entropy, entries = _forward(inputs, call.settings, requested)
+        sums, maxima, received = _pooled(inputs, lse, call.settings.first_row, requested)
+    return output, lse, entropy, *_unpack(entries, lse, requested.top), sums, maxima, received
 
 
-class Shape(NamedTuple):
-    """Of a tile: so many numbers that registers hold them (`tests` look at what the compiler says)."""
+class TileShape(NamedTuple):
+    """Sizes of a tile, and how Triton runs it."""
 
     rows: int
     columns: int
@@ -78,16 +84,21 @@ class Shape(NamedTuple):
     stages: int
 
 
-def _shape(width: int, size: int) -> Shape:
-    """For numbers of `size` bytes; products of float32 are made without tensor cores, of registers."""
+def _tile_shape(width: int, size: int) -> TileShape:
+    """The largest tile whose numbers registers hold; the tests compile these and look for spilt ones.
+
+    Args:
+        width: features of query or value.
+        size: bytes of a number. Products of float32 are made without tensor cores, from registers.
+    """
     if size == 2:
-        return Shape(64, 64, 4, 3) if width <= 64 else Shape(64, 32, 8, 2)
-    return Shape(64, 32, 8, 2) if width <= 64 else Shape(32, 32, 8, 1)
+        return TileShape(64, 64, 4, 3) if width <= 64 else TileShape(64, 32, 8, 2)
+    return TileShape(64, 32, 8, 2) if width <= 64 else TileShape(32, 32, 8, 1)
 
 
 @dataclass(frozen=True)
-class Call:
-    """What both passes take."""
+class KernelInputs:
+    """Arguments of both Triton kernels."""
 
     query: Tensor
     key: Tensor
@@ -97,8 +108,8 @@ class Call:
     allowed: Tensor
     bias: Tensor
     scale: float
-    masked: bool
-    biased: bool
+    has_mask: bool
+    has_bias: bool
 
     @property
     def pairs(self) -> int:
@@ -111,217 +122,240 @@ class Call:
         return self.query.shape[1] // self.key.shape[1]
 
     @property
-    def shape(self) -> Shape:
-        """Of its tiles."""
+    def tile_shape(self) -> TileShape:
+        """Sizes of its tiles."""
         width = max(self.query.shape[3], self.value.shape[3])
-        return _shape(_width(width), self.query.element_size())
+        return _tile_shape(_tile_width(width), self.query.element_size())
 
 
-def _make_call(arrays: CallArrays, settings: CallSettings) -> Call:
-    """Features side by side, masks seen at full size, something harmless for what is not given."""
-    query, key, value, low, high, _, allowed, bias = arrays
-    whole = (*query.shape[:3], key.shape[2])
+def _kernel_inputs(arrays: CallArrays, settings: CallSettings) -> KernelInputs:
+    """Features side by side, masks expanded by strides of 0, a dummy for each array that is not given."""
+    whole = (*arrays.query.shape[:3], arrays.key.shape[2])
     query, key, value = (
         x if x.stride(-1) == 1 or not x.shape[-1] else x.contiguous()
-        for x in (query.detach(), key.detach(), value.detach())
+        for x in (arrays.query.detach(), arrays.key.detach(), arrays.value.detach())
     )
-    low, high = (end.expand(whole[:3]) for end in (low, high))
+    low, high = (end.expand(whole[:3]) for end in (arrays.low, arrays.high))
+    allowed, bias = arrays.allowed, arrays.bias
     nothing = query.new_zeros((1, 1, 1, 1), dtype=torch.float32).expand(whole)
-    return Call(
+    return KernelInputs(
         query, key, value, low, high,
-        nothing if allowed is None else allowed.expand(whole).view(torch.uint8),
-        nothing if bias is None else bias.detach().float().expand(whole),
-        settings.scale / LN2, allowed is not None, bias is not None,
+        allowed=nothing if allowed is None else allowed.expand(whole).view(torch.uint8),
+        bias=nothing if bias is None else bias.detach().float().expand(whole),
+        scale=settings.scale / LN2, has_mask=allowed is not None, has_bias=bias is not None,
     )  # fmt: skip
 
 
 def _forward(
-    call: Call, settings: CallSettings, requested: Requested
+    inputs: KernelInputs, settings: CallSettings, requested: Requested
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Output, lse, entropy and the entries of the largest scores."""
+    """Output, lse, entropy, and the entries of the largest scores (see `_unpack`)."""
     dropout, seed = settings.dropout, settings.seed
-    batch, heads, queries, features = call.query.shape
-    keys, values = call.key.shape[2], call.value.shape[3]
-    by_row, shape = (batch, heads, queries), call.shape
-    words = torch.zeros(1, 1, dtype=torch.int32, device=call.query.device)
-    row_keys, column_keys = words, words
+    batch, heads, queries, features = inputs.query.shape
+    keys, values = inputs.key.shape[2], inputs.value.shape[3]
+    by_row, shape = (batch, heads, queries), inputs.tile_shape
+    no_keys = torch.zeros(1, 1, dtype=torch.int32, device=inputs.query.device)
+    row_keys, column_keys = no_keys, no_keys
     if dropout:
-        at = np.arange(settings.first_row, settings.first_row + queries)
-        row_keys = _words(random.row_keys(seed, np.arange(call.pairs), at), words)
-        column_keys = _words(random.column_keys(seed, np.arange(keys)), words)
-    output = call.query.new_empty((*by_row, values))
-    lse = call.query.new_empty(by_row, dtype=torch.float64)
+        rows = np.arange(settings.first_row, settings.first_row + queries)
+        row_keys = _as_int32(random.row_keys(seed, np.arange(inputs.pairs), rows), no_keys)
+        column_keys = _as_int32(random.column_keys(seed, np.arange(keys)), no_keys)
+    output = inputs.query.new_empty((*by_row, values))
+    lse = inputs.query.new_empty(by_row, dtype=torch.float64)
     entropy = lse.new_empty((*by_row[:2], queries if requested.entropy else 0), dtype=torch.float32)
-    places = triton.next_power_of_2(requested.top) if requested.top else 0
-    listed = lse.new_empty((*by_row, places), dtype=torch.int64)
+    list_length = _power_of_two(requested.top) if requested.top else 0
+    entries = lse.new_empty((*by_row, list_length), dtype=torch.int64)
     row_tiles = -(-queries // shape.rows)
-    triton_kernels.forward[(call.pairs * row_tiles,)](
-        call.query, call.key, call.value, call.low, call.high, call.bias, call.allowed,
-        row_keys, column_keys, output, lse, entropy, listed,
-        call.query.stride(), call.key.stride(), call.value.stride(), call.low.stride(),
-        call.high.stride(), call.bias.stride(), call.allowed.stride(),
-        call.scale, random.drop_threshold(dropout), 1 / (1 - dropout), heads, call.group,
+    triton_kernels.forward[(inputs.pairs * row_tiles,)](
+        inputs.query, inputs.key, inputs.value, inputs.low, inputs.high, inputs.bias,
+        inputs.allowed, row_keys, column_keys, output, lse, entropy, entries,
+        inputs.query.stride(), inputs.key.stride(), inputs.value.stride(), inputs.low.stride(),
+        inputs.high.stride(), inputs.bias.stride(), inputs.allowed.stride(),
+        inputs.scale, random.drop_threshold(dropout), 1 / (1 - dropout), heads, inputs.group,
         queries, keys, features, values, row_tiles,
-        ROWS=shape.rows, COLUMNS=shape.columns, FEATURES=_width(features),
-        VALUES=_width(values) if values else 0, TOP=places, BIAS=call.biased,
-        ALLOWED=call.masked, DROPOUT=dropout > 0, ENTROPY=requested.entropy,
+        ROWS=shape.rows, COLUMNS=shape.columns, FEATURES=_tile_width(features),
+        VALUES=_tile_width(values) if values else 0, TOP=list_length, BIAS=inputs.has_bias,
+        ALLOWED=inputs.has_mask, DROPOUT=dropout > 0, ENTROPY=requested.entropy,
         num_warps=shape.warps, num_stages=shape.stages,
     )  # fmt: skip
-    return output, lse, entropy, listed
+    return output, lse, entropy, entries
 
 
 def _pooled(
-    call: Call, lse: Tensor, first_row: int, requested: Requested
+    inputs: KernelInputs, lse: Tensor, first_row: int, requested: Requested
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums and maxima of the parts of blocks that the operator promises, and received mass."""
-    batch, heads, queries, features = call.query.shape
-    keys, pool = call.key.shape[2], requested.key_block > 0
+    """Sums and maxima of the parts of blocks (see `partition.block_edges`), and received mass."""
+    batch, heads, queries, features = inputs.query.shape
+    keys, pool = inputs.key.shape[2], requested.key_block > 0
     received = lse.new_empty((batch, heads, keys if requested.received else 0), dtype=torch.float32)
     if not (pool or requested.received):
         nothing = lse.new_empty((2, batch, heads, 0, 0), dtype=torch.float32)
         return nothing[0], nothing[1], received
-    shape = call.shape
+    shape = inputs.tile_shape
     edges = block_edges(first_row, queries, keys, requested.query_block, requested.key_block)
-    down, across = _slot_layout(edges.query, shape.rows), _slot_layout(edges.key, shape.columns)
+    down, across = slot_layout(edges.query, shape.rows), slot_layout(edges.key, shape.columns)
     sizes = (batch, heads, down.parts if pool else 0, across.parts if pool else 0)
     sums, maxima = (lse.new_zeros(sizes, dtype=torch.float32) for _ in range(2))
-    triton_kernels.pooled[(call.pairs * across.tiles,)](
-        call.query, call.key, call.low, call.high, call.bias, call.allowed, lse,
+    triton_kernels.pooled[(inputs.pairs * across.tiles,)](
+        inputs.query, inputs.key, inputs.low, inputs.high, inputs.bias, inputs.allowed, lse,
         down.edges_on(lse.device), across.edges_on(lse.device), received, sums, maxima,
-        call.query.stride(), call.key.stride(), call.low.stride(), call.high.stride(),
-        call.bias.stride(), call.allowed.stride(), call.scale, heads, call.group,
+        inputs.query.stride(), inputs.key.stride(), inputs.low.stride(), inputs.high.stride(),
+        inputs.bias.stride(), inputs.allowed.stride(), inputs.scale, heads, inputs.group,
         queries, keys, features, down.bands, across.bands, down.tiles, across.tiles,
-        ROWS=down.size, COLUMNS=across.size, FEATURES=_width(features),
+        ROWS=down.size, COLUMNS=across.size, FEATURES=_tile_width(features),
         ROW_BAND=down.slots, KEY_BAND=across.slots,
         ROW_PART=min(down.slots, down.size), KEY_PART=min(across.slots, across.size),
-        BIAS=call.biased, ALLOWED=call.masked, RECEIVED=requested.received, POOL=pool,
+        BIAS=inputs.has_bias, ALLOWED=inputs.has_mask, RECEIVED=requested.received, POOL=pool,
         num_warps=shape.warps, num_stages=shape.stages,
     )  # fmt: skip
     if pool:
         sums, maxima = (
-            across.gather(down.gather(x, 2, how), 3, how)
-            for x, how in ((sums, torch.sum), (maxima, torch.amax))
+            across.gather(down.gather(x, 2, reduce), 3, reduce)
+            for x, reduce in ((sums, torch.sum), (maxima, torch.amax))
         )
     return sums, maxima, received
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How an axis lies in tiles: each band of positions in `slots` of its own.
+class SlotLayout:
+    """Positions of an axis laid out in tiles, so that no tile mixes parts of two bands in one number.
+
+    A band is a range of positions between two edges. It has `slots` of its own, more than it needs, so
+    that bands begin at multiples of a power of two::
+
+        edges 0 5 10, size 8, slots 8      |0 1 2 3 4 . . .|5 6 7 8 9 . . .|     a band in a tile
+        edges 0 2 4 6, size 8, slots 2     |0 1|2 3|4 5|. .|                     bands share a tile
+        edges 0 14, size 8, slots 16       |0 1 2 3 4 5 6 7|8 9 10 11 12 13 . .| a band in two
 
     Attributes:
         edges: where bands begin, and the end.
         size: slots of a tile, a power of two.
-        slots: of a band: a power of two that tiles hold whole, or several tiles.
+        slots: of a band: a power of two that divides `size`, or a multiple of `size`.
     """
 
-    edges: np.ndarray
+    edges: npt.NDArray[np.int64]
     size: int
     slots: int
 
     @property
     def bands(self) -> int:
-        """How many there are."""
+        """Number of bands."""
         return len(self.edges) - 1
 
     @property
     def tiles(self) -> int:
-        """Likewise."""
+        """Number of tiles."""
         return -(-self.bands * self.slots // self.size)
 
     @property
     def parts(self) -> int:
-        """Pieces of bands in all tiles, empty ones included."""
+        """Pieces of bands in all tiles, empty ones included: the kernel computes one number for each."""
         return self.tiles * self.size // min(self.slots, self.size)
 
     def edges_on(self, device: torch.device) -> Tensor:
         """The edges as the kernel takes them."""
         return torch.from_numpy(self.edges.astype(np.int32)).to(device)
 
-    def gather(self, parts: Tensor, axis: int, how: Callable[..., Tensor]) -> Tensor:
+    def gather(self, parts: Tensor, axis: int, reduce: Callable[..., Tensor]) -> Tensor:
         """One number for each band, from those of its parts."""
         if self.slots > self.size:
-            return how(parts.unflatten(axis, (self.bands, -1)), axis + 1)
+            return reduce(parts.unflatten(axis, (self.bands, -1)), axis + 1)
         return parts.narrow(axis, 0, self.bands)
 
 
-def _slot_layout(edges: np.ndarray, size: int) -> Layout:
+def slot_layout(edges: npt.NDArray[np.int64], size: int) -> SlotLayout:
     """Tiles of `size` slots, or of 32 where bands would leave more than a quarter of them empty."""
     longest = int(np.diff(edges).max())
     if 2 * longest <= size:
-        return Layout(edges, size, triton.next_power_of_2(longest))
+        return SlotLayout(edges, size, _power_of_two(longest))
     if 4 * -(-longest // size) * size > 5 * longest:
         size = min(size, 32)
-    return Layout(edges, size, -(-longest // size) * size)
+    return SlotLayout(edges, size, -(-longest // size) * size)
 
 
-def _width(features: int) -> int:
-    """Features of a tile: a power of two that a product takes."""
-    return max(16, int(triton.next_power_of_2(features)))
+def _tile_width(features: int) -> int:
+    """Features of a tile: a power of two, and at least 16, which a product takes."""
+    return max(16, _power_of_two(features))
 
 
-def _words(keys: np.ndarray, like: Tensor) -> Tensor:
+def _power_of_two(number: int) -> int:
+    """The smallest power of two that is at least `number`."""
+    return int(triton.next_power_of_2(number))
+
+
+def _as_int32(keys: npt.NDArray[np.uint32], like: Tensor) -> Tensor:
+    """Keys of dropout's hash, bit by bit, on the device of `like`; torch has little use of uint32."""
     return torch.from_numpy(keys.view(np.int32)).to(like.device)
 
 
-def _unpack(listed: Tensor, lse: Tensor, top: int) -> tuple[Tensor, Tensor]:
-    """Weights and places of the largest, from entries in no order; see `triton_kernels._entries`."""
-    listed = listed.sort(-1, descending=True).values[..., :top]
-    ordered = (listed >> 32).to(torch.int32)
+def _unpack(entries: Tensor, lse: Tensor, top: int) -> tuple[Tensor, Tensor]:
+    """Weights and indices of the largest, in order.
+
+    Args:
+        entries: int64, in no order: the score's bits above those of the key (`triton_kernels._entries`).
+        lse: of each row.
+        top: entries that are requested.
+    """
+    entries = entries.sort(-1, descending=True).values[..., :top]
+    # An integer in the order of the scores becomes the score's bits again, and these the score.
+    ordered = (entries >> 32).to(torch.int32)
     scores = (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).view(torch.float32).double()
     unseen = (ordered == torch.iinfo(torch.int32).min) | (scores == -torch.inf)
-    unseen &= ~lse.isnan()[..., None]
+    unseen &= ~lse.isnan()[..., None]  # a row of NaN stays NaN
     weights = (scores * LN2 - lse[..., None]).exp()
-    return weights.masked_fill(unseen, 0.0).float(), 0xFFFFFFFF - (listed & 0xFFFFFFFF)
+    return weights.masked_fill(unseen, 0.0).float(), 0xFFFFFFFF - (entries & 0xFFFFFFFF)
 
 
-def backward(given: BackwardCall) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of query, key, value (and of no direction), some rows of the matrix at a time.
+def backward(call: BackwardCall) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The gradients of query, key and value, and an empty one of no vector, some rows of the matrix at a time.
 
-    With `P = exp(s - lse)` and the gradient `g` of the output::
+    With `P = exp(s - lse)` and the gradient `g` of the output (see `fused/backward.py`)::
 
         ds = P * (dropped(g v^T) + constant + slope * log P)
         dq = scale ds k        dk = scale ds^T q        dv = dropped(P)^T g
     """
-    query, key, value, low, high, _, allowed, bias = given.arrays
-    scale, dropout, seed, first_row = given.settings
-    arrived, lse, constant, slope = given.rows
+    query, key, value, low, high, _, allowed, bias = call.arrays
+    scale, dropout, seed, first_row = call.settings
+    output_grad, lse, constant, slope = call.rows
     batch, heads, queries, _ = query.shape
-    keys, group, kind = key.shape[2], heads // key.shape[1], query.dtype
-    query, key, value, arrived = (x.float() for x in (query, key, value, arrived))
-    of_query, of_key, of_value = (torch.zeros_like(x) for x in (query, key, value))
-    places, largest = torch.arange(keys, device=query.device), float(INFINITE_SCORE) * LN2
+    keys, group, dtype = key.shape[2], heads // key.shape[1], query.dtype
+    query, key, value, output_grad = (x.float() for x in (query, key, value, output_grad))
+    query_grad, key_grad, value_grad = (torch.zeros_like(x) for x in (query, key, value))
+    positions = torch.arange(keys, device=query.device)
     low, high = (end.expand(-1, -1, queries)[..., None] for end in (low, high))
     for rows in split_rows(queries, 4 * batch * heads * keys, limits.CUDA_BACKWARD_BYTES):
-        q, g = query[:, :, rows], arrived[:, :, rows]
+        # The weights of these rows, as the forward pass had them.
+        q, g = query[:, :, rows], output_grad[:, :, rows]
         scores = scale * grouped_matmul(q, key.mT)
         if bias is not None:
             part = bias if bias.shape[2] == 1 else bias[:, :, rows]
-            scores = (scores + part).clamp_max(largest)
-        seen = (places >= low[:, :, rows]) & (places < high[:, :, rows])
+            scores = (scores + part).clamp_max(float(INFINITE_SCORE) * LN2)
+        seen = (positions >= low[:, :, rows]) & (positions < high[:, :, rows])
         if allowed is not None:
             seen = seen & (allowed if allowed.shape[2] == 1 else allowed[:, :, rows])
-        logs = (
-            (scores.double() - lse[:, :, rows, None]).float().clamp_min(limits.CUDA_MIN_LOG_WEIGHT)
-        )
+        logs = (scores.double() - lse[:, :, rows, None]).float()
+        logs = logs.clamp_min(limits.CUDA_MIN_LOG_WEIGHT)  # may be multiplied by a weight of 0
         weights = logs.exp().masked_fill(~seen, 0.0)
-        kept, flow = weights, grouped_matmul(g, value.mT)
+        # Dropout's mask from its hash; it cuts the path through the output only.
+        dropped, grad = weights, grouped_matmul(g, value.mT)
         if dropout:
             at = range(first_row + rows.start, first_row + rows.stop)
             keep = random.dropout_mask(
                 seed, range(batch * heads), at, range(keys), rate=dropout, like=q
             )
             keep = keep.reshape(weights.shape) / (1 - dropout)
-            kept, flow = weights * keep, flow * keep
-        flow += constant[:, :, rows, None] + slope[:, :, rows, None] * logs
-        flow = (scale * weights * flow).masked_fill(~seen, 0.0)
-        of_query[:, :, rows] = grouped_matmul(flow, key)
-        of_key += _by_group(flow, q, group)
-        of_value += _by_group(kept, g, group)
-    return of_query.to(kind), of_key.to(kind), of_value.to(kind), query.new_empty(0)
+            dropped, grad = weights * keep, grad * keep
+        grad += constant[:, :, rows, None] + slope[:, :, rows, None] * logs
+        # Filled, not multiplied by 0: what is masked may hold NaN.
+        grad = (scale * weights * grad).masked_fill(~seen, 0.0)
+        query_grad[:, :, rows] = grouped_matmul(grad, key)
+        key_grad += _sum_by_group(grad, q, group)
+        value_grad += _sum_by_group(dropped, g, group)
+    gradients = (x.to(dtype) for x in (query_grad, key_grad, value_grad))
+    return *gradients, query.new_empty(0)
 
 
-def _by_group(weights: Tensor, x: Tensor, group: int) -> Tensor:
+def _sum_by_group(weights: Tensor, x: Tensor, group: int) -> Tensor:
     """`weights^T x`, added up over the query heads that share a key head."""
     weights, x = (y.unflatten(1, (-1, group)).flatten(2, 3) for y in (weights, x))
     return weights.mT @ x

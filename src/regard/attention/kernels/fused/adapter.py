@@ -1,4 +1,7 @@
-"""From a problem to the kernel and back: what fits, in which pieces, and how pieces are joined."""
+"""From a problem to calls of the fused kernels and back.
+
+Decides what fits, cuts the rows so that a mask or bias stays small, and joins what the calls return.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,15 @@ __all__ = ["fits", "fits_float32", "one_pass", "without_values"]
 
 @dataclass(frozen=True)
 class RowBlock:
-    """Some rows of the matrix, with what is forbidden and added there."""
+    """Some rows of the matrix, with their part of the mask and bias.
+
+    Attributes:
+        rows: of the whole matrix.
+        low: the first key of each row, `(batch or 1, heads or 1, rows)`.
+        high: the one after its last.
+        allowed: a mask that is no range, `(batch or 1, heads or 1, rows or 1, keys or 1)`.
+        bias: of that shape, float32.
+    """
 
     rows: slice
     low: Array
@@ -45,14 +56,14 @@ class RowBlock:
 
 
 def fits(problem: Problem, statistics: tuple[Statistic, ...] = ()) -> bool:
-    """Whether a kernel can answer: softmax, a score and a type it has, a processor or an NVIDIA GPU."""
+    """Whether the kernels support normaliser, score, type, device, statistics and gradients of a problem."""
     layout, arrays = problem.layout, (problem.query, problem.key, problem.value)
     return (
         isinstance(problem.normalizer, Softmax)
         and isinstance(problem.score, DotScore | AdditiveScore)
         and (problem.nonfinite is None or not is_concrete(problem.query))
         and len({a.dtype for a in arrays}) == 1
-        and _computable(problem, statistics)
+        and _is_device_supported(problem, statistics)
         and min(layout.batch, layout.heads, layout.queries, layout.keys, problem.query.shape[-1])
         > 0
         and all(_is_supported(which, layout.keys) for which in statistics)
@@ -61,7 +72,12 @@ def fits(problem: Problem, statistics: tuple[Statistic, ...] = ()) -> bool:
 
 
 def fits_float32(problem: Problem) -> bool:
-    """Whether scores are small enough for float32 to give statistics within 2e-6."""
+    """Whether scores are small enough for statistics in float32; see `limits.FUSED_MAX_SCORE_FLOAT32`.
+
+    Scores are bounded by the product of the longest query and the longest key (Cauchy and Schwarz),
+    which takes no look at the matrix. Additive scores are made in the kernel itself and not bounded
+    here.
+    """
     if not isinstance(problem.score, DotScore):
         return True
     xp = problem.layout.xp
@@ -73,14 +89,24 @@ def fits_float32(problem: Problem) -> bool:
 
 
 def without_values(problem: Problem) -> Problem:
-    """The same matrix, multiplied with nothing."""
+    """The problem with values of width 0, for statistics alone."""
     return replace(problem, value=problem.value[..., :0])
 
 
 def one_pass(
     problem: Problem, statistics: tuple[Statistic, ...], *, dropout: float = 0.0, seed: int = 0
 ) -> tuple[Array, Mapping[Statistic, Any]]:
-    """Output and statistics of a problem that `fits`."""
+    """Output and statistics of a problem that `fits`.
+
+    Args:
+        problem: what `attend` was given.
+        statistics: what to compute beside the output.
+        dropout: probability that a weight is left out of the output.
+        seed: of the dropout.
+
+    Returns:
+        The output, `(batch, heads, queries, values)`, and what `AttentionMap` computes for each statistic.
+    """
     layout = problem.layout
     requested = _requested(statistics, layout)
     query, key, value = _broadcast_inputs(problem)
@@ -104,9 +130,11 @@ def one_pass(
         settings = CallSettings(_scale(problem), dropout, seed, first_row)
         parts.append(run(ForwardCall(arrays, settings, requested)))
         starts.append((first_row, block.rows.stop))
-    results = parts[0] if len(parts) == 1 else _join(layout.xp, parts)
+    results = parts[0] if len(parts) == 1 else _concat(layout.xp, parts)
     edges = _joined_edges(starts, layout, requested) if requested.key_block else None
-    return results.output, {which: _answer(which, results, layout, edges) for which in statistics}
+    return results.output, {
+        which: _statistic(which, results, layout, edges) for which in statistics
+    }
 
 
 def _run_torch(call: ForwardCall) -> Results:
@@ -130,8 +158,8 @@ def _run_numpy(call: ForwardCall) -> Results:
     return results._replace(output=results.output.view(np.float32))
 
 
-def _computable(problem: Problem, statistics: tuple[Statistic, ...]) -> bool:
-    """float32, or in torch bfloat16, on a processor; what `gpu` says on a GPU."""
+def _is_device_supported(problem: Problem, statistics: tuple[Statistic, ...]) -> bool:
+    """Whether the device has a kernel for the type: float32, and in torch bfloat16, on a processor."""
     query = problem.query
     if not compat.is_torch_array(query):
         return bool(compat.is_numpy_array(query) and query.dtype == np.float32)
@@ -143,7 +171,7 @@ def _computable(problem: Problem, statistics: tuple[Statistic, ...]) -> bool:
 
 
 def _is_supported(which: Statistic, keys: int) -> bool:
-    """Whether the kernel has this statistic, at these numbers."""
+    """Whether the kernel computes this statistic for these numbers."""
     name, *numbers = which
     if name == "topk":
         return numbers[0] <= limits.FUSED_MAX_TOPK
@@ -156,7 +184,7 @@ def _is_supported(which: Statistic, keys: int) -> bool:
 
 
 def _needs_gradient(bias: Any) -> bool:
-    """Whether a gradient is wanted of the bias, which the kernel does not have."""
+    """Whether a gradient of the bias is needed, which the kernels do not compute."""
     parts = () if bias is None else vars(bias).values()
     return any(getattr(part, "requires_grad", False) for part in parts)
 
@@ -177,7 +205,7 @@ def _broadcast_inputs(problem: Problem) -> tuple[Array, Array, Array]:
 
 
 def _requested(statistics: tuple[Statistic, ...], layout: AttentionLayout) -> Requested:
-    """The kernel keeps one list for top-k and one layout for pooling."""
+    """The statistics of one call: one list, long enough for every top-k, and one pooled map."""
     pool = next((numbers for name, *numbers in statistics if name == "pool"), None)
     tops = [min(numbers[0], layout.keys) for name, *numbers in statistics if name == "topk"]
     return Requested(
@@ -190,7 +218,7 @@ def _requested(statistics: tuple[Statistic, ...], layout: AttentionLayout) -> Re
 
 
 def _row_blocks(problem: Problem) -> Iterator[RowBlock]:
-    """All rows at once where integers say what may be seen, else as many as a tile of mask allows."""
+    """All rows at once where the mask gives each a range of keys, else as many as its tiles allow."""
     layout, xp, mask = problem.layout, problem.layout.xp, problem.mask
     ranges = None if mask is None else mask.intervals(layout)
     by_tile = mask if ranges is None else None
@@ -225,32 +253,35 @@ def _joined_edges(
     return BlockEdges(np.concatenate(query), key)
 
 
-def _join(xp: Any, parts: list[Results]) -> Results:
-    """The results of all pieces: one below the other, received mass added up."""
+def _concat(xp: Any, parts: list[Results]) -> Results:
+    """The results of all row blocks: concatenated along the queries, received mass added up."""
     *by_row, received = zip(*parts, strict=True)
     joined = [xp.concat(rows, axis=2) for rows in by_row]
     return Results(*joined, sum(received))  # type: ignore[call-arg]
 
 
-def _answer(
+def _statistic(
     which: Statistic, results: Results, layout: AttentionLayout, edges: BlockEdges | None
 ) -> Any:
-    """What the map computes for this statistic; of these the entropy has a gradient."""
+    """What the map computes for a statistic, from the results of the kernel.
+
+    Only the entropy keeps its gradient.
+    """
     name, *numbers = which
     if name == "topk":
         k = min(numbers[0], layout.keys)
         return stop_gradient(results.top_weights[..., :k]), results.top_indices[..., :k]
     if name == "entropy":
         return results.entropy
-    bad = layout.xp.isnan(results.lse)  # rows whose every weight is NaN
+    nan_rows = layout.xp.isnan(results.lse)  # rows whose every weight is NaN
     if name == "received":
-        return stop_gradient(propagate_nan(which, results.received, bad))
+        return stop_gradient(propagate_nan(which, results.received, nan_rows))
     assert edges is not None
-    mean, most = propagate_nan(which, _pool(numbers, results, layout, edges), bad)
+    mean, most = propagate_nan(which, _pool_parts(numbers, results, layout, edges), nan_rows)
     return stop_gradient(mean), stop_gradient(most)
 
 
-def _pool(
+def _pool_parts(
     numbers: Sequence[int], results: Results, layout: AttentionLayout, edges: BlockEdges
 ) -> tuple[Array, Array]:
     """Mean and maximum of the blocks, from sums and maxima of their parts."""
