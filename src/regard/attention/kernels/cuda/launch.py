@@ -351,8 +351,8 @@ def backward(call: BackwardCall) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         query_grad[:, :, rows] = grouped_matmul(grad, key)
         key_grad += _sum_by_group(grad, q, group)
         value_grad += _sum_by_group(dropped, g, group)
-    gradients = (x.to(dtype) for x in (query_grad, key_grad, value_grad))
-    return *gradients, query.new_empty(0)
+    no_vector = query.new_empty(0)
+    return query_grad.to(dtype), key_grad.to(dtype), value_grad.to(dtype), no_vector
 
 
 def _sum_by_group(weights: Tensor, x: Tensor, group: int) -> Tensor:
