@@ -33,12 +33,12 @@ def small_tiles(monkeypatch):
 
 
 @pytest.fixture
-def gpu(monkeypatch, lab):
-    """`lab.run` on a GPU, or where there is none in Triton's interpreter, on ordinary memory."""
-    monkeypatch.setattr(lab, "check", partial(check, roundings=4))
+def gpu(monkeypatch, helpers):
+    """`helpers.run` on a GPU, or where there is none in Triton's interpreter, on ordinary memory."""
+    monkeypatch.setattr(helpers, "check", partial(check, roundings=4))
     pytest.importorskip("triton")
     if torch.cuda.is_available():
-        monkeypatch.setattr(lab, "device", "cuda")
+        monkeypatch.setattr(helpers, "device", "cuda")
         return
     from triton.runtime import interpreter
 
@@ -77,14 +77,14 @@ def problem(query, key, value, *, score=None, mask=None, bias=None):
     )
 
 
-def run(lab, *arrays, statistics=EVERYTHING, dropout=0.0, seed=0, **settings):
+def run(helpers, *arrays, statistics=EVERYTHING, dropout=0.0, seed=0, **settings):
     """Output and statistics by the kernel, which must accept the problem."""
-    if lab.device:
-        arrays = tuple(x.to(lab.device) for x in arrays)
+    if helpers.device:
+        arrays = tuple(x.to(helpers.device) for x in arrays)
     given = problem(*arrays, **settings)
     assert adapter.fits(given, statistics)
     output, found = adapter.one_pass(given, statistics, dropout=dropout, seed=seed)
-    if lab.device:
+    if helpers.device:
         return output.cpu(), {which: to_cpu(answer) for which, answer in found.items()}
     return output, found
 
@@ -120,7 +120,7 @@ def blocks(weights, query_blocks, key_blocks):
     return stack(lambda b: b.mean((2, 3))), stack(lambda b: b.amax((2, 3)))
 
 
-def gap(found, expected):
+def difference(found, expected):
     """The largest difference."""
     found, expected = torch.as_tensor(found).double(), torch.as_tensor(expected).double()
     assert found.shape == expected.shape
@@ -134,25 +134,30 @@ def check(output, found, weights, value, tolerance=2e-6, roundings=1):
     once; a GPU rounds the product, the exponential, the sum of a tile and the sum of tiles to float32.
     """
     value = value.double().repeat_interleave(weights.shape[1] // value.shape[1], 1)
-    assert gap(output, weights @ value) < tolerance
-    assert gap(found["entropy",], torch.special.entr(weights).sum(-1)) < tolerance
+    assert difference(output, weights @ value) < tolerance
+    assert difference(found["entropy",], torch.special.entr(weights).sum(-1)) < tolerance
     received = weights.sum(2)
     rounding = roundings * float(received.max()) * 2**-24  # one of them: 2e-6 at 32
-    assert gap(found["received",], received) < tolerance + rounding
+    assert difference(found["received",], received) < tolerance + rounding
     k = min(5, weights.shape[-1])
-    top, places = (torch.as_tensor(x) for x in found["topk", 5])
-    assert gap(top, weights.topk(k).values) < tolerance
-    assert gap(weights.gather(-1, places), weights.topk(k).values) < tolerance
-    assert (places.sort(-1).values.diff(dim=-1) > 0).all(), "a key is listed twice"
+    top, indices = (torch.as_tensor(x) for x in found["topk", 5])
+    assert difference(top, weights.topk(k).values) < tolerance
+    assert difference(weights.gather(-1, indices), weights.topk(k).values) < tolerance
+    assert (indices.sort(-1).values.diff(dim=-1) > 0).all(), "a key is listed twice"
     for pooled, expected in zip(found["pool", 7, 3], blocks(weights, 7, 3), strict=True):
-        assert gap(pooled, expected) < tolerance
+        assert difference(pooled, expected) < tolerance
 
 
 @pytest.fixture(scope="session")
-def lab():
-    """The helpers of this folder; with pytest's import mode tests cannot import each other."""
-    lab = SimpleNamespace(
-        everything=EVERYTHING, problem=problem, dense=dense, gap=gap, check=check, device=None
+def helpers():
+    """The helpers of this folder; in pytest's import mode tests cannot import each other."""
+    helpers = SimpleNamespace(
+        everything=EVERYTHING,
+        problem=problem,
+        dense=dense,
+        difference=difference,
+        check=check,
+        device=None,
     )
-    lab.run = partial(run, lab)
-    return lab
+    helpers.run = partial(run, helpers)
+    return helpers

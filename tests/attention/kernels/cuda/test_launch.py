@@ -32,34 +32,34 @@ def arrays(kind=torch.float32, queries=70, keys=131, features=32, values=20):
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
-def test_half_precision(lab, gpu, kind):
+def test_half_precision(helpers, gpu, kind):
     """Scores and statistics are made in float32; the weights are rounded where they meet the values."""
     q, k, v = arrays(kind)
-    output, found = lab.run(q, k, v, mask=regard.causal())
-    weights = lab.dense(q, k, torch.ones(70, 131).tril(131 - 70).bool())
+    output, found = helpers.run(q, k, v, mask=regard.causal())
+    weights = helpers.dense(q, k, torch.ones(70, 131).tril(131 - 70).bool())
     exact = weights @ v.double().repeat_interleave(2, 1)
     rounding = weights @ v.double().abs().repeat_interleave(2, 1) * torch.finfo(kind).eps
     assert output.dtype == kind
     assert ((output.double() - exact).abs() <= rounding + 1e-6).all()
-    top, places = found["topk", 5]
-    assert lab.gap(top, weights.topk(5).values) < 2e-6
-    assert lab.gap(weights.gather(-1, places), weights.topk(5).values) < 2e-6
-    assert lab.gap(found["received",], weights.sum(2)) < 3e-6
-    assert lab.gap(found["entropy",], torch.special.entr(weights).sum(-1)) < 2e-6
+    top, indices = found["topk", 5]
+    assert helpers.difference(top, weights.topk(5).values) < 2e-6
+    assert helpers.difference(weights.gather(-1, indices), weights.topk(5).values) < 2e-6
+    assert helpers.difference(found["received",], weights.sum(2)) < 3e-6
+    assert helpers.difference(found["entropy",], torch.special.entr(weights).sum(-1)) < 2e-6
 
 
-def test_dropout_is_that_of_a_processor(lab, gpu):
+def test_dropout_is_that_of_a_processor(helpers, gpu):
     q, k, v = arrays()
     for seed in (0, 2**40 + 3):
         mask = regard.window(40)
-        output, _ = lab.run(q, k, v, statistics=(), dropout=0.3, seed=seed, mask=mask)
+        output, _ = helpers.run(q, k, v, statistics=(), dropout=0.3, seed=seed, mask=mask)
         expected, _ = regard.attend(q, k, v, dropout=0.3, seed=seed, mask=mask)
-        assert lab.gap(output, expected) < 2e-6
+        assert helpers.difference(output, expected) < 2e-6
 
 
 @pytest.mark.parametrize("k", [1, 8, 17, 32])
 @pytest.mark.parametrize("kind", ["random", "rising", "falling", "tied"])
-def test_lists_of_every_length(lab, gpu, k, kind):
+def test_lists_of_every_length(helpers, gpu, k, kind):
     """Of tied scores the keys that come first stay; what a list lacks is filled with keys once each."""
     generator = torch.Generator().manual_seed(8)
     scores = {
@@ -70,27 +70,27 @@ def test_lists_of_every_length(lab, gpu, k, kind):
     }[kind]
     query = torch.eye(9)[None, None] * 3
     nothing = torch.zeros(1, 1, 111, 2)
-    _, found = lab.run(query, scores.mT.float(), nothing, statistics=(("topk", k),))
+    _, found = helpers.run(query, scores.mT.float(), nothing, statistics=(("topk", k),))
     order = torch.sort(scores.double().softmax(-1), stable=True, dim=-1, descending=True)
-    values, places = found["topk", k]
-    assert lab.gap(values, order.values[..., :k]) < 2e-6
+    values, indices = found["topk", k]
+    assert helpers.difference(values, order.values[..., :k]) < 2e-6
     if kind != "random":
-        assert torch.equal(places, order.indices[..., :k])
+        assert torch.equal(indices, order.indices[..., :k])
     few = torch.zeros(9, 111, dtype=torch.bool)
     few[:, 90:93] = True
     few[4] = False
-    _, found = lab.run(query, scores.mT.float(), nothing, statistics=(("topk", k),), mask=few)
-    values, places = found["topk", k]
+    _, found = helpers.run(query, scores.mT.float(), nothing, statistics=(("topk", k),), mask=few)
+    values, indices = found["topk", k]
     assert (values[..., 3:] == 0).all()
     assert (values[0, 0, 4] == 0).all()
-    assert all(len(set(row.tolist())) == k for row in places[0, 0])
-    assert places.min() >= 0
-    assert places.max() < 111
+    assert all(len(set(row.tolist())) == k for row in indices[0, 0])
+    assert indices.min() >= 0
+    assert indices.max() < 111
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_shape(lab, gpu, data):
+def test_any_shape(helpers, gpu, data):
     whole = st.integers
     key_heads, group = data.draw(whole(1, 2)), data.draw(whole(1, 3))
     queries, keys = data.draw(whole(1, 150)), data.draw(whole(1, 150))
@@ -113,20 +113,20 @@ def test_any_shape(lab, gpu, data):
         "any": seen,
     }
     mask = masks[data.draw(st.sampled_from(list(masks)))]
-    output, found = lab.run(q, k, v, mask=mask)
+    output, found = helpers.run(q, k, v, mask=mask)
     allowed = None
     if mask is not None:
-        layout = lab.problem(q, k, v).layout
+        layout = helpers.problem(q, k, v).layout
         allowed = as_mask(mask).tile(layout, slice(0, queries), slice(0, keys))
-    lab.check(output, found, lab.dense(q, k, allowed), v)
+    helpers.check(output, found, helpers.dense(q, k, allowed), v)
 
 
 @pytest.mark.parametrize("requested", [("received",), ("entropy",), ("topk", 3), ("pool", 2, 3)])
-def test_one_statistic_without_values(lab, gpu, requested):
+def test_one_statistic_without_values(helpers, gpu, requested):
     """What the map asks later: the matrix, multiplied with nothing."""
     q, k, v = arrays()
-    _, together = lab.run(q, k, v, statistics=(requested,))
-    _, alone = lab.run(q, k, v[..., :0], statistics=(requested,))
+    _, together = helpers.run(q, k, v, statistics=(requested,))
+    _, alone = helpers.run(q, k, v[..., :0], statistics=(requested,))
     pairs = zip(
         *(x[requested] if len(requested) > 1 else (x[requested],) for x in (alone, together)),
         strict=True,
@@ -134,7 +134,7 @@ def test_one_statistic_without_values(lab, gpu, requested):
     assert all(torch.equal(x, y) for x, y in pairs)
 
 
-NOTHING = {"entropy": False, "top": 0, "query_block": 0, "key_block": 0, "received": False}
+NO_STATISTICS = {"entropy": False, "top": 0, "query_block": 0, "key_block": 0, "received": False}
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="calls the passes with ordinary memory")
@@ -142,20 +142,20 @@ NOTHING = {"entropy": False, "top": 0, "query_block": 0, "key_block": 0, "receiv
     "requested",
     [{}, {"entropy": True}, {"top": 3}, {"query_block": 9, "key_block": 300}, {"received": True}],
 )
-def test_the_operator_gets_what_it_promises(lab, gpu, requested):
+def test_the_operator_gets_what_it_promises(helpers, gpu, requested):
     """Shapes and types, empty where nothing was requested, as on a processor."""
     q, k, v = arrays()
     low = torch.zeros(1, 1, 70, dtype=torch.int64)
     settings = (low, low + 131, None, None, None, 0.2, 0.0, 0, 40)
-    found = torch_ops.attend_on_gpu(q, k, v, *settings, *(NOTHING | requested).values())
-    expected = torch.ops.regard.attend(q, k, v, *settings, *(NOTHING | requested).values())
+    found = torch_ops.attend_on_gpu(q, k, v, *settings, *(NO_STATISTICS | requested).values())
+    expected = torch.ops.regard.attend(q, k, v, *settings, *(NO_STATISTICS | requested).values())
     assert [(x.shape, x.dtype) for x in found] == [(x.shape, x.dtype) for x in expected]
-    assert all(lab.gap(x, y) < 3e-6 for x, y in zip(found, expected, strict=True))
+    assert all(helpers.difference(x, y) < 3e-6 for x, y in zip(found, expected, strict=True))
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.25])
 @pytest.mark.parametrize("masked", ["range", "allowed", "bias"])
-def test_gradients_are_those_of_a_processor(lab, dropout, masked, monkeypatch):
+def test_gradients_are_those_of_a_processor(helpers, dropout, masked, monkeypatch):
 
     monkeypatch.setattr(limits, "CUDA_BACKWARD_BYTES", 2**16)  # several pieces
     q, k, v = arrays()
@@ -172,7 +172,7 @@ def test_gradients_are_those_of_a_processor(lab, dropout, masked, monkeypatch):
     expected = torch_ops.attend_backward(*given)[:3]
     found = torch_ops.attend_backward_on_gpu(*given)[:3]
     for ours, theirs in zip(found, expected, strict=True):
-        assert lab.gap(ours, theirs) < 2e-5 * float(theirs.abs().max())
+        assert helpers.difference(ours, theirs) < 2e-5 * float(theirs.abs().max())
 
 
 @pytest.mark.parametrize("size", [32, 64])
@@ -187,15 +187,15 @@ def test_every_position_has_a_slot_of_its_own(length, block, size):
     slots = np.arange(layout.tiles * layout.size)
     band, offset = slots // layout.slots, slots % layout.slots
     inside = band < layout.bands
-    places = edges[band[inside]] + offset[inside]
-    places = places[places < edges[band[inside] + 1]]
-    assert places.tolist() == list(range(length))
+    indices = edges[band[inside]] + offset[inside]
+    indices = indices[indices < edges[band[inside] + 1]]
+    assert indices.tolist() == list(range(length))
     assert layout.parts * min(layout.slots, layout.size) == slots.size
     parts = torch.from_numpy(band.reshape(layout.parts, -1)[:, 0])
     assert layout.gather(parts, 0, torch.amax).tolist() == list(range(layout.bands))
 
 
-def test_what_fits(lab, monkeypatch):
+def test_what_fits(helpers, monkeypatch):
     import triton
 
     from regard.attention.kernels.cuda import launch
@@ -204,7 +204,7 @@ def test_what_fits(lab, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
 
     def fits(*given, requested=(), **settings):
-        return launch.fits(lab.problem(*given, **settings), requested)
+        return launch.fits(helpers.problem(*given, **settings), requested)
 
     assert all(fits(*arrays(kind)) for kind in (torch.float32, torch.bfloat16, torch.float16))
     assert fits(*arrays(), requested=(("topk", 32), ("received",)))
@@ -278,7 +278,7 @@ def test_nothing_stays_behind_on_the_host(settings, monkeypatch):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
-def test_attend_takes_this_way_on_a_gpu(lab):
+def test_attend_takes_this_way_on_a_gpu(helpers):
     q, k, v = (x.cuda() for x in arrays(queries=700, keys=700, features=64, values=64))
     watch = ("entropy", "topk", "pool", "received")
     for kind in (torch.float32, torch.bfloat16, torch.float16):
@@ -286,10 +286,10 @@ def test_attend_takes_this_way_on_a_gpu(lab):
         output, weights = regard.attend(*given, mask=regard.causal(), watch=watch)
         assert len(weights._statistics) == len(watch)
         exact, matrix = regard.attend(*(x.double().cpu() for x in given), mask=regard.causal())
-        assert lab.gap(weights.entropy().cpu(), matrix.entropy()) < 1e-5
-        assert lab.gap(weights.received().cpu(), matrix.received()) < 1e-4
-        assert lab.gap(weights.topk().values.cpu(), matrix.topk().values) < 1e-5
-        assert lab.gap(output.cpu(), exact) < 8 * torch.finfo(kind).eps
+        assert helpers.difference(weights.entropy().cpu(), matrix.entropy()) < 1e-5
+        assert helpers.difference(weights.received().cpu(), matrix.received()) < 1e-4
+        assert helpers.difference(weights.topk().values.cpu(), matrix.topk().values) < 1e-5
+        assert helpers.difference(output.cpu(), exact) < 8 * torch.finfo(kind).eps
 
 
 COMPILE = """

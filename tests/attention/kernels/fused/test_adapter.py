@@ -41,61 +41,61 @@ def arrays(seed=0, batch=2, heads=6, key_heads=3, queries=43, keys=61, features=
     return [torch.randn(shape, generator=generator) for shape in shapes]
 
 
-def allowed(mask, lab, q, k, v):
+def allowed(mask, helpers, q, k, v):
     if mask is None:
         return None
     everything = slice(0, q.shape[2]), slice(0, k.shape[2])
-    return as_mask(mask).tile(lab.problem(q, k, v).layout, *everything)
+    return as_mask(mask).tile(helpers.problem(q, k, v).layout, *everything)
 
 
 @pytest.mark.parametrize("name", MASKS)
 @pytest.mark.parametrize("small", [True, False])
-def test_every_mask(lab, device, name, small, request):
+def test_every_mask(helpers, device, name, small, request):
     if small:
         request.getfixturevalue("small_tiles")
     q, k, v = arrays()
-    output, found = lab.run(q, k, v, mask=MASKS[name])
-    lab.check(output, found, lab.dense(q, k, allowed(MASKS[name], lab, q, k, v)), v)
+    output, found = helpers.run(q, k, v, mask=MASKS[name])
+    helpers.check(output, found, helpers.dense(q, k, allowed(MASKS[name], helpers, q, k, v)), v)
 
 
 @pytest.mark.parametrize("features", [1, 32, 53, 256])
 @pytest.mark.parametrize("lengths", [(1, 1), (1, 67), (67, 1), (131, 67), (67, 131)])
-def test_sizes_that_fill_no_tile(lab, device, features, lengths):
+def test_sizes_that_fill_no_tile(helpers, device, features, lengths):
     queries, keys = lengths
     q, k, v = arrays(1, 1, 3, 1, queries, keys, features, 7)
-    output, found = lab.run(q, k, v)
-    lab.check(output, found, lab.dense(q, k), v)
+    output, found = helpers.run(q, k, v)
+    helpers.check(output, found, helpers.dense(q, k), v)
 
 
 @pytest.mark.parametrize("features", [1, 32, 53, 256])
-def test_several_tiles_of_full_size(lab, features):
+def test_several_tiles_of_full_size(helpers, features):
     q, k, v = arrays(1, 1, 3, 1, 300, 700, features, 7)
-    output, found = lab.run(q, k, v)
-    lab.check(output, found, lab.dense(q, k), v)
+    output, found = helpers.run(q, k, v)
+    helpers.check(output, found, helpers.dense(q, k), v)
 
 
-def test_two_thousand_positions(lab):
+def test_two_thousand_positions(helpers):
     q, k, v = arrays(2, 1, 2, 2, 2039, 2039, 64, 64)
-    output, found = lab.run(q, k, v, mask=regard.causal())
-    lab.check(output, found, lab.dense(q, k, torch.ones(2039, 2039).tril().bool()), v)
+    output, found = helpers.run(q, k, v, mask=regard.causal())
+    helpers.check(output, found, helpers.dense(q, k, torch.ones(2039, 2039).tril().bool()), v)
 
 
-def test_numpy_gives_the_same_bits_as_torch(lab):
+def test_numpy_gives_the_same_bits_as_torch(helpers):
     q, k, v = arrays()
-    ours, found = lab.run(q, k, v, mask=regard.causal())
-    output, also = lab.run(*(x.numpy() for x in (q, k, v)), mask=regard.causal())
+    ours, found = helpers.run(q, k, v, mask=regard.causal())
+    output, also = helpers.run(*(x.numpy() for x in (q, k, v)), mask=regard.causal())
     assert isinstance(output, np.ndarray)
     assert (output == ours.numpy()).all()
     assert (also["entropy",] == found["entropy",].numpy()).all()
 
 
-def test_strided_and_broadcast_arrays(lab, device, small_tiles):
+def test_strided_and_broadcast_arrays(helpers, device, small_tiles):
     q, k, v = arrays(3, 2, 4, 2, 37, 41, 16, 16)
     turned = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in (q, k, v)]
     turned[0] = torch.stack((turned[0], turned[0]), -1)[..., 0]  # features that lie apart
     turned[1] = turned[1][:1].expand(2, -1, -1, -1)
-    output, found = lab.run(*turned)
-    lab.check(output, found, lab.dense(q, k[:1].expand(2, -1, -1, -1)), v)
+    output, found = helpers.run(*turned)
+    helpers.check(output, found, helpers.dense(q, k[:1].expand(2, -1, -1, -1)), v)
 
 
 def test_arrays_whose_features_lie_apart(monkeypatch):
@@ -109,90 +109,90 @@ def test_arrays_whose_features_lie_apart(monkeypatch):
 
 
 @pytest.mark.parametrize("small", [True, False])
-def test_biases(lab, device, small, monkeypatch, request):
+def test_biases(helpers, device, small, monkeypatch, request):
     if small:
         request.getfixturevalue("small_tiles")
         monkeypatch.setattr(limits, "FUSED_MASK_BYTES", 2**16)  # several pieces
     q, k, v = arrays()
     bias = torch.randn(1, 6, 43, 61)
     bias[..., 5] = -math.inf
-    output, found = lab.run(q, k, v, bias=bias)
-    lab.check(output, found, lab.dense(q, k, bias=bias), v)
+    output, found = helpers.run(q, k, v, bias=bias)
+    helpers.check(output, found, helpers.dense(q, k, bias=bias), v)
     alibi = regard.positions.ALiBi()
-    output, found = lab.run(q, k, v, bias=alibi, mask=MASKS["array"])
-    layout = lab.problem(q, k, v).layout
+    output, found = helpers.run(q, k, v, bias=alibi, mask=MASKS["array"])
+    layout = helpers.problem(q, k, v).layout
     tile = alibi.tile(layout, slice(0, 43), slice(0, 61))
-    lab.check(output, found, lab.dense(q, k, MASKS["array"], tile), v)
+    helpers.check(output, found, helpers.dense(q, k, MASKS["array"], tile), v)
 
 
-def test_infinite_bias_takes_all(lab, device):
+def test_infinite_bias_takes_all(helpers, device):
     q, k, v = arrays()
     bias = torch.zeros(43, 61)
     bias[:, 3] = bias[:20, 7] = math.inf
-    output, found = lab.run(q, k, v, bias=bias)
+    output, found = helpers.run(q, k, v, bias=bias)
     weights = torch.zeros(2, 6, 43, 61, dtype=torch.float64)
     weights[..., :20, 3] = weights[..., :20, 7] = 0.5
     weights[..., 20:, 3] = 1
-    lab.check(output, found, weights, v)
+    helpers.check(output, found, weights, v)
 
 
 @pytest.mark.parametrize("size", [30.0, 1e4])
-def test_extreme_scores(lab, device, size, small_tiles):
+def test_extreme_scores(helpers, device, size, small_tiles):
     q, k, v = arrays(4)
-    output, found = lab.run(q * size, k, v)
-    weights = lab.dense(q * size, k)
+    output, found = helpers.run(q * size, k, v)
+    weights = helpers.dense(q * size, k)
     # What float32 can hold of scores this large, times what a sum of 43 weights adds to that.
     spacing = size * float((q @ k.repeat_interleave(2, 1).mT).abs().max()) * 2**-23
-    lab.check(output, found, weights, v, 4 * spacing)
+    helpers.check(output, found, weights, v, 4 * spacing)
     total = torch.as_tensor(found["received",]).sum(-1)
     assert (total - 43).abs().max() < 43 * spacing
 
 
-def test_a_row_that_sees_nothing_is_zero(lab, device, small_tiles):
+def test_a_row_that_sees_nothing_is_zero(helpers, device, small_tiles):
     q, k, v = arrays()
     seen = torch.rand(2, 6, 43, 61) > 0.3
     seen[0, :, 11] = seen[1, 2] = False
-    output, found = lab.run(q, k, v, mask=seen)
+    output, found = helpers.run(q, k, v, mask=seen)
     assert (output[0, :, 11] == 0).all()
     assert (output[1, 2] == 0).all()
     assert (found["entropy",][1, 2] == 0).all()
     assert (found["topk", 5][0][1, 2] == 0).all()
-    lab.check(output, found, lab.dense(q, k, seen), v)
+    helpers.check(output, found, helpers.dense(q, k, seen), v)
 
 
-def test_bfloat16(lab):
+def test_bfloat16(helpers):
     q, k, v = (x.bfloat16() for x in arrays(5, queries=301, keys=599))
-    output, found = lab.run(q, k, v, mask=regard.causal())
+    output, found = helpers.run(q, k, v, mask=regard.causal())
     seen = torch.ones(301, 599).tril(599 - 301).bool()
-    weights = lab.dense(q, k, seen)
+    weights = helpers.dense(q, k, seen)
     wide = weights @ v.double().repeat_interleave(2, 1)
     assert output.dtype == torch.bfloat16
     assert ((output.double() - wide).abs() <= wide.abs() * 2**-8 + 1e-6).all()  # rounded once
     del found["topk", 5]  # ties
-    assert lab.gap(found["received",], weights.sum(2)) < 2e-6
-    assert lab.gap(found["entropy",], torch.special.entr(weights).sum(-1)) < 2e-6
+    assert helpers.difference(found["received",], weights.sum(2)) < 2e-6
+    assert helpers.difference(found["entropy",], torch.special.entr(weights).sum(-1)) < 2e-6
 
 
 @pytest.mark.parametrize("score", ["additive", "cosine", "location"])
-def test_other_scores(lab, score, small_tiles):
+def test_other_scores(helpers, score, small_tiles):
     q, k, v = arrays(6)
-    vector, places = torch.randn(32) / 4, torch.randn(61, 32) / 6
+    vector, indices = torch.randn(32) / 4, torch.randn(61, 32) / 6
     unit = torch.nn.functional.normalize
     score, weights = {
-        "additive": (scores.Additive(vector), lab.dense(q, k, vector=vector)),
-        "cosine": (scores.Cosine(3.0), lab.dense(unit(q, dim=-1), unit(k, dim=-1), scale=3.0)),
+        "additive": (scores.Additive(vector), helpers.dense(q, k, vector=vector)),
+        "cosine": (scores.Cosine(3.0), helpers.dense(unit(q, dim=-1), unit(k, dim=-1), scale=3.0)),
         "location": (
-            scores.Location(places),
-            lab.dense(q, places.expand(2, 1, -1, -1), scale=1.0),
+            scores.Location(indices),
+            helpers.dense(q, indices.expand(2, 1, -1, -1), scale=1.0),
         ),
     }[score]
-    output, found = lab.run(q, k, v, score=score)
-    lab.check(output, found, weights, v)
+    output, found = helpers.run(q, k, v, score=score)
+    helpers.check(output, found, weights, v)
 
 
 @settings(max_examples=60)
 @given(data=st.data())
-def test_any_shape(lab, data):
+def test_any_shape(helpers, data):
     whole = st.integers
     key_heads, group = data.draw(whole(1, 3)), data.draw(whole(1, 3))
     queries, keys = data.draw(whole(1, 90)), data.draw(whole(1, 90))
@@ -203,14 +203,14 @@ def test_any_shape(lab, data):
     )  # fmt: skip
     before, after = data.draw(whole(0, 90)), data.draw(whole(0, 90))
     mask = data.draw(st.sampled_from([None, regard.causal(), regard.window(before, after)]))
-    output, found = lab.run(q, k, v, mask=mask)
-    lab.check(output, found, lab.dense(q, k, allowed(mask, lab, q, k, v)), v)
+    output, found = helpers.run(q, k, v, mask=mask)
+    helpers.check(output, found, helpers.dense(q, k, allowed(mask, helpers, q, k, v)), v)
 
 
-def test_tiles_outside_a_window_are_never_read(lab, small_tiles):
+def test_tiles_outside_a_window_are_never_read(helpers, small_tiles):
     """What lies there may be NaN: only skipping keeps it out of the products."""
     q, k, v = arrays(7, 1, 1, 1, 24, 200, 16, 16)
-    given = lab.problem(q, k, v, mask=regard.window(3, 0))
+    given = helpers.problem(q, k, v, mask=regard.window(3, 0))
     k[:, :, :150] = v[:, :, :150] = math.nan
     output, found = adapter.one_pass(given, (("received",),))
     assert output.isfinite().all()
@@ -219,7 +219,7 @@ def test_tiles_outside_a_window_are_never_read(lab, small_tiles):
 
 @pytest.mark.parametrize("where", [0, 1, 2])
 @pytest.mark.parametrize("score", [scores.ScaledDot(), scores.Additive(torch.ones(32) / 4)])
-def test_what_is_not_a_number_is_not_hidden(lab, monkeypatch, where, score):
+def test_what_is_not_a_number_is_not_hidden(helpers, monkeypatch, where, score):
     """Without a mask, too: as in the definition, not as if there were nothing to see."""
     monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", 0)
     given = arrays(batch=1, heads=2, key_heads=2)
@@ -240,9 +240,9 @@ def test_what_is_not_a_number_is_not_hidden(lab, monkeypatch, where, score):
         assert weights.received()[0, 1].isnan().any() == nan_weights
 
 
-def not_a_number(lab, *given, **settings):
+def not_a_number(helpers, *given, **settings):
     """The rows whose weights are NaN, the same in every statistic; and where the output is."""
-    output, found = lab.run(*given, **settings)
+    output, found = helpers.run(*given, **settings)
     bad = torch.as_tensor(found["entropy",]).isnan()
     assert (torch.as_tensor(found["topk", 5][0]).isnan() == bad[..., None]).all()
     assert (torch.as_tensor(found["received",]).isnan() == bad.any(-1, keepdim=True)).all()
@@ -255,24 +255,24 @@ def not_a_number(lab, *given, **settings):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, in Triton's interpreter
 @pytest.mark.parametrize("where", ["query", "key", "value", "every key"])
-def test_a_nan_makes_its_rows_nan(lab, device, where, small_tiles):
+def test_a_nan_makes_its_rows_nan(helpers, device, where, small_tiles):
     """Rows with one such score, and rows without another."""
     q, k, v = given = arrays(batch=1)
     array = {"query": q, "value": v}.get(where, k)
     array[0, 1, slice(None) if where == "every key" else 7, 3] = math.nan
-    weights = lab.dense(q, k)
-    bad, output = not_a_number(lab, *given)
+    weights = helpers.dense(q, k)
+    bad, output = not_a_number(helpers, *given)
     assert (bad == weights.isnan().any(-1)).all()
     assert (output == (weights @ v.double().repeat_interleave(2, 1)).isnan()).all()
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("mask", [None, regard.causal(), regard.window(3, 0)])
-def test_scores_that_overflow_are_no_numbers(lab, device, mask, small_tiles):
+def test_scores_that_overflow_are_no_numbers(helpers, device, mask, small_tiles):
     q, k, v = arrays(batch=1)
     q, k[:, 1, 30] = q.abs() * 1e15, 1e25
-    bad, output = not_a_number(lab, q, k, v, mask=mask)
-    seen = allowed(mask, lab, q, k, v)
+    bad, output = not_a_number(helpers, q, k, v, mask=mask)
+    seen = allowed(mask, helpers, q, k, v)
     sees = torch.ones(43).bool() if seen is None else seen[0, 0, :, 30]
     assert (bad[0, 2:4] == sees).all()
     assert (output[0, 2:4] == sees[:, None]).all()
@@ -331,18 +331,18 @@ def test_what_does_not_fit_is_left_to_the_twin(change):
 
 @pytest.mark.parametrize("k", [1, 8, 16, 17, 33, 64])
 @pytest.mark.parametrize("kind", ["random", "rising", "tied"])
-def test_lists_of_every_length(lab, small_tiles, k, kind):
+def test_lists_of_every_length(helpers, small_tiles, k, kind):
     """Rising scores enter one after the other; of tied ones those that come first stay."""
     scores = {
         "random": torch.randn(1, 1, 9, 111, generator=torch.Generator().manual_seed(8)),
         "rising": torch.arange(9 * 111).reshape(1, 1, 9, 111) / 100,
         "tied": torch.randint(0, 4, (1, 1, 9, 111), generator=torch.Generator().manual_seed(9)) / 2,
     }[kind]
-    _, found = lab.run(torch.eye(9)[None, None] * 3, scores.mT.float(), torch.zeros(1, 1, 111, 2),
+    _, found = helpers.run(torch.eye(9)[None, None] * 3, scores.mT.float(), torch.zeros(1, 1, 111, 2),
                        statistics=(("topk", k),))  # fmt: skip
     weights = scores.double().softmax(-1)
-    values, places = found["topk", k]
+    values, indices = found["topk", k]
     order = torch.sort(weights, stable=True, dim=-1, descending=True)
-    assert lab.gap(values, order.values[..., :k]) < 2e-6
+    assert helpers.difference(values, order.values[..., :k]) < 2e-6
     if kind != "random":
-        assert torch.equal(places, order.indices[..., :k])
+        assert torch.equal(indices, order.indices[..., :k])

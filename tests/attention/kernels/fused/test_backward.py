@@ -20,7 +20,7 @@ def differentiate(function, arrays, arrived):
     return torch.autograd.grad(loss, arrays)
 
 
-def compare(lab, arrays, *, additive=False, dropout=0.0, tolerance=3e-6, **settings):
+def compare(helpers, arrays, *, additive=False, dropout=0.0, tolerance=3e-6, **settings):
     generator = torch.Generator().manual_seed(3)
     q, _, v = arrays[:3]
     lengths = q.shape[:3]
@@ -31,13 +31,13 @@ def compare(lab, arrays, *, additive=False, dropout=0.0, tolerance=3e-6, **setti
         return scores.Additive(vector[0]) if additive else scores.ScaledDot()
 
     def kernel(q, k, v, *vector):
-        given = lab.problem(q, k, v, score=score(vector), **settings)
+        given = helpers.problem(q, k, v, score=score(vector), **settings)
         entropy = ("entropy",)
         output, found = adapter.one_pass(given, (entropy,), dropout=dropout, seed=11)
         return output, found[entropy]
 
     def twin(q, k, v, *vector):
-        given = lab.problem(q, k, v, score=score(vector), **settings)
+        given = helpers.problem(q, k, v, score=score(vector), **settings)
         rows = slice(0, q.shape[2])
         weights = given.weights(rows)
         entropy = torch.special.entr(weights.clamp_min(1e-300)).sum(-1)
@@ -46,22 +46,22 @@ def compare(lab, arrays, *, additive=False, dropout=0.0, tolerance=3e-6, **setti
     ours = differentiate(kernel, arrays, arrived)
     theirs = differentiate(twin, [x.double() for x in arrays], [g.double() for g in arrived])
     for mine, exact in zip(ours, theirs, strict=True):
-        assert lab.gap(mine, exact) < tolerance * max(1.0, float(exact.abs().max()))
+        assert helpers.difference(mine, exact) < tolerance * max(1.0, float(exact.abs().max()))
 
 
 @pytest.mark.parametrize("where", [0, 1, 2])
 @pytest.mark.parametrize("score", [scores.ScaledDot(), scores.Additive(torch.ones(16) / 4)])
-def test_a_nan_reaches_the_gradients_it_reaches_in_the_twin(lab, where, score):
+def test_a_nan_reaches_the_gradients_it_reaches_in_the_twin(helpers, where, score):
     given = [x[:1] for x in arrays()]
     given[where][0, 1, 7, 3] = math.nan
     arrived = [torch.ones(1, 6, 43, 11), torch.ones(1, 6, 43)]
 
     def kernel(*given):
-        output, found = adapter.one_pass(lab.problem(*given, score=score), (("entropy",),))
+        output, found = adapter.one_pass(helpers.problem(*given, score=score), (("entropy",),))
         return output, found["entropy",]
 
     def twin(*given):
-        problem = lab.problem(*given, score=score)
+        problem = helpers.problem(*given, score=score)
         weights = problem.weights(slice(0, 43))
         return problem.output(slice(0, 43), 0.0, 0), torch.special.entr(weights).sum(-1)
 
@@ -86,57 +86,57 @@ def arrays(queries=43, keys=61, heads=6, key_heads=3, features=16, values=11):
         torch.rand(2, 1, 43, 61, generator=torch.Generator().manual_seed(1)) > 0.5,
     ],
 )
-def test_scaled_dot(lab, small_tiles, mask, dropout):
-    compare(lab, arrays(), mask=mask, dropout=dropout)
+def test_scaled_dot(helpers, small_tiles, mask, dropout):
+    compare(helpers, arrays(), mask=mask, dropout=dropout)
 
 
-def test_biased_in_pieces(lab, small_tiles, monkeypatch):
+def test_biased_in_pieces(helpers, small_tiles, monkeypatch):
     monkeypatch.setattr(limits, "FUSED_MASK_BYTES", 2**14)
-    compare(lab, arrays(), bias=regard.positions.ALiBi(), mask=regard.causal(), dropout=0.2)
+    compare(helpers, arrays(), bias=regard.positions.ALiBi(), mask=regard.causal(), dropout=0.2)
 
 
-def test_additive(lab, small_tiles):
+def test_additive(helpers, small_tiles):
     vector = torch.randn(16, generator=torch.Generator().manual_seed(2)) / 3
-    compare(lab, [*arrays(), vector], additive=True, mask=regard.window(30), dropout=0.1)
+    compare(helpers, [*arrays(), vector], additive=True, mask=regard.window(30), dropout=0.1)
 
 
 @pytest.mark.parametrize("lengths", [(1, 1), (1, 700), (300, 1), (257, 513)])
-def test_full_tiles(lab, lengths):
+def test_full_tiles(helpers, lengths):
     queries, keys = lengths
-    compare(lab, arrays(queries, keys, 2, 2), dropout=0.5, tolerance=1e-5)
+    compare(helpers, arrays(queries, keys, 2, 2), dropout=0.5, tolerance=1e-5)
 
 
-def test_one_key_head_shared_by_all(lab, small_tiles):
+def test_one_key_head_shared_by_all(helpers, small_tiles):
     q, k, v = arrays(key_heads=1)
-    compare(lab, [q, k, v])
+    compare(helpers, [q, k, v])
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_few_heads_are_cut_in_ranges_of_keys(lab, small_tiles, threads, monkeypatch):
+def test_few_heads_are_cut_in_ranges_of_keys(helpers, small_tiles, threads, monkeypatch):
     monkeypatch.setattr("regard.attention.kernels.fused.cpu.thread_count", lambda: threads)
-    compare(lab, [x[:1] for x in arrays(heads=1, key_heads=1)], dropout=0.3)
+    compare(helpers, [x[:1] for x in arrays(heads=1, key_heads=1)], dropout=0.3)
 
 
-def test_dropout_is_that_of_the_hash(lab, small_tiles):
+def test_dropout_is_that_of_the_hash(helpers, small_tiles):
     q, k, _ = arrays()
     eye = torch.eye(61).expand(2, 3, -1, -1)
-    thinned, _ = lab.run(q, k, eye, dropout=0.25, seed=-9)
+    thinned, _ = helpers.run(q, k, eye, dropout=0.25, seed=-9)
     kept = random.dropout_mask(-9, range(12), range(43), range(61), rate=0.25, like=q).view(
         2, 6, 43, 61
     )
     assert ((thinned != 0) == kept).all()
-    assert lab.gap(thinned, lab.dense(q, k) * kept / 0.75) < 1e-6
+    assert helpers.difference(thinned, helpers.dense(q, k) * kept / 0.75) < 1e-6
 
 
-def test_bfloat16_gradients_have_its_type(lab):
+def test_bfloat16_gradients_have_its_type(helpers):
     q, k, v = (x.bfloat16().requires_grad_() for x in arrays())
-    output, _ = lab.run(q, k, v, statistics=())
+    output, _ = helpers.run(q, k, v, statistics=())
     output.sum().backward()
     exact = [x.detach().double().requires_grad_() for x in (q, k, v)]
-    lab.problem(*exact).output(slice(0, 43), 0.0, 0).sum().backward()
+    helpers.problem(*exact).output(slice(0, 43), 0.0, 0).sum().backward()
     for ours, twin in zip((q, k, v), exact, strict=True):
         assert ours.grad.dtype == torch.bfloat16
-        assert lab.gap(ours.grad, twin.grad) < 2**-7 * float(twin.grad.abs().max())
+        assert helpers.difference(ours.grad, twin.grad) < 2**-7 * float(twin.grad.abs().max())
 
 
 def test_attend_trains_through_the_kernel_with_dropout(monkeypatch):
@@ -152,9 +152,9 @@ def test_attend_trains_through_the_kernel_with_dropout(monkeypatch):
         assert torch.allclose(ours, twin, atol=2e-5)
 
 
-def test_statistics_without_a_gradient_say_so(lab):
+def test_statistics_without_a_gradient_say_so(helpers):
     q, k, v = (x.requires_grad_() for x in arrays())
-    _, found = lab.run(q, k, v)
+    _, found = helpers.run(q, k, v)
     assert found["entropy",].requires_grad
     assert not found["topk", 5][0].requires_grad
     assert not found["pool", 7, 3][0].requires_grad

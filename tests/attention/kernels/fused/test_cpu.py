@@ -24,33 +24,34 @@ from regard.compiled import blas, threads
 
 
 @pytest.fixture
-def three(lab):
+def three(helpers):
     return [torch.randn(2, 3, 301, 32) for _ in range(3)]
 
 
-def everything(lab, three, **settings):
-    output, found = lab.run(*three, dropout=0.2, seed=4, **settings)
+def everything(helpers, three, **settings):
+    output, found = helpers.run(*three, dropout=0.2, seed=4, **settings)
     parts = [output]
     for one in found.values():
         parts += one if isinstance(one, tuple) else [one]
     return [torch.as_tensor(part) for part in parts]
 
 
-def test_the_same_bits_whatever_the_threads(lab, three, monkeypatch):
+def test_the_same_bits_whatever_the_threads(helpers, three, monkeypatch):
     monkeypatch.setattr(threads, "MIN_PARALLEL_WORK", 0)
     runs = []
     for count in (1, 2, 5, 1):
         monkeypatch.setattr(threads, "thread_count", lambda count=count: count)
-        runs.append(everything(lab, three, mask=regard.causal()))
+        runs.append(everything(helpers, three, mask=regard.causal()))
     for other in runs[1:]:
         assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))
 
 
-def test_several_python_threads_at_once(lab, three, monkeypatch):
+def test_several_python_threads_at_once(helpers, three, monkeypatch):
     monkeypatch.setattr(threads, "MIN_PARALLEL_WORK", 0)
-    expected, answers = everything(lab, three), []
+    expected, answers = everything(helpers, three), []
     callers = [
-        threading.Thread(target=lambda: answers.append(everything(lab, three))) for _ in range(6)
+        threading.Thread(target=lambda: answers.append(everything(helpers, three)))
+        for _ in range(6)
     ]
     for caller in callers:
         caller.start()
@@ -89,11 +90,11 @@ def test_after_a_fork(monkeypatch):
     child.join()
 
 
-def test_memory_beyond_the_answer_is_small_and_linear(lab):
+def test_memory_beyond_the_answer_is_small_and_linear(helpers):
     extra = []
     for length in (2048, 8192):
         three = [np.zeros((1, 1, length, 16), np.float32) for _ in range(3)]
-        given = lab.problem(*three, mask=regard.window(100))
+        given = helpers.problem(*three, mask=regard.window(100))
         tracemalloc.start()
         output, found = adapter.one_pass(given, (("pool", 64, 64), ("topk", 8), ("entropy",)))
         most = tracemalloc.get_traced_memory()[1]
@@ -104,19 +105,19 @@ def test_memory_beyond_the_answer_is_small_and_linear(lab):
     assert extra[1] - extra[0] < 8192 * 400
 
 
-def test_products_agree_whoever_multiplies(lab, three, monkeypatch):
-    expected = everything(lab, three)
+def test_products_agree_whoever_multiplies(helpers, three, monkeypatch):
+    expected = everything(helpers, three)
     slow = blas._from_scipy()
     assert blas.is_accurate(slow)
     monkeypatch.setattr(cpu, "find_gemm", lambda: slow)
-    for ours, theirs in zip(expected, everything(lab, three), strict=True):
+    for ours, theirs in zip(expected, everything(helpers, three), strict=True):
         if ours.is_floating_point():
             assert torch.allclose(ours, theirs, atol=2e-6)
     assert slow.users == 0
 
 
-def test_a_second_process_loads_from_disk(lab, three):
-    everything(lab, three)  # whatever was there, now it is compiled
+def test_a_second_process_loads_from_disk(helpers, three):
+    everything(helpers, three)  # whatever was there, now it is compiled
     code = """
 import numpy as np
 from regard.attention.kernels.fused import cpu, forward

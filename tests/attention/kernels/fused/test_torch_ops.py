@@ -26,11 +26,11 @@ def arguments(grad=True, dropout=0.25, **requested):
     )  # fmt: skip
 
 
-NOTHING = {"entropy": False, "top": 0, "query_block": 0, "key_block": 0, "received": False}
+NO_STATISTICS = {"entropy": False, "top": 0, "query_block": 0, "key_block": 0, "received": False}
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.25])
-@pytest.mark.parametrize("requested", [{}, NOTHING])
+@pytest.mark.parametrize("requested", [{}, NO_STATISTICS])
 def test_opcheck_forward(dropout, requested):
     torch.library.opcheck(torch.ops.regard.attend, arguments(dropout=dropout, **requested))
 
@@ -50,7 +50,7 @@ def test_opcheck_backward():
 
 
 def test_the_gradient_of_the_log_sum():
-    q, k, v, low, high, *others = arguments(dropout=0.0, **NOTHING)
+    q, k, v, low, high, *others = arguments(dropout=0.0, **NO_STATISTICS)
     of_rows = torch.randn(2, 4, 19)
     lse = torch_ops.attend(q, k, v, low, high, *others)[1]
     found = torch.autograd.grad((lse * of_rows).sum(), (q, k))
