@@ -12,6 +12,12 @@ from regard.attention import scores
 from regard.attention.kernels import limits
 from regard.attention.kernels.fused import torch_ops
 
+traced = pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13),
+    reason="torch.compile before torch 2.13 cannot trace how attend finds the library of its arrays",
+)
+"""Marks tests that compile a function which calls `attend`."""
+
 
 def arguments(grad=True, dropout=0.25, **requested):
     q, k, v = (
@@ -74,6 +80,7 @@ def attention(q, k, v):
     return output, weights.entropy(), weights.topk().positions
 
 
+@traced
 @pytest.mark.unchecked
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
 def test_compile(always):
@@ -137,6 +144,7 @@ def three():
     return [torch.randn(2, 2, 33, 16, generator=generator, requires_grad=True) for _ in range(3)]
 
 
+@traced
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
 @pytest.mark.parametrize(
     ("name", "kernel"), [*((name, True) for name in CASES), ("window", False), ("dropout", False)]
@@ -168,6 +176,7 @@ def test_exported_masks_take_the_kernel(always, three, name):
         assert (one - other).abs().max() < 1e-6
 
 
+@traced
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
 @pytest.mark.parametrize(
     ("name", "kernel"),
@@ -193,6 +202,7 @@ def test_what_is_masked_stays_out_of_a_compiled_function(monkeypatch, three, nam
     torch.compiler.reset()
 
 
+@traced
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
 @pytest.mark.parametrize("watch", [(), ("entropy",)])
 @pytest.mark.parametrize("key_heads", [1, 2])
@@ -208,6 +218,7 @@ def test_one_graph_for_every_length(always, watch, key_heads, mask):
     torch.compiler.reset()
 
 
+@traced
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
 @pytest.mark.parametrize(
     "make",
@@ -238,6 +249,7 @@ def test_mapped_over_examples(always, three, length, mask, watch):
     assert (torch.func.vmap(function)(*given) - function(*given)).abs().max() < 1e-6
 
 
+@traced
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
 def test_a_compiled_layer(always):
     layer = regard.layers.MultiHeadAttention(32, 2)
@@ -257,6 +269,7 @@ def test_a_compiled_layer(always):
     torch.compiler.reset()
 
 
+@traced
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
 def test_another_seed_needs_no_other_graph_and_gives_its_own_noise(always, three):
     def function(q, k, v, seed):
@@ -269,6 +282,7 @@ def test_another_seed_needs_no_other_graph_and_gives_its_own_noise(always, three
     torch.compiler.reset()
 
 
+@traced
 @pytest.mark.filterwarnings("ignore")  # of the compiler's own
 @pytest.mark.skipif(
     not any(shutil.which(name) for name in ("g++", "clang++", "c++")), reason="no C++ compiler"
