@@ -36,14 +36,14 @@ def test_a_circle_is_found(edges: dict[str, set[str]]) -> None:
 
 
 def test_lazy_and_type_checking_imports_count(tmp_path, monkeypatch) -> None:
-    package = tmp_path / "planted"
+    package = tmp_path / "planted_circle"
     package.mkdir()
     (package / "__init__.py").touch()
-    (package / "a.py").write_text("def f():\n    from planted import b\n")
+    (package / "a.py").write_text("def f():\n    from planted_circle import b\n")
     (package / "b.py").write_text(
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from planted import a\n"
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from planted_circle import a\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    graph = grimp.build_graph("planted", cache_dir=None)
+    graph = grimp.build_graph("planted_circle", cache_dir=None)
     imports = {name: set(graph.find_modules_directly_imported_by(name)) for name in graph.modules}
-    assert set(cycle(imports)) == {"planted.a", "planted.b"}
+    assert set(cycle(imports)) == {"planted_circle.a", "planted_circle.b"}
