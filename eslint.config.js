@@ -2,7 +2,7 @@ import js from "@eslint/js";
 import globals from "globals";
 
 export default [
-  { ignores: ["**/bundle/", ".venv/", "build/"] },
+  { ignores: ["**/bundle/", ".venv*/", "build/", "dist/", "docs/_build/"] },
   js.configs.recommended,
   {
     rules: {
