@@ -289,7 +289,9 @@ def pooled(
             correction = tl.exp2((rounded.to(tl.float64) - exact).to(tl.float32))
             p = tl.exp2(s - rounded[:, None]) * correction[:, None]
             if RECEIVED:
-                total += tl.sum(p, 0)
+                # As on a processor: eight rows are added up in float32, and their sums in float64.
+                by_eight = tl.sum(tl.reshape(p, (ROWS // 8, 8, COLUMNS)), 1)
+                total += tl.sum(by_eight.to(tl.float64), 0)
             # One number for each part of a tile, which no other program writes.
             if POOL:
                 parts = tl.reshape(p, (ROWS // ROW_PART, ROW_PART, COLUMNS // KEY_PART, KEY_PART))
