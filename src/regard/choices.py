@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-__all__ = ["OverLong", "Preset", "RareLabels", "TableFormat", "Task"]
+__all__ = ["OverLong", "Preset", "RareLabels", "Reading", "TableFormat", "Task"]
 
 Task: TypeAlias = Literal["translation", "classification", "summarization", "language"]
 """Task of a model."""
@@ -23,3 +23,6 @@ OverLong: TypeAlias = Literal["skip", "cut"]
 
 RareLabels: TypeAlias = Literal["error", "skip", "keep"]
 """Treatment of labels that occur once in training: raise an error, leave their examples out, or keep them."""
+
+Reading: TypeAlias = Literal["output", "input"]
+"""Decoder step whose cross-attention a target token has: the one that writes it, or the one that reads it."""

@@ -68,7 +68,11 @@ def test_look_draws_in_the_terminal_and_to_files(model: Path, tmp_path: Path) ->
     shown = call("look", model, "3. Mai 2018", "--target", "2018-05-03")
     assert shown.exit_code == 0
     assert "cross" in shown.stdout
-    assert "decoder's input" in shown.stdout
+    assert "decoder's output" in shown.stdout
+    as_input = call("look", model, "3. Mai 2018", "--target", "2018-05-03", "--reading", "input")
+    assert "decoder's input" in as_input.stdout
+    refused = call("look", model, "3. Mai 2018", "--reading", "sideways")
+    assert refused.exit_code == 2
     for name in ("map.png", "map.svg"):
         assert call("look", model, "3. Mai 2018", "--out", tmp_path / name).exit_code == 0
         assert (tmp_path / name).stat().st_size > 1000

@@ -128,7 +128,7 @@ def test_encoder_decoders_name_the_reading():
     with torch.no_grad(), regard.watch(model) as seen:
         model(input_ids=source, decoder_input_ids=target)
     a, b = Tokens.of(["une", "petite", "fin"]), Tokens.of(["<s>", "an"], special=["<s>"])
-    record = seen.record(a, b)
+    record = seen.record(a, b, reading="input")
     assert [(t.name, t.kind, t.queries, t.keys, t.direction) for t in record.tracks] == [
         ("encoder", "self", "source", "source", "both"),
         ("encoder", "self", "source", "source", "both"),
@@ -136,6 +136,29 @@ def test_encoder_decoders_name_the_reading():
         ("cross", "cross", "target", "source", "both"),
     ]
     assert "decoder's input" in record.reading
+    assert record.tokens["target"].pieces == ("<s>", "an")
+    # By default a row belongs to the token that its step wrote; nobody says what the last step wrote.
+    written = seen.record(a, b)
+    assert [(t.queries, t.keys) for t in written.tracks[2:]] == [
+        ("decoder input", "decoder input"),
+        ("target", "source"),
+    ]
+    assert written.tokens["target"].pieces == ("an", "…")
+    assert written.tokens["decoder input"].pieces == ("<s>", "an")
+    assert "decoder's output" in written.reading
+    assert any("wrote a token that is not here" in note for note in written.notes)
+    # What `generate` returns ends with the token of the last step, which no step read.
+    whole = Tokens.of(["<s>", "an", "end"], special=["<s>"])
+    said = seen.record(a, whole)
+    assert said.tokens["target"].pieces == ("an", "end")
+    assert said.tokens["decoder input"].pieces == ("<s>", "an")
+    assert said.notes == ()
+    assert seen.record(a, whole, reading="input").tokens["target"].pieces == ("<s>", "an")
+    for other in (written, said):
+        np.testing.assert_array_equal(other.tracks[3].dense(), record.tracks[3].dense())
+    for given in (whole.take([0]), whole.take([0, 1, 2, 1])):
+        with pytest.raises(ShapeError, match="'target' has"):
+            seen.record(a, given)
     alone = seen.record(a)
     assert [track.name for track in alone.tracks] == ["encoder", "encoder"]
     assert alone.reading == ""

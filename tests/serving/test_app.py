@@ -67,12 +67,31 @@ def test_both_readings_of_attention(client, models):
     question = {"text": TEXT, "model": "de-en"}
     as_input = answer(client, "/translate", reading="input", **question)
     as_output = answer(client, "/translate", reading="output", **question)
-    assert as_input == answer(client, "/translate", **question)
+    assert as_output == answer(client, "/translate", **question)
     assert as_output["reading"].startswith(
         "at the step where the target token is the decoder's output"
     )
     # A step whose input is one word has the next word as its output.
     assert as_input["attention"][:-1] == as_output["attention"][1:]
+
+
+def test_both_readings_of_a_map(client):
+    question = {"text": TEXT, "model": "de-en", "target": "the man sees the cat ."}
+    as_input = answer(client, "/look", reading="input", **question)
+    as_output = answer(client, "/look", reading="output", **question)
+    assert as_output == answer(client, "/look", **question)
+    assert as_input["map"]["weights"] == as_output["map"]["weights"]  # row t is step t
+    words = [
+        [w["text"] for w in found["map"]["queries"]["words"]] for found in (as_input, as_output)
+    ]
+    assert words[0] == ["<s>", *question["target"].split()]
+    assert words[1] == [*question["target"].split(), "</s>"]
+    assert "decoder's output" in as_output["reading"]
+    problem = answer(client, "/look", 422, text=TEXT, model="mood", reading="input")
+    assert "for models with cross-attention" in problem["error"]
+    problem = answer(client, "/look", 422, reading="sideways", **question)
+    assert "reading" in problem["error"]
+    assert "decoder's input" in client.get("/view", params={**question, "reading": "input"}).text
 
 
 def test_hiding_everything_is_answered(client):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from regard.choices import Reading
 from regard.cli.shared import ModelFolder
 
 __all__ = ["look"]
@@ -26,6 +27,12 @@ def look(
     ] = None,
     layer: Annotated[int | None, typer.Option(help="Which layer, from 1; -1 is the last.")] = None,
     head: Annotated[int | None, typer.Option(min=1, help="One head instead of their mean.")] = None,
+    reading: Annotated[
+        Reading | None,
+        typer.Option(
+            help="Cross-attention of a word: of the step that writes it (output) or reads it (input)."
+        ),
+    ] = None,
     pieces: Annotated[bool, typer.Option("--pieces", help="Do not merge pieces to words.")] = False,
 ) -> None:
     """Show what a model attends to, in the terminal or as a picture.
@@ -43,7 +50,9 @@ def look(
 
     loaded = regard.load(model)
     words = loaded.settings.text.tokenizer == "bpe" and not pieces
-    record = select_map(loaded.look(text, target), name=map_, layer=layer, words=words)
+    record = select_map(
+        loaded.look(text, target, reading=reading), name=map_, layer=layer, words=words
+    )
     options = {} if head is None else {"heads": head_index(record, head)}
     if out is None:
         record.show(**options)

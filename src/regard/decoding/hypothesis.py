@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from regard.models import Reading
+from regard.models import Reading, check_reading
 
 __all__ = ["Hypothesis", "OnDraft", "Reading", "length_penalty"]
 
@@ -35,7 +35,7 @@ class Hypothesis:
     score: float
     log_probs: list[float]
     attention: Float[np.ndarray, "steps source"]
-    reading: Reading = "input"
+    reading: Reading = "output"
 
     @property
     def alignment(self) -> Float[np.ndarray, "target source"]:
@@ -43,8 +43,12 @@ class Hypothesis:
         return self.attention[1:] if self.reading == "input" else self.attention[:-1]
 
     def aligned_at(self, reading: Reading) -> Hypothesis:
-        """A copy whose `alignment` is read at the step where each token is the input, or the output."""
-        return replace(self, reading=reading)
+        """A copy whose `alignment` is read at the step where each token is the output, or the input.
+
+        Raises:
+            InputError: another reading.
+        """
+        return replace(self, reading=check_reading(reading))
 
     def without_prefix(self, length: int, alpha: float) -> Hypothesis:
         """A copy without the first `length` tokens, scored by the rest.

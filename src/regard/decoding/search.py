@@ -221,7 +221,7 @@ def _generate_batch(
         sequences,
         settings,
         torch.zeros_like(lengths),
-        "input",
+        "output",
     )
     return [
         _ranked([h.without_prefix(len(p), settings.length_penalty) for h in answer])

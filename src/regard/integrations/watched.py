@@ -16,7 +16,7 @@ from torch import nn
 from regard.attention import AttentionMap, rollout
 from regard.errors import InputError, ShapeError, nearest
 from regard.integrations.captured import AttentionCall, Keep, LayerAttention, capture
-from regard.models import describe_reading
+from regard.models import DECODER_INPUT, Reading, check_reading, describe_reading
 from regard.viewing import AttentionRecord, MapSummary, Tokens, Track
 
 __all__ = ["Site", "Watched", "tokens"]
@@ -179,16 +179,21 @@ class Watched:
         example: int = 0,
         mask: ArrayLike | None = None,
         title: str = "",
+        reading: Reading = "output",
     ) -> AttentionRecord:
         """Make a record of one example, to be shown and saved.
 
         Args:
             text: tokens of the model's input, made by `tokens`; for an encoder-decoder, the source.
-            target: tokens of the decoder's input in an encoder-decoder, with its start token first.
+            target: tokens of the decoder in an encoder-decoder, with its start token first: those that
+                it read, or those and the last one that it wrote, as `generate` returns them.
             example: index of the example in the batch.
             mask: which positions of `text` in the batch are real, as given to the model; all of
                 them by default.
             title: heading of the record.
+            reading: the decoder step that gives a token its row of cross-attention: `"output"`, the
+                step that writes the token, or `"input"`, the step that reads it. A last step whose
+                token is not in `target` is named `…`, and a note says so.
 
         Raises:
             InputError: a padded batch of texts too long to be kept in full; a statistic not kept.
@@ -196,14 +201,19 @@ class Watched:
         """
         axes = {"encoder": "source", "decoder": "target"} if self._is_encoder_decoder else {}
         sides = {"source": text} if self._is_encoder_decoder else {"text": text}
+        notes: tuple[str, ...] = ()
         if target is not None:
-            sides["target"] = target
+            written, read, notes = self._target_sides(target, reading)
+            sides["target"] = written
+            if read is not written and "decoder" in self.sites:
+                axes["decoder"] = DECODER_INPUT
+                sides[DECODER_INPUT] = read
         tracks = []
         for site in self.sites:
             rows = columns = axes.get(site, "text")
             if site == "cross":
                 rows, columns = "target", "source"
-            if rows == "target" and target is None:
+            if rows not in sides:
                 continue
             masks = [mask if axis in ("text", "source") else None for axis in (rows, columns)]
             tracks += [
@@ -219,8 +229,40 @@ class Watched:
                 for layer in self[site]
             ]
         has_cross = any(track.kind == "cross" for track in tracks)
-        reading = describe_reading("input") if has_cross else ""
-        return AttentionRecord(sides, tuple(tracks), title or self._model, reading)
+        return AttentionRecord(
+            sides,
+            tuple(tracks),
+            title or self._model,
+            describe_reading(reading) if has_cross else "",
+            notes,
+        )
+
+    def _target_sides(
+        self, target: Tokens, reading: Reading
+    ) -> tuple[Tokens, Tokens, tuple[str, ...]]:
+        """Tokens of the rows of cross-attention, tokens that the decoder read, and notes.
+
+        Tokens that fit no step are left as they are: the record refuses them.
+        """
+        sites = [site for site in self.sites if site in ("cross", "decoder")]
+        steps = self[sites[-1]][0].shape[2] if sites else len(target)
+        whole = len(target) == steps + 1  # also the token of the last step, which nothing read
+        read = target.take(range(steps)) if whole else target
+        if check_reading(reading) == "input" or "cross" not in sites or len(read) != steps:
+            return read, read, ()
+        if whole:
+            return target.take(range(1, steps + 1)), read, ()
+        end = len(target.text)
+        written = Tokens(
+            (*target.pieces[1:], "…"),
+            target.text,
+            (*target.offsets[1:], (end, end)),
+            (*target.special[1:], True),
+        )
+        note = (
+            "The row … is the step after the last target token: it wrote a token that is not here."
+        )
+        return written, read, (note,)
 
 
 def _weights_of(

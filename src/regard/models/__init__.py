@@ -25,7 +25,7 @@ from regard.models.contracts import (
     Step,
 )
 from regard.models.explaining import Explainable, token_attention
-from regard.models.reading import READINGS, Reading, describe_reading
+from regard.models.reading import DECODER_INPUT, READINGS, Reading, check_reading, describe_reading
 from regard.models.settings import (
     FROM_DATA,
     KINDS,
@@ -36,6 +36,7 @@ from regard.models.settings import (
 )
 
 __all__ = [
+    "DECODER_INPUT",
     "FROM_DATA",
     "KINDS",
     "READINGS",
@@ -51,6 +52,7 @@ __all__ = [
     "State",
     "Step",
     "build",
+    "check_reading",
     "configure",
     "describe_reading",
     "from_config",

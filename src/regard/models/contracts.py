@@ -122,7 +122,7 @@ class EncoderDecoder(nn.Module, ABC):
 
     settings: ModelSettings
     #: The step at which this model's cross-attention is read as word alignment.
-    reading: Reading = "input"
+    reading: Reading = "output"
 
     @abstractmethod
     def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Output:

@@ -7,25 +7,45 @@ target token meets the source twice::
     input    BOS    the    cat    sat
     output   the    cat    sat    EOS
 
-Read at `"input"`, the row of "cat" is step 2; read at `"output"`, it is step 1.
+Read at `"output"`, the default, the row of "cat" is step 1, the one that wrote it; read at `"input"`, it
+is step 2.
 """
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from regard.choices import Reading
+from regard.errors import InputError
 
-__all__ = ["READINGS", "Reading", "describe_reading"]
+__all__ = ["DECODER_INPUT", "READINGS", "Reading", "check_reading", "describe_reading"]
 
-Reading: TypeAlias = Literal["input", "output"]
-"""The step whose attention a target token is given: where it is the decoder's input, or its output."""
+READINGS: tuple[Reading, ...] = ("output", "input")
+"""Both readings, the default first."""
 
-READINGS: tuple[Reading, ...] = ("input", "output")
+DECODER_INPUT = "decoder input"
+"""Name of a record's axis of the tokens that the decoder read, where `"target"` are those that it wrote."""
+
+
+def check_reading(reading: Reading) -> Reading:
+    """Return the reading.
+
+    Raises:
+        InputError: another value.
+    """
+    if reading not in READINGS:
+        raise InputError(
+            f"reading {reading!r}; expected 'output' (the step that writes a token) or 'input' (the one "
+            "that reads it)"
+        )
+    return reading
 
 
 def describe_reading(reading: Reading) -> str:
     """Name the step in words, for the caption of a record.
 
-    >>> describe_reading("input")
-    "at the step where the target token is the decoder's input"
+    >>> describe_reading("output")
+    "at the step where the target token is the decoder's output"
+
+    Raises:
+        InputError: another value.
     """
-    return f"at the step where the target token is the decoder's {reading}"
+    return f"at the step where the target token is the decoder's {check_reading(reading)}"

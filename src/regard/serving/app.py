@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
+from regard.choices import Reading
 from regard.errors import InputError
 from regard.serving import assets, events, handlers
 from regard.serving import schemas as m
@@ -166,10 +167,13 @@ def _add_api(app: FastAPI, service: Service) -> None:
 
     @app.get("/view", include_in_schema=False)
     async def view(
-        text: str, model: str | None = None, target: Annotated[str | None, Query()] = None
+        text: str,
+        model: str | None = None,
+        target: Annotated[str | None, Query()] = None,
+        reading: Reading | None = None,
     ) -> Response:
         """Everything a model attends to, as the interactive page that `record.save` writes."""
-        question = m.LookRequest(text=text, model=model, target=target)
+        question = m.LookRequest(text=text, model=model, target=target, reading=reading)
         record = await service.ask(handlers.record, question, None)
         # The page carries a policy of its own: exactly its script and its style, and no network.
         return HTMLResponse(

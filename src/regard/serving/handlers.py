@@ -149,7 +149,7 @@ def _record(model: Model, question: m.LookRequest) -> AttentionRecord:
     if model.writes:
         assert isinstance(model, TextToText)
         _checked_tokens(model, text, question.target or "", "target")
-    return model.look(text, question.target)
+    return model.look(text, question.target, reading=question.reading)
 
 
 def _strengths(tokens: Tokens, given: Mapping[str, float]) -> list[float]:

@@ -46,6 +46,14 @@ Hide = Annotated[
     ),
 ]
 
+ReadingStep = Annotated[
+    Reading | None,
+    Field(
+        description="The decoder step that gives a word its row of cross-attention: the one that "
+        "writes it (output) or the one that reads it (input); the model's own if left out."
+    ),
+]
+
 
 class _Message(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
@@ -69,13 +77,7 @@ class WriteRequest(ModelRequest):
     ] = None
     begin: Begin = ""
     hide: Hide = []
-    reading: Annotated[
-        Reading | None,
-        Field(
-            description="The decoder step that gives a word its row: where the word is the input, or "
-            "where it is the output; the model's default if left out."
-        ),
-    ] = None
+    reading: ReadingStep = None
     stream: Annotated[
         bool, Field(description="Answer in server-sent events: `draft`s, then `answer` or `error`.")
     ] = False
@@ -119,6 +121,7 @@ class LookRequest(ModelRequest):
     head: Annotated[
         int | None, Field(description="From 1; the mean if left out.", ge=1, le=1000)
     ] = None
+    reading: ReadingStep = None
     words: Annotated[bool, Field(description="Whether pieces are merged to words.")] = True
 
 

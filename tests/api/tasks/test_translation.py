@@ -13,6 +13,7 @@ from regard.api import (
     Translator,
 )
 from regard.decoding import DecodingSettings
+from regard.errors import InputError
 
 TEXTS = ["3. Mai 2018", "", "jeudi 4 juin 2020", "   "]
 
@@ -42,8 +43,8 @@ def test_a_translation_carries_maps_tokens_and_alignment(translator: Translator)
     cross = answer.maps["cross"]
     assert [m.shape for m in cross] == [(1, 2, tokens + 1, sources)] * 2
     # What the decoder reported on the way is what a second pass finds: the last layer but one, the
-    # heads' mean, a row later, since row 0 is of the step that read BOS.
-    found = cross[-2].dense()[0].mean(0)[1:].numpy()
+    # heads' mean, at the step that wrote each token; the last row is of the step that wrote EOS.
+    found = cross[-2].dense()[0].mean(0)[:-1].numpy()
     np.testing.assert_allclose(answer.alignment, found, atol=1e-5)
     assert len(answer.alternatives) == 2
     assert answer.score >= answer.alternatives[0].score >= answer.alternatives[1].score
@@ -52,11 +53,34 @@ def test_a_translation_carries_maps_tokens_and_alignment(translator: Translator)
 
 def test_look_shows_the_attention_of_a_given_target(translator: Translator) -> None:
     record = translator.look("3. Mai 2018", "2018-05-03")
-    assert record.tokens["target"].pieces == ("<s>", *"2018-05-03")
-    assert "decoder's input" in record.reading
+    assert record.tokens["target"].pieces == (*"2018-05-03", "</s>")
+    assert record.tokens["decoder input"].pieces == ("<s>", *"2018-05-03")
+    assert "decoder's output" in record.reading
     assert {(t.name, t.layer) for t in record.tracks} == {
         (name, layer) for name in ("encoder", "decoder", "cross") for layer in (0, 1)
     }
+
+
+def test_look_reads_cross_attention_at_either_step(translator: Translator) -> None:
+    given = ("3. Mai 2018", "2018-05-03")
+    written, read = translator.look(*given), translator.look(*given, reading="input")
+    assert read.tokens["target"].pieces == ("<s>", *"2018-05-03")
+    assert "decoder's input" in read.reading
+    for one, other in zip(written.tracks, read.tracks, strict=True):  # row t is step t in both
+        assert isinstance(one.weights, np.ndarray)
+        assert isinstance(other.weights, np.ndarray)
+        np.testing.assert_array_equal(one.weights, other.weights)
+    for name in ("encoder", "decoder"):  # what self-attention read does not depend on the reading
+        track = next(t for t in written.tracks if t.name == name)
+        same = next(t for t in read.tracks if t.name == name)
+        assert written.queries(track).pieces == read.queries(same).pieces
+    answer = translator.translate(given[0])[0]
+    assert answer.look().reading == written.reading
+    assert answer.look("input").tokens["target"].pieces == ("<s>", *answer.tokens)
+    with pytest.raises(InputError, match="reading 'sideways'; expected 'output'"):
+        translator.look(*given, reading="sideways")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="reading 'sideways'"):
+        answer.aligned("sideways")  # type: ignore[arg-type]
 
 
 def test_a_translation_begins_with_its_prefix(translator: Translator) -> None:

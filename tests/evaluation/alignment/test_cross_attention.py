@@ -45,7 +45,7 @@ def test_the_row_of_a_word_at_each_of_its_two_steps():
     np.testing.assert_array_equal(sentence.aligned_at("input"), weights[1:])
     np.testing.assert_array_equal(sentence.aligned_at("output"), weights[:2])
     assert sentence.links("input") == {(0, 0), (1, 1)}
-    with pytest.raises(InputError, match="reading 'both'; expected 'input' or 'output'"):
+    with pytest.raises(InputError, match="reading 'both'; expected 'output'"):
         sentence.aligned_at("both")  # type: ignore[arg-type]
 
 

@@ -9,7 +9,7 @@ import { format, parse } from "#serving/address.js";
 const nothing = { begin: "", hide: [], strength: {} };
 
 test("an empty address", () => {
-  assert.deepEqual(parse(""), { text: "", reading: "output", panes: [] });
+  assert.deepEqual(parse(""), { text: "", reading: "own", panes: [] });
   assert.deepEqual(parse("#"), parse(""));
   assert.equal(format(parse("")), "");
 });
@@ -27,7 +27,13 @@ test("everything is written and read again", () => {
 });
 
 test("defaults are left out", () => {
-  assert.equal(format({ text: "", reading: "output", panes: [{ model: "m", ...nothing }] }), "model=m");
+  assert.equal(format({ text: "", reading: "own", panes: [{ model: "m", ...nothing }] }), "model=m");
+});
+
+test("a step that was chosen stays, whatever the model's own is", () => {
+  for (const reading of /** @type {const} */ (["output", "input"])) {
+    assert.equal(parse(format({ text: "", reading, panes: [] })).reading, reading);
+  }
 });
 
 test("what cannot be read is left out", () => {
@@ -36,5 +42,5 @@ test("what cannot be read is left out", () => {
   assert.deepEqual(panes[0].hide, [1, 4]);
   assert.deepEqual(panes[0].strength, { 1: 2, 6: 0 });
   assert.deepEqual(panes[1], { model: "b", ...nothing });
-  assert.equal(parse("#reading=sideways").reading, "output");
+  assert.equal(parse("#reading=sideways").reading, "own");
 });

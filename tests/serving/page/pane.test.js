@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Pane, unsteered } from "#serving/pane.js";
-import { inside, install } from "../../fake_dom.js";
+import { FakeElement, inside, install } from "../../fake_dom.js";
 
 /** @import { App } from "../../../src/regard/serving/page/main.js" */
 /** @import { Steering, Task } from "../../../src/regard/serving/page/types" */
@@ -14,8 +14,8 @@ install();
  * @param {Task} task
  * @param {Partial<Steering>} steering
  */
-function paneFor(task, steering = {}) {
-  const app = /** @type {App} */ (/** @type {unknown} */ ({ reading: "input", announce: () => {} }));
+function paneFor(task, steering = {}, reading = "input") {
+  const app = /** @type {App} */ (/** @type {unknown} */ ({ reading, announce: () => {} }));
   const info = { name: "m", task, kind: "rnn", parameters: 1234, writes: task !== "classification", verdict: "" };
   const pane = new Pane(app, info, { model: "m", ...unsteered(), ...steering });
   pane.text = "a b";
@@ -26,10 +26,22 @@ test("a question has what steers its task, unless it asks for the answer without
   const translation = paneFor("translation", { begin: "the", hide: [1] });
   assert.deepEqual(translation.question(true), { model: "m", text: "a b", reading: "input", begin: "the", hide: [1] });
   assert.deepEqual(translation.question(false), { model: "m", text: "a b", reading: "input" });
+  assert.deepEqual(paneFor("translation", {}, "own").question(false), { model: "m", text: "a b" });
   const classification = paneFor("classification", { strength: { 0: 2 } });
   assert.deepEqual(classification.question(true), { model: "m", text: "a b", strength: { 0: 2 } });
   assert.deepEqual(classification.question(false), { model: "m", text: "a b" });
   assert.equal(classification.path, "/classify");
+});
+
+test("the page of all maps is read at the same step", () => {
+  /** @param {string} reading */
+  const address = (reading) => {
+    const [anchor] = inside(paneFor("translation", {}, reading).recordLink("the")).children;
+    return anchor instanceof FakeElement ? anchor.attributes.href : "";
+  };
+  assert.match(address("input"), /^\/view\?.*reading=input/);
+  assert.match(address("own"), /^\/view\?/);
+  assert.doesNotMatch(address("own"), /reading/);
 });
 
 test("whether an answer is steered", () => {

@@ -25,10 +25,14 @@ __all__ = [
     "Translation",
     "View",
     "best_with_alternatives",
+    "check_no_reading",
     "empty_text_error",
+    "without_reading",
 ]
 
-View: TypeAlias = Callable[[], tuple[Maps, AttentionRecord]]
+T = TypeVar("T")
+
+View: TypeAlias = Callable[[Reading | None], tuple[Maps, AttentionRecord]]
 """Makes all maps of an answer, and their record, by a forward pass."""
 AlignmentView: TypeAlias = Callable[[Reading | None], AttentionRecord]
 """Makes the record of the one map that was kept while the answer was computed."""
@@ -51,13 +55,18 @@ class Answer:
         """Exact attention by site (`"encoder"`, `"cross"`, `"pooling"`, ...), one map a layer."""
         return self._views[0] if self.view else {}
 
-    def look(self) -> AttentionRecord:
+    def look(self, reading: Reading | None = None) -> AttentionRecord:
         """Record of all attention, ready to be shown or saved.
 
+        Args:
+            reading: the decoder step that gives a token its row of cross-attention: `"output"`, the
+                step that writes the token, or `"input"`, the step that reads it; `None` takes the
+                model's own.
+
         Raises:
-            InputError: the text was empty.
+            InputError: the text was empty, or there is no cross-attention to read.
         """
-        return self._views[1]
+        return self._views[1] if reading is None else self._view_at(reading)[1]
 
     def aligned(self, reading: Reading | None = None) -> AttentionRecord:
         """Record of one map: the attention behind each word of this answer, averaged over heads.
@@ -67,8 +76,7 @@ class Answer:
         ancestry. An answer that was not written token by token shows all it has.
 
         Args:
-            reading: the decoder step that gives a token its row: `"input"`, the step that reads the
-                token, or `"output"`, the step that predicts it; `None` takes the model's default.
+            reading: the decoder step that gives a token its row, as in `look`.
 
         Raises:
             InputError: the text was empty, or the answer is.
@@ -77,9 +85,12 @@ class Answer:
 
     @cached_property
     def _views(self) -> tuple[Maps, AttentionRecord]:
+        return self._view_at(None)
+
+    def _view_at(self, reading: Reading | None) -> tuple[Maps, AttentionRecord]:
         if self.view is None:
             raise empty_text_error()
-        return self.view()
+        return self.view(reading)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -95,6 +106,29 @@ class TextAnswer(Answer):
     text: str = ""
     score: float = 0.0
     alternatives: tuple[Self, ...] = ()
+
+
+def without_reading(view: Callable[[], T]) -> Callable[[Reading | None], T]:
+    """View of a model without cross-attention, which has no decoder step to choose."""
+
+    def at(reading: Reading | None) -> T:
+        check_no_reading(reading)
+        return view()
+
+    return at
+
+
+def check_no_reading(reading: Reading | None) -> None:
+    """Refuse a reading where there is no cross-attention.
+
+    Raises:
+        InputError: a reading is given.
+    """
+    if reading is not None:
+        raise InputError(
+            f"reading {reading!r} is for models with cross-attention, which write a text for a text; "
+            "this one has none: leave reading out"
+        )
 
 
 def empty_text_error() -> InputError:

@@ -18,7 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
-from regard.api.tasks.answers import Classification, empty_text_error
+from regard.api.tasks.answers import (
+    Classification,
+    check_no_reading,
+    empty_text_error,
+    without_reading,
+)
 from regard.api.tasks.labels import LabelledTexts, label_names, label_targets
 from regard.api.tasks.model import (
     EncodedExamples,
@@ -38,7 +43,7 @@ from regard.api.tasks.tokens import input_tokens
 from regard.choices import Task
 from regard.data import Example, labels_of, token_batches
 from regard.data.ragged import Ragged
-from regard.decoding import DecodingSettings
+from regard.decoding import DecodingSettings, Reading
 from regard.errors import InputError
 from regard.evaluation import (
     ClassificationScores,
@@ -355,16 +360,19 @@ class Classifier(Model):
             labels=tuple(self._applying(row)),
             probabilities={self.labels[i]: float(row[i]) for i in order},
             tokens=tuple(encoding.surfaces),
-            view=lambda: self._view(encoding),
-            alignment_view=lambda _: self._alignment_view(encoding, weights),
+            view=without_reading(lambda: self._view(encoding)),
+            alignment_view=without_reading(lambda: self._alignment_view(encoding, weights)),
         )
 
     # Views
 
-    def look(self, text: str, target: str | None = None) -> AttentionRecord:
+    def look(
+        self, text: str, target: str | None = None, *, reading: Reading | None = None
+    ) -> AttentionRecord:
         """Record of the attention while the network reads `text`."""
         if target is not None:
             raise InputError("a classifier writes no text, so it takes no target")
+        check_no_reading(reading)
         if not text.strip():
             raise empty_text_error()
         return self._view(self.tokenizer.encode(text))[1]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
-from regard.api.tasks.answers import Summary, empty_text_error
+from regard.api.tasks.answers import Summary, check_no_reading, empty_text_error, without_reading
 from regard.api.tasks.model import (
     EncodedExamples,
     build_untrained,
@@ -27,7 +27,7 @@ from regard.api.tasks.records import Maps
 from regard.api.tasks.summarization import Summarizer, documents_of
 from regard.api.tasks.text_to_text import references_of
 from regard.data import Example, pad_documents
-from regard.decoding import DecodingSettings
+from regard.decoding import DecodingSettings, Reading
 from regard.evaluation import rouge
 from regard.evaluation.metrics.generation import RougeScorer
 from regard.models import configure
@@ -155,13 +155,16 @@ class ExtractiveSummarizer(Summarizer):
             score=float(log_probs[picked].sum()),
             sentences=tuple(picked),
             tokens=tuple(sentences[index] for index in picked),
-            view=lambda: self._view(sentences),
+            view=without_reading(lambda: self._view(sentences)),
         )
 
     # Views
 
-    def look(self, text: str, target: str | None = None) -> AttentionRecord:
+    def look(
+        self, text: str, target: str | None = None, *, reading: Reading | None = None
+    ) -> AttentionRecord:
         """Record of the attention to each sentence of `text`, and to the words in it."""
+        check_no_reading(reading)
         if not text.strip():
             raise empty_text_error()
         return self._view(split_sentences(text))[1]

@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
-from regard.api.tasks.answers import Continuation, best_with_alternatives
+from regard.api.tasks.answers import (
+    Continuation,
+    best_with_alternatives,
+    check_no_reading,
+    without_reading,
+)
 from regard.api.tasks.model import (
     EncodedExamples,
     Evaluation,
@@ -34,7 +39,7 @@ from regard.api.tasks.tokens import input_tokens
 from regard.choices import Task
 from regard.data import Example
 from regard.data.ragged import Ragged
-from regard.decoding import DecodingSettings, Hypothesis, generate
+from regard.decoding import DecodingSettings, Hypothesis, Reading, generate
 from regard.evaluation import Score, bootstrap
 from regard.models import LanguageModel, configure
 from regard.text import BOS, EOS, Tokenizer
@@ -178,11 +183,14 @@ class Generator(Model):
             text=whole.removeprefix(self.tokenizer.decode(prompt_ids)),
             score=found.score,
             tokens=tuple(names[index] for index in found.ids),
-            view=lambda: self._view(whole),
+            view=without_reading(lambda: self._view(whole)),
         )
 
-    def look(self, text: str, target: str | None = None) -> AttentionRecord:
+    def look(
+        self, text: str, target: str | None = None, *, reading: Reading | None = None
+    ) -> AttentionRecord:
         """Record of what each token of `text` (and of `target` after it) attends to."""
+        check_no_reading(reading)
         return self._view(text if target is None else f"{text} {target}")[1]
 
     @torch.no_grad()

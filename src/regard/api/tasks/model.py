@@ -18,7 +18,7 @@ from regard.api.config.settings import RunSettings
 from regard.api.storage.verdict import read_verdict
 from regard.choices import Task
 from regard.data import Example, pad, token_batches
-from regard.decoding import DecodingSettings
+from regard.decoding import DecodingSettings, Reading
 from regard.errors import ModelFolderError
 from regard.evaluation import Score, comparison
 from regard.models import ModelSettings, build, from_config
@@ -212,8 +212,21 @@ class Model(ABC):
         """Scores on some examples; a baseline that must be fitted is fitted on `train`."""
 
     @abstractmethod
-    def look(self, text: str, target: str | None = None) -> AttentionRecord:
-        """Record of the attention while the network reads `text` (and writes `target`)."""
+    def look(
+        self, text: str, target: str | None = None, *, reading: Reading | None = None
+    ) -> AttentionRecord:
+        """Record of the attention while the network reads `text` (and writes `target`).
+
+        Args:
+            text: that the model reads.
+            target: that it writes; `None` for its own answer.
+            reading: the decoder step that gives a token its row of cross-attention: `"output"`, the
+                step that writes the token, or `"input"`, the step that reads it; `None` takes the
+                model's own.
+
+        Raises:
+            InputError: an empty text; a target or a reading for a model that has none.
+        """
 
     def decoding_settings(self, values: Mapping[str, Any]) -> DecodingSettings:
         """Decoding settings of this model, with some values changed by name."""

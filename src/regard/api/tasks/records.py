@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from regard.attention import AttentionMap
+from regard.models import DECODER_INPUT
 from regard.viewing import AttentionRecord, Tokens, Track
 from regard.viewing.data.record import Kind
 
@@ -35,7 +36,9 @@ def make_record(
 
     Args:
         maps: by site, one a layer.
-        tokens: `"source"` and `"target"` for a model that writes, `"text"` for one that only reads.
+        tokens: `"source"` and `"target"` for a model that writes, the tokens of each row of
+            cross-attention, and `DECODER_INPUT` where these are not what the decoder read; `"text"`
+            for a model that only reads.
         title: heading of the record.
         reading: the decoder step at which cross-attention is read.
         verdict: how far the maps may be trusted as an explanation.
@@ -47,7 +50,7 @@ def make_record(
     for site, layers in maps.items():
         for layer, weights in enumerate(layers):
             array = weights.dense()[0].float().cpu().numpy()
-            rows, columns, kind = _axes(site, array.shape[-2], text="text" in tokens)
+            rows, columns, kind = _axes(site, array.shape[-2], tokens)
             if rows == "reader":
                 tokens[rows] = Tokens.of(["reader"], special=["reader"])
             tracks.append(
@@ -66,11 +69,13 @@ def make_record(
     return AttentionRecord(shown, tuple(tracks), title=title, reading=reading, verdict=verdict)
 
 
-def _axes(site: str, queries: int, *, text: bool) -> tuple[str, str, Kind]:
+def _axes(site: str, queries: int, tokens: Mapping[str, Tokens]) -> tuple[str, str, Kind]:
     """Names of the query and key axes of a map, and its kind."""
     if site in ("words", "sentences"):
         return *_AXES[site], "pooling"
-    if text:
+    if site == "decoder" and DECODER_INPUT in tokens:
+        return DECODER_INPUT, DECODER_INPUT, "self"
+    if "text" in tokens:
         return ("reader", "text", "pooling") if queries == 1 else ("text", "text", "self")
     return *_AXES[site], "cross" if site == "cross" else "self"
 

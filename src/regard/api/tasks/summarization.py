@@ -135,8 +135,8 @@ class AbstractiveSummarizer(Summarizer, TextToText[Summary]):
             source=source.encoding.text,
             text=tokens.text,
             score=hypothesis.score,
-            tokens=tokens.pieces[1:],
-            view=lambda: self._view(source, hypothesis.ids, written),
+            tokens=tokens.pieces,
+            view=lambda reading: self._view(source, hypothesis.ids, written, reading),
             alignment_view=lambda reading: self._alignment_view(source, hypothesis, reading),
         )
 

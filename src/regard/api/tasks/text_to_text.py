@@ -42,7 +42,7 @@ from regard.decoding import (
     replace_unknown,
 )
 from regard.evaluation import Score
-from regard.models import EncoderDecoder, describe_reading
+from regard.models import DECODER_INPUT, EncoderDecoder, describe_reading
 from regard.text import BOS, EOS, PAD, UNK, Encoding, Tokenizer
 from regard.training import Batch, Loss, smoothed_cross_entropy
 from regard.training.batch import pair_batch
@@ -271,8 +271,7 @@ class TextToText(Model, Generic[A]):
 
     def input_tokens(self, text: str) -> Tokens:
         """Tokens of a text as the network reads them, the end mark included; `masked_out` counts them."""
-        source = self.encode_sources([text])[0]
-        return input_tokens(source.encoding).take(_read_positions(source))
+        return self._read_tokens(self.encode_sources([text])[0])
 
     def next_words(
         self, text: str, begin: str = "", *, masked_out: Sequence[int] = (), count: int = 5
@@ -309,7 +308,9 @@ class TextToText(Model, Generic[A]):
 
     # Views
 
-    def look(self, text: str, target: str | None = None) -> AttentionRecord:
+    def look(
+        self, text: str, target: str | None = None, *, reading: Reading | None = None
+    ) -> AttentionRecord:
         """Record of the attention while the model writes its answer to `text`, or a given `target`."""
         if not text.strip():
             raise empty_text_error()
@@ -320,55 +321,65 @@ class TextToText(Model, Generic[A]):
             source = self.encode_sources([text])[0]
             ids = self.target_ids(self.target_tokenizer.encode(target), source.copy_ids)[1:-1]
             tokens = self.to_tokens(ids, source.copy_ids)
-        return self._view(source, ids, tokens)[1]
+        return self._view(source, ids, tokens, reading)[1]
 
     @torch.no_grad()
     def _view(
-        self, source: EncodedSource, written: Sequence[int], tokens: Sequence[str]
+        self,
+        source: EncodedSource,
+        written: Sequence[int],
+        tokens: Sequence[str],
+        reading: Reading | None,
     ) -> tuple[Maps, AttentionRecord]:
         """All maps, by one forward pass over the source and the written ids."""
+        reading = reading or self.network.reading
         device = device_of(self.network)
         ids, lengths = pad_batch([source.ids], device)
         target, _ = pad_batch([[BOS, *written]], device)
         maps = self.network(ids, lengths, target).maps
-        axes, title, reading = (
-            self._axes(source, tokens),
-            source.encoding.text,
-            describe_reading("input"),
+        sides = {"source": self._read_tokens(source)}
+        if (
+            reading == "output"
+        ):  # step t reads token t of the one axis, and writes that of the other
+            sides["target"] = output_tokens(self.target_tokenizer, tokens, end=True)
+            sides[DECODER_INPUT] = output_tokens(self.target_tokenizer, tokens, begin=True)
+        else:
+            sides["target"] = output_tokens(self.target_tokenizer, tokens, begin=True)
+        return maps, make_record(
+            maps,
+            sides,
+            reading=describe_reading(reading),
+            title=source.encoding.text,
+            verdict=self.verdict,
         )
-        return maps, make_record(maps, axes, reading=reading, title=title, verdict=self.verdict)
 
     def _alignment_view(
         self, source: EncodedSource, hypothesis: Hypothesis, reading: Reading | None
     ) -> AttentionRecord:
         """Cross-attention that was kept while decoding: no forward pass, one map."""
         hypothesis = hypothesis.aligned_at(reading or hypothesis.reading)
-        axes = self._axes(source, self._output_tokens(source, hypothesis))
-        target = axes["target"].take(range(1, len(axes["target"])))
+        written = self._output_tokens(source, hypothesis)
         track = Track("cross", "cross", "target", "source", hypothesis.alignment)
         return AttentionRecord(
-            {**axes, "target": target},
+            {
+                "source": self._read_tokens(source),
+                "target": output_tokens(self.target_tokenizer, written),
+            },
             (track,),
             source.encoding.text,
             f"{describe_reading(hypothesis.reading)}, mean of heads",
             verdict=self.verdict,
         )
 
-    def _axes(self, source: EncodedSource, written: Sequence[str]) -> dict[str, Tokens]:
-        return {
-            "source": input_tokens(source.encoding).take(_read_positions(source)),
-            "target": output_tokens(self.target_tokenizer, written),
-        }
+    def _read_tokens(self, source: EncodedSource) -> Tokens:
+        """Tokens that the network reads, EOS being the last: long texts are cut."""
+        positions = [*range(len(source.ids) - 1), len(source.encoding)]
+        return input_tokens(source.encoding).take(positions)
 
 
 def references_of(examples: Sequence[Example]) -> list[tuple[str, ...]]:
     """Every correct text of each example."""
     return [example.references or (example.target or "",) for example in examples]
-
-
-def _read_positions(source: EncodedSource) -> list[int]:
-    """Positions of the tokens that the network reads, EOS being the last: long texts are cut."""
-    return [*range(len(source.ids) - 1), len(source.encoding)]
 
 
 def _metric_name(score: str) -> str:

@@ -25,14 +25,26 @@ def input_tokens(encoding: Encoding, *, begin: bool = False, end: bool = True) -
     return Tokens(tuple(pieces), encoding.text, tuple(offsets), special)
 
 
-def output_tokens(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokens:
-    """Tokens of a text that was written, after the BOS they began from."""
+def output_tokens(
+    tokenizer: Tokenizer, tokens: Sequence[str], *, begin: bool = False, end: bool = False
+) -> Tokens:
+    """Tokens of a text that was written.
+
+    Args:
+        tokenizer: of the text.
+        tokens: that were written.
+        begin: whether BOS, from which they began, is in front.
+        end: whether EOS, which was written last, is behind.
+    """
     text = tokenizer.join(tokens)
     words = tokenizer.kind == "word"
     spans = _word_spans(tokens, text) if words else _piece_spans(tokenizer, tokens)
     pieces = [text[start:end] or token for token, (start, end) in zip(tokens, spans, strict=True)]
-    special = (True,) + (False,) * len(pieces)
-    return Tokens((SPECIALS[BOS], *pieces), text, ((0, 0), *spans), special)
+    last = len(text)
+    pieces = [SPECIALS[BOS]] * begin + pieces + [SPECIALS[EOS]] * end
+    offsets = [(0, 0)] * begin + spans + [(last, last)] * end
+    special = (True,) * begin + (False,) * len(spans) + (True,) * end
+    return Tokens(tuple(pieces), text, tuple(offsets), special)
 
 
 def _piece_spans(tokenizer: Tokenizer, tokens: Sequence[str]) -> list[tuple[int, int]]:

@@ -101,8 +101,8 @@ class Translator(TextToText[Translation]):
 
     def _to_answer(self, source: EncodedSource, hypothesis: Hypothesis) -> Translation:
         written = self._output_tokens(source, hypothesis)
-        target, read = output_tokens(self.target_tokenizer, written), input_tokens(source.encoding)
-        tokens = target.take(range(1, len(target)))  # without BOS
+        tokens = output_tokens(self.target_tokenizer, written)
+        read = input_tokens(source.encoding)
         return Translation(
             source=source.encoding.text,
             text=tokens.text,
@@ -111,6 +111,6 @@ class Translator(TextToText[Translation]):
             source_tokens=read.pieces,
             alignment=hypothesis.alignment,
             axes=(tokens, read),
-            view=lambda: self._view(source, hypothesis.ids, written),
+            view=lambda reading: self._view(source, hypothesis.ids, written, reading),
             alignment_view=lambda reading: self._alignment_view(source, hypothesis, reading),
         )

@@ -9,9 +9,9 @@ from itertools import compress
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from regard.errors import InputError, ShapeError
+from regard.errors import ShapeError
 from regard.evaluation.alignment.links import Link
-from regard.models import Reading
+from regard.models import Reading, check_reading
 from regard.text import space_separated_spans, word_ids
 
 __all__ = [
@@ -51,8 +51,8 @@ class CrossAttention:
     def aligned_at(self, reading: Reading) -> NDArray[np.floating]:
         """Return the row of each target piece at one of its two steps.
 
-        `"input"` is the step where the piece is the decoder's input, `"output"` the step before it,
-        where the piece is the output (Chen et al. 2020, "Accurate Word Alignment Induction from
+        `"output"` is the step where the piece is the decoder's output, `"input"` the step after it,
+        where the piece is the input (Chen et al. 2020, "Accurate Word Alignment Induction from
         Neural Machine Translation").
 
         Returns:
@@ -61,11 +61,7 @@ class CrossAttention:
         Raises:
             InputError: another reading.
         """
-        if reading == "input":
-            return self.weights[1:]
-        if reading == "output":
-            return self.weights[:-1]
-        raise InputError(f"reading {reading!r}; expected 'input' or 'output'")
+        return self.weights[:-1] if check_reading(reading) == "output" else self.weights[1:]
 
     def links(self, reading: Reading) -> set[Link]:
         """Return the word links at one reading; see `links_from_attention`."""

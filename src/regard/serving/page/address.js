@@ -1,6 +1,6 @@
 // The state of the page as the part of the address after `#`, which browsers do not send to servers.
 
-/** @import { State } from "./types" */
+/** @import { ReadingStep, State } from "./types" */
 
 const MAX_PANES = 2;
 const MAX_STRENGTH = 100; // as the server takes
@@ -14,7 +14,7 @@ export function parse(hash) {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
   return {
     text: given.get("text") ?? "",
-    reading: given.get("reading") === "input" ? "input" : "output",
+    reading: readingStep(given.get("reading")),
     panes: given.getAll("model").slice(0, MAX_PANES).map((model, index) => ({
       model,
       begin: given.get(`begin.${index}`) ?? "",
@@ -36,9 +36,18 @@ export function format({ text, reading, panes }) {
     const pairs = Object.entries(strength);
     if (pairs.length) query.set(`strength.${index}`, pairs.map((pair) => pair.join(":")).join(","));
   });
-  if (reading === "input") query.set("reading", reading);
+  if (reading !== "own") query.set("reading", reading);
   if (text) query.set("text", text);
   return query.toString();
+}
+
+/**
+ * A choice of the decoder step; the model's own for anything else.
+ * @param {string | null} text
+ * @returns {ReadingStep}
+ */
+export function readingStep(text) {
+  return text === "output" || text === "input" ? text : "own";
 }
 
 /**

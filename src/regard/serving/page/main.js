@@ -1,7 +1,7 @@
 // The web app: a text, one model or two, and their answers.
 
 import { h } from "../../viewing/page/dom.js";
-import { format, parse } from "./address.js";
+import { format, parse, readingStep } from "./address.js";
 import { get, messageOf } from "./client.js";
 import { Pane, unsteered } from "./pane.js";
 import { themeButton } from "./theme.js";
@@ -10,7 +10,7 @@ import { themeButton } from "./theme.js";
 
 const VERBS = { translation: "Translate", summarization: "Summarize", classification: "Classify" };
 /** @type {Record<ReadingStep, string>} */
-const READING_NAMES = { output: "as they were written", input: "as they were read back" };
+const READING_NAMES = { own: "at the model's own step", output: "as they were written", input: "as they were read back" };
 const COPIED_MS = 1500; // how long the button says so
 
 export class App {
@@ -75,7 +75,7 @@ export class App {
    * @returns {ReadingStep}
    */
   get reading() {
-    return this.readingBox.value === "input" ? "input" : "output";
+    return readingStep(this.readingBox.value);
   }
 
   /** Offer what goes with the first model: only models for the same task can be compared. */

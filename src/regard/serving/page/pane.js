@@ -121,7 +121,8 @@ export class Pane {
     const { model, begin, hide, strength } = this.state;
     const common = { model, text: this.text };
     if (this.info.task === "classification") return steered ? { ...common, strength } : common;
-    const written = { ...common, reading: this.app.reading };
+    const { reading } = this.app;
+    const written = reading === "own" ? common : { ...common, reading };
     return steered ? { ...written, begin, hide } : written;
   }
 
@@ -169,6 +170,7 @@ export class Pane {
     const changed = this.state.hide.length || Object.keys(this.state.strength).length;
     const query = new URLSearchParams({ model: this.state.model, text: this.text });
     if (this.info.writes && said) query.set("target", said);
+    if (this.info.writes && this.app.reading !== "own") query.set("reading", this.app.reading);
     return h("p", { class: "record-link" }, h("a", { href: `/view?${query}`, target: "_blank", rel: "noopener" }, "All layers and heads"),
       changed ? h("span", { class: "fact" }, " as they are without the change") : null);
   }

@@ -1,8 +1,8 @@
 // Types that more than one module of the web app uses. Those of JSON are the models of schemas.py.
 
 export type Task = "translation" | "summarization" | "classification";
-/** The decoder step that gives a word its row of cross-attention: where it is the input, or the output. */
-export type ReadingStep = "input" | "output";
+/** The decoder step that gives a word its row of cross-attention: where it is the output, or the input; or the model's own. */
+export type ReadingStep = "own" | "output" | "input";
 
 // Answers
 
