@@ -46,3 +46,12 @@ def test_wrong_arguments_are_refused(rng):
     q, k = torch.randn(2, 2, 11, 4), torch.randn(2, 2, 7, 4)
     with pytest.raises(ShapeError, match="expected square ones of one size"):
         regard.rollout([*maps, regard.attend(q, k, k)[1]])
+
+
+def test_members_of_an_ensemble_are_not_layers(rng):
+    maps, expected = stack(rng, torch.from_numpy)
+    beside = [weights.of_member(member) for member, weights in enumerate(maps)]
+    with pytest.raises(InputError, match=r"2 members of an ensemble.*side by side"):
+        regard.rollout(beside)
+    own = [weights.of_member(1) for weights in maps]
+    np.testing.assert_allclose(regard.rollout(own, residual=0.3), expected, atol=2e-6)

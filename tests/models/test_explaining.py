@@ -52,3 +52,28 @@ def test_a_module_knows_whether_it_pools_by_attention() -> None:
     assert Plain(AttentionPooling(4)).pools_by_attention
     assert not Plain(nn.Linear(4, 4)).pools_by_attention
     assert Plain(nn.Linear(4, 4)).linear_contributions(torch.ones(1, 3), LENGTHS) is None
+
+
+def test_without_pooling_every_member_of_an_ensemble_counts() -> None:
+    first, second = torch.rand(2, 2, 1, 3, 3).softmax(-1)
+    below = map_of(torch.rand(2, 1, 3, 3)).of_member(0)  # the layer before the last of member 0
+    maps = [below, map_of(first).of_member(0), map_of(second).of_member(1)]
+    found = token_attention({"encoder": maps}, LENGTHS)
+    alone = [token_attention({"encoder": [map_of(x)]}, LENGTHS) for x in (first, second)]
+    torch.testing.assert_close(found, torch.cat(alone, 1))
+
+
+def test_no_matrix_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, words, sentences = torch.rand(2, 1, 3, 3), torch.rand(2, 1, 2, 3), torch.rand(2, 1, 1, 2)
+    maps = {"words": [map_of(words)], "sentences": [map_of(sentences)]}
+    expected = (sentences @ words)[:, :, 0]
+    dense = AttentionMap.dense
+
+    def refuse(weights: AttentionMap) -> Tensor:
+        assert weights.shape[-2] == 1, f"dense weights of {weights.shape}"
+        found: Tensor = dense(weights)
+        return found
+
+    monkeypatch.setattr(AttentionMap, "dense", refuse)
+    torch.testing.assert_close(token_attention(maps, LENGTHS), expected)
+    assert token_attention({"encoder": [map_of(rows)]}, LENGTHS).shape == (2, 1, 3)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from regard.errors import InputError, nearest
-from regard.viewing import AttentionRecord
+from regard.viewing import AttentionRecord, MapSummary
 
 __all__ = ["head_index", "select_map"]
 
@@ -22,7 +24,7 @@ def select_map(
         name: name of the map; `None` takes cross-attention if there is any, else attention over
             sentences if there is any, else all maps.
         layer: counted from 1, -1 for the last; `None` takes the last layer of a named map.
-        words: whether pieces are merged to words.
+        words: whether pieces are merged to words, if the maps are held in full.
 
     Raises:
         InputError: no such map or layer; the message names the existing ones.
@@ -39,7 +41,16 @@ def select_map(
             of = "" if name is None else f" of map {name!r}"
             raise InputError(f"no layer {layer}{of}; expected 1 to {count}, or -1 for the last")
         record = record.select(name, layer=layer - 1 if layer > 0 else layer)
-    return record.words() if words else record
+    return _in_words(record) if words else record
+
+
+def _in_words(record: AttentionRecord) -> AttentionRecord:
+    """The record with its pieces merged to words; with a note instead, if it is too long to merge them."""
+    mergeable = any(len(side.word_starts()) < len(side) for side in record.tokens.values())
+    if mergeable and any(isinstance(track.weights, MapSummary) for track in record.tracks):
+        note = "Pieces are not merged to words: this text is too long to hold its maps in full."
+        return replace(record, notes=(*record.notes, note))
+    return record.words()
 
 
 def head_index(record: AttentionRecord, head: int) -> int:

@@ -66,6 +66,9 @@ class AttentionMap:
 
     Get a map from `attend`, or wrap a matrix by `AttentionMap.from_dense`.
 
+    Attributes:
+        member: which network of an ensemble attended, from 0; `None` where there is just one.
+
     >>> import numpy as np
     >>> import regard
     >>> weights = regard.AttentionMap.from_dense(np.array([[0.5, 0.5], [0.0, 1.0]]))
@@ -74,10 +77,15 @@ class AttentionMap:
     """
 
     def __init__(
-        self, source: RowSource, statistics: Mapping[Statistic, Any] | None = None
+        self,
+        source: RowSource,
+        statistics: Mapping[Statistic, Any] | None = None,
+        *,
+        member: int | None = None,
     ) -> None:
         self._source = source
         self._statistics: dict[Statistic, Any] = dict(statistics or {})
+        self.member: int | None = member
 
     @classmethod
     def from_dense(cls, weights: Float[Array, "*lead queries keys"]) -> AttentionMap:
@@ -91,6 +99,13 @@ class AttentionMap:
             InputError: a matrix that does not hold floats.
         """
         return cls(DenseMatrix(*AttentionLayout.of_matrix(weights)))
+
+    def of_member(self, member: int) -> AttentionMap:
+        """A copy marked as the attention of one member of an ensemble.
+
+        Members read an input side by side. Without the mark, their maps in one list look like layers.
+        """
+        return AttentionMap(self._source, self._statistics, member=member)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -279,7 +294,8 @@ class AttentionMap:
                 xp.sum((value @ projection[..., start : start + MATMUL_COLUMNS]) ** 2, axis=-1)
                 for start in range(0, max(1, projection.shape[-1]), MATMUL_COLUMNS)
             )
-        return AttentionMap(ScaledColumns(self._source, xp.sqrt(square)[:, :, None]))
+        scaled = ScaledColumns(self._source, xp.sqrt(square)[:, :, None])
+        return AttentionMap(scaled, member=self.member)
 
     # Evaluation by kernel or by tile
 

@@ -29,11 +29,19 @@ def rollout(
         `(..., targets, length)`, without the axis of heads; rows sum to 1 where attention's do.
 
     Raises:
-        InputError: no maps, a residual outside 0 to 1, a target that does not exist.
+        InputError: no maps, maps of several members of an ensemble, a residual outside 0 to 1, a target
+            that does not exist.
         ShapeError: maps that are not square or do not fit each other.
     """
     if not maps:
         raise InputError("rollout got no maps; expected one for each layer")
+    members = {layer.member for layer in maps}
+    if len(members) > 1:
+        raise InputError(
+            f"rollout got maps of {len(members)} members of an ensemble; they read the same input side by "
+            "side and none reads what another wrote, so there is no path through them to follow; "
+            "roll out each alone: [m for m in maps if m.member == 0]"
+        )
     if not 0 <= residual <= 1:
         raise InputError(f"rollout got a residual of {residual}; expected a share from 0 to 1")
     layouts = [layer._source.layout for layer in maps]

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 Maps: TypeAlias = Mapping[str, Sequence[AttentionMap]]
-"""Attention maps by site, one map for each layer."""
+"""Attention maps by site, one map for each layer (and member of an ensemble)."""
 
 
 class Output(NamedTuple):
@@ -41,7 +41,8 @@ class Output(NamedTuple):
         logits: scores before the softmax. Encoder-decoders and language models: `(batch, targets,
             vocab)`; classifiers: `(batch, labels)`.
         maps: attention by site: `"encoder"`, `"decoder"`, `"cross"`, `"pooling"`, `"words"` or
-            `"sentences"`. A map costs nothing until it is used.
+            `"sentences"`. A map costs nothing until it is used. Those of an ensemble are member after
+            member, each with its `member`.
         penalty: term that the model adds to its loss, a scalar per target token (coverage), or `None`.
         ensemble_logits: `(members, batch, labels)`, the logits of each member of an ensemble; the loss is
             the mean of theirs. `None` where `logits` are trained directly.

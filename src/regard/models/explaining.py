@@ -56,7 +56,8 @@ def token_attention(maps: Mapping[str, Sequence[AttentionMap]], lengths: Tensor)
 
     * Pooling: its weights. The poolings of an ensemble are concatenated along the heads.
     * Hierarchical pooling: the weight of a token in its sentence times that of the sentence.
-    * Self-attention only: the mean weight that each token receives in the last layer.
+    * Self-attention only: the mean weight that each token receives in the last layer, of each member of
+      an ensemble.
 
     Args:
         maps: `Output.maps`.
@@ -72,12 +73,16 @@ def token_attention(maps: Mapping[str, Sequence[AttentionMap]], lengths: Tensor)
         return torch.cat([pooling[..., 0, :] for pooling in maps["pooling"]], 1)
     if maps.get("words"):
         levels = zip(maps["sentences"], maps["words"], strict=True)
-        return torch.cat([(outer.dense() @ inner.dense())[:, :, 0] for outer, inner in levels], 1)
+        parts = [inner.rmatmul(outer.dense().mT)[..., 0] for outer, inner in levels]
+        return torch.cat(parts, 1)
     if maps.get("encoder"):
-        rows = maps["encoder"][-1].dense()
-        real = torch.arange(rows.shape[-2], device=lengths.device) < lengths[:, None]
-        received: Tensor = (rows * real[:, None, :, None]).sum(-2) / lengths[:, None, None]
-        return received
+        last = {layer.member: layer for layer in maps["encoder"]}  # of each member
+        # Rows of the padding attend too. They are left out as a vector, so that no matrix is made.
+        length = maps["encoder"][-1].shape[-2]
+        real = torch.arange(length, device=lengths.device) < lengths[:, None]
+        marks = real[:, None, :, None].float()
+        received = torch.cat([layer.rmatmul(marks)[..., 0] for layer in last.values()], 1)
+        return received / lengths[:, None, None]
     raise InputError(
         f"the model returns maps of {sorted(maps) or 'no attention'}; "
         "expected 'pooling', 'words' or 'encoder'"

@@ -23,7 +23,7 @@ _PACKAGE = files("regard")
 
 def _names() -> frozenset[str]:
     own = (file.name for file in _PACKAGE.joinpath("serving/page").iterdir())
-    shared = ("dom.js", "page.css")  # of the page of a record: making elements, and the style
+    shared = ("dom.js", "scores.js", "page.css")  # of the page of a record
     return frozenset(
         [f"serving/page/{name}" for name in own if name.rsplit(".", 1)[-1] in _TYPES]
         + [f"viewing/page/{name}" for name in shared]

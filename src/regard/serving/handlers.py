@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any, TypeAlias
 
 from regard.api import Classifier, Model, Summarizer, Summary, Translation
@@ -14,7 +15,8 @@ from regard.decoding import Reading
 from regard.errors import InputError
 from regard.serving import schemas as m
 from regard.serving.errors import too_many_tokens
-from regard.viewing import AttentionRecord, Tokens
+from regard.viewing import AttentionRecord, Tokens, Track
+from regard.viewing.data.explanation import Explanation
 from regard.viewing.data.tokens import word_units
 
 __all__ = ["WriteItem", "alternatives", "classify", "look", "record", "write"]
@@ -84,6 +86,7 @@ def classify(name: str, model: Model, items: Sequence[m.ClassifyRequest]) -> lis
         else:
             answer = next(answers)
         record = answer.aligned().words() if text.strip() else None
+        explained = item.explain and record is not None and not item.strength
         found.append(
             m.ClassifyAnswer(
                 model=name,
@@ -95,6 +98,8 @@ def classify(name: str, model: Model, items: Sequence[m.ClassifyRequest]) -> lis
                     for label, p in answer.probabilities.items()
                 ],
                 attention=_rounded(record.tracks[0].dense()[0]) if record else [],
+                heads=_by_head(record.tracks[0]) if record else [],
+                explanation=_explanation(model.explain(text)) if explained else None,
                 editable=model.pools_by_attention,
             )
         )
@@ -170,6 +175,32 @@ def _word_numbers(tokens: Tokens, largest: int) -> list[int]:
         word += position in starts
         numbers.append(word)
     return numbers
+
+
+def _by_head(track: Track) -> list[m.HeadAttention]:
+    return [
+        m.HeadAttention(name=track.head_name(head), attention=_rounded(track.dense(head)[0]))
+        for head in range(track.heads)
+    ]
+
+
+def _explanation(explanation: Explanation) -> m.Explanation:
+    return m.Explanation(
+        label=explanation.label,
+        probability=explanation.probability,
+        reason=explanation.reason,
+        attributions=[
+            m.Attribution(
+                name=scores.name,
+                about=scores.about,
+                signed=scores.signed,
+                full=scores.full,
+                scale=scores.scale,
+                values=[None if isnan(x) else round(float(x), 5) for x in scores.values],
+            )
+            for scores in explanation.attributions
+        ],
+    )
 
 
 def _written(
@@ -270,6 +301,7 @@ def _look(name: str, model: Model, item: m.LookRequest) -> m.LookAnswer:
             name=track.name,
             layer=track.layer + 1,
             heads=track.heads,
+            members=track.members,
             queries=_side(queries, queries.text),
             keys=_side(keys, keys.text),
             weights=[_rounded(row) for row in weights],

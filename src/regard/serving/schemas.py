@@ -11,8 +11,11 @@ from regard.decoding import Reading
 __all__ = [
     "Alternative",
     "AlternativesRequest",
+    "Attribution",
     "ClassifyAnswer",
     "ClassifyRequest",
+    "Explanation",
+    "HeadAttention",
     "Health",
     "LookAnswer",
     "LookRequest",
@@ -103,6 +106,13 @@ class ClassifyRequest(ModelRequest):
             description="Factors on the attention to words, by their numbers; 0 knocks a word out.",
         ),
     ] = {}
+    explain: Annotated[
+        bool,
+        Field(
+            description="Whether to answer with `explanation`, which classifies the text again without each "
+            "word. Not with `strength`."
+        ),
+    ] = False
 
 
 class LookRequest(ModelRequest):
@@ -185,6 +195,37 @@ class Probability(_Message):
     probability: float
 
 
+class HeadAttention(_Message):
+    """Attention of one head, or of one member of an ensemble."""
+
+    name: Annotated[str, Field(description="`head 1`, or `member 1` of an ensemble.")]
+    attention: list[float]
+
+
+class Attribution(_Message):
+    """Scores of the words by one method."""
+
+    name: Annotated[str, Field(description="`attention`, `n-grams` or `leave-one-out`.")]
+    about: str
+    signed: Annotated[
+        bool, Field(description="Whether scores speak for or against the label; else shares of 1.")
+    ]
+    full: Annotated[float, Field(description="The score that a full bar stands for.")]
+    scale: Annotated[str, Field(description="What a full bar means, in words.")]
+    values: Annotated[
+        list[float | None], Field(description="Of each word; null where it was not measured.")
+    ]
+
+
+class Explanation(_Message):
+    """How much each word counts for a label, by several methods; the first is in front."""
+
+    label: str
+    probability: float
+    reason: Annotated[str, Field(description="Why the first method is in front.")]
+    attributions: list[Attribution]
+
+
 class ClassifyAnswer(_Message):
     """A label, and the attention that each word received."""
 
@@ -193,7 +234,11 @@ class ClassifyAnswer(_Message):
     label: str
     labels: list[str]
     probabilities: list[Probability]
-    attention: Annotated[list[float], Field(description="Of each word, the mean over heads.")]
+    attention: Annotated[
+        list[float], Field(description="Of each word, the mean over heads, and over members.")
+    ]
+    heads: Annotated[list[HeadAttention], Field(description="Attention before that mean.")]
+    explanation: Annotated[Explanation | None, Field(description="If `explain` asked for it.")]
     editable: Annotated[bool, Field(description="Whether `strength` can be used with this model.")]
 
 
@@ -203,6 +248,7 @@ class Map(_Message):
     name: str
     layer: Annotated[int, Field(description="From 1.")]
     heads: int
+    members: Annotated[int, Field(description="Networks of an ensemble, whose heads these are.")]
     queries: Side
     keys: Side
     weights: list[list[float]]

@@ -24,8 +24,14 @@ __all__ = ["AttentionRecord"]
 class AttentionRecord(Record):
     """Attention of a model, ready to be shown, saved and loaded.
 
-    `Record` documents the data: `tokens`, `tracks`, `title`, `reading`, `notes`, `verdict`.
+    `Record` documents the data: `tokens`, `tracks`, `title`, `reading`, `notes`, `verdict`, `prediction`,
+    `explanation`. Printed, it says in a few lines what it holds; `show` draws it.
     """
+
+    def __str__(self) -> str:
+        from regard.viewing import outline
+
+        return outline.outline(self)
 
     def show(self, **options: Any) -> None:
         """Print the record to the terminal, or display the interactive view in a notebook.

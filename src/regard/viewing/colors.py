@@ -13,17 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regard.errors import SettingsError, nearest
-from regard.viewing.data.summary import FloatArray
+from regard.viewing.data.summary import FloatArray, full_share
 
-__all__ = ["DECADES", "Scale", "Theme", "contrast", "palette", "shade", "shade_text"]
+__all__ = ["DECADES", "Scale", "Sign", "Theme", "contrast", "palette", "shade", "shade_text"]
 
 Scale: TypeAlias = Literal["linear", "log", "row"]
 Theme: TypeAlias = Literal["light", "dark"]
+Sign: TypeAlias = Literal["for", "against"]
+"""Whether a score speaks for a label or against it; weights only have the first."""
 
 DECADES = 4
 """Powers of ten below the largest weight that the log scale covers."""
 
-_HUE = 262.0
+_HUES = {"for": 262.0, "against": 45.0}  # blue and orange, which colour-blind eyes tell apart
+_CHROMA_SHARE = {"for": 1.0, "against": 0.65}  # sRGB holds less chroma of orange
 _LIGHTNESS = {"light": (0.985, 0.30), "dark": (0.20, 0.93)}
 _CHROMA = {
     "light": (0.004, 0.17, 0.13),
@@ -49,11 +52,10 @@ def shade(weights: FloatArray, scale: Scale = "linear") -> FloatArray:
 def shade_text(weights: FloatArray, scale: Scale = "linear") -> FloatArray:
     """Shades from 0 to 1 for the tokens of one text.
 
-    The darkest shade means at least four times the uniform weight of a token, so that uniform attention
-    looks pale all over, and not dark all over.
+    The darkest shade is that of `full_share`, so that uniform attention looks pale all over, and not dark
+    all over.
     """
-    even = 4 / max(1, weights.size)
-    return _shares(weights, max(float(weights.max(initial=0.0)), min(1.0, even)), scale)
+    return _shares(weights, full_share(weights), scale)
 
 
 def _shares(weights: FloatArray, peak: FloatArray | float, scale: Scale) -> FloatArray:
@@ -65,12 +67,12 @@ def _shares(weights: FloatArray, peak: FloatArray | float, scale: Scale) -> Floa
 
 
 @cache
-def palette(theme: Theme = "light") -> NDArray[np.uint8]:
+def palette(theme: Theme = "light", sign: Sign = "for") -> NDArray[np.uint8]:
     """256 colours as `(256, 3)` sRGB bytes, from weight 0 to the largest weight."""
     steps = np.linspace(0, 1, 256)
     lightness = np.interp(steps, (0, 1), _LIGHTNESS[theme])
-    chroma = np.interp(steps, (0, 0.5, 1), _CHROMA[theme])
-    return np.round(_srgb(lightness, chroma) * 255).astype(np.uint8)
+    chroma = _CHROMA_SHARE[sign] * np.interp(steps, (0, 0.5, 1), _CHROMA[theme])
+    return np.round(_srgb(lightness, chroma, _HUES[sign]) * 255).astype(np.uint8)
 
 
 def contrast(color: NDArray[np.uint8]) -> str:
@@ -84,9 +86,11 @@ def _linear(srgb: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 
-def _srgb(lightness: NDArray[np.float64], chroma: NDArray[np.float64]) -> NDArray[np.float64]:
-    """OKLCH at the scale's hue to sRGB."""
-    a, b = (chroma * f(np.deg2rad(_HUE)) for f in (np.cos, np.sin))
+def _srgb(
+    lightness: NDArray[np.float64], chroma: NDArray[np.float64], hue: float
+) -> NDArray[np.float64]:
+    """OKLCH to sRGB."""
+    a, b = (chroma * f(np.deg2rad(hue)) for f in (np.cos, np.sin))
     lms = np.stack(
         [
             lightness + 0.3963377774 * a + 0.2158037573 * b,

@@ -16,6 +16,7 @@ import numpy as np
 
 from regard.errors import DataError, InputError, SettingsError, nearest
 from regard.files import atomic_write
+from regard.viewing.data.explanation import Attribution, Explanation, Prediction
 from regard.viewing.data.record import Record, Track
 from regard.viewing.data.summary import MapSummary
 from regard.viewing.data.tokens import Tokens
@@ -24,7 +25,7 @@ __all__ = ["load", "save"]
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
-FORMAT = 1
+FORMAT = 2  # 1 knew no members, predictions and explanations
 _PICTURES = (".png", ".svg", ".pdf")
 _SUMMARY = tuple(field.name for field in fields(MapSummary))
 
@@ -93,6 +94,9 @@ def _pack(record: Record) -> dict[str, Any]:
                 arrays[f"{number}.{name}"] = getattr(track.weights, name)
         else:
             arrays[f"{number}.weights"] = track.weights
+    if record.explanation is not None:
+        for number, scores in enumerate(record.explanation.attributions):
+            arrays[f"attribution.{number}"] = scores.values
     about = {
         "format": FORMAT,
         "title": record.title,
@@ -103,26 +107,33 @@ def _pack(record: Record) -> dict[str, Any]:
         "tracks": [
             {k: v for k, v in vars(track).items() if k != "weights"} for track in record.tracks
         ],
+        "prediction": record.prediction and vars(record.prediction),
+        "explanation": record.explanation and _about_explanation(record.explanation),
     }
     # Escapes keep even lone surrogates, which UTF-8 cannot hold.
     arrays["record"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
     return arrays
 
 
-def _unpack(about: dict[str, Any], arrays: Mapping[str, Any], kind: type[R]) -> R:
-    tokens = {
-        name: Tokens(
-            _all(str, "pieces", side["pieces"]),
-            _one(str, "text", side["text"]),
-            tuple((_one(int, "offsets", a), _one(int, "offsets", b)) for a, b in side["offsets"]),
-            _all(bool, "special", side["special"]),
-        )
-        for name, side in about["tokens"].items()
+def _about_explanation(explanation: Explanation) -> dict[str, Any]:
+    return {
+        "tokens": vars(explanation.tokens),
+        "label": explanation.label,
+        "probability": explanation.probability,
+        "reason": explanation.reason,
+        "attributions": [
+            {"name": scores.name, "signed": scores.signed, "about": scores.about}
+            for scores in explanation.attributions
+        ],
     }
+
+
+def _unpack(about: dict[str, Any], arrays: Mapping[str, Any], kind: type[R]) -> R:
+    tokens = {name: _tokens(side) for name, side in about["tokens"].items()}
     tracks = []
     for number, track in enumerate(about["tracks"]):
         for name, value in track.items():
-            _one(int if name == "layer" else str, name, value)
+            _one(int if name in ("layer", "members") else str, name, value)
         if f"{number}.weights" in arrays:
             weights = arrays[f"{number}.weights"]
         else:
@@ -135,6 +146,48 @@ def _unpack(about: dict[str, Any], arrays: Mapping[str, Any], kind: type[R]) -> 
         _one(str, "reading", about["reading"]),
         _all(str, "notes", about["notes"]),
         _one(str, "verdict", about["verdict"]),
+        _prediction(about.get("prediction")),
+        _explanation(about.get("explanation"), arrays),
+    )
+
+
+def _tokens(side: dict[str, Any]) -> Tokens:
+    return Tokens(
+        _all(str, "pieces", side["pieces"]),
+        _one(str, "text", side["text"]),
+        tuple((_one(int, "offsets", a), _one(int, "offsets", b)) for a, b in side["offsets"]),
+        _all(bool, "special", side["special"]),
+    )
+
+
+def _prediction(about: dict[str, Any] | None) -> Prediction | None:
+    if about is None:
+        return None
+    likely = tuple(
+        (_one(str, "label", label), _one(float, "probability", p))
+        for label, p in about["probabilities"]
+    )
+    return Prediction(_all(str, "labels", about["labels"]), likely)
+
+
+def _explanation(about: dict[str, Any] | None, arrays: Mapping[str, Any]) -> Explanation | None:
+    if about is None:
+        return None
+    scores = tuple(
+        Attribution(
+            _one(str, "name", one["name"]),
+            arrays[f"attribution.{number}"],
+            _one(bool, "signed", one["signed"]),
+            _one(str, "about", one["about"]),
+        )
+        for number, one in enumerate(about["attributions"])
+    )
+    return Explanation(
+        _tokens(about["tokens"]),
+        _one(str, "label", about["label"]),
+        _one(float, "probability", about["probability"]),
+        scores,
+        _one(str, "reason", about["reason"]),
     )
 
 

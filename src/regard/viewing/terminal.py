@@ -7,16 +7,13 @@ round.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from rich.cells import cell_len, set_cell_size, split_graphemes
-from rich.color import Color, ColorSystem
 from rich.console import Console
-from rich.style import Style
 from rich.text import Text
 
-from regard.viewing.colors import Scale, Theme, contrast, palette, shade, shade_text
+from regard.viewing.canvas import Canvas, fit, isolated, row_label
+from regard.viewing.colors import Scale, Theme, shade, shade_text
 from regard.viewing.data.record import Record, Track
 from regard.viewing.data.summary import (
     FloatArray,
@@ -24,71 +21,17 @@ from regard.viewing.data.summary import (
     MapSummary,
     block_edges,
     entropy,
+    full_share,
     reduce_heads,
 )
-from regard.viewing.printable import headline, is_right_to_left, percent, printable
+from regard.viewing.printable import headline, percent, printable
+from regard.viewing.terminal_attributions import show_explanation, show_prediction
 
 __all__ = ["show"]
 
-_LEFT_TO_RIGHT = "\u200e"  # mark of zero width that ends the effect of right-to-left text
-_SHADES = " ░▒▓█"
-_SPARKS = "▁▂▃▄▅▆▇█"
-_ASCII = dict(zip("░▒▓█▁▂▃▄▅▆▇·×→…⋮", ".:*#1234567-x>~:", strict=True)) | {_LEFT_TO_RIGHT: ""}
-_COLORS = {"256": ColorSystem.EIGHT_BIT, "truecolor": ColorSystem.TRUECOLOR}
 _LABEL = 14  # the most cells a token gets beside its row
 _HEADING = 7  # the most rows a token gets above its column
 _ROWS = 48  # beyond this a map is shown in blocks
-
-
-@dataclass(frozen=True)
-class _Canvas:
-    """A terminal with its abilities: colours, character set, theme."""
-
-    console: Console
-    color: bool
-    ascii: bool
-    theme: Theme
-
-    def cell(self, text: str, level: float) -> Text:
-        """Text on a shaded background; without colour, a block character shows the shade."""
-        if self.color:
-            background = palette(self.theme)[round(255 * float(level))]
-            style = Style(
-                color=self.supported(contrast(background)),
-                bgcolor=self.supported(f"#{bytes(background).hex()}"),
-            )
-            return Text(text, style=style)
-        sign = _SHADES[round(4 * float(level))]
-        return Text(text.replace(" ", sign) if text.isspace() else sign + text[1:])
-
-    def supported(self, color: str) -> Color:
-        """The nearest colour that this terminal supports.
-
-        rich keeps the codes of a style as the first console of the process wrote them, so a style
-        must not be left for each console to reduce.
-        """
-        return Color.parse(color).downgrade(_COLORS[str(self.console.color_system)])
-
-    def spark(self, level: float) -> str:
-        """A bar one cell wide, for a level from 0 to 1."""
-        return _SPARKS[min(7, int(level * 8))]
-
-    def line(self, *parts: Text | str) -> None:
-        """Print a line of a drawing, which must not be wrapped."""
-        text = self.encodable(Text.assemble(*parts))
-        self.console.print(text, no_wrap=True, overflow="ignore", crop=False)
-
-    def prose(self, text: str, style: str) -> None:
-        """Print a sentence, wrapped at the width of the terminal."""
-        self.console.print(self.encodable(Text(printable(text), style=style)))
-
-    def encodable(self, text: Text) -> Text:
-        """Text in characters that this terminal can encode, of unchanged width."""
-        if not self.ascii:
-            return text
-        return Text(
-            "".join(c if c.isascii() else _ASCII.get(c, "?" * cell_len(c)) for c in text.plain)
-        )
 
 
 def show(
@@ -99,20 +42,32 @@ def show(
     theme: Theme = "dark",
     console: Console | None = None,
 ) -> None:
-    """Print a record: an overview when it has several maps, then one of them in full.
+    """Print a record: what counts for its answer, or else an overview of its maps and one in full.
 
     Args:
         record: select a map of several with `record.select(name, layer=...)`.
-        heads: the mean or maximum over heads, or one head from 0.
+        heads: the mean or maximum over heads, or one head from 0; with another than the mean, the maps are
+            shown instead of the explanation.
         scale: `"linear"`, `"log"` or `"row"` (each row relative to its largest weight).
         theme: of the terminal.
         console: where to print; `NO_COLOR` and pipes are respected by `rich`.
     """
-    console = console or Console()
-    color = console.color_system in _COLORS and not console.no_color
-    canvas = _Canvas(console, color, console.options.ascii_only, theme)
+    canvas = Canvas.of(console or Console(), theme)
     if record.title:
         canvas.prose(record.title, "bold")
+    if record.prediction is not None:
+        show_prediction(canvas, record.prediction)
+    if record.explanation is not None and heads == "mean":
+        show_explanation(canvas, record.explanation)
+    else:
+        _show_maps(canvas, record, heads, scale)
+    for note in (*record.notes, record.verdict):
+        if note:
+            canvas.prose(note, "italic")
+
+
+def _show_maps(canvas: Canvas, record: Record, heads: Heads, scale: Scale) -> None:
+    """Print how sharply all maps look, and the featured one in full."""
     if len(record.tracks) > 1:
         _overview(canvas, record)
     track = featured(record)
@@ -123,9 +78,6 @@ def show(
         _blocks(canvas, record, track, heads, scale)
     else:
         _matrix(canvas, record, track, heads, scale)
-    for note in (*record.notes, record.verdict):
-        if note:
-            canvas.prose(note, "italic")
 
 
 def featured(record: Record) -> Track:
@@ -137,8 +89,8 @@ def featured(record: Record) -> Track:
     return record.tracks[-1]
 
 
-def _headline(canvas: _Canvas, record: Record, track: Track, heads: Heads) -> None:
-    over = f"{heads} of {track.heads} heads" if isinstance(heads, str) else f"head {heads + 1}"
+def _headline(canvas: Canvas, record: Record, track: Track, heads: Heads) -> None:
+    over = _over(track, heads)
     queries, keys = track.shape
     size = f"{queries} queries × {keys} keys" if queries > 1 else f"{keys} keys"
     parts = [printable(track.label), over if track.heads > 1 else "", size]
@@ -149,19 +101,28 @@ def _headline(canvas: _Canvas, record: Record, track: Track, heads: Heads) -> No
         canvas.prose(f"read {record.reading}", "dim")
 
 
-def _overview(canvas: _Canvas, record: Record) -> None:
+def _over(track: Track, heads: Heads) -> str:
+    """Say which heads a view is of: a reduction over all, or one."""
+    if isinstance(heads, int):
+        return track.head_name(heads)
+    return f"{heads} of {track.heads} {track.parts}"
+
+
+def _overview(canvas: Canvas, record: Record) -> None:
     """One line per layer with a bar per head: tall for attention on few keys, flat for uniform."""
     width = min(20, max(cell_len(printable(t.label)) for t in record.tracks))
-    canvas.prose("how sharply each head looks (tall: at one key, flat: at all alike)", "dim")
+    parts = {"members" if track.members > 1 else "heads" for track in record.tracks}
+    each = "member" if parts == {"members"} else "head"
+    canvas.prose(f"how sharply each {each} looks (tall: at one key, flat: at all alike)", "dim")
     for track in record.tracks:
         ceiling = np.log(max(2, track.shape[1]))
         focus = 1 - np.clip(track.entropy().mean(axis=1) / ceiling, 0, 1)
         signs = "".join(canvas.spark(level) for level in focus)
-        canvas.line(_label(track.label, width), "  ", signs)
+        canvas.line(row_label(track.label, width), "  ", signs)
     canvas.line("")
 
 
-def _matrix(canvas: _Canvas, record: Record, track: Track, heads: Heads, scale: Scale) -> None:
+def _matrix(canvas: Canvas, record: Record, track: Track, heads: Heads, scale: Scale) -> None:
     """Print each query with its row of shaded cells, its entropy and its strongest keys."""
     weights = track.dense(heads)
     rows, columns = record.queries(track).pieces, record.keys(track).pieces
@@ -186,13 +147,13 @@ def _matrix(canvas: _Canvas, record: Record, track: Track, heads: Heads, scale: 
             *(canvas.cell(_number(w, cell), x) for w, x in zip(row, level, strict=True))
         )
         height = canvas.spark(float(spread) / np.log(max(2, len(columns))))
-        canvas.line(_label(piece, label), " ", cells, " ", height, _arrows(row, columns, after))
+        canvas.line(row_label(piece, label), " ", cells, " ", height, _arrows(row, columns, after))
     _received(canvas, weights, cell, label)
     if after < 12:
         canvas.line("")
         for piece, row in zip(rows, weights, strict=True):
             rest = canvas.console.width - label - 1
-            canvas.line(_label(piece, label), _arrows(row, columns, rest))
+            canvas.line(row_label(piece, label), _arrows(row, columns, rest))
 
 
 def _number(weight: float, width: int) -> str:
@@ -200,7 +161,7 @@ def _number(weight: float, width: int) -> str:
     return percent(weight).rjust(width) if width == 3 else " " * width
 
 
-def _heading(canvas: _Canvas, columns: tuple[str, ...], cell: int, label: int, after: str) -> None:
+def _heading(canvas: Canvas, columns: tuple[str, ...], cell: int, label: int, after: str) -> None:
     """Print the keys vertically above their columns, one grapheme a line."""
     stacks = []
     for piece in columns:
@@ -213,15 +174,13 @@ def _heading(canvas: _Canvas, columns: tuple[str, ...], cell: int, label: int, a
     for line in range(height):
         signs = [s[line - height + len(s)] if line >= height - len(s) else "" for s in stacks]
         rest = Text(after if line == height - 1 else "", style="dim")
-        canvas.line(
-            " " * (label + 1), "".join(_fit(sign, cell, right=True) for sign in signs), rest
-        )
+        canvas.line(" " * (label + 1), "".join(fit(sign, cell, right=True) for sign in signs), rest)
 
 
-def _received(canvas: _Canvas, weights: FloatArray, cell: int, label: int) -> None:
+def _received(canvas: Canvas, weights: FloatArray, cell: int, label: int) -> None:
     """Print a bar under each column: the attention that its key received from all queries."""
     received = weights.sum(axis=0)
-    levels = received / max(float(received.max()), 1e-30)
+    levels = received / (len(weights) * full_share(received / len(weights)))
     bars = "".join(canvas.spark(level).rjust(cell) for level in levels)
     canvas.line(Text(set_cell_size("received", label), style="dim"), " ", bars)
 
@@ -234,19 +193,19 @@ def _arrows(row: FloatArray, columns: tuple[str, ...], room: int) -> Text:
         if number in ("", "·"):
             break
         name = printable(columns[key])
-        name = name if cell_len(name) <= 16 else _fit(name, 15).rstrip() + "…"
+        name = name if cell_len(name) <= 16 else fit(name, 15).rstrip() + "…"
         start = " → " if rank == 0 else "  "
         width = cell_len(start) + cell_len(name) + 1 + len(number)
         if used + width > room:
             break
         text.append(start, style="dim")
-        text.append(_isolated(name), style="bold" if rank == 0 else "")
+        text.append(isolated(name), style="bold" if rank == 0 else "")
         text.append(f" {number}", style="dim")
         used += width
     return text
 
 
-def _blocks(canvas: _Canvas, record: Record, track: Track, heads: Heads, scale: Scale) -> None:
+def _blocks(canvas: Canvas, record: Record, track: Track, heads: Heads, scale: Scale) -> None:
     """Print a map that is too large for one token a line: the largest weight of each block."""
     rows, columns = record.queries(track).pieces, record.keys(track).pieces
     label = min(17, canvas.console.width // 2)
@@ -259,25 +218,27 @@ def _blocks(canvas: _Canvas, record: Record, track: Track, heads: Heads, scale: 
     spans = block_edges(len(rows), down)
     for start, row in zip(spans, levels, strict=True):
         name = f"{start + 1:>5} {printable(rows[start])}"
-        canvas.line(_label(name, label), " ", Text.assemble(*(canvas.cell("  ", x) for x in row)))
+        canvas.line(
+            row_label(name, label), " ", Text.assemble(*(canvas.cell("  ", x) for x in row))
+        )
     ends = f"{1:<{across}}{len(columns):>{across}}"
     canvas.line(" " * (label + 1), Text(ends, style="dim"))
 
 
-def _highlight(canvas: _Canvas, record: Record, track: Track, heads: Heads, scale: Scale) -> None:
+def _highlight(canvas: Canvas, record: Record, track: Track, heads: Heads, scale: Scale) -> None:
     """Print a text shaded by the weights of its single query, then the tokens of largest weight."""
     weights = _one_row(track, heads)
     levels = shade_text(weights, scale)
     pieces = [printable(piece) for piece in record.keys(track).pieces]
     text, marks, used = Text(), Text(), 0
     for piece, level in zip(pieces, levels, strict=True):
-        piece = _fit(piece, min(cell_len(piece), canvas.console.width - 2))
+        piece = fit(piece, min(cell_len(piece), canvas.console.width - 2))
         width = cell_len(piece) + 1
         if used + width > canvas.console.width:
             _flush(canvas, text, marks)
             text, marks, used = Text(), Text(), 0
         text.append_text(
-            canvas.cell(_isolated(piece), level) if canvas.color else Text(_isolated(piece))
+            canvas.cell(isolated(piece), level) if canvas.color else Text(isolated(piece))
         )
         text.append(" ")
         marks.append_text(canvas.cell(" " * cell_len(piece), level)).append(" ")
@@ -287,12 +248,14 @@ def _highlight(canvas: _Canvas, record: Record, track: Track, heads: Heads, scal
     best = np.argsort(-weights, kind="stable")[:8]
     width = min(24, max(cell_len(pieces[i]) for i in best))
     room = min(32, canvas.console.width - width - 10)
+    full = full_share(weights)
     for i in best:
-        bar = "█" * round(room * float(weights[i]) / max(float(weights[best[0]]), 1e-30))
-        canvas.line(_label(pieces[i], width), f" {100 * weights[i]:5.1f}% ", bar)
+        bar = "█" * round(room * float(weights[i]) / full)
+        canvas.line(row_label(pieces[i], width), f" {100 * weights[i]:5.1f}% ", bar)
+    canvas.prose(f"full bar: {full:.1%}; an even share is {1 / weights.size:.1%}", "dim")
 
 
-def _flush(canvas: _Canvas, text: Text, marks: Text) -> None:
+def _flush(canvas: Canvas, text: Text, marks: Text) -> None:
     """Print a line of shaded text; without colour, the shades go on a line below."""
     canvas.line(text)
     if not canvas.color and marks.plain.strip():
@@ -307,20 +270,3 @@ def _one_row(track: Track, heads: Heads) -> FloatArray:
     row = np.zeros((track.heads, track.shape[1]), dtype=np.float32)
     np.put_along_axis(row, keys[:, 0], values[:, 0], axis=1)
     return reduce_heads(row, heads)
-
-
-def _label(piece: str, width: int) -> Text:
-    return Text(_fit(printable(piece), width, right=True))
-
-
-def _fit(text: str, width: int, *, right: bool = False) -> str:
-    """Text cut or padded to exactly `width` cells, cut between graphemes."""
-    size = cell_len(text)
-    if size > width:
-        return _isolated(set_cell_size(text, width))
-    pad = " " * (width - size)
-    return pad + _isolated(text) if right else _isolated(text) + pad
-
-
-def _isolated(text: str) -> str:
-    return _LEFT_TO_RIGHT + text + _LEFT_TO_RIGHT if is_right_to_left(text) else text

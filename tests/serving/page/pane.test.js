@@ -29,7 +29,7 @@ test("a question has what steers its task, unless it asks for the answer without
   assert.deepEqual(paneFor("translation", {}, "own").question(false), { model: "m", text: "a b" });
   const classification = paneFor("classification", { strength: { 0: 2 } });
   assert.deepEqual(classification.question(true), { model: "m", text: "a b", strength: { 0: 2 } });
-  assert.deepEqual(classification.question(false), { model: "m", text: "a b" });
+  assert.deepEqual(classification.question(false), { model: "m", text: "a b", explain: true });
   assert.equal(classification.path, "/classify");
 });
 

@@ -330,3 +330,23 @@ def test_a_map_without_queries_keys_or_heads(shape):
         InputError, match=f"{shape[0]} heads of {shape[1]} queries x {shape[2]} keys"
     ):
         AttentionRecord.of(np.zeros(shape), *words)
+
+
+def test_heads_of_an_ensemble_are_named_for_its_members(weights):
+    track = Track("pooling", "pooling", "reader", "text", weights(3, 1, 5), members=3)
+    assert [track.head_name(head) for head in range(3)] == ["member 1", "member 2", "member 3"]
+    track = Track("encoder", "self", "text", "text", weights(4, 5, 5), members=2)
+    assert track.head_name(3) == "member 2, head 2"
+    with pytest.raises(InputError, match="4 heads of 3 members"):
+        Track("encoder", "self", "text", "text", weights(4, 5, 5), members=3)
+
+
+def test_a_printed_record_is_a_screen(weights):
+    tokens = Tokens.of([f"token{i}" for i in range(300)])
+    tracks = [Track("encoder", "self", "t", "t", weights(8, 300, 300), n) for n in range(12)]
+    record = AttentionRecord({"t": tokens}, tuple(tracks), title="x " * 500, verdict="y " * 500)
+    assert len(str(record).splitlines()) <= 24
+    assert max(map(len, str(record).splitlines())) <= 100
+    assert "encoder 1 · 8 heads · 300 t × 300 t" in str(record)
+    for shown in (repr(record), repr(record.tracks[0]), f"{record.tracks[:2]}"):
+        assert len(shown) < 200

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { csv } from "#viewing/download.js";
+import { csv, scoresCsv } from "#viewing/download.js";
 import { CodedMatrix, DenseMatrix } from "#viewing/matrix.js";
 
 test("CSV of every cell, with quotes doubled", () => {
@@ -18,4 +18,11 @@ test("CSV of a map of blocks lists what is exact", () => {
     entropy: new Float32Array(2), received: new Float32Array(2),
   });
   assert.equal(csv(matrix), 'query,query token,key,key token,weight\r\n1,"a",2,"y",0.75\r\n2,"b",1,"x",0.5\r\n');
+});
+
+test("CSV of scores has a line for each word and leaves out what was not measured", () => {
+  const method = { about: "", signed: true, full: 1, scale: "" };
+  const attributions = [{ ...method, name: "leave-one-out", values: [0.5, null] }, { ...method, name: "attention", values: [0.25, 0.75] }];
+  const explanation = { words: ['a "b"', "c"], direction: /** @type {const} */ ("ltr"), label: "x", probability: 1, reason: "", attributions };
+  assert.equal(scoresCsv(explanation), '"word","leave-one-out","attention"\r\n"a ""b""",0.5,0.25\r\n"c",,0.75\r\n');
 });

@@ -42,9 +42,10 @@ function loaderOf(layer, tokens, chunks) {
   const opened = [];
   /** @type {Metadata} */
   const metadata = {
-    title: "", reading: "", notes: [], verdict: "", tokens, palettes: { light: "", dark: "" }, thumbnail_size: 40,
+    title: "", reading: "", notes: [], verdict: "", tokens, prediction: null, explanation: null,
+    palettes: { light: "", dark: "" }, against: { light: "", dark: "" }, thumbnail_size: 40,
     layers: [{
-      label: "encoder 1", queries: "q", keys: "k", heads: 1, shape: [1, 1], storage: "float32", grid: [1, 1], block_size: [1, 1],
+      label: "encoder 1", queries: "q", keys: "k", heads: 1, members: 1, head_names: ["head 1"], shape: [1, 1], storage: "float32", grid: [1, 1], block_size: [1, 1],
       top_k: 1, mean_entropy: [0], ...layer,
     }],
   };

@@ -13,11 +13,12 @@ import { fromHash, initialState, toHash, viewsOf } from "#viewing/state.js";
 function metadata(...shapes) {
   /** @type {LayerMap[]} */
   const layers = shapes.map(([heads, queries, keys]) => ({
-    label: "encoder 1", queries: "t", keys: "t", heads, shape: [queries, keys], storage: "float32",
+    label: "encoder 1", queries: "t", keys: "t", heads, members: 1, head_names: Array.from({ length: heads }, (_, i) => `head ${i + 1}`), shape: [queries, keys], storage: "float32",
     grid: [queries, keys], block_size: [1, 1], top_k: keys, mean_entropy: Array(heads).fill(1),
   }));
   return {
-    title: "", reading: "", notes: [], verdict: "", tokens: {}, layers, palettes: { light: "", dark: "" }, thumbnail_size: 40,
+    title: "", reading: "", notes: [], verdict: "", tokens: {}, layers, prediction: null, explanation: null,
+    palettes: { light: "", dark: "" }, against: { light: "", dark: "" }, thumbnail_size: 40,
   };
 }
 
@@ -28,6 +29,20 @@ test("a record opens on the overview, a single map on it, a pooling on its text"
   assert.equal(initialState(metadata([1, 5, 7])).view, "map");
   assert.equal(initialState(metadata([1, 1, 7])).view, "text");
   assert.equal(initialState(metadata([2, 1, 7])).view, "overview");
+});
+
+test("a single map of an ensemble opens as the mean of its members", () => {
+  const ensemble = metadata([3, 1, 7]);
+  ensemble.layers[0].members = 3;
+  assert.equal(initialState(ensemble).view, "text");
+  assert.equal(initialState(ensemble).head, "mean");
+});
+
+test("an explanation is the first view, and where a record opens", () => {
+  const explanation = { words: [], direction: /** @type {const} */ ("ltr"), label: "a", probability: 1, reason: "", attributions: [] };
+  const explained = { ...several, explanation };
+  assert.deepEqual(viewsOf(explained), ["attributions", "overview", "map", "links", "text"]);
+  assert.equal(initialState(explained).view, "attributions");
 });
 
 test("only several heads have an overview", () => {

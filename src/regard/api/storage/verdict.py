@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,25 @@ from regard.api.storage.folder import write_json
 from regard.errors import ModelFolderError
 from regard.training.checkpoint import WEIGHTS_FILE
 
-__all__ = ["read_verdict", "save_verdict"]
+__all__ = ["Findings", "read_findings", "read_verdict", "save_verdict"]
 
 FILE = "trust.json"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What `regard trust` found, as far as views act on it.
+
+    Attributes:
+        sentence: the verdict in words.
+        level: of attention: `"good"`, `"partial"` or `"none"`; empty for a verdict on alignments.
+        gradient_beats_random: whether taking out the tokens that gradient x input ranks first moves the answer
+            more than random tokens do.
+    """
+
+    sentence: str
+    level: str = ""
+    gradient_beats_random: bool = False
 
 
 def save_verdict(folder: Path, verdict: dict[str, Any]) -> None:
@@ -28,16 +45,36 @@ def read_verdict(folder: Path | None) -> str:
     Raises:
         ModelFolderError: the file is not what `save_verdict` wrote.
     """
+    findings = read_findings(folder)
+    return "" if findings is None else findings.sentence
+
+
+def read_findings(folder: Path | None) -> Findings | None:
+    """Findings of the saved verdict; `None` if there is none, or it is about other weights.
+
+    Raises:
+        ModelFolderError: the file is not what `save_verdict` wrote.
+    """
     if folder is None or not (folder / FILE).is_file():
-        return ""
+        return None
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        sentence, weights = str(content["sentence"]), content["weights"]
+        weights = content["weights"]
+        findings = Findings(
+            str(content["sentence"]), str(content.get("level", "")), _gradient_beats_random(content)
+        )
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelFolderError(
             f"{folder / FILE}: damaged ({error!r}); run `regard trust` again, or delete it"
         ) from error
-    return sentence if weights == _weights_hash(folder) else ""
+    return findings if weights == _weights_hash(folder) else None
+
+
+def _gradient_beats_random(content: dict[str, Any]) -> bool:
+    scores = content.get("comprehensiveness", {}).get("delete")
+    if scores is None:
+        return False
+    return bool(scores["gradient"]["low"] > scores["random"]["mean"])
 
 
 def _weights_hash(folder: Path) -> str:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +17,15 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
+from regard.api.storage.verdict import read_findings
 from regard.api.tasks.answers import (
     Classification,
     check_no_reading,
     empty_text_error,
     without_reading,
 )
+from regard.api.tasks.baseline import baseline
+from regard.api.tasks.explaining import explain
 from regard.api.tasks.labels import LabelledTexts, label_names, label_targets
 from regard.api.tasks.model import (
     EncodedExamples,
@@ -41,7 +43,7 @@ from regard.api.tasks.model import (
 from regard.api.tasks.records import Maps, make_record
 from regard.api.tasks.tokens import input_tokens
 from regard.choices import Task
-from regard.data import Example, labels_of, token_batches
+from regard.data import Example, token_batches
 from regard.data.ragged import Ragged
 from regard.decoding import DecodingSettings, Reading
 from regard.errors import InputError
@@ -50,7 +52,6 @@ from regard.evaluation import (
     MultilabelScores,
     score_label_sets,
     score_labels,
-    tfidf_logistic,
 )
 from regard.evaluation.faithfulness.adapters import adapt_classifier
 from regard.layers.intervene import replaced_pooling
@@ -59,7 +60,8 @@ from regard.models import configure
 from regard.text import Encoding, Tokenizer
 from regard.training import Batch, Loss, smoothed_cross_entropy
 from regard.training.batch import labelled_batch
-from regard.viewing import AttentionRecord, Tokens
+from regard.viewing import AttentionRecord, Tokens, Track
+from regard.viewing.data.explanation import Explanation, Prediction
 
 __all__ = ["Classifier"]
 
@@ -229,35 +231,11 @@ class Classifier(Model):
         baselines = {}
         try:
             if train is not None:
-                simple = self._scored(gold, self._baseline(train, texts))
+                simple = self._scored(gold, baseline(train, texts, self.labels, self.multilabel))
                 baselines["TF-IDF, logistic regression"] = simple.scores
         except InputError as error:
             note = f"no baseline: {error}"
         return Evaluation(len(examples), found.scores, baselines, note=note, details=found.table())
-
-    def _baseline(self, train: Sequence[Example], texts: list[str]) -> NDArray[np.float64]:
-        """Probabilities `(texts, labels)`; with several labels, a yes or no for each.
-
-        Raises:
-            InputError: a label is gone from the training files, or there is nothing to count in them.
-        """
-        read, label_sets = [example.text for example in train], labels_of(train)
-        counts = Counter(label for labels in label_sets for label in labels)
-        gone = [label for label in self.labels if not counts[label]]
-        if gone:
-            raise InputError(f"no training example has the label {gone[0]!r} any more")
-        if not self.multilabel:
-            _, found, names = tfidf_logistic(read, [labels[0] for labels in label_sets], texts)
-            return found[:, [names.index(label) for label in self.labels]]
-        columns = []
-        for label in self.labels:
-            if counts[label] == len(train):
-                columns.append(np.ones(len(texts)))  # there is nothing to tell apart
-                continue
-            answers = ["yes" if label in labels else "no" for labels in label_sets]
-            _, found, names = tfidf_logistic(read, answers, texts)
-            columns.append(found[:, names.index("yes")])
-        return np.stack(columns, axis=1)
 
     # Answering
 
@@ -389,14 +367,56 @@ class Classifier(Model):
         if weights is None:
             weights = adapt_classifier(self.network).attention([encoding.ids[: len(tokens)]])[0]
         reader = Tokens.of(["reader"], special=["reader"])
-        return AttentionRecord.of(
-            weights[:, None], reader, tokens, kind="pooling", verdict=self.verdict
-        )
+        members = getattr(self.network.settings, "members", 1)  # whose heads are concatenated
+        track = Track("pooling", "pooling", "reader", "text", weights[:, None], members=members)
+        return AttentionRecord({"reader": reader, "text": tokens}, (track,), verdict=self.verdict)
 
     @torch.no_grad()
     def _view(self, encoding: Encoding) -> tuple[Maps, AttentionRecord]:
         limit = self.settings.text.max_tokens
         ids, lengths = pad_batch([encoding.ids[:limit]], device_of(self.network))
-        maps = self.network(ids, lengths).maps
+        output = self.network(ids, lengths)
         tokens = {"text": self._read_tokens(encoding)}
-        return maps, make_record(maps, tokens, title=encoding.text, verdict=self.verdict)
+        record = make_record(output.maps, tokens, title=encoding.text, verdict=self.verdict)
+        row = self._probabilities(output.logits)[0]
+        attention = self.network.token_attention(output.maps, lengths)[0].double().numpy(force=True)
+        explanation = self._explanation(encoding, row, attention)
+        return output.maps, replace(
+            record, prediction=self._prediction(row), explanation=explanation
+        )
+
+    def explain(self, text: str) -> Explanation:
+        """How much each word of a text counts for its likeliest label, by every method side by side.
+
+        Attention, the contribution of n-grams (of a model that has some), and the effect of leaving the word
+        out, which classifies the text again without each of its words.
+
+        Raises:
+            InputError: the text is empty.
+        """
+        if not text.strip():
+            raise empty_text_error()
+        encoding = self.tokenizer.encode(text)
+        rows, attended = self._predict([encoding], attention=True)
+        assert attended[0] is not None
+        return self._explanation(encoding, rows[0], attended[0])
+
+    def _explanation(
+        self, encoding: Encoding, row: NDArray[np.float64], attention: NDArray[np.float64]
+    ) -> Explanation:
+        label = int(row.argmax())
+        return explain(
+            self.network,
+            encoding.ids[: self.settings.text.max_tokens],
+            self._read_tokens(encoding),
+            attention,
+            label=label,
+            label_name=self.labels[label],
+            multilabel=self.multilabel,
+            findings=read_findings(self.folder),
+        )
+
+    def _prediction(self, row: NDArray[np.float64]) -> Prediction:
+        order = np.argsort(-row, kind="stable")
+        likely = tuple((self.labels[i], float(row[i])) for i in order)
+        return Prediction(tuple(self._applying(row)), likely)

@@ -64,13 +64,15 @@ class EnsembleClassifier(Classifier):
         self.dropout: Dropout = Dropout(settings.dropout)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Output:
-        """Classify; the maps of all members are concatenated, site by site."""
+        """Classify; the maps of all members are concatenated, site by site, each marked with its member."""
         logits, maps = [], dict[str, list[AttentionMap]]()
-        for encoder, output in zip(self.readers, self.outputs, strict=True):
+        several = len(self.readers) > 1
+        for member, (encoder, output) in enumerate(zip(self.readers, self.outputs, strict=True)):
             vector, found = encoder(ids, lengths)
             logits.append(output(self.dropout(vector)))
             for site, layers in found.items():
-                maps.setdefault(site, []).extend(layers)
+                own = [layer.of_member(member) for layer in layers] if several else layers
+                maps.setdefault(site, []).extend(own)
         if len(logits) == 1:
             return Output(logits[0], maps)
         stacked = torch.stack(logits)

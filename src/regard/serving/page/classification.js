@@ -1,12 +1,14 @@
 // A label: how likely each is, how much attention each word got, and what if it had got another share.
 
 import { h, truncate } from "../../viewing/page/dom.js";
-import { WordList, nameOf } from "./words.js";
+import { legend, methodName, ranking, scoreTable } from "../../viewing/page/scores.js";
+import { WordList, fullShare, nameOf, withCode } from "./words.js";
 
 /** @import { Pane } from "./pane.js" */
 /** @import { ClassifyAnswer } from "./types" */
 
 const SHOWN_LABELS = 8;
+const SHOWN_WORDS = 12; // with their scores
 const MAX_STRENGTH = 4; // of the slider
 const STEP = 0.25;
 
@@ -22,12 +24,12 @@ export class ClassificationView {
     this.base = pane.steered ? base : null; // to compare with
     /** @type {number | null} */
     this.pinned = null;
+    this.method = 0; // of the explanation, the one that shades the text
     this.words = new WordList(answer.source, {
-      label: "What it read, shaded by attention",
+      label: "What it read, shaded by how much each word counts",
       onHover: (index) => this.hover(index),
       onChoose: (index) => this.choose(index),
     });
-    this.words.shade(answer.attention, Math.max(...answer.attention));
     const { strength } = pane.state;
     this.words.mark("hidden-word", Object.keys(strength).filter((i) => strength[i] === 0).map(Number));
     this.words.mark("edited-word", Object.keys(strength).filter((i) => strength[i] > 0).map(Number));
@@ -36,7 +38,35 @@ export class ClassificationView {
       h("div", { class: "line" }, h("h3", {}, "Answer"), this.probabilities()),
       h("div", { class: "line" }, h("h3", {}, "Read"), this.words.element),
       this.detail,
+      this.scores = h("div", { class: "line explanation" }),
       this.comparison());
+    this.renderScores();
+  }
+
+  /** Shade the text by the method that is chosen, and list the words that count most by it. */
+  renderScores() {
+    const { explanation, attention, source } = this.answer;
+    if (!explanation) {
+      this.words.shade(attention, fullShare(attention));
+      this.scores.replaceChildren(h("h3", {}, "Shaded"), h("p", { class: "fact" }, "by attention, the mean over heads"));
+      return;
+    }
+    const method = explanation.attributions[this.method];
+    this.words.shade(method.values, method.full);
+    const named = { ...explanation, words: source.words.map(nameOf), direction: /** @type {const} */ ("ltr") };
+    const order = ranking(method).slice(0, SHOWN_WORDS);
+    const table = scoreTable(named, order, this.method, (index) => this.chooseMethod(index));
+    this.scores.replaceChildren(h("h3", {}, "Counts"), h("div", {},
+      h("p", { class: "fact" }, `${methodName(method)}: ${method.about}. ${legend(method, explanation.label)}`),
+      table, h("p", { class: "fact" }, ...withCode(explanation.reason))));
+  }
+
+  /** @param {number} index */
+  chooseMethod(index) {
+    this.method = index;
+    this.renderScores();
+    const button = this.scores.querySelectorAll("thead button")[index];
+    if (button instanceof HTMLElement) button.focus();
   }
 
   /** The likeliest labels with their probabilities, and by how much steering changed them. */
@@ -95,8 +125,19 @@ export class ClassificationView {
     const received = h("section", {},
       h("h3", {}, h("bdi", {}, truncate(nameOf(answer.source.words[index]), 60)), " got"),
       h("p", { class: "share" }, percent(answer.attention[index])),
-      h("p", { class: "fact" }, "of attention, the mean over heads"));
+      h("p", { class: "fact" }, "of attention, the mean over heads"),
+      this.byHead(index));
     return answer.editable ? [received, this.strengthEditor(index)] : [received];
+  }
+
+  /**
+   * Attention of every head, or member of an ensemble, to a word.
+   * @param {number} index
+   */
+  byHead(index) {
+    const { heads } = this.answer;
+    if (heads.length < 2) return null;
+    return h("p", { class: "fact" }, heads.map(({ name, attention }) => `${name}: ${percent(attention[index])}`).join(" · "));
   }
 
   /** @param {number} index */

@@ -120,7 +120,7 @@ export class Pane {
   question(steered) {
     const { model, begin, hide, strength } = this.state;
     const common = { model, text: this.text };
-    if (this.info.task === "classification") return steered ? { ...common, strength } : common;
+    if (this.info.task === "classification") return steered && this.steered ? { ...common, strength } : { ...common, explain: true };
     const { reading } = this.app;
     const written = reading === "own" ? common : { ...common, reading };
     return steered ? { ...written, begin, hide } : written;

@@ -1,5 +1,7 @@
 // Types that more than one module of the web app uses. Those of JSON are the models of schemas.py.
 
+import type { Explanation } from "../../viewing/page/types";
+
 export type Task = "translation" | "summarization" | "classification";
 /** The decoder step that gives a word its row of cross-attention: where it is the output, or the input; or the model's own. */
 export type ReadingStep = "own" | "output" | "input";
@@ -43,8 +45,10 @@ export interface ClassifyAnswer {
   label: string;
   labels: string[];
   probabilities: Probability[];
-  /** Of each word, the mean over heads. */
+  /** Of each word, the mean over heads, and over the members of an ensemble. */
   attention: number[];
+  heads: { name: string; attention: number[] }[];
+  explanation: Omit<Explanation, "words" | "direction"> | null;
   editable: boolean;
 }
 

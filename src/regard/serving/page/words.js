@@ -73,14 +73,15 @@ export class WordList {
   }
 
   /**
-   * Shade every word by its weight.
-   * @param {number[] | null} weights none for `null`
-   * @param {number} max the largest weight of the whole map, so that what is small everywhere stays pale
+   * Shade every word by its weight, or by its score: one below 0 speaks against a label, in another colour.
+   * @param {(number | null)[] | null} weights none for `null`; a word without one is not shaded
+   * @param {number} max what the darkest shade stands for, so that what is small everywhere stays pale
    */
   shade(weights, max) {
     this.buttons.forEach((button, i) => {
-      const share = weights ? weights[i] / max : 0;
-      button.style.setProperty("--share", `${(MAX_ACCENT * share).toFixed(1)}%`);
+      const share = (weights?.[i] ?? 0) / max;
+      button.classList.toggle("against", share < 0);
+      button.style.setProperty("--share", `${(MAX_ACCENT * Math.abs(share)).toFixed(1)}%`);
     });
   }
 
@@ -136,12 +137,21 @@ export function spaced({ text, words }) {
  */
 export function ranking(pairs) {
   const best = topPairs(pairs, RANKED).filter(([, weight]) => weight > 0);
-  const max = best[0]?.[1] ?? 1;
+  const max = fullShare(pairs.map(([, weight]) => weight));
   return h("ol", { class: "ranking" }, best.map(([name, weight]) => {
     const bar = h("span", { class: "bar" });
     bar.style.inlineSize = `${(100 * weight) / max}%`;
     return h("li", {}, bar, h("bdi", { class: "token" }, truncate(name, 40)), h("span", { class: "value" }, weight.toFixed(3)));
   }));
+}
+
+/**
+ * What a full bar stands for: the largest weight, and at least four even shares, so that nearly equal weights
+ * are short bars.
+ * @param {number[]} weights
+ */
+export function fullShare(weights) {
+  return Math.max(...weights, Math.min(1, 4 / weights.length));
 }
 
 /**

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, TypeAlias
 import numpy as np
 
 from regard.errors import InputError, ShapeError, nearest
+from regard.viewing.data.explanation import Explanation, Prediction
 from regard.viewing.data.summary import (
     FloatArray,
     Heads,
@@ -29,7 +30,7 @@ Kind: TypeAlias = Literal["self", "cross", "pooling"]
 _TOLERANCE = 1e-3  # weights saved from half precision may pass 1 by this much
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Track:
     """The maps of one attention layer: one per head, over the same tokens.
 
@@ -41,6 +42,8 @@ class Track:
         weights: `(heads, queries, keys)`, or a `MapSummary` where that is too large to hold.
         layer: counted from 0.
         direction: which keys a query could see: `"both"`, `"causal"`, `"window"`, ...
+        members: networks of an ensemble, whose heads follow each other member after member. The mean over
+            heads is then the mean over members too.
     """
 
     name: str
@@ -50,9 +53,11 @@ class Track:
     weights: FloatArray | MapSummary
     layer: int = 0
     direction: str = "both"
+    members: int = 1
 
     def __post_init__(self) -> None:
         if isinstance(self.weights, MapSummary):
+            self._check_members()
             return
         weights = np.asarray(self.weights, dtype=np.float32)
         if weights.ndim == 2:
@@ -70,6 +75,20 @@ class Track:
             )
         weights.setflags(write=False)
         object.__setattr__(self, "weights", weights)
+        self._check_members()
+
+    def _check_members(self) -> None:
+        if self.members < 1 or self.heads % self.members:
+            raise InputError(
+                f"track {self.label!r} has {self.heads} heads of {self.members} members; expected the same "
+                "number of heads for each member"
+            )
+
+    def __repr__(self) -> str:
+        size = f"{self.shape[0]} queries x {self.shape[1]} keys"
+        held = ", a summary" if isinstance(self.weights, MapSummary) else ""
+        heads = f", {self.heads} {self.parts}" if self.heads > 1 else ""
+        return f"Track({self.label!r}, {self.kind}{heads}, {size}{held})"
 
     @property
     def label(self) -> str:
@@ -81,6 +100,26 @@ class Track:
         """Number of heads."""
         weights = self.weights
         return len(weights.mean) if isinstance(weights, MapSummary) else len(weights)
+
+    @property
+    def parts(self) -> str:
+        """What the heads are, in the plural: `"heads"`, `"members"` or `"heads of 3 members"`."""
+        if self.members == 1:
+            return "heads"
+        return "members" if self.heads == self.members else f"heads of {self.members} members"
+
+    def head_name(self, head: int) -> str:
+        """Name of a head, given from 0, for a person, who counts from 1.
+
+        >>> even = np.full((4, 1, 2), 0.5)
+        >>> Track("pooling", "pooling", "reader", "text", even, members=2).head_name(2)
+        'member 2, head 1'
+        """
+        if self.members == 1:
+            return f"head {head + 1}"
+        each = self.heads // self.members
+        member = f"member {head // each + 1}"
+        return member if each == 1 else f"{member}, head {head % each + 1}"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -142,7 +181,7 @@ class Track:
         return topk(weights, k)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Record:
     """Attention of a model as plain data: token axes, and the maps between them.
 
@@ -154,6 +193,8 @@ class Record:
             "at the step where the target token is the decoder's input".
         notes: merging, hiding and pooling done so far, one sentence each.
         verdict: how far to trust the maps as an explanation, in words.
+        prediction: what a classifier answered.
+        explanation: how much each word counts for that answer, by several methods.
     """
 
     tokens: Mapping[str, Tokens]
@@ -162,6 +203,8 @@ class Record:
     reading: str = ""
     notes: tuple[str, ...] = ()
     verdict: str = ""
+    prediction: Prediction | None = None
+    explanation: Explanation | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", MappingProxyType(dict(self.tokens)))
@@ -187,6 +230,13 @@ class Record:
                         f"keys, but {axis!r} has {len(self.tokens[axis])} tokens; cut the padding "
                         "off the weights, and count special tokens in both"
                     )
+
+    def __repr__(self) -> str:
+        title = self.title if len(self.title) <= 40 else f"{self.title[:39]}…"
+        labels = [track.label for track in self.tracks]
+        shown = labels if len(labels) <= 6 else [*labels[:3], "…", *labels[-2:]]
+        maps = "1 map" if len(labels) == 1 else f"{len(labels)} maps"
+        return f"{type(self).__name__}({title!r}, {maps}: {', '.join(shown)})"
 
     @classmethod
     def of(
@@ -229,7 +279,10 @@ class Record:
     def select(
         self, name: str | None = None, *, kind: Kind | None = None, layer: int | None = None
     ) -> Self:
-        """A record of only the tracks of this name, kind and layer; `layer=-1` is the last layer."""
+        """A record of only the tracks of this name, kind and layer; `layer=-1` is the last layer.
+
+        It shows those maps and no `explanation`.
+        """
         found = [t for t in self.tracks if name in (None, t.name) and kind in (None, t.kind)]
         if layer is not None and layer < 0:
             layer += max((t.layer for t in found), default=0) + 1
@@ -239,7 +292,7 @@ class Record:
             raise InputError(f"no track {name or kind or ''!r} at layer {layer}; there are: {have}")
         used = {axis for t in found for axis in (t.queries, t.keys)}
         tokens = {axis: side for axis, side in self.tokens.items() if axis in used}
-        return replace(self, tokens=tokens, tracks=tuple(found))
+        return replace(self, tokens=tokens, tracks=tuple(found), explanation=None)
 
     def words(self) -> Self:
         """Merge pieces to words: weights are summed over keys and averaged over queries.

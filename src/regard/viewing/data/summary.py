@@ -18,6 +18,7 @@ __all__ = [
     "MapSummary",
     "block_edges",
     "entropy",
+    "full_share",
     "merge_pieces",
     "pool",
     "reduce_heads",
@@ -27,6 +28,8 @@ __all__ = [
 FloatArray: TypeAlias = NDArray[np.floating]
 IntArray: TypeAlias = NDArray[np.int32]
 Heads: TypeAlias = int | Literal["mean", "max"]
+
+_EVEN_SHARES = 4  # times the weight of a token under even attention, which a full bar is at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +140,19 @@ def entropy(weights: FloatArray) -> FloatArray:
     """`-sum p log p` over the last axis, in nats; 0 log 0 is 0."""
     logs = np.log(weights, where=weights > 0, out=np.zeros_like(weights))
     return np.asarray(np.abs((weights * logs).sum(axis=-1)))  # every term is 0 or below
+
+
+def full_share(weights: FloatArray) -> float:
+    """The weight that a full bar, or the darkest shade, stands for among shares of one text.
+
+    It is the largest weight, and at least four times an even share (at most 1), so that attention spread
+    evenly over a text is a row of short bars and not of full ones.
+
+    >>> full_share(np.full(20, 0.05)), full_share(np.array([0.9, 0.1]))
+    (0.2, 1.0)
+    """
+    even = _EVEN_SHARES / max(1, weights.size)
+    return max(float(weights.max(initial=0.0)), min(1.0, even))
 
 
 def merge_pieces(weights: FloatArray, rows: Sequence[int], columns: Sequence[int]) -> FloatArray:

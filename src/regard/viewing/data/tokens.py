@@ -120,7 +120,10 @@ class Tokens:
 
     def words(self) -> Tokens:
         """Merge pieces to words, spelt as in the text."""
-        starts = self.word_starts()
+        return self.merged(self.word_starts())
+
+    def merged(self, starts: Sequence[int]) -> Tokens:
+        """Merge the pieces from each start to the next, spelt as in the text; the first start is 0."""
         pieces, offsets, special = [], [], []
         for start, end in zip(starts, [*starts[1:], len(self)], strict=True):
             span = (self.offsets[start][0], max(b for _, b in self.offsets[start:end]))

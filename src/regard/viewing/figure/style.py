@@ -165,9 +165,10 @@ def label_line(text: str) -> str:
 
 def describe(record: Record, track: Track, heads: Heads | None) -> str:
     """One line about a map: layer, heads, direction, reading."""
-    over = f"{heads} of {track.heads} heads" if isinstance(heads, str) else ""
+    over = f"{heads} of {track.heads} {track.parts}" if isinstance(heads, str) else ""
     if isinstance(heads, int):
-        over = f"head {heads + 1} of {track.heads}"
+        count = track.members if track.parts == "members" else track.heads // track.members
+        over = f"{track.head_name(heads)} of {count}"
     reading = f"read {record.reading}" if record.reading and track.kind == "cross" else ""
     direction = "" if track.direction == "both" else track.direction
     return headline([track.label, over if track.heads > 1 else "", direction, reading])

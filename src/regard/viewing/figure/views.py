@@ -85,7 +85,7 @@ def head_grid(record: Record, heads: Heads, scale: Scale) -> Figure:
         axes = _add_axes(figure, x, y, side, tall)
         mesh = _draw_cells(axes, grid, scale, track.shape, peak=peak)
         axes.set_xlabel(
-            f"head {head + 1}", fontsize=style.SMALL_SIZE, color=style.MUTED_COLOR, labelpad=3
+            track.head_name(head), fontsize=style.SMALL_SIZE, color=style.MUTED_COLOR, labelpad=3
         )
         axes.set_xticks([])
         axes.set_yticks([])
@@ -127,9 +127,12 @@ def layer_overview(record: Record, heads: Heads, scale: Scale) -> Figure:
         np.arange(len(tracks)) * (pixels + gap) + middle, [style.label(t.label) for t in tracks]
     )
     axes.xaxis.tick_top()
-    axes.set_xticks(np.arange(most) * (pixels + gap) + middle, [str(h + 1) for h in range(most)])
+    widest = max(tracks, key=lambda track: track.heads)
+    names = [_short_name(widest, head) for head in range(most)]
+    axes.set_xticks(np.arange(most) * (pixels + gap) + middle, names)
     style.apply_to(axes)
-    facts = "largest weight per block, each map on its own scale · heads across, layers down"
+    across = "heads" if widest.members == 1 else "members"
+    facts = f"largest weight per block, each map on its own scale · {across} across, layers down"
     style.caption(figure, record.title, facts, left=0.05, top=tall + 0.32)
     return figure
 
@@ -204,6 +207,12 @@ def highlight(record: Record, heads: Heads, scale: Scale) -> Figure:
         top=height - 0.25,
     )
     return figure
+
+
+def _short_name(track: Track, head: int) -> str:
+    """Number of a head; of an ensemble that of its member, and that of the head if it has several."""
+    each = track.heads // track.members
+    return str(head + 1) if 1 in (each, track.members) else f"{head // each + 1}.{head % each + 1}"
 
 
 def _single_track(record: Record) -> Track:

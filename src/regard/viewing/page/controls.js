@@ -7,7 +7,7 @@ import { SCALES, THEMES } from "./state.js";
 /** @import { App } from "./main.js" */
 /** @import { Head, LayerMap, Reduction, State, ViewName } from "./types" */
 
-const VIEW_NAMES = { overview: "Overview", map: "Map", links: "Links", text: "Text" };
+const VIEW_NAMES = { attributions: "Words", overview: "Overview", map: "Map", links: "Links", text: "Text" };
 const SCALE_NAMES = { linear: "linear", log: "logarithmic", row: "per row" };
 const REDUCTION_NAMES = { max: "largest", mean: "mean" };
 /** @type {readonly Reduction[]} */
@@ -30,8 +30,9 @@ export class Controls {
       onclick: () => app.set({ view }), onkeydown: (event) => this.onTabKey(event, view),
     }, VIEW_NAMES[view]));
     this.layer = this.select("Layer", layers.map((_, i) => i), (i) => layers[i].label, (layer) => ({ layer }));
-    this.head = this.select("Head", headsOf(layers), nameOfHead, (head) => ({ head }));
-    this.headOptions = [...this.head.box.options]; // of the layer with most heads
+    const widest = layers.reduce((most, layer) => (layer.heads > most.heads ? layer : most));
+    this.head = this.select("Head", headsOf(widest), (head) => nameOfHead(widest, head), (head) => ({ head }));
+    this.named = widest; // the layer whose heads are offered
     this.scale = this.select("Scale", SCALES, (scale) => SCALE_NAMES[scale], (scale) => ({ scale }));
     this.pool = this.select("Blocks", POOLS, (pool) => REDUCTION_NAMES[pool], (pool) => ({ pool }));
     this.theme = this.select("Theme", THEMES, (theme) => theme, (theme) => ({ theme }));
@@ -44,11 +45,12 @@ export class Controls {
       oninput: () => app.set({ find: this.find.value }),
       onkeydown: (event) => event.key === "Enter" && app.nextMatch(event.shiftKey ? -1 : 1),
     });
+    this.findBox = h("span", { class: "find" }, this.find, this.count);
     this.element = h("div", { class: "controls" },
       h("div", { class: "tabs", role: "tablist", "aria-label": "View" }, this.tabs),
       this.layer.label, this.head.label, this.scale.label, this.pool.label,
       this.hideSpecial.label, this.words.label,
-      h("span", { class: "find" }, this.find, this.count));
+      this.findBox);
     const downloads = FORMATS.map((format) => h("button", {
       onclick: () => download(app, format), "aria-label": `Download ${format.toUpperCase()}`,
     }, format.toUpperCase()));
@@ -106,15 +108,20 @@ export class Controls {
       tab.tabIndex = chosen ? 0 : -1;
     });
     this.layer.box.value = String(state.layer);
-    this.layer.label.hidden = metadata.layers.length === 1;
+    const words = state.view === "attributions"; // which no choice of map changes
+    this.layer.label.hidden = words || metadata.layers.length === 1;
     this.renderHeads(layer);
+    this.head.label.hidden ||= words;
     this.scale.box.value = state.scale;
+    this.scale.label.hidden = words;
+    this.findBox.hidden = words;
     this.pool.box.value = state.pool;
     this.pool.label.hidden = state.view !== "map" || Math.max(...layer.shape) <= POOLED_SIDE;
     this.theme.box.value = state.theme;
     const axes = [layer.queries, layer.keys].map((name) => metadata.tokens[name]);
     renderTokenOption(this.hideSpecial, state.hideSpecial, layer, axes.some((axis) => axis.special.includes(true)));
     renderTokenOption(this.words, state.words, layer, axes.some((axis) => axis.words.length < axis.pieces.length));
+    if (words) this.hideSpecial.label.hidden = this.words.label.hidden = true;
     if (this.find.value !== state.find) this.find.value = state.find;
     this.count.textContent = state.find ? `${found.rows.size + found.columns.size} found` : "";
   }
@@ -123,25 +130,29 @@ export class Controls {
   renderHeads(layer) {
     const { box, label } = this.head;
     label.hidden = layer.heads === 1;
-    const count = headsOf([layer]).length;
-    if (box.length !== count) box.replaceChildren(...this.headOptions.slice(0, count));
+    if (String(this.named.head_names) !== String(layer.head_names)) {
+      box.replaceChildren(...headsOf(layer).map((head) => h("option", { value: head }, nameOfHead(layer, head))));
+      this.named = layer;
+    }
     box.value = String(this.app.state.head);
   }
 }
 
 /**
- * The choices of head: reductions first, then as many heads as the layer with most has.
- * @param {LayerMap[]} layers
+ * The choices of head: reductions first, then every head of the layer.
+ * @param {LayerMap} layer
  * @returns {Head[]}
  */
-function headsOf(layers) {
-  const most = Math.max(...layers.map((layer) => layer.heads));
-  return ["mean", "max", ...Array.from({ length: most }, (_, head) => head)];
+function headsOf(layer) {
+  return ["mean", "max", ...layer.head_names.map((_, head) => head)];
 }
 
-/** @param {Head} head */
-function nameOfHead(head) {
-  return typeof head === "number" ? `head ${head + 1}` : REDUCTION_NAMES[head];
+/**
+ * @param {LayerMap} layer
+ * @param {Head} head
+ */
+function nameOfHead(layer, head) {
+  return typeof head === "number" ? layer.head_names[head] : REDUCTION_NAMES[head];
 }
 
 /**

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { CanvasSurface, SvgSurface } from "./surface.js";
 
 /** @import { App } from "./main.js" */
-/** @import { Matrix } from "./types" */
+/** @import { Explanation, Matrix } from "./types" */
 
 const MAX_CELLS = 1 << 22; // of a CSV with every cell; of a larger matrix it lists the largest of each row
 const LISTED = 32; // weights of each row then
@@ -18,7 +18,11 @@ const KEPT_MS = 60_000; // how long the browser may take to begin a download
  */
 export function download(app, format) {
   const name = `${(app.metadata.title || "attention").replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 60)}.${format}`;
-  if (format === "csv") return saveAs(new Blob(["\ufeff", csv(app.matrix)], { type: "text/csv" }), name);
+  if (format === "csv") {
+    const { explanation } = app.metadata;
+    const text = app.state.view === "attributions" && explanation ? scoresCsv(explanation) : csv(app.matrix);
+    return saveAs(new Blob(["\ufeff", text], { type: "text/csv" }), name);
+  }
   const { view, width, height } = app.picture();
   const fill = app.themeColors.background;
   if (format === "svg") {
@@ -64,6 +68,16 @@ export function csv(matrix) {
       lines.push([quoted(matrix.rows[query]), ...weights].join(","));
     }
   }
+  return `${lines.join("\r\n")}\r\n`;
+}
+
+/**
+ * The scores of an explanation as CSV: a line for each word, a column for each method; empty where not measured.
+ * @param {Explanation} explanation
+ */
+export function scoresCsv({ words, attributions }) {
+  const lines = [["word", ...attributions.map(({ name }) => name)].map(quoted).join(",")];
+  words.forEach((word, i) => lines.push([quoted(word), ...attributions.map(({ values }) => values[i] ?? "")].join(",")));
   return `${lines.join("\r\n")}\r\n`;
 }
 

@@ -1,5 +1,6 @@
 // The page of a record: its state, its views, and what keeps them together. `start` opens it.
 
+import { AttributionsView } from "./attributions.js";
 import { ColorScale } from "./colors.js";
 import { Controls } from "./controls.js";
 import { h, plural } from "./dom.js";
@@ -16,6 +17,7 @@ import { TextView } from "./text.js";
 /** @import { Matrix, Metadata, Side, Source, State, ThemeColors } from "./types" */
 
 const HELP = {
+  attributions: "",
   overview: "",
   map: "Arrow keys move the cursor, with Shift by ten. Home and End go to the ends of the row, Page Up and Page Down to those of the column. T goes to the row's largest weight. Plus and minus zoom, 0 shows all.",
   links: "Up and Down choose a query, T its strongest key, Left and Right move between keys.",
@@ -62,6 +64,7 @@ export class App {
     this.links = new LinksView(this);
     this.text = new TextView(this);
     this.overview = new Overview(this);
+    this.attributions = new AttributionsView(this);
     this.readout = new Readout(this);
     this.canvas = h("canvas", {
       tabindex: "0", role: "application", "aria-roledescription": "attention map", "aria-describedby": `${this.id}-help`,
@@ -71,7 +74,7 @@ export class App {
     this.tooltip = h("div", { class: "tooltip", hidden: true, "aria-hidden": "true" });
     this.live = h("p", { class: "visually-hidden", role: "status", "aria-live": "polite" });
     this.stage = h("div", { class: "stage", id: `${this.id}-stage`, role: "tabpanel" },
-      this.canvas, this.text.element, this.overview.element, this.tooltip);
+      this.canvas, this.attributions.element, this.text.element, this.overview.element, this.tooltip);
     this.pointer = new Pointer(this);
     this.build();
   }
@@ -90,8 +93,9 @@ export class App {
   build() {
     const { title, reading, notes, verdict, layers } = this.metadata;
     const heads = layers.reduce((sum, layer) => sum + layer.heads, 0);
+    const members = Math.max(...layers.map((layer) => layer.members));
     const facts = [
-      `${plural(layers.length, "layer")} · ${plural(heads, "head")}`,
+      `${plural(layers.length, "layer")} · ${plural(heads, "head")}${members > 1 ? ` of ${members} members of an ensemble` : ""}`,
       ...(reading ? [`Cross-attention is read ${reading}.`] : []),
       ...notes.filter(Boolean),
     ];
@@ -219,11 +223,13 @@ export class App {
     this.text.element.hidden = view !== "text";
     this.overview.element.hidden = view !== "overview";
     this.stage.setAttribute("aria-labelledby", `${this.id}-tab-${view}`);
-    this.readout.element.hidden = view === "overview";
+    this.attributions.element.hidden = view !== "attributions";
+    this.readout.element.hidden = view === "overview" || view === "attributions";
     this.controls.render();
     this.readout.render();
     if (view === "text") this.text.render();
     if (view === "overview") this.overview.render();
+    if (view === "attributions") this.attributions.render();
     this.canvas.setAttribute("aria-label", this.readout.sentence());
     this.paint();
     if ("query" in patch || "key" in patch) this.announce(this.readout.sentence());

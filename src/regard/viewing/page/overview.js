@@ -26,7 +26,7 @@ export class Overview {
     const { layers } = this.app.metadata;
     const reader = new ArrayReader(await inflate(this.app.source.chunk("thumbnails")));
     this.codes = layers.map((layer) => Array.from({ length: layer.heads }, () => reader.uint8(this.side ** 2)));
-    const names = Array.from({ length: this.heads }, (_, i) => h("span", { class: "column", "aria-hidden": "true" }, String(i + 1)));
+    const names = this.columnNames().map((name) => h("span", { class: "column", "aria-hidden": "true" }, name));
     const rows = layers.map((layer, row) => [
       h("span", { class: "row" }, layer.label),
       ...Array.from({ length: this.heads }, (_, head) => (head < layer.heads ? this.thumbnail(layer, row, head) : h("span"))),
@@ -34,6 +34,13 @@ export class Overview {
     this.element.style.setProperty("--heads", String(this.heads));
     this.element.append(h("span"), ...names, ...rows.flat());
     this.element.addEventListener("keydown", (event) => this.onKey(event));
+  }
+
+  /** A number for each column of heads; the names of members, where the networks of an ensemble are shown. */
+  columnNames() {
+    const { layers } = this.app.metadata;
+    const widest = layers.reduce((most, layer) => (layer.heads > most.heads ? layer : most));
+    return widest.head_names.map((name, i) => (widest.members > 1 ? name : String(i + 1)));
   }
 
   /**
@@ -44,7 +51,8 @@ export class Overview {
   thumbnail(layer, row, head) {
     const canvas = h("canvas", { width: this.side, height: this.side, "aria-hidden": "true" });
     const entropy = layer.mean_entropy[head].toFixed(2);
-    const label = `${layer.label}, head ${head + 1} of ${plural(layer.heads, "head")}, mean entropy ${entropy} nats`;
+    const of = layer.members > 1 ? "" : ` of ${plural(layer.heads, "head")}`;
+    const label = `${layer.label}, ${layer.head_names[head]}${of}, mean entropy ${entropy} nats`;
     return h("button", {
       class: "thumbnail", "aria-label": label, title: label, "data-row": row, "data-head": head,
       tabindex: row === 0 && head === 0 ? "0" : "-1",
@@ -108,9 +116,9 @@ export class Overview {
     const { metadata: { layers }, themeColors } = this.app;
     const room = Math.min(MAX_SIDE, (surface.width - 120) / this.heads, (surface.height - 30) / layers.length);
     const canvas = h("canvas", { width: this.side, height: this.side });
-    for (let head = 0; head < this.heads; head++) {
-      surface.text(String(head + 1), 110 + (head + 0.5) * room, 14, { size: 11, color: themeColors.muted, align: "center" });
-    }
+    this.columnNames().forEach((name, head) => {
+      surface.text(name, 110 + (head + 0.5) * room, 14, { size: 11, color: themeColors.muted, align: "center" });
+    });
     this.codes.forEach((heads, row) => {
       surface.text(layers[row].label, 100, 28 + (row + 0.5) * room, { color: themeColors.text, align: "right" });
       heads.forEach((codes, head) => {

@@ -34,6 +34,7 @@ _BLOCK_CELLS = 5_000_000  # in the whole record, of two bytes each
 _BLOCKS = 1024  # along each side, at most
 _CODE_DECADES = 8  # `codec.js` has the same
 _THUMBNAIL = 40  # pixels of each side
+_LABELS = 50  # labels whose probabilities are kept
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,8 @@ def _layer(track: Track, storage: Storage, side: int, k: int) -> dict[str, Any]:
         "queries": track.queries,
         "keys": track.keys,
         "heads": track.heads,
+        "members": track.members,
+        "head_names": [track.head_name(head) for head in range(track.heads)],
         "shape": track.shape,
         "storage": storage,
         "grid": grid,
@@ -154,8 +157,50 @@ def _metadata(record: Record) -> dict[str, Any]:
         "notes": [printable(note) for note in record.notes],
         "verdict": printable(record.verdict) if record.verdict else "",
         "tokens": {name: _tokens(tokens) for name, tokens in record.tokens.items()},
+        "prediction": _prediction(record),
+        "explanation": _explanation(record),
         "palettes": {theme: palette(theme).tobytes().hex() for theme in ("light", "dark")},
+        "against": {
+            theme: palette(theme, "against").tobytes().hex() for theme in ("light", "dark")
+        },
         "thumbnail_size": _THUMBNAIL,
+    }
+
+
+def _prediction(record: Record) -> dict[str, Any] | None:
+    if record.prediction is None:
+        return None
+    likely = record.prediction.probabilities[:_LABELS]
+    return {
+        "labels": [printable(label) for label in record.prediction.labels],
+        "probabilities": [
+            {"label": printable(label), "probability": probability} for label, probability in likely
+        ],
+    }
+
+
+def _explanation(record: Record) -> dict[str, Any] | None:
+    """Scores as JSON numbers, `null` where a word was not measured."""
+    explanation = record.explanation
+    if explanation is None:
+        return None
+    return {
+        "words": [printable(piece) for piece in explanation.tokens.pieces],
+        "direction": "rtl" if begins_right_to_left(explanation.tokens.text) else "ltr",
+        "label": printable(explanation.label),
+        "probability": explanation.probability,
+        "reason": printable(explanation.reason),
+        "attributions": [
+            {
+                "name": scores.name,
+                "about": printable(scores.about),
+                "signed": scores.signed,
+                "full": scores.full,
+                "scale": scores.scale,
+                "values": [None if np.isnan(x) else round(float(x), 5) for x in scores.values],
+            }
+            for scores in explanation.attributions
+        ],
     }
 
 

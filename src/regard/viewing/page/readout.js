@@ -60,7 +60,8 @@ export class Readout {
    * @param {string} fact
    */
   list(verb, piece, items, pieces, choose, fact) {
-    const max = items[0]?.weight ?? 1;
+    // A full bar is at least four even shares, as in the text: nearly equal weights are short bars.
+    const max = this.app.colors.textMax(items[0]?.weight ?? 1, pieces.length);
     const lines = items.map(({ index, weight, exact }) => {
       const bar = h("span", { class: "bar", "aria-hidden": "true" });
       bar.style.inlineSize = `${(100 * weight) / max}%`;

@@ -7,15 +7,17 @@ export const SCALES = ["linear", "log", "row"];
 /** @type {readonly State["theme"][]} */
 export const THEMES = ["system", "light", "dark"];
 /** @type {readonly ViewName[]} */
-const VIEWS = ["overview", "map", "links", "text"];
+const MAP_VIEWS = ["overview", "map", "links", "text"];
 const MAX_FIND = 200; // characters
 
 /**
- * The views that a record has: an overview is of several heads.
+ * The views that a record has: attributions are of an explanation, an overview is of several heads.
  * @param {Metadata} metadata
+ * @returns {readonly ViewName[]}
  */
-export function viewsOf({ layers }) {
-  return layers.length === 1 && layers[0].heads === 1 ? VIEWS.slice(1) : VIEWS;
+export function viewsOf({ layers, explanation }) {
+  const views = layers.length === 1 && layers[0].heads === 1 ? MAP_VIEWS.slice(1) : MAP_VIEWS;
+  return explanation ? ["attributions", ...views] : views;
 }
 
 /**
@@ -24,10 +26,12 @@ export function viewsOf({ layers }) {
  * @returns {State}
  */
 export function initialState(metadata) {
-  const single = !viewsOf(metadata).includes("overview");
-  const pooling = metadata.layers[0].shape[0] === 1;
+  const [first, second] = viewsOf(metadata);
+  const [layer, ...others] = metadata.layers;
+  // A single map of an ensemble opens as the mean of its members, which are no layers to choose among.
+  const view = first === "overview" && !others.length && layer.members > 1 ? second : first;
   return {
-    layer: 0, head: "mean", view: single ? (pooling ? "text" : "map") : "overview",
+    layer: 0, head: "mean", view: view === "map" && layer.shape[0] === 1 ? "text" : view,
     scale: "linear", pool: "max", hideSpecial: false, words: false, query: 0, key: null,
     find: "", theme: "system", x: null, y: null, zoom: null,
   };

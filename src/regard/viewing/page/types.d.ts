@@ -3,7 +3,7 @@
 import type { CodedMatrix, DenseMatrix } from "./matrix.js";
 
 export type Theme = "light" | "dark";
-export type ViewName = "overview" | "map" | "links" | "text";
+export type ViewName = "attributions" | "overview" | "map" | "links" | "text";
 export type Side = "rows" | "columns";
 /** How weights become colours: relative to the largest of the map, on a log scale, or to the largest of each row. */
 export type Scale = "linear" | "log" | "row";
@@ -21,10 +21,44 @@ export interface Metadata {
   verdict: string;
   tokens: Record<string, TokenAxis>;
   layers: LayerMap[];
+  prediction: Prediction | null;
+  explanation: Explanation | null;
   /** 256 colours for each theme, six hexadecimal digits each, as one string. */
   palettes: Record<Theme, string>;
+  /** Colours of scores that speak against a label. */
+  against: Record<Theme, string>;
   /** Pixels of each side of the overview's small maps. */
   thumbnail_size: number;
+}
+
+/** What a classifier answered: labels that apply, and every label with its probability, the likeliest first. */
+export interface Prediction {
+  labels: string[];
+  probabilities: { label: string; probability: number }[];
+}
+
+/** How much each word counts for a label, by several methods; the first is in front. */
+export interface Explanation {
+  words: string[];
+  direction: "ltr" | "rtl";
+  label: string;
+  probability: number;
+  reason: string;
+  attributions: Attribution[];
+}
+
+export interface Attribution {
+  name: string;
+  /** What the scores are. */
+  about: string;
+  /** Whether scores speak for (above 0) or against the label; else they are shares of 1. */
+  signed: boolean;
+  /** The score that a full bar stands for. */
+  full: number;
+  /** What a full bar means, in words. */
+  scale: string;
+  /** Of each word; `null` where it was not measured. */
+  values: (number | null)[];
 }
 
 export interface TokenAxis {
@@ -46,6 +80,10 @@ export interface LayerMap {
   queries: string;
   keys: string;
   heads: number;
+  /** Networks of an ensemble, whose heads follow each other; 1 for a single network. */
+  members: number;
+  /** What each head is called: "head 1", or "member 1" where the networks of an ensemble are shown. */
+  head_names: string[];
   /** Queries and keys. */
   shape: [number, number];
   storage: Storage;
