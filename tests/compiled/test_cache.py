@@ -160,14 +160,18 @@ def run(planted: Path) -> Callable[..., tuple[int, bool]]:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 
-    def run(pair: str = "Pair") -> tuple[int, bool]:
+    def run(
+        pair: str = "Pair", first: str = "1", before: str = "", warning: str = ""
+    ) -> tuple[int, bool]:
         done = subprocess.run(
-            [sys.executable, "-c", RUN.replace("Pair", pair)],
+            [sys.executable, "-c", before + RUN.replace("Pair", pair).replace("=1,", f"={first},")],
             env=environment,
             capture_output=True,
             text=True,
             check=True,
         )
+        assert done.stderr.count("RuntimeWarning") == bool(warning)
+        assert warning in done.stderr
         answer, hits = done.stdout.split()
         return int(answer), hits == "1"
 
@@ -203,3 +207,88 @@ def test_an_import_reads_no_sources(planted: Path, monkeypatch: pytest.MonkeyPat
     importlib.invalidate_caches()
     monkeypatch.setattr("regard.compiled.cache.source_stamp", lambda function: 1 / 0)
     assert importlib.import_module("planted.kernel").kernel.py_func.__name__ == "kernel"
+
+
+def cut_in_half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flip_a_bit(content: bytes) -> bytes:
+    """Damage in the machine code, which Numba would run as it is."""
+    middle = content.index(b"ELF") + 700
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut_in_half,
+        flip_a_bit,
+        lambda content: b"",
+        lambda content: bytes(len(content)),
+        lambda content: b"not a cache",
+    ],
+)
+def test_a_damaged_file_is_compiled_again(
+    planted: Path, run: Callable[..., tuple[int, bool]], damage: Callable[[bytes], bytes]
+) -> None:
+    assert run() == (4012, False)
+    [file] = (planted.parent / "cache").rglob("kernel*.nbc")
+    file.write_bytes(damage(file.read_bytes()))
+    assert run() == (4012, False)
+    assert run() == (4012, True)
+
+
+def test_code_of_other_arguments_is_not_taken(
+    planted: Path, run: Callable[..., tuple[int, bool]]
+) -> None:
+    # As two processes may leave it that number their files: the name of one, the code of the other.
+    assert run() == (4012, False)
+    [integers] = (planted.parent / "cache").rglob("kernel*.nbc")
+    assert run(first="1.0") == (4012, False)
+    [floats] = set((planted.parent / "cache").rglob("kernel*.nbc")) - {integers}
+    integers.write_bytes(floats.read_bytes())
+    assert run() == (4012, False)
+
+
+FULL = """
+import resource
+import planted.kernel
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # no file grows beyond
+"""
+
+GONE = """
+import os, pathlib
+import planted.kernel
+folder = pathlib.Path(os.environ["NUMBA_CACHE_DIR"])
+for file in sorted(folder.rglob("*"), reverse=True):
+    file.rmdir() if file.is_dir() else file.unlink()
+folder.rmdir()
+folder.touch()  # a file, where the folder was
+"""
+
+NOWHERE = """
+import numba.core.caching as caching
+caching.CacheImpl._locator_classes = []
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "reason"),
+    [(FULL, "File too large"), (GONE, "Not a directory"), (NOWHERE, "no folder")],
+)
+def test_a_cache_that_cannot_be_written_is_one_warning(
+    run: Callable[..., tuple[int, bool]], before: str, reason: str
+) -> None:
+    assert run(before=before, warning=reason) == (4012, False)
+    assert run(first="2") == (4013, False)
+
+
+def test_entries_of_other_sources_are_removed(
+    planted: Path, run: Callable[..., tuple[int, bool]]
+) -> None:
+    assert run() == (4012, False)
+    replace(planted / "inner.py", "x + 1", "x + 5")
+    assert run() == (4016, False)
+    files = [file.name for file in (planted.parent / "cache").rglob("*") if file.is_file()]
+    assert len(files) == 1

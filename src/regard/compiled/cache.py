@@ -17,45 +17,140 @@ Nothing is read before a function is loaded or compiled for the first time: an i
 from __future__ import annotations
 
 import hashlib
+import os
+import pickle
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numba
 import numpy as np
 from numba.core.caching import FunctionCache
+from numba.core.serialize import dumps
 
-__all__ = ["SourceCache", "source_stamp"]
+__all__ = ["SourceCache", "source_stamp", "warn_not_kept"]
 
 _LIBRARIES = frozenset({"llvmlite", "numba", "numpy", *sys.stdlib_module_names})
 """Packages that are not followed into: Numba's cache holds Numba's version, which goes with theirs."""
 
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
 
 class SourceCache(FunctionCache):
-    """Numba's cache of one function on disk, with a stamp of all its sources."""
+    """Numba's cache of one function on disk, with a stamp of all its sources and a seal on every file.
+
+    A cache that cannot be read or written never stops the caller: the code is compiled again.
+    """
 
     def __init__(self, dispatcher: Any) -> None:
         super().__init__(dispatcher.py_func)
-        self._dispatcher = dispatcher
-        self._stamped = False
+        self._cache_file = CodeFiles(  # type: ignore[assignment]  # in place of Numba's own
+            Path(self._cache_path), self._impl.filename_base, lambda: source_stamp(dispatcher)
+        )
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
-        # Called before every read and write of the index, so the stamp is made when first needed. A
-        # stamp of the whole index, not a part of the key: entries of old sources are overwritten.
-        if not self._stamped:
-            file = self._cache_file
-            file._source_stamp = (file._source_stamp, source_stamp(self._dispatcher))
-            self._stamped = True
-            # The index names the classes of named tuples among the arguments; unpickling fails where one has
-            # been renamed or moved since, before Numba compares any stamp.
-            try:
-                file._load_index()
-            except Exception:
-                self.flush()
         types = getattr(sig, "args", sig)
         return (*super()._index_key(sig, codegen), tuple(_fields(kind) for kind in types))
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any | None:
+        """The compiled function for these types; `None` if the disk has none that is whole."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # LLVM refuses the code, or the disk cannot be read
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keeps a compiled function for later processes; a full or read-only disk is a warning."""
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            warn_not_kept(f"{error.strerror or error}: {self._cache_path}")
+
+
+class CodeFiles:
+    """The files of one function: one for each signature, sealed by a SHA-256 digest.
+
+    Numba keeps an index from signatures to numbered files. Two processes that write at a time may leave a
+    signature there beside the file of another one, and a damaged file is run as it is. Here the name of a
+    file is made from what it holds, and the digest in front covers signature and code.
+    """
+
+    def __init__(self, folder: Path, base: str, make_stamp: Callable[[], str]) -> None:
+        self._folder, self._base, self._make_stamp = folder, base, make_stamp
+        self._stamp = ""
+
+    def load(self, key: Any) -> Any | None:
+        """What was saved for this key from the sources as they are; `None` if nothing, or damaged."""
+        file, name = self._locate(key)
+        try:
+            content = file.read_bytes()
+        except OSError:
+            return None
+        digest, code = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        if digest != _seal(name, code):
+            return None
+        try:
+            return pickle.loads(code)  # noqa: S301 - Numba's own format, written by this user
+        except (AttributeError, ImportError):  # a class of an argument has moved to another module
+            return None
+
+    def save(self, key: Any, data: Any) -> None:
+        """Writes an entry whole or not at all, and removes those of other sources.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        file, name = self._locate(key)
+        code = dumps(data)
+        with NamedTemporaryFile(dir=self._folder, suffix=".tmp", delete=False) as temporary:
+            try:
+                temporary.write(_seal(name, code) + code)
+                temporary.close()
+                os.replace(temporary.name, file)
+            except BaseException:
+                os.unlink(temporary.name)
+                raise
+        current = f"{self._base}.{self._stamp[:16]}."
+        for other in self._files():
+            if not other.name.startswith(current):
+                other.unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        """Removes all entries."""
+        for file in self._files():
+            file.unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        names = os.listdir(self._folder)
+        return [
+            self._folder / n for n in names if n.startswith(f"{self._base}.") and n[-4:] == ".nbc"
+        ]
+
+    def _locate(self, key: Any) -> tuple[Path, bytes]:
+        """The file of a key, and the text that stands for the key in its seal."""
+        # Made here, before the first read or write: an import reads no sources.
+        self._stamp = self._stamp or self._make_stamp()
+        name = f"{numba.__version__} {self._stamp} {key!r}".encode()
+        file = f"{self._base}.{self._stamp[:16]}.{hashlib.sha256(name).hexdigest()[:16]}.nbc"
+        return self._folder / file, name
+
+
+def _seal(name: bytes, code: bytes) -> bytes:
+    return hashlib.sha256(hashlib.sha256(name).digest() + code).digest()
+
+
+def warn_not_kept(reason: str) -> None:
+    """Says that code was compiled and cannot be kept for the next process."""
+    warnings.warn(
+        "numerical code was compiled and cannot be kept, so the next process compiles it again "
+        f"({reason}); set NUMBA_CACHE_DIR to a folder that can be written",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 def source_stamp(function: Any) -> str:

@@ -19,7 +19,7 @@ import numba
 import numba.extending
 import numpy as np
 
-from regard.compiled.cache import SourceCache
+from regard.compiled.cache import SourceCache, warn_not_kept
 
 __all__ = ["compiled", "inlined", "inlined_ir", "intrinsic", "numba_type", "specialize"]
 
@@ -56,7 +56,7 @@ def compiled(function: Callable[..., Any]) -> Any:
         Numba's dispatcher of the function. Call it through `threads.run_parallel` or `call.call_serial`.
     """
     dispatcher: Any = numba.njit(nogil=True, **OPTIONS)(function)
-    with suppress(RuntimeError):  # nowhere to write: every process compiles
+    with suppress(RuntimeError):  # nowhere to write: `specialize` says so when it compiles
         dispatcher._cache = SourceCache(dispatcher)
     return dispatcher
 
@@ -70,6 +70,8 @@ def specialize(dispatcher: Any, types: tuple[Any, ...]) -> Callable[..., None]:
     if found is None:
         with _notice():
             dispatcher.compile(types)
+        if not isinstance(dispatcher._cache, SourceCache):
+            warn_not_kept("no folder of a cache can be written")
         found = dispatcher.overloads[types]
     return found.entry_point
 
