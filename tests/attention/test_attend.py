@@ -235,10 +235,18 @@ ZEROS = np.zeros((2, 3, 5, 4))
 @pytest.mark.parametrize(
     ("arguments", "settings", "error", "message"),
     [
-        ((ZEROS.astype(int), ZEROS, ZEROS), {}, InputError, "query holds int64; expected floats"),
-        (([[1.0]], ZEROS, ZEROS), {}, InputError, "query is a list; expected a NumPy array"),
+        ((ZEROS > 0, ZEROS, ZEROS), {}, InputError, "query holds bool; expected real numbers"),
+        (
+            (ZEROS * 1j, ZEROS, ZEROS),
+            {},
+            InputError,
+            "query holds complex128; expected real numbers",
+        ),
+        ((ZEROS, None, ZEROS), {}, InputError, "key is a NoneType; expected a NumPy array"),
+        (([[1.0], [1.0, 2.0]], ZEROS, ZEROS), {}, InputError, "query is a list; expected a NumPy"),
+        ((["a"], ZEROS, ZEROS), {}, InputError, "query is a list; expected a NumPy array"),
+        ((1.0, ZEROS, ZEROS), {}, ShapeError, "query has shape (); expected 2 to 4"),
         ((ZEROS, torch.zeros(2, 3, 5, 4), ZEROS), {}, InputError, "arrays of several libraries"),
-        ((ZEROS[0, 0, 0], ZEROS, ZEROS), {}, ShapeError, "query has shape (4,); expected 2 to 4"),
         ((ZEROS[None], ZEROS, ZEROS), {}, ShapeError, "query has shape (1, 2, 3, 5, 4); expected"),
         ((ZEROS, ZEROS, ZEROS[:, :, :4]), {}, ShapeError, "key has 5 positions, value has 4"),
         ((ZEROS, ZEROS, ZEROS[:, :1]), {}, ShapeError, "batch or heads (got query (2, 3, 5, 4), "),

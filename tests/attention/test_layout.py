@@ -91,3 +91,25 @@ def test_positions_align_the_last_query_with_the_last_key() -> None:
     assert layout.offset == 2
     assert layout.positions(slice(1, 4)).tolist() == [1, 2, 3]
     assert layout.clip_to_keys(np.array([-1, 3, 9])).tolist() == [0, 3, 7]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "name"),
+    [
+        (((2, 4, 5, 6), (2, 7, 6), (2, 7, 6)), "key"),  # one head for each example, or two heads
+        (((2, 2, 5, 6), (2, 7, 6), (2, 7, 6)), "key"),
+        (((4, 5, 6), (4, 2, 7, 6), (4, 2, 7, 6)), "query"),
+        (((2, 5, 6), (2, 2, 7, 6), (2, 2, 7, 6)), "query"),
+        (((2, 4, 5, 6), (2, 2, 7, 6), (2, 7, 6)), "value"),
+    ],
+)
+def test_three_axes_beside_four_that_may_be_examples_are_refused(shapes, name) -> None:
+    """Taken for grouped heads, keys of example 0 would be answers for every example."""
+    with pytest.raises(ShapeError, match=rf"{name} has three axes.*insert the other one"):
+        AttentionLayout.of_inputs(*(np.zeros(shape) for shape in shapes))
+
+
+def test_one_of_three_axes_beside_four_is_for_all() -> None:
+    query, key = np.zeros((2, 4, 5, 6)), np.zeros((1, 7, 6))
+    _, (_, k, _) = AttentionLayout.of_inputs(query, key, key)
+    assert k.shape == (1, 1, 7, 6)

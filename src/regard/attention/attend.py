@@ -7,6 +7,8 @@ from typing import Any
 
 from regard.attention import kernels
 from regard.attention.arrays import checkpointed
+from regard.attention.inputs import shape_of
+from regard.attention.jagged import is_nested, pad_all
 from regard.attention.kernels import Statistic
 from regard.attention.map import AttentionMap, watched_statistics
 from regard.attention.normalizers import Normalizer, Softmax
@@ -40,7 +42,10 @@ def attend(
 
     Args:
         query: `(queries, features)`, `(batch, queries, features)` or `(batch, heads, queries,
-            features)`: a NumPy array, a torch tensor or a JAX array.
+            features)`: a NumPy array, a torch tensor or a JAX array. One vector is one query. Floats of
+            several types are widened to the widest; integers, and lists of numbers, take the float type
+            of the others, or else the library's default. Nested tensors (`layout=torch.jagged`) are
+            taken where all three are nested; the map is then that of the padded batch.
         key: `(..., keys, key_features)`, an array of the same library. With four axes it may have
             fewer heads, a divisor of the query's (grouped heads).
         value: `(..., keys, values)`, one vector for each key.
@@ -69,8 +74,7 @@ def attend(
             the three shapes.
         MaskError: a mask of the wrong type or shape.
         SettingsError: `watch` names a statistic that does not exist.
-        InputError: integers where floats are needed, arrays of two libraries, an impossible
-            dropout.
+        InputError: arrays that hold no real numbers, arrays of two libraries, an impossible dropout.
 
     >>> import numpy as np
     >>> import regard
@@ -82,16 +86,23 @@ def attend(
     if not 0 <= dropout < 1:
         raise InputError(f"dropout is {dropout}; expected a probability of at least 0 and below 1")
     watched = watched_statistics(watch)
+    nested = None
+    if is_nested(query) or is_nested(key) or is_nested(value):
+        (nested, key, value), mask = pad_all(query, key, value, mask, bias)
+        query = nested.padded
     try:
         problem = make_problem(
             query, key, value, score=score, normalizer=normalizer, mask=mask, bias=bias
         )
     except ShapeError as error:
         given = {"query": query, "key": key, "value": value}
-        shapes = ", ".join(f"{name} {tuple(array.shape)}" for name, array in given.items())
+        shapes = ", ".join(f"{name} {shape_of(array)}" for name, array in given.items())
         raise ShapeError(f"{error} (got {shapes})") from None
     output, statistics = _compute(problem, watched, dropout, seed)
-    return problem.layout.restore(output), AttentionMap(problem, statistics)
+    output = problem.layout.restore(output)
+    if nested is not None:
+        output = nested.nest(output)
+    return output, AttentionMap(problem, statistics)
 
 
 def _compute(

@@ -32,6 +32,7 @@ from regard.attention.arrays import (
     namespace,
     to_numpy,
 )
+from regard.attention.inputs import as_inputs
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Float, Int
 
@@ -71,21 +72,14 @@ class AttentionLayout:
         """The layout of `attend(query, key, value)`, and the three arrays with four axes.
 
         Raises:
-            InputError: arrays that do not hold floats or are of several libraries.
+            InputError: arrays that hold no real numbers or are of several libraries.
             ShapeError: a wrong number of axes; lengths, batches or heads that do not fit.
         """
-        arrays = {"query": query, "key": key, "value": value}
-        xp = namespace(**arrays)
-        for name, array in arrays.items():
-            if not xp.isdtype(array.dtype, "real floating"):
-                raise InputError(f"{name} holds {array.dtype}; expected floats (convert it first)")
-            if not 2 <= array.ndim <= 4:
-                raise ShapeError(
-                    f"{name} has shape {tuple(array.shape)}; expected 2 to 4 axes, "
-                    "(batch, heads, length, features)"
-                )
-        rank = max(array.ndim for array in arrays.values())
-        query, key, value = (_to_four_axes(xp, array, rank) for array in arrays.values())
+        xp, arrays = as_inputs(query, key, value)
+        rank = max(array.ndim for array in arrays)
+        if rank == 4:
+            _check_three_axes_beside_four(*arrays)
+        query, key, value = (_to_four_axes(xp, array, rank) for array in arrays)
         _check_sizes(query, key, value)
         layout = cls(
             batch=max(query.shape[0], key.shape[0]),
@@ -239,6 +233,26 @@ def _to_four_axes(xp: Any, array: Array, rank: int) -> Array:
     if rank == 3 and array.ndim == 3:
         return array[:, None]
     return xp.reshape(array, (1,) * (4 - array.ndim) + tuple(array.shape))
+
+
+def _check_three_axes_beside_four(query: Array, key: Array, value: Array) -> None:
+    """Refuse three axes beside four unless they can only be those of heads.
+
+    Three axes are `(batch, length, features)` alone and, as arrays broadcast, `(heads, length,
+    features)` beside four. Where the first axis is no number of heads, or one of examples as well,
+    grouped heads would be a guess.
+    """
+    arrays = {"query": query, "key": key, "value": value}
+    four = [array for array in arrays.values() if array.ndim == 4]
+    batch, heads = max(array.shape[0] for array in four), max(array.shape[1] for array in four)
+    for name, array in arrays.items():
+        if array.ndim != 3 or array.shape[0] == 1:
+            continue
+        if array.shape[0] != heads or heads == batch:
+            raise ShapeError(
+                f"{name} has three axes, {tuple(array.shape)}, beside four: its first may be the batch "
+                f"or the heads; insert the other one, as in {name}[:, None] for a batch of one head"
+            )
 
 
 def _check_sizes(query: Array, key: Array, value: Array) -> None:

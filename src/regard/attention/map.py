@@ -5,11 +5,11 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from regard.attention import kernels
 from regard.attention.arrays import grouped_matmul, namespace, no_autocast, topk, transpose
-from regard.attention.indexing import complete_index, index_matrix
+from regard.attention.indexing import index_matrix
 from regard.attention.kernels import Statistic
 from regard.attention.layout import AttentionLayout
 from regard.attention.pooling import pool_blocks
@@ -128,6 +128,13 @@ class AttentionMap:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def __bool__(self) -> NoReturn:
+        # As for arrays: by its length a map would be true, and `a and b` would be `b`.
+        raise InputError(
+            "an attention map is neither true nor false; to ask whether there is one, compare it with "
+            "None, and ask for its size by .shape"
+        )
+
     # Rows
 
     def tiles(self) -> Iterator[tuple[slice, Float[Array, "*lead rows keys"]]]:
@@ -140,8 +147,15 @@ class AttentionMap:
         return self._restore(self._concat_tiles(lambda rows, weights: weights))
 
     def __getitem__(self, index: Any) -> Array:
-        """`dense()[index]`; only the rows that the index names are computed."""
-        return index_matrix(self._source, complete_index(index, self.ndim))
+        """`dense()[index]` by NumPy's rules in every library; only the rows it names are computed.
+
+        Args:
+            index: numbers, slices, `...`, `None`, and arrays or lists of integers or Booleans.
+
+        Raises:
+            IndexError: an index that NumPy refuses, or a single Boolean.
+        """
+        return index_matrix(self._source, index)
 
     # The operator
 

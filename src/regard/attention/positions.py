@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import array_api_compat as compat
 import numpy as np
@@ -100,7 +100,10 @@ def rotary(
 
 
 class Bias(ABC):
-    """Base of biases added to the scores. -inf masks; +inf takes all of a row's weight."""
+    """Base of biases added to the scores. -inf masks; +inf takes all of a row's weight.
+
+    Biases are summed by `+`, with float arrays and numbers, too: `ALiBi() + array`.
+    """
 
     @abstractmethod
     def tile(
@@ -110,6 +113,20 @@ class Bias(ABC):
 
     def check(self, layout: AttentionLayout) -> None:  # noqa: B027
         """Raise a `ShapeError` if this bias does not fit a matrix of this layout."""
+
+    def __add__(self, other: Bias | Array | float) -> Bias:
+        number = isinstance(other, int | float) and not isinstance(other, bool)
+        return _Sum(self, as_bias(np.full((1, 1), other, np.float64) if number else other))
+
+    def __bool__(self) -> NoReturn:
+        # Python's `and` and `or` would return one of two biases, and the other would be lost.
+        raise InputError(
+            "a bias is neither true nor false: add biases by +, not by `and` or `or`; to ask whether "
+            "there is a bias, compare it with None"
+        )
+
+    __radd__ = __add__
+    __array_ufunc__ = None  # `array + bias` calls `__radd__`, not NumPy element by element
 
 
 @dataclass(frozen=True)
@@ -259,6 +276,29 @@ class _ArrayBias(Bias):
         self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Float[Array, "batch heads rows columns"]:
         return layout.tile_of(layout.align(self.array, "bias"), rows, columns)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sum(Bias):
+    """The sum of two biases; -inf masks, whatever the other one is."""
+
+    first: Bias
+    second: Bias
+
+    def check(self, layout: AttentionLayout) -> None:
+        self.first.check(layout)
+        self.second.check(layout)
+
+    def tile(
+        self, layout: AttentionLayout, rows: slice, columns: slice
+    ) -> Float[Array, "batch heads rows columns"]:
+        xp = layout.xp
+        first, second = (
+            xp.astype(bias.tile(layout, rows, columns), layout.dtype, copy=False)
+            for bias in (self.first, self.second)
+        )
+        masked = (first == -math.inf) | (second == -math.inf)
+        return xp.where(masked, -math.inf, first + xp.where(masked, 0.0, second))  # no inf - inf
 
 
 def as_bias(bias: Any) -> Bias:

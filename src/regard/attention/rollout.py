@@ -33,6 +33,8 @@ def rollout(
             that does not exist.
         ShapeError: maps that are not square or do not fit each other.
     """
+    if isinstance(maps, AttentionMap):
+        raise InputError("rollout got one map; expected a list with the map of each layer")
     if not maps:
         raise InputError("rollout got no maps; expected one for each layer")
     members = {layer.member for layer in maps}

@@ -29,6 +29,7 @@ from regard.attention.kernels.statistics import Statistic, propagate_nan
 from regard.attention.layout import AttentionLayout
 from regard.attention.normalizers import Softmax
 from regard.attention.pooling import block_lengths, block_size
+from regard.attention.positions import Bias
 from regard.attention.problem import Problem
 from regard.attention.scores import AdditiveScore, DotScore
 from regard.shapes import Array
@@ -186,7 +187,10 @@ def _is_supported(which: Statistic, keys: int) -> bool:
 def _needs_gradient(bias: Any) -> bool:
     """Whether a gradient of the bias is needed, which the kernels do not compute."""
     parts = () if bias is None else vars(bias).values()
-    return any(getattr(part, "requires_grad", False) for part in parts)
+    return any(
+        getattr(part, "requires_grad", False) or (isinstance(part, Bias) and _needs_gradient(part))
+        for part in parts
+    )
 
 
 def _scale(problem: Problem) -> float:

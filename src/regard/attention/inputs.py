@@ -1,0 +1,83 @@
+"""Query, key and value as `attend` computes with them: arrays of one library and one float type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from regard.attention.arrays import device_of, is_array, namespace
+from regard.errors import InputError, ShapeError
+from regard.shapes import Array
+
+__all__ = ["as_inputs", "shape_of"]
+
+
+def as_inputs(query: Any, key: Any, value: Any) -> tuple[Any, tuple[Array, Array, Array]]:
+    """The library of query, key and value, and the three with 2 to 4 axes and one float type.
+
+    The type is the widest float type among them. Integers, and lists of numbers, have no float type of
+    their own and take that one; where all three are such, it is the library's default: float64 in NumPy,
+    `torch.get_default_dtype()`, float32 in JAX. A vector becomes a sequence of one position.
+
+    Raises:
+        InputError: arrays of several libraries; anything that holds no real numbers.
+        ShapeError: a number of axes other than 1 to 4.
+    """
+    arrays = {"query": query, "key": key, "value": value}
+    listed = [name for name, array in arrays.items() if not is_array(array)]
+    if listed:
+        arrays = _without_lists(arrays, listed)
+    xp = namespace(**arrays)
+    first, second, third = (array.dtype for array in arrays.values())
+    if listed or not (first == second == third and xp.isdtype(first, "real floating")):
+        arrays = _of_one_type(xp, arrays, listed)
+    for name, array in arrays.items():
+        if array.ndim == 1:
+            arrays[name] = array[None]
+        elif not 1 < array.ndim <= 4:
+            raise ShapeError(
+                f"{name} has shape {tuple(array.shape)}; expected 2 to 4 axes, "
+                "(batch, heads, length, features), or one vector"
+            )
+    return xp, (arrays["query"], arrays["key"], arrays["value"])
+
+
+def shape_of(array: Any) -> tuple[int, ...]:
+    """The shape of an array or list."""
+    return tuple(array.shape) if is_array(array) else np.shape(array)
+
+
+def _without_lists(arrays: dict[str, Any], listed: list[str]) -> dict[str, Array]:
+    """Lists of numbers as arrays of the others' library, of NumPy where all are lists."""
+    like = next((array for name, array in arrays.items() if name not in listed), None)
+    converted = dict(arrays)
+    for name in listed:
+        try:
+            array = np.asarray(arrays[name])
+        except ValueError:  # rows of several lengths
+            array = np.asarray(None)
+        if array.dtype.kind not in "iuf":
+            raise InputError(
+                f"{name} is a {type(arrays[name]).__name__}; expected a NumPy array, a torch tensor, a JAX "
+                f"array or a list of numbers (try numpy.asarray({name}, dtype=float))"
+            )
+        if like is not None:
+            array = namespace(like=like).asarray(array, device=device_of(like))
+        converted[name] = array
+    return converted
+
+
+def _of_one_type(xp: Any, arrays: dict[str, Array], listed: list[str]) -> dict[str, Array]:
+    """Arrays converted to the widest float type among those that are no lists."""
+    floats = []
+    for name, array in arrays.items():
+        if xp.isdtype(array.dtype, "real floating"):
+            if name not in listed:
+                floats.append(array.dtype)
+        elif not xp.isdtype(array.dtype, "integral"):
+            raise InputError(
+                f"{name} holds {array.dtype}; expected real numbers (convert it first)"
+            )
+    dtype = xp.result_type(*floats) if floats else xp.asarray(0.0).dtype
+    return {name: xp.astype(array, dtype, copy=False) for name, array in arrays.items()}

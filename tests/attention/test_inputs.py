@@ -1,0 +1,140 @@
+"""Inputs of several types: integers, lists, vectors and mixed floats, in every library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+import regard
+from regard.attention.inputs import as_inputs
+from regard.errors import InputError, ShapeError
+
+QUERY, KEY, VALUE = [1, 0, 1], [[1, 0, 0], [0, 1, 0], [1, 0, 1]], [[1, 2], [3, 4], [5, 6]]
+
+
+@pytest.mark.unchecked
+def test_the_classic_example_as_it_is_written() -> None:
+    """Lists of integers and one vector as query: what `worked` computes."""
+    steps = regard.worked(QUERY, KEY, VALUE, show=False)
+    output, weights = regard.attend(QUERY, KEY, VALUE)
+    assert output.dtype == np.float64
+    assert output.shape == (1, 2)
+    np.testing.assert_allclose(output, steps.output, rtol=1e-12)
+    np.testing.assert_allclose(weights.dense(), steps.weights, rtol=1e-12)
+
+
+def test_integers_become_the_librarys_default(library: Callable[[Any], Any]) -> None:
+    arrays = [library(np.array(x, np.int32)) for x in ([QUERY], KEY, VALUE)]
+    output, weights = regard.attend(*arrays)
+    default = {np.ndarray: np.float64, torch.Tensor: torch.float32}.get(type(output), jnp.float32)
+    assert output.dtype == default
+    steps = regard.worked(QUERY, KEY, VALUE, show=False)
+    np.testing.assert_allclose(np.asarray(output), steps.output, rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(weights.dense()), steps.weights, rtol=1e-6)
+
+
+@pytest.mark.unchecked
+def test_integers_and_lists_take_the_others_type(library: Callable[[Any], Any]) -> None:
+    value = library(np.array(VALUE, np.float32))
+    steps = regard.worked(QUERY, KEY, VALUE, show=False)
+    for query, key in (
+        (QUERY, KEY),
+        (library(np.array(QUERY)), [[1.0, 0, 0], [0, 1, 0], [1, 0, 1]]),
+    ):
+        output, _ = regard.attend(query, key, value)
+        assert output.dtype == value.dtype
+        np.testing.assert_allclose(np.asarray(output), steps.output, rtol=1e-6)
+
+
+@pytest.mark.parametrize("length", [5, 600])
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("narrow", "wide", "expected"),
+    [
+        (torch.float16, torch.float32, torch.float32),
+        (torch.bfloat16, torch.float32, torch.float32),
+        (torch.float32, torch.float64, torch.float64),
+        (torch.bfloat16, torch.float16, torch.float32),
+    ],
+)
+def test_mixed_floats_are_widened(
+    length: int, which: int, narrow: torch.dtype, wide: torch.dtype, expected: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    arrays = [torch.randn(1, length, 8).to(narrow) for _ in range(3)]
+    arrays[which] = torch.randn(1, length, 8).to(wide)
+    widened = [x.to(expected) for x in arrays]
+    for x in (*arrays, *widened):
+        x.requires_grad_()
+    output, weights = regard.attend(*arrays, mask=regard.causal())
+    plain, _ = regard.attend(*widened, mask=regard.causal())
+    assert output.dtype == expected
+    torch.testing.assert_close(output, plain)
+    for found, given, same in zip(
+        torch.autograd.grad(output.square().sum(), arrays),
+        arrays,
+        torch.autograd.grad(plain.square().sum(), widened),
+        strict=True,
+    ):
+        assert found.dtype == given.dtype
+        torch.testing.assert_close(found, same.to(given.dtype))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            weights.received(), regard.attend(*widened, mask=regard.causal())[1].received()
+        )
+
+
+def test_mixed_floats_in_other_libraries(library: Callable[[Any], Any]) -> None:
+    rng = np.random.default_rng(0)
+    q, k = (
+        rng.normal(size=(2, 5, 8)).astype(np.float32),
+        rng.normal(size=(2, 5, 8)).astype(np.float16),
+    )
+    output, _ = regard.attend(library(q), library(k), library(k))
+    expected, _ = regard.attend(
+        library(q), library(k.astype(np.float32)), library(k.astype(np.float32))
+    )
+    assert output.dtype == library(q).dtype
+    np.testing.assert_array_equal(np.asarray(output), np.asarray(expected))
+
+
+def test_mixed_floats_under_autocast() -> None:
+    """Autocast makes projections narrow; what joins them in float32 is not rounded without a word."""
+    torch.manual_seed(0)
+    layer, x = torch.nn.Linear(8, 8), torch.randn(2, 5, 8)
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        key = layer(x)
+        assert key.dtype == torch.bfloat16
+        output, _ = regard.attend(x, key, key)
+    expected, _ = regard.attend(x, key.float(), key.float())
+    assert output.dtype == torch.float32
+    torch.testing.assert_close(output, expected)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (([[1.0, 2.0]], [[1.0, 2.0]], [1.0, 2.0, 3.0]), None),
+        ((np.zeros((2, 2), "M8[s]"), KEY, VALUE), "query holds datetime64"),
+        (([None], KEY, VALUE), "query is a list; expected a NumPy array"),
+    ],
+)
+@pytest.mark.unchecked
+def test_what_holds_no_numbers_is_refused(arrays: Any, message: str | None) -> None:
+    if message is None:
+        _, found = as_inputs(*arrays)
+        assert found[2].shape == (1, 3)
+        return
+    with pytest.raises(InputError, match=message):
+        as_inputs(*arrays)
+
+
+@pytest.mark.unchecked
+def test_too_many_axes_are_refused() -> None:
+    with pytest.raises(ShapeError, match=r"key has shape \(1, 1, 1, 3, 3\); expected 2 to 4"):
+        regard.attend(QUERY, [[[KEY]]], VALUE)
