@@ -24,7 +24,7 @@ $(NODE_STAMP): package.json package-lock.json
 	@touch $(NODE_STAMP)
 
 demo: $(STAMP)  ## train, score and look at a small attention model (about three minutes)
-	$(BIN)/regard demo
+	$(BIN)/regard demo --overwrite
 
 test: $(STAMP)  ## the tests; then those of arrays again, with the shapes in every signature checked
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2

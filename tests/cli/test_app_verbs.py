@@ -27,6 +27,13 @@ def test_every_verb_shows_examples(verb: str) -> None:
     assert f"regard {verb}" in shown.output
 
 
+def test_a_second_demo_needs_leave_to_replace_the_first(model: Path) -> None:
+    found = call("demo", "--out", model)
+    assert found.exit_code == 2
+    assert "already holds a model; --overwrite replaces it, or choose another --out" in found.stderr
+    assert call("translate", model, text="3. Mai 2018\n").exit_code == 0
+
+
 def test_as_many_lines_out_as_in(model: Path) -> None:
     lines = "3. Mai 2018\n\n4 June 2020\u2028x\n\u0085\n5/3/18"  # no line end after the last
     found = call("translate", model, "--set", "min_length=3", text=lines)
@@ -55,6 +62,47 @@ def test_json_is_one_object_per_line(model: Path) -> None:
     assert len(first["alternatives"]) == 1
     assert len(first["alignment"]) == len(first["tokens"])
     assert second["text"] == ""
+
+
+def test_the_n_best_are_lines_of_their_own(model: Path) -> None:
+    options = ("--beam", 4, "--n-best", 3, "--set", "min_length=2")
+    found = call("translate", model, *options, text="3. Mai 2018\n\n4 June\n").stdout
+    lines = found.removesuffix("\n").split("\n")
+    assert len(lines) == 9
+    assert lines[3:6] == ["", "", ""]
+    as_json = call("translate", model, *options, "--json", text="3. Mai 2018\n\n4 June\n").stdout
+    for first, answer in zip((0, 3, 6), map(json.loads, as_json.splitlines()), strict=True):
+        texts = [answer["text"], *(other["text"] for other in answer["alternatives"])]
+        assert lines[first : first + 3] == [*texts, *[""] * (3 - len(texts))]
+    assert len(set(lines[:3])) == 3
+    aligned = call("translate", model, *options, "--alignment", text="3. Mai 2018\n").stdout
+    assert [line.split("\t")[0] for line in aligned.splitlines()] == lines[:3]
+
+
+def test_a_prefix_begins_every_answer(model: Path) -> None:
+    options = ("--prefix", "20", "--n-best", 2, "--beam", 2)
+    found = call("translate", model, *options, text="3. Mai 2018\n\n4 June\n")
+    lines = found.stdout.removesuffix("\n").split("\n")
+    assert [line[:2] for line in lines] == ["20", "20", "", "", "20", "20"]
+    long = call("translate", model, "--prefix", "20" * 500, text="3. Mai 2018\n")
+    assert long.exit_code == 2
+    assert "a prefix of 1,000 tokens" in long.stderr
+
+
+def test_a_very_long_line_is_cut_with_a_note_and_the_next_is_answered(model: Path) -> None:
+    lines = f"3. Mai 2018\n{'3. Mai ' * 30_000}\n4 June 2020\n"
+    found = call("translate", model, "--beam", 2, text=lines)
+    assert found.exit_code == 0
+    first, _, third = found.stdout.removesuffix("\n").split("\n")
+    assert [first, third] == call(
+        "translate", model, "--beam", 2, text="3. Mai 2018\n4 June 2020\n"
+    ).stdout.splitlines()
+    assert found.stderr == (
+        "regard: line 2: only the first 255 of its 209,999 tokens were read, as many as the model was "
+        "made for (max_tokens)\n"
+    )
+    note = json.loads(call("translate", model, "--json", text=lines).stdout.splitlines()[1])["note"]
+    assert note.startswith("only the first 255 of its")
 
 
 def test_alignments_are_pairs_of_words(model: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from regard.api.tasks.answers import Continuation
 from regard.cli import shared
 from regard.cli.shared import repeat_options
 
@@ -26,13 +27,37 @@ def test_many_lines_are_answered_together_but_not_all(
     sizes: list[int] = []
     lines = [f"line {number}" for number in range(600)]
 
-    def answer(batch: list[str]) -> list[str]:
+    def answer(batch: list[str]) -> list[Continuation]:
         sizes.append(len(batch))
-        return batch
+        return [Continuation(prompt=line) for line in batch]
 
-    shared.answer_lines(iter(lines), answer, str.upper)
+    shared.answer_lines(iter(lines), answer, lambda found: found.prompt.upper())
     assert sizes == [256, 256, 88]
-    assert capsys.readouterr().out.splitlines() == [line.upper() for line in lines]
+    found = capsys.readouterr()
+    assert found.out.splitlines() == [line.upper() for line in lines]
+    assert found.err == ""
+
+
+def test_notes_name_their_line_and_many_are_counted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(shared, "LINES_PER_BATCH", 3)
+
+    def answer(batch: list[str]) -> list[Continuation]:
+        return [Continuation(prompt=line, note=line.strip()) for line in batch]
+
+    lines = ["", "a", "", "", "b", "c", "d", "e", "f", "g"]
+    shared.answer_lines(iter(lines), answer, lambda found: found.prompt)
+    found = capsys.readouterr()
+    assert found.out.split("\n") == [*lines, ""]
+    assert found.err.splitlines() == [
+        *(
+            f"regard: line {n}: {note}"
+            for n, note in ((2, "a"), (5, "b"), (6, "c"), (7, "d"), (8, "e"))
+        ),
+        "regard: and 2 more lines with such notes",
+    ]
 
 
 def test_a_prompt_answers_each_line(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

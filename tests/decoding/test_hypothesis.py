@@ -23,12 +23,3 @@ def test_alignment_is_read_at_either_step() -> None:
     assert np.array_equal(hypothesis.aligned_at("output").alignment, attention[:-1])
     with pytest.raises(InputError, match="reading 'sideways'"):
         hypothesis.aligned_at("sideways")  # type: ignore[arg-type]
-
-
-def test_a_given_prefix_does_not_count() -> None:
-    attention = np.arange(8.0).reshape(4, 2)
-    hypothesis = Hypothesis([5, 6, 7], -1.0, [-0.5, -0.25, -1.0, -2.0], attention)
-    rest = hypothesis.without_prefix(2, alpha=1.0)
-    assert (rest.ids, rest.log_probs) == ([7], [-1.0, -2.0])
-    assert rest.score == -3.0 / length_penalty(2, 1.0)
-    assert np.array_equal(rest.attention, attention[2:])

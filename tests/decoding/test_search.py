@@ -17,9 +17,10 @@ from regard.decoding import (
     length_penalty,
     search,
 )
-from regard.models import EncoderDecoder, LanguageModel
+from regard.models import EncoderDecoder, LanguageModel, build, configure
 from regard.text import BOS, EOS, UNK
 
+SIZE = 7
 Source: TypeAlias = tuple[Tensor, Tensor]
 Method: TypeAlias = Literal["greedy", "beam", "sample"]
 
@@ -266,3 +267,35 @@ def test_samples_of_a_language_model(language_model: LanguageModel) -> None:
     assert len({tuple(h.ids) for h in found[0]}) > 1
     assert all(len(h.ids) <= 20 for h in found[0])
     assert [h.score for h in found[0]] == sorted((h.score for h in found[0]), reverse=True)
+
+
+@pytest.mark.parametrize("method", ["greedy", "beam"])
+def test_one_row_at_a_time_is_the_same_bit_for_bit_in_every_list(
+    model: EncoderDecoder, source: Source, method: Method
+) -> None:
+    """In float32, where the shape of a batch would show in the last digits."""
+    ids, lengths = source
+    settings = DecodingSettings(method=method, rows=1, max_length=8)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        together = decode(model.float(), ids, lengths, settings)
+        for row, n in enumerate(lengths):
+            (alone,) = decode(model, ids[row : row + 1, :n], lengths[row : row + 1], settings)
+            for one, other in zip(together[row], alone, strict=True):
+                assert (one.ids, one.score, one.log_probs) == (
+                    (other.ids, other.score, other.log_probs)
+                )
+                assert (one.attention == other.attention).all()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_no_answer_is_longer_than_the_positions_that_the_model_has() -> None:
+    torch.manual_seed(4)
+    sizes = {"source_size": SIZE, "target_size": SIZE, "width": 8, "heads": 2, "feedforward": 8}
+    learned = build(configure("transformer", "tiny", **sizes, positions="learned", max_length=6))
+    assert isinstance(learned, EncoderDecoder)
+    ids = torch.tensor([[4, 5, 6, 3]])
+    for answers in decode(learned, ids, torch.tensor([4]), DecodingSettings(n_best=5)):
+        assert max(len(hypothesis.ids) for hypothesis in answers) == 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from regard.decoding import DecodingSettings, decode
 from regard.models import build, configure
 from regard.models.pointer_generator import PointerGenerator, assign_copy_ids
 
@@ -32,6 +33,18 @@ def test_only_the_sources_own_words_can_be_copied() -> None:
     assert (probability[1, :2, 12] > 0.01).all()
     assert (probability[0, :, 12] < 1e-30).all()
     assert (probability[1, :, 11] < 1e-30).all()
+
+
+@torch.no_grad()
+def test_a_word_that_another_source_holds_cannot_be_written() -> None:
+    model = pointer()
+    memory = model.encode(SOURCE, LENGTHS)
+    logits = model.step(torch.tensor([2, 2]), model.start(memory), memory).logits
+    assert logits[:, 11:].isfinite().tolist() == [[True, False], [False, True]]
+    # Ten known tokens, each once at most: only what the source itself adds is left after them.
+    settings = DecodingSettings(beam=3, n_best=3, block_ngrams=1, min_length=9, max_length=12)
+    for own, answers in zip((11, 12), decode(model, SOURCE, LENGTHS, settings), strict=True):
+        assert {token for h in answers for token in h.ids if token > 10} <= {own}
 
 
 def test_copying_alone_is_the_attention() -> None:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from regard.api.storage.folder import CONFIG
 from regard.api.tasks.answers import Translation
 from regard.api.tasks.translation import Translator
 from regard.api.train import train
 from regard.data import Example, dates
 from regard.decoding import DecodingSettings
+from regard.errors import InputError
 from regard.evaluation import Score, exact_match
 from regard.training import Callback
 
@@ -60,6 +62,7 @@ def demo(
     examples: int = 60_000,
     epochs: int = 2,
     seed: int = 1,
+    overwrite: bool = False,
     callback: Callback | None = None,
 ) -> Demo:
     """Train a small Transformer on dates, score it on unseen ones, and look at what it attends to.
@@ -70,8 +73,16 @@ def demo(
         examples: number of training examples.
         epochs: passes over them.
         seed: same seed, same model.
+        overwrite: replace the model in `out`.
         callback: informed of progress.
+
+    Raises:
+        InputError: `out` holds a model already, the one of an earlier demo included, or other files.
     """
+    if (Path(out) / CONFIG).is_file() and not overwrite:
+        raise InputError(
+            f"{out} already holds a model; --overwrite replaces it, or choose another --out"
+        )
     model = train(
         "translation",
         train=dates.generate(examples, seed=seed),
@@ -79,7 +90,7 @@ def demo(
         out=out,
         preset="tiny",
         settings={**_SETTINGS, "epochs": epochs, "seed": seed},
-        overwrite=True,
+        overwrite=overwrite,
         callback=callback,
     )
     assert isinstance(model, Translator)

@@ -15,6 +15,9 @@ def demo(
     examples: Annotated[int, typer.Option(min=1, help="Dates to learn from.")] = 60_000,
     epochs: Annotated[int, typer.Option(min=1, help="How often each is seen.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same model.")] = 1,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the model in the folder.")
+    ] = False,
 ) -> None:
     """Train, score and look at a small attention model: about three minutes on two cores.
 
@@ -31,12 +34,18 @@ def demo(
 
     from regard.api.demo import demo as run
     from regard.cli.progress import TrainingBar
+    from regard.training import Interrupted
 
     console = Console(highlight=False)
     console.print("[bold]Dates in forty languages to ISO dates.[/bold] A Transformer reads them")
     console.print("letter by letter; nothing tells it what a month is.\n")
-    with TrainingBar() as bar:
-        shown = run(out, examples=examples, epochs=epochs, seed=seed, callback=bar)
+    try:
+        with TrainingBar() as bar:
+            shown = run(
+                out, examples=examples, epochs=epochs, seed=seed, overwrite=overwrite, callback=bar
+            )
+    except Interrupted as stop:  # its folder is for --resume, which this verb lacks
+        raise Interrupted(None, stop.signal) from None
     console.print("\n[bold]On 1,000 dates it never saw[/bold]")
     console.print(f"  formats it knows           {shown.unseen.formatted} % exactly right")
     console.print(f"  a format it never saw      {shown.unseen_format.formatted} % exactly right\n")

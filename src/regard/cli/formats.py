@@ -5,18 +5,34 @@ from __future__ import annotations
 import json as json_format
 from typing import Any
 
-from regard.api.tasks.answers import Classification, Continuation, Summary, Translation
+from regard.api.tasks.answers import (
+    Classification,
+    Continuation,
+    Summary,
+    TextAnswer,
+    Translation,
+)
 
 __all__ = [
     "classification_line",
-    "continuation_line",
-    "summary_line",
-    "translation_line",
+    "continuation_lines",
+    "summary_lines",
+    "translation_lines",
 ]
 
 
-def translation_line(answer: Translation, *, json: bool = False, alignment: bool = False) -> str:
-    """Translation as a line."""
+def translation_lines(
+    answer: Translation, *, n_best: int = 1, json: bool = False, alignment: bool = False
+) -> str:
+    """Translation and its alternatives as `n_best` lines, the best first; in JSON as one.
+
+    Args:
+        answer: with its alternatives.
+        n_best: number of lines; those beyond the alternatives are empty, so that line `i` of the input
+            is always answered from line `i * n_best` on.
+        json: write one object instead.
+        alignment: append word alignments after a tab.
+    """
     if json:
         return _dumps(
             {
@@ -26,13 +42,17 @@ def translation_line(answer: Translation, *, json: bool = False, alignment: bool
                 "tokens": answer.tokens,
                 "source_tokens": answer.source_tokens,
                 "alignment": answer.alignment.round(4).tolist(),
-                "alternatives": [{"text": a.text, "score": a.score} for a in answer.alternatives],
+                "alternatives": _alternatives(answer),
+                **_note(answer),
             }
         )
-    if alignment:
-        pairs = " ".join(f"{i}-{j}" for i, j in answer.word_alignment())
-        return f"{_line(answer.text)}\t{pairs}"
-    return _line(answer.text)
+    if not alignment:
+        return _n_best(answer, n_best)
+    lines = []
+    for each in (answer, *answer.alternatives):
+        pairs = " ".join(f"{i}-{j}" for i, j in each.word_alignment())
+        lines.append(f"{_line(each.text)}\t{pairs}")
+    return "\n".join([*lines, *["\t"] * (n_best - len(lines))])
 
 
 def classification_line(
@@ -53,21 +73,40 @@ def classification_line(
     return _line("\t".join(answer.labels))
 
 
-def summary_line(answer: Summary, *, json: bool = False) -> str:
-    """Summary as a line."""
+def summary_lines(answer: Summary, *, n_best: int = 1, json: bool = False) -> str:
+    """Summary and its alternatives as `n_best` lines (`translation_lines`); in JSON as one."""
     if json:
         facts = {"score": answer.score, "sentences": answer.sentences}
-        return _dumps({"source": answer.source, "text": answer.text, **facts})
-    return _line(answer.text)
+        others = {"alternatives": _alternatives(answer)} if answer.alternatives else {}
+        return _dumps(
+            {"source": answer.source, "text": answer.text, **facts, **others, **_note(answer)}
+        )
+    return _n_best(answer, n_best)
 
 
-def continuation_line(answer: Continuation, *, json: bool = False) -> str:
-    """Continuation as a line, its prompt first."""
+def continuation_lines(answer: Continuation, *, json: bool = False) -> str:
+    """Continuation and its alternatives as a line each, the prompt first."""
+    return "\n".join(_continuation_line(each, json=json) for each in (answer, *answer.alternatives))
+
+
+def _continuation_line(answer: Continuation, *, json: bool) -> str:
     if json:
-        others = [{"text": a.text, "score": a.score} for a in answer.alternatives]
-        facts = {"score": answer.score, "alternatives": others}
+        facts = {"score": answer.score, "alternatives": _alternatives(answer), **_note(answer)}
         return _dumps({"prompt": answer.prompt, "text": answer.text, **facts})
     return _line(answer.prompt + answer.text)
+
+
+def _n_best(answer: TextAnswer, count: int) -> str:
+    lines = [_line(each.text) for each in (answer, *answer.alternatives)]
+    return "\n".join([*lines, *[""] * (count - len(lines))])
+
+
+def _alternatives(answer: TextAnswer) -> list[dict[str, Any]]:
+    return [{"text": other.text, "score": other.score} for other in answer.alternatives]
+
+
+def _note(answer: TextAnswer) -> dict[str, str]:
+    return {"note": answer.note} if answer.note else {}
 
 
 def _line(text: str) -> str:

@@ -48,7 +48,7 @@ def generate(
     regard generate runs/book "It was" --temperature 0.7 --top-k 40 --count 5
     """
     from regard.api.tasks.generation import Generator
-    from regard.cli.formats import continuation_line
+    from regard.cli.formats import continuation_lines
 
     generator = load_for(Generator, model)
     options = {
@@ -68,10 +68,6 @@ def generate(
     )
     answer_lines(
         prompts,
-        lambda texts: (
-            each
-            for answer in generator.generate(texts, settings=settings)
-            for each in (answer, *answer.alternatives)
-        ),
-        lambda answer: continuation_line(answer, json=json),
+        lambda texts: generator.generate(texts, settings=settings),
+        lambda answer: continuation_lines(answer, json=json),
     )

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from io import TextIOWrapper
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
@@ -19,17 +20,22 @@ from typer.core import TyperCommand
 from regard.errors import DataError, InputError, MissingExtraError, ModelFolderError, RegardError
 
 if TYPE_CHECKING:
+    from regard.api.tasks.answers import Answer
     from regard.api.tasks.model import Model
 
 __all__ = [
+    "Beam",
     "DecodingValues",
     "Encoding",
     "JsonLines",
     "ModelFolder",
     "MultiValueCommand",
+    "NBest",
+    "Prefix",
     "TestFiles",
     "TextFiles",
     "answer_lines",
+    "decoding_values",
     "load_for",
     "print_error",
     "read_input",
@@ -51,16 +57,24 @@ DecodingValues = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="One decoding setting; may be repeated."),
 ]
+Beam = Annotated[int | None, typer.Option(help="Width of the beam; 1 is greedy.")]
+NBest = Annotated[
+    int, typer.Option(help="Answers per line, best first, each on a line of its own.")
+]
+Prefix = Annotated[str, typer.Option(help="Words that every answer begins with.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 Encoding = Annotated[str, typer.Option(help="Encoding of the text that is read.")]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
 M = TypeVar("M", bound="Model")
+AnswerType = TypeVar("AnswerType", bound="Answer")
 
 LINES_PER_BATCH = 256
 """Lines answered together where nobody waits at a prompt: a longer batch is hardly faster."""
+
+MOST_NOTES = 5
+"""Notes on answers that are printed one by one; the others are counted."""
 
 _MULTI_VALUE = ("--train", "--valid", "--test")
 """Options that take every name up to the next option."""
@@ -165,6 +179,16 @@ def read_settings(config: Path | None, assignments: Iterable[str] | None) -> dic
     return {**(read_file(config) if config else {}), **named_values(assignments or ())}
 
 
+def decoding_values(
+    beam: int | None, n_best: int, assignments: Iterable[str] | None
+) -> dict[str, Any]:
+    """Decoding settings that the options of a verb and assignments by `--set` name."""
+    values = {"n_best": n_best, **read_settings(None, assignments)}
+    if beam is not None:
+        values |= {"beam": beam, "method": "beam" if beam > 1 else "greedy"}
+    return values
+
+
 def load_for(kind: type[M], folder: str | PathLike[str]) -> M:
     """Load the model in a folder, which must be of this kind.
 
@@ -226,30 +250,29 @@ def write_utf8() -> None:
 
 
 def answer_lines(
-    lines: Iterator[str], answer: Callable[[list[str]], Iterable[T]], format_: Callable[[T], str]
+    lines: Iterator[str],
+    answer: Callable[[list[str]], Iterable[AnswerType]],
+    format_: Callable[[AnswerType], str],
 ) -> None:
-    """Answer line by line: `n` lines in, `n` lines out, in order.
+    """Answer line by line, in order; notes on answers go to standard error.
 
     At a prompt each line is answered at once; otherwise many together, because that is faster.
 
     Args:
         lines: the input.
-        answer: answers to some lines, in order.
-        format_: an answer as a line.
+        answer: answers to some lines, one each, in order.
+        format_: an answer as a line, or as some lines.
     """
     size = 1 if sys.stdin.isatty() else LINES_PER_BATCH
     write_utf8()
-    batch: list[str] = []
-    for line in lines:
-        batch.append(line)
-        if len(batch) == size:
-            _write(answer(batch), format_)
-            batch = []
-    if batch:
-        _write(answer(batch), format_)
-
-
-def _write(answers: Iterable[T], format_: Callable[[T], str]) -> None:
-    for answer in answers:
-        sys.stdout.write(format_(answer) + "\n")
-    sys.stdout.flush()
+    number = noted = 0
+    while batch := list(islice(lines, size)):
+        for found in answer(batch):
+            number += 1
+            sys.stdout.write(format_(found) + "\n")
+            noted += bool(found.note)
+            if found.note and noted <= MOST_NOTES:
+                print_error(f"regard: line {number}: {found.note}", "yellow")
+        sys.stdout.flush()
+    if noted > MOST_NOTES:
+        print_error(f"regard: and {noted - MOST_NOTES:,} more lines with such notes", "yellow")

@@ -7,15 +7,18 @@ from typing import Annotated
 import typer
 
 from regard.cli.shared import (
+    Beam,
     DecodingValues,
     Encoding,
     JsonLines,
     ModelFolder,
+    NBest,
+    Prefix,
     TextFiles,
     answer_lines,
+    decoding_values,
     load_for,
     read_input,
-    read_settings,
 )
 
 __all__ = ["translate"]
@@ -24,8 +27,9 @@ __all__ = ["translate"]
 def translate(
     model: ModelFolder,
     files: TextFiles = None,
-    beam: Annotated[int | None, typer.Option(help="Width of the beam; 1 is greedy.")] = None,
-    n_best: Annotated[int, typer.Option(help="Translations per line, all of them in --json.")] = 1,
+    beam: Beam = None,
+    n_best: NBest = 1,
+    prefix: Prefix = "",
     set_: DecodingValues = None,
     json: JsonLines = False,
     alignment: Annotated[
@@ -33,7 +37,7 @@ def translate(
     ] = False,
     encoding: Encoding = "utf-8",
 ) -> None:
-    """Translate lines of text: as many lines out as in.
+    """Translate lines of text: as many lines out as in, or N times as many with --n-best N.
 
     [bold]Examples[/bold]
 
@@ -42,17 +46,20 @@ def translate(
     regard translate runs/de-en test.de > test.out
 
     regard translate runs/de-en --beam 10 --n-best 3 --json test.de
+
+    regard translate runs/de-en --prefix "A woman" test.de
     """
     from regard.api.tasks.translation import Translator
-    from regard.cli.formats import translation_line
+    from regard.cli.formats import translation_lines
 
     translator = load_for(Translator, model)
-    values = {"n_best": n_best, **read_settings(None, set_)}
-    if beam is not None:
-        values |= {"beam": beam, "method": "beam" if beam > 1 else "greedy"}
-    settings = translator.decoding_settings(values)
+    settings = translator.decoding_settings(decoding_values(beam, n_best, set_))
     answer_lines(
         read_input(files, "Type a sentence.", encoding=encoding),
-        lambda texts: translator.translate(texts, settings=settings),
-        lambda answer: translation_line(answer, json=json, alignment=alignment),
+        lambda texts: translator.translate(
+            texts, settings=settings, prefix=[prefix] * len(texts) if prefix else None
+        ),
+        lambda answer: translation_lines(
+            answer, n_best=settings.n_best, json=json, alignment=alignment
+        ),
     )

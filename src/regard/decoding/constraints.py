@@ -24,12 +24,15 @@ class Constraints(Batched):
         min_length: `(rows)`, tokens before EOS at least.
         prefix: `(rows, steps)`, tokens that the sequence must begin with, `PAD` where it is free.
         settings: blocked n-grams and UNK.
+        last_dead_end: number of tokens from which on no sequence meets a dead end: the largest
+            `min_length`, since a sequence of that length may end.
     """
 
     max_length: Tensor
     min_length: Tensor
     prefix: Tensor
     settings: DecodingSettings
+    last_dead_end: int
 
     @classmethod
     def of(
@@ -46,7 +49,13 @@ class Constraints(Batched):
         forced = max_length.new_tensor([p + [PAD] * (width - len(p)) for p in prefixes])
         given = max_length.new_tensor([len(p) for p in prefixes])
         max_length = torch.maximum(max_length, torch.maximum(given, min_length))
-        return cls(max_length, min_length, forced.view(len(max_length), width), settings)
+        return cls(
+            max_length,
+            min_length,
+            forced.view(len(max_length), width),
+            settings,
+            int(min_length.max()),
+        )
 
     def apply(self, scores: Tensor, ids: Tensor) -> Tensor:
         """Set the scores of forbidden tokens to -inf, in place.
@@ -70,6 +79,10 @@ class Constraints(Batched):
             scores[rows] = -torch.inf
             scores[rows, forced[rows]] = kept
         return scores
+
+    def may_dead_end(self, ids: Tensor) -> bool:
+        """Whether the constraints may have left some row of `ids` `(rows, steps)` no token, not even EOS."""
+        return ids.shape[1] < self.last_dead_end
 
     def _forced(self, steps: int) -> Tensor:
         """`(rows)`: the only token that may follow `steps` tokens, `PAD` where there is a choice."""

@@ -23,7 +23,7 @@ class Hypothesis:
 
     Attributes:
         ids: tokens, without BOS and EOS.
-        score: rank: the summed log-probability divided by the length penalty, in nats.
+        score: rank: the sum of `log_probs` divided by the length penalty, in nats.
         log_probs: log-probability of each token and of EOS under the model, in nats, `len(ids) + 1`.
         attention: `(len(ids) + 1, source length)`. Row `t` is the step whose input was token `t - 1`
             (BOS at 0) and whose output was token `t` (EOS at the end), followed back along the beam's
@@ -49,23 +49,6 @@ class Hypothesis:
             InputError: another reading.
         """
         return replace(self, reading=check_reading(reading))
-
-    def without_prefix(self, length: int, alpha: float) -> Hypothesis:
-        """A copy without the first `length` tokens, scored by the rest.
-
-        Args:
-            length: tokens to leave out, those that were given.
-            alpha: exponent of the length penalty.
-        """
-        log_probs = self.log_probs[length:]
-        score = sum(log_probs) / length_penalty(len(log_probs), alpha)
-        return replace(
-            self,
-            ids=self.ids[length:],
-            score=score,
-            log_probs=log_probs,
-            attention=self.attention[length:],
-        )
 
 
 def length_penalty(length: int, alpha: float) -> float:

@@ -15,7 +15,11 @@ B = TypeVar("B")
 
 
 def parallel_map(
-    function: Callable[[A], B], batches: Sequence[A], *, device: torch.device
+    function: Callable[[A], B],
+    batches: Sequence[A],
+    *,
+    device: torch.device,
+    one_thread: bool = False,
 ) -> list[B]:
     """Apply `function` to each batch, on a CPU in as many threads as torch may use.
 
@@ -28,13 +32,16 @@ def parallel_map(
         function: called with one batch at a time.
         batches: any objects.
         device: of the model; on other devices than a CPU the batches are done one by one.
+        one_thread: whether torch has one thread for a single batch as well, so that a batch is computed
+            in the same way however many others there are.
 
     Returns:
         Results in the order of the batches.
     """
     count = torch.get_num_threads()
-    threads = min(count, len(batches))
-    if device.type != "cpu" or threads == 1 or torch.is_autocast_enabled("cpu"):
+    threads = max(1, min(count, len(batches)))
+    serial = threads == 1 and not one_thread
+    if device.type != "cpu" or serial or torch.is_autocast_enabled("cpu"):
         return [function(batch) for batch in batches]
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     try:

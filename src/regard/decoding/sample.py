@@ -10,10 +10,10 @@ from torch import Tensor
 
 from regard.compiled.topk import logsumexp
 from regard.decoding.constraints import Constraints
-from regard.decoding.hypothesis import OnDraft, length_penalty
-from regard.decoding.sequences import Sequences
+from regard.decoding.hypothesis import OnDraft
+from regard.decoding.sequences import Finished, Sequences
 from regard.decoding.settings import DecodingSettings
-from regard.decoding.stepper import Stepper
+from regard.decoding.stepper import Stepper, check_finite
 from regard.text import EOS
 
 __all__ = ["argmax", "decode_rows", "sampler", "truncated"]
@@ -73,7 +73,7 @@ def decode_rows(
     choose: Choose,
     *,
     on_draft: OnDraft | None = None,
-) -> list[tuple[Tensor, Sequences]]:
+) -> Finished:
     """Extend every row by one token at a time until EOS; finished rows leave the batch.
 
     Args:
@@ -82,26 +82,29 @@ def decode_rows(
         sequences: to be extended.
         choose: picks a token per row from the scores that the constraints leave.
         on_draft: called with the first unfinished row of each example after every step.
-
-    Returns:
-        Scores and sequences of the rows that finished together, in the order in which they did. A
-        score is the summed log-probability divided by the length penalty.
     """
-    done: list[tuple[Tensor, Sequences]] = []
-    alpha = constraints.settings.length_penalty
+    done = Finished()
     while len(sequences.ids):
         logits, weights, stepper = stepper.step(sequences.latest)
         # Before the constraints change the logits: log-probabilities are the model's own.
         normalizer, _ = logsumexp(logits)
-        token = choose(constraints.apply(logits, sequences.ids))
-        log_prob = logits.gather(1, token[:, None])[:, 0] - normalizer
+        check_finite(normalizer)
+        ending = logits[:, EOS].clone()
+        allowed = constraints.apply(logits, sequences.ids)
+        dead_end = None
+        if constraints.may_dead_end(sequences.ids):
+            dead_end = allowed.amax(1) == -torch.inf
+            allowed[dead_end, EOS] = ending[dead_end]
+        token = choose(allowed)
+        log_prob = allowed.gather(1, token[:, None])[:, 0] - normalizer
         sequences = sequences.extend(token, log_prob, weights)
 
         finished = token == EOS
         if finished.any():
-            over = sequences.select(finished.nonzero()[:, 0])
-            penalty = length_penalty(over.ids.shape[1], alpha)
-            done.append((over.log_probs.sum(1) / penalty, over))
+            kept = finished if dead_end is None else finished & ~dead_end
+            done.complete.append(sequences.select(kept.nonzero()[:, 0]))
+            if dead_end is not None:
+                done.cut_short.append(sequences.select(dead_end.nonzero()[:, 0]))
             alive = (~finished).nonzero()[:, 0]
             sequences, constraints = sequences.select(alive), constraints.select(alive)
             stepper = stepper.select(alive, alive)

@@ -17,6 +17,7 @@ from regard.decoding.sample import argmax, decode_rows, sampler
 from regard.decoding.sequences import Sequences
 from regard.decoding.settings import DecodingSettings
 from regard.decoding.stepper import LogitsBuffer, Stepper
+from regard.errors import InputError
 from regard.layers.eval_mode import eval_mode
 from regard.models import EncoderDecoder, LanguageModel, Memory, Reading
 from regard.text import BOS
@@ -39,7 +40,11 @@ def decode(
 ) -> list[list[Hypothesis]]:
     """Decode any number of sources.
 
-    Sources are grouped by length, `settings.rows` hypotheses to a batch.
+    Sources are grouped by length, `settings.rows` hypotheses to a batch. What is decoded beside a source
+    has no part in its answer except through rounding: the network's float32 sums depend on the shape of
+    a batch in the last digits, so that hypotheses whose scores agree to about 1e-6 may change places.
+    With `rows=1` every source is decoded by itself in one thread, and its answer is the same bit for bit
+    in every list of sources.
 
     Args:
         model: runs in evaluation mode; its mode is restored.
@@ -53,9 +58,18 @@ def decode(
             search a later step may take tokens back. Batches are then decoded one after another.
 
     Returns:
-        For each source its `n_best` hypotheses, best first; fewer only where fewer exist.
+        For each source its `n_best` hypotheses, best first; fewer only where fewer exist. A source for
+        which the constraints leave no sequence of `min_length` tokens has shorter ones, which end
+        where no token was left.
+
+    Raises:
+        InputError: not one prefix, or one row of `masked_out`, for each source; a model whose scores
+            are NaN.
     """
     settings = settings or DecodingSettings()
+    _check_one_each(len(source), prefix=prefix, masked_out=masked_out)
+    if not len(source):
+        return []
     per_example = settings.beam if settings.method == "beam" else settings.n_best
     # Sorted by length, a batch has little padding. Longest first, so that the threads end together.
     order = source_lengths.argsort(descending=True, stable=True)
@@ -81,7 +95,8 @@ def decode(
 
     with eval_mode(model):
         if on_draft is None:
-            found = parallel_map(decode_batch, batches, device=source.device)
+            alone = settings.rows == 1
+            found = parallel_map(decode_batch, batches, device=source.device, one_thread=alone)
         else:  # the callback runs in the caller's thread
             found = [decode_batch(indices) for indices in batches]
     answers: list[list[Hypothesis]] = [[] for _ in order]
@@ -121,6 +136,8 @@ def search(
     max_length = torch.full_like(source_lengths, settings.max_length or 0)
     if settings.max_length is None:
         max_length = 2 * source_lengths + 20
+    if model.max_positions is not None:  # of which BOS takes one
+        max_length = max_length.clamp(max=model.max_positions - 1)
     min_length = torch.full_like(max_length, settings.min_length)
     constraints = Constraints.of(settings, max_length, min_length=min_length, prefix=prefix)
     sequences = Sequences.empty(example, memory.mask.shape[1])
@@ -175,6 +192,10 @@ def generate(
 ) -> list[list[Hypothesis]]:
     """Continue prompts with a language model.
 
+    The score of a continuation, and the length that divides it, are of the new tokens alone, also while
+    the beam is pruned; of blocked n-grams the prompt's count, too. As to prompts beside each other, see
+    `decode`.
+
     Args:
         model: runs in evaluation mode; its mode is restored.
         prompts: token ids without BOS; may be empty.
@@ -214,8 +235,9 @@ def _generate_batch(
     if common.shape[1]:
         inputs = torch.cat([torch.full_like(common[:, :1], BOS), common[:, :-1]], 1)
         state = model.prefill(inputs, state).state
-    sequences = Sequences.empty(example, 0).with_prefix(common.index_select(0, example))
-    found = _run_method(
+    sequences = Sequences.empty(example, 0, prompt=lengths[example])
+    sequences = sequences.with_prefix(common.index_select(0, example))
+    return _run_method(
         Stepper(model, state.select(example), None),
         constraints.select(example),
         sequences,
@@ -223,10 +245,6 @@ def _generate_batch(
         torch.zeros_like(lengths),
         "output",
     )
-    return [
-        _ranked([h.without_prefix(len(p), settings.length_penalty) for h in answer])
-        for p, answer in zip(prompts, found, strict=True)
-    ]
 
 
 def _initial_rows(settings: DecodingSettings) -> int:
@@ -243,7 +261,7 @@ def _run_method(
     reading: Reading,
     on_draft: OnDraft | None = None,
 ) -> list[list[Hypothesis]]:
-    """Decode by the method that the settings name; sort the results by example and score."""
+    """Decode by the method that the settings name: the best of each example, best first."""
     if settings.method == "beam":
         done = beam_search(stepper, constraints, sequences, width=settings.beam, on_draft=on_draft)
     else:
@@ -253,11 +271,29 @@ def _run_method(
         rows = torch.arange(len(sequences.example))
         stepper = stepper.select(rows, sequences.example)
         done = decode_rows(stepper, constraints, sequences, choose, on_draft=on_draft)
+    answers = _by_example(done.complete, lengths, settings, reading)
+    cut_short = _by_example(done.cut_short, lengths, settings, reading)
+    return [
+        _ranked(answer or short)[: settings.n_best]
+        for answer, short in zip(answers, cut_short, strict=True)
+    ]
+
+
+def _by_example(
+    finished: Sequence[Sequences], lengths: Tensor, settings: DecodingSettings, reading: Reading
+) -> list[list[Hypothesis]]:
+    """Hypotheses of each example."""
     answers: list[list[Hypothesis]] = [[] for _ in lengths]
-    for scores, finished in done:
-        for example, hypothesis in finished.finish(scores, lengths, reading):
+    for sequences in finished:
+        for example, hypothesis in sequences.hypotheses(lengths, settings.length_penalty, reading):
             answers[example].append(hypothesis)
-    return [_ranked(answer)[: settings.n_best] for answer in answers]
+    return answers
+
+
+def _check_one_each(count: int, **given: Prefixes | Tensor | None) -> None:
+    for name, values in given.items():
+        if values is not None and len(values) != count:
+            raise InputError(f"{name} has {len(values)} entries for {count} sources; give one each")
 
 
 def _renumbered(on_draft: OnDraft | None, examples: list[int]) -> OnDraft | None:
@@ -268,4 +304,5 @@ def _renumbered(on_draft: OnDraft | None, examples: list[int]) -> OnDraft | None
 
 
 def _ranked(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
-    return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)
+    """Best first; equal scores in the order of their tokens."""
+    return sorted(hypotheses, key=lambda hypothesis: (-hypothesis.score, hypothesis.ids))

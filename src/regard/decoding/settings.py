@@ -22,7 +22,7 @@ class DecodingSettings(Settings):
     beam: Count = 5
     n_best: Count = 1  # hypotheses returned per example; the number of samples when sampling
     length_penalty: Annotated[float, Field(ge=0.0)] = 1.0  # alpha of Wu et al. 2016
-    min_length: Annotated[int, Field(ge=0)] = 0
+    min_length: Annotated[int, Field(ge=0)] = 0  # shorter only where blocking leaves no token
     max_length: Count | None = None  # None: twice the source length plus 20
     block_ngrams: Annotated[int, Field(ge=0)] = 0  # no n-gram of this size twice; 0 = allowed
     block_unknown: bool = False  # never produce UNK
@@ -30,7 +30,9 @@ class DecodingSettings(Settings):
     top_k: Annotated[int, Field(ge=0)] = 0  # sample from the k likeliest tokens; 0 = from all
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # sample from the nucleus of this mass
     seed: int = 0
-    rows: Count = 850  # hypotheses in one batch; more is faster as long as memory allows
+    # Hypotheses in one batch; more is faster as long as memory allows. 1 decodes each example by itself:
+    # the same answer, bit for bit, whatever else is decoded.
+    rows: Count = 850
 
     @model_validator(mode="after")
     def _fits(self) -> DecodingSettings:

@@ -7,9 +7,10 @@ from typing import Self
 
 from torch import Tensor
 
+from regard.errors import InputError
 from regard.models import EncoderDecoder, LanguageModel, Memory, State
 
-__all__ = ["LogitsBuffer", "Stepper"]
+__all__ = ["LogitsBuffer", "Stepper", "check_finite"]
 
 
 @dataclass
@@ -74,3 +75,16 @@ class Stepper:
         if memory is not None and examples is not None:
             memory = memory.select(examples)
         return replace(self, state=self.state.select(rows), memory=memory)
+
+
+def check_finite(normalizer: Tensor) -> None:
+    """Check the log-sum-exp of the logits of a step, `(rows)`.
+
+    Raises:
+        InputError: NaN or infinite, so that no token is better than another.
+    """
+    if not bool(normalizer.isfinite().all()):
+        raise InputError(
+            "the model's scores of the next token are NaN or infinite, so there is no answer; look for "
+            "NaN or infinity in its weights, and train it again"
+        )

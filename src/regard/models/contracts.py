@@ -124,6 +124,8 @@ class EncoderDecoder(nn.Module, ABC):
     settings: ModelSettings
     #: The step at which this model's cross-attention is read as word alignment.
     reading: Reading = "output"
+    #: Longest source and target that the model has positions for, BOS or EOS included; `None`: any.
+    max_positions: int | None = None
 
     @abstractmethod
     def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Output:

@@ -102,7 +102,7 @@ class PointerGenerator(EncoderDecoder):
             rows.append(weights)
             repeated.append(torch.minimum(weights, before).sum(-1))
         weights = torch.stack(rows, 1)
-        logits = self._mixture(torch.stack(features, 1), weights, memory)
+        logits = _log(self._mixture(torch.stack(features, 1), weights, memory))
         return Output(
             logits,
             {"cross": [AttentionMap.from_dense(weights)]},
@@ -140,7 +140,12 @@ class PointerGenerator(EncoderDecoder):
             embedded, self.cell.project_inputs(embedded), state, memory
         )
         batch = memory.batch
-        logits = self._mixture(_grouped(feature, batch), _grouped(weights, batch), memory)
+        mixed = self._mixture(_grouped(feature, batch), _grouped(weights, batch), memory)
+        logits = _log(mixed)
+        # A word that only another source of the batch holds can never be written here, not even where
+        # the constraints of decoding leave nothing better.
+        copied = slice(self.size, None)
+        logits[..., copied].masked_fill_(mixed[..., copied] == 0, -torch.inf)
         return Step(logits.flatten(0, 1), state, weights)
 
     def _embed(self, ids: Tensor) -> Tensor:
@@ -172,7 +177,7 @@ class PointerGenerator(EncoderDecoder):
         """Mix generation and copying.
 
         Returns:
-            Log-probabilities `(batch, queries, size + words outside the vocabulary)`.
+            Probabilities `(batch, queries, size + words outside the vocabulary)`.
         """
         known = self.size
         size = max(known, int(memory.source.max()) + 1)
@@ -182,14 +187,18 @@ class PointerGenerator(EncoderDecoder):
         generated = self.output(inner).to(weights.dtype).softmax(-1)
         p_generate = torch.sigmoid(self.writes(features).to(weights.dtype))
         mixed = (1 - p_generate) * copy_distribution(weights, memory.source, size)
-        mixed = mixed + nn.functional.pad(p_generate * generated, (0, size - known))
-        return mixed.clamp_min(torch.finfo(mixed.dtype).tiny).log()
+        return mixed + nn.functional.pad(p_generate * generated, (0, size - known))
 
     def _penalty(self, repeated: Tensor, real: Tensor) -> Tensor | None:
         if not self.coverage_weight:
             return None
         mean: Tensor = (repeated * real).sum() / real.sum()
         return self.coverage_weight * mean
+
+
+def _log(probabilities: Tensor) -> Tensor:
+    """Logarithm that stays finite where a probability has underflowed to 0."""
+    return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()
 
 
 def _grouped(x: Tensor, batch: int) -> Tensor:

@@ -131,8 +131,10 @@ def _report(on_draft: OnDraft | None, text: str) -> None:
 def _checked_tokens(model: AnyWriter, text: str, written: str, field: str) -> Tokens:
     """The tokens of a text; raises if it or the forced text exceeds the model's `max_tokens`."""
     tokens, limit = model.input_tokens(text), model.settings.text.max_tokens
-    given = len(model.target_tokenizer.encode(written)) + 1  # and EOS, which `tokens` includes
-    for what, count in (("the text", len(tokens)), (f"'{field}'", given)):
+    # A summariser cuts long texts in training, too; a translator would leave out what it was asked for.
+    read = 0 if model.truncates_sources else len(model.source_tokenizer.encode(text)) + 1
+    given = len(model.target_tokenizer.encode(written)) + 1  # and EOS
+    for what, count in (("the text", read), (f"'{field}'", given)):
         if count > limit:
             raise too_many_tokens(what, count, limit)
     return tokens

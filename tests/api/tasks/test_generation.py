@@ -53,3 +53,22 @@ def test_perplexity_and_loss_from_probabilities(generator: Generator) -> None:
     encoded = generator.encode_examples(examples, training=False)
     found = generator.validator(examples, encoded)(generator.network)
     assert found == pytest.approx({"loss": np.mean(nats), "perplexity": score.value}, rel=1e-5)
+
+
+def test_the_end_of_a_very_long_prompt_is_continued_with_a_note(generator: Generator) -> None:
+    limit = generator.settings.text.max_tokens
+    settings = generator.decoding_settings({"method": "greedy"})
+    long = "red green blue " * 20_000
+    cut, short = generator.generate([long, "red green"], settings=settings)
+    assert cut.note.startswith(f"only the last {limit:,} of its ")
+    assert cut.prompt == long
+    assert short.note == ""
+    assert short.text == generator.generate("red green", settings=settings)[0].text
+
+
+def test_nothing_is_continued_by_nothing(generator: Generator) -> None:
+    assert generator.generate([]) == []
+    for method in ("greedy", "beam", "sample"):
+        settings = generator.decoding_settings({"method": method, "min_length": 2})
+        (empty,) = generator.generate("", settings=settings)
+        assert len(empty.tokens) >= 2

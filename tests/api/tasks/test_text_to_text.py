@@ -51,3 +51,44 @@ def test_next_words_continue_the_beginning(translator: Translator) -> None:
     probabilities = [probability for _, probability in ways]
     assert probabilities == sorted(probabilities, reverse=True)
     assert 0 < sum(probabilities) <= 1
+
+
+def test_a_very_long_text_is_cut_with_a_note(translator: Translator) -> None:
+    limit = translator.settings.text.max_tokens
+    long = "3 July 2001 " * 20_000
+    settings = DecodingSettings(method="greedy", max_length=6)
+    short, cut, other = translator.translate([TEXTS[0], long, TEXTS[2]], settings=settings)
+    assert cut.note == (
+        f"only the first {limit - 1} of its 239,999 tokens were read, as many as the model was made for "
+        "(max_tokens)"
+    )
+    assert (short.note, other.note) == ("", "")
+    assert len(cut.source_tokens) == cut.alignment.shape[1] == limit
+    assert translator.input_tokens(long).pieces == cut.source_tokens
+    exact = long[: cut.axes[1].offsets[-2][1]] if cut.axes else ""
+    assert translator.translate(exact, settings=settings)[0].text == cut.text
+    assert cut.word_alignment()[-1][0] < len(exact.split())
+    cross = translator.look(long, "2001").select("cross", layer=0)
+    assert cross.tracks[0].shape == (5, limit)
+    assert translator.next_words(long) == translator.next_words(exact)
+
+
+def test_a_text_of_exactly_the_longest_length_is_whole(translator: Translator) -> None:
+    limit = translator.settings.text.max_tokens
+    settings = DecodingSettings(method="greedy", max_length=3)
+    whole, cut = translator.translate(["1" * (limit - 1), "1" * limit], settings=settings)
+    assert whole.note == ""
+    assert cut.note.startswith(f"only the first {limit - 1} of its {limit} tokens")
+
+
+def test_an_answer_that_a_dead_end_cut_short_says_so(translator: Translator) -> None:
+    settings = DecodingSettings(block_ngrams=1, min_length=400, max_length=500, beam=2)
+    (answer,) = translator.translate("3 May 2001", settings=settings)
+    assert "fewer than min_length=400: block_ngrams" in answer.note
+    assert answer.score > -100
+    assert len(set(answer.tokens)) == len(answer.tokens)
+
+
+def test_a_prefix_beyond_what_the_model_was_made_for_is_an_error(translator: Translator) -> None:
+    with pytest.raises(InputError, match="a prefix of 600 tokens"):
+        translator.translate("3 May 2001", prefix=["1" * 600])

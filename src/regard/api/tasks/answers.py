@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regard.api.tasks.records import Maps
-from regard.decoding import Reading
+from regard.decoding import DecodingSettings, Hypothesis, Reading
 from regard.errors import InputError
 from regard.viewing import AttentionRecord, Tokens
 
@@ -27,6 +27,8 @@ __all__ = [
     "best_with_alternatives",
     "check_no_reading",
     "empty_text_error",
+    "noted",
+    "shortfall",
     "without_reading",
 ]
 
@@ -44,9 +46,11 @@ class Answer:
 
     Attributes:
         tokens: tokens of the text that was written; of the text that was read, if none is written.
+        note: what the user should know of this answer, such as that its text was cut; mostly empty.
     """
 
     tokens: tuple[str, ...] = ()
+    note: str = ""
     view: View | None = field(default=None, repr=False)
     alignment_view: AlignmentView | None = field(default=None, repr=False)
 
@@ -136,7 +140,23 @@ def empty_text_error() -> InputError:
     return InputError("an empty text has nothing to look at")
 
 
+def shortfall(hypothesis: Hypothesis, settings: DecodingSettings) -> str:
+    """Note on a hypothesis that met a dead end of the constraints; empty for any other."""
+    if len(hypothesis.ids) >= settings.min_length:
+        return ""
+    return (
+        f"has {len(hypothesis.ids)} tokens, fewer than min_length={settings.min_length}: "
+        "block_ngrams or block_unknown left no token to go on with"
+    )
+
+
 A = TypeVar("A", bound=TextAnswer)
+
+
+def noted(answer: A, *notes: str) -> A:
+    """The answer with these notes, of which any may be empty."""
+    note = "; ".join(filter(None, notes))
+    return replace(answer, note=note) if note else answer
 
 
 def best_with_alternatives(answers: Iterable[A]) -> A:

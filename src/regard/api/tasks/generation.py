@@ -20,6 +20,8 @@ from regard.api.tasks.answers import (
     Continuation,
     best_with_alternatives,
     check_no_reading,
+    noted,
+    shortfall,
     without_reading,
 )
 from regard.api.tasks.model import (
@@ -162,17 +164,30 @@ class Generator(Model):
         """Continue some prompts; an empty prompt is one, too.
 
         Args:
-            prompts: one or several texts.
+            prompts: one or several texts. Of one longer than `max_tokens` the end is continued, and
+                `note` says so.
             settings: how to decode; `None` for the settings the model was trained with.
         """
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-        prompt_ids = [encoding.ids for encoding in self.tokenizer.encode_batch(prompts)]
-        found = generate(self.network, prompt_ids, settings or self.settings.decoding)
+        settings = settings or self.settings.decoding
+        limit = self.settings.text.max_tokens
+        encodings = self.tokenizer.encode_batch(prompts)
+        # What was said last decides how a text goes on, so the end of a long prompt is what is read.
+        prompt_ids = [encoding.ids[-limit:] for encoding in encodings]
+        notes = [
+            ""
+            if len(encoding) <= limit
+            else f"only the last {limit:,} of its {len(encoding):,} tokens were read, as many as the "
+            "model was made for (max_tokens)"
+            for encoding in encodings
+        ]
+        found = generate(self.network, prompt_ids, settings)
         return [
             best_with_alternatives(
-                self._continuation(prompt, ids, hypothesis) for hypothesis in hypotheses
+                noted(self._continuation(prompt, ids, h), note, shortfall(h, settings))
+                for h in hypotheses
             )
-            for prompt, ids, hypotheses in zip(prompts, prompt_ids, found, strict=True)
+            for prompt, ids, note, hypotheses in zip(prompts, prompt_ids, notes, found, strict=True)
         ]
 
     def _continuation(self, prompt: str, prompt_ids: list[int], found: Hypothesis) -> Continuation:

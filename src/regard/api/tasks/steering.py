@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from regard.errors import InputError
+from regard.text import Encoding
 
-__all__ = ["OnTextDraft", "Steering", "positions_mask"]
+__all__ = ["OnTextDraft", "Steering", "check_prefix", "positions_mask"]
 
 OnTextDraft: TypeAlias = Callable[[int, str], None]
 """Called while answers are written, with the index of a text and the draft of its answer so far."""
@@ -47,6 +48,19 @@ class Steering:
             None if prefix is None else [prefix[index] for index in filled],
             None if masked_out is None else [masked_out[index] for index in filled],
             None if on_draft is None else lambda row, draft: on_draft(filled[row], draft),
+        )
+
+
+def check_prefix(prefix: Encoding, longest: int) -> None:
+    """Check a prefix, which is fed to the decoder token by token.
+
+    Raises:
+        InputError: it has more than `longest` tokens.
+    """
+    if len(prefix) > longest:
+        raise InputError(
+            f"a prefix of {len(prefix):,} tokens ({prefix.text[:30]!r}...); the model was made for "
+            f"{longest:,} (max_tokens): give a shorter one"
         )
 
 

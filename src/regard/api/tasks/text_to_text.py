@@ -16,7 +16,13 @@ import torch
 from torch import nn
 
 from regard.api.config.settings import RunSettings
-from regard.api.tasks.answers import A, best_with_alternatives, empty_text_error
+from regard.api.tasks.answers import (
+    A,
+    best_with_alternatives,
+    empty_text_error,
+    noted,
+    shortfall,
+)
 from regard.api.tasks.model import (
     EncodedExamples,
     Model,
@@ -28,7 +34,7 @@ from regard.api.tasks.model import (
     read_tokenizer,
 )
 from regard.api.tasks.records import Maps, make_record
-from regard.api.tasks.steering import OnTextDraft, Steering, positions_mask
+from regard.api.tasks.steering import OnTextDraft, Steering, check_prefix, positions_mask
 from regard.api.tasks.tokens import input_tokens, output_tokens
 from regard.data import Example
 from regard.data.ragged import Ragged
@@ -48,7 +54,7 @@ from regard.training import Batch, Loss, smoothed_cross_entropy
 from regard.training.batch import pair_batch
 from regard.viewing import AttentionRecord, Tokens, Track
 
-__all__ = ["EncodedSource", "TextToText", "references_of"]
+__all__ = ["EncodedSource", "TextToText", "references_of", "source_tokens"]
 
 
 class EncodedSource(NamedTuple):
@@ -60,12 +66,14 @@ class EncodedSource(NamedTuple):
         copy_ids: ids past the vocabulary, by word, of words that only this text has; for a network
             that copies.
         prefix_tokens: tokens of the prefix that its answer was made to begin with.
+        note: sentence that the network reads less than the text, if so.
     """
 
     encoding: Encoding
     ids: list[int]
     copy_ids: Mapping[str, int]
     prefix_tokens: Sequence[str] = ()
+    note: str = ""
 
 
 class TextToText(Model, Generic[A]):
@@ -109,6 +117,17 @@ class TextToText(Model, Generic[A]):
         """Texts as the network reads them."""
         encodings = self.source_tokenizer.encode_batch(list(texts))
         return [EncodedSource(encoding, [*encoding.ids, EOS], {}) for encoding in encodings]
+
+    def _read_sources(self, texts: Sequence[str]) -> list[EncodedSource]:
+        """Texts to be answered, each cut to the longest source the network was made for.
+
+        The cost of a longer one grows with the square of its length, and its answer is none that training
+        ever showed.
+        """
+        longest = self.settings.text.max_tokens
+        if self.network.max_positions is not None:
+            longest = min(longest, self.network.max_positions)
+        return [_cut(source, longest) for source in self.encode_sources(texts)]
 
     def target_ids(self, encoding: Encoding, copy_ids: Mapping[str, int]) -> list[int]:
         """Ids the network should write, from BOS to EOS."""
@@ -191,15 +210,19 @@ class TextToText(Model, Generic[A]):
         """Best answer to each text, the rest of its n-best list as alternatives.
 
         Args:
-            texts: blank ones have empty answers.
+            texts: blank ones have empty answers; over-long ones are cut, and `note` says so.
             settings: how to decode; `None` for the model's own settings.
             steering: interventions, one for each text.
         """
         steering = (steering or Steering()).of_nonempty(texts)
+        settings = settings or self.settings.decoding
 
         def decoded(nonempty: list[str]) -> list[A]:
             return [
-                best_with_alternatives(self._to_answer(source, h) for h in hypotheses)
+                best_with_alternatives(
+                    noted(self._to_answer(source, h), source.note, shortfall(h, settings))
+                    for h in hypotheses
+                )
                 for source, hypotheses in self._decode(nonempty, settings, steering)
             ]
 
@@ -220,11 +243,13 @@ class TextToText(Model, Generic[A]):
         self, texts: list[str], settings: DecodingSettings | None, steering: Steering
     ) -> list[tuple[EncodedSource, list[Hypothesis]]]:
         """Hypotheses for texts that are not blank, beside what the network read."""
-        sources = self.encode_sources(texts)
+        sources = self._read_sources(texts)
         ids, lengths = pad_batch([source.ids for source in sources], device_of(self.network))
         prefix_ids = None
         if steering.prefix is not None:
             prefixes = self.target_tokenizer.encode_batch(list(steering.prefix))
+            for encoding in prefixes:
+                check_prefix(encoding, self.settings.text.max_tokens)
             prefix_ids = [
                 self.target_ids(encoding, source.copy_ids)[1:-1]
                 for encoding, source in zip(prefixes, sources, strict=True)
@@ -271,7 +296,7 @@ class TextToText(Model, Generic[A]):
 
     def input_tokens(self, text: str) -> Tokens:
         """Tokens of a text as the network reads them, the end mark included; `masked_out` counts them."""
-        return self._read_tokens(self.encode_sources([text])[0])
+        return source_tokens(self._read_sources([text])[0])
 
     def next_words(
         self, text: str, begin: str = "", *, masked_out: Sequence[int] = (), count: int = 5
@@ -288,7 +313,7 @@ class TextToText(Model, Generic[A]):
             Answers one token longer than `begin`, each with the probability of that token, the most
             probable first.
         """
-        source = self.encode_sources([text])[0]
+        source = self._read_sources([text])[0]
         ids, lengths = pad_batch([source.ids], device_of(self.network))
         prefix = self.target_ids(self.target_tokenizer.encode(begin), source.copy_ids)[1:-1]
         log_probs = next_log_probs(
@@ -318,7 +343,7 @@ class TextToText(Model, Generic[A]):
             source, hypotheses = self._decode([text], None, Steering())[0]
             ids, tokens = hypotheses[0].ids, self._output_tokens(source, hypotheses[0])
         else:
-            source = self.encode_sources([text])[0]
+            source = self._read_sources([text])[0]
             ids = self.target_ids(self.target_tokenizer.encode(target), source.copy_ids)[1:-1]
             tokens = self.to_tokens(ids, source.copy_ids)
         return self._view(source, ids, tokens, reading)[1]
@@ -337,7 +362,7 @@ class TextToText(Model, Generic[A]):
         ids, lengths = pad_batch([source.ids], device)
         target, _ = pad_batch([[BOS, *written]], device)
         maps = self.network(ids, lengths, target).maps
-        sides = {"source": self._read_tokens(source)}
+        sides = {"source": source_tokens(source)}
         if (
             reading == "output"
         ):  # step t reads token t of the one axis, and writes that of the other
@@ -362,7 +387,7 @@ class TextToText(Model, Generic[A]):
         track = Track("cross", "cross", "target", "source", hypothesis.alignment)
         return AttentionRecord(
             {
-                "source": self._read_tokens(source),
+                "source": source_tokens(source),
                 "target": output_tokens(self.target_tokenizer, written),
             },
             (track,),
@@ -371,15 +396,33 @@ class TextToText(Model, Generic[A]):
             verdict=self.verdict,
         )
 
-    def _read_tokens(self, source: EncodedSource) -> Tokens:
-        """Tokens that the network reads, EOS being the last: long texts are cut."""
-        positions = [*range(len(source.ids) - 1), len(source.encoding)]
-        return input_tokens(source.encoding).take(positions)
-
 
 def references_of(examples: Sequence[Example]) -> list[tuple[str, ...]]:
     """Every correct text of each example."""
     return [example.references or (example.target or "",) for example in examples]
+
+
+def source_tokens(source: EncodedSource) -> Tokens:
+    """Tokens that the network reads, EOS being the last: long texts are cut."""
+    read = range(len(source.ids) - 1)
+    encoding = source.encoding
+    if len(read) < len(encoding):  # before the rest is made into tokens, which may be a whole book
+        tokens, offsets = encoding.tokens[: len(read)], encoding.offsets[: len(read)]
+        encoding = Encoding(encoding.text, encoding.ids[: len(read)], tokens, offsets)
+    return input_tokens(encoding)
+
+
+def _cut(source: EncodedSource, longest: int) -> EncodedSource:
+    """A source of at most `longest` ids, EOS included."""
+    if len(source.ids) > longest:
+        source = source._replace(ids=[*source.ids[: longest - 1], EOS])
+    whole, read = len(source.encoding), len(source.ids) - 1
+    if read == whole:
+        return source
+    return source._replace(
+        note=f"only the first {read:,} of its {whole:,} tokens were read, as many as the model was made "
+        "for (max_tokens)"
+    )
 
 
 def _metric_name(score: str) -> str:

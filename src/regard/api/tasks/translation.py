@@ -10,8 +10,13 @@ from regard.api.config.settings import RunSettings
 from regard.api.tasks.answers import Translation
 from regard.api.tasks.model import Evaluation, build_untrained, train_tokenizer
 from regard.api.tasks.steering import OnTextDraft, Steering
-from regard.api.tasks.text_to_text import EncodedSource, TextToText, references_of
-from regard.api.tasks.tokens import input_tokens, output_tokens
+from regard.api.tasks.text_to_text import (
+    EncodedSource,
+    TextToText,
+    references_of,
+    source_tokens,
+)
+from regard.api.tasks.tokens import output_tokens
 from regard.choices import Task
 from regard.data import Example
 from regard.decoding import DecodingSettings, Hypothesis
@@ -83,7 +88,8 @@ class Translator(TextToText[Translation]):
         """Translate some texts.
 
         Args:
-            texts: one or several; an empty one has an empty translation.
+            texts: one or several; an empty one has an empty translation. Of one longer than
+                `max_tokens` the beginning is translated, and `note` says so.
             settings: how to decode; `None` for the settings the model was trained with.
             prefix: for each text, the words its translation must begin with.
             masked_out: for each text, the positions of its tokens (`source_tokens`) that attention is
@@ -101,8 +107,7 @@ class Translator(TextToText[Translation]):
 
     def _to_answer(self, source: EncodedSource, hypothesis: Hypothesis) -> Translation:
         written = self._output_tokens(source, hypothesis)
-        tokens = output_tokens(self.target_tokenizer, written)
-        read = input_tokens(source.encoding)
+        tokens, read = output_tokens(self.target_tokenizer, written), source_tokens(source)
         return Translation(
             source=source.encoding.text,
             text=tokens.text,
