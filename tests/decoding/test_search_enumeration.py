@@ -178,7 +178,7 @@ prompts = st.lists(st.lists(tokens, max_size=4), min_size=1, max_size=4)
 
 
 @st.composite
-def constraints(draw: st.DrawFn, **fixed: Any) -> DecodingSettings:
+def constraints(draw: st.DrawFn, /, **fixed: Any) -> DecodingSettings:
     """Settings of beam search with every constraint and penalty."""
     longest = draw(st.integers(1, 4))
     values: dict[str, Any] = {
@@ -320,7 +320,7 @@ def test_the_best_token_each_time_against_the_table(
     method: Literal["greedy", "sample"], prompts: list[list[int]], data: st.DataObject
 ) -> None:
     """Sampling among the best one alone is greedy, whatever the seed."""
-    narrow = (
+    narrow: dict[str, Any] = (
         {} if method == "greedy" else data.draw(st.sampled_from([{"top_k": 1}, {"top_p": 1e-6}]))
     )
     chosen = data.draw(constraints(method=method, seed=3, **narrow))

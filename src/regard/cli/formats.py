@@ -97,7 +97,7 @@ def _continuation_line(answer: Continuation, *, json: bool) -> str:
 
 
 def _n_best(answer: TextAnswer, count: int) -> str:
-    lines = [_line(each.text) for each in (answer, *answer.alternatives)]
+    lines = [_line(answer.text), *(_line(other.text) for other in answer.alternatives)]
     return "\n".join([*lines, *[""] * (count - len(lines))])
 
 
