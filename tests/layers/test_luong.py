@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from regard.attention import padding
 from regard.errors import InputError, ShapeError
 from regard.layers import LocalM, LocalP, LuongAttention, LuongScore
 
@@ -27,7 +28,9 @@ def test_luong_gradients(score: str, where: LocalM | LocalP | None) -> None:
 
     def run(query: Tensor, key: Tensor, *parameters: Tensor) -> Tensor:
         values = dict(zip(names, parameters, strict=True))
-        return torch.func.functional_call(layer, values, (query, key), {"lengths": LENGTHS})[0]
+        return torch.func.functional_call(layer, values, (query, key), {"mask": padding(LENGTHS)})[
+            0
+        ]
 
     assert torch.autograd.gradcheck(run, (query, key, *layer.parameters()), fast_mode=True)
 
@@ -56,9 +59,9 @@ def test_local_p_attends_around_the_predicted_position() -> None:
     query, key = torch.randn(2, 4, 3), torch.zeros(2, 9, 3)
     lengths = torch.tensor([9, 6])
     assert layer.place is not None
-    centres = layer.place(query, lengths)
+    centres = layer.place(query, lengths[:, None])
     assert ((centres >= 0) & (centres <= lengths[:, None])).all()
-    weights = layer(query, key, lengths=lengths)[1].dense()
+    weights = layer(query, key, mask=padding(lengths))[1].dense()
     distance = torch.arange(9) - centres[..., None]
     inside = (distance.abs() <= 2) & (torch.arange(9) < lengths[:, None, None])
     gauss = torch.exp(-(distance**2) / 2) * inside
@@ -73,8 +76,8 @@ def test_positions_that_bfloat16_cannot_represent(where: LocalM | LocalP) -> Non
         seen = layer(query, key, first=601)[1].dense()[0] > 0
         assert torch.equal(seen, (torch.arange(601, 605)[:, None] - torch.arange(900)).abs() <= 1)
     else:
-        share = layer.place(query, torch.tensor([1]))
-        torch.testing.assert_close(layer.place(query, torch.tensor([900])), 900 * share)
+        share = layer.place(query, torch.tensor([[1]]))
+        torch.testing.assert_close(layer.place(query, torch.tensor([[900]])), 900 * share)
         assert share.dtype == torch.float32
 
 

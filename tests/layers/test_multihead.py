@@ -67,14 +67,6 @@ def test_against_torch_cross_attention(memory_width: int) -> None:
     torch.testing.assert_close(found.dense(), weights)
 
 
-@pytest.mark.parametrize(
-    "unlike", [{"add_zero_attn": True}, {"add_bias_kv": True}, {"kdim": 8, "vdim": 6}]
-)
-def test_a_torch_module_with_further_parts_is_refused(unlike: dict[str, int]) -> None:
-    with pytest.raises(InputError, match="from_torch got"):
-        MultiHeadAttention.from_torch(nn.MultiheadAttention(12, 2, **unlike))
-
-
 @pytest.mark.parametrize("kind", ["none", "rotary", "alibi", "relative"])
 @pytest.mark.parametrize("key_heads", [6, 3, 1])
 def test_step_by_step_with_a_cache_is_causal_attention(kind: str, key_heads: int) -> None:
@@ -102,7 +94,7 @@ def test_a_step_does_not_change_the_cache_it_was_given() -> None:
 
 
 def test_a_projected_memory_against_cross_attention() -> None:
-    layer = MultiHeadAttention(12, 3, memory_width=5, key_heads=1)
+    layer = MultiHeadAttention(12, 3, key_width=5, key_heads=1)
     x, memory = torch.randn(2, 4, 12), torch.randn(2, 7, 5)
     torch.testing.assert_close(
         layer.attend_cached(x, layer.project_memory(memory))[0], layer(x, memory)[0]
@@ -182,7 +174,46 @@ def test_wrong_sizes_are_refused() -> None:
         with pytest.raises(InputError, match="must be at least 1"):
             MultiHeadAttention(12, heads, key_heads=key_heads)
     with pytest.raises(ShapeError, match="memory of width 5"):
-        MultiHeadAttention(12, 3, memory_width=5)(torch.randn(1, 2, 12))
+        MultiHeadAttention(12, 3, key_width=5)(torch.randn(1, 2, 12))
+
+
+@pytest.mark.parametrize("kind", ["none", "rotary", "alibi", "relative"])
+def test_the_query_as_key_and_value_is_self_attention(kind: str) -> None:
+    layer = MultiHeadAttention(24, 6, key_heads=3, positions=positions(kind, 6))
+    x, bias = torch.randn(2, 5, 24), torch.randn(6, 5, 5)
+    output, weights = layer(x, mask=causal(), bias=bias)
+    for arguments in ((x,), (x, x), (x, x, x), (x, x, x.clone())):
+        same, other = layer(*arguments, mask=causal(), bias=bias)
+        torch.testing.assert_close(same, output)
+        torch.testing.assert_close(other.dense(), weights.dense())
+    far = layer(x, x.clone())[1].dense()  # another sequence: positions do not apply
+    assert torch.allclose(far, layer(x)[1].dense()) == (kind == "none")
+
+
+def test_keys_and_values_of_several_widths_and_memories() -> None:
+    layer = MultiHeadAttention(12, 3, key_heads=1, key_width=5, value_width=7)
+    x, key, value = torch.randn(2, 4, 12), torch.randn(2, 6, 5), torch.randn(2, 6, 7)
+    output, weights = layer(x, key, value, mask=padding([6, 2]))
+    assert weights.shape == (2, 3, 4, 6)
+    cached, _ = layer.attend_cached(x, layer.project_memory(key, value), mask=padding([6, 2]))
+    torch.testing.assert_close(cached, output)
+    assert not torch.allclose(layer(x, key, value.flip(1))[0], layer(x, key, value)[0])
+    with pytest.raises(ShapeError, match=r"value has shape \(2, 6, 5\); expected .* 7\)"):
+        layer(x, key)
+    with pytest.raises(ShapeError, match="each key needs a value"):
+        layer(x, key, value[:, :5])
+    with pytest.raises(InputError, match="value_width=0 must be at least 1"):
+        MultiHeadAttention(12, 3, value_width=0)
+
+
+def test_the_names_of_the_parameters_stay() -> None:
+    """They are the keys of models on disk."""
+    assert list(MultiHeadAttention(12, 3).state_dict()) == [
+        "projection.weight", "projection.bias", "output.weight", "output.bias",
+    ]  # fmt: skip
+    assert list(MultiHeadAttention(12, 3, key_width=5, bias=False).state_dict()) == [
+        "projection.weight", "memory.weight", "output.weight",
+    ]  # fmt: skip
 
 
 def test_broadcasting_without_gradients_against_with_gradients() -> None:

@@ -43,7 +43,7 @@ def reference_scores(name: str, layer: SingleHeadAttention, query: Tensor, key: 
 def test_against_the_papers_formula(name: str) -> None:
     layer = make_layer(name)
     query, key = torch.randn(3, 2, 4).double(), torch.randn(3, 5, 4).double()
-    context, weights = layer.attend(query, key, mask=padding(LENGTHS))
+    context, weights = layer(query, key, mask=padding(LENGTHS))
     for row, length in enumerate(LENGTHS):
         scores = reference_scores(name, layer, query[row], key[row, :length])
         torch.testing.assert_close(weights.dense()[row, :, :length], scores.softmax(-1))
@@ -56,13 +56,13 @@ def test_a_step_against_attend(name: str) -> None:
     layer = make_layer(name)
     query, key = torch.randn(3, 2, 4).double(), torch.randn(3, 5, 4).double()
     value = torch.randn(3, 5, 7).double()
-    context, weights = layer.attend(query, key, value, mask=padding(LENGTHS))
+    context, weights = layer(query, key, value, mask=padding(LENGTHS))
     step_context, step_weights = layer.attend_step(query, layer.project_keys(key), value, MASK)
     torch.testing.assert_close(step_context, context)
     torch.testing.assert_close(step_weights, weights.dense())
 
 
-@pytest.mark.parametrize("method", ["attend", "attend_step"])
+@pytest.mark.parametrize("method", ["forward", "attend_step"])
 @pytest.mark.parametrize("name", ["additive", "dot", "general", "concat"])
 def test_gradients(name: str, method: str) -> None:
     layer = make_layer(name)
@@ -76,8 +76,8 @@ def test_gradients(name: str, method: str) -> None:
             self.layer = layer
 
         def forward(self, query: Tensor, key: Tensor) -> Tensor:
-            if method == "attend":
-                return layer.attend(query, key, mask=padding(LENGTHS))[0]
+            if method == "forward":
+                return layer(query, key, mask=padding(LENGTHS))[0]
             return layer.attend_step(query, layer.project_keys(key), key, MASK)[0]
 
     module = Run()

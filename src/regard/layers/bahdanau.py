@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regard.attention import AttentionMap
-from regard.attention.masks import Mask
 from regard.attention.normalizers import Normalizer
 from regard.attention.scores import Additive
 from regard.layers.deferred_gradients import Matmul
@@ -38,7 +36,7 @@ class BahdanauAttention(SingleHeadAttention):
         hidden: int | None = None,
         normalizer: Normalizer | None = None,
     ) -> None:
-        super().__init__(normalizer)
+        super().__init__(query_width, key_width, normalizer)
         hidden = hidden or query_width
         self.query: nn.Linear = nn.Linear(query_width, hidden, bias=False)
         self.key: nn.Linear = nn.Linear(key_width, hidden, bias=False)
@@ -46,27 +44,6 @@ class BahdanauAttention(SingleHeadAttention):
         nn.init.xavier_uniform_(self.query.weight)
         nn.init.xavier_uniform_(self.key.weight)
         nn.init.uniform_(self.vector, -(hidden**-0.5), hidden**-0.5)
-
-    def forward(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor | None = None,
-        *,
-        mask: Mask | Tensor | None = None,
-    ) -> tuple[Tensor, AttentionMap]:
-        """The context of each query.
-
-        Args:
-            query: `(batch, queries, query_width)`.
-            key: `(batch, keys, key_width)`.
-            value: `(batch, keys, value_width)`; the keys unless given, as in the paper.
-            mask: the keys each query may attend to; broadcasts to `(batch, queries, keys)`.
-
-        Returns:
-            `(batch, queries, value_width)` and the map `(batch, queries, keys)`.
-        """
-        return self.attend(query, key, value, mask=mask)
 
     def project_keys(self, key: Tensor) -> Tensor:
         """`U h`, `(batch, keys, hidden)`."""

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.attention import AttentionMap
+from regard.attention.masks import Mask
 from regard.layers.pooling import AttentionPooling, weighted_mean
 
 __all__ = ["replaced_pooling"]
@@ -80,12 +81,12 @@ class _PoolingReplacement:
         """A forward hook of `AttentionPooling`: its output by the weights that are due."""
         sequence, mask = _pooling_arguments(*args, **kwargs)
         own_map = output[1]
-        by_sentence = mask is not None and mask.ndim == 3
+        by_sentence = isinstance(mask, Tensor) and mask.ndim == 3
         if self._sentence_weights is not None:
             weights, self._sentence_weights = self._sentence_weights[:, :, None], None
         else:
             weights = self._next_heads(own_map.shape[1])[:, :, None].to(sequence)
-            if mask is not None and by_sentence:
+            if isinstance(mask, Tensor) and by_sentence:
                 weights, self._sentence_weights = _split_by_sentence(weights, mask)
         pooled = weighted_mean(weights, sequence)
         return (pooled if by_sentence else pooled[:, 0]), AttentionMap.from_dense(weights)
@@ -97,8 +98,8 @@ class _PoolingReplacement:
 
 
 def _pooling_arguments(
-    sequence: Tensor, mask: Tensor | None = None
-) -> tuple[Tensor, Tensor | None]:
+    sequence: Tensor, mask: Mask | Tensor | None = None, *, bias: Any = None
+) -> tuple[Tensor, Mask | Tensor | None]:
     """The arguments of `AttentionPooling.forward`, whether passed by position or by name."""
     return sequence, mask
 

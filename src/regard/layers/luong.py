@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from regard.attention import AttentionMap, masks, padding
+from regard.attention import AttentionMap, masks
+from regard.attention.masks import Mask
 from regard.attention.normalizers import Normalizer
 from regard.attention.positions import Gaussian
 from regard.attention.scores import Additive, Dot, Score
 from regard.errors import InputError, ShapeError, nearest
+from regard.layers.checks import check_sequence, layout_of
 from regard.layers.deferred_gradients import Matmul
 from regard.layers.single_head import PLAIN_MATMUL, SingleHeadAttention
 
@@ -67,7 +69,7 @@ class LuongScore(SingleHeadAttention):
         kind: ScoreKind = "general",
         normalizer: Normalizer | None = None,
     ) -> None:
-        super().__init__(normalizer)
+        super().__init__(query_width, key_width, normalizer)
         if kind not in get_args(ScoreKind):
             raise InputError(f"score is {kind!r}; {nearest(str(kind), get_args(ScoreKind))}")
         if kind == "dot" and query_width != key_width:
@@ -172,8 +174,10 @@ class LuongAttention(nn.Module):
         self,
         query: Tensor,
         key: Tensor,
+        value: Tensor | None = None,
         *,
-        lengths: Tensor | None = None,
+        mask: Mask | Tensor | None = None,
+        bias: Any = None,
         first: int = 0,
     ) -> tuple[Tensor, AttentionMap]:
         """The attentional vector of each query.
@@ -181,26 +185,51 @@ class LuongAttention(nn.Module):
         Args:
             query: `(batch, queries, query_width)`.
             key: `(batch, keys, key_width)`.
-            lengths: `(batch,)`, number of real keys of each example; all unless given.
+            value: `(batch, keys, key_width)`; the keys unless given, as in the paper.
+            mask: the keys each query may attend to, such as `regard.padding(lengths)`; broadcasts to
+                `(batch, queries, keys)`. Local-p takes for the length of the source, `S`, all keys up to
+                the last one that a query may attend to.
+            bias: added to the scores; broadcasts to `(batch, queries, keys)`.
             first: position of the first query, for local-m one step at a time.
 
         Returns:
             `(batch, queries, query_width)` and the map `(batch, queries, keys)`.
+
+        Raises:
+            ShapeError: another number of axes or features, batches or lengths that do not fit.
+            MaskError: a mask of the wrong type or shape.
         """
-        if lengths is None:
-            lengths = torch.full((len(key),), key.shape[1], device=key.device)
-        mask: Any = padding(lengths)
-        bias = None
+        check_sequence("query", query, self.scores.query_width, self.combine.query.weight)
+        check_sequence("key", key, self.scores.key_width, self.combine.query.weight)
+        if value is not None:
+            check_sequence("value", value, self.scores.key_width, self.combine.query.weight)
         if isinstance(self.where, LocalM):
             centres = torch.arange(first, first + query.shape[1], device=key.device)
-            mask = mask & masks.local(centres.float(), self.where.width)
+            near = masks.local(centres.float(), self.where.width)
+            mask = near if mask is None else near & mask
         elif isinstance(self.where, LocalP):
             assert self.place is not None
-            centres = self.place(query, lengths)
-            mask = mask & masks.local(centres, self.where.width)
-            bias = Gaussian(centres, self.where.width)
-        context, weights = self.scores.attend(query, key, mask=mask, bias=bias)
+            centres = self.place(query, _source_lengths(query, key, mask))
+            near = masks.local(centres, self.where.width)
+            mask = near if mask is None else near & mask
+            gaussian = Gaussian(centres, self.where.width)
+            bias = gaussian if bias is None else gaussian + bias
+        context, weights = self.scores(query, key, value, mask=mask, bias=bias)
         return self.combine(context, query), weights
+
+
+def _source_lengths(query: Tensor, key: Tensor, mask: Mask | Tensor | None) -> Tensor:
+    """For each query the number of keys up to the last it may attend to, `(batch, queries or 1)`."""
+    batch, keys = key.shape[:2]
+    if mask is None:
+        return torch.full((batch, 1), keys, device=key.device)
+    layout = replace(layout_of(batch, 1, query.shape[1], keys, key), rank=3)
+    mask = masks.as_mask(mask)
+    mask.check(layout)
+    rows = slice(0, 1 if mask.same_for_all_queries else query.shape[1])
+    allowed: Tensor = mask.tile(layout, rows, slice(0, keys))[:, 0]
+    ends = torch.arange(1, keys + 1, device=key.device)
+    return (allowed * ends).amax(-1) if keys else torch.zeros(batch, 1, device=key.device)
 
 
 class _PositionPredictor(nn.Module):
@@ -212,8 +241,8 @@ class _PositionPredictor(nn.Module):
         self.outer: nn.Linear = nn.Linear(width, 1, bias=False)
 
     def forward(self, query: Tensor, lengths: Tensor) -> Tensor:
-        """Positions `(batch, queries)` between 0 and the number of keys."""
+        """Positions `(batch, queries)` between 0 and the number of keys, `lengths`, of each query."""
         share = self.outer(torch.tanh(self.inner(query)))[..., 0]
         # bfloat16 has no integers beyond 256.
         share = torch.sigmoid(share if share.dtype == torch.float64 else share.float())
-        return share * lengths[:, None]
+        return share * lengths

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Self
 
 import torch
@@ -15,12 +17,15 @@ from regard.attention.positions import Bias
 from regard.attention.scores import ScaledDot, Score
 from regard.errors import InputError, ShapeError
 from regard.layers.cache import Cache, attend_decode_step
+from regard.layers.checks import check_sequence
+from regard.layers.extra_keys import ExtraKey, ExtraKeys, bias_beside, mask_beside
 from regard.layers.positions import Positions
+from regard.layers.torch_signature import StandsInForTorch, add_torch_masks, state_of
 
 __all__ = ["MultiHeadAttention"]
 
 
-class MultiHeadAttention(nn.Module):
+class MultiHeadAttention(StandsInForTorch):
     r"""Multi-head attention: one attention per head, each in its own subspace (Vaswani et al. 2017).
 
     .. math:: \mathrm{Concat}_h(\mathrm{attend}(x W^Q_h, m W^K_h, m W^V_h)) W^O
@@ -30,20 +35,28 @@ class MultiHeadAttention(nn.Module):
     self-attention. With fewer `key_heads`, groups of heads share keys and values (Ainslie et al. 2023;
     one key head is multi-query attention, Shazeer 2019). A module around `regard.attend`.
 
+    It may replace the `self_attn` or `multihead_attn` of torch's Transformer layers that were built with
+    `batch_first=True`, whose keywords `forward` takes.
+
     Args:
         width: features of `x` and of the output.
         heads: number of query heads; divides the width.
         key_heads: number of key and value heads, a divisor of `heads`; as many as `heads` unless
             given.
-        memory_width: features of the memory in cross-attention, where it differs from `width`.
+        key_width: features of the keys in cross-attention, where they are not `width`.
+        value_width: features of the values in cross-attention; those of the keys unless given.
         bias: whether the projections have a bias.
         score: how queries and keys are compared, per head; scaled dot product unless given.
         normalizer: from scores to weights; softmax unless given.
         positions: rotary, ALiBi or relative positions, for self-attention; none unless given.
         dropout: probability that a weight is dropped, in training.
+        extra_keys: extra key and value vectors behind those of the sequence, which every query may attend
+            to: `"learned"` (`add_bias_kv` of torch) and `"zero"` (`add_zero_attn`). The map has a column
+            for each; masks and biases have none.
 
     Raises:
-        InputError: a size below 1; heads that do not divide the width, or key heads the heads.
+        InputError: a size below 1; heads that do not divide the width, or key heads the heads; unknown
+            extra keys.
 
     >>> import torch
     >>> from regard.layers import MultiHeadAttention
@@ -58,23 +71,18 @@ class MultiHeadAttention(nn.Module):
         heads: int,
         *,
         key_heads: int | None = None,
-        memory_width: int | None = None,
+        key_width: int | None = None,
+        value_width: int | None = None,
         bias: bool = True,
         score: Score | None = None,
         normalizer: Normalizer | None = None,
         positions: Positions | None = None,
         dropout: float = 0.0,
+        extra_keys: Sequence[ExtraKey] = (),
     ) -> None:
         super().__init__()
         key_heads = heads if key_heads is None else key_heads
-        if min(width, heads, key_heads) < 1:
-            raise InputError(
-                f"width={width}, heads={heads}, key_heads={key_heads} must be at least 1"
-            )
-        if width % heads:
-            raise InputError(f"width {width} does not divide by {heads} heads")
-        if heads % key_heads:
-            raise InputError(f"{heads} heads do not divide by {key_heads} key heads")
+        _check_sizes(width, heads, key_heads, key_width, value_width)
         self.heads: int = heads
         self.key_heads: int = key_heads
         self.dropout: float = dropout
@@ -82,15 +90,26 @@ class MultiHeadAttention(nn.Module):
         self.normalizer: Normalizer | Softmax = normalizer or Softmax()
         self.positions: Positions = positions or Positions()
         self.width: int = width
-        self.key_width: int = width // heads * key_heads
-        key_value_width = 2 * self.key_width
-        # W^Q, and W^K and W^V beside it unless they belong to a memory of another width.
-        own = key_value_width if memory_width is None else 0
-        self.projection: nn.Linear = nn.Linear(width, width + own, bias=bias)
-        self.memory: nn.Linear | None = (
-            None if memory_width is None else nn.Linear(memory_width, key_value_width, bias=bias)
+        self.key_width: int = width if key_width is None else key_width
+        self.value_width: int = self.key_width if value_width is None else value_width
+        self.projected_width: int = width // heads * key_heads
+        # W^Q, and W^K and W^V beside it unless keys or values have a width of their own.
+        own = key_width is None and value_width is None
+        self.projection: nn.Linear = nn.Linear(
+            width, width + (2 * self.projected_width if own else 0), bias=bias
         )
+        self.memory: nn.Linear | None = None
+        self.memory_value: nn.Linear | None = None
+        if not own:
+            apart = self.value_width != self.key_width
+            columns = self.projected_width * (1 if apart else 2)
+            self.memory = nn.Linear(self.key_width, columns, bias=bias)
+            if apart:
+                self.memory_value = nn.Linear(self.value_width, columns, bias=bias)
         self.output: nn.Linear = nn.Linear(width, width, bias=bias)
+        self.extra_keys: ExtraKeys | None = (
+            ExtraKeys(extra_keys, key_heads, width // heads) if extra_keys else None
+        )
         self.reset_parameters()
 
     @classmethod
@@ -99,70 +118,134 @@ class MultiHeadAttention(nn.Module):
 
         Args:
             module: with `batch_first` or without; the layer takes `(batch, length, width)`.
-
-        Raises:
-            InputError: a module with `add_bias_kv` or `add_zero_attn`, or with keys and values of two
-                widths, which this layer does not have.
         """
-        if module.bias_k is not None or module.add_zero_attn:
-            raise InputError(
-                "from_torch got a module with add_bias_kv or add_zero_attn; there is no such extra key "
-                "here, build it without"
-            )
-        if module.kdim != module.vdim:
-            raise InputError(
-                f"from_torch got keys of width {module.kdim} and values of width {module.vdim}; both are "
-                "projected from one memory here, so they must be equal"
-            )
+        apart = module.kdim != module.embed_dim or module.vdim != module.embed_dim
+        extra: list[ExtraKey] = ["learned"] if module.bias_k is not None else []
+        extra += ["zero"] if module.add_zero_attn else []
         layer = cls(
             module.embed_dim,
             module.num_heads,
-            memory_width=None if module.kdim == module.embed_dim else module.kdim,
+            key_width=module.kdim if apart else None,
+            value_width=module.vdim if apart else None,
             bias=module.in_proj_bias is not None,
             dropout=module.dropout,
+            extra_keys=extra,
         )
-        layer.to(module.out_proj.weight).load_state_dict(_state_of(module))
+        layer.to(module.out_proj.weight).load_state_dict(state_of(module))
+        layer.batch_first = module.batch_first
         return layer.train(module.training)
 
     def reset_parameters(self) -> None:
         """Xavier initialisation; the matrix of queries, keys and values as one, as in fairseq."""
-        for linear in filter(None, (self.projection, self.memory, self.output)):
+        linears = self.projection, self.memory, self.memory_value, self.output
+        for linear in filter(None, linears):
             nn.init.xavier_uniform_(linear.weight)
             if linear.bias is not None:
                 nn.init.zeros_(linear.bias)
 
     def forward(
-        self, query: Tensor, memory: Tensor | None = None, *, mask: Mask | Tensor | None = None
+        self,
+        query: Tensor,
+        key: Tensor | None = None,
+        value: Tensor | None = None,
+        *,
+        mask: Mask | Tensor | None = None,
+        bias: Bias | Tensor | None = None,
+        attn_mask: Tensor | None = None,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = True,
+        is_causal: bool = False,
     ) -> tuple[Tensor, AttentionMap]:
-        """Attend from every position of `query`, to `query` itself or to `memory`.
+        """Attend from every position of `query`, to `query` itself or to `key` and `value`.
 
         Args:
             query: `(batch, queries, width)`.
-            memory: `(batch, keys, memory_width)`; `None` for self-attention.
+            key: `(batch, keys, key_width)`; the query unless given. Positions apply in self-attention
+                alone: where the key is not given, or is the query.
+            value: `(batch, keys, value_width)`; the key unless given.
             mask: the keys each query may attend to; broadcasts to `(batch, heads, queries, keys)`.
+            bias: added to the scores; broadcasts to `(batch, heads, queries, keys)`.
+            attn_mask: for torch's layers: `(queries, keys)` or `(batch * heads, queries, keys)`, Boolean
+                with `True` = may NOT attend, or floats to add.
+            key_padding_mask: for torch's layers: `(batch, keys)`, `True` = padding, or floats to add.
+            need_weights: for torch's layers; the map costs nothing and is always returned.
+            is_causal: for torch's layers: a hint that `attn_mask` is causal; without one, a causal mask.
 
         Returns:
             `(batch, queries, width)` and the map `(batch, heads, queries, keys)`.
-        """
-        if memory is None:
-            return self._attend(*self._project_self(query), mask, self.positions.bias())
-        return self.attend_cached(query, self.project_memory(memory), mask=mask)
 
-    def project_memory(self, memory: Tensor) -> Cache:
+        Raises:
+            ShapeError: another number of axes or features, batches or lengths that do not fit.
+            MaskError: a mask of the wrong type or shape.
+            InputError: tensors of another type than the parameters; a torch layer built without
+                `batch_first=True`.
+        """
+        if not (need_weights or self.batch_first):
+            raise InputError(
+                "this attention was made from one with batch_first=False and takes (batch, length, "
+                "width); build the torch layer that holds it with batch_first=True"
+            )
+        if attn_mask is not None or key_padding_mask is not None or is_causal:
+            mask, bias = add_torch_masks(
+                mask,
+                bias,
+                attn_mask=attn_mask,
+                key_padding_mask=key_padding_mask,
+                is_causal=is_causal,
+                heads=self.heads,
+            )
+        to_itself = key is None or key is query
+        if key is None and self.key_width != self.width:
+            raise ShapeError(self._needs_key())
+        key = query if key is None else key
+        value = key if value is None else value
+        if to_itself and value is query and self.memory is None:
+            projected, cache = self._project_self(query)
+        else:
+            projected, cache = self._project_query(query), self.project_memory(key, value)
+        if to_itself:
+            if self.memory is not None or value is not query:
+                projected = self.positions.rotate(projected)
+                cache = replace(cache, key=self.positions.rotate(cache.key))
+            bias = _sum(self.positions.bias(), bias)
+        return self._attend(projected, cache, mask, bias)
+
+    def project_memory(self, key: Tensor, value: Tensor | None = None) -> Cache:
         """Keys and values of a memory, for any number of calls of `attend_cached`.
 
         Args:
-            memory: `(batch, keys, memory_width)`.
+            key: `(batch, keys, key_width)`.
+            value: `(batch, keys, value_width)`; the key unless given.
         """
-        if self.memory is not None:
-            key_value = self.memory(memory)
+        value = key if value is None else value
+        check_sequence("key", key, self.key_width, self.projection.weight)
+        check_sequence("value", value, self.value_width, self.projection.weight)
+        if key.shape[:2] != value.shape[:2]:
+            raise ShapeError(
+                f"key has shape {tuple(key.shape)}, value {tuple(value.shape)}; each key needs a value"
+            )
+        width = self.projected_width
+        if self.memory is not None and self.memory_value is not None:
+            keys, values = self.memory(key), self.memory_value(value)
         else:
-            key_value = _linear_rows(memory, self.projection, slice(self.width, None))
-        key, value = torch.split(key_value, self.key_width, -1)
-        return Cache(_split_heads(key, self.key_heads), _split_heads(value, self.key_heads))
+            linear, first = (
+                (self.projection, self.width) if self.memory is None else (self.memory, 0)
+            )
+            if value is key:  # one product
+                both = _linear_rows(key, linear, slice(first, None))
+                keys, values = torch.split(both, width, -1)
+            else:
+                keys = _linear_rows(key, linear, slice(first, first + width))
+                values = _linear_rows(value, linear, slice(first + width, None))
+        return Cache(_split_heads(keys, self.key_heads), _split_heads(values, self.key_heads))
 
     def attend_cached(
-        self, query: Tensor, cache: Cache, *, mask: Mask | Tensor | None = None
+        self,
+        query: Tensor,
+        cache: Cache,
+        *,
+        mask: Mask | Tensor | None = None,
+        bias: Bias | Tensor | None = None,
     ) -> tuple[Tensor, AttentionMap]:
         """Attend to a memory that `project_memory` projected.
 
@@ -170,12 +253,12 @@ class MultiHeadAttention(nn.Module):
             query: `(batch, queries, width)`.
             cache: of the memory's keys and values.
             mask: the keys each query may attend to; broadcasts to `(batch, heads, queries, keys)`.
+            bias: added to the scores; broadcasts to `(batch, heads, queries, keys)`.
 
         Returns:
             `(batch, queries, width)` and the map `(batch, heads, queries, keys)`.
         """
-        projected = _linear_rows(query, self.projection, slice(self.width))
-        return self._attend(_split_heads(projected, self.heads), cache, mask, None)
+        return self._attend(self._project_query(query), cache, mask, bias)
 
     def step(self, query: Tensor, cache: Cache | None) -> tuple[Tensor, AttentionMap, Cache]:
         """Causal self-attention from positions that follow those in the cache.
@@ -194,30 +277,49 @@ class MultiHeadAttention(nn.Module):
         mask = causal() if query.shape[1] > 1 else None
         return *self._attend(projected, cache, mask, self.positions.bias()), cache
 
+    def _project_query(self, query: Tensor) -> Tensor:
+        """Queries `(batch, heads, queries, features)`, without positions."""
+        check_sequence("query", query, self.width, self.projection.weight)
+        projected = _linear_rows(query, self.projection, slice(self.width))
+        return _split_heads(projected, self.heads)
+
     def _project_self(self, x: Tensor, *, first: int = 0) -> tuple[Tensor, Cache]:
         """Queries, and keys and values, of `x` at positions from `first` on."""
         if self.memory is not None:
-            raise ShapeError(
-                f"this attention takes its keys from a memory of width {self.memory.in_features}; "
-                "pass memory=, or build it without memory_width for self-attention"
-            )
-        sizes = [self.width, self.key_width, self.key_width]
+            raise ShapeError(self._needs_key())
+        check_sequence("query", x, self.width, self.projection.weight)
+        sizes = [self.width, self.projected_width, self.projected_width]
         query, key, value = torch.split(self.projection(x), sizes, -1)
         query = self.positions.rotate(_split_heads(query, self.heads), first=first)
         key = self.positions.rotate(_split_heads(key, self.key_heads), first=first)
         return query, Cache(key, _split_heads(value, self.key_heads))
 
+    def _needs_key(self) -> str:
+        return (
+            f"this attention takes its keys from a memory of width {self.key_width}; pass key=, or build it "
+            "without key_width and value_width for self-attention"
+        )
+
     def _attend(
-        self, query: Tensor, cache: Cache, mask: Mask | Tensor | None, bias: Bias | None
+        self,
+        query: Tensor,
+        cache: Cache,
+        mask: Mask | Tensor | None,
+        bias: Bias | Tensor | None,
     ) -> tuple[Tensor, AttentionMap]:
         """Attention of projected queries `(batch, heads, queries, features)`, and `W^O`."""
         dropout = self.dropout if self.training else 0.0
+        extra = self.extra_keys
         plain = isinstance(self.normalizer, Softmax) and bias is None and not dropout
-        if plain and isinstance(self.score, ScaledDot):
+        if plain and extra is None and isinstance(self.score, ScaledDot):
             found = attend_decode_step(query, cache, mask, scale=self.score.factor(query.shape[-1]))
             if found is not None:
                 return self.output(found[0]), found[1]
         key, value = cache.gathered()
+        if extra is not None:
+            key, value = extra.append(key, value)
+            mask = None if mask is None else mask_beside(mask, len(extra.kinds))
+            bias = None if bias is None else bias_beside(bias, len(extra.kinds))
         output, weights = attend(
             query,
             key,
@@ -232,6 +334,26 @@ class MultiHeadAttention(nn.Module):
         return self.output(output.transpose(1, 2).flatten(2)), weights
 
 
+def _check_sizes(
+    width: int, heads: int, key_heads: int, key_width: int | None, value_width: int | None
+) -> None:
+    if min(width, heads, key_heads) < 1:
+        raise InputError(f"width={width}, heads={heads}, key_heads={key_heads} must be at least 1")
+    for name, given in (("key_width", key_width), ("value_width", value_width)):
+        if given is not None and given < 1:
+            raise InputError(f"{name}={given} must be at least 1")
+    if width % heads:
+        raise InputError(f"width {width} does not divide by {heads} heads")
+    if heads % key_heads:
+        raise InputError(f"{heads} heads do not divide by {key_heads} key heads")
+
+
+def _sum(first: Bias | None, second: Bias | Tensor | None) -> Bias | Tensor | None:
+    if first is None:
+        return second
+    return first if second is None else first + second
+
+
 def _linear_rows(x: Tensor, linear: nn.Linear, rows: slice) -> Tensor:
     """The outputs `rows` of a linear layer."""
     bias = None if linear.bias is None else linear.bias[rows]
@@ -240,23 +362,4 @@ def _linear_rows(x: Tensor, linear: nn.Linear, rows: slice) -> Tensor:
 
 def _split_heads(x: Tensor, heads: int) -> Tensor:
     """`(batch, length, heads * features)` to `(batch, heads, length, features)`."""
-    return x.view(*x.shape[:-1], heads, -1).transpose(1, 2)
-
-
-def _state_of(module: nn.MultiheadAttention) -> dict[str, Tensor]:
-    """The parameters of torch's module under the names of `MultiHeadAttention`."""
-    state: dict[str, Tensor] = {"output.weight": module.out_proj.weight}
-    has_bias, width = module.in_proj_bias is not None, module.embed_dim
-    if has_bias:
-        state["output.bias"] = module.out_proj.bias
-    if module.kdim == width:  # one matrix for queries, keys and values
-        state["projection.weight"] = module.in_proj_weight
-        if has_bias:
-            state["projection.bias"] = module.in_proj_bias
-        return state
-    state["projection.weight"] = module.q_proj_weight
-    state["memory.weight"] = torch.cat([module.k_proj_weight, module.v_proj_weight])
-    if has_bias:  # torch keeps one bias in both cases
-        state["projection.bias"] = module.in_proj_bias[:width]
-        state["memory.bias"] = module.in_proj_bias[width:]
-    return state
+    return x.view(*x.shape[:-1], heads, x.shape[-1] // heads).transpose(1, 2)

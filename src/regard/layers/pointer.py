@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from regard.attention.masks import Mask
 from regard.attention.normalizers import Softmax
+from regard.attention.positions import as_bias
+from regard.errors import ShapeError
+from regard.layers.checks import check_sequence, key_mask, layout_of
 from regard.layers.single_head import masked_weights
 
 __all__ = ["PointerAttention", "copy_distribution"]
@@ -48,6 +55,7 @@ class PointerAttention(nn.Module):
 
     def project_keys(self, key: Tensor) -> Tensor:
         """`W_h h`, `(batch, keys, hidden)`, once for all steps."""
+        check_sequence("key", key, self.key.in_features, self.vector)
         projected: Tensor = self.key(key)
         return projected
 
@@ -58,7 +66,8 @@ class PointerAttention(nn.Module):
         value: Tensor,
         *,
         coverage: Tensor,
-        mask: Tensor,
+        mask: Mask | Tensor | None = None,
+        bias: Any = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One step.
 
@@ -66,20 +75,59 @@ class PointerAttention(nn.Module):
             query: `(batch, queries, query_width)`, hypotheses of one step (a beam), not a sequence.
             projected_key: `(batch, keys, hidden)`, from `project_keys`.
             value: `(batch, keys, value_width)`.
-            coverage: `(batch, queries, keys)`, the sum of the weights of all steps before.
-            mask: `(batch, keys)` Boolean, `True` = may attend.
+            coverage: `(batch, queries, keys)`, the sum of the weights of all steps before; zeros at the
+                first step.
+            mask: `(batch, keys)` Boolean, `True` = may attend, or a mask such as
+                `regard.padding(lengths)`.
+            bias: added to the scores; broadcasts to `(batch, queries, keys)`.
 
         Returns:
             The context `(batch, queries, value_width)`, the weights `(batch, queries, keys)`, which are
             the copy distribution, and the coverage with them added.
+
+        Raises:
+            ShapeError: another number of axes or features, or sizes that do not fit.
+            MaskError: a mask of another type or shape.
         """
+        batch, queries, keys = self._check_sizes(query, projected_key, value, coverage)
+        allowed = key_mask(mask, batch, keys, projected_key)
         projected = self.query(query)
         inner = projected[:, :, None] + projected_key[:, None]
         if self.covered is not None:
             inner = inner + coverage[..., None].to(projected.dtype) * self.covered
         inner = torch.tanh(inner)
-        weights = masked_weights(inner @ self.vector, mask, Softmax())
+        scores = inner @ self.vector
+        if bias is not None:
+            layout = replace(layout_of(batch, 1, queries, keys, scores), rank=3)
+            bias = as_bias(bias)
+            bias.check(layout)
+            scores = scores + bias.tile(layout, slice(0, queries), slice(0, keys))[:, 0]
+        weights = masked_weights(scores, allowed, Softmax())
         return weights.to(value.dtype) @ value, weights, coverage + weights
+
+    def _check_sizes(
+        self, query: Tensor, projected_key: Tensor, value: Tensor, coverage: Tensor
+    ) -> tuple[int, int, int]:
+        """The batch, queries and keys of one step.
+
+        Raises:
+            ShapeError: another number of axes or features, or sizes that do not fit.
+        """
+        check_sequence("query", query, self.query.in_features, self.vector)
+        check_sequence("projected_key", projected_key, len(self.vector), self.vector)
+        check_sequence("value", value, value.shape[-1], value)
+        batch, queries, keys = query.shape[0], query.shape[1], projected_key.shape[1]
+        for name, found, expected in (
+            ("projected_key", projected_key.shape[:2], (batch, keys)),
+            ("value", value.shape[:2], (batch, keys)),
+            ("coverage", coverage.shape, (batch, queries, keys)),
+        ):
+            if tuple(found) != expected:
+                raise ShapeError(
+                    f"{name} begins with the sizes {tuple(found)}; expected {expected}, from the query "
+                    "and the keys"
+                )
+        return batch, queries, keys
 
 
 def copy_distribution(weights: Tensor, source: Tensor, size: int) -> Tensor:

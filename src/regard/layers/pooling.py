@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from regard.attention import AttentionMap
-from regard.errors import InputError, ShapeError
+from regard.attention.layout import AttentionLayout
+from regard.attention.masks import Mask, as_mask
+from regard.attention.positions import as_bias
+from regard.errors import InputError, MaskError, ShapeError
+from regard.layers.checks import check_sequence, layout_of
 
 __all__ = ["AttentionPooling", "weighted_mean"]
 
@@ -70,6 +76,7 @@ class AttentionPooling(nn.Module):
                 f"width={width}, hidden={hidden}, heads={heads} must be at least 1 and "
                 f"positions={positions} at least 0"
             )
+        self.width: int = width
         self.project: nn.Linear = nn.Linear(width, hidden)
         self.context: nn.Parameter = nn.Parameter(torch.empty(heads, hidden))
         self.position: nn.Parameter | None = (
@@ -77,14 +84,18 @@ class AttentionPooling(nn.Module):
         )
         nn.init.normal_(self.context, std=hidden**-0.5)
 
-    def forward(self, sequence: Tensor, mask: Tensor | None = None) -> tuple[Tensor, AttentionMap]:
+    def forward(
+        self, sequence: Tensor, mask: Mask | Tensor | None = None, *, bias: Any = None
+    ) -> tuple[Tensor, AttentionMap]:
         """Pool each row of a batch, or several parts of each.
 
         Args:
             sequence: `(batch, length, width)`.
-            mask: `(batch, length)` Boolean, `True` for tokens, `False` for padding; `None` if there is
-                no padding. Or `(batch, parts, length)`, `True` for the tokens of each part, as when a
-                document is pooled sentence by sentence.
+            mask: `(batch, length)` Boolean, `True` for tokens, `False` for padding, or a mask such as
+                `regard.padding(lengths)`; `None` if there is no padding. Or `(batch, parts, length)`,
+                `True` for the tokens of each part, as when a document is pooled sentence by sentence.
+            bias: added to the scores: a float tensor that broadcasts to `(batch, heads, parts, length)`,
+                or a bias object.
 
         Returns:
             The weighted mean, `(batch, heads * width)` or `(batch, parts, heads * width)`, zeros where
@@ -92,30 +103,66 @@ class AttentionPooling(nn.Module):
             the mask has more.
 
         Raises:
-            ShapeError: a sequence longer than the position bias.
+            ShapeError: another number of axes or features, a sequence longer than the position bias, a
+                bias that does not fit.
+            MaskError: a mask of another type or shape.
         """
-        length = sequence.shape[1]
+        check_sequence("sequence", sequence, self.width, self.context)
+        batch, length = sequence.shape[:2]
         if self.position is not None and length > self.position.shape[-1]:
             raise ShapeError(
                 f"a sequence of {length} tokens, but the position bias has "
                 f"{self.position.shape[-1]}; cut the sequence or make the pooling with more positions"
             )
-        single = mask is None or mask.ndim == 2
-        if mask is not None:
-            mask = mask[:, None] if single else mask
+        in_parts = isinstance(mask, Tensor) and mask.ndim == 3
+        parts = mask.shape[1] if isinstance(mask, Tensor) and in_parts else 1
+        layout = layout_of(batch, len(self.context), parts, length, sequence)
+        allowed = None if mask is None else _allowed(mask, layout)
+        if allowed is not None:
             # NaN in the padding would come back through the gradient of W.
-            sequence = torch.where(mask.any(1)[..., None], sequence, 0.0)
+            sequence = torch.where(allowed.any(1).any(1)[..., None], sequence, 0.0)
         scores = torch.tanh(self.project(sequence)) @ self.context.mT
         scores = scores.mT if scores.dtype == torch.float64 else scores.mT.float()
         if self.position is not None:
             scores = scores + self.position[:, :length]
-        weights = _softmax(scores[:, :, None], None if mask is None else mask[:, None])
+        scores = scores[:, :, None]
+        if bias is not None:
+            bias = as_bias(bias)
+            bias.check(layout)
+            scores = scores + bias.tile(layout, slice(0, parts), slice(0, length))
+        weights = _softmax(scores, allowed)
         pooled = weighted_mean(weights.to(sequence.dtype), sequence)
-        return (pooled[:, 0] if single else pooled), AttentionMap.from_dense(weights)
+        return (pooled if in_parts else pooled[:, 0]), AttentionMap.from_dense(weights)
+
+
+def _allowed(mask: Mask | Tensor, layout: AttentionLayout) -> Tensor:
+    """The mask of a pooling as Booleans, `(batch or 1, heads or 1, parts or 1, length)`.
+
+    Raises:
+        MaskError: another type or shape.
+    """
+    if isinstance(mask, Tensor) and mask.dtype == torch.bool:
+        sizes = (layout.batch, layout.queries, layout.keys)
+        expected = sizes if mask.ndim == 3 else (layout.batch, layout.keys)
+        if mask.ndim not in (2, 3) or any(
+            n != m and (axis or n != 1)
+            for axis, (n, m) in enumerate(zip(mask.shape, expected, strict=True))
+        ):
+            raise MaskError(
+                f"mask has shape {tuple(mask.shape)}; expected ({layout.batch}, {layout.keys}), True for "
+                f"tokens, or ({layout.batch}, parts, {layout.keys})"
+            )
+        return mask[:, None] if mask.ndim == 3 else mask[:, None, None]
+    mask = as_mask(mask)
+    mask.check(layout)
+    tile: Tensor = mask.tile(layout, slice(0, layout.queries), slice(0, layout.keys))
+    return tile
 
 
 def _softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
     """Softmax over the last axis, 0 where `mask` is false; all zeros for a masked row."""
-    if mask is None:
-        return scores.softmax(-1)
-    return scores.masked_fill(~mask, -torch.inf).softmax(-1).masked_fill(~mask, 0.0)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    # A row in which all is masked, by the mask or by a bias of -inf, is NaN after softmax.
+    nothing = (scores == -torch.inf).all(-1, keepdim=True)
+    return scores.softmax(-1).masked_fill(nothing, 0.0)

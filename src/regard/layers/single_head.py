@@ -1,6 +1,6 @@
 """Attention with one head and a learned score, as recurrent decoders use it.
 
-`SingleHeadAttention.attend` wraps `regard.attend`. `attend_step` computes the same weights and context
+`SingleHeadAttention` wraps `regard.attend`. `attend_step` computes the same weights and context
 for the few queries of one decoder step, by the functions below, without the fixed cost of `attend`, which
 a loop over steps would pay each time. `project_keys` projects the keys once for all steps.
 """
@@ -17,6 +17,7 @@ from regard.attention import AttentionMap, attend
 from regard.attention.masks import Mask
 from regard.attention.normalizers import Normalizer, Softmax
 from regard.attention.scores import AdditiveScore, Score
+from regard.layers.checks import check_sequence
 from regard.layers.deferred_gradients import Matmul, PlainMatmul
 
 __all__ = ["PLAIN_MATMUL", "SingleHeadAttention", "masked_weights", "pairwise_scores"]
@@ -60,11 +61,17 @@ class SingleHeadAttention(nn.Module, ABC):
     """Base of attentions with a learned score between queries and keys of any widths.
 
     Args:
+        query_width: features of the queries.
+        key_width: features of the keys.
         normalizer: from scores to weights; softmax unless given.
     """
 
-    def __init__(self, normalizer: Normalizer | None = None) -> None:
+    def __init__(
+        self, query_width: int, key_width: int, normalizer: Normalizer | None = None
+    ) -> None:
         super().__init__()
+        self.query_width: int = query_width
+        self.key_width: int = key_width
         self.normalizer: Normalizer | Softmax = normalizer or Softmax()
 
     @abstractmethod
@@ -79,7 +86,7 @@ class SingleHeadAttention(nn.Module, ABC):
     def score(self) -> Score:
         """The score of projected queries and keys."""
 
-    def attend(
+    def forward(
         self,
         query: Tensor,
         key: Tensor,
@@ -93,14 +100,23 @@ class SingleHeadAttention(nn.Module, ABC):
         Args:
             query: `(batch, queries, query_width)`.
             key: `(batch, keys, key_width)`.
-            value: `(batch, keys, value_width)`; the keys unless given.
+            value: `(batch, keys, value_width)`; the keys unless given, as in the papers.
             mask: the keys each query may attend to; broadcasts to `(batch, queries, keys)`.
-            bias: added to the scores.
+            bias: added to the scores; broadcasts to `(batch, queries, keys)`.
 
         Returns:
             `(batch, queries, value_width)` and the map `(batch, queries, keys)`.
+
+        Raises:
+            ShapeError: another number of axes or features, batches or lengths that do not fit.
+            MaskError: a mask of the wrong type or shape.
+            InputError: tensors of another type than the parameters.
         """
+        parameter = next(self.parameters(), None)
+        check_sequence("query", query, self.query_width, parameter)
+        check_sequence("key", key, self.key_width, parameter)
         value = key if value is None else value
+        check_sequence("value", value, value.shape[-1], parameter)
         return self.attend_projected(query, self.project_keys(key), value, mask=mask, bias=bias)
 
     def attend_projected(

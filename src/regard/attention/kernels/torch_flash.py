@@ -63,7 +63,7 @@ def _applies(problem: Problem) -> bool:
         and isinstance(problem.score, DotScore)
         and isinstance(problem.normalizer, Softmax)
         and (problem.nonfinite is None or not is_concrete(problem.query))
-        and min(problem.layout.queries, problem.layout.keys, problem.query.shape[-1]) > 0
+        and min(*problem.query.shape, *problem.key.shape[:3]) > 0
     )
 
 
