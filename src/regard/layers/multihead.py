@@ -120,8 +120,11 @@ class MultiHeadAttention(StandsInForTorch):
             module: with `batch_first` or without; the layer takes `(batch, length, width)`.
         """
         apart = module.kdim != module.embed_dim or module.vdim != module.embed_dim
-        extra: list[ExtraKey] = ["learned"] if module.bias_k is not None else []
-        extra += ["zero"] if module.add_zero_attn else []
+        extra: list[ExtraKey] = []
+        if module.bias_k is not None:
+            extra.append("learned")
+        if module.add_zero_attn:
+            extra.append("zero")
         layer = cls(
             module.embed_dim,
             module.num_heads,
