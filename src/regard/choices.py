@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-__all__ = ["OverLong", "Preset", "RareLabels", "Reading", "TableFormat", "Task"]
+__all__ = ["FirstIndex", "OverLong", "Preset", "RareLabels", "Reading", "TableFormat", "Task"]
 
 Task: TypeAlias = Literal["translation", "classification", "summarization", "language"]
 """Task of a model."""
@@ -26,3 +26,6 @@ RareLabels: TypeAlias = Literal["error", "skip", "keep"]
 
 Reading: TypeAlias = Literal["output", "input"]
 """Decoder step whose cross-attention a target token has: the one that writes it, or the one that reads it."""
+
+FirstIndex: TypeAlias = Literal[0, 1]
+"""Number of the first word of a sentence in a file of word links."""

@@ -62,7 +62,8 @@ def test_a_folder_holds_everything_and_says_where_it_came_from(tmp_path: Path) -
         "source.json",
         "target.json",
     }
-    held_out, scores, place = listener.messages
+    held_out, scores, words, place = listener.messages
+    assert "Words are read at the step where the target token is the decoder's output" in words
     assert "| this model " in scores
     assert "| copy of the source " in scores
     assert [held_out, place] == [

@@ -15,7 +15,7 @@ from regard.api import Classifier, ExtractiveSummarizer
 from regard.api.trust import trust
 from regard.cli.app import app
 from regard.data import Labelled
-from regard.errors import InputError, ModelFolderError
+from regard.errors import DataError, InputError, ModelFolderError
 from regard.evaluation.alignment.verdict import AlignmentVerdict
 from regard.evaluation.faithfulness.contracts import TrustSettings
 from regard.evaluation.faithfulness.extractive import ExtractionVerdict
@@ -171,7 +171,7 @@ def test_what_does_not_go_together_is_refused(mood, table, translator, pairs):
         trust(mood, table, texts=0)
     with pytest.raises(InputError, match="needs gold links"):
         trust(translator, pairs[:2])
-    with pytest.raises(InputError, match="20 lines of gold links for 40 sentence pairs"):
+    with pytest.raises(DataError, match="20 lines of gold links for 40 sentence pairs"):
         trust(translator, [*pairs[:2], *pairs[:2]], gold=pairs[2])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -61,6 +62,8 @@ def test_json_is_one_object_per_line(model: Path) -> None:
     assert first["source"] == "3. Mai 2018"
     assert len(first["alternatives"]) == 1
     assert len(first["alignment"]) == len(first["tokens"])
+    assert (first["reading"], first["layer"], first["head"]) == ("output", None, None)
+    assert "links" not in first
     assert second["text"] == ""
 
 
@@ -103,6 +106,27 @@ def test_a_very_long_line_is_cut_with_a_note_and_the_next_is_answered(model: Pat
     )
     note = json.loads(call("translate", model, "--json", text=lines).stdout.splitlines()[1])["note"]
     assert note.startswith("only the first 255 of its")
+
+
+def test_the_step_layer_and_head_of_links_can_be_chosen(model: Path) -> None:
+    def answer(*options: object) -> dict[str, Any]:
+        found = call("translate", model, "--json", *options, text="3. Mai 2018\n")
+        assert found.exit_code == 0, found.output
+        content: dict[str, Any] = json.loads(found.stdout)
+        return content
+
+    plain = answer("--alignment")
+    assert "links" in plain
+    late = answer("--reading", "input")
+    assert late["reading"] == "input"
+    assert late["alignment"][:-1] == plain["alignment"][1:]
+    one = answer("--layer", 1, "--head", 2)
+    assert (one["reading"], one["layer"], one["head"]) == ("output", 1, 2)
+    assert one["alignment"] != plain["alignment"]
+    assert answer("--layer", 0)["alignment"] == plain["alignment"]
+    refused = call("translate", model, "--layer", 9, text="3. Mai 2018\n")
+    assert refused.exit_code == 2
+    assert "no layer 9 of cross-attention; this model has 2" in refused.stderr
 
 
 def test_alignments_are_pairs_of_words(model: Path) -> None:

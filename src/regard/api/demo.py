@@ -96,7 +96,7 @@ def demo(
     assert isinstance(model, Translator)
     answers = model.translate(inputs)
     picture = Path(out) / "attention.png"
-    answers[0].look().select(kind="cross", layer=-1).save(picture)
+    answers[0].aligned().save(picture)
     files = tuple(Path(out) / name for name in ("model.safetensors", "history.png", picture.name))
     return Demo(
         model,

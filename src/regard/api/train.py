@@ -14,7 +14,7 @@ from regard.api.config.settings import RunSettings, resolve
 from regard.api.examples import Data, ExampleReader, hold_out, names_of
 from regard.api.load import MODELS, load
 from regard.api.storage.card import write_card
-from regard.api.storage.folder import acquire_folder, clear, write_config
+from regard.api.storage.folder import acquire_folder, clear, update_config, write_config
 from regard.api.storage.resume import (
     check_same_data,
     check_same_settings,
@@ -243,9 +243,14 @@ def _finish(
         return
     if refitted:
         save_weights(model.network, run.out / WEIGHTS_FILE)
+    choice = model.choose_alignment(parts.valid, parts.train)
+    if choice is not None:
+        update_config(run.out, alignment=choice.to_json())
     plot = plot_history(history.records, title=run.out.name)
     write(plot, run.out / "history.png")
     write_card(model, history, scores, run.out)
     run.callback.on_message(
         f"\nOn the validation part, beside a simple baseline\n\n{scores.table}\n"
     )
+    if choice is not None:
+        run.callback.on_message(str(choice))

@@ -9,27 +9,27 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-import torch
 
 from regard.api.evaluate import reader_of
 from regard.api.examples import Data
 from regard.api.load import load
 from regard.api.storage.verdict import save_verdict
+from regard.api.tasks.alignment import cross_attention
 from regard.api.tasks.classification import Classifier
 from regard.api.tasks.extractive import ExtractiveSummarizer
-from regard.api.tasks.model import Model, device_of, pad_batch
+from regard.api.tasks.model import Model
 from regard.api.tasks.text_to_text import TextToText
-from regard.data import Example, Labelled, Pairs, ReadOptions
+from regard.choices import FirstIndex
+from regard.data import Corpus, Example, Labelled, Pairs, ReadOptions
 from regard.errors import InputError, RegardError
 from regard.evaluation.alignment.cross_attention import CrossAttention, words_of_pieces
-from regard.evaluation.alignment.links import Gold, read_gold
+from regard.evaluation.alignment.gold import GoldFile, read_gold_file
 from regard.evaluation.alignment.verdict import AlignmentVerdict, judge_alignment
 from regard.evaluation.faithfulness.adapters import adapt_classifier
 from regard.evaluation.faithfulness.contracts import TrustSettings
 from regard.evaluation.faithfulness.extractive import trust_extraction
 from regard.evaluation.faithfulness.trust import trust as trust_classifier
 from regard.evaluation.faithfulness.verdict import Verdict
-from regard.text import BOS
 
 __all__ = ["trust"]
 
@@ -39,6 +39,7 @@ def trust(
     test: Data,
     *,
     gold: str | PathLike[str] | None = None,
+    gold_from: FirstIndex | None = None,
     texts: int = 200,
     columns: Labelled | Pairs | None = None,
     read_options: ReadOptions | None = None,
@@ -55,14 +56,18 @@ def trust(
         model: or its folder.
         test: files or examples. For a translator, words and punctuation are separated by spaces, as the
             gold links count them.
-        gold: links for a translator, a line for each pair: `i-j` sure, `ipj` possible, from 1.
+        gold: links for a translator: a line for each pair with `i-j` (sure) and `ipj` or `i?j`
+            (possible), or a line `pair source target S` (or P) for each link (NAACL 2003).
+        gold_from: number of the first word of a sentence in `gold`; `None` takes 0 if a link shows
+            it, else 1. The verdict says which.
         texts: largest number of texts, drawn evenly from the test part; a translator takes all.
         columns: of tables; `None` as in training.
         read_options: encoding and separator; `None` as in training.
         settings: how thoroughly to measure, without gold links.
 
     Raises:
-        InputError: a language model; gold links that are missing, needless or for other pairs.
+        InputError: a language model; gold links that are missing or needless.
+        DataError: gold links of other pairs, or to words that a pair does not have.
     """
     model = model if isinstance(model, Model) else load(model)
     if model.task == "language":
@@ -71,12 +76,13 @@ def trust(
             "no verdict; 'regard look' shows what it attends to, and trust takes classifiers, "
             "extractive summarisers, and translators"
         )
-    links = _read_links(model, gold)
+    links = _read_links(model, gold, gold_from)
     if texts < 1:
         raise InputError(f"texts is {texts}; expected at least 1")
     examples = reader_of(model, columns, read_options).read(test)
     verdict: Verdict | AlignmentVerdict
     if isinstance(model, TextToText):
+        assert links is not None
         verdict = _judge_alignment(model, examples, links)
     else:
         count = min(texts, len(examples))
@@ -90,19 +96,21 @@ def trust(
     return verdict
 
 
-def _read_links(model: Model, gold: str | PathLike[str] | None) -> list[Gold]:
+def _read_links(
+    model: Model, gold: str | PathLike[str] | None, first: FirstIndex | None
+) -> GoldFile | None:
     """Gold links, which a model that writes needs and no other takes."""
     if not model.writes:
         if gold is not None:
             raise InputError("gold links are for models that write; this one takes none")
-        return []
+        return None
     if gold is None:
         what = "translator" if model.task == "translation" else "summariser that writes"
         raise InputError(
             f"a {what} needs gold links to be compared with; give gold=... (--gold): which word of the one "
             "text comes from which of the other"
         )
-    return read_gold(gold)
+    return read_gold_file(gold, first=first)
 
 
 def _judge_faithfulness(
@@ -127,27 +135,25 @@ def _judge_faithfulness(
     return trust_classifier(adapter, texts, settings=settings, id_to_token=id_to_token)
 
 
-@torch.no_grad()
 def _judge_alignment(
-    model: TextToText[Any], examples: Sequence[Example], links: Sequence[Gold]
+    model: TextToText[Any], examples: Sequence[Example], links: GoldFile
 ) -> AlignmentVerdict:
     """Verdict on a model that writes: its cross-attention, under teacher forcing, beside gold links."""
-    if len(links) != len(examples):
-        raise InputError(f"{len(links)} lines of gold links for {len(examples)} sentence pairs")
-    device, layers = device_of(model.network), list[list[CrossAttention]]()
-    for example in examples:
-        source = model.encode_sources([example.text])[0]
-        target = model.target_tokenizer.encode(example.target or "")
-        ids, lengths = pad_batch([source.ids], device)
-        target_ids, _ = pad_batch([[BOS, *target.ids]], device)
-        maps = model.network(ids, lengths, target_ids).maps["cross"]
-        layers = layers or [[] for _ in maps]
-        source_words = words_of_pieces(example.text, source.encoding.offsets)
-        source_words = [*source_words[: len(source.ids) - 1], -1]  # EOS belongs to no word
-        target_words = words_of_pieces(example.target or "", target.offsets)
-        for layer, weights in zip(layers, maps, strict=True):
-            steps = weights.dense()[0].double()
-            steps = steps.mean(0) if steps.ndim == 3 else steps  # recurrent decoders have no heads
-            layer.append(CrossAttention(steps.numpy(force=True), source_words, target_words))
     pairs = [(example.text.split(), (example.target or "").split()) for example in examples]
-    return judge_alignment(layers, pairs, links)
+    report = examples.report if isinstance(examples, Corpus) else None
+    if report is not None and report.skipped and len(report.files) == 2:
+        # The links are of all lines, also of those that were left out (blank ones).
+        numbers = [example.origin[1] - 1 for example in examples]
+        gold = links.gold_of(pairs, numbers, count=report.lines)
+    else:
+        gold = links.gold_of(pairs)
+    layers: list[list[CrossAttention]] = []
+    for example, pair in zip(examples, cross_attention(model, examples), strict=True):
+        layers = layers or [[] for _ in pair.weights]
+        source_words = words_of_pieces(example.text, pair.source.offsets)
+        source_words = [*source_words[: pair.weights.shape[-1] - 1], -1]  # EOS belongs to no word
+        target_words = words_of_pieces(example.target or "", pair.target.offsets)
+        target_words = target_words[: pair.weights.shape[-2] - 1]
+        for layer, weights in zip(layers, pair.weights.astype(np.float64).mean(1), strict=True):
+            layer.append(CrossAttention(weights, source_words, target_words))
+    return judge_alignment(layers, pairs, gold, links=str(links))

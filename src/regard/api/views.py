@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from regard.errors import InputError, nearest
+from regard.models import AlignmentSettings
 from regard.viewing import AttentionRecord, MapSummary
 
 __all__ = ["head_index", "select_map"]
@@ -16,6 +19,7 @@ def select_map(
     name: str | None = None,
     layer: int | None = None,
     words: bool = True,
+    alignment: AlignmentSettings | None = None,
 ) -> AttentionRecord:
     """Record of one map, or of all maps.
 
@@ -25,23 +29,53 @@ def select_map(
             sentences if there is any, else all maps.
         layer: counted from 1, -1 for the last; `None` takes the last layer of a named map.
         words: whether pieces are merged to words, if the maps are held in full.
+        alignment: layer and head of cross-attention to take where neither a map nor a layer is named,
+            and the decoder step at which the record is read.
 
     Raises:
         InputError: no such map or layer; the message names the existing ones.
     """
     names = {track.name for track in record.tracks}
+    if name is None and layer is None and alignment is not None and "cross" in names:
+        record = _aligned_map(record.select("cross"), alignment)
+        return _in_words(record) if words else record
     if name is None:
         name = next((usual for usual in ("cross", "sentences") if usual in names), None)
     elif name not in names:
         raise InputError(f"no map {name!r}; {nearest(name, names)}")
     if name is not None or layer is not None:
         layer = -1 if layer is None else layer
-        count = 1 + max(track.layer for track in record.tracks if name in (None, track.name))
+        count = 1 + max(track.layer or 0 for track in record.tracks if name in (None, track.name))
         if not (1 <= layer <= count or -count <= layer <= -1):
             of = "" if name is None else f" of map {name!r}"
             raise InputError(f"no layer {layer}{of}; expected 1 to {count}, or -1 for the last")
         record = record.select(name, layer=layer - 1 if layer > 0 else layer)
     return _in_words(record) if words else record
+
+
+def _aligned_map(record: AttentionRecord, alignment: AlignmentSettings) -> AttentionRecord:
+    """The one map of cross-attention that says where a word looked; its record says which it is."""
+    tracks, layer = record.tracks, alignment.layer
+    full = not any(isinstance(track.weights, MapSummary) for track in tracks)
+    notes = record.notes
+    if layer is None and not full:  # a mean of summaries is not the summary of the mean
+        layer = len(tracks)
+        notes = (*notes, "This text is too long for the mean of layers: the last layer is shown.")
+    if layer is None and len(tracks) > 1:
+        weights = np.mean([np.asarray(track.weights) for track in tracks], axis=0)
+        track = replace(tracks[0], weights=weights, layer=None)
+    else:
+        track = tracks[(layer or 1) - 1]
+    if alignment.head is not None and full:
+        head = slice(alignment.head - 1, alignment.head)
+        track = replace(track, weights=np.asarray(track.weights)[head])
+    elif alignment.head is not None:
+        notes = (
+            *notes,
+            f"Head {alignment.head} is the one that aligns words; all heads are held here.",
+        )
+    reading = alignment.replace(layer=layer).describe(len(tracks), tracks[0].heads)
+    return replace(record, tracks=(track,), reading=reading, notes=notes)
 
 
 def _in_words(record: AttentionRecord) -> AttentionRecord:

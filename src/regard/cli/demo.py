@@ -52,7 +52,7 @@ def demo(
     for answer in shown.answers:
         console.print(f"  {answer.source}  →  {answer.text}", markup=False)
     console.print("\n[bold]Where it looked[/bold] while it wrote the first one:\n")
-    shown.answers[0].look().select(kind="cross", layer=-1).show(console=console)
+    shown.answers[0].aligned().show(console=console)
     console.print("\n[bold]Left behind[/bold]")
     for file in shown.files:
         console.print(f"  {file}")

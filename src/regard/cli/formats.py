@@ -42,6 +42,8 @@ def translation_lines(
                 "tokens": answer.tokens,
                 "source_tokens": answer.source_tokens,
                 "alignment": answer.alignment.round(4).tolist(),
+                **answer.read_at.model_dump(),
+                **({"links": answer.word_alignment()} if alignment else {}),
                 "alternatives": _alternatives(answer),
                 **_note(answer),
             }

@@ -51,7 +51,11 @@ def look(
     loaded = regard.load(model)
     words = loaded.settings.text.tokenizer == "bpe" and not pieces
     record = select_map(
-        loaded.look(text, target, reading=reading), name=map_, layer=layer, words=words
+        loaded.look(text, target, reading=reading),
+        name=map_,
+        layer=layer,
+        words=words,
+        alignment=loaded.alignment_at(reading, head=head),
     )
     options = {} if head is None else {"heads": head_index(record, head)}
     if out is None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from regard.choices import Reading
 from regard.cli.shared import (
     Beam,
     DecodingValues,
@@ -33,8 +34,26 @@ def translate(
     set_: DecodingValues = None,
     json: JsonLines = False,
     alignment: Annotated[
-        bool, typer.Option("--alignment", help="Append word alignments i-j after a tab.")
+        bool,
+        typer.Option("--alignment", help="Append word links i-j after a tab, as Pharaoh counts."),
     ] = False,
+    replace_unknown: Annotated[
+        bool | None,
+        typer.Option(
+            "--replace-unknown/--keep-unknown",
+            help="Replace <unk> by the unknown source word attended to; the model's own if left out.",
+        ),
+    ] = None,
+    reading: Annotated[
+        Reading | None,
+        typer.Option(help="Of links and unknown words: the step that writes a word, or reads it."),
+    ] = None,
+    layer: Annotated[
+        int | None, typer.Option(min=0, help="Of links and unknown words, from 1; 0: their mean.")
+    ] = None,
+    head: Annotated[
+        int | None, typer.Option(min=0, help="Of links and unknown words, from 1; 0: their mean.")
+    ] = None,
     encoding: Encoding = "utf-8",
 ) -> None:
     """Translate lines of text: as many lines out as in, or N times as many with --n-best N.
@@ -53,11 +72,23 @@ def translate(
     from regard.cli.formats import translation_lines
 
     translator = load_for(Translator, model)
-    settings = translator.decoding_settings(decoding_values(beam, n_best, set_))
+    values = decoding_values(beam, n_best, set_)
+    if replace_unknown is not None:
+        values["replace_unknown"] = replace_unknown
+    settings = translator.decoding_settings(values)
+    given = {"reading": reading, "layer": layer, "head": head}
+    if layer is not None and head is None:
+        given["head"] = 0  # the head that was chosen is one of another layer
+    chosen = translator.alignment.replace(
+        **{name: value or None for name, value in given.items() if value is not None}
+    )
     answer_lines(
         read_input(files, "Type a sentence.", encoding=encoding),
         lambda texts: translator.translate(
-            texts, settings=settings, prefix=[prefix] * len(texts) if prefix else None
+            texts,
+            settings=settings,
+            prefix=[prefix] * len(texts) if prefix else None,
+            alignment=chosen,
         ),
         lambda answer: translation_lines(
             answer, n_best=settings.n_best, json=json, alignment=alignment

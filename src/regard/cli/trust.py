@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
+from regard.choices import FirstIndex
 from regard.cli.shared import ModelFolder, TestFiles, print_error, write_utf8
 
 __all__ = ["trust"]
@@ -17,7 +18,11 @@ def trust(
     test: TestFiles,
     gold: Annotated[
         Path | None,
-        typer.Option(help="Models that write: word links, i-j sure and ipj possible, from 1."),
+        typer.Option(help="Models that write: word links, i-j (i?j: possible) or NAACL 2003."),
+    ] = None,
+    gold_from: Annotated[
+        int | None,
+        typer.Option(min=0, max=1, help="Number of the first word in --gold, if it is not clear."),
     ] = None,
     texts: Annotated[int, typer.Option(help="Models that read: largest number of texts.")] = 200,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
@@ -42,7 +47,9 @@ def trust(
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        verdict = run(model, [*test], gold=gold, texts=texts)
+        verdict = run(
+            model, [*test], gold=gold, gold_from=cast("FirstIndex | None", gold_from), texts=texts
+        )
     write_utf8()
     typer.echo(dumps(asdict(verdict), ensure_ascii=False, indent=1) if json else str(verdict))
     for warning in caught:

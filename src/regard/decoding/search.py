@@ -17,7 +17,7 @@ from regard.decoding.sample import argmax, decode_rows, sampler
 from regard.decoding.sequences import Sequences
 from regard.decoding.settings import DecodingSettings
 from regard.decoding.stepper import LogitsBuffer, Stepper
-from regard.errors import InputError
+from regard.errors import InputError, SettingsError
 from regard.layers.eval_mode import eval_mode
 from regard.models import EncoderDecoder, LanguageModel, Memory, Reading
 from regard.text import BOS
@@ -149,7 +149,7 @@ def search(
         sequences,
         settings,
         source_lengths,
-        model.reading,
+        model.alignment.reading,
         on_draft,
     )
 
@@ -205,8 +205,15 @@ def generate(
     Returns:
         For each prompt its hypotheses, best first. `ids` and `log_probs` are of the new tokens only, and
         `attention` has no columns, since there is no source.
+
+    Raises:
+        SettingsError: `replace_unknown`.
     """
     settings = settings or DecodingSettings(method="sample")
+    if settings.replace_unknown:
+        raise SettingsError(
+            "replace_unknown copies words of a source, and a language model has none; leave it out"
+        )
     width = settings.beam if settings.method == "beam" else settings.n_best
     answers: list[list[Hypothesis]] = []
     with eval_mode(model):

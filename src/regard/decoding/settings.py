@@ -26,6 +26,8 @@ class DecodingSettings(Settings):
     max_length: Count | None = None  # None: twice the source length plus 20
     block_ngrams: Annotated[int, Field(ge=0)] = 0  # no n-gram of this size twice; 0 = allowed
     block_unknown: bool = False  # never produce UNK
+    # Replace UNK by the unknown source word attended to most; None: if tokens are words.
+    replace_unknown: bool | None = None
     temperature: Annotated[float, Field(gt=0.0)] = 1.0
     top_k: Annotated[int, Field(ge=0)] = 0  # sample from the k likeliest tokens; 0 = from all
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # sample from the nucleus of this mass

@@ -1,10 +1,10 @@
-"""Replacement of unknown words by the source words that they attend to."""
+"""Replacement of unknown words by the unknown source words that they attend to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from regard.decoding.hypothesis import Hypothesis, Reading
+from regard.decoding.hypothesis import Hypothesis
 from regard.text import UNK
 
 __all__ = ["replace_unknown"]
@@ -14,26 +14,32 @@ def replace_unknown(
     hypothesis: Hypothesis,
     tokens: Sequence[str],
     source: Sequence[str],
+    source_ids: Sequence[int],
     *,
-    reading: Reading = "output",
     dictionary: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Replace each UNK by the source token attended to most (Luong et al. 2015; Jean et al. 2015).
+    """Replace each UNK by the unknown source token attended to most (Luong et al. 2015; Jean et al. 2015).
 
-    An UNK without attention stays: one in a given prefix, or any if nothing of the source was read.
+    Only a source token that is unknown itself, or in the dictionary, can be what UNK stands for: one of
+    the vocabulary would have had its translation. An UNK without attention to such a token stays.
 
     Args:
-        hypothesis: with its attention.
+        hypothesis: with its attention, at the step that its `reading` names.
         tokens: text of each of its ids.
         source: tokens of the source; what the encoder read beyond them (EOS) is never copied.
-        reading: step whose attention counts; by default the one that produced the UNK.
+        source_ids: id of each of these tokens in the vocabulary, UNK where it has none.
         dictionary: translations of source tokens; one that is not in it is copied.
     """
     dictionary = dictionary or {}
-    alignment = hypothesis.aligned_at(reading).alignment[:, : len(source)]
+    candidates = [
+        position
+        for position, (word, index) in enumerate(zip(source, source_ids, strict=True))
+        if index == UNK or word in dictionary
+    ]
     replaced = list(tokens)
-    for position, (index, row) in enumerate(zip(hypothesis.ids, alignment, strict=True)):
-        if index == UNK and row.any():
-            word = source[int(row.argmax())]
+    for position, (index, row) in enumerate(zip(hypothesis.ids, hypothesis.alignment, strict=True)):
+        weights = row[candidates]
+        if index == UNK and weights.any():
+            word = source[candidates[int(weights.argmax())]]
             replaced[position] = dictionary.get(word, word)
     return replaced

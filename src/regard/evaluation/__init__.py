@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from regard.evaluation.alignment.error_rate import AlignmentScore, alignment_error_rate
+    from regard.evaluation.alignment.gold import Gold, read_gold
     from regard.evaluation.alignment.ibm_model1 import ibm_model_1
-    from regard.evaluation.alignment.links import Gold, read_gold, symmetrize
+    from regard.evaluation.alignment.links import symmetrize
     from regard.evaluation.alignment.verdict import AlignmentVerdict, judge_alignment
     from regard.evaluation.faithfulness.adapters import adapt_classifier
     from regard.evaluation.faithfulness.contracts import (
@@ -48,8 +49,9 @@ else:
 
     _MODULES = {
         "alignment.error_rate": ("AlignmentScore", "alignment_error_rate"),
+        "alignment.gold": ("Gold", "read_gold"),
         "alignment.ibm_model1": ("ibm_model_1",),
-        "alignment.links": ("Gold", "read_gold", "symmetrize"),
+        "alignment.links": ("symmetrize",),
         "alignment.verdict": ("AlignmentVerdict", "judge_alignment"),
         "faithfulness.adapters": ("adapt_classifier",),
         "faithfulness.contracts": (

@@ -25,7 +25,14 @@ from regard.models.contracts import (
     Step,
 )
 from regard.models.explaining import Explainable, token_attention
-from regard.models.reading import DECODER_INPUT, READINGS, Reading, check_reading, describe_reading
+from regard.models.reading import (
+    DECODER_INPUT,
+    READINGS,
+    AlignmentSettings,
+    Reading,
+    check_reading,
+    describe_reading,
+)
 from regard.models.settings import (
     FROM_DATA,
     KINDS,
@@ -40,6 +47,7 @@ __all__ = [
     "FROM_DATA",
     "KINDS",
     "READINGS",
+    "AlignmentSettings",
     "Batched",
     "Classifier",
     "EncoderDecoder",

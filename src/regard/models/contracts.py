@@ -6,6 +6,7 @@ module. Both are `Batched`: one row per example, which `select` reorders, repeat
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,8 +15,9 @@ from typing import Any, NamedTuple, Self, TypeAlias
 from torch import Tensor, nn
 
 from regard.attention import AttentionMap
+from regard.errors import SettingsError
 from regard.models.explaining import Explainable
-from regard.models.reading import Reading
+from regard.models.reading import AlignmentSettings
 from regard.models.settings import ModelSettings
 
 __all__ = [
@@ -107,7 +109,7 @@ class Step(NamedTuple):
     Attributes:
         logits: `(batch, vocab)`, for the next token.
         state: to be passed to the next step.
-        weights: `(batch, keys)`, cross-attention of this step, averaged over heads.
+        weights: `(batch, keys)`, cross-attention of this step, of the layer and head in `alignment`.
     """
 
     logits: Tensor
@@ -122,10 +124,31 @@ class EncoderDecoder(nn.Module, ABC):
     """
 
     settings: ModelSettings
-    #: The step at which this model's cross-attention is read as word alignment.
-    reading: Reading = "output"
+    #: Which of its cross-attention says where a word looked: `Step.weights`, and how answers read them.
+    alignment: AlignmentSettings = AlignmentSettings()
     #: Longest source and target that the model has positions for, BOS or EOS included; `None`: any.
     max_positions: int | None = None
+
+    @property
+    def cross_attention_shape(self) -> tuple[int, int]:
+        """Layers with cross-attention, and heads of each."""
+        return 1, 1
+
+    def with_alignment(self, alignment: AlignmentSettings) -> Self:
+        """The same model, parameters shared, with another choice of layer, head and step.
+
+        Raises:
+            SettingsError: a layer or head that the model does not have.
+        """
+        for name, count in zip(("layer", "head"), self.cross_attention_shape, strict=True):
+            chosen = getattr(alignment, name)
+            if chosen is not None and chosen > count:
+                raise SettingsError(
+                    f"no {name} {chosen} of cross-attention; this model has {count}, counted from 1"
+                )
+        model = copy.copy(self)
+        model.alignment = alignment
+        return model
 
     @abstractmethod
     def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Output:

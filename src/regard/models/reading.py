@@ -1,7 +1,7 @@
-"""The two decoder steps at which cross-attention is read as word alignment (Chen et al. 2020).
+"""Where cross-attention is read as word alignment: at which decoder step, in which layer and head.
 
 A decoder step takes one target token as its input and predicts the next one as its output, so each
-target token meets the source twice::
+target token meets the source twice (Chen et al. 2020)::
 
     step      0      1      2      3
     input    BOS    the    cat    sat
@@ -13,10 +13,22 @@ is step 2.
 
 from __future__ import annotations
 
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
 from regard.choices import Reading
 from regard.errors import InputError
+from regard.settings import Settings
 
-__all__ = ["DECODER_INPUT", "READINGS", "Reading", "check_reading", "describe_reading"]
+__all__ = [
+    "DECODER_INPUT",
+    "READINGS",
+    "AlignmentSettings",
+    "Reading",
+    "check_reading",
+    "describe_reading",
+]
 
 READINGS: tuple[Reading, ...] = ("output", "input")
 """Both readings, the default first."""
@@ -49,3 +61,34 @@ def describe_reading(reading: Reading) -> str:
         InputError: another value.
     """
     return f"at the step where the target token is the decoder's {check_reading(reading)}"
+
+
+class AlignmentSettings(Settings):
+    """The cross-attention that says where a word looked.
+
+    >>> print(AlignmentSettings(layer=2).describe(layers=3, heads=4))
+    at the step where the target token is the decoder's output, layer 2, mean of heads
+    """
+
+    title: ClassVar[str] = "alignment"
+
+    reading: Reading = "output"
+    """The decoder step whose attention a target token is given."""
+    layer: Annotated[int, Field(ge=1)] | None = None
+    """Decoder layer, from 1; `None` is the mean of all layers."""
+    head: Annotated[int, Field(ge=1)] | None = None
+    """Head, from 1; `None` is the mean of all heads."""
+
+    def describe(self, layers: int, heads: int) -> str:
+        """Name step, layer and head in words, for the caption of a record.
+
+        Args:
+            layers: of the model; of one, nothing is said.
+            heads: of each layer; of one, nothing is said.
+        """
+        parts = [describe_reading(self.reading)]
+        if layers > 1:
+            parts.append("mean of layers" if self.layer is None else f"layer {self.layer}")
+        if heads > 1:
+            parts.append("mean of heads" if self.head is None else f"head {self.head}")
+        return ", ".join(parts)

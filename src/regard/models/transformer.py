@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -131,9 +131,6 @@ class DecoderLayer(nn.Module):
 class Transformer(EncoderDecoder):
     """Encoder and decoder layers of attention between embeddings and a softmax.
 
-    `Step.weights` is the cross-attention of the last decoder layer but one, averaged over heads: without
-    supervision it is the layer that aligns best (Garg et al. 2019).
-
     `places` holds positions that are added to embeddings; its name is a key of saved weights.
     """
 
@@ -194,8 +191,24 @@ class Transformer(EncoderDecoder):
         assert isinstance(memory, TransformerMemory)
         mask = memory.mask[:, None, None]
         states, _, cross, state = self._decode(token[:, None], state, memory, mask)
-        weights = cross[-2:][0].dense().mean(1).reshape(len(token), -1)
+        weights = self._alignment_weights(cross).reshape(len(token), -1)
         return Step(linear_into(self.output, states[:, 0], out), state, weights)
+
+    @property
+    def cross_attention_shape(self) -> tuple[int, int]:
+        """Decoder layers, and heads of each."""
+        heads = {layer.cross.heads for layer in self._decoder_layers()}
+        return len(self.decoder), min(heads)
+
+    def _alignment_weights(self, cross: Sequence[AttentionMap]) -> Tensor:
+        """Cross-attention of the layer and head in `alignment`, or means over them."""
+        layer, head = self.alignment.layer, self.alignment.head
+        by_layer = [
+            weights.dense().mean(1) if head is None else weights.dense()[:, head - 1]
+            for weights in (cross if layer is None else [cross[layer - 1]])
+        ]
+        mean: Tensor = sum(by_layer[1:], by_layer[0]) / len(by_layer)
+        return mean
 
     def _encode(
         self, source: Tensor, lengths: Tensor

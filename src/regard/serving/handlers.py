@@ -289,7 +289,13 @@ def _word_after(text: str, begin: str) -> str:
 
 
 def _look(name: str, model: Model, item: m.LookRequest) -> m.LookAnswer:
-    found = select_map(_record(model, item), name=item.map, layer=item.layer, words=item.words)
+    found = select_map(
+        _record(model, item),
+        name=item.map,
+        layer=item.layer,
+        words=item.words,
+        alignment=model.alignment_at(item.reading, head=item.head),
+    )
     track = found.tracks[-1]
     weights = track.dense("mean" if item.head is None else head_index(found, item.head))
     queries, keys = found.queries(track), found.keys(track)
@@ -301,7 +307,7 @@ def _look(name: str, model: Model, item: m.LookRequest) -> m.LookAnswer:
         verdict=found.verdict,
         map=m.Map(
             name=track.name,
-            layer=track.layer + 1,
+            layer=None if track.layer is None else track.layer + 1,
             heads=track.heads,
             members=track.members,
             queries=_side(queries, queries.text),

@@ -246,7 +246,7 @@ class Map(_Message):
     """An attention map: a row per query, a column per key."""
 
     name: str
-    layer: Annotated[int, Field(description="From 1.")]
+    layer: Annotated[int | None, Field(description="From 1; null for the mean of layers.")]
     heads: int
     members: Annotated[int, Field(description="Networks of an ensemble, whose heads these are.")]
     queries: Side

@@ -133,7 +133,8 @@ def _unpack(about: dict[str, Any], arrays: Mapping[str, Any], kind: type[R]) -> 
     tracks = []
     for number, track in enumerate(about["tracks"]):
         for name, value in track.items():
-            _one(int if name in ("layer", "members") else str, name, value)
+            if (name, value) != ("layer", None):
+                _one(int if name in ("layer", "members") else str, name, value)
         if f"{number}.weights" in arrays:
             weights = arrays[f"{number}.weights"]
         else:

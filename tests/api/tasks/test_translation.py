@@ -13,7 +13,8 @@ from regard.api import (
     Translator,
 )
 from regard.decoding import DecodingSettings
-from regard.errors import InputError
+from regard.errors import InputError, SettingsError
+from regard.models import AlignmentSettings
 
 TEXTS = ["3. Mai 2018", "", "jeudi 4 juin 2020", "   "]
 
@@ -42,13 +43,36 @@ def test_a_translation_carries_maps_tokens_and_alignment(translator: Translator)
     np.testing.assert_allclose(answer.alignment.sum(1), 1, atol=1e-5)
     cross = answer.maps["cross"]
     assert [m.shape for m in cross] == [(1, 2, tokens + 1, sources)] * 2
-    # What the decoder reported on the way is what a second pass finds: the last layer but one, the
-    # heads' mean, at the step that wrote each token; the last row is of the step that wrote EOS.
-    found = cross[-2].dense()[0].mean(0)[:-1].numpy()
-    np.testing.assert_allclose(answer.alignment, found, atol=1e-5)
+    # What the decoder reported on the way is what a second pass finds: the mean of layers and heads,
+    # at the step that wrote each token; the last row is of the step that wrote EOS.
+    weights = np.stack([m.dense()[0].numpy() for m in cross])
+    np.testing.assert_allclose(answer.alignment, weights.mean((0, 1))[:-1], atol=1e-5)
+    assert answer.read_at == translator.alignment == AlignmentSettings()
     assert len(answer.alternatives) == 2
     assert answer.score >= answer.alternatives[0].score >= answer.alternatives[1].score
     assert all(0 <= i < 4 and j >= 0 for i, j in answer.word_alignment())
+
+
+def test_the_layer_head_and_step_of_an_alignment_can_be_given(translator: Translator) -> None:
+    for chosen in (
+        AlignmentSettings(layer=1),
+        AlignmentSettings(layer=2, head=1, reading="input"),
+        AlignmentSettings(head=2),
+    ):
+        layer, head, reading = chosen.layer, chosen.head, chosen.reading
+        answer = translator.translate("3. Mai 2018", alignment=chosen)[0]
+        weights = np.stack([m.dense()[0].numpy() for m in answer.maps["cross"]])
+        layers = weights.mean(0) if layer is None else weights[layer - 1]
+        found = layers.mean(0) if head is None else layers[head - 1]
+        rows = found[1:] if reading == "input" else found[:-1]
+        np.testing.assert_allclose(answer.alignment, rows, atol=1e-5)
+        assert answer.read_at == chosen
+        assert answer.aligned().reading == chosen.describe(2, 2)
+        assert f"decoder's {reading}" in answer.look().reading
+    assert translator.alignment == AlignmentSettings()
+    for wrong in (AlignmentSettings(layer=3), AlignmentSettings(head=3)):
+        with pytest.raises(SettingsError, match="3 of cross-attention; this model has 2"):
+            translator.translate("3. Mai 2018", alignment=wrong)
 
 
 def test_look_shows_the_attention_of_a_given_target(translator: Translator) -> None:

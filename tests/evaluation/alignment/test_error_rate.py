@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from regard.errors import ShapeError
 from regard.evaluation.alignment.error_rate import alignment_error_rate
-from regard.evaluation.alignment.links import Gold, parse_gold
+from regard.evaluation.alignment.gold import Gold, parse_gold
 
 link = st.tuples(st.integers(0, 6), st.integers(0, 6))
 

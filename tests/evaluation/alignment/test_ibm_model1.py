@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from regard.evaluation.alignment.error_rate import alignment_error_rate
+from regard.evaluation.alignment.gold import read_gold
 from regard.evaluation.alignment.ibm_model1 import ibm_model_1
-from regard.evaluation.alignment.links import diagonal, read_gold, read_sentence_pairs
+from regard.evaluation.alignment.links import diagonal, read_sentence_pairs
 
 
 def test_model_1_finds_the_dictionary_of_knights_example():

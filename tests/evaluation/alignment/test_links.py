@@ -1,4 +1,4 @@
-"""Links: the file format, and how two directions are combined."""
+"""Links: files of sentence pairs, and how two directions are combined."""
 
 from __future__ import annotations
 
@@ -8,34 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regard.errors import DataError, InputError
-from regard.evaluation.alignment.links import (
-    parse_gold,
-    read_gold,
-    read_sentence_pairs,
-    symmetrize,
-)
+from regard.errors import DataError
+from regard.evaluation.alignment.links import read_sentence_pairs, symmetrize
 
 link = st.tuples(st.integers(0, 6), st.integers(0, 6))
-
-
-def test_sure_links_are_possible_too():
-    gold = parse_gold("3-1 2p7")
-    assert gold.sure == {(2, 0)}
-    assert gold.possible == {(2, 0), (1, 6)}
-
-
-@pytest.mark.parametrize("item", ["0-1", "1-0", "1:2", "a-b", "1-", "-1-2", "1-2-3"])
-def test_an_item_that_is_no_link_is_named(item):
-    with pytest.raises(InputError, match="is not a link"):
-        parse_gold(item)
-
-
-def test_a_bad_line_is_named_by_file_and_number(tmp_path: Path):
-    path = tmp_path / "gold"
-    path.write_text("1-1\n\n1x2\n")
-    with pytest.raises(DataError, match=r"gold:3: '1x2' is not a link"):
-        read_gold(path)
 
 
 def test_a_pair_without_its_separator_is_named(tmp_path: Path):
@@ -43,12 +19,6 @@ def test_a_pair_without_its_separator_is_named(tmp_path: Path):
     path.write_text("a b ||| c\na b c\n")
     with pytest.raises(DataError, match=r"pairs:2: 0 separators"):
         read_sentence_pairs(path)
-
-
-def test_an_empty_line_is_an_empty_alignment(tmp_path: Path):
-    path = tmp_path / "gold"
-    path.write_text("1-1\n\n2p2\n")
-    assert [len(gold.possible) for gold in read_gold(path)] == [1, 0, 1]
 
 
 def test_grow_diag_adds_what_touches_and_is_new():

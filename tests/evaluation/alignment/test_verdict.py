@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from regard.evaluation.alignment.cross_attention import CrossAttention
-from regard.evaluation.alignment.links import parse_gold
+from regard.evaluation.alignment.gold import parse_gold
 from regard.evaluation.alignment.verdict import judge_alignment, score_readings
 
 

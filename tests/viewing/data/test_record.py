@@ -1,6 +1,7 @@
 import json
 import math
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -288,7 +289,7 @@ def test_a_record_that_contradicts_itself_names_its_file(tmp_path, cross):
         (("tokens", "source", "special", 0), "no"),
         (("tracks", 0, "name"), 1),
         (("tracks", 0, "layer"), "0"),
-        (("tracks", 0, "layer"), None),
+        (("tracks", 0, "layer"), 1.5),
         (("tracks", 0, "direction"), 0),
     ],
 )
@@ -350,3 +351,11 @@ def test_a_printed_record_is_a_screen(weights):
     assert "encoder 1 · 8 heads · 300 t × 300 t" in str(record)
     for shown in (repr(record), repr(record.tracks[0]), f"{record.tracks[:2]}"):
         assert len(shown) < 200
+
+
+def test_a_mean_of_layers_is_named_and_saved(cross, tmp_path):
+    mean = replace(cross, tracks=(replace(cross.tracks[0], layer=None),))
+    assert mean.tracks[0].label == "cross mean of layers"
+    assert mean.select("cross", layer=-1).tracks == mean.tracks
+    again = AttentionRecord.load(mean.save(tmp_path / "x.npz"))
+    assert again.tracks[0].layer is None

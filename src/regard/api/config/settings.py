@@ -38,13 +38,6 @@ class TextSettings(Settings):
     """Occurrences of a word in the training part from which on it is known."""
     max_tokens: Annotated[int, Field(ge=1)] = 512
     """Longest sequence. In training, longer pairs are left out and counted; other texts are cut."""
-    replace_unknown: bool | None = None
-    """Replace an unknown word by the source word attended to; `None`: if tokens are words."""
-
-    @property
-    def replaces(self) -> bool:
-        """Whether unknown words are replaced."""
-        return self.tokenizer == "word" if self.replace_unknown is None else self.replace_unknown
 
 
 class RunSettings(Settings):

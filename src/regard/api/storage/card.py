@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from regard.api.storage.folder import read_config
 from regard.api.tasks.model import Evaluation, Model
+from regard.evaluation.alignment.choice import AlignmentChoice
 from regard.files import atomic_write
 from regard.training import History
 from regard.version import __version__
@@ -47,6 +50,7 @@ def _card(model: Model, history: History, scores: Evaluation, out: Path) -> str:
             f"Best {training.metric} at step {best.get('step')}; these weights are kept. The part "
             "chose them, so a test part is needed for an honest figure: `regard evaluate`.",
             "",
+            *_where_words_looked(config),
             "## Settings",
             "",
             f"    {data['command']}",
@@ -63,6 +67,13 @@ def _card(model: Model, history: History, scores: Evaluation, out: Path) -> str:
             "",
         ]
     )
+
+
+def _where_words_looked(config: Mapping[str, Any]) -> list[str]:
+    """Lines about the cross-attention that alignments are read from, of a model that has one."""
+    if "alignment" not in config:
+        return []
+    return ["## Where words looked", "", str(AlignmentChoice.from_json(config["alignment"])), ""]
 
 
 _LIMITS = (

@@ -20,6 +20,7 @@ __all__ = [
     "acquire_folder",
     "clear",
     "read_config",
+    "update_config",
     "write_config",
     "write_json",
 ]
@@ -109,6 +110,11 @@ def write_config(
     write_json(folder / CONFIG, {**head, **model})
 
 
+def update_config(folder: Path, **facts: Any) -> None:
+    """Add facts that are known only after training to `config.json`."""
+    write_json(folder / CONFIG, {**read_config(folder), "format": FORMAT, **facts})
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file, whole or not at all."""
     with atomic_write(path) as unfinished:
@@ -142,6 +148,16 @@ def read_config(folder: str | PathLike[str]) -> dict[str, Any]:
             f"this is {__version__} and reads up to format {FORMAT}: pip install --upgrade regard"
         )
     try:
-        return from_format1(config) if config["format"] == 1 else config
+        return _with_moved_settings(from_format1(config) if config["format"] == 1 else config)
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelFolderError(f"{path}: damaged ({error!r}); train it again") from error
+
+
+def _with_moved_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """The config with `replace_unknown` among the settings of decoding: it was one of the text."""
+    run = config["settings"]
+    if "replace_unknown" not in run.get("text", {}):
+        return config
+    text = dict(run["text"])
+    decoding = {"replace_unknown": text.pop("replace_unknown"), **run.get("decoding", {})}
+    return {**config, "settings": {**run, "text": text, "decoding": decoding}}

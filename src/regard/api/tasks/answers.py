@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import itemgetter
 from typing import Self, TypeAlias, TypeVar
 
 import numpy as np
@@ -13,6 +14,12 @@ from numpy.typing import NDArray
 from regard.api.tasks.records import Maps
 from regard.decoding import DecodingSettings, Hypothesis, Reading
 from regard.errors import InputError
+from regard.evaluation.alignment.cross_attention import (
+    links_from_attention,
+    merge_pieces,
+    words_of_pieces,
+)
+from regard.models import AlignmentSettings
 from regard.viewing import AttentionRecord, Tokens
 
 __all__ = [
@@ -172,28 +179,28 @@ class Translation(TextAnswer):
     Attributes:
         source: the source text.
         source_tokens: its tokens, the end mark included.
-        alignment: `(tokens, source tokens)`: cross-attention averaged over heads, along the beam's
-            own ancestry.
+        alignment: `(tokens, source tokens)`: cross-attention along the beam's own ancestry.
+        read_at: the decoder step, layer and head that `alignment` is of.
         axes: tokens and source tokens with their positions in the texts.
     """
 
     source: str
     source_tokens: tuple[str, ...] = ()
     alignment: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    read_at: AlignmentSettings = field(default_factory=AlignmentSettings)
     axes: tuple[Tokens, Tokens] | None = field(default=None, repr=False)
 
     def word_alignment(self) -> list[tuple[int, int]]:
-        """Pairs `(source word, target word)` from 0: each target word's most attended source word."""
+        """Pairs `(source word, target word)` from 0: each target word's most attended source word.
+
+        Words are what white space separates in `source` and in `text`, as the Pharaoh format counts
+        them, whatever the model's tokens are. A word whose attention is all on the end mark has no pair.
+        """
         if self.axes is None:
             return []
-        # Spaces, which are tokens where every character is one, are part of no word.
-        rows, columns = ([i for i, p in enumerate(t.pieces) if p.strip()] for t in self.axes)
-        if not rows:
-            return []
-        target, source = (t.take(keep) for t, keep in zip(self.axes, (rows, columns), strict=True))
-        record = AttentionRecord.of(self.alignment[rows][:, columns], target, source)
-        weights = record.without_special().words().tracks[0].dense()
-        return [(int(row.argmax()), word) for word, row in enumerate(weights) if row.size]
+        target, source = (words_of_pieces(tokens.text, tokens.offsets) for tokens in self.axes)
+        links = links_from_attention(merge_pieces(self.alignment, target, source))
+        return sorted(links, key=itemgetter(1))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

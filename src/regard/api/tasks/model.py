@@ -21,7 +21,8 @@ from regard.data import Example, pad, token_batches
 from regard.decoding import DecodingSettings, Reading
 from regard.errors import ModelFolderError
 from regard.evaluation import Score, comparison
-from regard.models import ModelSettings, build, from_config
+from regard.evaluation.alignment.choice import AlignmentChoice
+from regard.models import AlignmentSettings, ModelSettings, build, from_config
 from regard.text import Tokenizer
 from regard.training import Batch, Epoch, Loss, TrainingSettings
 from regard.viewing import AttentionRecord
@@ -231,6 +232,31 @@ class Model(ABC):
     def decoding_settings(self, values: Mapping[str, Any]) -> DecodingSettings:
         """Decoding settings of this model, with some values changed by name."""
         return self.settings.decoding.replace(**values)
+
+    def choose_alignment(
+        self, valid: Sequence[Example], train: Sequence[Example]
+    ) -> AlignmentChoice | None:
+        """Choose the cross-attention that says where a word looked, after training, and use it.
+
+        Args:
+            valid: the validation part, whose word links choose.
+            train: the training part, which helps to find the links.
+
+        Returns:
+            The choice; `None` for a model that does not translate.
+        """
+        return None
+
+    def alignment_at(
+        self, reading: Reading | None, *, head: int | None = None
+    ) -> AlignmentSettings | None:
+        """The cross-attention that its default view shows; `None` for a model without any.
+
+        Args:
+            reading: the decoder step; `None` for the model's own.
+            head: whether a head is chosen apart, so that the view must hold all of them.
+        """
+        return None
 
     @property
     def verdict(self) -> str:

@@ -136,7 +136,9 @@ class AbstractiveSummarizer(Summarizer, TextToText[Summary]):
             text=tokens.text,
             score=hypothesis.score,
             tokens=tokens.pieces,
-            view=lambda reading: self._view(source, hypothesis.ids, written, reading),
+            view=lambda reading: self._view(
+                source, hypothesis.ids, written, reading or hypothesis.reading
+            ),
             alignment_view=lambda reading: self._alignment_view(source, hypothesis, reading),
         )
 

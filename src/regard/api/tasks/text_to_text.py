@@ -35,7 +35,7 @@ from regard.api.tasks.model import (
 )
 from regard.api.tasks.records import Maps, make_record
 from regard.api.tasks.steering import OnTextDraft, Steering, check_prefix, positions_mask
-from regard.api.tasks.tokens import input_tokens, output_tokens
+from regard.api.tasks.tokens import input_tokens, output_tokens, target_sides
 from regard.data import Example
 from regard.data.ragged import Ragged
 from regard.decoding import (
@@ -48,7 +48,8 @@ from regard.decoding import (
     replace_unknown,
 )
 from regard.evaluation import Score
-from regard.models import DECODER_INPUT, EncoderDecoder, describe_reading
+from regard.evaluation.alignment.choice import AlignmentChoice
+from regard.models import AlignmentSettings, EncoderDecoder, describe_reading
 from regard.text import BOS, EOS, PAD, UNK, Encoding, Tokenizer
 from regard.training import Batch, Loss, smoothed_cross_entropy
 from regard.training.batch import pair_batch
@@ -67,6 +68,8 @@ class EncodedSource(NamedTuple):
             that copies.
         prefix_tokens: tokens of the prefix that its answer was made to begin with.
         note: sentence that the network reads less than the text, if so.
+        replaces: whether unknown words of its answer are replaced.
+        alignment: the cross-attention that says where a word looked.
     """
 
     encoding: Encoding
@@ -74,6 +77,8 @@ class EncodedSource(NamedTuple):
     copy_ids: Mapping[str, int]
     prefix_tokens: Sequence[str] = ()
     note: str = ""
+    replaces: bool = False
+    alignment: AlignmentSettings = AlignmentSettings()
 
 
 class TextToText(Model, Generic[A]):
@@ -103,13 +108,31 @@ class TextToText(Model, Generic[A]):
         ]
         source = read_tokenizer(folder, "source.json", sizes[0])
         target = read_tokenizer(folder, "target.json", sizes[1])
-        return cls(settings, network_from_config(config), source, target)
+        network = network_from_config(config)
+        assert isinstance(network, EncoderDecoder)
+        if "alignment" in config:  # else of a run that is not finished, or of an earlier version
+            network = network.with_alignment(
+                AlignmentChoice.from_json(config["alignment"]).settings
+            )
+        return cls(settings, network, source, target)
 
     def save_tokenizers(self, folder: Path) -> dict[str, Any]:
         """Write both tokenizers."""
         self.source_tokenizer.save(folder / "source.json")
         self.target_tokenizer.save(folder / "target.json")
         return {"model": self.network.settings.model_dump()}
+
+    @property
+    def alignment(self) -> AlignmentSettings:
+        """The cross-attention that says where a word looked: decoder step, layer and head."""
+        return self.network.alignment
+
+    def alignment_at(
+        self, reading: Reading | None, *, head: int | None = None
+    ) -> AlignmentSettings:
+        """The cross-attention that its default view shows."""
+        alignment = self.alignment.replace(reading=reading or self.alignment.reading)
+        return alignment if head is None else alignment.replace(head=None)
 
     # Text to ids and back
 
@@ -206,6 +229,7 @@ class TextToText(Model, Generic[A]):
         *,
         settings: DecodingSettings | None = None,
         steering: Steering | None = None,
+        alignment: AlignmentSettings | None = None,
     ) -> list[A]:
         """Best answer to each text, the rest of its n-best list as alternatives.
 
@@ -213,6 +237,8 @@ class TextToText(Model, Generic[A]):
             texts: blank ones have empty answers; over-long ones are cut, and `note` says so.
             settings: how to decode; `None` for the model's own settings.
             steering: interventions, one for each text.
+            alignment: the cross-attention that says where a word looked, for links, unknown words and
+                views of the answers; `None` for the model's own.
         """
         steering = (steering or Steering()).of_nonempty(texts)
         settings = settings or self.settings.decoding
@@ -223,7 +249,7 @@ class TextToText(Model, Generic[A]):
                     noted(self._to_answer(source, h), source.note, shortfall(h, settings))
                     for h in hypotheses
                 )
-                for source, hypotheses in self._decode(nonempty, settings, steering)
+                for source, hypotheses in self._decode(nonempty, settings, steering, alignment)
             ]
 
         return answer_nonempty(texts, decoded, self._empty_answer)
@@ -240,10 +266,22 @@ class TextToText(Model, Generic[A]):
         return answer_nonempty(texts, decoded, lambda _: "")
 
     def _decode(
-        self, texts: list[str], settings: DecodingSettings | None, steering: Steering
+        self,
+        texts: list[str],
+        settings: DecodingSettings | None,
+        steering: Steering,
+        alignment: AlignmentSettings | None = None,
     ) -> list[tuple[EncodedSource, list[Hypothesis]]]:
         """Hypotheses for texts that are not blank, beside what the network read."""
-        sources = self._read_sources(texts)
+        settings = settings or self.settings.decoding
+        replaces = settings.replace_unknown
+        if replaces is None:
+            replaces = self.settings.text.tokenizer == "word"
+        network = self.network if alignment is None else self.network.with_alignment(alignment)
+        sources = [
+            source._replace(replaces=replaces, alignment=network.alignment)
+            for source in self._read_sources(texts)
+        ]
         ids, lengths = pad_batch([source.ids for source in sources], device_of(self.network))
         prefix_ids = None
         if steering.prefix is not None:
@@ -259,10 +297,10 @@ class TextToText(Model, Generic[A]):
                 for encoding, source in zip(prefixes, sources, strict=True)
             ]
         found = decode(
-            self.network,
+            network,
             ids,
             lengths,
-            settings or self.settings.decoding,
+            settings,
             prefix=prefix_ids,
             masked_out=positions_mask(ids, lengths, steering.masked_out),
             on_draft=self._on_draft_ids(sources, steering.on_draft),
@@ -285,10 +323,10 @@ class TextToText(Model, Generic[A]):
     def _output_tokens(self, source: EncodedSource, hypothesis: Hypothesis) -> list[str]:
         """Tokens of an answer, unknown words replaced by the prefix's or the attended source word."""
         tokens = self.to_tokens(hypothesis.ids, source.copy_ids)
-        if not self.settings.text.replaces:
+        if not source.replaces:
             return tokens
-        source_words = source.encoding.surfaces[: len(source.ids) - 1]
-        tokens = replace_unknown(hypothesis, tokens, source_words, reading=hypothesis.reading)
+        read, count = source.encoding, len(source.ids) - 1
+        tokens = replace_unknown(hypothesis, tokens, read.surfaces[:count], read.ids[:count])
         for position, word in enumerate(source.prefix_tokens[: len(tokens)]):
             if hypothesis.ids[position] == UNK:
                 tokens[position] = word
@@ -346,7 +384,7 @@ class TextToText(Model, Generic[A]):
             source = self._read_sources([text])[0]
             ids = self.target_ids(self.target_tokenizer.encode(target), source.copy_ids)[1:-1]
             tokens = self.to_tokens(ids, source.copy_ids)
-        return self._view(source, ids, tokens, reading)[1]
+        return self._view(source, ids, tokens, reading or self.alignment.reading)[1]
 
     @torch.no_grad()
     def _view(
@@ -354,25 +392,19 @@ class TextToText(Model, Generic[A]):
         source: EncodedSource,
         written: Sequence[int],
         tokens: Sequence[str],
-        reading: Reading | None,
+        reading: Reading,
     ) -> tuple[Maps, AttentionRecord]:
         """All maps, by one forward pass over the source and the written ids."""
-        reading = reading or self.network.reading
         device = device_of(self.network)
         ids, lengths = pad_batch([source.ids], device)
         target, _ = pad_batch([[BOS, *written]], device)
         maps = self.network(ids, lengths, target).maps
-        sides = {"source": source_tokens(source)}
-        if (
-            reading == "output"
-        ):  # step t reads token t of the one axis, and writes that of the other
-            sides["target"] = output_tokens(self.target_tokenizer, tokens, end=True)
-            sides[DECODER_INPUT] = output_tokens(self.target_tokenizer, tokens, begin=True)
-        else:
-            sides["target"] = output_tokens(self.target_tokenizer, tokens, begin=True)
         return maps, make_record(
             maps,
-            sides,
+            {
+                "source": source_tokens(source),
+                **target_sides(self.target_tokenizer, tokens, reading),
+            },
             reading=describe_reading(reading),
             title=source.encoding.text,
             verdict=self.verdict,
@@ -384,7 +416,9 @@ class TextToText(Model, Generic[A]):
         """Cross-attention that was kept while decoding: no forward pass, one map."""
         hypothesis = hypothesis.aligned_at(reading or hypothesis.reading)
         written = self._output_tokens(source, hypothesis)
-        track = Track("cross", "cross", "target", "source", hypothesis.alignment)
+        layer, (layers, heads) = source.alignment.layer, self.network.cross_attention_shape
+        number = None if layer is None and layers > 1 else (layer or 1) - 1
+        track = Track("cross", "cross", "target", "source", hypothesis.alignment, layer=number)
         return AttentionRecord(
             {
                 "source": source_tokens(source),
@@ -392,7 +426,7 @@ class TextToText(Model, Generic[A]):
             },
             (track,),
             source.encoding.text,
-            f"{describe_reading(hypothesis.reading)}, mean of heads",
+            source.alignment.replace(reading=hypothesis.reading).describe(layers, heads),
             verdict=self.verdict,
         )
 

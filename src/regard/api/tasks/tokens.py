@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from regard.models import DECODER_INPUT, Reading
 from regard.text import BOS, EOS, SPECIALS, Encoding, Tokenizer
 from regard.viewing import Tokens
 
-__all__ = ["input_tokens", "output_tokens"]
+__all__ = ["input_tokens", "output_tokens", "target_sides"]
 
 
 def input_tokens(encoding: Encoding, *, begin: bool = False, end: bool = True) -> Tokens:
@@ -45,6 +46,19 @@ def output_tokens(
     offsets = [(0, 0)] * begin + spans + [(last, last)] * end
     special = (True,) * begin + (False,) * len(spans) + (True,) * end
     return Tokens(tuple(pieces), text, tuple(offsets), special)
+
+
+def target_sides(
+    tokenizer: Tokenizer, tokens: Sequence[str], reading: Reading
+) -> dict[str, Tokens]:
+    """Token axes of the decoder's maps: of the rows of cross-attention, and of what the decoder read.
+
+    Step t reads token t of the one axis and writes token t of the other. At `"input"` both are one.
+    """
+    read = output_tokens(tokenizer, tokens, begin=True)
+    if reading == "input":
+        return {"target": read}
+    return {"target": output_tokens(tokenizer, tokens, end=True), DECODER_INPUT: read}
 
 
 def _piece_spans(tokenizer: Tokenizer, tokens: Sequence[str]) -> list[tuple[int, int]]:

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import ClassVar, Self
 
 from regard.api.config.settings import RunSettings
+from regard.api.tasks.alignment import choose_alignment_of
 from regard.api.tasks.answers import Translation
 from regard.api.tasks.model import Evaluation, build_untrained, train_tokenizer
 from regard.api.tasks.steering import OnTextDraft, Steering
@@ -21,7 +22,8 @@ from regard.choices import Task
 from regard.data import Example
 from regard.decoding import DecodingSettings, Hypothesis
 from regard.evaluation import Score, bleu, chrf, exact_match
-from regard.models import KINDS, configure
+from regard.evaluation.alignment.choice import AlignmentChoice
+from regard.models import KINDS, AlignmentSettings, configure
 
 __all__ = ["Translator"]
 
@@ -58,6 +60,14 @@ class Translator(TextToText[Translation]):
             exact_match(written, references),
         )
 
+    def choose_alignment(
+        self, valid: Sequence[Example], train: Sequence[Example]
+    ) -> AlignmentChoice:
+        """Choose the step, layer and head that agree best with the links of IBM Model 1."""
+        choice = choose_alignment_of(self, valid, train)
+        self.network.alignment = choice.settings
+        return choice
+
     def evaluate(
         self,
         examples: Sequence[Example],
@@ -84,6 +94,7 @@ class Translator(TextToText[Translation]):
         prefix: Sequence[str] | None = None,
         masked_out: Sequence[Sequence[int]] | None = None,
         on_draft: OnTextDraft | None = None,
+        alignment: AlignmentSettings | None = None,
     ) -> list[Translation]:
         """Translate some texts.
 
@@ -96,14 +107,19 @@ class Translator(TextToText[Translation]):
                 knocked out from: what would it say, had it not looked there?
             on_draft: called with the index of a text and the draft of its translation after every
                 step; in beam search a later draft may take words back.
+            alignment: the cross-attention that says where a word looked: decoder step, layer, head.
+                `None` for the model's own, `model.alignment`; `model.alignment.replace(layer=2)`
+                changes one of them.
+
+        Raises:
+            SettingsError: a layer or head that the model does not have.
         """
         texts = [texts] if isinstance(texts, str) else list(texts)
-        return self.answer(
-            texts, settings=settings, steering=Steering(prefix, masked_out, on_draft)
-        )
+        steering = Steering(prefix, masked_out, on_draft)
+        return self.answer(texts, settings=settings, steering=steering, alignment=alignment)
 
     def _empty_answer(self, text: str) -> Translation:
-        return Translation(source=text)
+        return Translation(source=text, read_at=self.alignment)
 
     def _to_answer(self, source: EncodedSource, hypothesis: Hypothesis) -> Translation:
         written = self._output_tokens(source, hypothesis)
@@ -115,7 +131,10 @@ class Translator(TextToText[Translation]):
             tokens=tokens.pieces,
             source_tokens=read.pieces,
             alignment=hypothesis.alignment,
+            read_at=source.alignment,
             axes=(tokens, read),
-            view=lambda reading: self._view(source, hypothesis.ids, written, reading),
+            view=lambda reading: self._view(
+                source, hypothesis.ids, written, reading or hypothesis.reading
+            ),
             alignment_view=lambda reading: self._alignment_view(source, hypothesis, reading),
         )

@@ -18,6 +18,7 @@ __all__ = [
     "CrossAttention",
     "links_from_attention",
     "merge_pieces",
+    "word_membership",
     "words_of_pieces",
 ]
 
@@ -111,13 +112,13 @@ def merge_pieces(
             f"weights of shape {matrix.shape} for {len(target_words)} target and "
             f"{len(source_words)} source pieces"
         )
-    into_target, into_source = _membership(target_words), _membership(source_words)
+    into_target, into_source = word_membership(target_words), word_membership(source_words)
     pieces = np.maximum(into_target.sum(0), 1)
     merged: NDArray[np.float64] = into_target.T @ matrix @ into_source / pieces[:, None]
     return merged
 
 
-def _membership(words: Sequence[int]) -> NDArray[np.float64]:
+def word_membership(words: Sequence[int]) -> NDArray[np.float64]:
     """Matrix `(pieces, words)` with 1 where a piece belongs to a word."""
     columns = np.arange(max(words, default=-1) + 1)
     belongs = np.asarray(words)[:, None] == columns

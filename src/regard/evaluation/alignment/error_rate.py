@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from regard.errors import ShapeError
-from regard.evaluation.alignment.links import Gold, Link
+from regard.evaluation.alignment.gold import Gold
+from regard.evaluation.alignment.links import Link
 
 __all__ = ["AlignmentScore", "alignment_error_rate"]
 
@@ -46,7 +47,7 @@ def alignment_error_rate(
     of Various Statistical Alignment Models").
 
     >>> from regard.evaluation import alignment_error_rate
-    >>> from regard.evaluation.alignment.links import parse_gold
+    >>> from regard.evaluation.alignment.gold import parse_gold
     >>> print(alignment_error_rate([{(0, 0), (1, 1)}], [parse_gold("1-1 2p2")]))
     AER 0.0 (precision 100.0, recall 100.0, 2 links)
 

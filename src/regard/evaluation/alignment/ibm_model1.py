@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from regard.evaluation.alignment.links import Link, SentencePair, Symmetrization, symmetrize
 
 __all__ = ["ibm_model_1"]
+
+Integers: TypeAlias = NDArray[np.int64]
 
 
 def ibm_model_1(
@@ -52,35 +56,75 @@ def ibm_model_1(
 
 def _align_one_way(pairs: Sequence[SentencePair], iterations: int) -> list[set[Link]]:
     """Link each target word to its likeliest source word, or to none."""
-    # All (source x target) matrices are flattened into one list of cells. A cell has the type of its
-    # (source word, target word) pair, which indexes t, and the column of its target word.
-    pair_types: dict[tuple[str | None, str], int] = {}
-    source_ids: dict[str | None, int] = {None: 0}  # None is the empty word
-    type_of_cell, column_of_cell, cells = [], [], []
-    columns = 0
-    for number, (source, target) in enumerate(pairs):
-        for t, word in enumerate(target):
-            for s, other in enumerate([*source, None]):
-                source_ids.setdefault(other, len(source_ids))
-                type_of_cell.append(pair_types.setdefault((other, word), len(pair_types)))
-                column_of_cell.append(columns)
-                cells.append((number, s, t))
-            columns += 1
-    pair_type = np.array(type_of_cell, dtype=np.int64)
-    column = np.array(column_of_cell, dtype=np.int64)
-    source_of_type = np.array([source_ids[word] for word, _ in pair_types], dtype=np.int64)
-
-    translation = np.ones(len(pair_types))
+    links: list[set[Link]] = [set() for _ in pairs]
+    cells = _Cells.of(pairs)
+    if not len(cells.column):
+        return links
+    translation = np.ones(len(cells.source_of_type))
     for _ in range(iterations):
         # E-step: the share of each source word in its target word. M-step: normalize the counts.
-        share = translation[pair_type] / np.bincount(column, translation[pair_type])[column]
-        count = np.bincount(pair_type, share, minlength=len(pair_types))
-        translation = count / np.bincount(source_of_type, count)[source_of_type]
-
-    links: list[set[Link]] = [set() for _ in pairs]
-    starts = np.flatnonzero(np.diff(column, prepend=-1)).tolist()
-    for start, end in zip(starts, [*starts[1:], len(column)], strict=True):
-        number, s, t = cells[start + int(np.argmax(translation[pair_type[start:end]]))]
-        if s < len(pairs[number][0]):  # the last one is the empty word
-            links[number].add((s, t))
+        weight = translation[cells.pair_type]
+        share = weight / np.bincount(cells.column, weight)[cells.column]
+        count = np.bincount(cells.pair_type, share, minlength=len(translation))
+        translation = count / np.bincount(cells.source_of_type, count)[cells.source_of_type]
+    weight = translation[cells.pair_type]
+    best = np.maximum.reduceat(weight, cells.start)
+    likeliest = np.flatnonzero(weight == best[cells.column])
+    likeliest = likeliest[
+        np.unique(cells.column[likeliest], return_index=True)[1]
+    ]  # the first of ties
+    columns = zip(cells.pair.tolist(), cells.target.tolist(), strict=True)
+    for (number, target), source in zip(columns, (likeliest - cells.start).tolist(), strict=True):
+        if source < len(pairs[number][0]):  # the last one is the empty word
+            links[number].add((source, target))
     return links
+
+
+class _Cells(NamedTuple):
+    """All (target x source) matrices in one list of cells, the empty word behind the source words.
+
+    Attributes:
+        pair_type: of each cell, the index of its (source word, target word) in the table t.
+        column: of each cell, the number of its target word among all target words.
+        source_of_type: of each entry of t, its source word.
+        start: of each target word, its first cell.
+        pair: of each target word, its sentence pair.
+        target: of each target word, its position in the sentence.
+    """
+
+    pair_type: Integers
+    column: Integers
+    source_of_type: Integers
+    start: Integers
+    pair: Integers
+    target: Integers
+
+    @classmethod
+    def of(cls, pairs: Sequence[SentencePair]) -> _Cells:
+        """Cells of some sentence pairs."""
+        source_ids: dict[str | None, int] = {None: 0}  # None is the empty word
+        target_ids: dict[str, int] = {}
+        sources, targets = [], []
+        for source, target in pairs:
+            words = [source_ids.setdefault(word, len(source_ids)) for word in source]
+            sources.append(np.array([*words, 0]))
+            targets.append([target_ids.setdefault(word, len(target_ids)) for word in target])
+        counts = np.array([len(target) for target in targets], dtype=np.int64)
+        sizes = np.repeat(np.array([len(source) for source in sources], dtype=np.int64), counts)
+        column = np.repeat(np.arange(len(sizes)), sizes)
+        target_word = np.array([word for target in targets for word in target], dtype=np.int64)
+        tiled = [np.tile(s, len(t)) for s, t in zip(sources, targets, strict=True)]
+        source_word = np.concatenate([np.empty(0, np.int64), *tiled])
+        code = source_word * len(target_ids) + target_word[column]
+        _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+        order = np.argsort(first)  # types in the order of their first cells
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        return cls(
+            pair_type=rank[inverse],
+            column=column,
+            source_of_type=source_word[first[order]],
+            start=np.cumsum(sizes) - sizes,
+            pair=np.repeat(np.arange(len(pairs)), counts),
+            target=np.concatenate([np.empty(0, np.int64), *map(np.arange, counts)]),
+        )

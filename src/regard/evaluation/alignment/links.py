@@ -1,23 +1,19 @@
-"""Word links: gold links and sentence pairs in files, the diagonal baseline, symmetrization."""
+"""Word links: sentence pairs in files, the diagonal baseline, symmetrization."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from regard.data.lines import read_lines
 from regard.errors import DataError, InputError
 
 __all__ = [
-    "Gold",
     "Link",
     "SentencePair",
     "Symmetrization",
     "diagonal",
-    "parse_gold",
-    "read_gold",
     "read_sentence_pairs",
     "symmetrize",
 ]
@@ -31,62 +27,6 @@ SentencePair = tuple[Sequence[str], Sequence[str]]
 Symmetrization = Literal["intersection", "union", "grow-diag"]
 
 
-class Gold(NamedTuple):
-    """Gold links of one sentence pair.
-
-    Attributes:
-        sure: links that annotators marked as certain.
-        possible: links marked as possible; they include the sure ones.
-    """
-
-    sure: frozenset[Link]
-    possible: frozenset[Link]
-
-
-# Files
-
-
-def parse_gold(line: str) -> Gold:
-    """Parse a line of Pharaoh / NAACL 2003 links: `i-j` sure, `ipj` possible, counted from 1.
-
-    >>> from regard.evaluation.alignment.links import parse_gold
-    >>> gold = parse_gold("1-1 3p2")
-    >>> gold.sure, sorted(gold.possible)
-    (frozenset({(0, 0)}), [(0, 0), (2, 1)])
-
-    Raises:
-        InputError: an item is not a link.
-    """
-    sure: set[Link] = set()
-    possible: set[Link] = set()
-    for item in line.split():
-        match = re.fullmatch(r"([1-9]\d*)([-p])([1-9]\d*)", item)
-        if match is None:
-            raise InputError(
-                f"{item!r} is not a link; expected 'i-j' (sure) or 'ipj' (possible), from 1"
-            )
-        link = int(match[1]) - 1, int(match[3]) - 1
-        possible.add(link)
-        if match[2] == "-":
-            sure.add(link)
-    return Gold(frozenset(sure), frozenset(possible))
-
-
-def read_gold(path: str | PathLike[str]) -> list[Gold]:
-    """Read a file of gold links, one sentence pair in each line.
-
-    Raises:
-        DataError: a line holds something else; the message names file and line.
-    """
-    gold = []
-    for number, line in enumerate(_lines(path), start=1):
-        try:
-            gold.append(parse_gold(line))
-        except InputError as error:
-            raise DataError(str(error), path=path, line=number) from None
-    return gold
-
-
 def read_sentence_pairs(path: str | PathLike[str]) -> list[tuple[list[str], list[str]]]:
     """Read lines of `source words ||| target words`, with words split at white space.
 
@@ -94,7 +34,7 @@ def read_sentence_pairs(path: str | PathLike[str]) -> list[tuple[list[str], list
         DataError: a line does not have exactly one `|||`.
     """
     pairs = []
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in read_lines(path):
         parts = line.split("|||")
         if len(parts) != 2:
             raise DataError(
@@ -105,14 +45,6 @@ def read_sentence_pairs(path: str | PathLike[str]) -> list[tuple[list[str], list
             )
         pairs.append((parts[0].split(), parts[1].split()))
     return pairs
-
-
-def _lines(path: str | PathLike[str]) -> list[str]:
-    """Lines of a file, empty ones included, since each belongs to a sentence pair."""
-    return Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
-
-
-# Sets of links
 
 
 def diagonal(pairs: Sequence[SentencePair]) -> list[set[Link]]:

@@ -40,7 +40,7 @@ class Track:
         queries: name of the token axis along the rows.
         keys: name of the token axis along the columns.
         weights: `(heads, queries, keys)`, or a `MapSummary` where that is too large to hold.
-        layer: counted from 0.
+        layer: counted from 0; `None` for the mean of several layers.
         direction: which keys a query could see: `"both"`, `"causal"`, `"window"`, ...
         members: networks of an ensemble, whose heads follow each other member after member. The mean over
             heads is then the mean over members too.
@@ -51,7 +51,7 @@ class Track:
     queries: str
     keys: str
     weights: FloatArray | MapSummary
-    layer: int = 0
+    layer: int | None = 0
     direction: str = "both"
     members: int = 1
 
@@ -93,7 +93,7 @@ class Track:
     @property
     def label(self) -> str:
         """Name and layer for a person, who counts from 1."""
-        return f"{self.name} {self.layer + 1}"
+        return f"{self.name} {'mean of layers' if self.layer is None else self.layer + 1}"
 
     @property
     def heads(self) -> int:
@@ -285,8 +285,8 @@ class Record:
         """
         found = [t for t in self.tracks if name in (None, t.name) and kind in (None, t.kind)]
         if layer is not None and layer < 0:
-            layer += max((t.layer for t in found), default=0) + 1
-        found = [t for t in found if layer in (None, t.layer)]
+            layer += max((t.layer or 0 for t in found), default=0) + 1
+        found = [t for t in found if layer in (None, t.layer or 0)]
         if not found:
             have = ", ".join(f"{t.name!r} ({t.kind}, layer {t.layer})" for t in self.tracks)
             raise InputError(f"no track {name or kind or ''!r} at layer {layer}; there are: {have}")
