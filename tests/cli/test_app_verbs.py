@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from regard.cli.app import app
 from regard.data import dates
+from regard.viewing import AttentionRecord
 
 VERBS = ("demo", "train", "evaluate", "translate", "classify", "summarize", "generate", "look")
 
@@ -145,9 +146,16 @@ def test_look_draws_in_the_terminal_and_to_files(model: Path, tmp_path: Path) ->
     assert "decoder's input" in as_input.stdout
     refused = call("look", model, "3. Mai 2018", "--reading", "sideways")
     assert refused.exit_code == 2
-    for name in ("map.png", "map.svg"):
+    for name in ("map.png", "map.svg", "x.npz", "x.html"):
         assert call("look", model, "3. Mai 2018", "--out", tmp_path / name).exit_code == 0
         assert (tmp_path / name).stat().st_size > 1000
+    whole = AttentionRecord.load(tmp_path / "x.npz")
+    assert {track.name for track in whole.tracks} >= {"encoder", "decoder", "cross"}
+    assert len(whole.select("cross").tracks) == 2  # layers
+    assert {track.heads for track in whole.tracks} == {2}
+    one = tmp_path / "one.npz"
+    call("look", model, "3. Mai 2018", "--map", "cross", "--layer", 1, "--out", one)
+    assert [track.label for track in AttentionRecord.load(one).tracks] == ["cross 1"]
     other = call("look", model, "3. Mai", "--map", "encoder", "--layer", 1, "--head", 2)
     assert other.exit_code == 0
     assert "encoder 1 · head 2" in other.stdout
@@ -156,7 +164,21 @@ def test_look_draws_in_the_terminal_and_to_files(model: Path, tmp_path: Path) ->
         path = tmp_path / "head.png"
         assert call("look", model, "3. Mai 2018", *head, "--out", path).exit_code == 0
         pictures.append(path.read_bytes())
-    assert len(set(pictures)) == 3
+    for view, scale in (("alignment", "linear"), ("heads", "log"), ("layers", "row")):
+        path = tmp_path / f"{view}.png"
+        found = call("look", model, "3. Mai 2018", "--view", view, "--scale", scale, "--out", path)
+        assert found.exit_code == 0
+        pictures.append(path.read_bytes())
+    assert len(set(pictures)) == 6
+    linear = ["look", model, "3. Mai 2018", "--target", "2018-05-03"]
+    assert call(*linear, "--scale", "row").stdout != call(*linear).stdout
+
+
+@pytest.mark.parametrize("out", [[], ["--out", "x.html"]])
+def test_views_are_of_pictures(model: Path, out: list[str]) -> None:
+    refused = call("look", model, "3. Mai 2018", "--view", "heads", *out)
+    assert refused.exit_code == 2
+    assert "--out x.png" in refused.stderr
 
 
 def test_evaluate_prints_figures_beside_the_baseline(model: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from regard.errors import InputError, nearest
 from regard.models import AlignmentSettings
 from regard.viewing import AttentionRecord, MapSummary
 
-__all__ = ["head_index", "select_map"]
+__all__ = ["head_index", "in_words", "select_map"]
 
 
 def select_map(
@@ -20,6 +20,7 @@ def select_map(
     layer: int | None = None,
     words: bool = True,
     alignment: AlignmentSettings | None = None,
+    single: bool = False,
 ) -> AttentionRecord:
     """Record of one map, or of all maps.
 
@@ -31,6 +32,7 @@ def select_map(
         words: whether pieces are merged to words, if the maps are held in full.
         alignment: layer and head of cross-attention to take where neither a map nor a layer is named,
             and the decoder step at which the record is read.
+        single: whether one map is left where there are several: the one that is shown first.
 
     Raises:
         InputError: no such map or layer; the message names the existing ones.
@@ -38,7 +40,7 @@ def select_map(
     names = {track.name for track in record.tracks}
     if name is None and layer is None and alignment is not None and "cross" in names:
         record = _aligned_map(record.select("cross"), alignment)
-        return _in_words(record) if words else record
+        return in_words(record) if words else record
     if name is None:
         name = next((usual for usual in ("cross", "sentences") if usual in names), None)
     elif name not in names:
@@ -50,7 +52,10 @@ def select_map(
             of = "" if name is None else f" of map {name!r}"
             raise InputError(f"no layer {layer}{of}; expected 1 to {count}, or -1 for the last")
         record = record.select(name, layer=layer - 1 if layer > 0 else layer)
-    return _in_words(record) if words else record
+    if single and len(record.tracks) > 1:
+        first = record.featured()
+        record = record.select(first.name, kind=first.kind, layer=first.layer)
+    return in_words(record) if words else record
 
 
 def _aligned_map(record: AttentionRecord, alignment: AlignmentSettings) -> AttentionRecord:
@@ -78,7 +83,7 @@ def _aligned_map(record: AttentionRecord, alignment: AlignmentSettings) -> Atten
     return replace(record, tracks=(track,), reading=reading, notes=notes)
 
 
-def _in_words(record: AttentionRecord) -> AttentionRecord:
+def in_words(record: AttentionRecord) -> AttentionRecord:
     """The record with its pieces merged to words; with a note instead, if it is too long to merge them."""
     mergeable = any(len(side.word_starts()) < len(side) for side in record.tokens.values())
     if mergeable and any(isinstance(track.weights, MapSummary) for track in record.tracks):

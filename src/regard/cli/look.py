@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -11,6 +11,12 @@ from regard.choices import Reading
 from regard.cli.shared import ModelFolder
 
 __all__ = ["look"]
+
+View: TypeAlias = Literal["attributions", "map", "heads", "layers", "alignment", "highlight"]
+Scale: TypeAlias = Literal["linear", "log", "row"]
+PICTURES = (".png", ".svg", ".pdf")
+SINGLE_MAP = ("map", "heads", "alignment", "highlight")
+"""Views of one map: of a record of several, they are of the one that is shown first."""
 
 
 def look(
@@ -20,13 +26,30 @@ def look(
         str | None, typer.Option(help="Text for it to write, instead of its own answer.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write a picture: .png, .svg, .pdf, .html or .npz.")
+        Path | None,
+        typer.Option(
+            help="Write a picture (.png, .svg, .pdf), or every layer and head (.html, .npz)."
+        ),
     ] = None,
+    view: Annotated[
+        View | None,
+        typer.Option(help="What the picture is; by default what fits the text and the model."),
+    ] = None,
+    scale: Annotated[
+        Scale,
+        typer.Option(
+            help="Shades relative to the largest weight (linear, log), or to that of each row."
+        ),
+    ] = "linear",
     map_: Annotated[
-        str | None, typer.Option("--map", help="Which map: cross, encoder, decoder, pooling, ...")
+        str | None,
+        typer.Option("--map", help="Just this map: cross, encoder, decoder, pooling, ..."),
     ] = None,
     layer: Annotated[int | None, typer.Option(help="Which layer, from 1; -1 is the last.")] = None,
-    head: Annotated[int | None, typer.Option(min=1, help="One head instead of their mean.")] = None,
+    head: Annotated[
+        int | None,
+        typer.Option(min=1, help="One head, or member of an ensemble, instead of their mean."),
+    ] = None,
     reading: Annotated[
         Reading | None,
         typer.Option(
@@ -41,24 +64,45 @@ def look(
 
     regard look runs/de-en "Ein Mann fährt Rad."
 
-    regard look runs/de-en "Ein Mann fährt Rad." --out map.png
+    regard look runs/de-en "Ein Mann fährt Rad." --out map.svg --view alignment
+
+    regard look runs/sentiment "I did not like it." --out all.html
 
     regard look runs/de-en "Ein Mann fährt Rad." --target "A man walks." --map encoder --layer 2
     """
     import regard
-    from regard.api.views import head_index, select_map
+    from regard.api.views import head_index, in_words, select_map
+    from regard.errors import SettingsError
 
+    picture = out is not None and out.suffix.lower() in PICTURES
+    if view is not None and not picture:
+        raise SettingsError(
+            f"--view {view} is of pictures; add --out x{PICTURES[0]}, or leave it out: the terminal shows "
+            "what fits, and .html has every view"
+        )
     loaded = regard.load(model)
     words = loaded.settings.text.tokenizer == "bpe" and not pieces
-    record = select_map(
-        loaded.look(text, target, reading=reading),
-        name=map_,
-        layer=layer,
-        words=words,
-        alignment=loaded.alignment_at(reading, head=head),
-    )
-    options = {} if head is None else {"heads": head_index(record, head)}
+    record = loaded.look(text, target, reading=reading)
+    chosen = map_ is not None or layer is not None
+    explained = record.explanation is not None and head is None
+    whole = view == "layers" or (explained and view in (None, "attributions"))
+    if chosen or not (whole or (out is not None and not picture)):
+        record = select_map(
+            record,
+            name=map_,
+            layer=layer,
+            words=words,
+            single=view in SINGLE_MAP,
+            alignment=None if view == "heads" else loaded.alignment_at(reading, head=head),
+        )
+    elif words:
+        record = in_words(record)
+    options: dict[str, Any] = {} if head is None else {"heads": head_index(record, head)}
+    if scale != "linear":
+        options["scale"] = scale
     if out is None:
         record.show(**options)
     else:
-        typer.echo(record.save(out, **options), err=True)
+        typer.echo(
+            record.save(out, **options, **({} if view is None else {"view": view})), err=True
+        )

@@ -70,7 +70,7 @@ def _show_maps(canvas: Canvas, record: Record, heads: Heads, scale: Scale) -> No
     """Print how sharply all maps look, and the featured one in full."""
     if len(record.tracks) > 1:
         _overview(canvas, record)
-    track = featured(record)
+    track = record.featured()
     _headline(canvas, record, track, heads)
     if track.shape[0] == 1:
         _highlight(canvas, record, track, heads, scale)
@@ -78,15 +78,6 @@ def _show_maps(canvas: Canvas, record: Record, heads: Heads, scale: Scale) -> No
         _blocks(canvas, record, track, heads, scale)
     else:
         _matrix(canvas, record, track, heads, scale)
-
-
-def featured(record: Record) -> Track:
-    """The map to show first: the last cross-attention, else the last pooling, else the last."""
-    for kind in ("cross", "pooling"):
-        found = [track for track in record.tracks if track.kind == kind]
-        if found:
-            return found[-1]
-    return record.tracks[-1]
 
 
 def _headline(canvas: Canvas, record: Record, track: Track, heads: Heads) -> None:

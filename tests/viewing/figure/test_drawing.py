@@ -1,18 +1,22 @@
 """Figures: golden pictures with tolerance, and the facts a picture must hold."""
 
 import os
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.patches import Rectangle
 
 from regard.errors import InputError, SettingsError
 from regard.viewing import AttentionRecord, MapSummary, Tokens, Track
 from regard.viewing.colors import contrast, palette, shade, shade_text
-from regard.viewing.figure import draw, history, plot_history, style, write
+from regard.viewing.data.explanation import Attribution, Explanation
+from regard.viewing.figure import draw, drawing, history, plot_history, style, write
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -109,7 +113,10 @@ def test_scales_and_single_heads(cross, view, scale, tmp_path):
     assert path.stat().st_size > 1000
 
 
-def test_any_token_can_be_drawn_without_a_warning(odd_tokens, weights, tmp_path):
+def test_any_token_can_be_drawn(odd_tokens, weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        drawing, "warn_of_boxes", lambda texts: list(texts)
+    )  # fonts differ by machine
     n = len(odd_tokens)
     record = AttentionRecord.of(weights(1, n, n), odd_tokens, title="$\\frac{1} 日本 \x00")
     for view in ("map", "heads", "alignment"):
@@ -214,9 +221,107 @@ def test_the_verdict_stands_below_every_picture(cross, view):
 
 
 @pytest.mark.parametrize("title", ["the film was long " * 60, "北京大学" * 100])
-def test_a_title_that_is_a_whole_text_gets_three_lines_of_a_page(cross, title):
+def test_a_title_that_is_a_whole_text_gets_three_lines_of_a_page(cross, title, monkeypatch):
+    monkeypatch.setattr(drawing, "warn_of_boxes", lambda texts: list(texts))
     drawn = draw(replace(cross, title=title))
     wide = [text.get_window_extent().width / drawn.dpi for text in drawn.texts]
     assert len(wide) == 4  # and the facts
     assert max(wide) <= style.PAGE_WIDTH
     assert any(text.get_text().endswith("…") for text in drawn.texts)
+
+
+def test_text_in_svg_is_text_with_fonts_to_fall_back_on(cross, tmp_path):
+    content = cross.save(tmp_path / "x.svg", view="map").read_text(encoding="utf-8")
+    assert re.search(r"font-family: 'DejaVu Sans'.*sans-serif.*>Mäd<", content)
+    assert ">de → en<" in content
+
+
+def planted(n):
+    """One key for each query: what a picture must not lose."""
+    tokens = [f"t{i}" for i in range(n)]
+    return AttentionRecord.of(np.eye(n, dtype=np.float32)[::-1][None].repeat(2, 0), tokens)
+
+
+@pytest.mark.parametrize("view", ["map", "heads"])
+@pytest.mark.parametrize("n", [40, 300, 900])
+def test_every_strong_weight_shows_however_many_tokens_there_are(view, n, tmp_path):
+    drawn = draw(planted(n), view=view)
+    path = write(drawn, tmp_path / "x.png", dpi=100)
+    axes = drawn.axes[0]
+    (cells,) = axes.images or axes.collections
+    grid = np.asarray(cells.get_array())
+    down, across = grid.shape
+    box = 72 * np.multiply(axes.get_position().size, drawn.get_size_inches())
+    assert min(box / np.array([across, down])) >= 1.4 or n <= 40  # points
+    assert (grid.max(axis=0) == 1).all()
+    dark = (imread(path)[..., :3].mean(axis=-1) < 0.4).any(axis=0)
+    assert dark.sum() > 0.5 * 100 * axes.get_position().width * drawn.get_figwidth()
+
+
+@pytest.mark.parametrize("view", ["map", "heads", "alignment", "layers"])
+def test_a_view_in_axes_of_the_user_stays_in_them(cross, view):
+    whole = Figure(figsize=(8, 4))
+    left, right = whole.subplots(1, 2)
+    right.plot([0, 1])
+    assert draw(cross, view=view, ax=left) is whole
+    whole.canvas.draw()
+    place = left.get_window_extent()
+    drawn = [axes.get_tightbbox() for axes in left.child_axes]
+    assert drawn
+    assert all(box.x1 <= place.x1 + 12 for box in drawn)
+    assert all(box.y0 >= place.y0 - 30 for box in drawn)
+    assert not left.texts  # no heading unless given
+    assert len(whole.axes) == 2
+    draw(cross, view=view, ax=right, title="Figure 1")
+    assert any(text.get_text() == "Figure 1" for text in right.texts)
+
+
+def test_a_text_too_long_for_its_axes_says_how_much_is_left_out():
+    text = [f"token{i}" for i in range(300)]
+    record = AttentionRecord.of(np.full((1, 300), 1 / 300), ["reader"], text)
+    ax = Figure(figsize=(3, 2)).subplots()
+    draw(record, ax=ax)
+    *words, note = [shown.get_text() for shown in ax.texts]
+    assert note == f"… {300 - len(words)} tokens more, for which the axes have no room"
+
+
+@pytest.mark.parametrize("view", ["map", "heads", "layers", "alignment"])
+@pytest.mark.parametrize("width", [3, 9])
+def test_a_figure_takes_a_width_and_no_title(cross, view, width):
+    drawn = draw(cross, view=view, width=width, title="")
+    assert drawn.get_figwidth() == pytest.approx(width, abs=0.4)
+    shown = {text.get_text() for text in drawn.texts}
+    assert not {"de → en", "cross 1"} & shown
+    assert not drawn.texts
+    titled = draw(cross, view=view, title="Mine")
+    assert "Mine" in {text.get_text() for text in titled.texts}
+    with pytest.raises(SettingsError, match="width is 0"):
+        draw(cross, width=0)
+    with pytest.raises(SettingsError, match="together with ax"):
+        draw(cross, width=3, ax=Figure().subplots())
+
+
+def explained(values, **options):
+    tokens = Tokens.of([f"w{i}" for i in range(len(values))])
+    scores = (
+        Attribution("n-grams", np.array(values), True, "what n-grams add"),
+        Attribution("attention", np.full(len(values), 1 / len(values)), False, "shares"),
+    )
+    explanation = Explanation(tokens, "good", 0.9, scores, "In front are the n-grams.")
+    record = AttentionRecord.of(np.full((1, len(values)), 1 / len(values)), ["reader"], tokens)
+    return replace(record, explanation=explanation, **options)
+
+
+def test_attributions_are_bars_of_every_method_on_scales_of_their_own():
+    drawn = draw(explained([0.5, -2.0, np.nan, 0.1]))
+    grams, attention = drawn.axes
+    assert [text.get_text() for text in grams.get_yticklabels()] == ["w1", "w0", "w3", "w2"]
+    widths = [patch.get_width() for patch in grams.patches if isinstance(patch, Rectangle)]
+    np.testing.assert_allclose(widths, [-2.0, 0.5, 0.1, 0.0], rtol=1e-6)
+    assert [text.get_text() for text in grams.texts] == ["−2.00", "+0.50", "+0.10", "not measured"]
+    assert "full bar: 2.00" in grams.get_xlabel()
+    # Four even shares are a full bar at least, so even attention is a row of short ones.
+    assert attention.get_xlim()[1] == pytest.approx(1.25)
+    assert "even share is 25.0%" in attention.get_xlabel()
+    with pytest.raises(InputError, match="needs an explanation"):
+        draw(explained([1.0, 2.0]).select(), view="attributions")

@@ -56,7 +56,7 @@ from regard.evaluation import (
 from regard.evaluation.faithfulness.adapters import adapt_classifier
 from regard.layers.intervene import replaced_pooling
 from regard.models import Classifier as Network
-from regard.models import configure
+from regard.models import Output, configure
 from regard.text import Encoding, Tokenizer
 from regard.training import Batch, Loss, smoothed_cross_entropy
 from regard.training.batch import labelled_batch
@@ -373,18 +373,26 @@ class Classifier(Model):
 
     @torch.no_grad()
     def _view(self, encoding: Encoding) -> tuple[Maps, AttentionRecord]:
-        limit = self.settings.text.max_tokens
-        ids, lengths = pad_batch([encoding.ids[:limit]], device_of(self.network))
-        output = self.network(ids, lengths)
+        output = self._forward(encoding)
         tokens = {"text": self._read_tokens(encoding)}
         record = make_record(output.maps, tokens, title=encoding.text, verdict=self.verdict)
         row = self._probabilities(output.logits)[0]
-        attention = self.network.token_attention(output.maps, lengths)[0].double().numpy(force=True)
-        explanation = self._explanation(encoding, row, attention)
+        likely = tuple((self.labels[i], float(row[i])) for i in np.argsort(-row, kind="stable"))
         return output.maps, replace(
-            record, prediction=self._prediction(row), explanation=explanation
+            record,
+            prediction=Prediction(tuple(self._applying(row)), likely),
+            explanation=self._explanation(encoding, output),
         )
 
+    def _forward(self, encoding: Encoding) -> Output:
+        """Result of a pass over one text."""
+        ids = encoding.ids[: self.settings.text.max_tokens]
+        if not ids:
+            raise empty_text_error()
+        output: Output = self.network(*pad_batch([ids], device_of(self.network)))
+        return output
+
+    @torch.no_grad()
     def explain(self, text: str) -> Explanation:
         """How much each word of a text counts for its likeliest label, by every method side by side.
 
@@ -397,26 +405,17 @@ class Classifier(Model):
         if not text.strip():
             raise empty_text_error()
         encoding = self.tokenizer.encode(text)
-        rows, attended = self._predict([encoding], attention=True)
-        assert attended[0] is not None
-        return self._explanation(encoding, rows[0], attended[0])
+        return self._explanation(encoding, self._forward(encoding))
 
-    def _explanation(
-        self, encoding: Encoding, row: NDArray[np.float64], attention: NDArray[np.float64]
-    ) -> Explanation:
-        label = int(row.argmax())
+    def _explanation(self, encoding: Encoding, output: Output) -> Explanation:
+        label = int(output.logits[0].argmax())
         return explain(
             self.network,
             encoding.ids[: self.settings.text.max_tokens],
             self._read_tokens(encoding),
-            attention,
+            output,
             label=label,
             label_name=self.labels[label],
             multilabel=self.multilabel,
             findings=read_findings(self.folder),
         )
-
-    def _prediction(self, row: NDArray[np.float64]) -> Prediction:
-        order = np.argsort(-row, kind="stable")
-        likely = tuple((self.labels[i], float(row[i])) for i in order)
-        return Prediction(tuple(self._applying(row)), likely)

@@ -7,6 +7,7 @@ classifying again measures what the answer would be without it (Li et al. 2016).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,13 +19,20 @@ from regard.evaluation.faithfulness.adapters import adapt_classifier
 from regard.evaluation.faithfulness.contracts import ExplainableClassifier
 from regard.evaluation.faithfulness.erasure import erase_tokens
 from regard.models import Classifier as Network
+from regard.models import Output
 from regard.viewing import Tokens
 from regard.viewing.data.explanation import Attribution, Explanation
 
 __all__ = ["LEAVE_OUT_TOKENS", "explain"]
 
-LEAVE_OUT_TOKENS = 1 << 17
-"""Tokens that are read again to measure leaving out: every word of a text of about 360 tokens."""
+LEAVE_OUT_TOKENS = 1 << 16
+"""Tokens that are read again to measure leaving out: every word of a text of 256 tokens."""
+_LEAVE_OUT_WEIGHTS = 1 << 28
+"""Attention weights that are computed again, which of long texts take longer than all the rest."""
+_LEAST_LEFT_OUT = 8
+"""Words that are left out of any text, however long."""
+_BATCH_TOKENS = 4096
+"""Tokens that are read at once, so that the memory is that of one text."""
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +41,7 @@ def explain(
     network: Network,
     ids: Sequence[int],
     tokens: Tokens,
-    attention: Floats,
+    output: Output,
     *,
     label: int,
     label_name: str,
@@ -46,7 +54,7 @@ def explain(
         network: the classifier.
         ids: of the text, as the network reads it.
         tokens: the same ids as text; their scores are merged to words.
-        attention: `(heads, tokens)`, of the pass that classified the text.
+        output: of the pass over these ids alone.
         label: index of the label to explain.
         label_name: its name.
         multilabel: whether a text may have any number of labels.
@@ -54,6 +62,8 @@ def explain(
     """
     adapter = adapt_classifier(network, multilabel=multilabel)
     starts = _word_starts(tokens)
+    lengths = torch.tensor([len(ids)], device=output.logits.device)
+    attention = network.token_attention(output.maps, lengths)[0].double().numpy(force=True)
     shares = np.add.reduceat(attention.mean(0), starts)
     found = [Attribution("attention", shares, False, "share of attention, the mean over heads")]
     ngrams = _ngrams(network, ids, label, multilabel=multilabel)
@@ -62,7 +72,7 @@ def explain(
         others = "" if multilabel else ", above the mean of the other labels"
         about = f"what the n-grams at this word add to the log-odds of “{label_name}”{others}"
         found.append(Attribution("n-grams", merged, True, about))
-    candidates = _candidates(found, len(ids))
+    candidates = _candidates(found, _room(output, len(ids)))
     probability, falls = _leave_out(adapter, ids, starts, candidates, label)
     about = f"by how much the log-odds of “{label_name}” fall when this word is left out"
     if len(candidates) < len(starts):
@@ -127,10 +137,16 @@ def _ngrams(network: Network, ids: Sequence[int], label: int, *, multilabel: boo
     return np.asarray(own - (by_label.sum(1) - own) / (by_label.shape[1] - 1))
 
 
-def _candidates(found: Sequence[Attribution], length: int) -> list[int]:
+def _room(output: Output, length: int) -> int:
+    """How many words of a text may be left out, one at a time."""
+    weights = sum(math.prod(m.shape) for maps in output.maps.values() for m in maps)
+    room = min(LEAVE_OUT_TOKENS // max(1, length), _LEAVE_OUT_WEIGHTS // max(1, weights))
+    return max(_LEAST_LEFT_OUT, room)
+
+
+def _candidates(found: Sequence[Attribution], room: int) -> list[int]:
     """Words to be left out: all, or of a long text those that the other methods point to."""
     words = len(found[0].values)
-    room = max(1, LEAVE_OUT_TOKENS // max(1, length))
     if words <= room:
         return list(range(words))
     strongest = np.maximum.reduce([np.abs(scores.levels) for scores in found])
@@ -150,7 +166,9 @@ def _leave_out(
         erase_tokens(ids, range(starts[w], ends[w]), method="delete", mask_id=adapter.mask_id)
         for w in words
     ]
-    probabilities = adapter.predict([list(ids), *variants])
+    texts, size = [list(ids), *variants], max(1, _BATCH_TOKENS // max(1, len(ids)))
+    batches = [texts[start : start + size] for start in range(0, len(texts), size)]
+    probabilities = np.concatenate([adapter.predict(batch) for batch in batches])
     odds = _log_odds(probabilities, label, multilabel=adapter.multilabel)
     falls = np.full(len(starts), np.nan)
     falls[list(words)] = odds[0] - odds[1:]

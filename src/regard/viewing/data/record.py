@@ -276,6 +276,14 @@ class Record:
         """The tokens along the columns of a track."""
         return self.tokens[track.keys]
 
+    def featured(self) -> Track:
+        """The map to show first: the last cross-attention, else the last pooling, else the last."""
+        for kind in ("cross", "pooling"):
+            found = [track for track in self.tracks if track.kind == kind]
+            if found:
+                return found[-1]
+        return self.tracks[-1]
+
     def select(
         self, name: str | None = None, *, kind: Kind | None = None, layer: int | None = None
     ) -> Self:

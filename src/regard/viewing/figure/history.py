@@ -57,7 +57,11 @@ def plot_history(entries: Sequence[Mapping[str, Any]], *, title: str = "") -> Fi
             )
         )
         _panel(axes, name, splits, along)
-    style.caption(figure, title, "", left=0.1, top=down * (tall + 0.35) + 0.02)
+    y = down * (tall + 0.35) + 0.02
+    for line, look in reversed(style.heading_lines(title, "", style.PAGE_WIDTH)):
+        drawn = figure.text(0.1 / figure.get_figwidth(), y / figure.get_figheight(), line, **look)
+        style.set_family([drawn])
+        y += look["fontsize"] * 1.6 / 72
     return figure
 
 
@@ -110,7 +114,10 @@ def _panel(axes: Axes, name: str, splits: dict[str, list[tuple[float, float]]], 
     axes.tick_params(labelsize=style.SMALL_SIZE, labelcolor=style.MUTED_COLOR)
     axes.set_xlabel(along, fontsize=style.SMALL_SIZE, color=style.MUTED_COLOR, labelpad=2)
     heading = style.label_line(name.replace("_", " "))
-    axes.set_title(heading, fontsize=style.BODY_SIZE, color=style.TEXT_COLOR, loc="left", pad=6)
+    title = axes.set_title(
+        heading, fontsize=style.BODY_SIZE, color=style.TEXT_COLOR, loc="left", pad=6
+    )
+    style.set_family([title])
     if len(splits) > 1:
         axes.legend(
             fontsize=style.SMALL_SIZE,

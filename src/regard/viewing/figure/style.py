@@ -1,10 +1,9 @@
-"""Shared style of all figures: sizes, colours, fonts with the needed glyphs, labels that never touch."""
+"""Shared style of all figures: sizes, colours, labels that never touch."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from functools import cache
 from textwrap import wrap
 from typing import Any
 
@@ -13,24 +12,25 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, fontManager, get_font
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from regard.viewing.colors import palette
 from regard.viewing.data.record import Record, Track
 from regard.viewing.data.summary import Heads
+from regard.viewing.figure.fonts import families
 from regard.viewing.printable import headline, printable
 
 __all__ = [
     "BODY_SIZE",
+    "FOOTNOTE",
     "MUTED_COLOR",
     "RULE_COLOR",
     "SMALL_SIZE",
     "TEXT_COLOR",
-    "caption",
     "colormap",
-    "footnote",
+    "footnote_lines",
+    "heading_lines",
     "label",
     "new_figure",
 ]
@@ -40,28 +40,12 @@ BODY_SIZE, SMALL_SIZE = 8.0, 7.0  # points, at the width of a paper's page
 PAGE_WIDTH = 6.5  # inches of text width
 _MAX_UNNUMBERED = 40  # tokens beyond which their labels carry numbers
 _MAX_LABEL = 22  # characters of a token before it is cut
-_FAMILIES = (
-    "DejaVu Sans",
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Noto Sans SC",
-    "Noto Sans JP",
-    "Source Han Sans SC",
-    "WenQuanYi Micro Hei",
-    "WenQuanYi Zen Hei",
-    "PingFang SC",
-    "Hiragino Sans",
-    "Microsoft YaHei",
-    "Yu Gothic",
-    "Malgun Gothic",
-    "Noto Sans",
-    "Noto Sans Arabic",
-    "Noto Sans Hebrew",
-    "Noto Sans Devanagari",
-    "Noto Sans Thai",
-    "Arial Unicode MS",
-    "Unifont",
-)
+FOOTNOTE: dict[str, Any] = {
+    "color": TEXT_COLOR,
+    "fontsize": SMALL_SIZE,
+    "style": "italic",
+    "va": "top",
+}
 
 
 def colormap() -> ListedColormap:
@@ -69,30 +53,11 @@ def colormap() -> ListedColormap:
     return ListedColormap(palette("light") / 255.0, name="regard")
 
 
-@cache
-def font_families() -> tuple[str, ...]:
-    """Installed fonts, in the order in which a glyph is looked for."""
-    installed = {font.name for font in fontManager.ttflist}
-    return tuple(name for name in _FAMILIES if name in installed)
-
-
-@cache
-def _glyphs() -> frozenset[int]:
-    paths = (fontManager.findfont(FontProperties(family=name)) for name in font_families())
-    return frozenset(code for path in paths for code in get_font(path).get_charmap())
-
-
 def label(piece: str) -> str:
-    """A token as a label: cut to a length, with a box for each character that no font has.
-
-    A dollar sign is escaped, since matplotlib would begin a formula there.
-    """
+    """A token as a label: cut to a length, and no formula, which a dollar sign would begin."""
     text = printable(piece)
     text = text if len(text) <= _MAX_LABEL else text[: _MAX_LABEL - 1] + "…"
-    drawn = "".join(
-        c if ord(c) in _glyphs() else "▯" for c in text if c not in "\u200c\u200d\ufe0f"
-    )
-    return drawn.replace("$", r"\$")
+    return text.replace("$", r"\$")
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -111,42 +76,29 @@ def apply_to(axes: Axes) -> None:
 
 
 def set_family(texts: Sequence[Text]) -> None:
-    """Set the installed fonts on texts."""
+    """Set fonts on texts that have their characters."""
     for text in texts:
-        text.set_fontfamily(list(font_families()))
+        text.set_fontfamily(families(text.get_text()))
 
 
-def caption(figure: Figure, title: str, facts: str, *, left: float, top: float) -> None:
-    """Write a heading above the axes: the title, and a grey line of facts; `top` in inches from below.
+def heading_lines(title: str, facts: str, width: float) -> list[tuple[str, dict[str, Any]]]:
+    """Lines of a heading with their look: the title, and a grey line of facts.
 
-    A title may be a whole input text, so it is wrapped to the width of a page and cut to three lines.
+    A title may be a whole input text, so it is wrapped to the width of a page, or of a wider picture, and
+    cut to three lines.
     """
-    height = figure.get_figheight()
-    x = left / figure.get_figwidth()
-    heading = _wrapped(title, BODY_SIZE + 1.5, PAGE_WIDTH, max_lines=3, placeholder=" …")
-    lines = [(line, TEXT_COLOR, BODY_SIZE + 1.5, "bold") for line in heading]
-    y = top
-    for text, color, size, weight in reversed([*lines, (facts, MUTED_COLOR, SMALL_SIZE, "normal")]):
-        if text:
-            drawn = figure.text(
-                x, y / height, label_line(text), color=color, fontsize=size, fontweight=weight
-            )
-            drawn.set_fontfamily(list(font_families()))
-            y += size * 1.6 / 72
+    width = max(width, PAGE_WIDTH)
+    heading = _wrapped(title, BODY_SIZE + 1.5, width, max_lines=3, placeholder=" …")
+    bold = {"color": TEXT_COLOR, "fontsize": BODY_SIZE + 1.5, "fontweight": "bold"}
+    lines = [(label_line(line), bold) for line in heading if line]
+    if facts:
+        lines.append((label_line(facts), {"color": MUTED_COLOR, "fontsize": SMALL_SIZE}))
+    return lines
 
 
-def footnote(figure: Figure, text: str) -> None:
-    """Write sentences below the axes, wrapped to the figure's width, or to a readable minimum.
-
-    They lie outside the figure's own box; saving with `bbox_inches="tight"` includes them.
-    """
-    width = max(figure.get_figwidth(), 0.6 * PAGE_WIDTH)
-    lines = "\n".join(label_line(line) for line in _wrapped(text, SMALL_SIZE, width))
-    x, y = 0.05 / figure.get_figwidth(), -0.04 / figure.get_figheight()
-    drawn = figure.text(
-        x, y, lines, color=TEXT_COLOR, fontsize=SMALL_SIZE, style="italic", va="top"
-    )
-    drawn.set_fontfamily(list(font_families()))
+def footnote_lines(text: str, width: float) -> str:
+    """Sentences wrapped to a width, one text of several lines."""
+    return "\n".join(label_line(line) for line in _wrapped(text, SMALL_SIZE, width))
 
 
 def _wrapped(text: str, size: float, inches: float, **limits: Any) -> list[str]:
@@ -158,9 +110,8 @@ def _wrapped(text: str, size: float, inches: float, **limits: Any) -> list[str]:
 
 
 def label_line(text: str) -> str:
-    """A line of text with a box for each character that no font has."""
-    drawn = "".join(c if ord(c) in _glyphs() else "▯" for c in printable(text))
-    return drawn.replace("$", r"\$")
+    """A line of text, and no formula."""
+    return printable(text).replace("$", r"\$")
 
 
 def describe(record: Record, track: Track, heads: Heads | None) -> str:
