@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -25,3 +28,31 @@ def test_without_torch_the_product_is_scipys(monkeypatch: pytest.MonkeyPatch) ->
     blas.find_gemm.cache_clear()
     assert blas.find_gemm().name == "OpenBLAS in SciPy"
     blas.find_gemm.cache_clear()
+
+
+FORK = """
+import os
+import torch
+import regard
+from regard.compiled.blas import find_gemm
+
+x = torch.randn(1, 2, 300, 16, generator=torch.Generator().manual_seed(0))
+ours, _ = regard.attend(x, x, x, watch=("entropy",))
+parent = find_gemm().name
+child = os.fork()
+if child:
+    _, status = os.waitpid(child, 0)
+    print(parent, find_gemm().name, os.waitstatus_to_exitcode(status), sep=", ")
+else:
+    theirs, _ = regard.attend(x, x, x, watch=("entropy",))
+    os._exit(0 if torch.allclose(ours, theirs, rtol=0, atol=1e-6) and "SciPy" in find_gemm().name else 1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_leaves_mkl_whose_locks_another_thread_may_have_held() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORK], capture_output=True, text=True, timeout=300, check=True
+    )
+    mine = blas.find_gemm().name
+    assert (done.stdout, done.stderr) == (f"{mine}, {mine}, 0\n", "")

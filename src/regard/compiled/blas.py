@@ -12,6 +12,7 @@ that holds it could not be cached.
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,11 +74,31 @@ class Gemm:
                     self.limiter = None
 
 
+_forked = False
+
+
 @cache
 def find_gemm() -> Gemm:
     """The fastest product of this process that is accurate; found and checked once."""
-    candidates = (find() for find in (_from_torch, _from_scipy))
+    finders = (_from_scipy,) if _forked else (_from_torch, _from_scipy)
+    candidates = (find() for find in finders)
     return next(found for found in candidates if found and is_accurate(found))
+
+
+def _leave_mkl() -> None:
+    """In a forked child, finds the product anew, and not in MKL.
+
+    MKL takes memory under locks of its own, and frees it when a thread has ended. A child that is forked in that
+    moment has the lock and not the thread that would open it, and waits forever at its first product.
+    OpenBLAS is made for forks. Nobody else holds what is forgotten here: a child has one thread.
+    """
+    global _forked
+    _forked = True
+    find_gemm.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_mkl)
 
 
 def _from_torch() -> Gemm | None:
