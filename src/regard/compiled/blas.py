@@ -88,8 +88,8 @@ def find_gemm() -> Gemm:
 def _leave_mkl() -> None:
     """In a forked child, finds the product anew, and not in MKL.
 
-    MKL takes memory under locks of its own, and frees it when a thread has ended. A child that is forked in that
-    moment has the lock and not the thread that would open it, and waits forever at its first product.
+    MKL takes memory under locks of its own, and frees it when a thread has ended. A child that is forked
+    in that moment has the lock and not the thread that would open it, and waits forever at its first product.
     OpenBLAS is made for forks. Nobody else holds what is forgotten here: a child has one thread.
     """
     global _forked
