@@ -15,7 +15,7 @@ Task: TypeAlias = Literal["translation", "classification", "summarization", "lan
 Preset: TypeAlias = Literal["tiny", "small", "base"]
 """Size of a model."""
 
-TableFormat: TypeAlias = Literal["tsv", "csv", "jsonl", "parquet"]
+TableFormat: TypeAlias = Literal["tsv", "csv", "jsonl", "parquet", "fasttext"]
 """Format of a table."""
 
 OverLong: TypeAlias = Literal["skip", "cut"]

@@ -364,7 +364,7 @@ def test_columns_and_separators_are_remembered(tmp_path: Path) -> None:
     table.rename(tmp_path / "moved.txt")
     found = evaluate(out, tmp_path / "moved.txt")
     assert not found.baselines
-    assert "its training part cannot be read" in found.note
+    assert f"no baseline: {table} is gone" in found.note
 
 
 def test_without_a_folder_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

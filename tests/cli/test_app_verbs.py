@@ -199,7 +199,11 @@ def test_evaluate_prints_figures_beside_the_baseline(model: Path, tmp_path: Path
     [
         (["translate", "nowhere"], "nowhere: no such folder"),
         (["translate", "one.txt"], "one.txt is a file; give the folder"),
-        (["train", "language", "--train", "a.tsv", "--out", "new"], "not from tables"),
+        (["train", "language", "--train", "a.tsv", "--out", "new"], "a.tsv: no such file"),
+        (
+            ["train", "classification", "--train", "https://a.org/b.csv", "--out", "new"],
+            "https://a.org/b.csv: an address, and regard reads files; fetch it first: curl -LO https://a.org/b.csv",
+        ),
         (["classify", "MODEL"], "for translation, not for classification; try: regard translate"),
         (["translate", "MODEL", "missing.txt"], "missing.txt"),
         (["translate", "MODEL", "--set", "bean=3"], "did you mean 'beam'"),

@@ -197,7 +197,7 @@ def test_documents_beyond_the_usual_limit_of_csv(tmp_path: Path) -> None:
         ('["x"]', "a JSON list, expected an object"),
         ('{"text": {"a": 1}, "label": 1}', "neither a text nor a list of texts"),
         ('{"text": ["a", 1], "label": 1}', "neither a text nor a list of texts"),
-        ('{"text": "a", "label": {"b": 1}}', "not the name of a label"),
+        ('{"text": "a", "label": {"b": "x"}}', "not the name of a label"),
         ('{"text": "\\ud83d", "label": 1}', "half a surrogate pair"),
         ('{"text": ["a"], "label": 1}', "a list of sentences, where lines before hold one text"),
     ],
@@ -287,10 +287,12 @@ def test_no_file_at_all() -> None:
 
 
 def test_an_unknown_ending(tmp_path: Path) -> None:
-    file = write(tmp_path / "a.xlsx", "text\tlabel\nx\t1\n")
-    with pytest.raises(DataError, match=r"unknown kind of file '.xlsx'.*format='tsv'"):
+    file = write(tmp_path / "a.dat", "1 x y\n0 z\n")
+    with pytest.raises(DataError, match=r"unknown kind of file '.dat'.*format='tsv'"):
         read_table(file)
-    assert len(read_table(file, options=ReadOptions(format="tsv"))) == 1
+    assert len(read_table(file, options=WORDS)) == 2
+    tabs = write(tmp_path / "b.dat", "text\tlabel\nx\t1\n")  # the content shows what it is
+    assert len(read_table(tabs)) == len(read_table(tabs, options=ReadOptions(format="tsv"))) == 1
 
 
 def test_semicolons_between_columns(tmp_path: Path) -> None:
@@ -299,7 +301,9 @@ def test_semicolons_between_columns(tmp_path: Path) -> None:
 
 
 def test_impossible_readings() -> None:
-    with pytest.raises(SettingsError, match="expected 'tsv', 'csv', 'jsonl' or 'parquet'"):
+    with pytest.raises(
+        SettingsError, match="expected 'tsv', 'csv', 'jsonl', 'parquet' or 'fasttext'"
+    ):
         ReadOptions(format="tvs")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="expected 'skip' or 'cut'"):
         ReadOptions(over_long="drop")  # type: ignore[arg-type]

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
+from typing import Any
 
-from regard.api.examples import Data, ExampleReader
+from regard.api.examples import Data, ExampleReader, Tables, default_columns, names_of
 from regard.api.load import load
+from regard.api.storage.data_files import difference
 from regard.api.storage.folder import read_config
 from regard.api.tasks.model import Evaluation, Model
-from regard.data import Example, Labelled, Pairs, ReadOptions
+from regard.data import Example, Labelled, Pairs, ReadOptions, match_labels
+from regard.data.columns import Columns
+from regard.data.sniff import ending_of, has_table_ending
 from regard.decoding import DecodingSettings
 from regard.errors import RegardError
 
-__all__ = ["evaluate", "reader_of"]
+__all__ = ["evaluate", "reader_of", "reader_with"]
 
 
 def evaluate(
     model: Model | str | PathLike[str],
     test: Data,
     *,
-    columns: Labelled | Pairs | None = None,
+    columns: Tables | None = None,
     read_options: ReadOptions | None = None,
     settings: DecodingSettings | None = None,
 ) -> Evaluation:
     """Score a model on a test part, beside an honest simple baseline on the same part.
 
     Baselines that learn (TF-IDF with logistic regression, word frequencies) are fitted on the files the
-    model was trained on, as `config.json` names them; where those are gone there is no baseline, and
-    `Evaluation.note` says so.
+    model was trained on, whose paths and SHA-256 are in `config.json`; where those are gone or changed there
+    is no baseline, and `Evaluation.note` says so.
 
     Args:
         model: or its folder.
@@ -42,26 +46,97 @@ def evaluate(
         ModelFolderError: no model in the folder.
     """
     model = model if isinstance(model, Model) else load(model)
-    examples = reader_of(model, columns, read_options).read(test)
+    examples = reader_of(model, columns, read_options, data=test).read(test)
+    if model.labels:
+        examples = match_labels(examples, model.labels)
     train, note = _training_part(model) if model.fits_baseline else (None, "")
     return model.evaluate(examples, train=train, settings=settings, note=note)
 
 
 def reader_of(
-    model: Model, columns: Labelled | Pairs | None = None, options: ReadOptions | None = None
+    model: Model,
+    columns: Tables | None = None,
+    options: ReadOptions | None = None,
+    *,
+    data: Data = (),
 ) -> ExampleReader:
-    """Reader of a model's files, with what is `None` as in training."""
+    """Reader of a model's files, with what is `None` as in training.
+
+    Args:
+        model: whose training is followed.
+        columns: of tables.
+        options: encoding, separator and more.
+        data: what is to be read. A separator or format of the training files is not that of files with another
+            ending that says what they are.
+    """
+    trained = _trained_reader(model)
+    if options is None and trained.options is not None:
+        options = trained.options
+        now = {ending_of(name) for name in names_of(data)}
+        other = now and now.isdisjoint(map(ending_of, _training_names(model)))
+        if other and all(map(has_table_ending, names_of(data))):
+            options = options.replace(format=None, separator=None, escape=None)
+    return ExampleReader(trained.task, columns or trained.columns, options)
+
+
+def reader_with(
+    model: Model,
+    *,
+    source: Columns | None = None,
+    target: Columns | None = None,
+    label_separator: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    data: Data = (),
+) -> ExampleReader:
+    """Reader of a model's files, as in training but for what is given.
+
+    Args:
+        model: whose training is followed.
+        source: column of the texts.
+        target: column of the labels or targets.
+        label_separator: separator of several labels of one text.
+        options: single read options by name.
+        data: what is to be read.
+    """
+    reader = reader_of(model, data=data)
+    columns: Tables = reader.columns or default_columns(model.task)
+    given: dict[str, Any] = (
+        {"text": source} if not isinstance(columns, Pairs) else {"source": source}
+    )
+    if isinstance(columns, Labelled):
+        given |= {"label": target, "separator": label_separator}
+    elif isinstance(columns, Pairs):
+        given |= {"target": target}
+    given = {name: value for name, value in given.items() if value is not None}
+    columns = type(columns)(**{**vars(columns), **given})
+    read_options = (reader.options or ReadOptions()).replace(**(options or {}))
+    return ExampleReader(reader.task, columns, read_options)
+
+
+def _trained_reader(model: Model) -> ExampleReader:
     data = read_config(model.folder)["data"] if model.folder else {}
-    trained = ExampleReader.from_json(model.task, data)
-    return ExampleReader(trained.task, columns or trained.columns, options or trained.options)
+    return ExampleReader.from_json(model.task, data)
+
+
+def _training_names(model: Model) -> list[str]:
+    return read_config(model.folder)["data"].get("train", []) if model.folder else []
 
 
 def _training_part(model: Model) -> tuple[Sequence[Example] | None, str]:
-    """Training part of a model, or a note why there is none."""
-    files = read_config(model.folder)["data"].get("train") if model.folder else None
-    if not files:
+    """Training part of a model, or a note why there is none.
+
+    A file is taken only if it is the very one the model was trained on.
+    """
+    data = read_config(model.folder)["data"] if model.folder else {}
+    if not data.get("train"):
         return None, "no baseline: the model was trained on examples given from Python"
+    files = data.get("files")
+    if files is None:
+        return None, "no baseline: the model's folder holds no hashes of its training files"
+    if why := difference(files):
+        return None, f"no baseline: {why}"
     try:
-        return reader_of(model).read_training(files), ""
+        names = [file["path"] or file["name"] for file in files]
+        return _trained_reader(model).read_training(names), ""
     except RegardError as error:
         return None, f"no baseline: its training part cannot be read ({error})"

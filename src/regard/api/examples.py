@@ -18,20 +18,24 @@ from regard.data import (
     Labelled,
     Pairs,
     ReadOptions,
+    Texts,
     check_labels,
     labels_of,
     read_parallel,
     read_table,
     read_text,
 )
+from regard.data.columns import Columns
+from regard.data.sniff import has_table_ending, holds_table
 from regard.errors import InputError
 
-__all__ = ["Data", "ExampleReader", "hold_out"]
+__all__ = ["Data", "ExampleReader", "Tables", "default_columns", "hold_out", "names_of", "texts_of"]
 
 Files: TypeAlias = str | PathLike[str] | Sequence[str | PathLike[str]]
 Data: TypeAlias = Files | Sequence[Example]
 
-_TABLES = (".tsv", ".tab", ".csv", ".jsonl", ".ndjson", ".json", ".parquet", ".pq")
+Tables: TypeAlias = Labelled | Pairs | Texts
+"""Columns of tables of any task."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class ExampleReader:
     """
 
     task: Task
-    columns: Labelled | Pairs | None = None
+    columns: Tables | None = None
     options: ReadOptions | None = None
 
     def read(self, data: Data) -> Sequence[Example]:
@@ -53,31 +57,52 @@ class ExampleReader:
 
         Raises:
             DataError: a line that cannot be used, with its file and number.
-            InputError: a wrong number of files, or tables for a language model.
+            InputError: a wrong number of files.
         """
-        if isinstance(data, Corpus) or (
-            not isinstance(data, str | PathLike) and data and isinstance(data[0], Example)
-        ):
+        if _are_examples(data):
             return data  # type: ignore[return-value]  # checked by the line above
         names = names_of(data)
         if self.task == "classification":
             return read_table(names, self.columns or Labelled(), options=self.options)
-        if self.task == "language" and any(_is_table(name) for name in names):
-            raise InputError(
-                f"{', '.join(names)}: a language model learns from text files, a text per line, and "
-                "not from tables; write the column of texts to a file"
-            )
         if self.task == "language":
+            if self._are_tables(names):
+                return read_table(names, _as_texts(self.columns), options=self.options)
             return read_text(names, options=self.options)
-        tables = self.options is not None and self.options.format is not None
-        if self.task == "summarization" or tables or all(_is_table(name) for name in names):
+        if self.task == "summarization" or self._are_tables(names):
             return read_table(names, self.columns or Pairs(), options=self.options)
         if len(names) % 2:
             raise InputError(
-                f"{len(names)} files ({', '.join(names)}), expected pairs: "
-                "source and target by turns"
+                f"{len(names)} files ({', '.join(names)}), expected pairs: source and target by turns; "
+                "if it is a table, name its columns: source=1, target=2 (--source 1 --target 2)"
             )
         return read_parallel(names[::2], names[1::2], options=self.options)
+
+    def read_texts(
+        self, data: Data, *, text: Columns | None = None, labels: Sequence[str] = ()
+    ) -> Sequence[Example]:
+        """Read texts alone: labels and targets need not be there.
+
+        Args:
+            data: files or examples; the source files of parallel text, or tables.
+            text: column of the texts; `None` as in training.
+            labels: those of the model: a column of them is not the texts.
+        """
+        if _are_examples(data):
+            return data  # type: ignore[return-value]
+        columns = texts_of(self.columns, text=text, labels=labels)
+        return read_table(names_of(data), columns, options=self.options)
+
+    def _are_tables(self, names: Sequence[str]) -> bool:
+        """True if files are tables: by name, by a told format, or because columns are named."""
+        if self.options is not None and self.options.format is not None:
+            return True
+        if self.columns is not None and any(c is not None for c in self.columns.roles.values()):
+            return True
+        if self.task == "language" and any(Path(name).is_dir() for name in names):
+            return True
+        if self.task == "translation" and len(names) == 1:  # never parallel text
+            return holds_table(names[0], self.options)
+        return all(name.startswith("hub:") or has_table_ending(name) for name in names)
 
     def read_training(self, data: Data) -> Sequence[Example]:
         """Read a training part, and check that its labels can be learned.
@@ -106,10 +131,45 @@ class ExampleReader:
         columns = values.get("columns")
         if columns is not None:
             columns = dict(columns)
-            columns = {"Labelled": Labelled, "Pairs": Pairs}[columns.pop("kind")](**columns)
+            kinds: dict[str, type[Tables]] = {"Labelled": Labelled, "Pairs": Pairs, "Texts": Texts}
+            columns = kinds[columns.pop("kind")](**columns)
         options = values.get("read_options")
         options = None if options is None else ReadOptions(**options)
         return cls(task, columns, options)
+
+
+def default_columns(task: Task) -> Tables:
+    """Columns with usual names."""
+    if task == "classification":
+        return Labelled()
+    return Texts() if task == "language" else Pairs()
+
+
+def texts_of(
+    columns: Tables | None, *, text: Columns | None = None, labels: Sequence[str] = ()
+) -> Texts:
+    """The columns of a table from which only texts are read.
+
+    Args:
+        columns: those of training, whose text is taken where a table has it.
+        text: the column that the user names now.
+        labels: those of the model.
+    """
+    trained = next(iter(columns.roles.values())) if columns is not None else None
+    return Texts(text=text, trained=trained, labels=tuple(labels))
+
+
+def _as_texts(columns: Tables | None) -> Texts:
+    """Columns of which only the texts are wanted."""
+    if columns is None or isinstance(columns, Texts):
+        return columns or Texts()
+    return Texts(text=next(iter(columns.roles.values())))
+
+
+def _are_examples(data: Data) -> bool:
+    if isinstance(data, Corpus):
+        return True
+    return not isinstance(data, str | PathLike) and bool(data) and isinstance(data[0], Example)
 
 
 def names_of(data: Data) -> list[str]:
@@ -139,7 +199,10 @@ def hold_out(
         InputError: a single example.
     """
     if len(examples) < 2:
-        raise InputError("one example cannot be split into training and validation; give more")
+        raise InputError(
+            "one example cannot be split into training and validation; give more, or a validation part: "
+            "valid= (--valid)"
+        )
     share = min(0.1, 1000 / len(examples))
     rng = np.random.default_rng(seed)
     labels = labels_of(examples) if labelled else [()] * len(examples)
@@ -171,7 +234,3 @@ def _select(examples: Sequence[Example], indices: list[int]) -> Sequence[Example
     if isinstance(examples, Corpus):
         return examples.select(indices)
     return [examples[index] for index in indices]
-
-
-def _is_table(name: str) -> bool:
-    return name.startswith("hub:") or Path(name.removesuffix(".gz")).suffix.lower() in _TABLES

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from regard.api.config.settings import RunSettings, resolve
-from regard.api.examples import Data, ExampleReader, hold_out, names_of
+from regard.api.examples import Data, ExampleReader, Tables, hold_out, names_of
 from regard.api.load import MODELS, load
 from regard.api.storage.card import write_card
+from regard.api.storage.data_files import file_records
 from regard.api.storage.folder import acquire_folder, clear, update_config, write_config
 from regard.api.storage.resume import (
     check_same_data,
@@ -22,7 +23,7 @@ from regard.api.storage.resume import (
     fingerprint,
 )
 from regard.api.tasks.model import EncodedExamples, Model
-from regard.data import Corpus, Example, Labelled, Pairs, ReadOptions
+from regard.data import Corpus, Example, ReadOptions, labels_of, match_labels
 from regard.errors import InputError, SettingsError, nearest
 from regard.training import Callback, History, Interrupted, ProcessGroup, fit
 from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE, load_weights, save_weights
@@ -40,7 +41,7 @@ def train(
     model: str | None = None,
     preset: str = "small",
     settings: Mapping[str, Any] | None = None,
-    columns: Labelled | Pairs | None = None,
+    columns: Tables | None = None,
     read_options: ReadOptions | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -185,7 +186,11 @@ def _read_parts(run: _Run) -> _Parts:
             f"held out {len(parts.valid):,} of {len(examples):,} examples for validation"
         )
     else:
-        parts = _Parts(examples, run.reader.read(run.valid))
+        valid = run.reader.read(run.valid)
+        if run.settings.task == "classification":
+            known = {label for labels in labels_of(examples) for label in labels}
+            valid = match_labels(valid, sorted(known))
+        parts = _Parts(examples, valid)
     reports = [part.report for part in (examples, parts.valid) if isinstance(part, Corpus)]
     worth_reading = [str(r) for r in reports if r.skipped or r.cut or r.notes]
     for report in dict.fromkeys(worth_reading):  # a part held out has the report of the whole
@@ -221,6 +226,7 @@ def _open_folder(run: _Run, model: Model, parts: _Parts, *, continues: bool) -> 
         )  # only now that the data has been read: a mistake in it costs no former model
     if not continues and run.processes.is_main:
         settings = run.settings.model_dump(mode="json")
+        data["files"] = file_records(names_of(run.train))
         write_config(run.out, settings=settings, data=data, model=model.save_tokenizers(run.out))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from regard.api.evaluate import reader_of
-from regard.api.examples import Data
+from regard.api.examples import Data, Tables
 from regard.api.load import load
 from regard.api.storage.verdict import save_verdict
 from regard.api.tasks.alignment import cross_attention
@@ -20,7 +20,7 @@ from regard.api.tasks.extractive import ExtractiveSummarizer
 from regard.api.tasks.model import Model
 from regard.api.tasks.text_to_text import TextToText
 from regard.choices import FirstIndex
-from regard.data import Corpus, Example, Labelled, Pairs, ReadOptions
+from regard.data import Corpus, Example, ReadOptions
 from regard.errors import InputError, RegardError
 from regard.evaluation.alignment.cross_attention import CrossAttention, words_of_pieces
 from regard.evaluation.alignment.gold import GoldFile, read_gold_file
@@ -41,7 +41,7 @@ def trust(
     gold: str | PathLike[str] | None = None,
     gold_from: FirstIndex | None = None,
     texts: int = 200,
-    columns: Labelled | Pairs | None = None,
+    columns: Tables | None = None,
     read_options: ReadOptions | None = None,
     settings: TrustSettings | None = None,
 ) -> Verdict | AlignmentVerdict:
@@ -54,8 +54,8 @@ def trust(
 
     Args:
         model: or its folder.
-        test: files or examples. For a translator, words and punctuation are separated by spaces, as the
-            gold links count them.
+        test: files or examples; a model that reads needs texts alone, without labels. For a translator,
+            words and punctuation are separated by spaces, as the gold links count them.
         gold: links for a translator: a line for each pair with `i-j` (sure) and `ipj` or `i?j`
             (possible), or a line `pair source target S` (or P) for each link (NAACL 2003).
         gold_from: number of the first word of a sentence in `gold`; `None` takes 0 if a link shows
@@ -79,12 +79,14 @@ def trust(
     links = _read_links(model, gold, gold_from)
     if texts < 1:
         raise InputError(f"texts is {texts}; expected at least 1")
-    examples = reader_of(model, columns, read_options).read(test)
+    reader = reader_of(model, columns, read_options, data=test)
     verdict: Verdict | AlignmentVerdict
     if isinstance(model, TextToText):
         assert links is not None
-        verdict = _judge_alignment(model, examples, links)
+        verdict = _judge_alignment(model, reader.read(test), links)
     else:
+        text = None if columns is None else next(iter(columns.roles.values()))
+        examples = reader.read_texts(test, text=text, labels=model.labels)
         count = min(texts, len(examples))
         drawn = np.unique(np.linspace(0, len(examples) - 1, count).astype(int))
         verdict = _judge_faithfulness(model, [examples[int(index)] for index in drawn], settings)

@@ -11,6 +11,7 @@ from regard.cli.demo import demo
 from regard.cli.evaluate import evaluate
 from regard.cli.generate import generate
 from regard.cli.look import look
+from regard.cli.options import spread_options
 from regard.cli.serve import serve
 from regard.cli.shared import MultiValueCommand, report_errors
 from regard.cli.summarize import summarize
@@ -49,7 +50,7 @@ def _root(
 
 def _add(*verbs: Callable[..., None]) -> None:
     for verb in verbs:
-        app.command(cls=MultiValueCommand)(report_errors(verb))
+        app.command(cls=MultiValueCommand)(report_errors(spread_options(verb)))
 
 
 _add(demo, train, evaluate, translate, classify, summarize, generate, look, serve, trust)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.options import DataOptions
 from regard.cli.shared import DecodingValues, ModelFolder, TestFiles, read_settings, write_utf8
 
 __all__ = ["evaluate"]
@@ -16,6 +17,8 @@ def evaluate(
     test: TestFiles,
     set_: DecodingValues = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    *,
+    reading: DataOptions,
 ) -> None:
     """Score a model beside an honest simple baseline, with bootstrap intervals.
 
@@ -27,9 +30,17 @@ def evaluate(
     """
     import regard
     from regard.api.evaluate import evaluate as run
+    from regard.api.evaluate import reader_with
 
     loaded = regard.load(model)
     settings = loaded.decoding_settings(read_settings(None, set_)) if set_ else None
-    found = run(loaded, [*test], settings=settings)
+    reader = reader_with(loaded, **reading.reader_arguments(), data=[*test])
+    found = run(
+        loaded,
+        [*test],
+        columns=reader.columns,
+        read_options=reader.options,
+        settings=settings,
+    )
     write_utf8()
     typer.echo(found.to_json() if json else str(found))

@@ -47,11 +47,15 @@ __all__ = [
 
 ModelFolder = Annotated[Path, typer.Argument(help="Folder of the model.")]
 TextFiles = Annotated[
-    list[Path] | None, typer.Argument(help="Text files, a text per line; - for input.")
+    list[str] | None,
+    typer.Argument(help="Files with a text per line, or tables; - for standard input."),
 ]
 TestFiles = Annotated[
-    list[Path],
-    typer.Option(help="Files it has never seen. Translation: source and target by turns."),
+    list[str],
+    typer.Option(
+        metavar="FILE...",
+        help="Files it has never seen. Parallel text: source and target by turns.",
+    ),
 ]
 DecodingValues = Annotated[
     list[str] | None,
@@ -206,7 +210,7 @@ def load_for(kind: type[M], folder: str | PathLike[str]) -> M:
     return model
 
 
-def read_input(files: list[Path] | None, prompt: str, *, encoding: str = "utf-8") -> Iterator[str]:
+def read_input(files: list[str] | None, prompt: str, *, encoding: str = "utf-8") -> Iterator[str]:
     """Lines of files or of standard input; at a terminal, lines typed at a prompt.
 
     Raises:
@@ -216,7 +220,7 @@ def read_input(files: list[Path] | None, prompt: str, *, encoding: str = "utf-8"
 
     if files:
         for file in files:
-            if str(file) == "-":
+            if file == "-":
                 yield from _standard_input(encoding)
             else:
                 yield from (line for _, line in read_lines(file, encoding=encoding))

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regard.choices import OverLong, Preset, RareLabels, TableFormat, Task
+from regard.choices import Preset, RareLabels, Task
+from regard.cli.options import DataOptions
 from regard.cli.shared import read_settings
 
 if TYPE_CHECKING:
-    from regard.data import Labelled, Pairs
+    from regard.api.examples import Tables
 
 __all__ = ["train"]
 
@@ -20,12 +21,18 @@ def train(
     task: Annotated[Task, typer.Argument(help="What the model is for.")],
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
     train: Annotated[
-        list[Path],
-        typer.Option(help="Files to learn from. Translation: source and target by turns."),
+        list[str],
+        typer.Option(
+            metavar="FILE...",
+            help="Files to learn from; - for input. Parallel text: source and target by turns.",
+        ),
     ],
     valid: Annotated[
-        list[Path] | None,
-        typer.Option(help="Files that choose the best weights [dim](default: held out)[/dim]."),
+        list[str] | None,
+        typer.Option(
+            metavar="FILE...",
+            help="Files that choose the best weights [dim](default: held out)[/dim].",
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -37,34 +44,17 @@ def train(
         typer.Option("--set", metavar="NAME=VALUE", help="One setting; may be repeated."),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML or YAML file with settings.")] = None,
-    source: Annotated[str | None, typer.Option(help="Column of the source or text.")] = None,
-    target: Annotated[str | None, typer.Option(help="Column of the target or label.")] = None,
-    label_separator: Annotated[
-        str | None, typer.Option(help="Separator of several labels of one text.")
-    ] = None,
     rare_labels: Annotated[
         RareLabels, typer.Option(help="Treatment of labels seen only once in training.")
     ] = "error",
-    separator: Annotated[
-        str | None, typer.Option(help="Separator of the columns of lines of text.")
-    ] = None,
-    encoding: Annotated[str, typer.Option(help="Encoding of text files.")] = "utf-8",
-    format_: Annotated[
-        TableFormat | None,
-        typer.Option("--format", help="Format of tables [dim](default: by their ending)[/dim]."),
-    ] = None,
-    max_characters: Annotated[
-        int | None, typer.Option(help="Longest text that is taken as it is.")
-    ] = None,
-    over_long: Annotated[
-        OverLong, typer.Option(help="Treatment of longer ones; they are counted.")
-    ] = "skip",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the model in the folder.")
     ] = False,
+    *,
+    reading: DataOptions,
 ) -> None:
     """Train a model on your own text.
 
@@ -91,26 +81,21 @@ def train(
             model=model,
             preset=preset,
             settings=read_settings(config, set_),
-            columns=_columns(task, source, target, label_separator, rare_labels),
-            read_options=ReadOptions(
-                encoding=encoding,
-                format=format_,
-                separator=separator,
-                max_characters=max_characters,
-                over_long=over_long,
-            ),
+            columns=_columns(task, reading, rare_labels),
+            read_options=ReadOptions(**reading.read_options()),
             resume=resume,
             overwrite=overwrite,
             callback=bar,
         )
 
 
-def _columns(
-    task: Task, source: str | None, target: str | None, separator: str | None, rare: RareLabels
-) -> Labelled | Pairs:
+def _columns(task: Task, reading: DataOptions, rare: RareLabels) -> Tables:
     """Columns of a task's tables."""
-    from regard.data import Labelled, Pairs
+    from regard.data import Labelled, Pairs, Texts
 
     if task == "classification":
-        return Labelled(text=source, label=target, separator=separator, rare=rare)
-    return Pairs(source=source, target=target)
+        separator = reading.label_separator
+        return Labelled(reading.source, reading.target, separator=separator, rare=rare)
+    if task == "language":
+        return Texts(reading.source)
+    return Pairs(reading.source, reading.target)

@@ -8,6 +8,7 @@ from typing import Annotated, cast
 import typer
 
 from regard.choices import FirstIndex
+from regard.cli.options import DataOptions
 from regard.cli.shared import ModelFolder, TestFiles, print_error, write_utf8
 
 __all__ = ["trust"]
@@ -26,6 +27,8 @@ def trust(
     ] = None,
     texts: Annotated[int, typer.Option(help="Models that read: largest number of texts.")] = 200,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    *,
+    reading: DataOptions,
 ) -> None:
     """Measure how far attention may be read as the reason for an answer.
 
@@ -43,12 +46,22 @@ def trust(
     from dataclasses import asdict
     from json import dumps
 
+    import regard
+    from regard.api.evaluate import reader_with
     from regard.api.trust import trust as run
 
+    loaded = regard.load(model)
+    reader = reader_with(loaded, **reading.reader_arguments(), data=[*test])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         verdict = run(
-            model, [*test], gold=gold, gold_from=cast("FirstIndex | None", gold_from), texts=texts
+            loaded,
+            [*test],
+            gold=gold,
+            gold_from=cast("FirstIndex | None", gold_from),
+            texts=texts,
+            columns=reader.columns if reading.source or reading.target else None,
+            read_options=reader.options,
         )
     write_utf8()
     typer.echo(dumps(asdict(verdict), ensure_ascii=False, indent=1) if json else str(verdict))

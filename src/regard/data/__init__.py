@@ -2,10 +2,10 @@
 
 from regard.data import dates
 from regard.data.batches import pad, pad_documents, token_batches
-from regard.data.columns import Labelled, Pairs
+from regard.data.columns import Labelled, Pairs, Texts
 from regard.data.corpus import Corpus, Example, Report
 from regard.data.datasets import fetch
-from regard.data.labels import check_labels, labels_of
+from regard.data.labels import check_labels, labels_of, match_labels
 from regard.data.lines import read_lines
 from regard.data.options import ReadOptions
 from regard.data.parallel import read_parallel, read_text
@@ -18,10 +18,12 @@ __all__ = [
     "Pairs",
     "ReadOptions",
     "Report",
+    "Texts",
     "check_labels",
     "dates",
     "fetch",
     "labels_of",
+    "match_labels",
     "pad",
     "pad_documents",
     "read_lines",

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from regard.data.corpus import ROWS_AT_A_TIME, Corpus, Report, Text
+from regard.data.corpus import ROWS_AT_A_TIME, Corpus, Report, Text, listed
 from regard.data.options import ReadOptions
 from regard.errors import DataError
 
@@ -81,7 +81,7 @@ def collect(
             if why
             else "a header and nothing below it"
         )
-        raise DataError(problem, path=", ".join(files))
+        raise DataError(problem, path=listed(files))
     return Corpus(table, report)
 
 
@@ -94,6 +94,7 @@ class _RowChecker:
         self.first: dict[str, tuple[str, int]] = {}
         self._files, self._limit = files, options.max_characters
         self._skip_long = options.over_long == "skip"
+        self._documents: bool | None = None
 
     def check(self, row: Row) -> Row | None:
         """The row to keep, or `None` if it is skipped; counts both."""
@@ -114,6 +115,11 @@ class _RowChecker:
         if empty:
             self._skip("empty " + " and ".join(empty), row)
             return None
+        documents = not isinstance(source, str)
+        if documents != self._documents:  # Arrow would take a text for a list of characters
+            if self._documents is not None:
+                raise self._mixed(row, documents)
+            self._documents = documents
         if self._limit is not None and max(map(_length, (source, *(targets or ())))) > self._limit:
             if self._skip_long:
                 self._skip(f"longer than {self._limit:,} characters", row)
@@ -122,6 +128,16 @@ class _RowChecker:
             source = _cut(source, self._limit)
             targets = targets and tuple(target[: self._limit] for target in targets)
         return row._replace(source=source, targets=targets)
+
+    def _mixed(self, row: Row, documents: bool) -> DataError:
+        kinds = ("a list of sentences", "one text")
+        came, before = kinds if documents else kinds[::-1]
+        return DataError(
+            f"the source is {came}, where lines before hold {before}",
+            path=self._files[row.file],
+            line=row.line,
+            remedy="write all of them in one way",
+        )
 
     def _skip(self, reason: str, row: Row) -> None:
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
@@ -213,24 +229,17 @@ class _Store:
         try:
             arrays = [pa.array(c, type=f.type) for c, f in zip(columns, schema, strict=True)]
         except (pa.ArrowException, UnicodeEncodeError):
-            raise self._first_bad_row(rows, schema) from None
+            raise self._first_bad_row(rows) from None
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-    def _first_bad_row(self, rows: Sequence[Row], schema: pa.Schema) -> DataError:
+    def _first_bad_row(self, rows: Sequence[Row]) -> DataError:
         """The error of the first row that Arrow cannot hold."""
-        documents = schema.field("source").type == _TEXTS
         for row in rows:
-            path = self._files[row.file]
-            if isinstance(row.source, str) == documents:
-                kinds = ("a list of sentences", "one text")
-                came, before = kinds if not documents else kinds[::-1]
-                problem = f"the source is {came}, where lines before hold {before}"
-                return DataError(problem, path=path, line=row.line)
             texts = [row.source] if isinstance(row.source, str) else [*row.source]
             if _has_lone_surrogate("".join([*texts, *(row.targets or ()), *(row.labels or ())])):
                 return DataError(
                     "half a surrogate pair (as in \\ud83d), which is not text",
-                    path=path,
+                    path=self._files[row.file],
                     line=row.line,
                     remedy="write the file again as UTF-8",
                 )

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import get_args
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, TypeAlias, get_args
 
 from regard.choices import RareLabels
 from regard.data.lines import LINE_FEEDS
 from regard.errors import DataError, SettingsError, nearest
 
-__all__ = ["Column", "Labelled", "Pairs", "TableLayout", "choose_cells", "choose_fields"]
+__all__ = [
+    "USUAL_NAMES",
+    "Column",
+    "Columns",
+    "Labelled",
+    "Layout",
+    "Pairs",
+    "Texts",
+    "choose_cells",
+    "choose_fields",
+    "header_hint",
+]
 
-Column = str | int
-"""A column by its name, or by its number counted from 1."""
+Column: TypeAlias = str | int
+"""A column by its name, or by its number counted from 1; `a.b` is the field `b` of the field `a`."""
+
+Columns: TypeAlias = Column | Sequence[Column]
+"""One column or several; a string may name several with commas between them."""
 
 
 @dataclass(frozen=True)
@@ -22,16 +38,18 @@ class Labelled:
 
     Args:
         text: the texts; `None` looks for a usual name (`text`, `sentence`, `review`, ...), and in a
-            table of two columns without names takes the one that is not the labels.
+            table of two columns without names takes the one that is not the labels. Several columns
+            are read as one text, with ` | ` between its parts.
         label: the labels; `None` looks for a usual name (`label`, `class`, ...), or takes the column with
-            fewer different values.
+            fewer different values. Several columns of 0 and 1 are several labels, by the names of
+            the columns; several of other values are as many labels.
         separator: between several labels of one text, for instance `"|"`; a JSON list
             needs none.
         rare: treatment of labels that occur once in training, see `check_labels`.
     """
 
-    text: Column | None = None
-    label: Column | None = None
+    text: Columns | None = None
+    label: Columns | None = None
     separator: str | None = None
     rare: RareLabels = "error"
 
@@ -42,7 +60,7 @@ class Labelled:
             )
 
     @property
-    def roles(self) -> dict[str, Column | None]:
+    def roles(self) -> dict[str, Columns | None]:
         """The columns to find, by role; the text first."""
         return {"text": self.text, "label": self.label}
 
@@ -53,18 +71,40 @@ class Pairs:
 
     Args:
         source: the texts, or lists of sentences; `None` looks for a usual name (`source`,
-            `document`, ...), and in a table of two columns without names takes the first.
+            `document`, ...), and in a table of two columns without names takes the first. Several columns
+            are read as one text, with ` | ` between its parts.
         target: one correct text, or a list of them; `None` looks for a usual name (`target`,
-            `summary`, ...), or takes the second column.
+            `summary`, ...), or takes the second column. Several columns are several correct texts.
     """
 
-    source: Column | None = None
-    target: Column | None = None
+    source: Columns | None = None
+    target: Columns | None = None
 
     @property
-    def roles(self) -> dict[str, Column | None]:
+    def roles(self) -> dict[str, Columns | None]:
         """The columns to find, by role; the text first."""
         return {"source": self.source, "target": self.target}
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A table with a column of texts, and whatever else.
+
+    Args:
+        text: the texts; `None` looks for a usual name (`text`, `sentence`, `source`, ...), or takes the
+            only column. Several columns are read as one text, with ` | ` between its parts.
+        trained: the column that a model was trained on: taken where the table has it.
+        labels: names of labels, if known: a column of these is not the texts.
+    """
+
+    text: Columns | None = None
+    trained: Columns | None = None
+    labels: tuple[str, ...] = ()
+
+    @property
+    def roles(self) -> dict[str, Columns | None]:
+        """The column to find, by role."""
+        return {"text": self.text}
 
 
 USUAL_NAMES = {
@@ -73,24 +113,31 @@ USUAL_NAMES = {
     "source": ["source", "src", "document", "article", "text", "content", "body"],
     "target": ["target", "tgt", "summary", "highlights", "translation"],
 }
+_OPTIONS = {"text": "--source", "label": "--target", "source": "--source", "target": "--target"}
 
 
 @dataclass(frozen=True)
-class TableLayout:
-    """Position of the two columns in a row, counted from 0.
+class Layout:
+    """Where the columns of a table are.
 
     Args:
-        keys: of the text and of the other column.
+        text: of the text: positions in a row counted from 0, or names of fields.
+        other: of the labels or targets; empty if there are none to read.
+        names: of all columns, or their numbers counted from 1 where they have no names.
         header: true if the first row holds names.
         guessed: true if the values decided, not names.
     """
 
-    keys: tuple[int, int]
-    header: bool
+    text: tuple[Any, ...]
+    other: tuple[Any, ...]
+    names: tuple[str, ...]
+    header: bool = False
     guessed: bool = False
 
 
-def choose_cells(columns: Labelled | Pairs, head: Sequence[list[str]], path: str) -> TableLayout:
+def choose_cells(
+    columns: Labelled | Pairs | Texts, head: Sequence[list[str]], path: str | None
+) -> Layout:
     """Find the columns in a table without fixed names.
 
     Args:
@@ -101,22 +148,60 @@ def choose_cells(columns: Labelled | Pairs, head: Sequence[list[str]], path: str
     Raises:
         DataError: a column is missing (the message names those present) or ambiguous.
     """
+    if isinstance(columns, Texts):
+        return _texts_layout(columns, head, path)
     first = [cell.strip() for cell in head[0]]
     found = {
-        role: _find_column(role, column, first, path) for role, column in columns.roles.items()
+        role: _find_columns(role, column, first, path) for role, column in columns.roles.items()
     }
-    missing = [role for role, index in found.items() if index is None]
+    numbers = tuple(str(index + 1) for index in range(len(first)))
+    missing = [role for role, indices in found.items() if indices is None]
     if missing and len(first) != 2:
         raise _unclear(columns, first, path)
     if len(missing) == 2:
-        return TableLayout(_by_values(columns, head), header=False, guessed=True)
+        keys = _by_values(columns, head)
+        header = isinstance(columns, Pairs) and _names_languages(head)
+        names = tuple(first) if header else numbers
+        return Layout((keys[0],), (keys[1],), names, header=header, guessed=True)
     if missing:
-        (known,) = (index for index in found.values() if index is not None)
-        found[missing[0]] = 1 - known
-    text, other = (index for index in found.values() if index is not None)
-    if text == other:
+        (known,) = (indices for indices in found.values() if indices is not None)
+        if len(known) > 1:
+            raise _unclear(columns, first, path)
+        found[missing[0]] = (1 - known[0],)
+    text, other = (indices for indices in found.values() if indices is not None)
+    if {*text} & {*other}:
         raise _unclear(columns, first, path)
-    return TableLayout((text, other), header=_is_header(columns, first, (text, other)))
+    header = _is_header(columns, first, (text, other))
+    return Layout(text, other, tuple(first) if header else numbers, header)
+
+
+def _texts_layout(columns: Texts, head: Sequence[list[str]], path: str | None) -> Layout:
+    """The column of texts: the named one, or the only one that does not hold labels."""
+    first = [cell.strip() for cell in head[0]]
+    columns = _as_trained(columns, first, by_number=len(first) > 1)
+    text = _find_columns("text", columns.text, first, path)
+    numbers = tuple(str(index + 1) for index in range(len(first)))
+    if text is None:
+        rows = [row for row in head if len(row) == len(first)]
+        left = [
+            index
+            for index in range(len(first))
+            if sum(row[index].strip() in columns.labels for row in rows) < 0.9 * len(rows)
+        ]
+        if len(left) != 1:
+            raise _unclear(columns, first, path)
+        return Layout((left[0],), (), numbers, guessed=True)
+    header = _is_header(columns, first, (text,))
+    return Layout(text, (), tuple(first) if header else numbers, header)
+
+
+def _as_trained(columns: Texts, names: Sequence[str], *, by_number: bool) -> Texts:
+    """With the column that the model was trained on, if it is there and no other one is named."""
+    if columns.text is not None or columns.trained is None:
+        return columns
+    numbers = [str(number + 1) for number in range(len(names))] if by_number else []
+    there = all(str(part) in [*names, *numbers] for part in _parts(columns.trained, names))
+    return replace(columns, text=columns.trained) if there else columns
 
 
 def _by_values(columns: Labelled | Pairs, head: Sequence[list[str]]) -> tuple[int, int]:
@@ -127,46 +212,129 @@ def _by_values(columns: Labelled | Pairs, head: Sequence[list[str]]) -> tuple[in
     return (0, 1) if second <= first else (1, 0)
 
 
-def _is_header(columns: Labelled | Pairs, first: Sequence[str], keys: tuple[int, int]) -> bool:
+def _names_languages(head: Sequence[list[str]]) -> bool:
+    """True if the first row names two languages, and no other row does."""
+    known = _languages()
+
+    def both(row: Sequence[str]) -> bool:
+        cells = [re.split(r"[-_]", cell.strip().lower())[0] for cell in row]
+        return len({*cells}) == 2 and known.issuperset(cells)
+
+    return both(head[0]) and not any(both(row) for row in head[1:])
+
+
+@cache
+def _languages() -> frozenset[str]:
+    """Codes and English names of languages, in small letters."""
+    from babel import Locale
+
+    languages = Locale("en").languages
+    return frozenset(word.lower() for pair in languages.items() for word in pair)
+
+
+def header_hint(layout: Layout, head: Sequence[list[str]], columns: Labelled | Pairs) -> str:
+    """A hint that the first row, read as an example, may be a header; empty if nothing speaks for it."""
+    if layout.header or not layout.guessed or len(head) < 3:
+        return ""
+    first = [cell.strip() for cell in head[0]]
+    rows = [row for row in head[1:] if len(row) == len(first)]
+    text = layout.text[0]
+    words = all(re.fullmatch(r"[^\W\d][\w-]{1,29}( [\w-]{1,29}){0,2}", cell) for cell in first)
+    again = any(cell.strip() == first[i] for row in rows for i, cell in enumerate(row))
+    if not words or again or sum(len(row[text]) for row in rows) < 2 * len(rows) * len(first[text]):
+        return ""
+    pairs = zip(columns.roles, (text, layout.other[0]), strict=True)
+    options = " ".join(f"{_OPTIONS[role]} {first[index]!r}" for role, index in pairs)
+    shown = ", ".join(map(repr, first))
+    return (
+        f"; line 1 ({shown}) is read as an example: if it is a header, name its columns: {options}"
+    )
+
+
+def _is_header(
+    columns: Labelled | Pairs | Texts, first: Sequence[str], keys: tuple[tuple[int, ...], ...]
+) -> bool:
     """True if the first row holds names, once the columns are known."""
     roles = columns.roles
-    if any(_number(column) is None for column in roles.values() if column is not None):
+    given = [part for column in roles.values() for part in _parts(column, first)]
+    if any(_number(part) is None for part in given):
         return True
-    usual = [first[key].lower() in USUAL_NAMES[role] for role, key in zip(roles, keys, strict=True)]
+    usual = [
+        all(first[key].lower() in USUAL_NAMES[role] for key in indices)
+        for role, indices in zip(roles, keys, strict=True)
+    ]
     # A number says nothing about the first row; then both cells must look like names.
-    return all(usual) or (any(usual) and not any(roles.values()))
+    return all(usual) or (any(usual) and not given)
 
 
-def choose_fields(columns: Labelled | Pairs, names: Sequence[str], path: str) -> tuple[str, str]:
-    """Find the two fields among the names of a record."""
-    chosen = []
+def choose_fields(
+    columns: Labelled | Pairs | Texts, head: Sequence[Mapping[str, Any]], path: str | None
+) -> Layout:
+    """Find the fields among the names of the first records."""
+    names = _field_names(head)
+    if isinstance(columns, Texts):
+        columns = _as_trained(columns, names, by_number=False)
+    chosen: list[tuple[str, ...]] = []
     for role, column in columns.roles.items():
         if column is None:
             usual = [name for name in names if name.lower() in USUAL_NAMES[role]]
             usual.sort(key=lambda name: USUAL_NAMES[role].index(name.lower()))
-            column = usual[0] if usual else None
-        elif column not in names:
-            close = nearest(str(column), names)  # fields have names and no numbers
-            remedy = close if close.startswith("did") else "give the name of one of them"
-            problem = f"no column {column!r}; there are {_shown(names)}"
-            raise DataError(problem, path=path, line=1, remedy=remedy)
-        if column is None:
-            first, second = columns.roles
-            raise DataError(
-                f"which column is the {first}, which the {second}? There are {_shown(names)}",
-                path=path,
-                line=1,
-                remedy=f"say {first}= and {second}= (--source and --target), by name",
-            )
-        chosen.append(str(column))
-    return chosen[0], chosen[1]
+            only = names if isinstance(columns, Texts) and len(names) == 1 else []
+            if not (usual or only):
+                raise _unclear(columns, names, path, by_number=False)
+            chosen.append(((usual or only)[0],))
+            continue
+        parts = tuple(map(str, _parts(column, names)))
+        for part in parts:
+            if part not in names:
+                close = nearest(part, names)  # fields have names and no numbers
+                remedy = close if close.startswith("did") else "give the name of one of them"
+                problem = f"no column {part!r}; there are {_shown(_leaves(names))}"
+                raise DataError(problem, path=path, line=1, remedy=remedy)
+        chosen.append(parts)
+    return Layout(chosen[0], chosen[1] if len(chosen) > 1 else (), tuple(names))
 
 
-def _find_column(role: str, column: Column | None, first: Sequence[str], path: str) -> int | None:
-    """The index of the cell for `role`, or `None` if nothing decides."""
+def _field_names(head: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the fields of some records, and of the texts inside fields as `a.b`."""
+    names: dict[str, None] = {}
+    for record in head:
+        for name, value in record.items():
+            names.setdefault(name)
+            if isinstance(value, dict):
+                names.update(dict.fromkeys(f"{name}.{inner}" for inner in _field_names([value])))
+    return list(names)
+
+
+def _leaves(names: Sequence[str]) -> list[str]:
+    """Names without those of fields that hold others."""
+    return [name for name in names if not any(other.startswith(f"{name}.") for other in names)]
+
+
+def _parts(column: Columns | None, names: Sequence[str]) -> tuple[Column, ...]:
+    """The single columns that one value of an option names."""
+    if column is None:
+        return ()
+    if isinstance(column, str):
+        if column in names or "," not in column:
+            return (column,)
+        return tuple(part.strip() for part in column.split(","))
+    return (column,) if isinstance(column, int) else tuple(column)
+
+
+def _find_columns(
+    role: str, column: Columns | None, first: Sequence[str], path: str | None
+) -> tuple[int, ...] | None:
+    """The positions of the cells for `role`, or `None` if nothing decides."""
     if column is None:
         lower = [name.lower() for name in first]
-        return next((lower.index(name) for name in USUAL_NAMES[role] if name in lower), None)
+        index = next((lower.index(name) for name in USUAL_NAMES[role] if name in lower), None)
+        return None if index is None else (index,)
+    return tuple(_find_column(part, first, path) for part in _parts(column, first))
+
+
+def _find_column(column: Column, first: Sequence[str], path: str | None) -> int:
+    """The position of one column that the user named."""
     number = _number(column)
     if number is None:
         if column not in first:
@@ -185,7 +353,7 @@ def _number(column: Column) -> int | None:
     return int(column) if column.isdecimal() else None
 
 
-def _missing(column: Column, names: Sequence[str], path: str) -> DataError:
+def _missing(column: Column, names: Sequence[str], path: str | None) -> DataError:
     close = nearest(str(column), names)
     return DataError(
         f"no column {column!r}; there are {_shown(names)}",
@@ -197,12 +365,18 @@ def _missing(column: Column, names: Sequence[str], path: str) -> DataError:
     )
 
 
-def _unclear(columns: Labelled | Pairs, names: Sequence[str], path: str) -> DataError:
+def _unclear(
+    columns: Labelled | Pairs | Texts,
+    names: Sequence[str],
+    path: str | None,
+    *,
+    by_number: bool = True,
+) -> DataError:
     roles = list(columns.roles)
     if any("\r" in name for name in names):
         problem = f"a carriage return inside the first line ({_shown(names)})"
         return DataError(problem, path=path, line=1, remedy=LINE_FEEDS)
-    if len(names) == 1:
+    if len(names) == 1 and len(roles) == 2 and by_number:
         likely = next((sign for sign in "\t;|, " if sign in names[0]), "\t")
         return DataError(
             f"one column ({_shown(names)}), expected two: {' and '.join(roles)}",
@@ -210,12 +384,15 @@ def _unclear(columns: Labelled | Pairs, names: Sequence[str], path: str) -> Data
             line=1,
             remedy=f"what separates them? Perhaps separator={likely!r} (--separator)",
         )
+    say = " and ".join(f"{role}=" for role in roles)
+    options = " and ".join(_OPTIONS[role] for role in roles)
+    question = ", which the ".join(roles)
     return DataError(
-        f"which column is the {roles[0]}, which the {roles[1]}? There are {_shown(names)}",
+        f"which column is the {question}? There are {_shown(_leaves(names))}",
         path=path,
         line=1,
-        remedy=f"say {roles[0]}= and {roles[1]}= (--source and --target), by name or by number "
-        "counted from 1",
+        remedy=f"say {say} ({options}), by name"
+        + (" or by number counted from 1" if by_number else ""),
     )
 
 

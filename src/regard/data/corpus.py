@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from regard.text import split_sentences
 
-__all__ = ["ROWS_AT_A_TIME", "Corpus", "Example", "Report", "Text"]
+__all__ = ["ROWS_AT_A_TIME", "Corpus", "Example", "Report", "Text", "listed"]
 
 Text: TypeAlias = str | tuple[str, ...]
 """A text, or a document as its sentences."""
@@ -76,14 +76,19 @@ class Report:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        files = ", ".join(self.files) if len(self.files) < 5 else f"{len(self.files)} files"
-        parts = [f"{self.examples:,} examples from {self.lines:,} lines of {files}"]
+        lines = f"{self.lines:,} lines of {listed(self.files)}"
+        parts = [f"{self.examples:,} examples from {lines}"]
         parts += [
             f"skipped {count:,}: {reason} (first {self.first[reason][0]}:{self.first[reason][1]})"
             for reason, count in self.skipped.items()
         ]
         parts += [f"cut {self.cut:,} to the longest allowed"] if self.cut else []
         return "; ".join([*parts, *self.notes])
+
+
+def listed(files: Sequence[str]) -> str:
+    """Names of files for a message: all of a few, the number of many."""
+    return ", ".join(files) if len(files) < 5 else f"{len(files):,} files"
 
 
 class Corpus(Sequence[Example]):
@@ -108,7 +113,7 @@ class Corpus(Sequence[Example]):
         return len(self._rows)
 
     def __repr__(self) -> str:
-        return f"Corpus({len(self):,} examples from {', '.join(self.report.files)})"
+        return f"Corpus({len(self):,} examples from {listed(self.report.files)})"
 
     @overload
     def __getitem__(self, index: int) -> Example: ...
@@ -128,6 +133,18 @@ class Corpus(Sequence[Example]):
         """The corpus of these examples, in this order; no text is copied."""
         rows = self._rows[np.asarray(indices, dtype=np.int64)]
         return Corpus(self._table, self.report, rows=rows)
+
+    def rename_labels(self, names: Mapping[str, str]) -> Corpus:
+        """The corpus with other names for some labels; no text is copied.
+
+        Args:
+            names: new names by old ones.
+        """
+        renamed = [[names.get(label, label) for label in labels] for labels in self.label_sets()]
+        table = self._table.select(["source", "targets", "file", "line"]).take(self._rows)
+        labels = pa.array(renamed, type=self._table.schema.field("labels").type)
+        table = table.append_column("labels", labels).select(self._table.column_names)
+        return Corpus(table, self.report)
 
     @property
     def label_names(self) -> list[str]:

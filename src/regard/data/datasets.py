@@ -21,7 +21,7 @@ from os import PathLike
 from pathlib import Path
 from textwrap import shorten
 
-from regard.data.lines import FilePath
+from regard.data.streams import FilePath
 from regard.errors import DataError, InputError, nearest
 from regard.files import atomic_write
 

@@ -1,23 +1,25 @@
-"""Read data sets of the Hugging Face Hub as records."""
+"""Data sets of the Hugging Face Hub as records, and the names of classes that its files keep."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
-from regard.data.formats import Record
 from regard.errors import DataError, MissingExtraError
 
-__all__ = ["PREFIX", "hub_records"]
+__all__ = ["PREFIX", "class_names", "hub_records", "with_names"]
 
 PREFIX = "hub:"
 
+ClassNames: TypeAlias = Mapping[str, Callable[[int], str]]
+"""By field, the function from a class number to its name."""
 
-def hub_records(name: str) -> Iterator[Record]:
+
+def hub_records(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the rows of a data set of the Hub, counted from 1.
 
-    Class numbers become the names that the set gives them; a nested field such as `translation` with
-    `{"de": ..., "en": ...}` becomes `translation.de` and `translation.en`.
+    Class numbers become the names that the set gives them.
 
     Args:
         name: `hub:OWNER/NAME`, with `:CONFIG` and `#SPLIT` where it has several; the split is
@@ -37,25 +39,49 @@ def hub_records(name: str) -> Iterator[Record]:
         rows = datasets.load_dataset(identity, config or None, split=split or "train")
     except Exception as error:  # from many libraries below, each with errors of its own
         raise DataError(f"cannot be loaded from the Hub ({error})", path=name) from error
-    decode = {field: _names(feature) for field, feature in rows.features.items()}
+    names = {field: _int2str(feature) for field, feature in rows.features.items()}
+    known = {field: function for field, function in names.items() if function is not None}
     for number, row in enumerate(rows, 1):
-        yield number, dict(_flat(row, decode))
+        yield number, with_names(row, known)
 
 
-def _names(feature: Any) -> Any:
+def class_names(metadata: Mapping[bytes, bytes] | None) -> ClassNames:
+    """Names of classes in the schema of a file that the `datasets` library wrote; empty for others."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        found = {field: _names_of(feature) for field, feature in features.items()}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return {}
+    return {field: names.__getitem__ for field, names in found.items() if names}
+
+
+def with_names(record: Mapping[str, Any], names: ClassNames) -> dict[str, Any]:
+    """A record whose class numbers, and lists of them, are names."""
+    return {
+        field: _named(value, names[field]) if field in names else value
+        for field, value in record.items()
+    }
+
+
+def _named(value: Any, name_of: Callable[[int], str]) -> Any:
+    if isinstance(value, list):
+        return [name_of(item) for item in value]
+    if not isinstance(value, int):
+        return value
+    return None if value < 0 else name_of(value)  # test parts on the Hub mark hidden labels by -1
+
+
+def _int2str(feature: Any) -> Callable[[int], str] | None:
     """The function from class number to name, if the feature (or its items) has one."""
     feature = getattr(feature, "feature", feature)
     return getattr(feature, "int2str", None)
 
 
-def _flat(row: Mapping[str, Any], decode: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for field, value in row.items():
-        if isinstance(value, dict):
-            yield from ((f"{field}.{inner}", item) for inner, item in value.items())
-        elif decode[field] is None or value is None:
-            yield field, value
-        elif isinstance(value, list):
-            yield field, [decode[field](item) for item in value]
-        else:
-            # Test parts on the Hub mark hidden labels by -1.
-            yield field, decode[field](value) if value >= 0 else None
+def _names_of(feature: Any) -> list[str] | None:
+    """The names in the description of a feature, or of the items of a list of it."""
+    if isinstance(feature, list):
+        feature = feature[0]
+    if isinstance(feature, dict) and isinstance(feature.get("feature"), dict | list):
+        return _names_of(feature["feature"])
+    names = feature.get("names") if isinstance(feature, dict) else None
+    return names if isinstance(names, list) else None

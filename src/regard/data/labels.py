@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from regard.choices import RareLabels
-from regard.data.corpus import Corpus, Example
+from regard.data.corpus import Corpus, Example, listed
+from regard.data.values import canonical
 from regard.errors import DataError, nearest
 
-__all__ = ["check_labels", "labels_of"]
+__all__ = ["check_labels", "labels_of", "match_labels"]
 
 
 def labels_of(examples: Sequence[Example]) -> list[tuple[str, ...]]:
@@ -63,17 +66,53 @@ def check_labels(examples: Sequence[Example], *, rare: RareLabels = "error") -> 
 def _problem(examples: Sequence[Example], problem: str, remedy: str | None) -> DataError:
     """An error about all files together."""
     files = dict.fromkeys(example.origin[0] for example in examples)
-    return DataError(problem, path=", ".join(files), remedy=remedy)
+    return DataError(problem, path=listed(list(files)), remedy=remedy)
 
 
 def _label_seen_once(example: Example, once: set[str], known: set[str]) -> DataError:
     """The error about the first label that occurs once."""
     label = next(label for label in example.labels if label in once)
-    header = " Is this line a header?" if example.origin[1] == 1 else ""
+    remedy = (
+        f"{nearest(label, known - once)}; correct it, add examples, or accept it: rare='skip' or "
+        "'keep' (--rare-labels)"
+    )
+    if example.origin[1] == 1 and len(example.text) < 50:
+        text, label_column = example.text, example.labels[0]
+        remedy = (
+            f"Is this line a header? Then name its columns: text={text!r}, label={label_column!r} "
+            f"(--source {shlex.quote(text)} --target {shlex.quote(label_column)}). If not: {remedy}"
+        )
     return DataError(
         f"the label {label!r} is seen only once, too little to learn it",
         path=example.origin[0],
         line=example.origin[1],
-        remedy=f"{nearest(label, known - once)};{header} "
-        "correct it, add examples, or accept it: rare='skip' or 'keep' (--rare-labels)",
+        remedy=remedy,
     )
+
+
+def match_labels(examples: Sequence[Example], known: Sequence[str]) -> Sequence[Example]:
+    """The examples with their labels spelled as known ones, where programs spell one value in several ways.
+
+    `True` of pandas and `TRUE` of Excel are `true` of JSON, and `1.0` is `1`.
+
+    Args:
+        examples: with labels.
+        known: labels of the training part.
+    """
+    by_value: dict[str, set[str]] = {}
+    for label in known:
+        by_value.setdefault(canonical(label), set()).add(label)
+    strange = {label for labels in labels_of(examples) for label in labels}.difference(known)
+    names = {
+        label: next(iter(found))
+        for label in strange
+        if len(found := by_value.get(canonical(label), set())) == 1
+    }
+    if not names:
+        return examples
+    if isinstance(examples, Corpus):
+        return examples.rename_labels(names)
+    return [
+        replace(example, labels=tuple(names.get(label, label) for label in example.labels))
+        for example in examples
+    ]

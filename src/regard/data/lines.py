@@ -1,4 +1,4 @@
-"""Read numbered lines of text files, plain or gzipped.
+"""Read numbered lines of text files, plain or packed.
 
 A line ends at a line feed and nowhere else. U+0085, U+2028 and similar are characters inside a line:
 `str.splitlines` (and Python's text files in part) would break there, and all later lines would be numbered
@@ -8,28 +8,21 @@ wrongly.
 from __future__ import annotations
 
 import codecs
-import difflib
-import gzip
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from os import PathLike
-from pathlib import Path
-from typing import BinaryIO, TypeAlias, cast
+from typing import BinaryIO
 
+from regard.data.streams import FilePath, OpenFile, foreign_content, opened
 from regard.errors import DataError, SettingsError
 
-__all__ = ["LINE_FEEDS", "FilePath", "opened", "read_lines"]
-
-FilePath: TypeAlias = str | PathLike[str]
+__all__ = ["LINE_FEEDS", "check_text", "decode_all", "lines_of", "read_lines"]
 
 LINE_FEEDS = (
     "write the file with line feeds ('Unix line ends' of an editor, or perl -pe 's/\\r\\n?/\\n/g')"
 )
 """Remedy for files whose lines end in carriage returns."""
 
-_GZIP = b"\x1f\x8b"
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_PLAIN_CONTROLS = b"\t\n\r\x0b\x0c\x1b"
 
 
 def read_lines(path: FilePath | BinaryIO, *, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
@@ -39,80 +32,90 @@ def read_lines(path: FilePath | BinaryIO, *, encoding: str = "utf-8") -> Iterato
     file with line feeds, other carriage returns are characters inside a line.
 
     Args:
-        path: a file (gzip is recognised by its first bytes), or an open binary stream such as
-            `sys.stdin.buffer`.
+        path: a file (packed ones are recognised by their first bytes), `"-"`, or an open binary stream
+            such as `sys.stdin.buffer`.
         encoding: of the characters.
 
     Raises:
-        DataError: the file cannot be opened or unpacked, or holds bytes that are not text in this
-            encoding, or carriage returns and no line feed: says which file, line and byte.
+        DataError: the file cannot be opened or unpacked, holds no text or text in another encoding,
+            or carriage returns and no line feed: says which file, line and byte.
+        SettingsError: an encoding Python does not know.
+    """
+    with opened(path) as file:
+        yield from lines_of(file, encoding)
+
+
+def lines_of(file: OpenFile, encoding: str) -> Iterator[tuple[int, str]]:
+    """The lines of a file that is open already, as `read_lines` gives them."""
+    check_text(file, encoding)
+    if _is_wide(encoding):
+        text = decode_all(file, encoding)
+        _check_ends(text, file.name)
+        lines = text.removesuffix("\n").split("\n") if text else []
+        for number, line in enumerate(lines, 1):
+            yield number, line.removesuffix("\r")
+        return
+    offset = 0
+    for number, raw in enumerate(file.stream, 1):
+        line = _decode(raw, encoding, file.name, number, offset)
+        offset += len(raw)
+        if number == 1:
+            _check_ends(line, file.name)
+            line = line.removeprefix("\ufeff")
+        yield number, line.removesuffix("\n").removesuffix("\r")
+
+
+def decode_all(file: OpenFile, encoding: str) -> str:
+    """The whole text of a file, without a byte order mark.
+
+    Raises:
+        DataError: bytes that are no text in this encoding.
+    """
+    check_text(file, encoding)
+    return _decode(file.stream.read(), encoding, file.name, 1, 0).removeprefix("\ufeff")
+
+
+def check_text(file: OpenFile, encoding: str) -> None:
+    """Make sure, by its first bytes, that a file holds text in this encoding.
+
+    Raises:
+        DataError: it is a file of another kind (says which), or text in UTF-16.
         SettingsError: an encoding Python does not know.
     """
     wide = _is_wide(encoding)
-    with opened(path) as stream:
-        name = _name(path)
-        peek = getattr(stream, "peek", None)
-        first = peek(2)[:2] if peek is not None else b""
-        if first in _MARKS and not wide:
-            raise DataError(
-                f"begins with the byte order mark of {_MARKS[first].upper()}, not {encoding}",
-                path=name,
-                line=1,
-                remedy=f"try encoding={_MARKS[first]!r} (--encoding {_MARKS[first]})",
-            )
-        if wide:
-            text = _decode(stream.read(), encoding, name, 1, 0)
-            _check_ends(text, name)
-            lines = text.removesuffix("\n").split("\n") if text else []
-            for number, line in enumerate(lines, 1):
-                yield number, line.removeprefix("\ufeff").removesuffix("\r")
-            return
-        offset = 0
-        for number, raw in enumerate(stream, 1):
-            line = _decode(raw, encoding, name, number, offset)
-            offset += len(raw)
-            if number == 1:
-                _check_ends(line, name)
-                line = line.removeprefix("\ufeff")
-            yield number, line.removesuffix("\n").removesuffix("\r")
-
-
-@contextmanager
-def opened(path: FilePath | BinaryIO) -> Iterator[BinaryIO]:
-    """Open a file for reading bytes, unpacked if gzipped; any failure becomes a `DataError`."""
-    name = _name(path)
-    try:
-        if not isinstance(path, str | PathLike):
-            yield path
-            return
-        with open(path, "rb") as raw:
-            if raw.peek(2)[:2] != _GZIP:
-                yield raw
-                return
-            with gzip.open(raw) as unpacked:
-                yield cast(BinaryIO, unpacked)
-    except FileNotFoundError as error:
-        raise DataError("no such file", path=name, remedy=_similar(Path(name or ""))) from error
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+    mark = _MARKS.get(file.head[:2])
+    if mark is not None and not wide:
         raise DataError(
-            f"damaged gzip file ({error})", path=name, remedy="fetch or pack it again"
-        ) from error
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", path=name) from error
+            f"begins with the byte order mark of {mark.upper()}, not {encoding}",
+            path=file.name,
+            line=1,
+            remedy=f"try encoding={mark!r} (--encoding {mark})",
+        )
+    if (foreign := foreign_content(file.head)) is not None:
+        problem, remedy = foreign
+        raise DataError(problem, path=file.name, remedy=remedy)
+    if not wide and (found := _wide_without_mark(file.head)) is not None:
+        raise DataError(
+            f"{found.upper()} without a byte order mark (every second byte is 0), not {encoding}",
+            path=file.name,
+            line=1,
+            remedy=f"try encoding={found!r} (--encoding {found})",
+        )
 
 
-def _name(path: FilePath | BinaryIO) -> str | None:
-    """The name of this file in errors; `None` means standard input."""
-    return str(path) if isinstance(path, str | PathLike) else None
-
-
-def _similar(path: Path) -> str | None:
-    """A remedy that names the file most similar to the missing one."""
-    if not path.parent.is_dir():
-        return f"there is no folder {path.parent} either"
-    names = [entry.name for entry in path.parent.iterdir()]
-    close = difflib.get_close_matches(path.name, names, n=1)
-    return f"did you mean {str(path.parent / close[0])!r}?" if close else None
+def _wide_without_mark(head: bytes) -> str | None:
+    """The UTF-16 that bytes are in, judged by zeros in every second place beside signs and letters."""
+    head = head[: 4096 - 4096 % 2]
+    if head.count(0) < max(3, len(head) // 20):
+        return None
+    for encoding, low in (("utf-16-le", 0), ("utf-16-be", 1)):
+        text = head[: len(head) // 2 * 2].decode(encoding, "replace")
+        letters = sum(character.isalnum() or character in " ,." for character in text)
+        strange = sum(not (c.isprintable() or c in "\t\n\r\ufeff") for c in text)
+        zeros = head[1 - low :: 2].count(0)
+        if zeros > 4 * head[low::2].count(0) and letters > len(text) / 2 and not strange:
+            return encoding
+    return None
 
 
 def _check_ends(text: str, name: str | None) -> None:
@@ -146,6 +149,15 @@ def _decode(raw: bytes, encoding: str, name: str | None, line: int, offset: int)
             f"byte 0x{raw[error.start]:02x} at offset {offset + error.start} is not {encoding}",
             path=name,
             line=line,
-            remedy="if this is the right file, try encoding='latin-1' (--encoding latin-1), which "
-            f"would read {raw[max(0, error.start - 12) : error.start + 12].decode('latin-1')!r}",
+            remedy=_other_encoding(raw[max(0, error.start - 12) : error.start + 12]),
         ) from error
+
+
+def _other_encoding(around: bytes) -> str:
+    """What to try where bytes are not in the encoding: never Latin-1 for bytes that are no text."""
+    if any(byte < 32 and byte not in _PLAIN_CONTROLS for byte in around):
+        return f"these bytes are no text: {around!r}; is it the right file?"
+    return (
+        "if this is the right file, try encoding='latin-1' (--encoding latin-1), which "
+        f"would read {around.decode('latin-1')!r}"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from itertools import zip_longest
+from itertools import chain, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,13 @@ from regard.data.lines import LINE_FEEDS, read_lines
 from regard.data.options import ReadOptions
 from regard.errors import DataError
 
-__all__ = ["first_mismatch", "read_parallel", "read_text"]
+__all__ = ["first_mismatch", "pieces_of", "read_parallel", "read_text"]
+
+LONGEST_LINE = 20_000
+"""Characters of a line that is still taken for one text."""
+
+PIECE = 500
+"""Characters of a piece of a longer one: about a paragraph, well below `max_tokens` of every preset."""
 
 
 def read_parallel(sources: Files, targets: Files, *, options: ReadOptions | None = None) -> Corpus:
@@ -51,19 +57,42 @@ def read_parallel(sources: Files, targets: Files, *, options: ReadOptions | None
 
 
 def read_text(paths: Files, *, options: ReadOptions | None = None) -> Corpus:
-    """Read plain text: every line that is not empty is an example with a source only."""
+    """Read plain text: every line that is not empty is an example with a source only.
+
+    A corpus that is one line is cut into pieces at spaces, and so is any line of more than 20,000 characters.
+    """
     options = options or ReadOptions()
     files = resolve_files(paths)
+    notes: list[str] = []
 
     def rows() -> Iterator[Row]:
         for file, path in enumerate(files):
-            number = 0
-            for number, line in read_lines(path, encoding=options.encoding):
-                yield Row(line, None, None, file, number)
-            if not number:
+            lines = read_lines(path, encoding=options.encoding)
+            first, second = next(lines, None), next(lines, None)
+            if first is None:
                 raise DataError("an empty file", path=path)
+            known = filter(None, (first, second))
+            for number, line in chain(known, lines):
+                if second is not None and len(line) <= LONGEST_LINE:
+                    yield Row(line, None, None, file, number)
+                    continue
+                pieces = list(pieces_of(line))
+                yield from (Row(piece, None, None, file, number) for piece in pieces)
+                if len(pieces) > 1:
+                    notes.append(f"{path}:{number}: one long line, cut into {len(pieces):,} pieces")
 
-    return collect(rows(), files, options)
+    return collect(rows(), files, options, notes=notes)
+
+
+def pieces_of(line: str, limit: int = PIECE) -> Iterator[str]:
+    """Cut a line at spaces into pieces of at most `limit` characters; a longer word is cut, too."""
+    start = 0
+    while len(line) - start > limit:
+        end = line.rfind(" ", start, start + limit + 1)
+        end = start + limit if end <= start else end
+        yield line[start:end]
+        start = end + (line[end] == " ")
+    yield line[start:]
 
 
 def _paired(source: str, target: str, file: int, options: ReadOptions) -> Iterator[Row]:

@@ -1,45 +1,96 @@
-"""Read tables: TSV, CSV, JSONL, Parquet, and lines like `label the text`."""
+"""Read tables into corpora: TSV, CSV, JSON, Parquet, fastText, folders of texts, `label the text`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from regard.data.collect import Row, collect
-from regard.data.columns import Labelled, Pairs, choose_cells, choose_fields
-from regard.data.corpus import Corpus, Text
+from regard.data.columns import (
+    Labelled,
+    Layout,
+    Pairs,
+    Texts,
+    choose_cells,
+    choose_fields,
+    header_hint,
+)
+from regard.data.corpus import Corpus
 from regard.data.datasets import Files, resolve_files
-from regard.data.formats import Cells, Record, delimited, format_of, records
+from regard.data.folders import documents_in
+from regard.data.formats import Cells, Record, delimited, records
 from regard.data.hub import PREFIX, hub_records
-from regard.data.lines import LINE_FEEDS
+from regard.data.lines import LINE_FEEDS, lines_of
 from regard.data.options import ReadOptions
+from regard.data.sniff import TableKind, has_table_ending, sniff
+from regard.data.streams import OpenFile, opened
+from regard.data.values import LabelSpelling, are_flags, flags_in, labels_in, text_in
 from regard.errors import DataError
 
-__all__ = ["read_table"]
+__all__ = ["TableRow", "TableRows", "is_lines", "read_table", "rows_of_cells", "rows_of_records"]
 
 _HEAD = 1000
 """Rows inspected to tell the column of labels from the column of texts."""
 
 
+class TableRow(NamedTuple):
+    """One row of a table, its values not yet looked at.
+
+    Args:
+        line: counted from 1; of Parquet and of a JSON document the number of the record.
+        texts: values of the columns of the text; empty for a blank line.
+        others: values of the columns of labels or targets.
+        row: the whole row, as a list of cells or a record.
+    """
+
+    line: int
+    texts: list[Any]
+    others: list[Any]
+    row: Any
+
+
+class TableRows(NamedTuple):
+    """The rows of a table whose columns are known.
+
+    Args:
+        layout: where the columns are.
+        rows: all of them, without the header.
+        flags: true if the columns of labels hold 0 and 1.
+        note: for the report; empty if there is nothing to say.
+    """
+
+    layout: Layout
+    rows: Iterator[TableRow]
+    flags: bool = False
+    note: str = ""
+
+
 def read_table(
-    paths: Files, columns: Labelled | Pairs | None = None, *, options: ReadOptions | None = None
+    paths: Files,
+    columns: Labelled | Pairs | Texts | None = None,
+    *,
+    options: ReadOptions | None = None,
 ) -> Corpus:
     """Read one or several tables.
 
-    The file's ending gives the format (`.tsv`, `.txt`, `.csv`, `.jsonl`, `.parquet`; all but the last also
-    with `.gz`), or `options.format`. In TSV a quote is a plain character; CSV follows RFC 4180::
+    What a file is follows from its content, and from its ending (`.tsv`, `.txt`, `.csv`, `.jsonl`, `.parquet`)
+    where that leaves a choice, or from `options.format`. Packed files (gzip, bzip2, xz, Zstandard, LZ4, ZIP)
+    are unpacked. A folder with a folder per label and a file per text is a table, too. In TSV a quote is a
+    plain character, unless the cells are quoted as pandas writes them; CSV follows RFC 4180::
 
         read_table("reviews.tsv")
         read_table("train.txt", options=ReadOptions(separator=" ", encoding="latin-1"))
         read_table("papers.jsonl", Pairs(source="abstract", target="summary"))
         read_table("films.csv", Labelled(text="plot", label="genres", separator="|"))
+        read_table("comments.csv", Labelled(text="comment", label=["toxic", "rude"]))
+        read_table("wmt.jsonl", Pairs(source="translation.de", target="translation.en"))
 
     Args:
         paths: one file or several.
-        columns: `Labelled()` (the default) or `Pairs()`, with names or numbers of columns that do not
-            have usual names.
+        columns: `Labelled()` (the default), `Pairs()` or `Texts()`, with names or numbers of columns that do
+            not have usual names.
         options: encoding, longest line and more.
 
     Raises:
@@ -49,50 +100,126 @@ def read_table(
     columns = columns or Labelled()
     options = options or ReadOptions()
     files = resolve_files(paths)
+    origins: list[str] = []
     notes: list[str] = []
+    spelling = LabelSpelling()
 
     def rows() -> Iterator[Row]:
-        for file, path in enumerate(files):
-            hub = path.startswith(PREFIX)
-            kind = "hub" if hub else format_of(path, options)
-            if kind in ("tsv", "csv"):
-                cells = delimited(path, kind, options)
-                yield from _rows_of_cells(cells, columns, file=file, path=path, notes=notes)
-            else:
-                found = hub_records(path) if hub else records(path, kind, options)
-                yield from _rows_of_records(found, columns, file=file, path=path)
+        for path in files:
+            spelling.next_file()
+            if Path(path).is_dir():
+                yield from _rows_of_folder(path, columns, options, origins)
+                continue
+            file = len(origins)
+            origins.append(path)
+            if path.startswith(PREFIX):
+                table = rows_of_records(hub_records(path), columns, path)
+                yield from _rows(table, columns, spelling, file, path)
+                continue
+            with opened(path) as opened_file:
+                yield from _rows_of_file(opened_file, path, columns, options, spelling, notes, file)
+            if spelling.notes:
+                pairs = ", ".join(
+                    f"{here!r} as {there!r}" for here, there in spelling.notes.items()
+                )
+                notes.append(f"{path}: labels are spelled as in the files before: {pairs}")
 
-    return collect(rows(), files, options, notes=notes)
+    return collect(rows(), origins, options, notes=notes)
 
 
-def _rows_of_cells(
-    found: Iterator[Cells], columns: Labelled | Pairs, *, file: int, path: str, notes: list[str]
+def is_lines(
+    kind: TableKind, name: str, columns: Labelled | Pairs | Texts, options: ReadOptions
+) -> bool:
+    """True if texts are asked for and the file is no table: every line is a text."""
+    if not isinstance(columns, Texts) or columns.text is not None:
+        return False
+    given = options.format is not None or options.separator is not None
+    return (
+        not given
+        and kind.content in ("tsv", "csv")
+        and kind.columns < 2
+        and not (has_table_ending(name))
+    )
+
+
+def _rows_of_file(
+    file: OpenFile,
+    path: str,
+    columns: Labelled | Pairs | Texts,
+    options: ReadOptions,
+    spelling: LabelSpelling,
+    notes: list[str],
+    number: int,
 ) -> Iterator[Row]:
-    """Turn cells into rows: find the columns, drop the header, require equal numbers of cells."""
+    """The rows of an open file."""
+    kind = sniff(file, options)
+    if is_lines(kind, path, columns, options):
+        yield from (
+            Row(t, None, None, number, line) for line, t in lines_of(file, options.encoding)
+        )
+        return
+    if kind.note:
+        notes.append(f"{path}: {kind.note}")
+    if kind.content in ("tsv", "csv"):
+        table = rows_of_cells(delimited(file, kind, options), columns, file.name, kind)
+    else:
+        if kind.content == "fasttext" and isinstance(columns, Labelled):
+            columns = Labelled(rare=columns.rare)  # its parts have no names to choose from
+        table = rows_of_records(records(file, kind, options), columns, file.name)
+    if table.note:
+        notes.append(f"{path}: {table.note}")
+    yield from _rows(table, columns, spelling, number, file.name)
+
+
+def rows_of_cells(
+    found: Iterator[Cells],
+    columns: Labelled | Pairs | Texts,
+    path: str | None,
+    kind: TableKind,
+) -> TableRows:
+    """Find the columns of a table of cells; its rows must all have as many cells.
+
+    Raises:
+        DataError: an empty file, or columns that cannot be found.
+    """
     head = list(islice(found, _HEAD))
     filled = [cells for _, cells in head if cells]
     if not filled:
         raise DataError("an empty file", path=path)
     layout = choose_cells(columns, filled, path)
-    text, other = layout.keys
-    if layout.guessed:
+    note = ""
+    if layout.guessed and layout.other and not isinstance(columns, Texts):
         first, second = columns.roles
-        notes.append(
-            f"{path}: column {text + 1} taken for the {first}, {other + 1} for the {second}"
-        )
-    header = layout.header
-    for line, cells in chain(head, found):
-        if not cells:
-            yield Row("", None, None, file, line)
-        elif len(cells) != len(filled[0]):
-            raise _uneven(cells, len(filled[0]), path, line)
-        elif header:
-            header = False
-        else:
-            yield _row(cells[text], cells[other], columns, file, line, path)
+        note = f"column {layout.text[0] + 1} taken for the {first}, {layout.other[0] + 1} for the {second}"
+        note += header_hint(layout, filled, columns)
+        if layout.header:
+            note += f"; line 1 taken for a header ({', '.join(map(repr, layout.names))})"
+    data = filled[layout.header :]
+    flags = len(layout.other) > 1 and all(
+        are_flags([cells[i] for i in layout.other])
+        for cells in data
+        if len(cells) == len(filled[0])
+    )
+
+    def rows() -> Iterator[TableRow]:
+        header, width = layout.header, len(filled[0])
+        text, other = layout.text, layout.other
+        for line, cells in chain(head, found):
+            if not cells:
+                yield TableRow(line, [], [], cells)
+            elif len(cells) != width:
+                raise _uneven(cells, width, path, line, kind)
+            elif header:
+                header = False
+            else:
+                yield TableRow(line, [cells[i] for i in text], [cells[i] for i in other], cells)
+
+    return TableRows(layout, rows(), flags, note)
 
 
-def _uneven(cells: list[str], expected: int, path: str, line: int) -> DataError:
+def _uneven(
+    cells: list[str], expected: int, path: str | None, line: int, kind: TableKind
+) -> DataError:
     """The error about a row with too few or too many cells."""
     problem = (
         f"{len(cells)} column{'s' * (len(cells) > 1)}, expected {expected} as in the first line"
@@ -100,86 +227,133 @@ def _uneven(cells: list[str], expected: int, path: str, line: int) -> DataError:
     remedy = "is the line cut short, or a separator missing?"
     if any("\r" in cell for cell in cells):
         problem, remedy = f"a carriage return inside the line, and {problem}", LINE_FEEDS
+    elif kind.content == "tsv" and any(cell.startswith('"') for cell in cells):
+        shown = "tab" if kind.separator == "\t" else kind.separator
+        remedy = (
+            "if cells are in quotes, as pandas and Excel write them, say format='csv', "
+            f"separator={shown!r} (--format csv --separator {shown!r})"
+        )
     elif len(cells) > expected:
         remedy = "is there a separator inside the text?"
     return DataError(problem, path=path, line=line, remedy=remedy)
 
 
-def _rows_of_records(
-    found: Iterator[Record], columns: Labelled | Pairs, *, file: int, path: str
+def rows_of_records(
+    found: Iterator[Record], columns: Labelled | Pairs | Texts, path: str | None
+) -> TableRows:
+    """Find the columns of records with named fields.
+
+    Raises:
+        DataError: an empty file, or columns that cannot be found.
+    """
+    head = list(islice(found, _HEAD))
+    filled = [record for _, record in head if record]
+    if not head:
+        raise DataError("an empty file", path=path)
+    if not filled:
+        return TableRows(Layout((), (), ()), (TableRow(line, [], [], {}) for line, _ in head))
+    layout = choose_fields(columns, filled, path)
+    whole = [
+        r
+        for r in filled
+        if all(name.split(".")[0] in r or name in r for name in layout.text + layout.other)
+    ]
+    known = {name for record in whole for name in record}
+
+    def value(record: dict[str, Any], name: str, line: int) -> Any:
+        if name in record:
+            return record[name]
+        inner: Any = record
+        for part in name.split("."):
+            if inner is None:
+                return None
+            if not isinstance(inner, dict) or part not in inner:
+                break
+            inner = inner[part]
+        else:
+            return inner
+        if record.keys() <= known:  # the field is left out where it is empty
+            return None
+        there = ", ".join(map(repr, record))
+        raise DataError(f"no field {name!r}; there are {there}", path=path, line=line)
+
+    def rows() -> Iterator[TableRow]:
+        for line, record in chain(head, found):
+            if record:
+                texts = [value(record, name, line) for name in layout.text]
+                others = [value(record, name, line) for name in layout.other]
+                yield TableRow(line, texts, others, record)
+            else:
+                yield TableRow(line, [], [], record)
+
+    flags = len(layout.other) > 1 and all(
+        are_flags([value(record, name, line) for name in layout.other])
+        for line, record in head
+        if record
+    )
+    return TableRows(layout, rows(), flags)
+
+
+def _rows(
+    table: TableRows,
+    columns: Labelled | Pairs | Texts,
+    spelling: LabelSpelling,
+    file: int,
+    path: str | None,
 ) -> Iterator[Row]:
-    """Turn records with named fields into rows."""
-    chosen: tuple[str, str] | None = None
-    line = 0
-    for line, record in found:
-        if not record:
+    """Texts, targets and labels in the values of a table."""
+    names = [str(name) for name in table.layout.other]
+    if table.layout.other and isinstance(table.layout.other[0], int):
+        names = [table.layout.names[index] for index in table.layout.other]
+    for line, texts, others, _ in table.rows:
+        if not texts:
             yield Row("", None, None, file, line)
             continue
-        chosen = chosen or choose_fields(columns, list(record), path)
-        for name in chosen:
-            if name not in record:
-                there = ", ".join(map(repr, record))
-                raise DataError(f"no field {name!r}; there are {there}", path=path, line=line)
-        yield _row(record[chosen[0]], record[chosen[1]], columns, file, line, path)
-    if not line:
-        raise DataError("an empty file", path=path)
+        try:
+            source = text_in(texts)
+            if isinstance(columns, Labelled):
+                labels = _labels(others, names, columns.separator, flags=table.flags)
+                spelled = spelling(labels) if labels else ()
+                yield Row(source, None, spelled, file, line, unlabelled=labels is None)
+            elif isinstance(columns, Pairs):
+                yield Row(source, _targets(others), None, file, line)
+            else:
+                yield Row(source, None, None, file, line)
+        except TypeError as error:
+            raise DataError(str(error), path=path, line=line) from error
 
 
-def _row(text: Any, other: Any, columns: Labelled | Pairs, file: int, line: int, path: str) -> Row:
-    """Make a row from the two values of a line."""
-    try:
-        source = _text(text)
-        if isinstance(columns, Pairs):
-            target = _text(other)
-            targets = (target,) if isinstance(target, str) else target
-            return Row(source, targets, None, file, line)
-        labels = _labels(other, columns.separator)
-        return Row(source, None, labels or (), file, line, unlabelled=labels is None)
-    except TypeError as error:
-        raise DataError(str(error), path=path, line=line) from error
+def _labels(
+    values: Sequence[Any], names: Sequence[str], separator: str | None, *, flags: bool
+) -> tuple[str, ...] | None:
+    """The labels of a row, from one column or several; `None` if it has none to read."""
+    if len(values) == 1:
+        return labels_in(values[0], separator)
+    if flags:
+        return flags_in(values, names)
+    found = [labels for value in values if (labels := labels_in(value, separator)) is not None]
+    return tuple(dict.fromkeys(chain.from_iterable(found))) if found else None
 
 
-def _text(value: Any) -> Text:
-    """A text or a tuple of sentences; a missing value is an empty text."""
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    if isinstance(value, list) and all(isinstance(part, str) for part in value):
-        return tuple(value)
-    raise TypeError(f"{_shown(value)} is neither a text nor a list of texts")
+def _targets(values: Sequence[Any]) -> tuple[str, ...]:
+    """The correct texts of a row."""
+    found: list[str] = []
+    for value in values:
+        target = text_in([value])
+        found += [target] if isinstance(target, str) else target
+    return tuple(found)
 
 
-def _labels(value: Any, separator: str | None) -> tuple[str, ...] | None:
-    """The labels in a cell or field; `None` if it is empty."""
-    if isinstance(value, str) and separator is not None:
-        return tuple(part.strip() for part in value.split(separator) if part.strip())
-    if isinstance(value, str) and value.startswith("[") and value.endswith("]"):
-        value = _json_list(value)
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return tuple(_label(part) for part in value)
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return None
-    return (_label(value),)
-
-
-def _json_list(text: str) -> Any:
-    """The list in a cell like `["a", "b"]`; any other cell unchanged."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _label(value: Any) -> str:
-    """The name of a label."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str | int | float):
-        return str(value).strip()
-    raise TypeError(f"{_shown(value)} is not the name of a label")
-
-
-def _shown(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+def _rows_of_folder(
+    path: str, columns: Labelled | Pairs | Texts, options: ReadOptions, origins: list[str]
+) -> Iterator[Row]:
+    """The texts in a folder; a folder in it is a label."""
+    if isinstance(columns, Pairs):
+        raise DataError("a folder, expected files", path=path, remedy="name the files in it")
+    for name, label, text in documents_in(
+        path, encoding=options.encoding, labelled=isinstance(columns, Labelled)
+    ):
+        origins.append(name)
+        labels = None if isinstance(columns, Texts) else (label,) if label is not None else ()
+        missing = isinstance(columns, Labelled) and label is None
+        yield Row(text, None, labels, len(origins) - 1, 1, unlabelled=missing)
