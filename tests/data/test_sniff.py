@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,9 +18,7 @@ RECORDS = [{"text": f"text {i}", "label": "ab"[i % 2]} for i in range(6)]
 EXPECTED = [(f"text {i}", ("ab"[i % 2],)) for i in range(6)]
 
 
-def read(
-    path: Path, content: str | bytes, **options: object
-) -> list[tuple[object, tuple[str, ...]]]:
+def read(path: Path, content: str | bytes, **options: Any) -> list[tuple[object, tuple[str, ...]]]:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     corpus = read_table(path, options=ReadOptions(**options))
     return [(example.source, example.labels) for example in corpus]

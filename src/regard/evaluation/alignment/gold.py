@@ -9,7 +9,8 @@ from os import PathLike
 from typing import Literal, NamedTuple
 
 from regard.choices import FirstIndex
-from regard.data.lines import opened, read_lines
+from regard.data.lines import read_lines
+from regard.data.streams import opened
 from regard.errors import DataError, InputError
 from regard.evaluation.alignment.links import Link, SentencePair
 
@@ -271,8 +272,8 @@ def _naacl_link(text: str, line: int) -> GoldLink:
 
 def _encoding_of(path: str | PathLike[str]) -> str:
     """Encoding of a file of links, whose characters are all ASCII: UTF-16 or one that extends ASCII."""
-    with opened(path) as stream:
-        head = stream.read(2)
+    with opened(path) as file:
+        head = file.head[:2]
     if head in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
     if b"\0" in head:
