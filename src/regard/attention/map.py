@@ -294,7 +294,7 @@ class AttentionMap:
         xp, width = layout.xp, value.shape[-1]
         projection = layout.asarray(output_projection, layout.dtype)
         if projection.ndim == 2 and projection.shape[0] == layout.heads * width:
-            projection = xp.reshape(projection, (layout.heads, width, -1))
+            projection = xp.reshape(projection, (layout.heads, width, projection.shape[-1]))
         if projection.shape[-2] != width or projection.shape[:-2] not in ((), (layout.heads,)):
             raise ShapeError(
                 f"output projection has shape {tuple(output_projection.shape)}; expected "

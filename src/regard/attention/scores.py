@@ -100,7 +100,8 @@ class ScaledDot(DotScore):
 
     def factor(self, features: int) -> float:
         """`1 / sqrt(features)`, or the given scale."""
-        return 1 / math.sqrt(features) if self.scale is None else self.scale
+        # Vectors without features match equally.
+        return 1 / math.sqrt(max(1, features)) if self.scale is None else self.scale
 
     def project(self, query: Array, key: Array) -> tuple[Array, Array]:
         """Query and key unchanged; their widths must be equal."""
