@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import regard
+from regard import scores
 from regard.attention.inputs import as_inputs
 from regard.errors import InputError, ShapeError
 
@@ -114,6 +115,34 @@ def test_mixed_floats_under_autocast() -> None:
     expected, _ = regard.attend(x, key.float(), key.float())
     assert output.dtype == torch.float32
     torch.testing.assert_close(output, expected)
+
+
+@pytest.mark.parametrize("length", [5, 600])
+@pytest.mark.parametrize("weight", [torch.float32, torch.float64])
+def test_scores_with_parameters_of_another_type(weight: torch.dtype, length: int) -> None:
+    torch.manual_seed(0)
+    w, u, v = torch.randn(8, 8), torch.randn(8, 8), torch.randn(8)
+    q, k = torch.randn(2, 1, length, 8, dtype=torch.float64).unbind(0)
+    for make in (
+        lambda dtype: scores.General(w.to(dtype)),
+        lambda dtype: scores.Additive(v.to(dtype), w.to(dtype), u.to(dtype)),
+        lambda dtype: scores.Concat(v.to(dtype), torch.cat([w, u]).to(dtype)),
+    ):
+        expected, _ = regard.attend(q, k, k, score=make(torch.float64))
+        for dtype in (torch.float32, torch.float64):
+            arrays = q.to(dtype), k.to(dtype), k.to(dtype)
+            output, _ = regard.attend(*arrays, score=make(weight))
+            assert output.dtype == dtype
+            torch.testing.assert_close(output.double(), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
+def test_mixed_floats_are_traced_as_one_graph() -> None:
+    x = torch.randn(2, 5, 8)
+    traced = torch.compile(
+        lambda x: regard.attend(x, x.bfloat16(), x.bfloat16())[0], fullgraph=True, backend="eager"
+    )
+    torch.testing.assert_close(traced(x), regard.attend(x, x.bfloat16(), x.bfloat16())[0])
 
 
 @pytest.mark.parametrize(

@@ -213,6 +213,25 @@ def test_block_masks_that_do_not_fit_are_refused() -> None:
         seen(mask[0], queries=37, keys=48)
 
 
+def test_torchs_causal_bias_is_refused_by_name() -> None:
+    from torch.nn.attention.bias import causal_upper_left
+
+    q, bias = torch.zeros(2, 5, 4), causal_upper_left(5, 5)
+    with pytest.raises(MaskError, match=r'regard\.causal\(align="upper left"\)'):
+        regard.attend(q, q, q, mask=bias)
+    with pytest.raises(InputError, match=r"expected mask=regard\.causal\(\)"):
+        regard.attend(q, q, q, bias=bias)
+
+
+def test_lists_of_masks_and_empty_ones() -> None:
+    with pytest.raises(MaskError, match="several masks are combined by & or"):
+        seen([regard.causal(), regard.window(1)])
+    with pytest.raises(MaskError, match=r"has shape \(5,\).*mask\[None\] is one of keys"):
+        seen(np.ones(5, bool))
+    assert seen(regard.padding([]), batch=0).shape == (0, 3, 5, 5)
+    assert seen(regard.documents([]), queries=0, keys=0).shape == (2, 3, 0, 0)
+
+
 def test_tensors_and_masks_combine_from_either_side() -> None:
     array = torch.from_numpy(ODD)
     for mask in (array & regard.causal(), regard.causal() & array):

@@ -63,6 +63,8 @@ def test_every_part_is_checked() -> None:
         regard.attend(x, x, x, bias=ALiBi() + Relative(np.zeros((3, 8))))
     with pytest.raises(InputError, match="bias holds bool"):
         ALiBi() + np.zeros((6, 6), bool)
+    with pytest.raises(InputError, match=r"bias is a list.*summed by \+"):
+        regard.attend(x, x, x, bias=[ALiBi(), ALiBi()])
     with pytest.raises(InputError, match="bias is a str"):
         ALiBi() + "a"  # type: ignore[operator]
 

@@ -36,6 +36,7 @@ __all__ = [
     "to_numpy",
     "topk",
     "transpose",
+    "widest_float",
 ]
 
 TILE_BYTES = 8 * 2**20
@@ -118,6 +119,20 @@ def all_finite(*arrays: Array) -> bool:
 def accumulation_dtype(xp: Any, *arrays: Array) -> Any:
     """The type statistics accumulate in: float64 if any input is float64, else float32."""
     return xp.float64 if any(a.dtype == xp.float64 for a in arrays) else xp.float32
+
+
+def widest_float(xp: Any, *dtypes: Any) -> Any:
+    """The float type that holds the numbers of all of `dtypes`.
+
+    As `result_type`, which torch cannot trace.
+    """
+    if any(dtype == xp.float64 for dtype in dtypes):
+        return xp.float64
+    if all(dtype == dtypes[0] for dtype in dtypes):
+        return dtypes[0]
+    halves = [getattr(xp, name, None) for name in ("float16", "bfloat16", "float32")]
+    known = all(any(dtype == half for half in halves if half is not None) for dtype in dtypes)
+    return xp.float32 if known else xp.result_type(*dtypes)
 
 
 # Gradients and precision

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from regard.attention.arrays import device_of, is_array, namespace
+from regard.attention.arrays import device_of, is_array, namespace, widest_float
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array
 
@@ -25,7 +25,9 @@ def as_inputs(query: Any, key: Any, value: Any) -> tuple[Any, tuple[Array, Array
         ShapeError: a number of axes other than 1 to 4.
     """
     arrays = {"query": query, "key": key, "value": value}
-    listed = [name for name, array in arrays.items() if not is_array(array)]
+    listed = [
+        name for name, array in arrays.items() if isinstance(array, list | tuple | int | float)
+    ]
     if listed:
         arrays = _without_lists(arrays, listed)
     xp = namespace(**arrays)
@@ -50,7 +52,7 @@ def shape_of(array: Any) -> tuple[int, ...]:
 
 def _without_lists(arrays: dict[str, Any], listed: list[str]) -> dict[str, Array]:
     """Lists of numbers as arrays of the others' library, of NumPy where all are lists."""
-    like = next((array for name, array in arrays.items() if name not in listed), None)
+    like = next((array for array in arrays.values() if is_array(array)), None)
     converted = dict(arrays)
     for name in listed:
         try:
@@ -79,5 +81,5 @@ def _of_one_type(xp: Any, arrays: dict[str, Array], listed: list[str]) -> dict[s
             raise InputError(
                 f"{name} holds {array.dtype}; expected real numbers (convert it first)"
             )
-    dtype = xp.result_type(*floats) if floats else xp.asarray(0.0).dtype
+    dtype = widest_float(xp, *floats) if floats else xp.asarray(0.0).dtype
     return {name: xp.astype(array, dtype, copy=False) for name, array in arrays.items()}

@@ -310,10 +310,13 @@ def as_bias(bias: Any) -> Bias:
     if isinstance(bias, Bias):
         return bias
     if not is_array(bias):
+        remedy = " (several biases are summed by +)" if isinstance(bias, list | tuple) else ""
         raise InputError(
             f"bias is a {type(bias).__name__}; expected a float array or a bias such as "
-            "regard.positions.ALiBi()"
+            f"regard.positions.ALiBi(){remedy}"
         )
+    if type(bias).__name__ == "CausalBias":
+        raise InputError("bias is a CausalBias of torch; expected mask=regard.causal()")
     xp = compat.array_namespace(bias)
     if not xp.isdtype(bias.dtype, "real floating"):
         remedy = "pass it as mask=" if bias.dtype == xp.bool else "convert it to float"

@@ -16,7 +16,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from regard.attention.arrays import accumulation_dtype, grouped_matmul, namespace, transpose
+from regard.attention.arrays import (
+    accumulation_dtype,
+    grouped_matmul,
+    namespace,
+    transpose,
+    widest_float,
+)
 from regard.errors import ShapeError
 from regard.shapes import Array, Float
 
@@ -127,7 +133,7 @@ class General(DotScore):
                 f"general score has a weight of shape {tuple(self.weight.shape)}; query and key "
                 f"need {expected} (query features, key features)"
             )
-        return query @ self.weight, key
+        return _product(query, self.weight), key
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,7 +257,7 @@ class Concat(AdditiveScore):
                 f"{width} + {key.shape[-1]} rows (query and key features)"
             )
         self._check_vector(self.weight.shape[1], "concat")
-        return query @ self.weight[:width], key @ self.weight[width:]
+        return _product(query, self.weight[:width]), _product(key, self.weight[width:])
 
 
 def _check_same_width(query: Array, key: Array, name: str) -> None:
@@ -269,6 +275,15 @@ def _linear(x: Array, weight: Array | None, side: str) -> Array:
             f"additive score has a {side}_weight for {weight.shape[0]} features, but the {side} "
             f"has {x.shape[-1]}"
         )
+    return _product(x, weight)
+
+
+def _product(x: Array, weight: Array) -> Array:
+    """`x @ weight`, in the wider of their types."""
+    if x.dtype != weight.dtype:
+        xp = namespace(x=x, weight=weight)
+        dtype = widest_float(xp, x.dtype, weight.dtype)
+        x, weight = xp.astype(x, dtype), xp.astype(weight, dtype)
     return x @ weight
 
 

@@ -68,8 +68,11 @@ def local(centres: Array, width: int) -> Mask:
 
 
 def is_causal(mask: Mask) -> bool:
-    """Whether a mask is `causal()` and nothing else, for kernels that have a flag for it."""
-    return mask == _Band(before=None, after=0)
+    """Whether a mask is `causal` in either alignment and nothing else, for kernels with a flag for it.
+
+    The two alignments are one where there are as many queries as keys.
+    """
+    return isinstance(mask, _Band) and mask.before is None and mask.after == 0
 
 
 @dataclass(frozen=True)

@@ -122,14 +122,21 @@ def as_mask(mask: Any) -> Mask:
     if type(mask).__name__ == "BlockMask":  # so that torch need not be imported
         return _block_mask(mask)
     if not is_array(mask):
-        remedy = (
-            " (call it, as in regard.causal(), or pass a function of positions to masks.where)"
-            if callable(mask)
-            else ""
-        )
+        remedy = ""
+        if callable(mask):
+            remedy = (
+                " (call it, as in regard.causal(), or pass a function of positions to masks.where)"
+            )
+        elif isinstance(mask, list | tuple):
+            remedy = " (several masks are combined by & or |)"
         raise MaskError(
             f"mask is a {type(mask).__name__}; expected a Boolean array (True = may attend) or a "
             f"mask such as regard.causal(){remedy}"
+        )
+    if type(mask).__name__ == "CausalBias":
+        raise MaskError(
+            "mask is a CausalBias of torch; expected regard.causal() for causal_lower_right, or "
+            'regard.causal(align="upper left") for causal_upper_left'
         )
     xp = compat.array_namespace(mask)
     if mask.dtype != xp.bool:
@@ -140,7 +147,10 @@ def as_mask(mask: Any) -> Mask:
         )
         raise MaskError(f"mask holds {mask.dtype}; expected Booleans, True = may attend ({remedy})")
     if mask.ndim < 2:
-        raise MaskError(f"mask has shape {tuple(mask.shape)}; expected (..., queries, keys)")
+        remedy = " (mask[None] is one of keys, for every query)" if mask.ndim else ""
+        raise MaskError(
+            f"mask has shape {tuple(mask.shape)}; expected (..., queries, keys){remedy}"
+        )
     return _ArrayMask(mask)
 
 

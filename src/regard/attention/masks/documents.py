@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from regard.attention.arrays import to_numpy
+from regard.attention.arrays import is_array, to_numpy
 from regard.attention.layout import AttentionLayout
 from regard.attention.masks.base import Intervals, Mask
 from regard.errors import MaskError
@@ -70,6 +70,8 @@ class _Documents(Mask):
 
 def _document_ids(ids: Any) -> np.ndarray:
     array = to_numpy(ids)
+    if array.size == 0 and not is_array(ids):  # no positions
+        array = array.astype(np.int64)
     if array.ndim not in (1, 2) or array.dtype.kind not in "iu":
         raise MaskError(
             f"documents got {array.dtype} of shape {array.shape}; expected (batch, length) integers"
