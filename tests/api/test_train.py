@@ -62,8 +62,12 @@ def test_a_folder_holds_everything_and_says_where_it_came_from(tmp_path: Path) -
         "source.json",
         "target.json",
     }
-    held_out, scores, words, place = listener.messages
+    held_out, fitted, small, choice, *found, scores, words, place = listener.messages
     assert "Words are read at the step where the target token is the decoder's output" in words
+    assert fitted.startswith("warmup=1, ema=0.0: fitted to 27 training examples (2 updates)")
+    assert small.startswith("note: the validation part has 3 examples")
+    assert choice.startswith("kept the weights of update 2 (epoch 1), of the only validation: bleu")
+    assert [message.partition(":")[0] for message in found] == ["note"] * len(found)
     assert "| this model " in scores
     assert "| copy of the source " in scores
     assert [held_out, place] == [
@@ -71,7 +75,16 @@ def test_a_folder_holds_everything_and_says_where_it_came_from(tmp_path: Path) -
         f"the model is in {out}",
     ]
     card = (out / "README.md").read_text()
+    findings = [small, *found]
+    history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    records = [record for record in history if "finding" in record]
+    assert [f"note: {record['message']}" for record in records] == findings
+    assert [record["step"] for record in records] == [0, *[2] * len(found)]
     for expected in (
+        *(f"* {record['message']}" for record in records),
+        choice.removeprefix("kept"),
+        "Decoded by beam search of 5; the weights were chosen by greedy decoding of the same 3",
+        "| warmup | 1 (fitted to the data) |",
         "copy of the source",
         "train.src",
         "seed 1",
@@ -83,6 +96,11 @@ def test_a_folder_holds_everything_and_says_where_it_came_from(tmp_path: Path) -
     config = json.loads((out / "config.json").read_text())
     assert config["regard"] == __version__
     assert config["data"]["train"] == [str(file) for file in files]
+    assert config["derived"] == ["warmup", "ema"]
+    assert (config["settings"]["training"]["warmup"], config["settings"]["training"]["ema"]) == (
+        1,
+        0,
+    )
     assert evaluate(out, files).examples == 30
 
 
@@ -372,4 +390,5 @@ def test_without_a_folder_nothing_is_left(tmp_path: Path, monkeypatch: pytest.Mo
     model = regard.train("translation", train=dates.generate(20), preset="tiny", settings=CHARS)
     assert model.folder is None
     assert list(tmp_path.iterdir()) == []
-    assert resolve("translation", preset="tiny", values=CHARS) == model.settings
+    fitted = {**CHARS, "warmup": 1, "ema": 0.0}
+    assert resolve("translation", preset="tiny", values=fitted) == model.settings

@@ -64,7 +64,8 @@ def test_the_weights_of_another_model_are_refused(tmp_path: Path) -> None:
 
 
 def test_state_and_history_come_back(tmp_path: Path) -> None:
-    state = RunState(step=7, epoch=2, batches_done=3, best=0.5, running=Running(1.5, 20.0, 0.25, 2))
+    state = RunState(step=7, epoch=2, batches_done=3, running=Running(1.5, 20.0, 0.25, 2))
+    state.since_validation = Running(2.5, 30.0, 0.5, 3)
     history = History([{"step": 7, "train_loss": 0.1 + 0.2}])
     save_run(tmp_path, state, history, {"model/w": torch.tensor([0.1])})
     found, records, tensors = read_run(tmp_path)
@@ -89,7 +90,6 @@ def test_the_state_of_format_1_is_read(tmp_path: Path) -> None:
         targets=40.0,
         validated_step=5,
         validation_pending=True,
-        best=0.5,
         validations_since_best=1,
         running=Running(1.5, 20.0, 0.25, 2),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from regard.training import History
+from regard.training import History, Ranking
 
 
 def test_best_of_a_history() -> None:
@@ -16,6 +16,8 @@ def test_best_of_a_history() -> None:
     assert history.best("loss") == records[1]
     assert history.best("bleu") == records[0]
     assert history.best("rouge") is None
+    assert history.best(Ranking("bleu", ties=("loss",))) == records[2]
+    assert history.validations == records
 
 
 def test_saved_as_one_json_object_per_line(tmp_path: Path) -> None:

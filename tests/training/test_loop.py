@@ -15,7 +15,17 @@ import torch
 from torch import nn
 
 from regard.errors import ModelFolderError, TrainingError
-from regard.training import Batch, History, Interrupted, Loss, fit, load_weights
+from regard.training import (
+    Batch,
+    Callback,
+    History,
+    Interrupted,
+    Loss,
+    Progress,
+    Ranking,
+    fit,
+    load_weights,
+)
 from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE, read_run
 
 
@@ -175,6 +185,136 @@ def test_stops_when_nothing_improves(toy: ModuleType) -> None:
     assert [r["valid_accuracy"] for r in history if "valid_accuracy" in r] == [0.5, 0.7, 0.6, 0.7]
 
 
+def validated(
+    toy: ModuleType, rows: list[dict[str, float]], ranking: Ranking, out: Path | None = None
+) -> History:
+    """A run with a patience of two, whose validations find the given figures."""
+    found = iter(rows)
+    return fit(
+        toy.Toy(),
+        toy.loss,
+        toy.batches,
+        settings=toy.SETTINGS.model_copy(update={"patience": 2, "epochs": len(rows)}),
+        validate=lambda model: next(found),
+        ranking=ranking,
+        out=out,
+    )
+
+
+def test_ties_of_the_metric_are_decided_and_the_record_says_by_which_figure(
+    toy: ModuleType,
+) -> None:
+    rows = [
+        {"accuracy": accuracy, "loss": loss}
+        for accuracy, loss in ((0.5, 2.0), (0.5, 1.5), (0.7, 1.9), (0.7, 1.9), (0.7, 1.8))
+    ]
+    history = validated(toy, rows, Ranking("accuracy", ("loss",)))
+    assert [(r["best"], r["decided_by"]) for r in history.validations] == [
+        (True, None),
+        (True, "loss"),
+        (True, "accuracy"),
+        (False, None),
+        (True, "loss"),
+    ]
+
+
+def test_patience_does_not_run_while_the_metric_is_at_its_floor(
+    toy: ModuleType, tmp_path: Path
+) -> None:
+    ranking = Ranking("bleu", ("loss",), {"bleu": 1.0})
+    at_floor = [{"bleu": b, "loss": 2.0} for b in (0.9, 0.0, 0.3, 0.0)]
+    rows = [*at_floor, *[{"bleu": b, "loss": 2.0} for b in (7.0, 6.0, 0.0, 9.0)]]
+    history = validated(toy, rows, ranking, tmp_path)
+    assert [r["valid_bleu"] for r in history.validations] == [0.9, 0.0, 0.3, 0.0, 7.0, 6.0, 0.0]
+    assert [r["best"] for r in history.validations] == [True, *[False] * 3, True, False, False]
+    assert read_run(tmp_path)[0].validations_since_best == 2
+
+
+def test_a_resumed_run_compares_with_the_best_before(toy: ModuleType, tmp_path: Path) -> None:
+    ranking = Ranking("accuracy", ("loss",))
+
+    def run(rows: list[dict[str, float]], *, resume: bool) -> History:
+        found = iter(rows)
+        return fit(
+            toy.Toy(),
+            toy.loss,
+            toy.batches,
+            settings=toy.SETTINGS.model_copy(update={"epochs": 3}),
+            validate=lambda model: next(found),
+            ranking=ranking,
+            out=tmp_path,
+            resume=resume,
+        )
+
+    with pytest.raises(StopIteration):  # the second validation finds no figures
+        run([{"accuracy": 0.5, "loss": 1.0}], resume=False)
+    history = run([{"accuracy": 0.5, "loss": 1.5}, {"accuracy": 0.5, "loss": 0.9}], resume=True)
+    assert [r["best"] for r in history.validations] == [True, False, True]
+
+
+class Shown(Callback):
+    """Progress before each validation, and after each update."""
+
+    def __init__(self) -> None:
+        self.steps: list[Progress] = []
+        self.at_validation: list[Progress] = []
+
+    def on_step(self, progress: Progress) -> None:
+        self.steps.append(progress)
+
+    def on_validation_start(self) -> None:
+        self.at_validation.append(self.steps[-1])
+
+
+def test_the_loss_shown_is_the_mean_since_the_latest_validation(toy: ModuleType) -> None:
+    seen: list[tuple[float, int]] = []
+
+    def noted(model: nn.Module, batch: Batch) -> Loss:
+        loss = toy.loss(model, batch)
+        seen.append((float(loss.value.detach()), loss.count))
+        # What is shown is the plain loss, whatever is trained on.
+        return Loss(7 * loss.value, loss.count, loss.value.detach())
+
+    shown = Shown()
+    settings = toy.SETTINGS.model_copy(update={"epochs": 2, "log_every": 1000})
+    fit(toy.Toy(), noted, toy.batches, settings=settings, validate=toy.validate, callback=shown)
+    each = len(toy.batches(0))
+    assert [p.epoch for p in shown.at_validation] == [1, 2]
+    for progress, calls in zip(shown.at_validation, (seen[:each], seen[each:]), strict=True):
+        total, targets = (sum(column) for column in zip(*calls, strict=True))
+        assert progress.loss == pytest.approx(total / targets, rel=1e-6)
+    assert shown.steps[0].loss == pytest.approx(sum(v for v, _ in seen[:2]) / (2 * toy.BATCH))
+    assert [p.done for p in shown.steps if p.step == p.total] == [1.0, 1.0]
+    assert shown.steps[0].done == 1 / shown.steps[0].total
+
+
+def test_the_share_done_knows_the_minutes(toy: ModuleType) -> None:
+    shown = Shown()
+    settings = toy.SETTINGS.model_copy(update={"minutes": 1e-9})
+    fit(toy.Toy(), toy.loss, toy.batches, settings=settings, validate=toy.validate, callback=shown)
+    assert shown.steps[-1].step == 1
+    assert shown.steps[-1].done == 1.0
+
+
+def test_a_new_history_begins_with_given_records(toy: ModuleType, tmp_path: Path) -> None:
+    record = {"step": 0, "finding": "x", "message": "y"}
+
+    def run(*, resume: bool) -> History:
+        return fit(
+            toy.Toy(),
+            toy.loss,
+            toy.batches,
+            settings=toy.SETTINGS,
+            validate=toy.validate,
+            out=tmp_path,
+            resume=resume,
+            records=[record],
+        )
+
+    assert run(resume=False).records[0] == record
+    assert [r for r in run(resume=True) if "finding" in r] == [record]
+
+
 def test_stops_in_time(toy: ModuleType) -> None:
     history = toy.run(None, minutes=1e-9, epochs=1000)
     assert history.records[-1]["step"] == 1
@@ -255,4 +395,4 @@ def test_a_validation_loss_of_nan_stops_the_run_and_keeps_the_best(
             validate=validate,
             out=tmp_path,
         )
-    assert read_run(tmp_path)[0].best == 1.0
+    assert [r["valid_accuracy"] for r in read_run(tmp_path)[1].validations] == [1.0]

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from regard.training import smoothed_cross_entropy
+from regard.training import cross_entropy_loss, smoothed_cross_entropy
 
 
 def test_by_hand() -> None:
@@ -21,6 +21,21 @@ def test_by_hand() -> None:
     assert float(smooth) == pytest.approx(
         -0.8 * math.log(3 / 4) - 0.1 * math.log(3 / 16), abs=1e-12
     )
+
+
+def test_the_plain_loss_comes_with_the_smoothed_one() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(13, 11, dtype=torch.float64, requires_grad=True)
+    targets = torch.tensor([0, 3, 4, 0, 10, 2, 9, 1, 1, 0, 5, 6, 7])
+    found = cross_entropy_loss(logits, targets, 10, smoothing=0.3)
+    assert found.count == 10
+    assert found.plain is not None
+    assert not found.plain.requires_grad
+    torch.testing.assert_close(found.plain, smoothed_cross_entropy(logits, targets).detach())
+    wanted = smoothed_cross_entropy(logits, targets, smoothing=0.3)
+    torch.testing.assert_close(found.value, wanted, rtol=0, atol=0)
+    (with_plain,) = torch.autograd.grad(found.value, logits)
+    torch.testing.assert_close(with_plain, torch.autograd.grad(wanted, logits)[0], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

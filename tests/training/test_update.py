@@ -68,7 +68,8 @@ def test_clipping_bounds_the_norm_of_the_mean() -> None:
 
     updater.optimizer.register_step_pre_hook(record)
     numbers = updater(linear_loss, [batch_of(2.0, 4.0)], 1)
-    assert numbers.tolist() == [6.0, 2.0, 3.0]  # sum, count, norm of the mean (2 + 4) / 2
+    # Sum, count, norm of the mean (2 + 4) / 2, plain sum.
+    assert numbers.tolist() == [6.0, 2.0, 3.0, 6.0]
     assert seen == [pytest.approx(0.5)]
 
 

@@ -29,7 +29,19 @@ from regard.data.columns import Columns
 from regard.data.sniff import has_table_ending, holds_table
 from regard.errors import InputError
 
-__all__ = ["Data", "ExampleReader", "Tables", "default_columns", "hold_out", "names_of", "texts_of"]
+__all__ = [
+    "TOO_FEW_TO_HOLD_OUT",
+    "Data",
+    "ExampleReader",
+    "Tables",
+    "default_columns",
+    "hold_out",
+    "names_of",
+    "texts_of",
+]
+
+TOO_FEW_TO_HOLD_OUT = 10
+"""Examples below which a tenth is none: nothing is held out, and the training part validates itself."""
 
 Files: TypeAlias = str | PathLike[str] | Sequence[str | PathLike[str]]
 Data: TypeAlias = Files | Sequence[Example]
@@ -193,7 +205,8 @@ def hold_out(
         labelled: whether to stratify.
 
     Returns:
-        Training and validation part, each in the order of the examples.
+        Training and validation part, each in the order of the examples; of fewer than
+        `TOO_FEW_TO_HOLD_OUT` examples, all of them twice.
 
     Raises:
         InputError: a single example.
@@ -203,6 +216,8 @@ def hold_out(
             "one example cannot be split into training and validation; give more, or a validation part: "
             "valid= (--valid)"
         )
+    if len(examples) < TOO_FEW_TO_HOLD_OUT:
+        return examples, examples
     share = min(0.1, 1000 / len(examples))
     rng = np.random.default_rng(seed)
     labels = labels_of(examples) if labelled else [()] * len(examples)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,18 +23,19 @@ class TrainingBar(Callback):
         self._bar = bars.Progress(
             bars.TextColumn("[bold]epoch {task.fields[epoch]}"),
             bars.BarColumn(bar_width=None),
-            bars.TextColumn("{task.completed}/{task.total} updates"),
-            bars.TextColumn("loss {task.fields[loss]}"),
+            bars.TextColumn("{task.fields[updates]} updates"),
+            bars.TextColumn("train loss {task.fields[loss]}"),
             bars.TextColumn("{task.fields[speed]} targets/s"),
             bars.TimeElapsedColumn(),
             bars.TextColumn("left"),
-            bars.TimeRemainingColumn(elapsed_when_finished=False),
+            bars.TextColumn("{task.fields[left]}"),
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
         )
         self._task: Any = None
         self._latest: Progress | None = None
+        self._began: tuple[float, float] | None = None  # time and share done at the first update
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -52,21 +55,42 @@ class TrainingBar(Callback):
 
     def on_step(self, progress: Progress) -> None:
         """Move the bar."""
+        now = time.monotonic()
+        self._began = self._began or (now, progress.done)
         fields: dict[str, Any] = {
             "epoch": progress.epoch,
+            "updates": f"{progress.step:,}/{progress.total:,}",
             "loss": "-" if progress.loss is None else f"{progress.loss:.3f}",
             "speed": f"{progress.targets_per_second:,.0f}",
+            "left": time_left(now - self._began[0], self._began[1], progress.done),
         }
         if self._task is None:
-            self._task = self._bar.add_task("", total=progress.total, start=True, **fields)
+            self._task = self._bar.add_task("", total=1.0, start=True, **fields)
         self._latest = progress
-        self._bar.update(self._task, completed=progress.step, **fields)
+        self._bar.update(self._task, completed=progress.done, **fields)
 
     def on_validation_end(self, metrics: dict[str, float], *, best: bool) -> None:
         """Write the metrics as one line; a star marks the best so far."""
         now = self._latest
         position = f"epoch {now.epoch:>3}  update {now.step:>6}  " if now else ""
-        loss = f"train {now.loss:.3f}  " if now and now.loss is not None else ""
-        text = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        loss = f"train loss {now.loss:.3f}  " if now and now.loss is not None else ""
+        names = {"loss": "valid loss"}
+        text = "  ".join(f"{names.get(name, name)} {value:.4g}" for name, value in metrics.items())
         line = f"{position}{loss}{text}{'  *' if best else ''}"
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def time_left(seconds: float, begun: float, done: float) -> str:
+    """Estimate of the time left, `hours:minutes:seconds`; `-` while there is nothing to go by.
+
+    >>> time_left(60.0, 0.0, 0.25)
+    '0:03:00'
+
+    Args:
+        seconds: since the share `begun` was done, validations included.
+        begun: share of the run that was done then; more than 0 in a resumed run.
+        done: share that is done now.
+    """
+    if done <= begun:
+        return "-"
+    return str(timedelta(seconds=round(seconds * (1 - done) / (done - begun))))

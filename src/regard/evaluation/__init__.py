@@ -41,7 +41,13 @@ if TYPE_CHECKING:
         score_label_sets,
         score_labels,
     )
-    from regard.evaluation.metrics.generation import bleu, chrf, exact_match, rouge
+    from regard.evaluation.metrics.generation import (
+        bleu,
+        chrf,
+        count_with_4grams,
+        exact_match,
+        rouge,
+    )
     from regard.evaluation.metrics.intervals import Interval, bootstrap, mean_interval
     from regard.evaluation.metrics.scores import Score, comparison
 else:
@@ -64,6 +70,7 @@ else:
         "faithfulness.verdict": ("Verdict",),
         "metrics.baselines": (
             "copy_source",
+            "count_with_4grams",
             "first_sentences",
             "majority",
             "oracle_sentence",
@@ -79,7 +86,7 @@ else:
             "score_label_sets",
             "score_labels",
         ),
-        "metrics.generation": ("bleu", "chrf", "exact_match", "rouge"),
+        "metrics.generation": ("bleu", "chrf", "count_with_4grams", "exact_match", "rouge"),
         "metrics.intervals": ("Interval", "bootstrap", "mean_interval"),
         "metrics.scores": ("Score", "comparison"),
     }
@@ -117,6 +124,7 @@ __all__ = [
     "chrf",
     "comparison",
     "copy_source",
+    "count_with_4grams",
     "exact_match",
     "first_sentences",
     "ibm_model_1",

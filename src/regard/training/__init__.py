@@ -7,7 +7,8 @@ from regard.training.distributed import ProcessGroup
 from regard.training.history import History
 from regard.training.interrupt import Interrupted
 from regard.training.loop import fit
-from regard.training.loss import Loss, smoothed_cross_entropy
+from regard.training.loss import Loss, cross_entropy_loss, smoothed_cross_entropy
+from regard.training.ranking import Ranking
 from regard.training.schedule import learning_rate
 from regard.training.settings import TrainingSettings
 
@@ -20,7 +21,9 @@ __all__ = [
     "Loss",
     "ProcessGroup",
     "Progress",
+    "Ranking",
     "TrainingSettings",
+    "cross_entropy_loss",
     "fit",
     "learning_rate",
     "load_weights",

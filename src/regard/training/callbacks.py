@@ -15,9 +15,11 @@ class Progress:
         step: updates made.
         total: updates planned.
         epoch: number of the current epoch, counted from 1.
-        loss: mean training loss of the updates in the latest record, in nats per target; `None`
-            before the first record.
-        targets_per_second: mean over the time this process has trained.
+        loss: mean training loss since the latest validation, in nats per target, without label
+            smoothing, as the validation loss; on a GPU up to `log_every` updates behind. `None` before
+            the first.
+        targets_per_second: mean over the time spent in training.
+        done: share of the run that is done, 0 to 1: of its updates or, if that is more, of its minutes.
     """
 
     step: int
@@ -25,6 +27,7 @@ class Progress:
     epoch: int
     loss: float | None
     targets_per_second: float
+    done: float
 
 
 class Callback:

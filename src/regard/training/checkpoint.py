@@ -39,10 +39,10 @@ _TIED = "tied:"  # prefix of header entries: name of a tensor that was left out 
 
 
 class Running(NamedTuple):
-    """Sums over the updates since the latest training record.
+    """Sums over some updates.
 
     Attributes:
-        loss: summed loss.
+        loss: summed plain loss.
         targets: number of targets.
         gradient_norm: sum of the norms.
         updates: number of updates.
@@ -52,6 +52,15 @@ class Running(NamedTuple):
     targets: float = 0.0
     gradient_norm: float = 0.0
     updates: int = 0
+
+    def plus(self, loss: float, targets: float, gradient_norm: float) -> Running:
+        """Sums with one more update."""
+        return Running(
+            self.loss + loss,
+            self.targets + targets,
+            self.gradient_norm + gradient_norm,
+            self.updates + 1,
+        )
 
 
 @dataclass
@@ -66,9 +75,9 @@ class RunState:
         targets: targets trained on.
         validated_step: step of the latest validation.
         validation_pending: whether a validation had begun and not ended.
-        best: best value of the chosen metric so far.
-        validations_since_best: validations since that value.
+        validations_since_best: validations since the best one.
         running: sums for the next training record.
+        since_validation: sums since the latest validation.
     """
 
     step: int = 0
@@ -78,9 +87,9 @@ class RunState:
     targets: float = 0.0
     validated_step: int = 0
     validation_pending: bool = False
-    best: float | None = None
     validations_since_best: int = 0
     running: Running = field(default_factory=Running)
+    since_validation: Running = field(default_factory=Running)
 
 
 _OLD_FIELD_NAMES = {
@@ -91,6 +100,10 @@ _OLD_FIELD_NAMES = {
     "stretch": "running",
 }
 """Fields of `RunState` in files of format 1."""
+
+_SUMS = ("running", "since_validation")
+_DERIVED = ("best",)
+"""Fields of earlier files that follow from the history."""
 
 
 def save_weights(model: nn.Module, path: str | PathLike[str]) -> None:
@@ -165,7 +178,9 @@ def read_run(folder: Path) -> tuple[RunState, History, dict[str, Tensor]]:
     try:
         saved: dict[str, Any] = json.loads(header["state"])
         values = {_OLD_FIELD_NAMES.get(name, name): value for name, value in saved.items()}
-        state = RunState(**{**values, "running": Running(*values["running"])})
+        values = {name: value for name, value in values.items() if name not in _DERIVED}
+        sums = {name: Running(*values.get(name, ())) for name in _SUMS}
+        state = RunState(**{**values, **sums})
         return state, History(json.loads(header["history"])), tensors
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFolderError(

@@ -9,19 +9,26 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from regard.files import atomic_write
+from regard.training.ranking import Ranking
 
-__all__ = ["History", "Record", "better"]
+__all__ = ["History", "Record", "metrics_of"]
 
 Record: TypeAlias = dict[str, Any]
 
-_LOWER_IS_BETTER = ("loss", "perplexity", "error")
+_PREFIX = "valid_"
 
 
-def better(metric: str, new: float, old: float | None) -> bool:
-    """Compare two values of a metric: losses, perplexities and errors should be low, others high."""
-    if old is None:
-        return True
-    return new < old if metric.endswith(_LOWER_IS_BETTER) else new > old
+def metrics_of(record: Record) -> dict[str, float]:
+    """Figures of a validation record by name, without their prefix; empty for other records.
+
+    >>> metrics_of({"step": 7, "valid_loss": 2.5})
+    {'loss': 2.5}
+    """
+    return {
+        name.removeprefix(_PREFIX): value
+        for name, value in record.items()
+        if name.startswith(_PREFIX)
+    }
 
 
 class History:
@@ -29,8 +36,10 @@ class History:
 
     A training record is the mean of some updates: `{"step", "epoch", "train_loss", "learning_rate",
     "gradient_norm", "seconds"}`; a validation record holds the metrics of one validation: `{"step",
-    "epoch", "seconds", "valid_loss", "valid_bleu", ...}`. `seconds` is the time spent in training,
-    summed over interruptions.
+    "epoch", "seconds", "valid_loss", "valid_bleu", ..., "best", "decided_by"}`, where `best` is whether
+    it was the best so far and `decided_by` the metric in which it differed from the best before it.
+    Both losses are plain cross entropies per target, without label smoothing. `seconds` is the time
+    spent in training, summed over interruptions.
     """
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
@@ -51,14 +60,25 @@ class History:
         """Training losses in order, one per training record."""
         return [record["train_loss"] for record in self.records if "train_loss" in record]
 
-    def best(self, metric: str) -> Record | None:
-        """Find the validation record with the best `metric`; of equals, the earliest."""
-        name = f"valid_{metric}"
+    def best(self, ranking: Ranking | str) -> Record | None:
+        """Find the best validation record; of equals, the earliest.
+
+        Args:
+            ranking: order of the validations, or the name of a metric that decides alone.
+        """
+        ranking = Ranking(ranking) if isinstance(ranking, str) else ranking
         chosen: Record | None = None
-        for record in self.records:
-            if name in record and better(metric, record[name], chosen[name] if chosen else None):
-                chosen = record
+        for record in self.validations:
+            metrics = metrics_of(record)
+            if ranking.metric in metrics:
+                before = metrics_of(chosen) if chosen is not None else None
+                chosen = record if ranking.compare(metrics, before).better else chosen
         return chosen
+
+    @property
+    def validations(self) -> list[Record]:
+        """Validation records in order."""
+        return [record for record in self.records if metrics_of(record)]
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write one JSON object per line."""

@@ -28,9 +28,10 @@ from regard.training.checkpoint import (
     save_weights,
 )
 from regard.training.distributed import ProcessGroup
-from regard.training.history import History, Record, better
+from regard.training.history import History, Record, metrics_of
 from regard.training.interrupt import DeferredSignals, Interrupted
 from regard.training.loss import Loss
+from regard.training.ranking import Ranking
 from regard.training.schedule import learning_rate
 from regard.training.settings import TrainingSettings
 from regard.training.tensorboard import TensorboardWriter
@@ -46,8 +47,10 @@ def fit(
     *,
     settings: TrainingSettings,
     validate: Callable[[nn.Module], dict[str, float]],
+    ranking: Ranking | None = None,
     out: str | PathLike[str] | None = None,
     resume: bool = False,
+    records: Sequence[Record] = (),
     callback: Callback | None = None,
     process_group: ProcessGroup | None = None,
 ) -> History:
@@ -60,8 +63,10 @@ def fit(
             a run can continue inside one.
         settings: of the run.
         validate: metrics of the model as it is, without dropout; `settings.metric` must be among them.
+        ranking: order of the validations; `None` for that of `settings.metric`, ties by the loss.
         out: folder for best weights, history and state; `None` writes nothing.
         resume: continue the run in `out`, to exactly the losses of one that was never interrupted.
+        records: with which the history of a new run begins.
         callback: informed of progress.
         process_group: processes that train together.
 
@@ -77,7 +82,11 @@ def fit(
     model.to(process_group.device).train()
     total = settings.steps or settings.epochs * _updates(batches(0), settings)
     updater = Updater(model, settings, total=total, process_group=process_group)
-    run = _Run(updater, validate, Path(out) if out is not None else None, callback or Callback())
+    ranking = ranking or Ranking(settings.metric, ties=("loss",))
+    folder = Path(out) if out is not None else None
+    run = _Run(updater, validate, ranking, folder, callback or Callback())
+    for record in records:
+        run.history.add(record)
     if resume:
         run.restore()
     with DeferredSignals() as signals:
@@ -111,21 +120,21 @@ class _Run:
     Attributes:
         state: position, as it is saved.
         history: records so far.
-        loss: mean training loss of the latest record.
     """
 
     def __init__(
         self,
         updater: Updater,
         validate: Callable[[nn.Module], dict[str, float]],
+        ranking: Ranking,
         out: Path | None,
         callback: Callback,
     ) -> None:
         self.updater, self.out, self.callback = updater, out, callback
+        self.ranking = ranking
         self.settings, self.total = updater.settings, updater.total
         self.process_group = updater.process_group
         self.state, self.history = RunState(), History()
-        self.loss: float | None = None
         self._metrics = validate
         self._tensorboard: TensorboardWriter | None = None
         self._unread: list[Tensor] = []  # numbers of the latest updates, still on the device
@@ -169,14 +178,27 @@ class _Run:
         now = time.monotonic()
         self.state.seconds += now - self._clock
         self._clock = now
-        every = self.settings.log_every
-        if len(self._unread) >= every or self.at_interval(every):
+        # On a processor there is nothing to wait for, so the loss that is shown is always the latest.
+        every = self.settings.log_every if self.process_group.device.type != "cpu" else 1
+        if len(self._unread) >= every or self.at_interval(self.settings.log_every):
             self._read_numbers()
         if self.out is not None and now - self._saved >= self.settings.save_seconds:
             self.save()
-        speed = self.state.targets / max(self.state.seconds, 1e-9)
+        self._report_progress()
+
+    def _report_progress(self) -> None:
+        state, minutes = self.state, self.settings.minutes
+        since = state.since_validation
+        done = max(state.step / self.total, state.seconds / (60 * minutes) if minutes else 0.0)
         self.callback.on_step(
-            Progress(self.state.step, self.total, self.state.epoch + 1, self.loss, speed)
+            Progress(
+                step=state.step,
+                total=self.total,
+                epoch=self._epoch_number(),
+                loss=since.loss / since.targets if since.targets else None,
+                targets_per_second=state.targets / max(state.seconds, 1e-9),
+                done=min(1.0, done),
+            )
         )
 
     def _read_numbers(self) -> None:
@@ -187,16 +209,12 @@ class _Run:
         if not self._unread:
             return
         first = self.state.step - len(self._unread) + 1
-        for step, (loss, count, norm) in enumerate(torch.stack(self._unread).tolist(), first):
+        for step, numbers in enumerate(torch.stack(self._unread).tolist(), first):
+            loss, count, norm, plain = numbers
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 self._fail(step, "the loss" if not math.isfinite(loss) else "the gradient")
-            sums = self.state.running
-            self.state.running = Running(
-                sums.loss + loss,
-                sums.targets + count,
-                sums.gradient_norm + norm,
-                sums.updates + 1,
-            )
+            self.state.running = self.state.running.plus(plain, count, norm)
+            self.state.since_validation = self.state.since_validation.plus(plain, count, norm)
             self.state.targets += count
             if step % self.settings.log_every == 0 or step == self.total:
                 self._add_training_record(step)
@@ -204,12 +222,11 @@ class _Run:
 
     def _add_training_record(self, step: int) -> None:
         sums = self.state.running
-        self.loss = sums.loss / sums.targets
         self._add(
             {
                 "step": step,
                 "epoch": self.state.epoch + 1,
-                "train_loss": self.loss,
+                "train_loss": sums.loss / sums.targets,
                 "learning_rate": learning_rate(step, self.total, self.settings),
                 "gradient_norm": sums.gradient_norm / sums.updates,
                 "seconds": round(self.state.seconds, 3),
@@ -254,40 +271,46 @@ class _Run:
         # Saved as pending first: if the process ends meanwhile, the validation is done again.
         self.state.validation_pending = True
         self.save()
+        self._report_progress()  # with the numbers that `save` has read
         self.stop_if_interrupted(signals)
         # A signal need not wait for the end of a validation that would be repeated anyway. With other
         # processes waiting for this one it has to: they would wait for ever.
         alone = self.process_group.world_size == 1
         try:
             with signals.raising() if alone else nullcontext():
-                best = self._validate() if self.process_group.is_main else False
+                waits = self._validate() if self.process_group.is_main else False
         except KeyboardInterrupt:
             raise Interrupted(self.out, signals.signal or signal.SIGINT) from None
         self.state.validation_pending, self.state.validated_step = False, self.state.step
-        improved = self.process_group.any_rank(best)  # only the main process knows
-        since = self.state.validations_since_best
-        self.state.validations_since_best = 0 if improved else since + 1
+        waits = self.process_group.any_rank(waits)  # only the main process knows
+        self.state.validations_since_best = self.state.validations_since_best + 1 if waits else 0
+        self.state.since_validation = Running()
         self.save()
         self._clock = time.monotonic()  # validation does not count as training time
 
     def _validate(self) -> bool:
-        """Measure the model and return whether it is the best so far; if so, write its weights."""
+        """Measure the model; if it is the best so far, write its weights.
+
+        Returns:
+            Whether the run is one validation nearer to the end of its patience: this one is not
+            better, and the metric has left its floor.
+        """
         self.callback.on_validation_start()
+        best = self.history.best(self.ranking)
         with self.updater.averaged() as model:
             metrics = self._metrics(model)
             if not math.isfinite(metrics.get("loss", 0.0)):
                 self._fail(self.state.step, "the loss on the validation part")
-            value = metrics[self.settings.metric]
-            best = better(self.settings.metric, value, self.state.best)
-            if best:
-                self.state.best = value
-                if self.out is not None:
-                    save_weights(model, self.out / WEIGHTS_FILE)
+            outcome = self.ranking.compare(metrics, metrics_of(best) if best else None)
+            if outcome.better and self.out is not None:
+                save_weights(model, self.out / WEIGHTS_FILE)
         position = {"step": self.state.step, "epoch": self._epoch_number()}
         named = {f"valid_{name}": number for name, number in metrics.items()}
-        self._add({**position, "seconds": round(self.state.seconds, 3), **named})
-        self.callback.on_validation_end(metrics, best=best)
-        return best
+        decision = {"best": outcome.better, "decided_by": outcome.decided_by}
+        self._add({**position, "seconds": round(self.state.seconds, 3), **named, **decision})
+        self.callback.on_validation_end(metrics, best=outcome.better)
+        reached = metrics if outcome.better or best is None else metrics_of(best)
+        return not outcome.better and self.ranking.measured(reached)
 
     def save(self) -> None:
         """Write the state of the run, unless a number or a weight is not finite: then stop."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["IGNORE_INDEX", "Loss", "smoothed_cross_entropy"]
+__all__ = ["IGNORE_INDEX", "Loss", "cross_entropy_loss", "smoothed_cross_entropy"]
 
 IGNORE_INDEX = 0
 """Target that adds nothing to the loss: padding."""
@@ -24,10 +24,13 @@ class Loss:
     Args:
         value: the sum, a scalar tensor with a gradient.
         count: number of targets.
+        plain: the sum without label smoothing, which is recorded and shown, since a validation
+            measures the same; `None` where `value` is that.
     """
 
     value: Tensor
     count: int
+    plain: Tensor | None = None
 
 
 def smoothed_cross_entropy(
@@ -47,21 +50,49 @@ def smoothed_cross_entropy(
         smoothing: :math:`\epsilon`.
         ignore_index: targets of this value add nothing.
     """
-    value: Tensor = _SmoothedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+    return _cross_entropies(logits, targets, smoothing, ignore_index)[0]
+
+
+def cross_entropy_loss(
+    logits: Tensor,
+    targets: Tensor,
+    count: int,
+    *,
+    smoothing: float = 0.0,
+    ignore_index: int = IGNORE_INDEX,
+) -> Loss:
+    """Compute the label-smoothed cross entropy, and the plain one in the same pass.
+
+    Args:
+        logits: `(..., vocab)`.
+        targets: `(...)`, integers.
+        count: number of targets.
+        smoothing: as in `smoothed_cross_entropy`.
+        ignore_index: targets of this value add nothing.
+    """
+    value, plain = _cross_entropies(logits, targets, smoothing, ignore_index)
+    return Loss(value, count, plain)
+
+
+def _cross_entropies(
+    logits: Tensor, targets: Tensor, smoothing: float, ignore_index: int
+) -> tuple[Tensor, Tensor]:
+    """Label-smoothed cross entropy and, without a gradient, the plain one."""
+    found: tuple[Tensor, Tensor] = _SmoothedCrossEntropy.apply(  # type: ignore[no-untyped-call]
         logits.flatten(0, -2), targets.flatten(), smoothing, ignore_index
     )
-    return value
+    return found
 
 
 class _SmoothedCrossEntropy(torch.autograd.Function):
-    """The loss; its gradient is computed in the forward pass."""
+    """Both losses; the gradient of the smoothed one is computed in the forward pass."""
 
     @staticmethod
     def forward(
         ctx: Any, logits: Tensor, targets: Tensor, smoothing: float, ignore_index: int
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         wide = torch.promote_types(logits.dtype, torch.float32)
-        total = torch.zeros((), dtype=torch.float64, device=logits.device)
+        total, plain = torch.zeros(2, dtype=torch.float64, device=logits.device)
         gradient = torch.empty_like(logits) if logits.requires_grad else None
         rows = max(1, _CHUNK_BYTES // (4 * logits.shape[-1]))
         for start in range(0, len(logits), rows):
@@ -75,15 +106,18 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
             chosen, mean = chunk.gather(1, index), chunk.mean(-1, keepdim=True)
             losses = log_sum - (1 - smoothing) * chosen - smoothing * mean
             total += losses[:, 0] @ counted
+            plain += (log_sum - chosen)[:, 0] @ counted
             if gradient is not None:
                 probabilities.div_(norm).sub_(smoothing / chunk.shape[-1])
                 probabilities.scatter_add_(1, index, torch.full_like(chosen, smoothing - 1))
                 gradient[start : start + rows] = probabilities.mul_(counted[:, None])
         ctx.save_for_backward(gradient)
-        return total.to(wide)
+        plain = plain.to(wide)
+        ctx.mark_non_differentiable(plain)
+        return total.to(wide), plain
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None, None, None]:
-        (upstream,) = grad_outputs
+        upstream, _ = grad_outputs
         (gradient,) = ctx.saved_tensors
         return gradient * upstream.to(gradient.dtype), None, None, None

@@ -9,7 +9,7 @@ from regard.errors import MissingExtraError
 
 __all__ = ["TensorboardWriter"]
 
-_NOT_METRICS = ("step", "epoch", "seconds")
+_NOT_METRICS = ("step", "epoch", "seconds", "best", "decided_by")
 
 
 class TensorboardWriter:

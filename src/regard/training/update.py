@@ -71,11 +71,11 @@ class Updater:
             step: number of the update, from 1.
 
         Returns:
-            Summed loss, number of targets and gradient norm of the mean loss, `(3,)`, still on the
-            device: reading them would wait for it.
+            Summed loss, number of targets, gradient norm of the mean loss and summed plain loss,
+            `(4,)`, still on the device: reading them would wait for it.
         """
         self._seed(step)
-        numbers = torch.zeros(2, device=self.process_group.device)
+        numbers = torch.zeros(3, device=self.process_group.device)
         for batch in batches:
             numbers += self._backward(loss, batch)
         # Sums first, over batches and processes; divided once by the number of targets of all. A mean
@@ -88,7 +88,7 @@ class Updater:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._update_average(step)
-        return torch.stack([numbers[0], numbers[1], norm])
+        return torch.stack([numbers[0], numbers[1], norm, numbers[2]])
 
     @property
     def finite(self) -> bool:
@@ -103,15 +103,17 @@ class Updater:
         torch.manual_seed(zlib.crc32(name.encode()))
 
     def _backward(self, loss: Callable[[nn.Module, Batch], Loss], batch: Batch) -> Tensor:
-        """Add the gradient of this process's part of a batch; return its summed loss and targets."""
+        """Add the gradient of this process's part of a batch; return its losses and targets."""
         device = self.process_group.device
         part = batch.part(self.process_group.rank, self.process_group.world_size)
         if part is None:  # fewer rows than processes
-            return torch.zeros(2, device=device)
+            return torch.zeros(3, device=device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self._autocast):
             result = loss(self.model, part.to(device))
         result.value.backward()  # type: ignore[no-untyped-call]
-        return torch.stack([result.value.detach(), result.value.new_tensor(float(result.count))])
+        value = result.value.detach()
+        plain = value if result.plain is None else result.plain
+        return torch.stack([value, value.new_tensor(float(result.count)), plain])
 
     def _gradients(self) -> list[Tensor]:
         if self.process_group.world_size > 1:  # every process must bring the same buffers

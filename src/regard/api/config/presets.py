@@ -21,6 +21,8 @@ class Defaults:
     Args:
         kind: the kind taken when none is named.
         kinds: all kinds.
+        updates: updates that the settings of each kind are made for; fewer than these, and some
+            settings are fitted to the data (`derived`).
         base: settings by group.
         of_kind: settings that override them for one kind, by group.
         of_preset: settings that override both for one size, by group.
@@ -28,6 +30,7 @@ class Defaults:
 
     kind: str
     kinds: tuple[str, ...]
+    updates: Mapping[str, int]
     base: Mapping[str, Group]
     of_kind: Mapping[str, Mapping[str, Group]] = field(default_factory=dict)
     of_preset: Mapping[str, Mapping[str, Group]] = field(default_factory=dict)
@@ -50,6 +53,7 @@ PRESETS: Mapping[str, Defaults] = {
     "translation": Defaults(
         kind="transformer",
         kinds=("transformer", "rnn"),
+        updates={"transformer": 2000, "rnn": 2000},
         base={
             "training": {
                 "epochs": 30,
@@ -77,6 +81,14 @@ PRESETS: Mapping[str, Defaults] = {
     "classification": Defaults(
         kind="wide",
         kinds=("wide", "feedforward", "bigru", "cnn", "transformer-classifier", "hierarchical"),
+        updates={
+            "wide": 150,
+            "feedforward": 250,
+            "bigru": 250,
+            "cnn": 250,
+            "transformer-classifier": 250,
+            "hierarchical": 250,
+        },
         base={
             "training": {
                 "epochs": 10,
@@ -105,6 +117,7 @@ PRESETS: Mapping[str, Defaults] = {
     "summarization": Defaults(
         kind="extractive",
         kinds=("extractive", "pointer"),
+        updates={"extractive": 400, "pointer": 600},
         base={
             "training": {
                 "epochs": 20,
@@ -129,6 +142,7 @@ PRESETS: Mapping[str, Defaults] = {
     "language": Defaults(
         kind="lm",
         kinds=("lm",),
+        updates={"lm": 1000},
         base={
             "training": {
                 "epochs": 10,

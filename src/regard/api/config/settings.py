@@ -20,7 +20,7 @@ from regard.settings import Settings
 from regard.text.tokenizer import Kind as TokenizerKind
 from regard.training import TrainingSettings
 
-__all__ = ["RunSettings", "TextSettings", "named_values", "read_file", "resolve"]
+__all__ = ["RunSettings", "TextSettings", "by_group", "named_values", "read_file", "resolve"]
 
 Values = Mapping[str, Any]
 
@@ -96,17 +96,29 @@ def resolve(
     if kind not in defaults.kinds:
         raise SettingsError(f"no model {kind!r} for {task}; {nearest(kind, defaults.kinds)}")
     groups = {name: dict(group) for name, group in defaults.groups(kind, preset).items()}
+    for name, group in by_group(kind, values or {}).items():
+        groups[name] |= group
+    settings: dict[str, Any] = {"task": task, "kind": kind, "preset": preset, **groups}
+    return RunSettings(**settings)
+
+
+def by_group(kind: str, values: Values) -> dict[str, dict[str, Any]]:
+    """Values of a user by group and plain name: `{"training": {"epochs": 3}, ...}`.
+
+    Raises:
+        SettingsError: an unknown name, with the nearest one.
+    """
     fields = {
         "training": set(TrainingSettings.model_fields),
         "text": set(TextSettings.model_fields),
         "model": _fields_of(kind) - FROM_DATA - {"kind"},
         "decoding": set(DecodingSettings.model_fields),
     }
-    for name, value in (values or {}).items():
+    groups: dict[str, dict[str, Any]] = {name: {} for name in fields}
+    for name, value in values.items():
         group, plain = _find(name, fields)
         groups[group][plain] = value
-    settings: dict[str, Any] = {"task": task, "kind": kind, "preset": preset, **groups}
-    return RunSettings(**settings)
+    return groups
 
 
 def _fields_of(kind: str) -> set[str]:

@@ -16,16 +16,26 @@ from regard.version import __version__
 __all__ = ["write_card"]
 
 
-def write_card(model: Model, history: History, scores: Evaluation, out: Path) -> None:
-    """Write `README.md` into a model's folder."""
+def write_card(model: Model, history: History, scores: Evaluation, choice: str, out: Path) -> None:
+    """Write `README.md` into a model's folder.
+
+    Args:
+        model: as it was trained.
+        history: of the run, with the findings about it.
+        scores: on the validation part.
+        choice: which weights were kept, and why.
+        out: the folder.
+    """
     with atomic_write(out / "README.md") as unfinished:
-        unfinished.write_text(_card(model, history, scores, out), encoding="utf-8")
+        unfinished.write_text(_card(model, history, scores, choice, out), encoding="utf-8")
 
 
-def _card(model: Model, history: History, scores: Evaluation, out: Path) -> str:
+def _card(model: Model, history: History, scores: Evaluation, choice: str, out: Path) -> str:
     settings, config = model.settings, read_config(out)
     data, training = config["data"], settings.training
-    best = history.best(training.metric) or {}
+    derived = dict.fromkeys(config.get("derived", ()), " (fitted to the data)")
+    how = model.decoding_note(data["examples"][1])
+    findings = [record["message"] for record in history if "finding" in record]
     values = {**settings.model, **training.model_dump(), **settings.text.model_dump()}
     return "\n".join(
         [
@@ -47,10 +57,12 @@ def _card(model: Model, history: History, scores: Evaluation, out: Path) -> str:
             "",
             f"{scores.examples:,} examples; 95 % intervals by the bootstrap. {scores.note}".strip(),
             "",
-            f"Best {training.metric} at step {best.get('step')}; these weights are kept. The part "
-            "chose them, so a test part is needed for an honest figure: `regard evaluate`.",
+            *([how, ""] if how else []),
+            f"{choice[0].upper()}{choice[1:]}. The part chose them, so a test part is needed for an "
+            "honest figure: `regard evaluate`.",
             "",
             *_where_words_looked(config),
+            *(["## Notes", "", *(f"* {finding}" for finding in findings), ""] if findings else []),
             "## Settings",
             "",
             f"    {data['command']}",
@@ -59,7 +71,10 @@ def _card(model: Model, history: History, scores: Evaluation, out: Path) -> str:
             "",
             "| setting | value |",
             "|---|---|",
-            *(f"| {name} | {value} |" for name, value in sorted(values.items())),
+            *(
+                f"| {name} | {value}{derived.get(name, '')} |"
+                for name, value in sorted(values.items())
+            ),
             "",
             "## Limits",
             "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -96,18 +97,24 @@ def clear(folder: Path) -> None:
 
 
 def write_config(
-    folder: Path, *, settings: dict[str, Any], data: dict[str, Any], model: dict[str, Any]
+    folder: Path,
+    *,
+    settings: dict[str, Any],
+    derived: Sequence[str],
+    data: dict[str, Any],
+    model: dict[str, Any],
 ) -> None:
     """Write `config.json`, after which the folder counts as a model's.
 
     Args:
         folder: of the model.
         settings: of the run.
+        derived: names of the training settings that follow from the data.
         data: facts about the training and validation part.
         model: settings of the network, and what a task keeps beside them.
     """
-    head = {"regard": __version__, "format": FORMAT, "settings": settings, "data": data}
-    write_json(folder / CONFIG, {**head, **model})
+    head = {"regard": __version__, "format": FORMAT, "settings": settings}
+    write_json(folder / CONFIG, {**head, "derived": list(derived), "data": data, **model})
 
 
 def update_config(folder: Path, **facts: Any) -> None:

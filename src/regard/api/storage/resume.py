@@ -5,19 +5,34 @@ from __future__ import annotations
 import shlex
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+from regard.api.config.derived import DERIVED
 from regard.api.config.settings import RunSettings
 from regard.api.storage.folder import read_config
 from regard.data import Example
 from regard.errors import InputError, SettingsError
 
-__all__ = ["check_same_data", "check_same_settings", "command_line", "fingerprint"]
+__all__ = ["as_begun", "check_same_data", "check_same_settings", "command_line", "fingerprint"]
 
 _MAY_DIFFER = ("minutes", "save_seconds", "tensorboard")
 """Settings that change no loss."""
+
+
+def as_begun(folder: Path, settings: RunSettings, given: Collection[str]) -> RunSettings:
+    """Settings of a resumed run, with those that followed from the data as they were at its beginning.
+
+    Args:
+        folder: of the run.
+        settings: as the user's command makes them.
+        given: names of the training settings that the user gave.
+    """
+    before = read_config(folder)["settings"]["training"]
+    names = [name for name in DERIVED if name not in given and name in before]
+    training = settings.training.replace(**{name: before[name] for name in names})
+    return settings.replace(training=training)
 
 
 def check_same_settings(folder: Path, settings: RunSettings) -> None:
@@ -58,7 +73,7 @@ def check_same_data(folder: Path, data: dict[str, Any]) -> None:
         )
 
 
-def fingerprint(*parts: Sequence[Example]) -> int:
+def fingerprint(*parts: Iterable[Example]) -> int:
     """CRC-32 of all texts, targets and labels, in order; files may have moved."""
     found = 0
     for examples in parts:

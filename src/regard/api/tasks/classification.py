@@ -26,7 +26,7 @@ from regard.api.tasks.answers import (
 )
 from regard.api.tasks.baseline import baseline
 from regard.api.tasks.explaining import explain
-from regard.api.tasks.labels import LabelledTexts, label_names, label_targets
+from regard.api.tasks.labels import LabelledTexts, label_names, label_targets, majority_scores
 from regard.api.tasks.model import (
     EncodedExamples,
     Evaluation,
@@ -156,7 +156,9 @@ class Classifier(Model):
         output = network(batch.source, batch.source_lengths)
         members = output.logits[None] if output.ensemble_logits is None else output.ensemble_logits
         losses = [self._loss(logits, batch, smoothing).value for logits in members]
-        return Loss(torch.stack(losses).mean(), len(batch))
+        with torch.no_grad():
+            plain = self._loss(output.logits, batch, 0.0).value  # as a validation measures it
+        return Loss(torch.stack(losses).mean(), len(batch), plain)
 
     def _loss(self, logits: Tensor, batch: Batch, smoothing: float) -> Loss:
         assert batch.target is not None
@@ -193,6 +195,11 @@ class Classifier(Model):
             }
 
         return validate
+
+    def floors(self, examples: Sequence[Example]) -> Mapping[str, float]:
+        """Scores of always answering the most frequent label, or set of labels."""
+        gold = [example.labels for example in examples]
+        return majority_scores(gold, self.labels, multilabel=self.multilabel)
 
     def _probabilities(self, logits: Tensor) -> NDArray[np.float64]:
         logits = logits.double()

@@ -45,7 +45,7 @@ from regard.decoding import DecodingSettings, Hypothesis, Reading, generate
 from regard.evaluation import Score, bootstrap
 from regard.models import LanguageModel, configure
 from regard.text import BOS, EOS, Tokenizer
-from regard.training import Batch, Loss, smoothed_cross_entropy
+from regard.training import Batch, Loss, cross_entropy_loss
 from regard.training.batch import text_batch
 from regard.viewing import AttentionRecord
 
@@ -104,8 +104,8 @@ class Generator(Model):
         """Label-smoothed cross entropy over every token but the first."""
         smoothing = self.settings.training.label_smoothing
         logits = network(batch.source[:, :-1], batch.source_lengths - 1).logits
-        value = smoothed_cross_entropy(logits, batch.source[:, 1:], smoothing=smoothing)
-        return Loss(value, int(batch.target_lengths.sum()))
+        count = int(batch.target_lengths.sum())
+        return cross_entropy_loss(logits, batch.source[:, 1:], count, smoothing=smoothing)
 
     def validator(
         self, examples: Sequence[Example], encoded: EncodedExamples

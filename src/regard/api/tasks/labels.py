@@ -13,8 +13,9 @@ from regard.api.tasks.model import EncodedExamples
 from regard.data import Example, labels_of
 from regard.data.ragged import Ragged
 from regard.errors import DataError, InputError
+from regard.evaluation import score_label_sets, score_labels
 
-__all__ = ["LabelledTexts", "label_names", "label_targets"]
+__all__ = ["LabelledTexts", "label_names", "label_targets", "majority_scores"]
 
 
 @dataclass(frozen=True)
@@ -89,3 +90,24 @@ def label_targets(examples: Sequence[Example], names: Sequence[str], *, multilab
         problem = f"{len(label_sets[first])} labels, expected one as in the training part"
         raise DataError(problem, path=path, line=line)
     return torch.tensor([index_of[labels[0]] for labels in label_sets])
+
+
+def majority_scores(
+    gold: Sequence[Sequence[str]], names: Sequence[str], *, multilabel: bool
+) -> dict[str, float]:
+    """Accuracy and macro F1 of always answering the most frequent label, or set of labels.
+
+    >>> majority_scores([["a"], ["b"], ["a"], ["a"]], ["a", "b"], multilabel=False)["accuracy"]
+    75.0
+
+    Args:
+        gold: right labels of each example.
+        names: all labels.
+        multilabel: whether a text may have any number of labels.
+    """
+    frequent = Counter(tuple(labels) for labels in gold).most_common(1)[0][0]
+    if multilabel:
+        sets = score_label_sets([*map(set, gold)], [set(frequent)] * len(gold), labels=names)
+        return {"accuracy": sets.subset_accuracy.value, "macro_f1": sets.macro_f1.value}
+    single = score_labels([labels[0] for labels in gold], [frequent[0]] * len(gold), labels=names)
+    return {"accuracy": single.accuracy.value, "macro_f1": single.macro_f1.value}

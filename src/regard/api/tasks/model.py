@@ -134,6 +134,7 @@ class Model(ABC):
         verb: command that uses it, `regard VERB`.
         writes: whether its answer is a text that it writes token by token.
         metrics: names of the figures that a validation finds; `metric` may be any of them.
+        ties: those that decide between validations with equal values of `metric`, in this order.
         fits_baseline: whether its baseline learns from the training part.
         labels: labels it tells apart; none for a model that is no classifier.
     """
@@ -142,6 +143,7 @@ class Model(ABC):
     verb: ClassVar[str]
     writes: ClassVar[bool] = False
     metrics: ClassVar[tuple[str, ...]] = ("loss",)
+    ties: ClassVar[tuple[str, ...]] = ("loss",)
     fits_baseline: ClassVar[bool] = False
     labels: tuple[str, ...] = ()
 
@@ -200,6 +202,34 @@ class Model(ABC):
             examples: the validation part.
             encoded: the same examples as ids (`encode_examples`).
         """
+
+    def floors(self, examples: Sequence[Example]) -> Mapping[str, float]:
+        """Values of metrics that a model reaches on these examples without having learned anything."""
+        return {}
+
+    def usable_metric(
+        self, references: Sequence[Example], metric: str, *, given: bool
+    ) -> tuple[str, str]:
+        """Metric that can choose the weights on a validation part.
+
+        Args:
+            references: the validation part.
+            metric: name of the metric of the settings.
+            given: whether the user named it.
+
+        Returns:
+            The metric, or another one where it measures too little, and then the reason; else an
+            empty text.
+        """
+        return metric, ""
+
+    def decoding_note(self, examples: int) -> str:
+        """Say how the final scores were decoded, if validations decode otherwise; else an empty text.
+
+        Args:
+            examples: size of the validation part.
+        """
+        return ""
 
     @abstractmethod
     def evaluate(

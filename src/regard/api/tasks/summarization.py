@@ -29,6 +29,7 @@ class Summarizer(Model):
     task: ClassVar[Task] = "summarization"
     verb: ClassVar[str] = "summarize"
     metrics: ClassVar[tuple[str, ...]] = ("loss", "rouge1", "rouge2", "rougel")
+    ties: ClassVar[tuple[str, ...]] = ("rouge1", "rouge2", "rougel", "loss")
 
     @abstractmethod
     def summarize(
@@ -43,6 +44,10 @@ class Summarizer(Model):
             texts: one or several; each a text or its sentences. An empty one has an empty summary.
             settings: how to decode, for a model that writes.
         """
+
+    def floors(self, examples: Sequence[Example]) -> Mapping[str, float]:
+        """ROUGE is 0 as long as no word is right."""
+        return dict.fromkeys(("rouge1", "rouge2", "rougel"), 0.0)
 
     def evaluate(
         self,

@@ -51,7 +51,7 @@ from regard.evaluation import Score
 from regard.evaluation.alignment.choice import AlignmentChoice
 from regard.models import AlignmentSettings, EncoderDecoder, describe_reading
 from regard.text import BOS, EOS, PAD, UNK, Encoding, Tokenizer
-from regard.training import Batch, Loss, smoothed_cross_entropy
+from regard.training import Batch, Loss, cross_entropy_loss
 from regard.training.batch import pair_batch
 from regard.viewing import AttentionRecord, Tokens, Track
 
@@ -203,9 +203,20 @@ class TextToText(Model, Generic[A]):
             losses = [_loss(network, batch.to(device), 0.0) for batch in batches]
             loss = float(sum(loss.value for loss in losses)) / sum(loss.count for loss in losses)
             scores = self.score(self.write(texts, settings=settings), references)
-            return {"loss": loss, **{_metric_name(score.name): score.value for score in scores}}
+            return {"loss": loss, **{score.metric: score.value for score in scores}}
 
         return validate
+
+    def decoding_note(self, examples: int) -> str:
+        """Validations decode greedily, which is fast; final scores as the model answers."""
+        settings = self.settings.decoding
+        if settings.method == "greedy":
+            return ""
+        how = f"beam search of {settings.beam}" if settings.method == "beam" else "sampling"
+        return (
+            f"Decoded by {how}; the weights were chosen by greedy decoding of the same "
+            f"{min(examples, 1000):,} examples."
+        )
 
     @abstractmethod
     def score(
@@ -459,16 +470,13 @@ def _cut(source: EncodedSource, longest: int) -> EncodedSource:
     )
 
 
-def _metric_name(score: str) -> str:
-    """Name of a score as settings and history have it: `ROUGE-1` is `rouge1`."""
-    return score.lower().replace("-", "").replace(" ", "_")
-
-
 def _loss(network: nn.Module, batch: Batch, smoothing: float) -> Loss:
     assert batch.target is not None
     output = network(batch.source, batch.source_lengths, batch.target[:, :-1])
     count = int(batch.target_lengths.sum())
-    value = smoothed_cross_entropy(output.logits, batch.target[:, 1:], smoothing=smoothing)
-    if output.penalty is not None:
-        value = value + output.penalty * count
-    return Loss(value, count)
+    loss = cross_entropy_loss(output.logits, batch.target[:, 1:], count, smoothing=smoothing)
+    if output.penalty is None:
+        return loss
+    penalty = output.penalty * count
+    assert loss.plain is not None
+    return Loss(loss.value + penalty, count, loss.plain + penalty.detach())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import ClassVar, Self
 
@@ -21,7 +21,7 @@ from regard.api.tasks.tokens import output_tokens
 from regard.choices import Task
 from regard.data import Example
 from regard.decoding import DecodingSettings, Hypothesis
-from regard.evaluation import Score, bleu, chrf, exact_match
+from regard.evaluation import Score, bleu, chrf, count_with_4grams, exact_match
 from regard.evaluation.alignment.choice import AlignmentChoice
 from regard.models import KINDS, AlignmentSettings, configure
 
@@ -34,6 +34,7 @@ class Translator(TextToText[Translation]):
     task: ClassVar[Task] = "translation"
     verb: ClassVar[str] = "translate"
     metrics: ClassVar[tuple[str, ...]] = ("loss", "bleu", "chrf", "exact_match")
+    ties: ClassVar[tuple[str, ...]] = ("chrf", "exact_match", "loss")
 
     @classmethod
     def from_examples(cls, examples: Sequence[Example], settings: RunSettings) -> Self:
@@ -67,6 +68,28 @@ class Translator(TextToText[Translation]):
         choice = choose_alignment_of(self, valid, train)
         self.network.alignment = choice.settings
         return choice
+
+    def floors(self, examples: Sequence[Example]) -> Mapping[str, float]:
+        """Below a BLEU of 1 there is hardly a 4-gram right; sacreBLEU's smoothing makes the figure."""
+        return {"bleu": 1.0, "chrf": 0.0, "exact_match": 0.0}
+
+    def usable_metric(
+        self, references: Sequence[Example], metric: str, *, given: bool
+    ) -> tuple[str, str]:
+        """BLEU needs texts of four words: without one, a perfect model has a BLEU of 0.
+
+        Where most targets are shorter, BLEU judges the few others alone, and chrF decides unless the
+        user named BLEU.
+        """
+        if metric != "bleu":
+            return metric, ""
+        count, total = count_with_4grams(references_of(references)), len(references)
+        if count and (given or 2 * count >= total):
+            return metric, ""
+        return "chrf", (
+            f"{total - count:,} of {total:,} validation targets have fewer than four words, "
+            "which BLEU cannot measure"
+        )
 
     def evaluate(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any, Literal, get_args
 
@@ -13,7 +13,15 @@ from regard.evaluation.metrics.intervals import Floats, bootstrap
 from regard.evaluation.metrics.scores import Score
 from regard.text import word_spans
 
-__all__ = ["References", "RougeScorer", "bleu", "chrf", "exact_match", "rouge"]
+__all__ = [
+    "References",
+    "RougeScorer",
+    "bleu",
+    "chrf",
+    "count_with_4grams",
+    "exact_match",
+    "rouge",
+]
 
 References = Sequence[str | Sequence[str]]
 """One reference text, or several, for each example."""
@@ -57,6 +65,25 @@ def bleu(
     # "force" only silences a warning about tokenized text, as some data sets have.
     metric = BLEU(tokenize=tokenize, lowercase=lowercase, force=True)
     return _sacrebleu("BLEU", metric, hypotheses, references, seed)
+
+
+def count_with_4grams(references: References) -> int:
+    """Count the examples with a reference of four words or more, as BLEU counts words.
+
+    Shorter texts have no 4-grams: among texts that are all shorter, a perfect system has a BLEU of 0.
+
+    >>> from regard.evaluation import count_with_4grams
+    >>> count_with_4grams(["rotes Auto", "ein rotes Auto."])
+    1
+
+    Args:
+        references: one or more reference texts per example.
+    """
+    from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
+
+    tokenize: Callable[[str], str] = Tokenizer13a()  # type: ignore[no-untyped-call]
+    by_example = ([texts] if isinstance(texts, str) else texts for texts in references)
+    return sum(any(len(tokenize(text).split()) >= 4 for text in texts) for texts in by_example)
 
 
 def chrf(

@@ -33,6 +33,11 @@ class Score:
         return f"{self.name} {self.formatted}{signature}"
 
     @property
+    def metric(self) -> str:
+        """Name of the metric as settings and history have it: `rouge1` for `ROUGE-1`."""
+        return self.name.lower().replace("-", "").replace(" ", "_")
+
+    @property
     def formatted(self) -> str:
         """The value with its interval: `36.5 (35.3 to 37.7)`."""
         if self.interval is None:
