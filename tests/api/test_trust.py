@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -151,6 +152,49 @@ def test_a_translator_is_compared_with_links(translator, pairs):
     assert isinstance(settings, TransformerSettings)
     assert len(verdict.layers) == settings.decoder_layers
     assert regard.load(translator).look("ein Hund .").verdict == verdict.sentence
+
+
+def test_links_count_as_their_file_does(translator, pairs, tmp_path):
+    from_1 = pairs[2].read_text().splitlines()
+    from_0 = [" ".join(f"{n}-{n}" for n in range(len(line.split()))) for line in from_1]
+    naacl = [
+        f"{number:04} {link.replace('-', ' ')} S"
+        for number, line in enumerate(from_1, start=1)
+        for link in line.split()
+    ]
+    expected = trust(translator, pairs[:2], gold=pairs[2])
+    assert isinstance(expected, AlignmentVerdict)
+    for name, lines in (("zero", from_0), ("naacl", naacl)):
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+        found = trust(translator, pairs[:2], gold=tmp_path / name)
+        assert isinstance(found, AlignmentVerdict)
+        assert replace(found, links=expected.links) == expected
+    assert "NAACL format), words counted from 1" in str(found)
+    with pytest.raises(DataError, match=r"zero:1: '0-0' is not a link of words counted from 1"):
+        trust(translator, pairs[:2], gold=tmp_path / "zero", gold_from=1)
+    (tmp_path / "far").write_text(pairs[2].read_text().replace("3-3", "3-4", 1))
+    with pytest.raises(DataError, match=r"far:1: link '3-4' is outside .* 3 and 3 words"):
+        trust(translator, pairs[:2], gold=tmp_path / "far")
+    run = CliRunner().invoke
+    arguments = ["trust", str(translator), "--test", *map(str, pairs[:2]), "--gold"]
+    shifted = run(app, [*arguments, str(pairs[2]), "--gold-from", "0"])
+    assert shifted.exit_code == 2
+    assert "a.links:1: link '3-3' is outside" in shifted.stderr
+    assert run(app, [*arguments, str(tmp_path / "zero"), "--gold-from", "0"]).exit_code == 0
+
+
+def test_links_belong_to_lines_also_where_a_pair_is_blank(translator, pairs, tmp_path):
+    files = [tmp_path / "a.de", tmp_path / "a.en", tmp_path / "a.links"]
+    for file, source in zip(files, pairs, strict=True):
+        lines = source.read_text().splitlines()
+        file.write_text("\n".join([*lines[:1], "", *lines[1:]]) + "\n")
+    found = trust(translator, files[:2], gold=files[2])
+    expected = trust(translator, pairs[:2], gold=pairs[2])
+    assert isinstance(found, AlignmentVerdict)
+    assert isinstance(expected, AlignmentVerdict)
+    assert found.layers == expected.layers
+    with pytest.raises(DataError, match="20 lines of gold links for 21 sentence pairs"):
+        trust(translator, files[:2], gold=pairs[2])
 
 
 def test_a_recurrent_translator_is_compared_with_links(pairs):

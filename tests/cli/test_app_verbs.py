@@ -111,16 +111,17 @@ def test_a_very_long_line_is_cut_with_a_note_and_the_next_is_answered(model: Pat
 
 def test_the_step_layer_and_head_of_links_can_be_chosen(model: Path) -> None:
     def answer(*options: object) -> dict[str, Any]:
-        found = call("translate", model, "--json", *options, text="3. Mai 2018\n")
+        written = ("--json", "--set", "min_length=4")
+        found = call("translate", model, *written, *options, text="3. Mai 2018\n")
         assert found.exit_code == 0, found.output
         content: dict[str, Any] = json.loads(found.stdout)
         return content
 
     plain = answer("--alignment")
     assert "links" in plain
-    late = answer("--reading", "input")
-    assert late["reading"] == "input"
-    assert late["alignment"][:-1] == plain["alignment"][1:]
+    as_read = answer("--reading", "input")
+    assert as_read["reading"] == "input"
+    assert as_read["alignment"][:-1] == plain["alignment"][1:]
     one = answer("--layer", 1, "--head", 2)
     assert (one["reading"], one["layer"], one["head"]) == ("output", 1, 2)
     assert one["alignment"] != plain["alignment"]

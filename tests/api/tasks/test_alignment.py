@@ -92,8 +92,8 @@ def test_a_words_row_is_at_its_own_position(copier):
         right, total = own_positions(records)
         assert total > 150
         assert right / total > 0.9
-    late, total = own_positions([answer.aligned("input") for answer in found])
-    assert late / total < 0.5  # the rows of the next words
+    as_read, total = own_positions([answer.aligned("input") for answer in found])
+    assert as_read / total < 0.5  # the rows of the next words
 
 
 def test_unknown_words_come_from_their_own_position(copier):
@@ -132,8 +132,8 @@ def test_a_translators_links_and_what_it_keeps(copier):
 def test_a_model_that_is_read_one_step_late_says_so(copier, tmp_path):
     if not isinstance(copier, Translator):
         pytest.skip("a summariser chooses nothing")
-    late = AlignmentSettings(reading="input")
-    found = answers(copier, alignment=late)
+    as_read = AlignmentSettings(reading="input")
+    found = answers(copier, alignment=as_read)
     right, total = own_positions([answer.aligned() for answer in found])
     assert right / total < 0.5
     assert all("decoder's input" in answer.aligned().reading for answer in found)

@@ -69,12 +69,10 @@ def _align_one_way(pairs: Sequence[SentencePair], iterations: int) -> list[set[L
         translation = count / np.bincount(cells.source_of_type, count)[cells.source_of_type]
     weight = translation[cells.pair_type]
     best = np.maximum.reduceat(weight, cells.start)
-    likeliest = np.flatnonzero(weight == best[cells.column])
-    likeliest = likeliest[
-        np.unique(cells.column[likeliest], return_index=True)[1]
-    ]  # the first of ties
+    top = np.flatnonzero(weight == best[cells.column])
+    top = top[np.unique(cells.column[top], return_index=True)[1]]  # the first of ties
     columns = zip(cells.pair.tolist(), cells.target.tolist(), strict=True)
-    for (number, target), source in zip(columns, (likeliest - cells.start).tolist(), strict=True):
+    for (number, target), source in zip(columns, (top - cells.start).tolist(), strict=True):
         if source < len(pairs[number][0]):  # the last one is the empty word
             links[number].add((source, target))
     return links
