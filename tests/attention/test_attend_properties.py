@@ -71,6 +71,17 @@ def masks(draw, full, rng):
             )
             for x in (ids, broken)
         ),
+        (~regard.causal(), away > 0),
+        (~regard.padding(lengths), np.arange(keys) >= lengths[:, None, None, None]),
+        (
+            regard.causal(align="upper left"),
+            np.arange(keys) <= np.arange(queries)[:, None],
+        ),
+        (
+            regard.masks.where(lambda b, h, i, j: (i + j + h) % 3 > 0),
+            (np.arange(keys) + np.arange(queries)[:, None] + np.arange(full[1])[:, None, None]) % 3
+            > 0,
+        ),
     ]
     first, second = draw(st.sampled_from(choices)), draw(st.sampled_from(choices[1:6]))
     how = draw(st.sampled_from(["one", "and", "or"]))

@@ -78,6 +78,11 @@ def test_one_convention_of_mask_and_bias(layer: Call) -> None:
         alone, own = layer(query[n : n + 1], key[n : n + 1, :length])
         torch.testing.assert_close(output[n : n + 1], alone)
         torch.testing.assert_close(dense(weights)[n : n + 1, ..., :length], dense(own))
+    if dense(weights).ndim == 3 and not isinstance(weights, Tensor):
+        same = layer(
+            query, key, mask=(torch.arange(6) < torch.tensor([[[6]], [[2]], [[0]]])).numpy()
+        )
+        torch.testing.assert_close(same[0], output)
     bias = torch.zeros(1, 1, 6) if dense(weights).ndim == 3 else torch.zeros(1, 1, 1, 6)
     bias[..., 1:] = -torch.inf
     _, weights = layer(query, key, bias=bias)
@@ -152,6 +157,18 @@ def test_autocast_converts(layer: Call) -> None:
 def test_wrong_masks_are_refused(layer: Call, mask: Any, message: str) -> None:
     with pytest.raises(MaskError, match=message):
         layer(torch.randn(2, 4, 8), torch.randn(2, 6, 8), mask=mask)
+
+
+def test_masks_of_numpy() -> None:
+    real = torch.arange(6) < torch.tensor([[6], [2]])
+    key = torch.randn(2, 6, 8)
+    pooling = AttentionPooling(8)
+    torch.testing.assert_close(pooling(key, real.numpy())[0], pooling(key, real)[0])
+    attention = MultiHeadAttention(8, 2)
+    of_keys = real[:, None, None]
+    torch.testing.assert_close(
+        attention(key, mask=of_keys.numpy())[0], attention(key, mask=of_keys)[0]
+    )
 
 
 def test_lists_are_refused() -> None:

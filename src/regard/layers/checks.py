@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import array_api_compat as compat
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from regard.attention.layout import AttentionLayout
 from regard.attention.masks import Mask, as_mask
 from regard.errors import InputError, MaskError, ShapeError
 
-__all__ = ["check_sequence", "key_mask", "layout_of"]
+__all__ = ["as_tensor", "check_sequence", "key_mask", "layout_of"]
 
 
 def check_sequence(name: str, x: Any, width: int, parameter: Any) -> None:
@@ -61,6 +62,7 @@ def key_mask(mask: Mask | Tensor | None, batch: int, keys: int, like: Tensor) ->
     """
     if mask is None:
         return torch.ones(1, keys, dtype=torch.bool, device=like.device)
+    mask = as_tensor(mask)
     if isinstance(mask, Tensor) and mask.dtype == torch.bool:
         if mask.ndim != 2 or mask.shape[0] not in (1, batch) or mask.shape[1] != keys:
             raise MaskError(f"mask has shape {tuple(mask.shape)}; expected ({batch}, {keys})")
@@ -74,6 +76,11 @@ def key_mask(mask: Mask | Tensor | None, batch: int, keys: int, like: Tensor) ->
         )
     tile: Tensor = mask.tile(layout, slice(0, 1), slice(0, keys))
     return tile[:, 0, 0]
+
+
+def as_tensor(mask: Any) -> Any:
+    """A NumPy array as a tensor, so that a layer takes the masks of both libraries."""
+    return torch.from_numpy(mask) if isinstance(mask, np.ndarray) else mask
 
 
 def layout_of(batch: int, heads: int, queries: int, keys: int, like: Tensor) -> AttentionLayout:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from regard.attention import AttentionMap
 from regard.attention.masks import Mask
+from regard.layers.checks import as_tensor
 from regard.layers.pooling import AttentionPooling, weighted_mean
 
 __all__ = ["replaced_pooling"]
@@ -101,7 +102,7 @@ def _pooling_arguments(
     sequence: Tensor, mask: Mask | Tensor | None = None, *, bias: Any = None
 ) -> tuple[Tensor, Mask | Tensor | None]:
     """The arguments of `AttentionPooling.forward`, whether passed by position or by name."""
-    return sequence, mask
+    return sequence, as_tensor(mask)
 
 
 def _split_by_sentence(weights: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from regard.attention.layout import AttentionLayout
 from regard.attention.masks import Mask, as_mask
 from regard.attention.positions import as_bias
 from regard.errors import InputError, MaskError, ShapeError
-from regard.layers.checks import check_sequence, layout_of
+from regard.layers.checks import as_tensor, check_sequence, layout_of
 
 __all__ = ["AttentionPooling", "weighted_mean"]
 
@@ -114,6 +114,7 @@ class AttentionPooling(nn.Module):
                 f"a sequence of {length} tokens, but the position bias has "
                 f"{self.position.shape[-1]}; cut the sequence or make the pooling with more positions"
             )
+        mask = as_tensor(mask)
         in_parts = isinstance(mask, Tensor) and mask.ndim == 3
         parts = mask.shape[1] if isinstance(mask, Tensor) and in_parts else 1
         layout = layout_of(batch, len(self.context), parts, length, sequence)
@@ -152,6 +153,7 @@ def _allowed(mask: Mask | Tensor, layout: AttentionLayout) -> Tensor:
                 f"mask has shape {tuple(mask.shape)}; expected ({layout.batch}, {layout.keys}), True for "
                 f"tokens, or ({layout.batch}, parts, {layout.keys})"
             )
+        mask = mask.to(layout.device)
         return mask[:, None] if mask.ndim == 3 else mask[:, None, None]
     mask = as_mask(mask)
     mask.check(layout)
