@@ -130,6 +130,36 @@ def test_what_else_could_be_said(client):
     assert found["choices"][0]["text"] == greedy["answer"]["text"]
 
 
+def test_an_explanation_is_there_for_those_who_ask(client, models):
+    text = "the film was not good"
+    found = answer(client, "/classify", text=text, explain=True)
+    expected = models.models["mood"].explain(text)
+    explanation = found["explanation"]
+    assert explanation["label"] == expected.label == found["label"]
+    assert explanation["reason"] == expected.reason
+    for one, scores in zip(explanation["attributions"], expected.attributions, strict=True):
+        assert (one["name"], one["signed"], one["scale"]) == (
+            scores.name,
+            scores.signed,
+            scores.scale,
+        )
+        assert one["values"] == pytest.approx(scores.values.tolist(), abs=2e-5)
+        assert len(one["values"]) == len(found["source"]["words"])
+    assert answer(client, "/classify", text=text)["explanation"] is None
+    assert answer(client, "/classify", text="  ", explain=True)["explanation"] is None
+    steered = answer(client, "/classify", text=text, explain=True, strength={"3": 2})
+    assert steered["explanation"] is None
+
+
+def test_heads_are_named_beside_their_mean(client):
+    found = answer(client, "/classify", text="the film was good")
+    assert [head["name"] for head in found["heads"]] == [
+        f"head {n + 1}" for n in range(len(found["heads"]))
+    ]
+    mean = np.mean([head["attention"] for head in found["heads"]], axis=0)
+    assert found["attention"] == pytest.approx(mean.tolist(), abs=2e-5)
+
+
 def test_classifying(client, models):
     found = answer(client, "/classify", text="the film was good")
     expected = models.models["mood"].classify("the film was good")[0]

@@ -59,6 +59,9 @@ def show(
         show_prediction(canvas, record.prediction)
     if record.explanation is not None and heads == "mean":
         show_explanation(canvas, record.explanation)
+        members = max(track.members for track in record.tracks)
+        if members > 1:
+            canvas.prose(f"attention is the mean of member 1 to member {members}", "dim")
     else:
         _show_maps(canvas, record, heads, scale)
     for note in (*record.notes, record.verdict):

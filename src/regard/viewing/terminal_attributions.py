@@ -22,6 +22,8 @@ _LISTED = 12  # words with their scores
 _LABELS = 4  # labels with their probabilities
 _TEXT = 2000  # words that are printed as text
 _WORD = 16  # cells of a word in the list
+_NARROWEST = 10  # cells of a method
+_FULL = "full bar"  # heading of the last line
 _BAR = 20  # cells of the longest bar
 _BARS: dict[Sign, str] = {"for": "█", "against": "░"}
 
@@ -91,8 +93,9 @@ def _table(canvas: Canvas, explanation: Explanation) -> None:
     """The words that count most by the method in front, with a number and a bar for each method."""
     pieces = [printable(piece) for piece in explanation.tokens.pieces]
     best = explanation.front.ranking()[:_LISTED]
-    width = min(_WORD, max(cell_len(pieces[i]) for i in best))
-    methods = explanation.attributions
+    width = min(_WORD, max(len(_FULL), *(cell_len(pieces[i]) for i in best)))
+    count = max(1, (canvas.console.width - width) // _NARROWEST)
+    methods = explanation.attributions[:count]  # a narrow terminal shows the one in front
     each = (canvas.console.width - width) // len(methods) - 2
     heads = [Text(fit(_heading(scores, each), each), style="dim") for scores in methods]
     canvas.line(" " * width, *(part for head in heads for part in ("  ", head)))
@@ -100,7 +103,7 @@ def _table(canvas: Canvas, explanation: Explanation) -> None:
         cells = [_cell(canvas, explanation, scores, i, each) for scores in methods]
         canvas.line(row_label(pieces[i], width), *(part for cell in cells for part in ("  ", cell)))
     ends = [Text(fit(_full(scores), each), style="dim") for scores in methods]
-    canvas.line(fit("full bar", width, right=True), *(p for end in ends for p in ("  ", end)))
+    canvas.line(fit(_FULL, width, right=True), *(p for end in ends for p in ("  ", end)))
 
 
 def _cell(
@@ -130,6 +133,8 @@ def _bar_style(canvas: Canvas, sign: Sign) -> str:
 def _number(value: float, *, signed: bool) -> str:
     if not signed:
         return f"{value:6.1%}"
+    if abs(value) < 0.005:
+        return "  0.00"
     return f"{value:+6.2f}".replace("-", "−")
 
 

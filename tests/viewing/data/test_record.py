@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from regard.errors import DataError, InputError, SettingsError, ShapeError
 from regard.viewing import AttentionRecord, MapSummary, Tokens, Track
+from regard.viewing.data.explanation import Attribution, Explanation, Prediction
 from regard.viewing.data.summary import block_edges, entropy, merge_pieces, pool, reduce_heads, topk
 
 
@@ -359,3 +360,47 @@ def test_a_mean_of_layers_is_named_and_saved(cross, tmp_path):
     assert mean.select("cross", layer=-1).tracks == mean.tracks
     again = AttentionRecord.load(mean.save(tmp_path / "x.npz"))
     assert again.tracks[0].layer is None
+
+
+def test_members_prediction_and_explanation_are_saved(weights, tmp_path):
+    tokens = Tokens.of(["so", "good"])
+    scores = (
+        Attribution("n-grams", np.array([0.5, np.nan]), True, "a"),
+        Attribution("attention", np.array([0.25, 0.75]), False, "b"),
+    )
+    record = AttentionRecord(
+        {"reader": Tokens.of(["reader"], special=["reader"]), "text": tokens},
+        (Track("pooling", "pooling", "reader", "text", weights(3, 1, 2), members=3),),
+        prediction=Prediction(("x",), (("x", 0.75), ("y", 0.25))),
+        explanation=Explanation(tokens, "x", 0.75, scores, "why"),
+    )
+    again = AttentionRecord.load(record.save(tmp_path / "x.npz"))
+    assert again.tracks[0].members == 3
+    assert again.prediction == record.prediction
+    assert again.explanation is not None
+    for one, other in zip(again.explanation.attributions, scores, strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
+        assert (one.name, one.signed, one.about) == (other.name, other.signed, other.about)
+    assert again.explanation.reason == "why"
+    assert again.select().explanation is None
+    assert again.select().prediction == record.prediction
+    page = again.save(tmp_path / "x.html").read_text(encoding="utf-8")
+    assert '"values":[0.5,null]' in page
+    assert '"head_names":["member 1","member 2","member 3"]' in page
+
+
+def test_records_of_format_1_are_read(weights, tmp_path):
+    """They knew no members, predictions and explanations."""
+    record = AttentionRecord.of(weights(2, 3, 3), ["a", "b", "c"])
+    with np.load(record.save(tmp_path / "x.npz")) as arrays:
+        about = json.loads(bytes(arrays["record"]))
+        about = {**about, "format": 1}
+        del about["prediction"], about["explanation"], about["tracks"][0]["members"]
+        text = json.dumps(about).encode()
+        np.savez(
+            tmp_path / "old.npz",
+            **{"record": np.frombuffer(text, np.uint8), "0.weights": arrays["0.weights"]},
+        )
+    again = AttentionRecord.load(tmp_path / "old.npz")
+    np.testing.assert_array_equal(again.tracks[0].weights, record.tracks[0].weights)
+    assert again.tracks[0].members == 1

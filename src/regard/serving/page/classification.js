@@ -56,7 +56,7 @@ export class ClassificationView {
     const named = { ...explanation, words: source.words.map(nameOf), direction: /** @type {const} */ ("ltr") };
     const order = ranking(method).slice(0, SHOWN_WORDS);
     const table = scoreTable(named, order, this.method, (index) => this.chooseMethod(index));
-    this.scores.replaceChildren(h("h3", {}, "Counts"), h("div", {},
+    this.scores.replaceChildren(h("h3", {}, "What counts"), h("div", {},
       h("p", { class: "fact" }, `${methodName(method)}: ${method.about}. ${legend(method, explanation.label)}`),
       table, h("p", { class: "fact" }, ...withCode(explanation.reason))));
   }
@@ -122,10 +122,11 @@ export class ClassificationView {
   /** @param {number} index */
   describe(index) {
     const { answer } = this;
+    const members = answer.heads[0]?.name.startsWith("member");
     const received = h("section", {},
       h("h3", {}, h("bdi", {}, truncate(nameOf(answer.source.words[index]), 60)), " got"),
       h("p", { class: "share" }, percent(answer.attention[index])),
-      h("p", { class: "fact" }, "of attention, the mean over heads"),
+      h("p", { class: "fact" }, `of attention, the mean over ${members ? "members" : "heads"}`),
       this.byHead(index));
     return answer.editable ? [received, this.strengthEditor(index)] : [received];
   }

@@ -78,7 +78,8 @@ export function ranking({ values }) {
 export function scoreOf(method, value) {
   if (value === null) return "not measured";
   if (!method.signed) return percent(value);
-  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+  const size = Math.abs(value).toFixed(2);
+  return size === "0.00" ? size : `${value < 0 ? "−" : "+"}${size}`;
 }
 
 /**
