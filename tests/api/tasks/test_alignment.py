@@ -10,6 +10,7 @@ import pytest
 
 import regard
 from regard.api import AbstractiveSummarizer, Model, Translator
+from regard.api.tasks import alignment
 from regard.api.tasks.alignment import choose_alignment_of, cross_attention
 from regard.api.trust import trust
 from regard.data import Example
@@ -143,8 +144,11 @@ def test_a_model_that_is_read_one_step_late_says_so(copier, tmp_path):
         assert copied <= set(example.text.split())
 
 
-def test_batches_have_the_attention_of_single_pairs(copier):
+def test_batches_have_the_attention_of_single_pairs(copier, monkeypatch):
     together = list(cross_attention(copier, UNSEEN[:5]))
+    monkeypatch.setattr(alignment, "CELLS_PER_PAIR", 1)  # long pairs come one by one
+    for one, other in zip(together, cross_attention(copier, UNSEEN[:5]), strict=True):
+        np.testing.assert_allclose(one.weights, other.weights, atol=2e-6)
     for example, pair in zip(UNSEEN[:5], together, strict=True):
         (alone,) = cross_attention(copier, [example])
         assert pair.weights.shape == alone.weights.shape

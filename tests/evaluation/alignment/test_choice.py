@@ -139,3 +139,10 @@ def test_a_choice_is_written_and_read_and_said():
     )
     with pytest.raises(SettingsError):
         AlignmentChoice.from_json({**choice.to_json(), "reading": "sideways"})
+
+
+def test_a_text_without_a_word_counts_nothing():
+    rng = np.random.default_rng(0)
+    pairs = [planted(rng, 2, 3, "output") for _ in range(40)]
+    blank = CrossAttentionStack(rng.random((LAYERS, HEADS, 2, 2)), [-1, -1], [-1])
+    assert chosen([*pairs, (blank, set())]) == chosen(pairs)

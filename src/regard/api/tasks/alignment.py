@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from regard.api.tasks.model import device_of, pad_batch
-from regard.api.tasks.text_to_text import TextToText
+from regard.api.tasks.text_to_text import EncodedSource, TextToText
 from regard.api.tasks.tokens import input_tokens
 from regard.data import Example
 from regard.evaluation.alignment.choice import (
@@ -38,6 +38,9 @@ LONGEST_TRAINING = 500
 
 PAIRS_PER_BATCH = 32
 
+CELLS_PER_PAIR = 2**14
+"""Source times target tokens up to which pairs share a batch: longer ones would take much memory."""
+
 
 class PairAttention(NamedTuple):
     """Cross-attention of one pair under teacher forcing.
@@ -53,28 +56,38 @@ class PairAttention(NamedTuple):
     weights: NDArray[np.float32]
 
 
-@torch.no_grad()
 def cross_attention(model: TextToText[Any], examples: Sequence[Example]) -> Iterator[PairAttention]:
     """Cross-attention of all layers and heads while the model is made to write each target."""
-    device = device_of(model.network)
     for first in range(0, len(examples), PAIRS_PER_BATCH):
-        batch = [examples[i] for i in range(first, min(first + PAIRS_PER_BATCH, len(examples)))]
-        sources = model.encode_sources([example.text for example in batch])
-        targets = model.target_tokenizer.encode_batch([example.target or "" for example in batch])
-        written = [
-            model.target_ids(target, source.copy_ids)[:-1]
-            for source, target in zip(sources, targets, strict=True)
-        ]
-        ids, lengths = pad_batch([source.ids for source in sources], device)
-        target_ids, _ = pad_batch(written, device)
-        with eval_mode(model.network):
-            maps = model.network(ids, lengths, target_ids).maps["cross"]
-        # Recurrent decoders have no heads: one, then.
-        layers = [weights.dense().float().numpy(force=True) for weights in maps]
-        stack = np.stack([w if w.ndim == 4 else w[:, None] for w in layers], axis=1)
-        for row, (source, target) in enumerate(zip(sources, targets, strict=True)):
-            weights = stack[row, :, :, : len(written[row]), : len(source.ids)]
-            yield PairAttention(source.encoding, target, weights)
+        chunk = [examples[i] for i in range(first, min(first + PAIRS_PER_BATCH, len(examples)))]
+        sources = model.encode_sources([example.text for example in chunk])
+        targets = model.target_tokenizer.encode_batch([example.target or "" for example in chunk])
+        cells = max(len(source.ids) for source in sources) * (1 + max(map(len, targets)))
+        step = PAIRS_PER_BATCH if cells <= CELLS_PER_PAIR else 1
+        for row in range(0, len(chunk), step):
+            yield from _attention_of(model, sources[row : row + step], targets[row : row + step])
+
+
+@torch.no_grad()
+def _attention_of(
+    model: TextToText[Any], sources: Sequence[EncodedSource], targets: Sequence[Encoding]
+) -> Iterator[PairAttention]:
+    """Cross-attention of a batch of pairs."""
+    device = device_of(model.network)
+    written = [
+        model.target_ids(target, source.copy_ids)[:-1]
+        for source, target in zip(sources, targets, strict=True)
+    ]
+    ids, lengths = pad_batch([source.ids for source in sources], device)
+    target_ids, _ = pad_batch(written, device)
+    with eval_mode(model.network):
+        maps = model.network(ids, lengths, target_ids).maps["cross"]
+    # Recurrent decoders have no heads: one, then.
+    layers = [weights.dense().float().numpy(force=True) for weights in maps]
+    stack = np.stack([w if w.ndim == 4 else w[:, None] for w in layers], axis=1)
+    for row, (source, target) in enumerate(zip(sources, targets, strict=True)):
+        weights = stack[row, :, :, : len(written[row]), : len(source.ids)]
+        yield PairAttention(source.encoding, target, weights)
 
 
 def choose_alignment_of(
@@ -108,7 +121,8 @@ def _spread(examples: Sequence[Example], count: int) -> list[Example]:
 
 def _short(model: TextToText[Any], examples: Sequence[Example]) -> list[Example]:
     """Examples whose texts are neither empty nor long."""
-    longest = min(LONGEST, model.settings.text.max_tokens - 1)
+    positions = model.network.max_positions or LONGEST + 1
+    longest = min(LONGEST, model.settings.text.max_tokens - 1, positions - 1)
     sources = model.source_tokenizer.encode_batch([example.text for example in examples])
     targets = model.target_tokenizer.encode_batch([example.target or "" for example in examples])
     return [

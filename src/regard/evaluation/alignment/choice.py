@@ -161,6 +161,9 @@ def _count(
     into_target, into_source = (
         word_membership(words) for words in (sentence.target_words, sentence.source_words)
     )
+    if 0 in (into_target.shape[1], into_source.shape[1]):  # a text without a word
+        nothing = np.zeros((len(READINGS), *(1 + size for size in sentence.weights.shape[:2])), int)
+        return nothing, nothing
     into_target = into_target / np.maximum(into_target.sum(0), 1)
     is_link = np.zeros((into_target.shape[1], into_source.shape[1]), dtype=bool)
     for source, target in links:
