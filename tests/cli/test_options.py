@@ -14,6 +14,8 @@ from regard.cli.options import DataOptions, TextOptions
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "regard"
 READ_EXAMPLES = ("train", "evaluate", "trust")
+READ_TEXTS = ("classify", "translate", "summarize")
+EXAMPLES_ONLY = {"--target", "--rare-labels", "--valid"}
 TRAINING_ONLY = {"--rare-labels", "--valid", "--train", "--resume", "--overwrite", "--out"}
 
 
@@ -40,7 +42,15 @@ def test_messages_of_the_readers_name_options_that_the_verb_has(verb: str) -> No
     assert named <= options("train")
 
 
+@pytest.mark.parametrize("verb", READ_TEXTS)
+def test_messages_about_texts_name_options_that_the_verb_has(verb: str) -> None:
+    """Messages about labels and targets are raised by readers of examples alone."""
+    assert named_options("data/*.py") - EXAMPLES_ONLY <= options(verb)
+
+
 def test_one_set_of_options() -> None:
+    for verb in READ_TEXTS:
+        assert {f"--{name.replace('_', '-')}" for name in vars(TextOptions())} <= options(verb)
     for verb in READ_EXAMPLES:
         assert {f"--{name.replace('_', '-')}" for name in vars(DataOptions())} <= options(verb)
     given = DataOptions(separator=";", max_characters=5)

@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-from regard.api.examples import Data, ExampleReader, Tables, default_columns, names_of
+from regard.api.examples import Data, ExampleReader, Tables, default_columns, names_of, texts_of
 from regard.api.load import load
 from regard.api.storage.data_files import difference
 from regard.api.storage.folder import read_config
 from regard.api.tasks.model import Evaluation, Model
-from regard.data import Example, Labelled, Pairs, ReadOptions, match_labels
+from regard.data import Example, Labelled, Pairs, ReadOptions, Texts, match_labels
 from regard.data.columns import Columns
 from regard.data.sniff import ending_of, has_table_ending
 from regard.decoding import DecodingSettings
 from regard.errors import RegardError
 
-__all__ = ["evaluate", "reader_of", "reader_with"]
+__all__ = ["evaluate", "reader_of", "reader_with", "texts_for"]
 
 
 def evaluate(
@@ -111,6 +111,12 @@ def reader_with(
     columns = type(columns)(**{**vars(columns), **given})
     read_options = (reader.options or ReadOptions()).replace(**(options or {}))
     return ExampleReader(reader.task, columns, read_options)
+
+
+def texts_for(model: Model, *, source: Columns | None = None) -> Texts:
+    """Column of the texts that a model answers: the given one, or as in training."""
+    columns = _trained_reader(model).columns
+    return texts_of(columns, text=source, labels=model.labels)
 
 
 def _trained_reader(model: Model) -> ExampleReader:

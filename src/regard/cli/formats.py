@@ -14,9 +14,11 @@ from regard.api.tasks.answers import (
 )
 
 __all__ = [
+    "classification_columns",
     "classification_line",
     "continuation_lines",
     "summary_lines",
+    "text_columns",
     "translation_lines",
 ]
 
@@ -73,6 +75,28 @@ def classification_line(
         pairs = [f"{name}\t{answer.probabilities[name]:.4f}" for name in answer.labels]
         return _line("\t".join(pairs))
     return _line("\t".join(answer.labels))
+
+
+def classification_columns(answer: Classification, *, several: bool) -> dict[str, Any]:
+    """Classification as values of the columns `label` and `probability`.
+
+    Args:
+        answer: the classification.
+        several: whether a text may have any number of labels; both values are then lists.
+    """
+    labels = list(answer.labels)
+    probabilities = [round(answer.probabilities[name], 6) for name in labels]
+    if several:
+        return {"label": labels, "probability": probabilities}
+    return {
+        "label": labels[0] if labels else None,
+        "probability": probabilities[0] if labels else None,
+    }
+
+
+def text_columns(name: str, answer: TextAnswer) -> dict[str, Any]:
+    """Text that a model wrote as values of the columns `name` and `score`."""
+    return {name: answer.text, "score": answer.score}
 
 
 def summary_lines(answer: Summary, *, n_best: int = 1, json: bool = False) -> str:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from regard.cli.options import TextOptions
 from regard.cli.shared import (
     Beam,
     DecodingValues,
-    Encoding,
     JsonLines,
     ModelFolder,
     NBest,
     Prefix,
     TextFiles,
-    answer_lines,
     decoding_values,
     load_for,
-    read_input,
 )
+from regard.cli.tables import OutTable, answer_files, check_out
 from regard.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +33,9 @@ def summarize(
     prefix: Prefix = "",
     set_: DecodingValues = None,
     json: JsonLines = False,
-    encoding: Encoding = "utf-8",
+    out: OutTable = None,
+    *,
+    options: TextOptions,
 ) -> None:
     """Summarise lines of text: as many lines out as in, or N times as many with --n-best N.
 
@@ -45,8 +46,9 @@ def summarize(
     regard summarize runs/short --beam 10 --json < abstracts.txt
     """
     from regard.api.tasks.summarization import AbstractiveSummarizer, Summarizer
-    from regard.cli.formats import summary_lines
+    from regard.cli.formats import summary_lines, text_columns
 
+    check_out(out, json=json)
     summarizer = load_for(Summarizer, model)  # type: ignore[type-abstract]
     settings = summarizer.decoding_settings(decoding_values(beam, n_best, set_))
     if isinstance(summarizer, AbstractiveSummarizer):
@@ -65,8 +67,13 @@ def summarize(
         def answer(texts: list[str]) -> list[Summary]:
             return summarizer.summarize(texts, settings=settings)
 
-    answer_lines(
-        read_input(files, "Type a text.", encoding=encoding),
+    answer_files(
+        summarizer,
+        files,
         answer,
-        lambda summary: summary_lines(summary, n_best=settings.n_best, json=json),
+        options=options,
+        prompt="Type a text.",
+        line=lambda summary: summary_lines(summary, n_best=settings.n_best, json=json),
+        columns=lambda summary: text_columns("summary", summary),
+        out=out,
     )

@@ -7,20 +7,19 @@ from typing import Annotated
 import typer
 
 from regard.choices import Reading
+from regard.cli.options import TextOptions
 from regard.cli.shared import (
     Beam,
     DecodingValues,
-    Encoding,
     JsonLines,
     ModelFolder,
     NBest,
     Prefix,
     TextFiles,
-    answer_lines,
     decoding_values,
     load_for,
-    read_input,
 )
+from regard.cli.tables import OutTable, answer_files, check_out
 
 __all__ = ["translate"]
 
@@ -54,7 +53,9 @@ def translate(
     head: Annotated[
         int | None, typer.Option(min=0, help="Of links and unknown words, from 1; 0: their mean.")
     ] = None,
-    encoding: Encoding = "utf-8",
+    out: OutTable = None,
+    *,
+    options: TextOptions,
 ) -> None:
     """Translate lines of text: as many lines out as in, or N times as many with --n-best N.
 
@@ -67,10 +68,13 @@ def translate(
     regard translate runs/de-en --beam 10 --n-best 3 --json test.de
 
     regard translate runs/de-en --prefix "A woman" test.de
+
+    regard translate runs/de-en table.csv --source german --out translated.csv
     """
     from regard.api.tasks.translation import Translator
-    from regard.cli.formats import translation_lines
+    from regard.cli.formats import text_columns, translation_lines
 
+    check_out(out, json=json)
     translator = load_for(Translator, model)
     values = decoding_values(beam, n_best, set_)
     if replace_unknown is not None:
@@ -82,15 +86,20 @@ def translate(
     chosen = translator.alignment.replace(
         **{name: value or None for name, value in given.items() if value is not None}
     )
-    answer_lines(
-        read_input(files, "Type a sentence.", encoding=encoding),
+    answer_files(
+        translator,
+        files,
         lambda texts: translator.translate(
             texts,
             settings=settings,
             prefix=[prefix] * len(texts) if prefix else None,
             alignment=chosen,
         ),
-        lambda answer: translation_lines(
+        options=options,
+        prompt="Type a sentence.",
+        line=lambda answer: translation_lines(
             answer, n_best=settings.n_best, json=json, alignment=alignment
         ),
+        columns=lambda answer: text_columns("translation", answer),
+        out=out,
     )

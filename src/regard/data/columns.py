@@ -108,7 +108,10 @@ class Texts:
 
 
 USUAL_NAMES = {
-    "text": ["text", "sentence", "review", "document", "content", "body", "question", "source"],
+    "text": [
+        *("text", "sentence", "review", "document", "content", "body", "question", "source"),
+        *("src", "article"),
+    ],
     "label": ["label", "labels", "class", "category", "sentiment", "topic", "intent", "rating"],
     "source": ["source", "src", "document", "article", "text", "content", "body"],
     "target": ["target", "tgt", "summary", "highlights", "translation"],
@@ -190,7 +193,9 @@ def _texts_layout(columns: Texts, head: Sequence[list[str]], path: str | None) -
         ]
         if len(left) != 1:
             raise _unclear(columns, first, path)
-        return Layout((left[0],), (), numbers, guessed=True)
+        others = [first[index] for index in range(len(first)) if index != left[0]]
+        header = len(rows) > 1 and bool(others) and not {*others} & {*columns.labels}
+        return Layout((left[0],), (), tuple(first) if header else numbers, header, guessed=True)
     header = _is_header(columns, first, (text,))
     return Layout(text, (), tuple(first) if header else numbers, header)
 

@@ -112,12 +112,13 @@ def separator_line(line: str) -> str | None:
     return match and match[1]
 
 
-def sniff(file: OpenFile, options: ReadOptions) -> TableKind:
+def sniff(file: OpenFile, options: ReadOptions, *, lines_do: bool = False) -> TableKind:
     """What a table is, by its first bytes.
 
     Args:
         file: open at its beginning; nothing of its stream is read.
         options: what the user gave: believed, unless the separator is nowhere in the file.
+        lines_do: whether plain lines are welcome, so that an unknown ending is no fault.
 
     Raises:
         DataError: text in another encoding, a file that is no table, or an unknown ending without
@@ -139,7 +140,8 @@ def sniff(file: OpenFile, options: ReadOptions) -> TableKind:
         return TableKind(given)
     if given == "fasttext" or (given is None and _is_fasttext(lines, options)):
         return TableKind("fasttext")
-    if expected is None and options.separator is None and _count(lines, "\t") < 2:
+    known = expected is not None or options.separator is not None
+    if not (known or lines_do) and _count(lines, "\t") < 2:
         raise DataError(
             f"unknown kind of file {ending_of(file.name)!r}",
             path=file.name,
@@ -318,6 +320,6 @@ def _width(rows: Sequence[Sequence[str]]) -> int:
 
 
 def _count(lines: Sequence[str], separator: str) -> int:
-    """Number of columns if all lines, split as they are, have as many, else 0."""
+    """Number of columns if at least two lines, split as they are, all have as many, else 0."""
     widths = {line.count(separator) + 1 for line in lines}
-    return widths.pop() if len(widths) == 1 else 0
+    return widths.pop() if len(widths) == 1 and len(lines) > 1 else 0

@@ -152,7 +152,7 @@ def _rows_of_file(
     number: int,
 ) -> Iterator[Row]:
     """The rows of an open file."""
-    kind = sniff(file, options)
+    kind = sniff(file, options, lines_do=isinstance(columns, Texts))
     if is_lines(kind, path, columns, options):
         yield from (
             Row(t, None, None, number, line) for line, t in lines_of(file, options.encoding)
