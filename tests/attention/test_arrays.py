@@ -117,3 +117,11 @@ def test_bfloat16_becomes_float32_in_numpy() -> None:
     found = to_numpy(torch.tensor([1.5], dtype=torch.bfloat16, requires_grad=True))
     assert found.dtype == np.float32
     assert found.tolist() == [1.5]
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_topk_puts_nan_first_in_every_library(k, library) -> None:
+    """As torch does; a NaN that is left out would be an answer without a word."""
+    values, indices = topk(library(np.array([[1.0, math.nan, 3.0, 2.0]])), k)
+    assert np.asarray(indices)[0].tolist() == [1, 2, 3, 0][:k]
+    np.testing.assert_array_equal(np.asarray(values)[0], [math.nan, 3.0, 2.0, 1.0][:k])

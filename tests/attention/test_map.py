@@ -344,3 +344,36 @@ def test_statistics_of_other_normalisers(library, rng, reference, rows):
     expected = reference(*arrays, allowed=mask, row=rows["Sparsemax"])
     close(weights.entropy(), expected.entropy())
     close(weights.received(), expected.received())
+
+
+@pytest.mark.parametrize("least", [0, 2**60])
+@pytest.mark.parametrize("keys", [1, 3, 7, 50, 257, 1000])
+@pytest.mark.parametrize("watch", [(), ("entropy",)])
+def test_entropy_is_at_most_the_logarithm_of_the_keys(monkeypatch, library, keys, watch, least):
+    monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", least)
+    query = library(np.zeros((5, 4), np.float32))
+    key = library(np.ones((keys, 4), np.float32))
+    _, weights = regard.attend(query, key, key, watch=watch)
+    entropy = np.asarray(weights.entropy(), np.float64)
+    assert (entropy <= math.log(keys)).all()
+    np.testing.assert_allclose(entropy, math.log(keys), rtol=1e-6)
+    stored = AttentionMap.from_dense(library(np.full((2, keys), 1 / keys, np.float32)))
+    assert (np.asarray(stored.entropy(), np.float64) <= math.log(keys)).all()
+
+
+def test_entropy_of_rows_that_do_not_sum_to_1_has_no_such_limit():
+    query, key = np.zeros((2, 4)), np.ones((3, 4))
+    _, weights = regard.attend(query, key, key, normalizer=normalizers.Sigmoid())
+    np.testing.assert_allclose(weights.entropy(), -3 * 0.5 * math.log(0.5))
+    assert math.copysign(1, AttentionMap.from_dense(np.eye(2)).entropy()[0]) == 1
+
+
+def test_the_limit_of_entropy_leaves_its_gradient():
+    generator = torch.Generator().manual_seed(0)
+    query = (torch.randn(3, 4, generator=generator) * 1e-4).requires_grad_()
+    key = torch.randn(9, 4, generator=generator)
+    (found,) = torch.autograd.grad(regard.attend(query, key, key)[1].entropy().sum(), query)
+    wide = query.detach().double().requires_grad_()
+    exact = torch.special.entr((wide @ key.double().T / 2).softmax(-1)).sum()
+    (expected,) = torch.autograd.grad(exact, wide)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-2, atol=1e-7)

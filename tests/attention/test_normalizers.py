@@ -2,6 +2,8 @@
 
 import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -213,3 +215,42 @@ def test_reinforce_learns():
         return loss
 
     assert find_the_marked_word(step, 120) > 0.95
+
+
+def paper_jacobian(weights):
+    """`diag(s) - s s^T / |s|` of the support `s` (Martins and Astudillo 2016, equation 9)."""
+    support = (weights > 0).double()
+    return torch.diag(support) - torch.outer(support, support) / support.sum()
+
+
+@pytest.mark.parametrize(
+    ("scores", "weights"),
+    [
+        ([1.0, 0.0], [1.0, 0.0]),
+        ([0.0, 1.0, 0.0, 0.5], [0.0, 0.75, 0.0, 0.25]),
+        ([0.5, 0.5, 0.0], [0.5, 0.5, 0.0]),
+        ([2.0, 2.0, 1.5, 1.0], [0.5, 0.5, 0.0, 0.0]),
+        ([3.0, 1.0, 2.0], [1.0, 0.0, 0.0]),
+    ],
+)
+def test_sparsemax_at_the_edge_of_its_support(scores, weights):
+    """A score that just gets a weight of 0 has no derivative either, in torch and in JAX."""
+    z = torch.tensor(scores, dtype=torch.float64, requires_grad=True)
+    assert Sparsemax()(z).tolist() == weights
+    expected = paper_jacobian(torch.tensor(weights))
+    found = torch.autograd.functional.jacobian(Sparsemax(), z)
+    torch.testing.assert_close(found, expected)
+    in_jax = jax.jacobian(Sparsemax())(jnp.asarray(scores))
+    np.testing.assert_allclose(np.asarray(in_jax), expected.numpy(), atol=1e-6)
+
+
+def test_the_derivative_of_sparsemax_keeps_the_sum():
+    """Each row of the Jacobian sums to 0, also where rounding decides about the edge."""
+    generator = torch.Generator().manual_seed(0)
+    steps = torch.randint(-8, 8, (200, 7), generator=generator)
+    for row in (steps / 8).requires_grad_(), (steps / 10).requires_grad_():
+        weights = Sparsemax()(row)
+        assert (weights.sum(-1) - 1).abs().max() < 1e-6
+        assert weights.min() >= 0
+        (slope,) = torch.autograd.grad(weights[:, 0].sum(), row)
+        assert slope.sum(-1).abs().max() < 1e-6

@@ -186,3 +186,69 @@ def test_widths_that_do_not_fit_are_named(score, message):
     query, key, value = np.zeros((5, 64)), np.zeros((3, 32)), np.zeros((3, 32))
     with pytest.raises(ShapeError, match=re.escape(message)):
         regard.attend(query, key, value, score=score())
+
+
+HEADS = (0.2, 0.5, 0.9)
+
+
+@pytest.mark.parametrize("least", [0, 2**60])
+@pytest.mark.parametrize("watch", [(), ("entropy",)])
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (3, 1, 1), (2, 3, 7, 1)])
+def test_a_learned_scale_gets_its_gradient(monkeypatch, rng, shape, watch, least):
+    monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", least)
+    made = np.resize(HEADS, shape).astype(np.float32)
+    scale = torch.nn.Parameter(torch.from_numpy(made.reshape(shape)))
+    query, key, value = (
+        torch.from_numpy(rng.standard_normal((2, 3, length, 4)).astype(np.float32))
+        for length in (7, 11, 11)
+    )
+    output, weights = regard.attend(query, key, value, score=scores.ScaledDot(scale), watch=watch)
+    factor = scale.reshape(-1, 1, 1) if shape == (3,) else scale
+    expected = (factor * (query @ key.mT)).softmax(-1)
+    torch.testing.assert_close(output, expected @ value)
+    torch.testing.assert_close(weights.dense(), expected)
+    (found,) = torch.autograd.grad(output.square().sum(), scale)
+    (slope,) = torch.autograd.grad((expected @ value).square().sum(), scale)
+    torch.testing.assert_close(found, slope, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("library", ["numpy", "jax"])
+def test_a_scale_for_each_head_in_other_libraries(libraries, library, rng):
+    make = libraries[library]
+    query, key = (rng.standard_normal((1, 3, 5, 4)).astype(np.float32) for _ in range(2))
+    scale = np.array(HEADS, np.float32)
+    _, weights = regard.attend(
+        make(query), make(key), make(key), score=scores.ScaledDot(make(scale))
+    )
+    raised = np.exp(scale[:, None, None] * (query @ np.swapaxes(key, -1, -2)))
+    np.testing.assert_allclose(
+        np.asarray(weights.dense()), raised / raised.sum(-1, keepdims=True), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("shape", [(4,), (2,), (1, 1, 4), (5, 4)])
+def test_a_scale_of_the_features_is_refused(shape, rng):
+    """It would broadcast along the features, or along the queries as if it were of the heads."""
+    x = rng.standard_normal((1, 3, 5, 4))
+    with pytest.raises(ShapeError, match="scaled dot score has a scale of shape"):
+        regard.attend(x, x, x, score=scores.ScaledDot(np.ones(shape)))
+
+
+@pytest.mark.parametrize("least", [0, 2**60])
+@pytest.mark.parametrize("watch", [(), ("entropy", "received")])
+@pytest.mark.parametrize("batch", [(1, 3), (3, 1), (1, 1)])
+def test_location_with_a_batch_of_one(monkeypatch, library, rng, batch, watch, least):
+    """The weight takes the place of the keys, whose batch may be the larger one."""
+    monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", least)
+    queries, keys = batch
+    query = rng.standard_normal((queries, 2, 5, 4)).astype(np.float32)
+    key = rng.standard_normal((keys, 2, 6, 3)).astype(np.float32)
+    weight = rng.standard_normal((8, 4)).astype(np.float32)
+    output, weights = regard.attend(
+        *map(library, (query, key, key)), score=scores.Location(library(weight)), watch=watch
+    )
+    raised = np.exp(np.broadcast_to(query @ weight[:6].T, (max(batch), 2, 5, 6)))
+    expected = raised / raised.sum(-1, keepdims=True)
+    np.testing.assert_allclose(np.asarray(weights.dense()), expected, rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(output), expected @ key, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(weights.received()), expected.sum(-2), rtol=1e-5)

@@ -23,6 +23,11 @@ def test_mechanisms(capsys):
     assert "6. Sum" in capsys.readouterr().out
 
 
+def test_write_your_own(capsys):
+    assert run("write-your-own.md") == 7
+    assert "try: subtract the row's maximum" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("page", ["coming-from.md", "troubleshooting.md", "../CONTRIBUTING.md"])
 def test_other_pages(page):
     assert run(page)

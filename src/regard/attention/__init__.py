@@ -12,6 +12,7 @@ This package imports nothing of text, models, training or pictures.
 
 from regard.attention import masks, normalizers, positions, scores
 from regard.attention.attend import attend
+from regard.attention.check import CheckReport, check
 from regard.attention.map import AttentionMap
 from regard.attention.masks import causal, documents, padding, window
 from regard.attention.rollout import rollout
@@ -19,8 +20,10 @@ from regard.attention.worked import worked
 
 __all__ = [
     "AttentionMap",
+    "CheckReport",
     "attend",
     "causal",
+    "check",
     "documents",
     "masks",
     "normalizers",

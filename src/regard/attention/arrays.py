@@ -21,6 +21,7 @@ from regard.shapes import Array
 __all__ = [
     "accumulation_dtype",
     "all_finite",
+    "beyond_backward",
     "broadcast_heads",
     "checkpointed",
     "device_of",
@@ -35,6 +36,7 @@ __all__ = [
     "stop_gradient",
     "to_numpy",
     "topk",
+    "torch_transforms",
     "transpose",
     "widest_float",
 ]
@@ -100,6 +102,32 @@ def is_concrete(array: Array) -> bool:
     return True
 
 
+def beyond_backward(array: Array) -> bool:
+    """Whether torch takes derivatives in forward mode, or derivatives of derivatives by `torch.func`.
+
+    Kernels have first derivatives in reverse mode only. (JAX has no kernels here.)
+    """
+    kinds = torch_transforms(array)
+    if "Jvp" in kinds or kinds.count("Grad") > 1:
+        return True
+    if not compat.is_torch_array(array):
+        return False
+    import torch
+
+    return not torch.compiler.is_compiling() and torch.autograd.forward_ad._current_level >= 0
+
+
+def torch_transforms(array: Array) -> list[str]:
+    """The transforms of `torch.func` under way: "Grad", "Jvp", "Vmap"; from outside in."""
+    if not compat.is_torch_array(array):
+        return []
+    import torch
+
+    if torch.compiler.is_compiling():
+        return []
+    return [level.key().name for level in torch._C._functorch.get_interpreter_stack() or ()]
+
+
 def is_on_host(array: Array) -> bool:
     """Whether values of `array` can be read at no cost: they exist, and not on another device."""
     if not is_concrete(array):
@@ -152,7 +180,9 @@ def checkpointed(function: Callable[..., Array], like: Array) -> Callable[..., A
         import torch
         from torch.utils.checkpoint import checkpoint
 
-        if torch.is_grad_enabled():
+        # torch.func has no hooks for saved tensors, by which checkpoints work.
+        hooks = is_concrete(like) or torch.compiler.is_compiling()
+        if torch.is_grad_enabled() and hooks and not beyond_backward(like):
             return partial(checkpoint, function, use_reentrant=False, preserve_rng_state=False)
     if compat.is_jax_array(like):
         import jax
@@ -246,18 +276,22 @@ def broadcast_heads(a: Array, b: Array, heads: int) -> tuple[Array, Array]:
 
 
 def topk(array: Array, k: int) -> tuple[Array, Array]:
-    """The `k` largest entries of the last axis, in descending order, and their indices."""
+    """The `k` largest entries of the last axis, in descending order, and their indices.
+
+    NaN is larger than every number, in every library.
+    """
     xp = namespace(array=array)
     if compat.is_torch_array(array):
         largest = array.topk(k, dim=-1)
         return largest.values, largest.indices
+    falling = -xp.where(xp.isnan(array), math.inf, array)
     if compat.is_numpy_array(array) and k < array.shape[-1]:
         # A partial sort first: k is small beside the row.
-        candidates = np.argpartition(-array, k - 1, axis=-1)[..., :k]
-        order = np.argsort(-np.take_along_axis(array, candidates, -1), axis=-1, kind="stable")
+        candidates = np.argpartition(falling, k - 1, axis=-1)[..., :k]
+        order = np.argsort(np.take_along_axis(falling, candidates, -1), axis=-1, kind="stable")
         indices = np.take_along_axis(candidates, order, -1)
     else:
-        indices = xp.argsort(array, axis=-1, descending=True)[..., :k]
+        indices = xp.argsort(falling, axis=-1, stable=True)[..., :k]
     return xp.take_along_axis(array, indices, axis=-1), indices
 
 

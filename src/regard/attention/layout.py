@@ -172,6 +172,27 @@ class AttentionLayout:
             array = array[:, :, rows]
         return array if array.shape[3] == 1 else array[..., columns]
 
+    def as_tile(self, tile: Array, rows: slice, columns: slice) -> Array:
+        """A tile of a mask or bias with four axes, each of its size or 1.
+
+        Args:
+            tile: made by the `tile` method of a mask or bias of any class.
+            rows: of the matrix.
+            columns: of the matrix.
+
+        Raises:
+            ShapeError: a tile of another size; the message begins with "returned".
+        """
+        full = (self.batch, self.heads, rows.stop - rows.start, columns.stop - columns.start)
+        given = tuple(tile.shape)
+        if tile.ndim < 4:
+            tile = self.xp.reshape(tile, (1,) * (4 - tile.ndim) + given)
+        if tile.ndim > 4 or any(n not in (1, m) for n, m in zip(tile.shape, full, strict=True)):
+            raise ShapeError(
+                f"returned shape {given}; expected {full}, each axis of this size or 1"
+            )
+        return tile
+
     # From four axes back to the user's
 
     @property

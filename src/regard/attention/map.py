@@ -11,6 +11,7 @@ from regard.attention import kernels
 from regard.attention.arrays import grouped_matmul, namespace, no_autocast, topk, transpose
 from regard.attention.indexing import index_matrix
 from regard.attention.kernels import Statistic
+from regard.attention.kernels.statistics import limit_entropy
 from regard.attention.layout import AttentionLayout
 from regard.attention.pooling import pool_blocks
 from regard.attention.problem import DenseMatrix, Problem, RowSource, ScaledColumns
@@ -29,6 +30,10 @@ WATCHABLE: dict[str, Statistic] = {
 
 MATMUL_COLUMNS = 128
 """Columns of the right operand that `@` processes at a time."""
+
+
+NORMAL_ROW_TOLERANCE = 1e-4
+"""Distance of a row's sum from 1 that is rounding: the weights of a sigmoid sum to anything else."""
 
 
 class TopK(NamedTuple):
@@ -220,14 +225,23 @@ class AttentionMap:
         return TopK(self._restore(values), self._restore(positions))
 
     def entropy(self) -> Float[Array, "*lead queries"]:
-        """Entropy of each query's weights, `-sum_j w_j log w_j`, in nats; 0 for a masked row."""
-        xp = self._source.layout.xp
+        """Entropy of each query's weights, `-sum_j w_j log w_j`, in nats; 0 for a masked row.
+
+        It is at most `log(keys)` for rows that sum to 1.
+        """
+        xp, keys = self._source.layout.xp, self._source.layout.keys
 
         def row_entropy(rows: slice, weights: Array) -> Array:
             log = xp.log(xp.where(weights > 0, weights, 1.0))
-            return -xp.sum(weights * log, axis=-1)
+            entropy = 0.0 - xp.sum(weights * log, axis=-1)  # 0.0 where minus the sum would be -0.0
+            normal = xp.abs(xp.sum(weights, axis=-1) - 1) < NORMAL_ROW_TOLERANCE
+            return xp.where(normal, limit_entropy(entropy, keys), entropy)
 
         found = self._statistic(("entropy",), lambda: self._concat_tiles(row_entropy))
+        if (
+            "entropy",
+        ) in self._statistics:  # from a kernel, so that the rows are those of a softmax
+            found = limit_entropy(found, keys)
         return self._restore(found)
 
     def received(self) -> Float[Array, "*lead keys"]:

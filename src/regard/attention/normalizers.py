@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from regard.attention import random
 from regard.attention.arrays import namespace, stop_gradient
+from regard.attention.overrides import runs
 from regard.errors import InputError
 from regard.shapes import Array, Float, Int
 
@@ -26,6 +27,7 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Sparsemax",
+    "is_softmax",
     "reinforce",
     "sample",
 ]
@@ -59,6 +61,14 @@ class Softmax(Normalizer):
         return exponentials / xp.where(total == 0, 1.0, total)
 
 
+def is_softmax(normalizer: Normalizer) -> bool:
+    """Whether the weights are the softmax of the scores, for fast paths that compute nothing else.
+
+    A subclass of `Softmax` with a `__call__` of its own is not.
+    """
+    return runs(normalizer, "__call__", Softmax.__call__)
+
+
 @dataclass(frozen=True)
 class Sigmoid(Normalizer):
     """The logistic function, `1 / (1 + exp(-s_j))`: each key by itself, so rows need not sum to 1.
@@ -89,14 +99,20 @@ class Sparsemax(Normalizer):
         if z.shape[-1] == 0:
             return z
         # The support is the longest run of the sorted scores with 1 + k z_(k) > sum of the first k.
-        ordered = xp.sort(z, axis=-1, descending=True)
+        ordered = xp.sort(stop_gradient(z), axis=-1, descending=True)
         count = _ranks(ordered)
-        in_support = 1 + count * ordered > xp.cumulative_sum(ordered, axis=-1)
-        size = xp.sum(xp.astype(in_support, z.dtype), axis=-1, keepdims=True)
-        smallest = xp.min(xp.where(in_support, ordered, 0.0), axis=-1, keepdims=True)
-        # tau from the unsorted support: exact, and differentiable without the sort.
-        tau = (xp.sum(xp.where(z >= smallest, z, 0.0), axis=-1, keepdims=True) - 1) / size
-        return _zero_where_masked(scores, xp.clip(z - tau, 0.0, None))
+        sums = xp.cumulative_sum(ordered, axis=-1)
+        size = xp.sum(xp.astype(1 + count * ordered > sums, z.dtype), axis=-1, keepdims=True)
+        last = xp.astype(count == size, z.dtype)
+        edge = (xp.sum(sums * last, axis=-1, keepdims=True) - 1) / size
+        # tau from the unsorted support: exact, and differentiable without the sort. A score at its edge
+        # has a weight of 0 and, by the paper's Jacobian, no derivative, which a clip would give it.
+        support = (z > edge) | xp.isnan(z)
+        size = xp.sum(xp.astype(support, z.dtype), axis=-1, keepdims=True)
+        tau = (xp.sum(xp.where(support, z, 0.0), axis=-1, keepdims=True) - 1) / size
+        weights = xp.where(support, z - tau, 0.0)
+        rounding = stop_gradient(xp.where(weights < 0, weights, 0.0))
+        return _zero_where_masked(scores, weights - rounding)
 
 
 @dataclass(frozen=True)

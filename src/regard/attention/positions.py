@@ -26,6 +26,7 @@ __all__ = [
     "Gaussian",
     "Relative",
     "as_bias",
+    "bias_tile",
     "relative_position_bucket",
     "rotary",
     "sinusoidal",
@@ -322,6 +323,26 @@ def as_bias(bias: Any) -> Bias:
         remedy = "pass it as mask=" if bias.dtype == xp.bool else "convert it to float"
         raise InputError(f"bias holds {bias.dtype}; expected floats ({remedy})")
     return _ArrayBias(bias)
+
+
+def bias_tile(
+    bias: Bias, layout: AttentionLayout, rows: slice, columns: slice
+) -> Float[Array, "batch heads rows columns"]:
+    """`bias.tile(...)`, with four axes in the library of the layout.
+
+    Raises:
+        InputError: a tile that does not hold floats.
+        ShapeError: a tile of another shape than the rows and columns.
+    """
+    tile = bias.tile(layout, rows, columns)
+    if not is_array(tile) or compat.array_namespace(tile) is not layout.xp:
+        tile = layout.asarray(tile)
+    if not layout.xp.isdtype(tile.dtype, "real floating"):
+        raise InputError(f"{type(bias).__name__}.tile returned {tile.dtype}; expected floats")
+    try:
+        return layout.as_tile(tile, rows, columns)
+    except ShapeError as error:
+        raise ShapeError(f"{type(bias).__name__}.tile {error}") from None
 
 
 def _relative_positions(

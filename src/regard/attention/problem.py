@@ -20,11 +20,11 @@ from regard.attention.arrays import (
     split_rows,
 )
 from regard.attention.layout import AttentionLayout
-from regard.attention.masks import Mask, as_mask
+from regard.attention.masks import Intervals, Mask, as_mask, key_ranges, mask_tile
 from regard.attention.normalizers import Normalizer
-from regard.attention.positions import Bias, as_bias
+from regard.attention.positions import Bias, as_bias, bias_tile
 from regard.attention.scores import AdditiveScore, Score
-from regard.errors import InputError
+from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Bool, Float
 
 __all__ = ["DenseMatrix", "NonFinite", "Problem", "RowSource", "ScaledColumns", "make_problem"]
@@ -131,30 +131,52 @@ class Problem:
         scores = self.score.pairwise(
             xp.astype(self.query[:, :, rows], layout.dtype), xp.astype(self.key, layout.dtype)
         )
+        expected = (layout.heads, rows.stop - rows.start, layout.keys)
+        if tuple(scores.shape[1:]) != expected:
+            raise ShapeError(
+                f"{type(self.score).__name__}.pairwise returned shape {tuple(scores.shape)}; expected "
+                f"{(layout.batch, *expected)}, (batch, heads, rows, columns)"
+            )
         if self.nonfinite is not None:
             scores = xp.where(self.nonfinite.scores(rows), math.nan, scores)
-        if self.bias is not None:
-            bias = self.bias.tile(layout, rows, slice(0, layout.keys))
+        bias = self.bias_tile(rows)
+        if bias is not None:
             scores = xp.where(bias == -math.inf, -math.inf, scores + xp.astype(bias, layout.dtype))
             # The largest finite number in place of infinity: it takes all the weight as well, and
             # the normaliser never computes inf - inf.
             scores = xp.where(scores == math.inf, xp.finfo(layout.dtype).max, scores)
-        if self.mask is not None:
-            allowed = self.mask.tile(layout, rows, slice(0, layout.keys))
-            scores = xp.where(allowed, scores, -math.inf)
-        return scores
+        allowed = self.mask_tile(rows)
+        return scores if allowed is None else xp.where(allowed, scores, -math.inf)
+
+    def mask_tile(
+        self, rows: slice, columns: slice | None = None
+    ) -> Bool[Array, "batch heads rows columns"] | None:
+        """The mask of some rows, and of all columns unless given; `None` without a mask."""
+        columns = slice(0, self.layout.keys) if columns is None else columns
+        return None if self.mask is None else mask_tile(self.mask, self.layout, rows, columns)
+
+    def bias_tile(
+        self, rows: slice, columns: slice | None = None
+    ) -> Float[Array, "batch heads rows columns"] | None:
+        """The bias of some rows, and of all columns unless given; `None` without a bias."""
+        columns = slice(0, self.layout.keys) if columns is None else columns
+        return None if self.bias is None else bias_tile(self.bias, self.layout, rows, columns)
+
+    def key_ranges(self) -> Intervals | None:
+        """The range of keys of each query under a mask that is such ranges; `None` for others."""
+        return None if self.mask is None else key_ranges(self.mask, self.layout)
 
     def weights(self, rows: slice) -> Float[Array, "batch heads rows keys"]:
         """The attention weights of some rows."""
         with no_autocast(self.query):
-            return self.normalizer(self.scores(rows), first_row=rows.start)
+            return self._normalized(self.scores(rows), rows)
 
     def output(self, rows: slice, dropout: float, seed: int) -> Float[Array, "batch heads rows dv"]:
         """Weights after dropout, times values, in the type of the values."""
         xp, layout = self.layout.xp, self.layout
         with no_autocast(self.query):
             scores = self.scores(rows)
-            weights = self.normalizer(scores, first_row=rows.start)
+            weights = self._normalized(scores, rows)
             if dropout:
                 kept = self._dropout_mask(rows, dropout, seed)
                 weights = xp.where(kept, weights / (1 - dropout), 0.0)
@@ -168,6 +190,15 @@ class Problem:
         # A backward pass through an additive score holds `tanh(q + k)` of a whole tile.
         depth = self.query.shape[-1] // 8 if isinstance(self.score, AdditiveScore) else 1
         return split_rows(self.layout.queries, _row_bytes(self.layout) * max(1, depth))
+
+    def _normalized(self, scores: Array, rows: slice) -> Float[Array, "batch heads rows keys"]:
+        weights = self.normalizer(scores, first_row=rows.start)
+        if tuple(weights.shape) != tuple(scores.shape):
+            raise ShapeError(
+                f"{type(self.normalizer).__name__} returned shape {tuple(weights.shape)} for scores of "
+                f"shape {tuple(scores.shape)}; expected one weight for each score"
+            )
+        return self.layout.xp.astype(weights, self.layout.dtype, copy=False)
 
     def _dropout_mask(
         self, rows: slice, dropout: float, seed: int
@@ -223,10 +254,10 @@ def _may_attend(
     problem: Problem, keys: Bool[Array, "batch key_heads keys"]
 ) -> Bool[Array, "batch heads queries"]:
     """Whether each query may attend to any of the keys marked `True`."""
-    layout, xp, mask, bias = problem.layout, problem.layout.xp, problem.mask, problem.bias
+    layout, xp = problem.layout, problem.layout.xp
     rows = (layout.batch, layout.heads, layout.queries)
     keys = xp.repeat(keys, layout.heads // keys.shape[1], axis=1)
-    ranges = None if mask is None or bias is not None else mask.intervals(layout)
+    ranges = problem.key_ranges() if problem.bias is None else None
     if ranges is not None:
         # Running counts answer for a range of keys by one subtraction.
         count = xp.cumulative_sum(xp.astype(keys, xp.int64), axis=-1, include_initial=True)
@@ -234,13 +265,14 @@ def _may_attend(
         low, high = (xp.broadcast_to(xp.astype(end, xp.int64), rows) for end in ranges)
         before, after = (xp.take_along_axis(count, end, axis=-1) for end in (low, high))
         return after > before
-    parts, every_key = [], slice(0, layout.keys)
+    parts = []
     for part in split_rows(layout.queries, layout.batch * layout.heads * layout.keys):
         marked = keys[:, :, None]
-        if mask is not None:
-            marked = marked & mask.tile(layout, part, every_key)
+        allowed, bias = problem.mask_tile(part), problem.bias_tile(part)
+        if allowed is not None:
+            marked = marked & allowed
         if bias is not None:
-            marked = marked & (bias.tile(layout, part, every_key) != -math.inf)
+            marked = marked & (bias != -math.inf)
         parts.append(xp.broadcast_to(xp.any(marked, axis=-1), (*rows[:2], part.stop - part.start)))
     return parts[0] if len(parts) == 1 else xp.concat(parts, axis=2)
 
@@ -275,8 +307,34 @@ def make_problem(
     nonfinite = None
     if mask is not None or bias is not None:
         query, key, value, nonfinite = _split_nonfinite(query, key, value)
-    query, key = score.project(query, key)
+    query, key = _project(score, layout, query, key)
     return Problem(layout, query, key, value, score, normalizer, mask, bias, nonfinite)
+
+
+def _project(
+    score: Score, layout: AttentionLayout, query: Array, key: Array
+) -> tuple[Array, Array]:
+    """Query and key projected by the score, at least one of them with the whole batch.
+
+    Raises:
+        ShapeError: a projection that changes the number of positions, heads or examples.
+    """
+    key_heads = key.shape[1]
+    query, key = score.project(query, key)
+    for name, array, heads, length in (
+        ("queries", query, (layout.heads,), layout.queries),
+        ("keys", key, (key_heads, 1, layout.heads), layout.keys),
+    ):
+        sizes = tuple(array.shape)
+        fits = len(sizes) == 4 and sizes[0] in (1, layout.batch) and sizes[1] in heads
+        if not fits or sizes[2] != length:
+            raise ShapeError(
+                f"{type(score).__name__}.project returned {name} of shape {sizes}; expected "
+                f"({layout.batch}, {heads[0]}, {length}, dim)"
+            )
+    if query.shape[0] == key.shape[0] == 1 != layout.batch:  # the batch was that of the key alone
+        query = layout.xp.broadcast_to(query, (layout.batch, *query.shape[1:]))
+    return query, key
 
 
 def _split_nonfinite(

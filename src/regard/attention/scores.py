@@ -16,13 +16,17 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from regard.attention.arrays import (
     accumulation_dtype,
     grouped_matmul,
+    is_array,
     namespace,
     transpose,
     widest_float,
 )
+from regard.attention.overrides import runs
 from regard.errors import ShapeError
 from regard.shapes import Array, Float
 
@@ -37,6 +41,9 @@ __all__ = [
     "Location",
     "ScaledDot",
     "Score",
+    "additive_vector",
+    "dot_factor",
+    "keeps_inputs",
 ]
 
 ADDITIVE_CHUNK = 2**18
@@ -78,7 +85,8 @@ class DotScore(Score):
     def pairwise(self, query: Array, key: Array) -> Float[Array, "batch heads rows columns"]:
         """`factor * query @ key.T`."""
         factor = self.factor(query.shape[-1])
-        return grouped_matmul(query * factor if factor != 1.0 else query, transpose(key))
+        needless = not _is_learned(factor) and factor == 1.0
+        return grouped_matmul(query if needless else query * factor, transpose(key))
 
 
 @dataclass(frozen=True)
@@ -99,20 +107,26 @@ class ScaledDot(DotScore):
     softmax does not saturate and gradients do not vanish for wide vectors.
 
     Args:
-        scale: factor of the dot product; `1 / sqrt(d_k)` unless given.
+        scale: factor of the dot product; `1 / sqrt(d_k)` unless given. A number, or an array with
+            one for all heads, with one for each, `(heads,)`, or that broadcasts to `(batch, heads,
+            queries, 1)`. A learned one gets its gradient.
     """
 
-    scale: float | None = None
+    scale: Any = None
 
     def factor(self, features: int) -> float:
-        """`1 / sqrt(features)`, or the given scale."""
-        # Vectors without features match equally.
-        return 1 / math.sqrt(max(1, features)) if self.scale is None else self.scale
+        """`1 / sqrt(features)`, or the scale if it is a number; 1 if `project` multiplies by it."""
+        if self.scale is None:
+            return 1 / math.sqrt(max(1, features))  # vectors without features match equally
+        return 1.0 if _is_learned(self.scale) else self.scale
 
     def project(self, query: Array, key: Array) -> tuple[Array, Array]:
-        """Query and key unchanged; their widths must be equal."""
+        """Query and key, the query multiplied by a scale that is an array; of equal widths."""
         _check_same_width(query, key, "scaled dot")
-        return query, key
+        if not _is_learned(self.scale):
+            return query, key
+        xp = namespace(query=query, scale=self.scale)
+        return query * xp.astype(_per_query(self.scale, query), query.dtype, copy=False), key
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,6 +272,64 @@ class Concat(AdditiveScore):
             )
         self._check_vector(self.weight.shape[1], "concat")
         return _product(query, self.weight[:width]), _product(key, self.weight[width:])
+
+
+def dot_factor(score: Score, features: int) -> float | None:
+    """The factor of a score whose pairs are `factor * q . k` after projection.
+
+    Args:
+        score: of any class.
+        features: width of the projected queries.
+
+    Returns:
+        `None` for other scores: those with a `pairwise` of their own, and those whose factor is an
+        array, of which a kernel has no gradient.
+    """
+    if not runs(score, "pairwise", DotScore.pairwise):
+        return None
+    factor: Any = score.factor(features)  # type: ignore[attr-defined]
+    return None if _is_learned(factor) else factor
+
+
+def additive_vector(score: Score) -> Array | None:
+    """`v` of a score whose pairs are `v . tanh(q + k)` after projection; `None` for other scores."""
+    if not runs(score, "pairwise", AdditiveScore.pairwise):
+        return None
+    return score.vector  # type: ignore[attr-defined]
+
+
+def keeps_inputs(score: Score) -> bool:
+    """Whether projecting leaves query and key as they are."""
+    if runs(score, "project", ScaledDot.project):
+        return not _is_learned(score.scale)  # type: ignore[attr-defined]
+    return runs(score, "project", Dot.project)
+
+
+def _is_learned(scale: Any) -> bool:
+    """Whether a scale is an array, which may have a gradient; NumPy's scalars are numbers."""
+    return is_array(scale) and not isinstance(scale, np.generic)
+
+
+def _per_query(scale: Array, query: Array) -> Array:
+    """A scale with four axes, the last of 1.
+
+    Raises:
+        ShapeError: an array that does not broadcast to `(batch, heads, queries, 1)`. Not even one
+            that would broadcast along the features, which is no scale of a dot product.
+    """
+    given, heads = tuple(scale.shape), query.shape[1]
+    shape = (heads, 1, 1) if given == (heads,) else given
+    full = (*query.shape[:3], 1)
+    if math.prod(given) == 1:
+        shape = (1,)
+    if len(shape) > 4 or any(
+        n not in (1, m) for n, m in zip(shape[::-1], full[::-1], strict=False)
+    ):
+        raise ShapeError(
+            f"scaled dot score has a scale of shape {given}; expected one number, ({heads},) for "
+            f"the heads, or an array that broadcasts to {full}"
+        )
+    return namespace(scale=scale).reshape(scale, (1,) * (4 - len(shape)) + shape)
 
 
 def _check_same_width(query: Array, key: Array, name: str) -> None:

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from regard.attention import AttentionMap, attend
 from regard.attention.masks import Mask, causal
-from regard.attention.normalizers import Normalizer, Softmax
+from regard.attention.normalizers import Normalizer, Softmax, is_softmax
 from regard.attention.positions import Bias
-from regard.attention.scores import ScaledDot, Score
+from regard.attention.scores import ScaledDot, Score, dot_factor, keeps_inputs
 from regard.errors import InputError, ShapeError
 from regard.layers.cache import Cache, attend_decode_step
 from regard.layers.checks import check_sequence
@@ -312,10 +312,10 @@ class MultiHeadAttention(StandsInForTorch):
     ) -> tuple[Tensor, AttentionMap]:
         """Attention of projected queries `(batch, heads, queries, features)`, and `W^O`."""
         dropout = self.dropout if self.training else 0.0
-        extra = self.extra_keys
-        plain = isinstance(self.normalizer, Softmax) and bias is None and not dropout
-        if plain and extra is None and isinstance(self.score, ScaledDot):
-            found = attend_decode_step(query, cache, mask, scale=self.score.factor(query.shape[-1]))
+        scale = dot_factor(self.score, query.shape[-1]) if keeps_inputs(self.score) else None
+        plain = is_softmax(self.normalizer) and bias is None and not dropout
+        if scale is not None and plain and self.extra_keys is None:
+            found = attend_decode_step(query, cache, mask, scale=scale)
             if found is not None:
                 return self.output(found[0]), found[1]
         key, value = cache.gathered()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from regard.attention import AttentionMap, attend
 from regard.attention.masks import Mask
 from regard.attention.normalizers import Normalizer, Softmax
-from regard.attention.scores import AdditiveScore, Score
+from regard.attention.scores import Score, additive_vector
 from regard.layers.checks import check_sequence
 from regard.layers.deferred_gradients import Matmul, PlainMatmul
 
@@ -36,9 +36,10 @@ def pairwise_scores(score: Score, query: Tensor, key: Tensor) -> Tensor:
     Returns:
         `(batch, queries, keys)`.
     """
-    if isinstance(score, AdditiveScore):
+    vector = additive_vector(score)
+    if vector is not None:
         # Without heads and chunks, which cost more than the products of one step.
-        scores: Tensor = torch.tanh(query[:, :, None] + key[:, None]) @ score.vector
+        scores: Tensor = torch.tanh(query[:, :, None] + key[:, None]) @ vector
     else:
         scores = score.pairwise(query[:, None], key[:, None])[:, 0]
     return scores

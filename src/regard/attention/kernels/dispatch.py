@@ -12,10 +12,11 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
-from regard.attention.arrays import is_concrete, is_torch
+from regard.attention.arrays import beyond_backward, is_concrete, is_torch, torch_transforms
 from regard.attention.kernels import limits
 from regard.attention.kernels.statistics import Statistic, propagate_nan
 from regard.attention.problem import Problem
+from regard.attention.scores import additive_vector
 from regard.shapes import Array
 
 __all__ = ["matmul", "one_pass", "output", "rmatmul", "statistic"]
@@ -38,9 +39,22 @@ def one_pass(
         for topk and pool a pair of arrays. `None` where the kernel does not fit.
     """
     kernel = _fused_kernel(problem)
-    if kernel is None or not kernel.fits(problem, statistics):
+    if kernel is None or not kernel.fits(problem, statistics) or beyond_backward(problem.query):
         return None
-    output, found = kernel.one_pass(problem, statistics, dropout=dropout, seed=seed)
+    together = kernel.one_pass(problem, statistics, dropout=dropout, seed=seed)
+    if together is None:
+        return None
+    output, found = together
+    if is_torch(output):
+        from regard.attention.kernels import second_derivatives as second
+
+        slowly = (second.output_of(dropout, seed), second.entropy_of)
+        if ("entropy",) in found:
+            results = (output, found["entropy",])
+            output, entropy = second.with_second_derivatives(problem, results, slowly)
+            found = {**found, ("entropy",): entropy}
+        else:
+            (output,) = second.with_second_derivatives(problem, (output,), slowly[:1])
     if problem.nonfinite is None:
         return output, found
     nan_weights, nan_output = problem.nonfinite.rows(problem)
@@ -65,7 +79,18 @@ def matmul(problem: Problem, x: Array) -> Array | None:
 
 
 def _matmul(problem: Problem, x: Array) -> Array | None:
-    """`P x` from inputs whose NaN were taken out.
+    """`P x` from inputs whose NaN were taken out, with second derivatives."""
+    product = None if beyond_backward(problem.query) else _kernel_matmul(problem, x)
+    if product is None or not is_torch(product):
+        return product
+    from regard.attention.kernels import second_derivatives as second
+
+    with_x = replace(problem, value=x)
+    return second.with_second_derivatives(with_x, (product,), (second.product_of,))[0]
+
+
+def _kernel_matmul(problem: Problem, x: Array) -> Array | None:
+    """`P x` by the first kernel that fits.
 
     The flash kernel is a little faster than the fused one, but reads the values of a mask to find
     the keys it may skip, which a traced problem (whose `nonfinite` is never `None`) does not have.
@@ -78,12 +103,14 @@ def _matmul(problem: Problem, x: Array) -> Array | None:
         product = torch_flash.matmul(problem, x)
         if product is not None:
             return product
-    return kernel.one_pass(with_x, ())[0] if kernel and fits else None
+    together = kernel.one_pass(with_x, ()) if kernel and fits else None
+    return None if together is None else together[0]
 
 
 def rmatmul(problem: Problem, g: Array) -> Array | None:
     """`P^T g`, from queries back to keys; `None` where no kernel fits."""
-    if is_torch(problem.query) and is_concrete(problem.query):
+    query = problem.query
+    if is_torch(query) and is_concrete(query) and not beyond_backward(query):
         from regard.attention.kernels import torch_flash
 
         return torch_flash.rmatmul(problem, g)
@@ -92,15 +119,15 @@ def rmatmul(problem: Problem, g: Array) -> Array | None:
 
 def statistic(problem: Problem, which: Statistic) -> Any | None:
     """One statistic, without gradients; `None` where no kernel fits or a gradient is wanted."""
-    if not is_concrete(
-        problem.query
-    ):  # the size of scores, which decides the precision, is unknown
+    # Of a traced problem the size of scores, which decides the precision, is unknown.
+    if not is_concrete(problem.query) or beyond_backward(problem.query):
         return None
     kernel = _fused_kernel(problem)
     if kernel and kernel.fits(problem, (which,)) and kernel.fits_float32(problem):
         if _needs_gradient(problem):
             return None
-        return kernel.one_pass(kernel.without_values(problem), (which,))[1][which]
+        together = kernel.one_pass(kernel.without_values(problem), (which,))
+        return None if together is None else together[1][which]
     if is_torch(problem.query) and which in (("entropy",), ("received",)):
         from regard.attention.kernels import torch_flash
 
@@ -116,6 +143,8 @@ def _fused_kernel(problem: Problem) -> Any | None:
     weights = layout.batch * layout.heads * layout.queries * layout.keys
     if weights < limits.FUSED_MIN_WEIGHTS or not find_spec("numba"):
         return None
+    if "Grad" in torch_transforms(problem.query):  # which operators of one's own do not support
+        return None
     from regard.attention.kernels.fused import adapter
 
     return adapter
@@ -126,5 +155,5 @@ def _needs_gradient(problem: Problem) -> bool:
         return False
     import torch
 
-    parts = problem.query, problem.key, problem.value, getattr(problem.score, "vector", None)
+    parts = problem.query, problem.key, problem.value, additive_vector(problem.score)
     return torch.is_grad_enabled() and any(getattr(x, "requires_grad", False) for x in parts)

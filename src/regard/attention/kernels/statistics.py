@@ -1,4 +1,4 @@
-"""Names of the statistics that kernels compute, and NaN put back into them."""
+"""Names of the statistics that kernels compute, their bounds, and NaN put back into them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,25 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
+from regard.attention.arrays import stop_gradient
 from regard.shapes import Array
 
-__all__ = ["Statistic", "propagate_nan"]
+__all__ = ["Statistic", "limit_entropy", "propagate_nan"]
 
 Statistic = tuple[str, *tuple[int, ...]]
 """A statistic and its numbers: `("entropy",)`, `("received",)`, `("topk", k)` or
 `("pool", query_blocks, key_blocks)`. `("output",)` names the output where it is treated as one."""
+
+
+def limit_entropy(entropy: Array, keys: int) -> Array:
+    """Entropies of rows that sum to 1, less what rounding put above `log(keys)`; gradients stay.
+
+    The limit is below `log(keys)` by half a unit in the last place, so that it is not above it once it is
+    rounded to the type of the entropies.
+    """
+    xp = compat.array_namespace(entropy)
+    limit = math.log(max(1, keys)) * (1 - xp.finfo(entropy.dtype).eps / 2)
+    return xp.where(entropy > limit, entropy - stop_gradient(entropy - limit), entropy)
 
 
 def propagate_nan(statistic: Statistic, found: Any, nan_rows: Array) -> Any:

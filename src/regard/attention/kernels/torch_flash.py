@@ -28,7 +28,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -36,10 +35,10 @@ from torch import Tensor
 
 from regard.attention.arrays import all_finite, broadcast_heads, is_concrete, split_rows
 from regard.attention.kernels import limits
-from regard.attention.masks import is_causal
-from regard.attention.normalizers import Softmax
+from regard.attention.masks import is_causal, tile_for_all_queries
+from regard.attention.normalizers import is_softmax
 from regard.attention.problem import Problem
-from regard.attention.scores import Dot, DotScore, ScaledDot
+from regard.attention.scores import dot_factor, keeps_inputs
 from regard.shapes import Float
 
 __all__ = ["entropy", "matmul", "received", "rmatmul"]
@@ -60,8 +59,8 @@ def _applies(problem: Problem) -> bool:
     """Whether the problem is softmax over dot products of tensors, with no NaN that a mask may hide."""
     return (
         isinstance(problem.query, Tensor)
-        and isinstance(problem.score, DotScore)
-        and isinstance(problem.normalizer, Softmax)
+        and dot_factor(problem.score, problem.query.shape[-1]) is not None
+        and is_softmax(problem.normalizer)
         and (problem.nonfinite is None or not is_concrete(problem.query))
         and min(*problem.query.shape, *problem.key.shape[:3]) > 0
     )
@@ -76,7 +75,7 @@ def _may_lose_nan(problem: Problem) -> bool:
     query, checked = problem.query, problem.mask is not None or problem.bias is not None
     if problem.layout.keys >= limits.FLASH_MIN_KEYS_NAN:
         return False
-    if checked and isinstance(problem.score, Dot | ScaledDot):
+    if checked and keeps_inputs(problem.score):
         return False
     return query.device.type == "cpu" and not (
         is_concrete(query) and all_finite(query, problem.key)
@@ -159,7 +158,9 @@ def _transposed_product(problem: Problem, g: Tensor | None) -> Tensor:
     """
     exact, layout, factor = _for_statistics(problem), problem.layout, _factor(problem)
     query, key = (x.expand(layout.batch, -1, -1, -1) for x in (exact.query, exact.key))
-    group = layout.heads // key.shape[1]
+    group, mask = layout.heads // key.shape[1], problem.mask
+    # One row for all queries stays out of the bias, which it would make as large as the matrix.
+    shared = None if mask is None else tile_for_all_queries(mask, layout)
     total: Tensor = query.new_zeros(
         layout.batch, layout.heads, layout.keys, 1 if g is None else g.shape[-1]
     )
@@ -167,7 +168,9 @@ def _transposed_product(problem: Problem, g: Tensor | None) -> Tensor:
         queries, keys = query[:, :, block.rows], key[:, :, block.columns]
         lse = _flash(queries, keys, None, block, factor)[1]
         # Contiguous, or the kernel copies it at the size of the matrix.
-        bias = _transposed_bias(problem, block, -lse[:, :, None, :].contiguous())
+        bias = -lse[:, :, None, :].contiguous()
+        if shared is None:
+            bias = _transposed_bias(block, bias)
         # One query head of each group at a time, so that grouped keys need no copies.
         for head_in_group in range(group):
             at = slice(head_in_group, None, group)
@@ -182,16 +185,14 @@ def _transposed_product(problem: Problem, g: Tensor | None) -> Tensor:
             total[:, at, block.columns] += (
                 column_sum if g is None else column_sum * out[..., : g.shape[-1]]
             )
-    # Such a mask was left out of the bias; its keys receive nothing.
-    if problem.mask is not None and problem.mask.same_for_all_queries:
-        allowed = problem.mask.tile(layout, slice(0, 1), slice(0, layout.keys))
-        total = torch.where(allowed.transpose(2, 3), total, 0.0)
+    if shared is not None:
+        total = torch.where(shared.transpose(2, 3), total, 0.0)
     return total.to(layout.dtype)
 
 
-def _transposed_bias(problem: Problem, block: Block, negative_lse: Tensor) -> Tensor:
+def _transposed_bias(block: Block, negative_lse: Tensor) -> Tensor:
     """The bias of the transposed block: `-lse` of each query, -inf where it may not attend."""
-    if block.bias is None or (problem.mask is not None and problem.mask.same_for_all_queries):
+    if block.bias is None:
         return negative_lse
     return torch.where(block.bias.transpose(2, 3), negative_lse, -math.inf).contiguous()
 
@@ -214,8 +215,9 @@ def _blocks(problem: Problem, *, transposed: bool = False) -> Iterator[Block]:
         if mask is None:
             yield Block(rows, columns)
             return
-        if mask.same_for_all_queries:
-            yield Block(rows, columns, bias=mask.tile(layout, rows, columns))
+        allowed = tile_for_all_queries(mask, layout)
+        if allowed is not None:
+            yield Block(rows, columns, bias=allowed)
             return
         if is_causal(mask) and layout.queries == layout.keys and not transposed:
             yield Block(rows, columns, causal=True)
@@ -237,7 +239,7 @@ def _blocks(problem: Problem, *, transposed: bool = False) -> Iterator[Block]:
 def _key_range(problem: Problem) -> tuple[Tensor, Tensor]:
     """The first key that each query sees in any example or head, and the one after the last."""
     layout = problem.layout
-    ranges = None if problem.mask is None else problem.mask.intervals(layout)
+    ranges = problem.key_ranges()
     if ranges is None:
         return torch.zeros(layout.queries, dtype=torch.int64), torch.full(
             (layout.queries,), layout.keys
@@ -251,11 +253,11 @@ def _key_range(problem: Problem) -> tuple[Tensor, Tensor]:
 def _bias(problem: Problem, rows: slice, columns: slice) -> Tensor | None:
     """The bias of a block: Boolean where there is only a mask, `None` where all is allowed."""
     layout = problem.layout
-    allowed = None if problem.mask is None else problem.mask.tile(layout, rows, columns)
-    if problem.bias is None:
+    allowed, added = problem.mask_tile(rows, columns), problem.bias_tile(rows, columns)
+    if added is None:
         needless = allowed is None or (is_concrete(allowed) and bool(allowed.all()))
         return None if needless else allowed
-    bias: Tensor = problem.bias.tile(layout, rows, columns).to(layout.dtype)
+    bias: Tensor = added.to(layout.dtype)
     bias = bias.clamp_max(torch.finfo(layout.dtype).max)  # as in the slow twin: no inf - inf
     return bias if allowed is None else torch.where(allowed, bias, -math.inf)
 
@@ -290,7 +292,9 @@ def _for_statistics(problem: Problem) -> Problem:
 
 
 def _factor(problem: Problem) -> float:
-    return cast(DotScore, problem.score).factor(problem.query.shape[-1])
+    factor = dot_factor(problem.score, problem.query.shape[-1])
+    assert factor is not None  # `_applies`
+    return factor
 
 
 def _kernel_inputs(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,7 +14,16 @@ just two integers per row.
 """
 
 from regard.attention.masks.bands import causal, is_causal, local, window
-from regard.attention.masks.base import IntervalMask, Intervals, Mask, as_mask, where
+from regard.attention.masks.base import (
+    IntervalMask,
+    Intervals,
+    Mask,
+    as_mask,
+    key_ranges,
+    mask_tile,
+    tile_for_all_queries,
+    where,
+)
 from regard.attention.masks.documents import documents
 from regard.attention.masks.padding import padding
 
@@ -26,8 +35,11 @@ __all__ = [
     "causal",
     "documents",
     "is_causal",
+    "key_ranges",
     "local",
+    "mask_tile",
     "padding",
+    "tile_for_all_queries",
     "where",
     "window",
 ]

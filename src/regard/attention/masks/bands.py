@@ -72,7 +72,7 @@ def is_causal(mask: Mask) -> bool:
 
     The two alignments are one where there are as many queries as keys.
     """
-    return isinstance(mask, _Band) and mask.before is None and mask.after == 0
+    return type(mask) is _Band and mask.before is None and mask.after == 0
 
 
 @dataclass(frozen=True)

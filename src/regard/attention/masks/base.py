@@ -12,10 +12,20 @@ import numpy as np
 
 from regard.attention.arrays import device_of, is_array, to_numpy
 from regard.attention.layout import AttentionLayout
+from regard.attention.overrides import library_class, runs
 from regard.errors import MaskError, ShapeError
 from regard.shapes import Array, Bool, Int
 
-__all__ = ["IntervalMask", "Intervals", "Mask", "as_mask", "where"]
+__all__ = [
+    "IntervalMask",
+    "Intervals",
+    "Mask",
+    "as_mask",
+    "key_ranges",
+    "mask_tile",
+    "tile_for_all_queries",
+    "where",
+]
 
 Intervals: TypeAlias = tuple[Int[Array, "batch heads queries"], Int[Array, "batch heads queries"]]
 """For each query the first key it may attend to and the one after the last; each axis may be 1."""
@@ -25,7 +35,12 @@ MaskFunction: TypeAlias = Callable[[Any, Any, Any, Any], Any]
 
 
 class Mask(ABC):
-    """Base of masks. A subclass defines `tile`, and `intervals` if it can; combine with `&`, `|`, `~`."""
+    """Base of masks. A subclass defines `tile`; combine with `&`, `|`, `~`.
+
+    A mask of your own in which each query may attend to one range of keys is faster as a subclass of
+    `IntervalMask`, which defines `intervals` and no `tile`: where a class defines both, its `tile`
+    decides and its ranges are not used.
+    """
 
     @abstractmethod
     def tile(
@@ -152,6 +167,48 @@ def as_mask(mask: Any) -> Mask:
             f"mask has shape {tuple(mask.shape)}; expected (..., queries, keys){remedy}"
         )
     return _ArrayMask(mask)
+
+
+def key_ranges(mask: Mask, layout: AttentionLayout) -> Intervals | None:
+    """`mask.intervals(layout)` where `mask.tile` is known to say the same, else `None`.
+
+    `tile` is what a mask means. Ranges agree with it where it is made from them (`IntervalMask`), and
+    where both methods are the library's; a subclass may have replaced one and not the other.
+    """
+    if runs(mask, "tile", IntervalMask.tile):
+        return mask.intervals(layout)
+    library: Any = library_class(mask)
+    agree = runs(mask, "tile", library.tile) and runs(mask, "intervals", library.intervals)
+    return mask.intervals(layout) if agree else None
+
+
+def tile_for_all_queries(mask: Mask, layout: AttentionLayout) -> Bool[Array, "b h 1 keys"] | None:
+    """The one row of a mask under which all queries may attend to the same keys; `None` for others."""
+    if not mask.same_for_all_queries:
+        return None
+    tile = mask_tile(mask, layout, slice(0, layout.queries), slice(0, layout.keys))
+    return tile if tile.shape[2] == 1 else None
+
+
+def mask_tile(
+    mask: Mask, layout: AttentionLayout, rows: slice, columns: slice
+) -> Bool[Array, "batch heads rows columns"]:
+    """`mask.tile(...)`, with four axes in the library of the layout.
+
+    Raises:
+        MaskError: a tile of another type or shape than the rows and columns.
+    """
+    tile = mask.tile(layout, rows, columns)
+    if not is_array(tile) or compat.array_namespace(tile) is not layout.xp:
+        tile = layout.asarray(tile)
+    if tile.dtype != layout.xp.bool:
+        raise MaskError(
+            f"{type(mask).__name__}.tile returned {tile.dtype}; expected Booleans, True = may attend"
+        )
+    try:
+        return layout.as_tile(tile, rows, columns)
+    except ShapeError as error:
+        raise MaskError(f"{type(mask).__name__}.tile {error}") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -323,7 +380,7 @@ class _Not(Mask):
     def tile(
         self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Bool[Array, "batch heads rows columns"]:
-        return ~self.mask.tile(layout, rows, columns)
+        return ~mask_tile(self.mask, layout, rows, columns)
 
     def __invert__(self) -> Mask:
         return self.mask
@@ -352,10 +409,11 @@ class _And(_Combined):
     def tile(
         self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Bool[Array, "batch heads rows columns"]:
-        return self.first.tile(layout, rows, columns) & self.second.tile(layout, rows, columns)
+        first, second = (mask_tile(x, layout, rows, columns) for x in (self.first, self.second))
+        return first & second
 
     def intervals(self, layout: AttentionLayout) -> Intervals | None:
-        first, second = self.first.intervals(layout), self.second.intervals(layout)
+        first, second = key_ranges(self.first, layout), key_ranges(self.second, layout)
         if first is None or second is None:
             return None
         xp = layout.xp
@@ -369,4 +427,5 @@ class _Or(_Combined):
     def tile(
         self, layout: AttentionLayout, rows: slice, columns: slice
     ) -> Bool[Array, "batch heads rows columns"]:
-        return self.first.tile(layout, rows, columns) | self.second.tile(layout, rows, columns)
+        first, second = (mask_tile(x, layout, rows, columns) for x in (self.first, self.second))
+        return first | second

@@ -34,7 +34,7 @@ from regard.attention.kernels.fused.partition import block_edges
 from regard.attention.kernels.fused.tile import INFINITE_SCORE, LN2
 from regard.attention.kernels.statistics import Statistic
 from regard.attention.problem import Problem
-from regard.attention.scores import DotScore
+from regard.attention.scores import dot_factor
 
 __all__ = ["SlotLayout", "attend", "backward", "fits", "slot_layout"]
 
@@ -50,7 +50,7 @@ def fits(problem: Problem, statistics: tuple[Statistic, ...]) -> bool:
     query, value = problem.query, problem.value
     return (
         query.dtype in DTYPES
-        and isinstance(problem.score, DotScore)
+        and dot_factor(problem.score, query.shape[-1]) is not None
         and max(query.shape[-1], value.shape[-1]) <= limits.CUDA_MAX_FEATURES
         and all(
             name != "topk" or numbers[0] <= limits.CUDA_MAX_TOPK for name, *numbers in statistics

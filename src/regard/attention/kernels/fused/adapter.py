@@ -27,11 +27,10 @@ from regard.attention.kernels.fused.arguments import (
 from regard.attention.kernels.fused.partition import BlockEdges, block_edges
 from regard.attention.kernels.statistics import Statistic, propagate_nan
 from regard.attention.layout import AttentionLayout
-from regard.attention.normalizers import Softmax
+from regard.attention.normalizers import is_softmax
 from regard.attention.pooling import block_lengths, block_size
-from regard.attention.positions import Bias
 from regard.attention.problem import Problem
-from regard.attention.scores import AdditiveScore, DotScore
+from regard.attention.scores import additive_vector, dot_factor
 from regard.shapes import Array
 
 __all__ = ["fits", "fits_float32", "one_pass", "without_values"]
@@ -57,18 +56,17 @@ class RowBlock:
 
 
 def fits(problem: Problem, statistics: tuple[Statistic, ...] = ()) -> bool:
-    """Whether the kernels support normaliser, score, type, device, statistics and gradients of a problem."""
+    """Whether the kernels support normaliser, score, type, device and statistics of a problem."""
     layout, arrays = problem.layout, (problem.query, problem.key, problem.value)
     return (
-        isinstance(problem.normalizer, Softmax)
-        and isinstance(problem.score, DotScore | AdditiveScore)
+        is_softmax(problem.normalizer)
+        and (_scale(problem) is not None or additive_vector(problem.score) is not None)
         and (problem.nonfinite is None or not is_concrete(problem.query))
         and len({a.dtype for a in arrays}) == 1
         and _is_device_supported(problem, statistics)
         and min(layout.batch, layout.heads, layout.queries, layout.keys, problem.query.shape[-1])
         > 0
         and all(_is_supported(which, layout.keys) for which in statistics)
-        and not _needs_gradient(problem.bias)
     )
 
 
@@ -79,14 +77,15 @@ def fits_float32(problem: Problem) -> bool:
     which takes no look at the matrix. Additive scores are made in the kernel itself and not bounded
     here.
     """
-    if not isinstance(problem.score, DotScore):
+    scale = _scale(problem)
+    if scale is None:
         return True
     xp = problem.layout.xp
     query, key = (
-        float(xp.max(xp.sum(xp.astype(x, xp.float32) ** 2, axis=-1)))
+        float(xp.max(xp.sum(xp.astype(stop_gradient(x), xp.float32) ** 2, axis=-1)))
         for x in (problem.query, problem.key)
     )
-    return abs(_scale(problem)) * math.sqrt(query * key) <= limits.FUSED_MAX_SCORE_FLOAT32
+    return abs(scale) * math.sqrt(query * key) <= limits.FUSED_MAX_SCORE_FLOAT32
 
 
 def without_values(problem: Problem) -> Problem:
@@ -96,8 +95,8 @@ def without_values(problem: Problem) -> Problem:
 
 def one_pass(
     problem: Problem, statistics: tuple[Statistic, ...], *, dropout: float = 0.0, seed: int = 0
-) -> tuple[Array, Mapping[Statistic, Any]]:
-    """Output and statistics of a problem that `fits`.
+) -> tuple[Array, Mapping[Statistic, Any]] | None:
+    """Output and statistics of a problem that `fits`; `None` if its bias needs a gradient.
 
     Args:
         problem: what `attend` was given.
@@ -111,12 +110,15 @@ def one_pass(
     layout = problem.layout
     requested = _requested(statistics, layout)
     query, key, value = _broadcast_inputs(problem)
-    vector = getattr(problem.score, "vector", None)
-    if vector is not None:
+    scale, vector = _scale(problem), None
+    if scale is None:
+        scale, vector = 1.0, additive_vector(problem.score)
         vector = layout.xp.astype(vector, layout.xp.float32, copy=False)
     run = _run_torch if compat.is_torch_array(query) else _run_numpy
     parts, starts = [], []
     for block in _row_blocks(problem):
+        if _needs_gradient(block.bias):
+            return None
         first_row = block.rows.start
         arrays = CallArrays(
             query[:, :, block.rows],
@@ -128,7 +130,7 @@ def one_pass(
             block.allowed,
             block.bias,
         )
-        settings = CallSettings(_scale(problem), dropout, seed, first_row)
+        settings = CallSettings(scale, dropout, seed, first_row)
         parts.append(run(ForwardCall(arrays, settings, requested)))
         starts.append((first_row, block.rows.stop))
     results = parts[0] if len(parts) == 1 else _concat(layout.xp, parts)
@@ -184,18 +186,17 @@ def _is_supported(which: Statistic, keys: int) -> bool:
     return name in ("entropy", "received")
 
 
-def _needs_gradient(bias: Any) -> bool:
-    """Whether a gradient of the bias is needed, which the kernels do not compute."""
-    parts = () if bias is None else vars(bias).values()
-    return any(
-        getattr(part, "requires_grad", False) or (isinstance(part, Bias) and _needs_gradient(part))
-        for part in parts
-    )
+def _needs_gradient(bias: Array | None) -> bool:
+    """Whether a gradient of the bias is needed, which the kernels do not compute.
+
+    Only its tiles tell: what they are made from may be anywhere, as in a module or a closure.
+    """
+    return bool(getattr(bias, "requires_grad", False))
 
 
-def _scale(problem: Problem) -> float:
-    score = problem.score
-    return score.factor(problem.query.shape[-1]) if isinstance(score, DotScore) else 1.0
+def _scale(problem: Problem) -> float | None:
+    """The factor of dot products; `None` where the score is something else."""
+    return dot_factor(problem.score, problem.query.shape[-1])
 
 
 def _broadcast_inputs(problem: Problem) -> tuple[Array, Array, Array]:
@@ -223,9 +224,8 @@ def _requested(statistics: tuple[Statistic, ...], layout: AttentionLayout) -> Re
 
 def _row_blocks(problem: Problem) -> Iterator[RowBlock]:
     """All rows at once where the mask gives each a range of keys, else as many as its tiles allow."""
-    layout, xp, mask = problem.layout, problem.layout.xp, problem.mask
-    ranges = None if mask is None else mask.intervals(layout)
-    by_tile = mask if ranges is None else None
+    layout, xp, ranges = problem.layout, problem.layout.xp, problem.key_ranges()
+    by_tile = problem.mask is not None and ranges is None
     if ranges is None:
         none = xp.zeros((1, 1, 1), dtype=xp.int64, device=layout.device)
         ranges = (none, none + layout.keys)
@@ -233,14 +233,13 @@ def _row_blocks(problem: Problem) -> Iterator[RowBlock]:
         xp.astype(xp.broadcast_to(end, (*end.shape[:2], layout.queries)), xp.int64)
         for end in ranges
     )
-    made = problem.bias is not None or by_tile is not None
+    made = problem.bias is not None or by_tile
     row_bytes = 4 * layout.batch * layout.heads * layout.keys if made else 0
-    everything = slice(0, layout.keys)
     for rows in split_rows(layout.queries, row_bytes, limits.FUSED_MASK_BYTES):
-        bias = None
-        if problem.bias is not None:
-            bias = xp.astype(problem.bias.tile(layout, rows, everything), xp.float32)
-        allowed = None if by_tile is None else by_tile.tile(layout, rows, everything)
+        bias = problem.bias_tile(rows)
+        if bias is not None:
+            bias = xp.astype(bias, xp.float32)
+        allowed = problem.mask_tile(rows) if by_tile else None
         yield RowBlock(rows, low[:, :, rows], high[:, :, rows], allowed, bias)
 
 
