@@ -28,12 +28,14 @@ __all__ = [
     "grouped_matmul",
     "is_array",
     "is_concrete",
+    "is_numpy",
     "is_on_host",
     "is_torch",
     "namespace",
     "no_autocast",
     "split_rows",
     "stop_gradient",
+    "take_along_last",
     "to_numpy",
     "topk",
     "torch_transforms",
@@ -70,6 +72,11 @@ def namespace(**arrays: Array) -> Any:
 def is_array(value: Any) -> bool:
     """Whether `value` is an array of a supported library, and not a list or a number."""
     return bool(compat.is_array_api_obj(value))
+
+
+def is_numpy(xp: Any) -> bool:
+    """Whether an array namespace is NumPy's."""
+    return bool(compat.is_numpy_namespace(xp))
 
 
 def is_torch(array: Array) -> bool:
@@ -295,6 +302,14 @@ def topk(array: Array, k: int) -> tuple[Array, Array]:
     return xp.take_along_axis(array, indices, axis=-1), indices
 
 
+def take_along_last(array: Array, indices: Array) -> Array:
+    """Entries of the last axis by index; all other axes must be equal."""
+    if compat.is_torch_array(array):
+        # Not take_along_dim, whose broadcasting makes a traced graph hold for these sizes alone.
+        return array.gather(-1, indices)
+    return namespace(array=array).take_along_axis(array, indices, axis=-1)
+
+
 def split_rows(
     rows: int, row_bytes: int, max_bytes: int = TILE_BYTES, *, max_rows: int | None = None
 ) -> list[slice]:
@@ -306,6 +321,9 @@ def split_rows(
         max_bytes: memory of one tile; a tile has at least one row, however large.
         max_rows: rows of one tile; no limit unless given.
     """
+    if max_rows is None and rows * row_bytes <= max_bytes:
+        # Without a minimum, by which a traced graph would hold for this number of rows alone.
+        return [slice(0, rows)]
     size = max(1, min(max_rows or rows, rows, max_bytes // max(1, row_bytes)))
     count = max(1, math.ceil(rows / size))
     return [slice(i * size, min(rows, (i + 1) * size)) for i in range(count)]

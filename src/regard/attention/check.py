@@ -208,7 +208,9 @@ def _run(
         "mask": mask_contract,
         "bias": bias_contract,
     }
-    steps = [(name, partial(contracts[name], part, problem)) for name, part in parts.items()]
+    steps: list[tuple[str, Callable[[], Iterable[Broken]]]] = [
+        (name, partial(contracts[name], part, problem)) for name, part in parts.items()
+    ]
     steps.append(("attend", partial(attend_contract, problem, inputs, parts)))
     if library == "torch":
         parameters = [x for x in arrays if is_torch(x) and x.requires_grad]

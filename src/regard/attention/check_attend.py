@@ -90,7 +90,8 @@ def _statistics(
 
 
 def _largest(attention: AttentionMap) -> np.ndarray:
-    return np.asarray(to_numpy(attention.pool().max)).max((-2, -1))
+    largest: np.ndarray = np.max(to_numpy(attention.pool().max), axis=(-2, -1))
+    return largest
 
 
 def gradient_contract(

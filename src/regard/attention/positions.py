@@ -295,7 +295,7 @@ class _Sum(Bias):
     ) -> Float[Array, "batch heads rows columns"]:
         xp = layout.xp
         first, second = (
-            xp.astype(bias.tile(layout, rows, columns), layout.dtype, copy=False)
+            xp.astype(bias_tile(bias, layout, rows, columns), layout.dtype, copy=False)
             for bias in (self.first, self.second)
         )
         masked = (first == -math.inf) | (second == -math.inf)

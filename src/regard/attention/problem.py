@@ -18,6 +18,7 @@ from regard.attention.arrays import (
     namespace,
     no_autocast,
     split_rows,
+    take_along_last,
 )
 from regard.attention.layout import AttentionLayout
 from regard.attention.masks import Intervals, Mask, as_mask, key_ranges, mask_tile
@@ -263,7 +264,7 @@ def _may_attend(
         count = xp.cumulative_sum(xp.astype(keys, xp.int64), axis=-1, include_initial=True)
         count = xp.broadcast_to(count, (*rows[:2], layout.keys + 1))
         low, high = (xp.broadcast_to(xp.astype(end, xp.int64), rows) for end in ranges)
-        before, after = (xp.take_along_axis(count, end, axis=-1) for end in (low, high))
+        before, after = (take_along_last(count, end) for end in (low, high))
         return after > before
     parts = []
     for part in split_rows(layout.queries, layout.batch * layout.heads * layout.keys):

@@ -307,7 +307,8 @@ def keeps_inputs(score: Score) -> bool:
 
 def _is_learned(scale: Any) -> bool:
     """Whether a scale is an array, which may have a gradient; NumPy's scalars are numbers."""
-    return is_array(scale) and not isinstance(scale, np.generic)
+    # Numbers first: torch cannot trace the other question about the symbol of a number.
+    return not isinstance(scale, int | float | np.generic) and is_array(scale)
 
 
 def _per_query(scale: Array, query: Array) -> Array:

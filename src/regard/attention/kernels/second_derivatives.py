@@ -54,7 +54,8 @@ def product_of(problem: Problem) -> Tensor:
 
     def product(rows: slice) -> Tensor:
         weights, value = problem.weights(rows), problem.value
-        return grouped_matmul(weights, value.to(weights.dtype)).to(value.dtype)
+        output: Tensor = grouped_matmul(weights, value.to(weights.dtype))
+        return output.to(value.dtype)
 
     return _by_tiles(problem, product)
 
@@ -65,7 +66,8 @@ def entropy_of(problem: Problem) -> Tensor:
     def entropy(rows: slice) -> Tensor:
         weights = problem.weights(rows)
         # Not torch.special.entr, whose derivatives at a weight of 0 are infinite.
-        return -(weights * weights.where(weights > 0, 1.0).log()).sum(-1)
+        terms: Tensor = weights * weights.where(weights > 0, 1.0).log()
+        return -terms.sum(-1)
 
     return _by_tiles(problem, entropy)
 

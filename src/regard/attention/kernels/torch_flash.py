@@ -131,7 +131,7 @@ def entropy(problem: Problem) -> Float[Tensor, "batch heads queries"] | None:
     """The entropy of each row, `lse - scale * q . (P k)`."""
     if not _has_lse(problem):
         return None
-    exact, factor, parts = _for_statistics(problem), _factor(problem), []
+    exact, factor, parts = _in_dtype(problem, torch.float64), _factor(problem), []
     for block in _blocks(problem):
         query = exact.query[:, :, block.rows]
         # A row that sees nothing has lse 0 and P k = 0: entropy 0, as it should be.
@@ -156,7 +156,8 @@ def _transposed_product(problem: Problem, g: Tensor | None) -> Tensor:
     A weight is `exp(s_ij - lse_i)`. With `-lse_i` as the bias of query `i`, key `j` attends to the queries
     by `exp(s_ij - lse_i) / column_sum_j`, and the kernel returns `log column_sum_j` as its `lse`.
     """
-    exact, layout, factor = _for_statistics(problem), problem.layout, _factor(problem)
+    exact = _in_dtype(problem, torch.float64) if g is None else _for_product(problem)
+    layout, factor = problem.layout, _factor(problem)
     query, key = (x.expand(layout.batch, -1, -1, -1) for x in (exact.query, exact.key))
     group, mask = layout.heads // key.shape[1], problem.mask
     # One row for all queries stays out of the bias, which it would make as large as the matrix.
@@ -222,12 +223,13 @@ def _blocks(problem: Problem, *, transposed: bool = False) -> Iterator[Block]:
         if is_causal(mask) and layout.queries == layout.keys and not transposed:
             yield Block(rows, columns, causal=True)
             return
-    key_range = _key_range(problem) if is_concrete(problem.query) else None
+    concrete = is_concrete(problem.query)
+    key_range = _key_range(problem) if concrete else None
     heads = layout.heads if transposed or problem.bias is not None else 1
     row_bytes = 4 * layout.batch * heads * layout.keys
-    for part in split_rows(
-        layout.queries, row_bytes, limits.FLASH_BIAS_BYTES, max_rows=limits.FLASH_BLOCK_QUERIES
-    ):
+    # A traced problem skips no keys, and a graph with a fixed number of blocks would fit few lengths.
+    most = limits.FLASH_BLOCK_QUERIES if concrete else None
+    for part in split_rows(layout.queries, row_bytes, limits.FLASH_BIAS_BYTES, max_rows=most):
         columns_seen = columns
         if key_range is not None:
             columns_seen = slice(int(key_range[0][part].min()), int(key_range[1][part].max()))
@@ -274,7 +276,7 @@ def _has_lse(problem: Problem) -> bool:
     )
 
 
-def _for_statistics(problem: Problem) -> Problem:
+def _for_product(problem: Problem) -> Problem:
     """The problem in float32, or in float64 where its scores are large or the matrix is small."""
     query, key = problem.query.detach(), problem.key.detach()
     size = _factor(problem) * query.float().norm(dim=-1).max() * key.float().norm(dim=-1).max()
@@ -283,12 +285,14 @@ def _for_statistics(problem: Problem) -> Problem:
         layout.batch * layout.heads * layout.queries * layout.keys
         < limits.FLASH_MIN_WEIGHTS_FLOAT32
     )
-    dtype = (
-        torch.float64
-        if small or abs(float(size)) > limits.FLASH_MAX_SCORE_FLOAT32
-        else layout.dtype
+    large = abs(float(size)) > limits.FLASH_MAX_SCORE_FLOAT32
+    return _in_dtype(problem, torch.float64 if small or large else layout.dtype)
+
+
+def _in_dtype(problem: Problem, dtype: torch.dtype) -> Problem:
+    return replace(
+        problem, query=problem.query.detach().to(dtype), key=problem.key.detach().to(dtype)
     )
-    return replace(problem, query=query.to(dtype), key=key.to(dtype))
 
 
 def _factor(problem: Problem) -> float:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import array_api_compat as compat
 import numpy as np
@@ -36,19 +36,22 @@ from regard.shapes import Array
 __all__ = ["fits", "fits_float32", "one_pass", "without_values"]
 
 
-@dataclass(frozen=True)
-class RowBlock:
-    """Some rows of the matrix, with their part of the mask and bias.
+class RowBlock(NamedTuple):
+    """Some rows of the matrix, with their queries and their part of the mask and bias.
 
     Attributes:
-        rows: of the whole matrix.
+        start: the first row, of the whole matrix.
+        stop: the one after the last.
+        query: `(batch, heads, rows, features)`.
         low: the first key of each row, `(batch or 1, heads or 1, rows)`.
         high: the one after its last.
         allowed: a mask that is no range, `(batch or 1, heads or 1, rows or 1, keys or 1)`.
         bias: of that shape, float32.
     """
 
-    rows: slice
+    start: int
+    stop: int
+    query: Array
     low: Array
     high: Array
     allowed: Array | None
@@ -116,12 +119,11 @@ def one_pass(
         vector = layout.xp.astype(vector, layout.xp.float32, copy=False)
     run = _run_torch if compat.is_torch_array(query) else _run_numpy
     parts, starts = [], []
-    for block in _row_blocks(problem):
+    for block in _row_blocks(problem, query):
         if _needs_gradient(block.bias):
             return None
-        first_row = block.rows.start
         arrays = CallArrays(
-            query[:, :, block.rows],
+            block.query,
             key,
             value,
             block.low,
@@ -130,9 +132,9 @@ def one_pass(
             block.allowed,
             block.bias,
         )
-        settings = CallSettings(scale, dropout, seed, first_row)
+        settings = CallSettings(scale, dropout, seed, block.start)
         parts.append(run(ForwardCall(arrays, settings, requested)))
-        starts.append((first_row, block.rows.stop))
+        starts.append((block.start, block.stop))
     results = parts[0] if len(parts) == 1 else _concat(layout.xp, parts)
     edges = _joined_edges(starts, layout, requested) if requested.key_block else None
     return results.output, {
@@ -222,8 +224,13 @@ def _requested(statistics: tuple[Statistic, ...], layout: AttentionLayout) -> Re
     )
 
 
-def _row_blocks(problem: Problem) -> Iterator[RowBlock]:
-    """All rows at once where the mask gives each a range of keys, else as many as its tiles allow."""
+def _row_blocks(problem: Problem, query: Array) -> Iterator[RowBlock]:
+    """All rows at once where the mask gives each a range of keys, else as many as its tiles allow.
+
+    Args:
+        problem: its mask and bias decide.
+        query: of the problem, with the whole batch.
+    """
     layout, xp, ranges = problem.layout, problem.layout.xp, problem.key_ranges()
     by_tile = problem.mask is not None and ranges is None
     if ranges is None:
@@ -240,7 +247,8 @@ def _row_blocks(problem: Problem) -> Iterator[RowBlock]:
         if bias is not None:
             bias = xp.astype(bias, xp.float32)
         allowed = problem.mask_tile(rows) if by_tile else None
-        yield RowBlock(rows, low[:, :, rows], high[:, :, rows], allowed, bias)
+        parts = (x[:, :, rows] for x in (query, low, high))
+        yield RowBlock(rows.start, rows.stop, *parts, allowed, bias)
 
 
 def _joined_edges(
