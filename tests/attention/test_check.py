@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,6 @@ import regard
 from regard.attention import masks, normalizers, positions, scores
 from regard.attention.check import LENGTHS
 from regard.attention.kernels import limits
-
-ONE = {"libraries": ["torch"]}
 
 
 class Quiet(normalizers.Normalizer):
@@ -44,6 +44,8 @@ class Quiet(normalizers.Normalizer):
 
 class Wrong(scores.ScaledDot):
     """A score with a fault."""
+
+    fault: str
 
     def __init__(self, fault):
         object.__setattr__(self, "fault", fault)
@@ -125,7 +127,8 @@ FAULTS = [
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
     """Lengths and limits that keep every path and take no time."""
-    monkeypatch.setattr("regard.attention.check.LENGTHS", (*LENGTHS[:3], (13, 17)))
+    module = import_module("regard.attention.check")  # whose name the function has
+    monkeypatch.setattr(module, "LENGTHS", (*LENGTHS[:3], (13, 17)))
     monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", 1000)
 
 
@@ -179,7 +182,7 @@ def test_parts_that_hold_arrays_run_in_their_library_and_sizes():
 
 
 def test_sizes_that_are_refused_are_no_fault():
-    report = regard.check(mask=regard.padding([5, 8]), **ONE)
+    report = regard.check(mask=regard.padding([5, 8]), libraries=["torch"])
     assert report.ok, str(report)
     assert len(report.refused) == 2  # keys shorter than 8
     assert "refused: torch" in str(report)

@@ -95,8 +95,8 @@ def test_errors_against_those_of_dense_float32(monkeypatch, libraries, path, bou
         exact = dense(*(x.double() for x in arrays))
         plain, found = dense(*arrays), ours(arrays, libraries[library], watch)
         for name, right in exact.items():
-            pair = tuple(float((x[name].double() - right).square().mean()) for x in (found, plain))
-            squares.setdefault(name, []).append(pair)
+            one, other = (float((x[name].double() - right).square().mean()) for x in (found, plain))
+            squares.setdefault(name, []).append((one, other))
     if bound == 1:  # 2e-8 by way of a logarithm, 1.7 times dense attention's error
         del squares["weights.T @ value"]
     for name, pairs in squares.items():

@@ -314,7 +314,8 @@ class MultiHeadAttention(StandsInForTorch):
         dropout = self.dropout if self.training else 0.0
         scale = dot_factor(self.score, query.shape[-1]) if keeps_inputs(self.score) else None
         plain = is_softmax(self.normalizer) and bias is None and not dropout
-        if scale is not None and plain and self.extra_keys is None:
+        extra = self.extra_keys
+        if scale is not None and plain and extra is None:
             found = attend_decode_step(query, cache, mask, scale=scale)
             if found is not None:
                 return self.output(found[0]), found[1]

@@ -82,7 +82,9 @@ def run(helpers, *arrays, statistics=EVERYTHING, dropout=0.0, seed=0, **settings
         arrays = tuple(x.to(helpers.device) for x in arrays)
     given = problem(*arrays, **settings)
     assert adapter.fits(given, statistics)
-    output, found = adapter.one_pass(given, statistics, dropout=dropout, seed=seed)
+    together = adapter.one_pass(given, statistics, dropout=dropout, seed=seed)
+    assert together is not None
+    output, found = together
     if helpers.device:
         return output.cpu(), {which: to_cpu(answer) for which, answer in found.items()}
     return output, found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import array_api_compat as compat
 import numpy as np
@@ -109,7 +111,7 @@ class InNumPy(positions.Bias):
         return -0.1 * abs(rows[:, None] - columns)[None, None]
 
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "softcap": {"score": Capped()},
     "another factor": {"score": Doubled()},
     "another projection": {"score": Turned()},
@@ -157,7 +159,7 @@ def test_what_a_subclass_overrides_decides(monkeypatch, helpers, library, name, 
     object.__setattr__(problem, "normalizer", normalizer)
     weights, expected = (np.asarray(x, np.float64) for x in dense(problem, value))
     output, found = regard.attend(query, key, value, watch=watch, **CASES[name])
-    near = {"rtol": 1e-5, "atol": 1e-5}
+    near: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
     np.testing.assert_allclose(np.asarray(output), expected, **near)
     np.testing.assert_allclose(np.asarray(found.dense()), weights, **near)
     np.testing.assert_allclose(np.asarray(found.received()), weights.sum(-2), **near)
@@ -231,7 +233,7 @@ class LearnedAdditive(scores.AdditiveScore):
         return query, key
 
 
-LEARNED = {
+LEARNED: dict[str, Callable[[torch.Tensor], dict[str, Any]]] = {
     "list": lambda p: {"bias": ListBias(p)},
     "module": lambda p: {"bias": ModuleBias(p)},
     "closure": lambda p: {"bias": closure_bias(p)},

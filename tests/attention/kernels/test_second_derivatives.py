@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch.autograd import forward_ad
@@ -13,7 +15,7 @@ from regard.attention.kernels import limits
 
 LENGTH = 29
 BEHIND = torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril()
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "plain": {},
     "causal": {"mask": regard.causal()},
     "additive": {"score": scores.Additive(torch.linspace(-1, 1, 8))},

@@ -96,7 +96,9 @@ def test_memory_beyond_the_answer_is_small_and_linear(helpers):
         three = [np.zeros((1, 1, length, 16), np.float32) for _ in range(3)]
         given = helpers.problem(*three, mask=regard.window(100))
         tracemalloc.start()
-        output, found = adapter.one_pass(given, (("pool", 64, 64), ("topk", 8), ("entropy",)))
+        together = adapter.one_pass(given, (("pool", 64, 64), ("topk", 8), ("entropy",)))
+        assert together is not None
+        output, found = together
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         kept = [output, *found["pool", 64, 64], *found["topk", 8], found["entropy",]]

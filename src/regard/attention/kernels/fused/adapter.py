@@ -247,8 +247,8 @@ def _row_blocks(problem: Problem, query: Array) -> Iterator[RowBlock]:
         if bias is not None:
             bias = xp.astype(bias, xp.float32)
         allowed = problem.mask_tile(rows) if by_tile else None
-        parts = (x[:, :, rows] for x in (query, low, high))
-        yield RowBlock(rows.start, rows.stop, *parts, allowed, bias)
+        own, first, end = (x[:, :, rows] for x in (query, low, high))
+        yield RowBlock(rows.start, rows.stop, own, first, end, allowed, bias)
 
 
 def _joined_edges(
