@@ -66,7 +66,9 @@ def score_contract(score: Score, problem: Problem) -> Iterator[Broken]:
 def normalizer_contract(normalizer: Normalizer, problem: Problem) -> Iterator[Broken]:
     """Weights are finite, 0 where masked, and a row's do not depend on the tile it is in."""
     layout = problem.layout
-    scores = layout.asarray(_hard_rows(max(2, layout.keys)), layout.dtype)
+    rows = _hard_rows(max(2, layout.keys))
+    shape = layout.batch, layout.heads, *rows.shape
+    scores = layout.asarray(np.broadcast_to(rows, shape).copy(), layout.dtype)
     given = to_numpy(scores).copy()
     weights = normalizer(scores)
     if tuple(weights.shape) != tuple(scores.shape):
@@ -98,9 +100,9 @@ def normalizer_contract(normalizer: Normalizer, problem: Problem) -> Iterator[Br
         )
     if (found < 0).any():
         yield "weights are negative", "pooled maxima and entropies are of weights of at least 0"
-    rows = slice(1, 3)
-    part = normalizer(scores[:, :, rows], first_row=1)
-    if difference(part, weights[:, :, rows]) > TOLERANCE:
+    some = slice(1, 3)
+    part = normalizer(scores[:, :, some], first_row=1)
+    if difference(part, weights[:, :, some]) > TOLERANCE:
         yield (
             "a row's weights depend on the other rows that are computed with it",
             "reduce over the last axis only; noise must follow from first_row",
@@ -222,7 +224,7 @@ ROWS = (
 
 
 def _hard_rows(keys: int) -> np.ndarray:
-    """`(1, 1, rows, keys)`, one row for each of `ROWS`."""
+    """`(rows, keys)`, one row for each of `ROWS`."""
     generator = np.random.default_rng(0)
     rows = generator.standard_normal((len(ROWS), keys))
     rows[1, ::3] = -math.inf
@@ -231,7 +233,7 @@ def _hard_rows(keys: int) -> np.ndarray:
     rows[4, 1:] = -math.inf
     rows[5] = -math.inf
     rows[6] = 0.5
-    return np.asarray(rows[None, None])
+    return np.asarray(rows)
 
 
 def _full(
