@@ -206,6 +206,24 @@ def test_keys_and_values_of_several_widths_and_memories() -> None:
         MultiHeadAttention(12, 3, value_width=0)
 
 
+@pytest.mark.parametrize("kind", ["none", "rotary", "alibi", "relative"])
+def test_nested_tensors_as_if_each_sequence_were_alone(kind: str) -> None:
+    layer = MultiHeadAttention(12, 3, positions=positions(kind, 3))
+    sequences = [torch.randn(n, 12) for n in (7, 0, 3)]
+    memories = [torch.randn(n, 12) for n in (2, 4, 5)]
+    x, memory = (torch.nested.nested_tensor(s, layout=torch.jagged) for s in (sequences, memories))
+    for n, (one, other) in enumerate(zip(sequences, memories, strict=True)):
+        output, weights = layer(x, mask=causal())
+        alone, own = layer(one[None], mask=causal())
+        torch.testing.assert_close(output[n], alone[0])
+        torch.testing.assert_close(weights[n, :, : len(one), : len(one)], own.dense()[0])
+        cross, _ = layer(x, memory)
+        torch.testing.assert_close(cross[n], layer(one[None], other[None])[0][0])
+    torch.testing.assert_close((x + output).values(), x.values() + output.values())
+    with pytest.raises(InputError, match="key and value is no nested tensor"):
+        layer(x, torch.randn(3, 5, 12))
+
+
 def test_the_names_of_the_parameters_stay() -> None:
     """They are the keys of models on disk."""
     assert list(MultiHeadAttention(12, 3).state_dict()) == [

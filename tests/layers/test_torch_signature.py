@@ -120,6 +120,16 @@ def test_a_decoder_layer(training: bool) -> None:
     torch.testing.assert_close(ours(x, memory, **settings), theirs(x, memory, **settings))
 
 
+def test_an_encoder_layer_on_nested_tensors() -> None:
+    """Texts of several lengths without padding."""
+    layer = encoder_layers()[1].eval()
+    texts = [torch.randn(n, 12).double() for n in (7, 3)]
+    with torch.no_grad():
+        output = layer(torch.nested.nested_tensor(texts, layout=torch.jagged))
+        for found, text in zip(output.unbind(), texts, strict=True):
+            torch.testing.assert_close(found, layer(text[None])[0])
+
+
 def test_our_own_parts_inside_a_torch_layer() -> None:
     """What torch does not have: positions, and other normalisers."""
     layer = nn.TransformerEncoderLayer(12, 4, 20, dropout=0.0, batch_first=True).eval()

@@ -34,8 +34,8 @@ def check_sequence(name: str, x: Any, width: int, parameter: Any) -> None:
         raise InputError(f"{name} is a {type(x).__name__}; expected a torch tensor")
     if x.is_nested:
         raise InputError(
-            f"{name} is a nested tensor; layers take padded ones (pad it, and pass "
-            "mask=regard.padding(lengths)), or packed ones with mask=regard.documents(ids)"
+            f"{name} is a nested tensor; expected a padded one (pad it, and pass "
+            "mask=regard.padding(lengths)), or a packed one with mask=regard.documents(ids)"
         )
     if x.ndim != 3 or x.shape[-1] != width:
         hint = f" (insert an axis for the batch: {name}[None])" if x.ndim == 2 else ""

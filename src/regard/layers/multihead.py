@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regard.attention import AttentionMap, attend
+from regard.attention.jagged import is_nested, pad_all
 from regard.attention.masks import Mask, causal
 from regard.attention.normalizers import Normalizer, Softmax, is_softmax
 from regard.attention.positions import Bias
@@ -162,7 +163,8 @@ class MultiHeadAttention(StandsInForTorch):
         """Attend from every position of `query`, to `query` itself or to `key` and `value`.
 
         Args:
-            query: `(batch, queries, width)`.
+            query: `(batch, queries, width)`, padded or nested (`layout=torch.jagged`, and key and value
+                too; the map is then that of the padded batch).
             key: `(batch, keys, key_width)`; the query unless given. Positions apply in self-attention
                 alone: where the key is not given, or is the query.
             value: `(batch, keys, value_width)`; the key unless given.
@@ -198,6 +200,8 @@ class MultiHeadAttention(StandsInForTorch):
                 heads=self.heads,
             )
         to_itself = key is None or key is query
+        if is_nested(query):
+            return self._attend_nested(query, None if to_itself else key, value, mask, bias)
         if key is None and self.key_width != self.width:
             raise ShapeError(self._needs_key())
         key = query if key is None else key
@@ -279,6 +283,27 @@ class MultiHeadAttention(StandsInForTorch):
         cache = new if cache is None else cache.extend(new.key, new.value)
         mask = causal() if query.shape[1] > 1 else None
         return *self._attend(projected, cache, mask, self.positions.bias()), cache
+
+    def _attend_nested(
+        self,
+        query: Tensor,
+        key: Tensor | None,
+        value: Tensor | None,
+        mask: Mask | Tensor | None,
+        bias: Bias | Tensor | None,
+    ) -> tuple[Tensor, AttentionMap]:
+        """Attention of nested tensors: padded, and the output nested again."""
+        keys = query if key is None else key
+        values = keys if value is None else value
+        (queries, padded_key, padded_value), mask = pad_all(query, keys, values, mask, bias)
+        output, weights = self(
+            queries.padded,
+            None if key is None else padded_key,
+            None if values is keys else padded_value,
+            mask=mask,
+            bias=bias,
+        )
+        return queries.nest(output), weights
 
     def _project_query(self, query: Tensor) -> Tensor:
         """Queries `(batch, heads, queries, features)`, without positions."""
