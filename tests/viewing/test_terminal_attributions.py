@@ -96,6 +96,12 @@ def test_no_line_is_wider_than_the_terminal(
         assert max(map(cell_len, plain.splitlines())) <= width
 
 
+def test_a_verdict_says_that_it_is_of_attention() -> None:
+    judged = replace(record(), verdict="Do not read this as an explanation.")
+    assert "Attention: Do not read this" in printed(judged)
+    assert "Attention" not in printed(judged.select())
+
+
 def test_colours_tell_for_from_against() -> None:
     shown = printed(record(), color="truecolor")
     colors = {

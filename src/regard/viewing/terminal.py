@@ -64,7 +64,7 @@ def show(
             canvas.prose(f"attention is the mean of member 1 to member {members}", "dim")
     else:
         _show_maps(canvas, record, heads, scale)
-    for note in (*record.notes, record.verdict):
+    for note in (*record.notes, record.attention_verdict()):
         if note:
             canvas.prose(note, "italic")
 

@@ -157,7 +157,7 @@ export class Pane {
     const advice = "Attention shows where a model looked, not why it answered so; `regard trust` asks how far it explains.";
     const facts = [...(verdict ? [] : [advice]), ...(reading ? [`Attention is read ${reading}.`] : [])].join(" ");
     return [
-      ...(verdict ? [h("p", { class: "verdict" }, verdict)] : []),
+      ...(verdict ? [h("p", { class: "verdict" }, h("strong", {}, "Attention: "), verdict)] : []),
       ...(facts ? [h("p", { class: "fact" }, ...withCode(facts))] : []),
     ];
   }

@@ -276,6 +276,12 @@ class Record:
         """The tokens along the columns of a track."""
         return self.tokens[track.keys]
 
+    def attention_verdict(self) -> str:
+        """The verdict as a sentence that says it is about attention, where other scores stand beside it."""
+        if not self.verdict or self.explanation is None:
+            return self.verdict
+        return f"Attention: {self.verdict}"
+
     def featured(self) -> Track:
         """The map to show first: the last cross-attention, else the last pooling, else the last."""
         for kind in ("cross", "pooling"):

@@ -86,7 +86,7 @@ def draw(
     sheet = Sheet(ax, width, title)
     _VIEWS[view](record, heads, scale, sheet)
     if record.verdict:
-        sheet.footnote(record.verdict)
+        sheet.footnote(record.attention_verdict())
     pieces = (piece for tokens in record.tokens.values() for piece in tokens.pieces)
     warn_of_boxes(map(printable, itertools.chain(pieces, (record.title, record.verdict))))
     return sheet.result()

@@ -104,7 +104,7 @@ export class App {
       h("header", {},
         h("div", {}, h("h1", {}, title || "Attention"), facts.map((fact) => h("p", { class: "facts" }, fact))),
         this.controls.corner),
-      verdict ? h("p", { class: "verdict" }, h("strong", {}, "How far to trust it "), verdict) : "",
+      verdict ? h("p", { class: "verdict" }, h("strong", {}, "How far to trust attention "), verdict) : "",
       this.controls.element,
       h("div", { class: "body" }, h("div", { class: "view-column" }, this.stage, this.help), this.readout.element),
       this.live);
