@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from functools import partial
 from os import PathLike
+from typing import Any
 
 __all__ = [
     "DataError",
@@ -85,6 +87,11 @@ class DataError(RegardError):
             location += f":{line}"
         super().__init__(f"{location}: {problem}" + (f"; {remedy}" if remedy else ""))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default an error is made again from its message alone, in a process that waits for it.
+        make = partial(type(self), path=self.path, line=self.line, remedy=self.remedy)
+        return make, (self.problem,)
+
 
 class ModelFolderError(RegardError):
     """A folder that holds no model, a damaged model or one from a newer version."""
@@ -103,7 +110,12 @@ class MissingExtraError(RegardError, ImportError):
     """
 
     def __init__(self, feature: str, extra: str) -> None:
+        self.feature: str = feature
+        self.extra: str = extra
         super().__init__(f"{feature} needs an optional part; try: pip install 'regard[{extra}]'")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.feature, self.extra)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

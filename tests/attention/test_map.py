@@ -1,6 +1,9 @@
 """Every answer of an `AttentionMap` against the float64 matrix; dense maps; watching."""
 
+import copy
 import math
+import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -377,3 +380,36 @@ def test_the_limit_of_entropy_leaves_its_gradient():
     exact = torch.special.entr((wide @ key.double().T / 2).softmax(-1)).sum()
     (expected,) = torch.autograd.grad(exact, wide)
     torch.testing.assert_close(found.double(), expected, rtol=1e-2, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_map_survives_pickle_and_deepcopy(libraries: Any, name: str, copied: Any) -> None:
+    library = libraries[name]
+    rng = np.random.default_rng(0)
+    query, key, value = (library(rng.standard_normal((2, 3, 6, 4))) for _ in range(3))
+    mask = regard.causal() & regard.padding(library(np.array([6, 4])))
+    _, weights = regard.attend(query, key, value, mask=mask, watch=("entropy",))
+    again = copied(weights)
+    np.testing.assert_array_equal(np.asarray(again.dense()), np.asarray(weights.dense()))
+    np.testing.assert_array_equal(np.asarray(again.entropy()), np.asarray(weights.entropy()))
+    assert again.dtype == weights.dtype
+    norms = copied(weights.norms(value, library(np.eye(4))).of_member(2))
+    assert norms.member == 2
+    assert norms.dense().shape == (2, 3, 6, 6)
+    dense = copied(regard.AttentionMap.from_dense(weights.dense()))
+    np.testing.assert_array_equal(np.asarray(dense.dense()), np.asarray(weights.dense()))
+
+
+def test_a_copy_of_a_map_has_memory_of_its_own_and_no_graph() -> None:
+    packed = torch.randn(6, 3 * 4, requires_grad=True)
+    query, key, value = (packed * 1).chunk(3, -1)  # views of one tensor that is no leaf
+    _, weights = regard.attend(query, key, value, watch=("entropy",))
+    assert len(pickle.dumps(weights)) < 10_000
+    for again in (copy.deepcopy(weights), pickle.loads(pickle.dumps(weights))):
+        assert not again.dense().requires_grad
+        assert not again.entropy().requires_grad
+    expected = weights.dense().detach().clone()
+    with torch.no_grad():
+        key += 1
+    torch.testing.assert_close(again.dense(), expected)

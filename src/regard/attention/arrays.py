@@ -24,6 +24,7 @@ __all__ = [
     "beyond_backward",
     "broadcast_heads",
     "checkpointed",
+    "copied",
     "device_of",
     "grouped_matmul",
     "is_array",
@@ -229,6 +230,13 @@ def to_numpy(values: Any) -> np.ndarray:
 
     values = values.detach().cpu()
     return np.asarray(values.float() if values.dtype == torch.bfloat16 else values)
+
+
+def copied(array: Array) -> Array:
+    """A copy that shares no memory with `array`; gradients flow through it. JAX arrays never change."""
+    if compat.is_jax_array(array):
+        return array
+    return array.clone() if is_torch(array) else array.copy()
 
 
 def transpose(array: Array) -> Array:

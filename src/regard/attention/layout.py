@@ -18,6 +18,7 @@ an answer averaged over heads        `restore_one_head`     back to the user's a
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -62,6 +63,14 @@ class AttentionLayout:
     xp: Any
     device: Any
     dtype: Any
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Attributes for `pickle` and `copy`, the array namespace by its name."""
+        return {**vars(self), "xp": self.xp.__name__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Past the guard of frozen classes.
+        vars(self).update(state, xp=importlib.import_module(state["xp"]))
 
     # From the user's axes to four
 

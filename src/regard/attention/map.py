@@ -9,10 +9,12 @@ from typing import Any, NamedTuple, NoReturn
 
 from regard.attention import kernels
 from regard.attention.arrays import (
+    copied,
     grouped_matmul,
     is_numpy,
     namespace,
     no_autocast,
+    stop_gradient,
     topk,
     transpose,
 )
@@ -22,6 +24,7 @@ from regard.attention.kernels.statistics import limit_entropy
 from regard.attention.layout import AttentionLayout
 from regard.attention.pooling import pool_blocks
 from regard.attention.problem import DenseMatrix, Problem, RowSource, ScaledColumns
+from regard.attention.snapshot import Snapshot
 from regard.errors import InputError, SettingsError, ShapeError, nearest
 from regard.shapes import Array, Float, Int
 
@@ -72,9 +75,11 @@ class AttentionMap:
 
     A map holds what the matrix is made from. It answers questions exactly, by a kernel or a few rows
     at a time, in memory that grows with length and not with its square. Nothing is computed before a
-    method is called. Statistics are float32, or float64 for float64 inputs. In float32 their errors
-    are at most 1.5 times those of dense float32 attention on the same inputs (root mean square): the
-    scores are rounded either way. At scores of 15 that is 3e-6 to 6e-6 for an entropy, 1e-6 for a weight.
+    method is called. It is a snapshot (`attention/snapshot.py`): if an input is changed in place later, a
+    map of NumPy arrays answers as before, and one of torch tensors raises `InputError`. Statistics are
+    float32, or float64 for float64 inputs. In float32 their errors are at most 1.5 times those of dense
+    float32 attention on the same inputs (root mean square): the scores are rounded either way. At scores
+    of 15 that is 3e-6 to 6e-6 for an entropy, 1e-6 for a weight.
 
     Get a map from `attend`, or wrap a matrix by `AttentionMap.from_dense`.
 
@@ -90,12 +95,12 @@ class AttentionMap:
 
     def __init__(
         self,
-        source: RowSource,
+        source: RowSource | Snapshot,
         statistics: Mapping[Statistic, Any] | None = None,
         *,
         member: int | None = None,
     ) -> None:
-        self._source = source
+        self._snapshot = source if isinstance(source, Snapshot) else Snapshot.of(source)
         self._statistics: dict[Statistic, Any] = dict(statistics or {})
         self.member: int | None = member
 
@@ -117,17 +122,35 @@ class AttentionMap:
 
         Members read an input side by side. Without the mark, their maps in one list look like layers.
         """
-        return AttentionMap(self._source, self._statistics, member=member)
+        return AttentionMap(self._snapshot, self._statistics, member=member)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Attributes for `pickle` and `copy`, without the graph behind the gradients of statistics."""
+        statistics = {
+            name: tuple(map(stop_gradient, kept))
+            if isinstance(kept, tuple)
+            else stop_gradient(kept)
+            for name, kept in self._statistics.items()
+        }
+        return {**vars(self), "_statistics": statistics}
+
+    @property
+    def _source(self) -> RowSource:
+        return self._snapshot.source
+
+    @property
+    def _layout(self) -> AttentionLayout:
+        return self._snapshot.layout
 
     @property
     def shape(self) -> tuple[int, ...]:
         """`(..., queries, keys)`, with as many axes as the query had."""
-        return self._source.layout.shape
+        return self._layout.shape
 
     @property
     def dtype(self) -> Any:
         """Type of weights and statistics: float32 or float64, of the query's library."""
-        return self._source.layout.dtype
+        return self._layout.dtype
 
     @property
     def ndim(self) -> int:
@@ -152,7 +175,7 @@ class AttentionMap:
     def tiles(self) -> Iterator[tuple[slice, Float[Array, "*lead rows keys"]]]:
         """The matrix a few rows at a time: pairs of a slice of queries and their weights."""
         for rows in self._source.tiles():
-            yield rows, self._source.layout.restore(self._source.weights(rows))
+            yield rows, self._layout.restore(self._source.weights(rows))
 
     def dense(self) -> Float[Array, "*lead queries keys"]:
         """The whole matrix as an array, for short inputs; gradients flow through it."""
@@ -175,7 +198,7 @@ class AttentionMap:
         self, x: Float[Array, "... keys columns"]
     ) -> Float[Array, "... queries columns"]:
         """`weights @ x`; with four axes `x` may have fewer heads, like a value."""
-        layout = self._source.layout
+        layout = self._layout
         x = layout.align_operand(x, layout.keys)
 
         def multiply(columns: Array) -> Array:
@@ -197,7 +220,7 @@ class AttentionMap:
         self, g: Float[Array, "... queries columns"]
     ) -> Float[Array, "batch heads keys columns"]:
         """`weights.T @ g` with all four axes; `g` may have a divisor of the heads."""
-        layout = self._source.layout
+        layout = self._layout
         g = layout.align_operand(g, layout.queries)
         if g.shape[1] not in (1, layout.heads):
             g = layout.xp.repeat(g, layout.heads // g.shape[1], axis=1)
@@ -225,7 +248,7 @@ class AttentionMap:
         """
         if k < 1:
             raise InputError(f"topk got {k}; expected at least 1 key")
-        k = min(k, self._source.layout.keys)
+        k = min(k, self._layout.keys)
         values, positions = self._statistic(
             ("topk", k), lambda: self._concat_tile_pairs(lambda rows, weights: topk(weights, k))
         )
@@ -236,7 +259,7 @@ class AttentionMap:
 
         It is at most `log(keys)` for rows that sum to 1.
         """
-        xp, keys = self._source.layout.xp, self._source.layout.keys
+        xp, keys = self._layout.xp, self._layout.keys
 
         def row_entropy(rows: slice, weights: Array) -> Array:
             log = xp.log(xp.where(weights > 0, weights, 1.0))
@@ -253,7 +276,7 @@ class AttentionMap:
 
     def received(self) -> Float[Array, "*lead keys"]:
         """How much attention each key received: the sum of its column."""
-        source, layout = self._source, self._source.layout
+        source, layout = self._source, self._layout
         # NumPy adds the rows of a matrix up one by one, with a rounding error for each.
         wide = layout.xp.float64 if is_numpy(layout.xp) else layout.dtype
 
@@ -267,7 +290,7 @@ class AttentionMap:
 
     def distance(self) -> Float[Array, "*lead queries"]:
         """The expected distance `|i - j|` from query `i` to the key `j` it attends to, in positions."""
-        layout, xp = self._source.layout, self._source.layout.xp
+        layout, xp = self._layout, self._layout.xp
         keys = layout.positions(slice(0, layout.keys))
 
         def row_distance(rows: slice, weights: Array) -> Array:
@@ -315,7 +338,7 @@ class AttentionMap:
         Raises:
             ShapeError: a value or projection that does not fit.
         """
-        layout = self._source.layout
+        layout = self._layout
         value = layout.align_operand(value, layout.keys)
         xp, width = layout.xp, value.shape[-1]
         projection = layout.asarray(output_projection, layout.dtype)
@@ -334,7 +357,7 @@ class AttentionMap:
                 xp.sum((value @ projection[..., start : start + MATMUL_COLUMNS]) ** 2, axis=-1)
                 for start in range(0, max(1, projection.shape[-1]), MATMUL_COLUMNS)
             )
-        scaled = ScaledColumns(self._source, xp.sqrt(square)[:, :, None])
+        scaled = ScaledColumns(self._snapshot, xp.sqrt(square)[:, :, None])
         return AttentionMap(scaled, member=self.member)
 
     # Evaluation by kernel or by tile
@@ -342,7 +365,8 @@ class AttentionMap:
     def _statistic(self, statistic: Statistic, by_tiles: Callable[[], Any]) -> Any:
         """A statistic computed before, or by a kernel, or else `by_tiles()`.
 
-        Answers by tiles are not kept: each call makes new ones, which may carry gradients.
+        Answers by tiles are not kept: each call makes new ones, which may carry gradients. Of those that
+        are kept the caller gets copies, so that writing into them changes no later answer.
         """
         if statistic not in self._statistics:
             found = None
@@ -351,21 +375,22 @@ class AttentionMap:
             if found is None:
                 return by_tiles()
             self._statistics[statistic] = found
-        return self._statistics[statistic]
+        kept = self._statistics[statistic]
+        return tuple(map(copied, kept)) if isinstance(kept, tuple) else copied(kept)
 
     def _restore(self, array: Array) -> Array:
-        return self._source.layout.restore(array)
+        return self._layout.restore(array)
 
     def _concat_tiles(self, function: Callable[[slice, Array], Array]) -> Array:
         """`function(rows, weights)` of every tile, concatenated along the queries."""
         parts = [function(rows, self._source.weights(rows)) for rows in self._source.tiles()]
-        return parts[0] if len(parts) == 1 else self._source.layout.xp.concat(parts, axis=2)
+        return parts[0] if len(parts) == 1 else self._layout.xp.concat(parts, axis=2)
 
     def _concat_tile_pairs(
         self, function: Callable[[slice, Array], tuple[Array, Array]]
     ) -> tuple[Array, Array]:
         parts = [function(rows, self._source.weights(rows)) for rows in self._source.tiles()]
-        xp = self._source.layout.xp
+        xp = self._layout.xp
         first, second = (xp.concat(column, axis=2) for column in zip(*parts, strict=True))
         return first, second
 

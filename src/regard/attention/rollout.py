@@ -46,7 +46,7 @@ def rollout(
         )
     if not 0 <= residual <= 1:
         raise InputError(f"rollout got a residual of {residual}; expected a share from 0 to 1")
-    layouts = [layer._source.layout for layer in maps]
+    layouts = [layer._layout for layer in maps]
     length, layout = layouts[0].keys, layouts[-1]
     if any((g.queries, g.keys, g.batch) != (length, length, layout.batch) for g in layouts):
         raise ShapeError(

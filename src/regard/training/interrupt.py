@@ -26,6 +26,9 @@ class Interrupted(KeyboardInterrupt):
         self.signal: int = signal
         super().__init__(f"interrupted; go on with resume in {folder}" if folder else "interrupted")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.folder, self.signal)
+
 
 class DeferredSignals:
     """Context in which the first SIGINT or SIGTERM is only recorded; a second one raises at once.

@@ -1,5 +1,8 @@
+import copy
 import json
 import math
+import pickle
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -404,3 +407,25 @@ def test_records_of_format_1_are_read(weights, tmp_path):
     again = AttentionRecord.load(tmp_path / "old.npz")
     np.testing.assert_array_equal(again.tracks[0].weights, record.tracks[0].weights)
     assert again.tracks[0].members == 1
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_record_survives_pickle_and_deepcopy(
+    copied: Callable[[AttentionRecord], AttentionRecord],
+) -> None:
+    weights = np.full((2, 2, 3), 1 / 3, np.float32)
+    record = AttentionRecord.of(
+        weights, ["a", "b"], ["x", "y", "z"], title="t", verdict="v"
+    ).words()
+    again = copied(record)
+    assert type(again) is type(record)
+    assert (again.tokens, again.notes, again.title) == (record.tokens, record.notes, "t")
+    np.testing.assert_array_equal(again.tracks[0].weights, record.tracks[0].weights)
+    with pytest.raises(ValueError, match="read-only"):
+        np.asarray(again.tracks[0].weights)[:] = 0
+    summary = replace(
+        record, tracks=(replace(record.tracks[0], weights=record.tracks[0].summary()),)
+    )
+    np.testing.assert_array_equal(
+        copied(summary).tracks[0].received(), summary.tracks[0].received()
+    )

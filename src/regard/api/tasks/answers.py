@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import itemgetter
-from typing import Self, TypeAlias, TypeVar
+from typing import Any, ParamSpec, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from regard.api.tasks.records import Maps
 from regard.decoding import DecodingSettings, Hypothesis, Reading
@@ -19,7 +21,7 @@ from regard.evaluation.alignment.cross_attention import (
     merge_pieces,
     words_of_pieces,
 )
-from regard.models import AlignmentSettings
+from regard.models import READINGS, AlignmentSettings
 from regard.viewing import AttentionRecord, Tokens
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "empty_text_error",
     "noted",
     "shortfall",
+    "while_unchanged",
     "without_reading",
 ]
 
@@ -50,6 +53,9 @@ AlignmentView: TypeAlias = Callable[[Reading | None], AttentionRecord]
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Answer:
     """Base class of answers. Attention maps are made on first use, by one more forward pass.
+
+    Answers can be pickled and copied. A pickled answer leaves its model behind, so that what needs a forward
+    pass must be looked at before; the map kept while decoding (`aligned`) of a written answer comes along.
 
     Attributes:
         tokens: tokens of the text that was written; of the text that was read, if none is written.
@@ -94,6 +100,23 @@ class Answer:
         """
         return self.alignment_view(reading) if self.alignment_view is not None else self.look()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Attributes for `pickle`, with what has been looked at in place of the model."""
+        state = dict(vars(self))
+        for name in ("view", "alignment_view"):
+            if state[name] is not None:
+                state[name] = _left_behind
+        return state
+
+    def __copy__(self) -> Self:
+        return replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        views = {"view": self.view, "alignment_view": self.alignment_view}
+        twin = object.__new__(type(self))
+        vars(twin).update(copy.deepcopy({**vars(self), **dict.fromkeys(views)}, memo), **views)
+        return twin
+
     @cached_property
     def _views(self) -> tuple[Maps, AttentionRecord]:
         return self._view_at(None)
@@ -117,6 +140,75 @@ class TextAnswer(Answer):
     text: str = ""
     score: float = 0.0
     alternatives: tuple[Self, ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Attributes for `pickle`; the map kept while decoding is made into records, one a reading."""
+        state = super().__getstate__()
+        if self.alignment_view is not None:
+            state["alignment_view"] = _KeptRecords.of(self.alignment_view)
+        return state
+
+
+def _left_behind(reading: Reading | None = None) -> Any:
+    """View of an answer that was pickled before it was looked at."""
+    raise InputError(
+        "this answer was pickled, which left its model behind, before its attention was computed; call "
+        "look() before it is pickled, or look(text) of the model"
+    )
+
+
+@dataclass(frozen=True)
+class _KeptRecords:
+    """Alignment view of a pickled answer.
+
+    Attributes:
+        records: by reading.
+        refusal: message of the error, if there is nothing to see.
+    """
+
+    records: Mapping[Reading | None, AttentionRecord]
+    refusal: str = ""
+
+    @classmethod
+    def of(cls, view: AlignmentView) -> _KeptRecords:
+        if isinstance(view, _KeptRecords):
+            return view
+        try:
+            return cls({reading: view(reading) for reading in (None, *READINGS)})
+        except InputError as error:
+            return cls({}, str(error))
+
+    def __call__(self, reading: Reading | None) -> AttentionRecord:
+        if self.refusal:
+            raise InputError(self.refusal)
+        return self.records[reading]
+
+
+V = ParamSpec("V")
+
+
+def while_unchanged(network: nn.Module, view: Callable[V, T]) -> Callable[V, T]:
+    """View of an answer that raises once the weights which gave the answer have changed.
+
+    Raises:
+        InputError: when called after further training, or other weights were loaded.
+    """
+    before = _version(network)
+
+    def checked(*args: V.args, **kwargs: V.kwargs) -> T:
+        if _version(network) != before:
+            raise InputError(
+                "the model's weights have changed since this answer (it was trained on, or others were "
+                "loaded), so its attention cannot be computed any more; answer again, or look() before"
+            )
+        return view(*args, **kwargs)
+
+    return checked
+
+
+def _version(network: nn.Module) -> int:
+    """Number of changes in place of a network's parameters so far, as torch counts them."""
+    return sum(p._version for p in network.parameters() if not p.is_inference())
 
 
 def without_reading(view: Callable[[], T]) -> Callable[[Reading | None], T]:

@@ -22,6 +22,7 @@ from regard.api.tasks.answers import (
     Classification,
     check_no_reading,
     empty_text_error,
+    while_unchanged,
     without_reading,
 )
 from regard.api.tasks.baseline import baseline
@@ -345,8 +346,10 @@ class Classifier(Model):
             labels=tuple(self._applying(row)),
             probabilities={self.labels[i]: float(row[i]) for i in order},
             tokens=tuple(encoding.surfaces),
-            view=without_reading(lambda: self._view(encoding)),
-            alignment_view=without_reading(lambda: self._alignment_view(encoding, weights)),
+            view=without_reading(while_unchanged(self.network, lambda: self._view(encoding))),
+            alignment_view=without_reading(
+                while_unchanged(self.network, lambda: self._alignment_view(encoding, weights))
+            ),
         )
 
     # Views

@@ -14,7 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
-from regard.api.tasks.answers import Summary, check_no_reading, empty_text_error, without_reading
+from regard.api.tasks.answers import (
+    Summary,
+    check_no_reading,
+    empty_text_error,
+    while_unchanged,
+    without_reading,
+)
 from regard.api.tasks.model import (
     EncodedExamples,
     build_untrained,
@@ -155,7 +161,7 @@ class ExtractiveSummarizer(Summarizer):
             score=float(log_probs[picked].sum()),
             sentences=tuple(picked),
             tokens=tuple(sentences[index] for index in picked),
-            view=without_reading(lambda: self._view(sentences)),
+            view=without_reading(while_unchanged(self.network, lambda: self._view(sentences))),
         )
 
     # Views

@@ -22,6 +22,7 @@ from regard.api.tasks.answers import (
     check_no_reading,
     noted,
     shortfall,
+    while_unchanged,
     without_reading,
 )
 from regard.api.tasks.model import (
@@ -198,7 +199,7 @@ class Generator(Model):
             text=whole.removeprefix(self.tokenizer.decode(prompt_ids)),
             score=found.score,
             tokens=tuple(names[index] for index in found.ids),
-            view=without_reading(lambda: self._view(whole)),
+            view=without_reading(while_unchanged(self.network, lambda: self._view(whole))),
         )
 
     def look(

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self
 
 from regard.api.config.settings import RunSettings
-from regard.api.tasks.answers import Summary
+from regard.api.tasks.answers import (
+    Summary,
+    while_unchanged,
+)
 from regard.api.tasks.model import Evaluation, Model, build_untrained, train_tokenizer
 from regard.api.tasks.steering import OnTextDraft, Steering
 from regard.api.tasks.text_to_text import EncodedSource, TextToText, references_of
@@ -141,8 +144,11 @@ class AbstractiveSummarizer(Summarizer, TextToText[Summary]):
             text=tokens.text,
             score=hypothesis.score,
             tokens=tokens.pieces,
-            view=lambda reading: self._view(
-                source, hypothesis.ids, written, reading or hypothesis.reading
+            view=while_unchanged(
+                self.network,
+                lambda reading: self._view(
+                    source, hypothesis.ids, written, reading or hypothesis.reading
+                ),
             ),
             alignment_view=lambda reading: self._alignment_view(source, hypothesis, reading),
         )

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 from regard.api.config.settings import RunSettings
 from regard.api.tasks.alignment import choose_alignment_of
-from regard.api.tasks.answers import Translation
+from regard.api.tasks.answers import Translation, while_unchanged
 from regard.api.tasks.model import Evaluation, build_untrained, train_tokenizer
 from regard.api.tasks.steering import OnTextDraft, Steering
 from regard.api.tasks.text_to_text import (
@@ -156,8 +156,11 @@ class Translator(TextToText[Translation]):
             alignment=hypothesis.alignment,
             read_at=source.alignment,
             axes=(tokens, read),
-            view=lambda reading: self._view(
-                source, hypothesis.ids, written, reading or hypothesis.reading
+            view=while_unchanged(
+                self.network,
+                lambda reading: self._view(
+                    source, hypothesis.ids, written, reading or hypothesis.reading
+                ),
             ),
             alignment_view=lambda reading: self._alignment_view(source, hypothesis, reading),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal, Self, TypeAlias
 
@@ -76,6 +76,10 @@ class Track:
         weights.setflags(write=False)
         object.__setattr__(self, "weights", weights)
         self._check_members()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied as the arguments that make it, so that weights are read-only again."""
+        return type(self), tuple(getattr(self, each.name) for each in fields(self))
 
     def _check_members(self) -> None:
         if self.members < 1 or self.heads % self.members:
@@ -230,6 +234,11 @@ class Record:
                         f"keys, but {axis!r} has {len(self.tokens[axis])} tokens; cut the padding "
                         "off the weights, and count special tokens in both"
                     )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied as the arguments that make it: its views of dictionaries cannot be."""
+        values = [getattr(self, each.name) for each in fields(self)]
+        return type(self), (dict(self.tokens), *values[1:])
 
     def __repr__(self) -> str:
         title = self.title if len(self.title) <= 40 else f"{self.title[:39]}…"
