@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -18,10 +18,13 @@ from regard.data import (
     Labelled,
     Pairs,
     ReadOptions,
+    Rows,
     Texts,
     check_labels,
+    holds_rows,
     labels_of,
     read_parallel,
+    read_rows,
     read_table,
     read_text,
 )
@@ -44,7 +47,7 @@ TOO_FEW_TO_HOLD_OUT = 10
 """Examples below which a tenth is none: nothing is held out, and the training part validates itself."""
 
 Files: TypeAlias = str | PathLike[str] | Sequence[str | PathLike[str]]
-Data: TypeAlias = Files | Sequence[Example]
+Data: TypeAlias = Files | Sequence[Example] | Rows
 
 Tables: TypeAlias = Labelled | Pairs | Texts
 """Columns of tables of any task."""
@@ -65,14 +68,19 @@ class ExampleReader:
     options: ReadOptions | None = None
 
     def read(self, data: Data) -> Sequence[Example]:
-        """Read some files; examples are returned as they are.
+        """Read some files, or rows in memory (`data/rows.py`); examples are returned as they are.
 
         Raises:
             DataError: a line that cannot be used, with its file and number.
             InputError: a wrong number of files.
         """
+        if holds_rows(data):
+            columns = self.columns or default_columns(self.task)
+            if self.task == "language":
+                columns = _as_texts(columns)
+            return read_rows(cast("Rows", data), columns, options=self.options)
         if _are_examples(data):
-            return data  # type: ignore[return-value]  # checked by the line above
+            return cast("Sequence[Example]", data)
         names = names_of(data)
         if self.task == "classification":
             return read_table(names, self.columns or Labelled(), options=self.options)
@@ -99,9 +107,11 @@ class ExampleReader:
             text: column of the texts; `None` as in training.
             labels: those of the model: a column of them is not the texts.
         """
-        if _are_examples(data):
-            return data  # type: ignore[return-value]
         columns = texts_of(self.columns, text=text, labels=labels)
+        if holds_rows(data):
+            return read_rows(cast("Rows", data), columns, options=self.options)
+        if _are_examples(data):
+            return cast("Sequence[Example]", data)
         return read_table(names_of(data), columns, options=self.options)
 
     def _are_tables(self, names: Sequence[str]) -> bool:
@@ -181,14 +191,18 @@ def _as_texts(columns: Tables | None) -> Texts:
 def _are_examples(data: Data) -> bool:
     if isinstance(data, Corpus):
         return True
-    return not isinstance(data, str | PathLike) and bool(data) and isinstance(data[0], Example)
+    if isinstance(data, str | PathLike) or not isinstance(data, Sequence):
+        return False
+    return len(data) > 0 and isinstance(data[0], Example)
 
 
 def names_of(data: Data) -> list[str]:
-    """Names of the files; empty for examples."""
+    """Names of the files; empty for examples and rows in memory."""
     if isinstance(data, str | PathLike):
         return [str(data)]
-    return [] if isinstance(data, Corpus) else [str(d) for d in data if not isinstance(d, Example)]
+    if holds_rows(data) or isinstance(data, Corpus):
+        return []
+    return [str(d) for d in cast("Iterable[object]", data) if not isinstance(d, Example)]
 
 
 def hold_out(

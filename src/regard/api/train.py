@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -24,10 +25,17 @@ from regard.api.examples import (
 )
 from regard.api.load import MODELS, load
 from regard.api.parts import PartsInCommon, compare_while_reading
+from regard.api.progress import TrainingBar
 from regard.api.selection import describe_choice
 from regard.api.storage.card import write_card
 from regard.api.storage.data_files import file_records
-from regard.api.storage.folder import acquire_folder, clear, update_config, write_config
+from regard.api.storage.folder import (
+    acquire_folder,
+    clear,
+    read_small_files,
+    update_config,
+    write_config,
+)
 from regard.api.storage.resume import (
     as_begun,
     check_same_data,
@@ -38,7 +46,7 @@ from regard.api.storage.resume import (
 from regard.api.tasks.model import EncodedExamples, Evaluation, Model
 from regard.data import Corpus, Example, ReadOptions, labels_of, match_labels
 from regard.errors import InputError, SettingsError, nearest
-from regard.training import Callback, History, Interrupted, ProcessGroup, Ranking, fit
+from regard.training import Callback, Callbacks, History, Interrupted, ProcessGroup, Ranking, fit
 from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE, load_weights, save_weights
 from regard.viewing.figure import plot_history, write
 
@@ -58,6 +66,7 @@ def train(
     read_options: ReadOptions | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    progress: bool = False,
     callback: Callback | None = None,
 ) -> Model:
     """Train a model on your own text.
@@ -69,9 +78,10 @@ def train(
 
     Args:
         task: `"translation"`, `"classification"`, `"summarization"` or `"language"`.
-        train: files, or `Example`s. Parallel text comes as source and target by turns.
-        valid: files or `Example`s; `None` holds out a tenth of `train`, a thousand examples at most.
-        out: the model's folder; `None` keeps the model in memory only.
+        train: files, `Example`s, or rows in memory: a frame of pandas or polars, a `datasets.Dataset`,
+            dictionaries or tuples. Parallel text of files comes as source and target by turns.
+        valid: data of the same kinds; `None` holds out a tenth of `train`, a thousand examples at most.
+        out: the model's folder; `None` keeps the model in memory until `Model.save`.
         model: which kind, e.g. `"rnn"`; `None` takes the task's own.
         preset: `"tiny"`, `"small"` or `"base"`.
         settings: single settings by name, e.g. `{"epochs": 3}`. Of those not given, batch size, epochs,
@@ -80,6 +90,7 @@ def train(
         read_options: encoding, separator, longest line.
         resume: go on with the run in `out`, to exactly the losses of one never interrupted.
         overwrite: replace the model in `out`.
+        progress: show a progress bar and the validations, as the command does.
         callback: informed of progress.
 
     Returns:
@@ -96,25 +107,35 @@ def train(
     if metric not in metrics:
         raise SettingsError(f"{task} has no metric {metric!r}; {nearest(metric, metrics)}")
     processes = ProcessGroup()
-    callback = callback if callback is not None and processes.is_main else Callback()
+    bar = TrainingBar() if progress and processes.is_main else None
+    observers = [each for each in (bar, callback) if each is not None and processes.is_main]
+    informed = Callbacks(observers)
     reader = ExampleReader(chosen.task, columns, read_options)
     given = frozenset(by_group(chosen.kind, settings or {})["training"])
-    if out is None:
-        with tempfile.TemporaryDirectory(prefix="regard-") as folder:
-            place = Path(folder)
-            run = _Run(chosen, given, reader, train, valid, place, False, callback, processes)
-            try:
-                trained = _train(run)
-            except Interrupted as stop:  # the folder that it names does not outlive this
-                raise Interrupted(None, stop.signal) from None
-        trained.folder = None
-        return trained
-    if processes.is_main:
-        acquire_folder(Path(out), resume=resume, overwrite=overwrite)
-    processes.barrier()
-    run = _Run(chosen, given, reader, train, valid, Path(out), resume, callback, processes)
-    trained = _train(run)
-    callback.on_message(f"the model is in {out}")
+    folder = Path() if out is None else Path(out)
+    run = _Run(chosen, given, reader, train, valid, folder, resume, informed, processes)
+    with bar or nullcontext():
+        if out is None:
+            return _train_in_memory(replace(run, resume=False))
+        if processes.is_main:
+            acquire_folder(folder, resume=resume, overwrite=overwrite)
+        processes.barrier()
+        trained = _train(run)
+        informed.on_message(f"the model is in {out}")
+    return trained
+
+
+def _train_in_memory(run: _Run) -> Model:
+    """Train one model in a folder that is deleted; what it holds beside the weights is kept for `save`."""
+    with tempfile.TemporaryDirectory(prefix="regard-") as folder:
+        out = Path(folder) / "model"
+        out.mkdir()
+        try:
+            trained = _train(replace(run, out=out))
+        except Interrupted as stop:  # the folder that it names does not outlive this
+            raise Interrupted(None, stop.signal) from None
+        trained.files = read_small_files(out)
+    trained.folder = None
     return trained
 
 

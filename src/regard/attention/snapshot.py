@@ -149,7 +149,7 @@ def _replace_arrays(value: Any, path: str, replacement: Callable[[str, Any], Any
     Returns:
         A copy of the value with the new arrays; the value itself where no array is another.
     """
-    kind = _kind(type(value))
+    kind = _kind(value.__class__)
     if kind == "other":
         return value
     if kind == "array":

@@ -33,7 +33,7 @@ def demo(
     from rich.console import Console
 
     from regard.api.demo import demo as run
-    from regard.cli.progress import TrainingBar
+    from regard.api.progress import TrainingBar
     from regard.training import Interrupted
 
     console = Console(highlight=False)

@@ -69,7 +69,7 @@ def train(
     regard train language --train book.txt --out runs/book --preset tiny --set epochs=3
     """
     import regard
-    from regard.cli.progress import TrainingBar
+    from regard.api.progress import TrainingBar
     from regard.data import ReadOptions
 
     with TrainingBar() as bar:

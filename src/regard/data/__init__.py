@@ -9,6 +9,7 @@ from regard.data.labels import check_labels, labels_of, match_labels
 from regard.data.lines import read_lines
 from regard.data.options import ReadOptions
 from regard.data.parallel import read_parallel, read_text
+from regard.data.rows import Rows, holds_rows, read_rows
 from regard.data.table import read_table
 
 __all__ = [
@@ -18,16 +19,19 @@ __all__ = [
     "Pairs",
     "ReadOptions",
     "Report",
+    "Rows",
     "Texts",
     "check_labels",
     "dates",
     "fetch",
+    "holds_rows",
     "labels_of",
     "match_labels",
     "pad",
     "pad_documents",
     "read_lines",
     "read_parallel",
+    "read_rows",
     "read_table",
     "read_text",
     "token_batches",

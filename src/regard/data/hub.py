@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from regard.errors import DataError, MissingExtraError
 
-__all__ = ["PREFIX", "class_names", "hub_records", "with_names"]
+__all__ = ["PREFIX", "class_names", "dataset_records", "hub_records", "with_names"]
 
 PREFIX = "hub:"
 
@@ -39,10 +39,15 @@ def hub_records(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
         rows = datasets.load_dataset(identity, config or None, split=split or "train")
     except Exception as error:  # from many libraries below, each with errors of its own
         raise DataError(f"cannot be loaded from the Hub ({error})", path=name) from error
-    names = {field: _int2str(feature) for field, feature in rows.features.items()}
+    yield from enumerate(dataset_records(rows), 1)
+
+
+def dataset_records(dataset: Any) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a `datasets.Dataset`, classes by name."""
+    names = {field: _int2str(feature) for field, feature in (dataset.features or {}).items()}
     known = {field: function for field, function in names.items() if function is not None}
-    for number, row in enumerate(rows, 1):
-        yield number, with_names(row, known)
+    for row in dataset:
+        yield with_names(row, known)
 
 
 def class_names(metadata: Mapping[bytes, bytes] | None) -> ClassNames:

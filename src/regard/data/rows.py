@@ -6,20 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from os import PathLike
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias
 
 from regard.data.collect import Row, collect
-from regard.data.columns import USUAL_NAMES, Column, Labelled, Pairs
+from regard.data.columns import Labelled, Pairs, Texts
 from regard.data.corpus import Corpus, Example
-from regard.data.formats import Record
 from regard.data.hub import dataset_records
 from regard.data.options import ReadOptions
-from regard.data.table import rows_of_cells, rows_of_records
+from regard.data.sniff import TableKind
+from regard.data.table import TableRows, rows_of_cells, rows_of_records, rows_of_table
+from regard.data.values import LabelSpelling
 from regard.errors import DataError, InputError
 
 __all__ = ["ArrowStream", "Rows", "holds_rows", "read_rows"]
-
-C = TypeVar("C", Labelled, Pairs)
 
 
 class ArrowStream(Protocol):
@@ -44,11 +43,14 @@ def holds_rows(data: object) -> bool:
         return False
     if isinstance(data, Sequence) and not hasattr(data, "__arrow_c_stream__"):
         return len(data) > 0 and not isinstance(data[0], str | PathLike | Example)
-    return isinstance(data, Iterable) or _is_frame(data)
+    return True
 
 
 def read_rows(
-    data: Rows, columns: Labelled | Pairs | None, *, options: ReadOptions | None = None
+    data: Rows,
+    columns: Labelled | Pairs | Texts | None = None,
+    *,
+    options: ReadOptions | None = None,
 ) -> Corpus:
     """Read rows in memory as `read_table` reads those of a file.
 
@@ -56,45 +58,48 @@ def read_rows(
     hold text alone are taken in the order text and label, or source and target::
 
         read_rows(frame, Labelled(text="plot", label="genre"))
-        read_rows([("good value", 1), ("cold soup", 0)], Labelled())
+        read_rows([("good value", 1), ("cold soup", 0)])
 
     Args:
         data: a frame of pandas or polars, a pyarrow table, a `datasets.Dataset`, a dictionary of columns,
             or rows as dictionaries or tuples.
-        columns: `Labelled()`, `Pairs()`, or `None` if each row is a text alone.
+        columns: `Labelled()` (the default), `Pairs()` or `Texts()`.
         options: longest text and more.
 
     Raises:
         DataError: a column is missing, or a row cannot be used; names the row, counted from 1.
         InputError: data of another kind.
     """
-    options, name, notes = options or ReadOptions(), type(data).__name__, list[str]()
+    columns, options = columns or Labelled(), options or ReadOptions()
+    name, notes = type(data).__name__, list[str]()
 
     def rows() -> Iterator[Row]:
-        found = iter(enumerate(_items(data), 1))
-        first = next(found, None)
-        if first is None:
-            raise DataError("no rows", path=name)
-        found = chain([first], found)
-        if isinstance(first[1], Mapping):
-            records = ((line, _record(item, name, line)) for line, item in found)
-            if columns is None:
-                yield from _texts(records, path=name)
-            else:
-                yield from rows_of_records(records, columns, file=0, path=name)
-            return
-        tuples = ((line, _cells(item, name, line)) for line, item in found)
-        if columns is None:
-            numbered = ((line, _by_number(cells)) for line, cells in tuples)
-            yield from _texts(numbered, path=name)
-        elif all(isinstance(cell, str) for cell in _cells(first[1], name, 1)):
-            texts = ((line, ["" if c is None else str(c) for c in cells]) for line, cells in tuples)
-            yield from rows_of_cells(texts, columns, file=0, path=name, notes=notes)
-        else:
-            numbered = ((line, _by_number(cells)) for line, cells in tuples)
-            yield from rows_of_records(numbered, _numbered(columns), file=0, path=name)
+        table = _table(enumerate(_items(data), 1), columns, name)
+        if table.note:
+            notes.append(f"{name}: {table.note}")
+        yield from rows_of_table(table, columns, LabelSpelling(), 0, name)
 
     return collect(rows(), [name], options, notes=notes)
+
+
+def _table(
+    found: Iterator[tuple[int, Any]], columns: Labelled | Pairs | Texts, name: str
+) -> TableRows:
+    """Find the columns of rows, whose kind the first row tells."""
+    first = next(found, None)
+    if first is None:
+        raise DataError("no rows", path=name)
+    found = chain([first], found)
+    if isinstance(first[1], Mapping):
+        records = ((line, _record(item, name, line)) for line, item in found)
+        return rows_of_records(records, columns, name)
+    tuples = ((line, _cells(item, name, line)) for line, item in found)
+    if all(isinstance(cell, str) for cell in _cells(first[1], name, 1)):
+        texts = ((line, ["" if c is None else str(c) for c in cells]) for line, cells in tuples)
+        return rows_of_cells(texts, columns, name, TableKind("csv", ","))
+    width = len(first[1])
+    numbered = ((line, _by_number(cells, width, name, line)) for line, cells in tuples)
+    return rows_of_records(numbered, _numbered(columns), name)
 
 
 def _is_frame(data: object) -> bool:
@@ -107,7 +112,7 @@ def _items(data: Any) -> Iterator[Any]:
     if isinstance(data, Mapping):
         yield from _rows_of_columns(data)
     elif hasattr(data, "column_names") and hasattr(data, "features"):  # of the `datasets` library
-        yield from (record for _, record in dataset_records(data))
+        yield from dataset_records(data)
     elif hasattr(data, "collect_schema") and hasattr(data, "collect"):  # of polars, lazy
         yield from _items(data.collect())
     elif hasattr(data, "__arrow_c_stream__"):
@@ -139,16 +144,10 @@ def _rows_of_columns(data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _record(item: Any, name: str, line: int) -> dict[str, Any]:
-    """A row as named values; those of a nested dictionary are `outer.inner`."""
+    """A row as named values."""
     if not isinstance(item, Mapping):
         raise DataError(f"a {type(item).__name__}, expected a dictionary", path=name, line=line)
-    record = {}
-    for field, value in item.items():
-        if isinstance(value, Mapping):
-            record |= {f"{field}.{inner}": _plain(each) for inner, each in value.items()}
-        else:
-            record[str(field)] = _plain(value)
-    return record
+    return {str(field): _plain(value) for field, value in item.items()}
 
 
 def _cells(item: Any, name: str, line: int) -> list[Any]:
@@ -171,35 +170,22 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and value != value else value
 
 
-def _by_number(cells: Sequence[Any]) -> dict[str, Any]:
+def _by_number(cells: Sequence[Any], width: int, name: str, line: int) -> dict[str, Any]:
+    """Cells as a record whose fields are numbered from 1."""
+    if len(cells) != width:
+        problem = f"{len(cells)} values, expected {width} as in the first row"
+        raise DataError(problem, path=name, line=line)
     return {str(number): cell for number, cell in enumerate(cells, 1)}
 
 
-def _numbered(columns: C) -> C:
+def _numbered(columns: Labelled | Pairs | Texts) -> Labelled | Pairs | Texts:
     """Columns by their number as a name; by position where the user says none."""
-    roles: dict[str, Column | None] = columns.roles
-    chosen = {
-        role: str(number if column is None else column)
-        for number, (role, column) in enumerate(roles.items(), 1)
-    }
-    return replace(columns, **chosen)
-
-
-def _texts(records: Iterator[Record], *, path: str) -> Iterator[Row]:
-    """Rows of which only the text is read."""
-    chosen: str | None = None
-    for line, record in records:
-        if chosen is None:
-            usual = [name for name in USUAL_NAMES["text"] if name in map(str.lower, record)]
-            names = [name for name in record if name.lower() in usual[:1]]
-            if len(record) == 1:
-                names = list(record)
-            if not names:
-                there = ", ".join(map(repr, record))
-                problem = f"which column is the text? There are {there}"
-                raise DataError(problem, path=path, line=line, remedy="name it 'text'")
-            chosen = names[0]
-        text = record.get(chosen)
-        if text is not None and not isinstance(text, str):
-            raise DataError(f"{text!r} is no text", path=path, line=line)
-        yield Row(text or "", None, None, 0, line)
+    chosen = [
+        str(number) if column is None or not isinstance(column, str | int) else str(column)
+        for number, column in enumerate(columns.roles.values(), 1)
+    ]
+    if isinstance(columns, Texts):
+        return columns
+    if isinstance(columns, Pairs):
+        return Pairs(*chosen)
+    return replace(columns, text=chosen[0], label=chosen[1])

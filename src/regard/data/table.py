@@ -29,7 +29,15 @@ from regard.data.streams import OpenFile, opened
 from regard.data.values import LabelSpelling, are_flags, flags_in, labels_in, text_in
 from regard.errors import DataError
 
-__all__ = ["TableRow", "TableRows", "is_lines", "read_table", "rows_of_cells", "rows_of_records"]
+__all__ = [
+    "TableRow",
+    "TableRows",
+    "is_lines",
+    "read_table",
+    "rows_of_cells",
+    "rows_of_records",
+    "rows_of_table",
+]
 
 _HEAD = 1000
 """Rows inspected to tell the column of labels from the column of texts."""
@@ -114,7 +122,7 @@ def read_table(
             origins.append(path)
             if path.startswith(PREFIX):
                 table = rows_of_records(hub_records(path), columns, path)
-                yield from _rows(table, columns, spelling, file, path)
+                yield from rows_of_table(table, columns, spelling, file, path)
                 continue
             with opened(path) as opened_file:
                 yield from _rows_of_file(opened_file, path, columns, options, spelling, notes, file)
@@ -168,7 +176,7 @@ def _rows_of_file(
         table = rows_of_records(records(file, kind, options), columns, file.name)
     if table.note:
         notes.append(f"{path}: {table.note}")
-    yield from _rows(table, columns, spelling, number, file.name)
+    yield from rows_of_table(table, columns, spelling, number, file.name)
 
 
 def rows_of_cells(
@@ -294,7 +302,7 @@ def rows_of_records(
     return TableRows(layout, rows(), flags)
 
 
-def _rows(
+def rows_of_table(
     table: TableRows,
     columns: Labelled | Pairs | Texts,
     spelling: LabelSpelling,

@@ -1,7 +1,7 @@
 """Training of models: one readable loop with its loss, schedule, checkpoints and history."""
 
 from regard.training.batch import Batch, Epoch
-from regard.training.callbacks import Callback, Progress
+from regard.training.callbacks import Callback, Callbacks, Progress
 from regard.training.checkpoint import load_weights, save_weights
 from regard.training.distributed import ProcessGroup
 from regard.training.history import History
@@ -15,6 +15,7 @@ from regard.training.settings import TrainingSettings
 __all__ = [
     "Batch",
     "Callback",
+    "Callbacks",
     "Epoch",
     "History",
     "Interrupted",

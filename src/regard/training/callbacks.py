@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Callback", "Progress"]
+__all__ = ["Callback", "Callbacks", "Progress"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +45,34 @@ class Callback:
 
     def on_validation_end(self, metrics: dict[str, float], *, best: bool) -> None:
         """Called after each validation with its metrics and whether they are the best so far."""
+
+
+class Callbacks(Callback):
+    """Several callbacks as one, each called in turn.
+
+    Args:
+        callbacks: any number.
+    """
+
+    def __init__(self, callbacks: Iterable[Callback]) -> None:
+        self._callbacks: tuple[Callback, ...] = tuple(callbacks)
+
+    def on_message(self, message: str) -> None:
+        """Pass a message on."""
+        for callback in self._callbacks:
+            callback.on_message(message)
+
+    def on_step(self, progress: Progress) -> None:
+        """Pass the position of the run on."""
+        for callback in self._callbacks:
+            callback.on_step(progress)
+
+    def on_validation_start(self) -> None:
+        """Pass the start of a validation on."""
+        for callback in self._callbacks:
+            callback.on_validation_start()
+
+    def on_validation_end(self, metrics: dict[str, float], *, best: bool) -> None:
+        """Pass the metrics of a validation on."""
+        for callback in self._callbacks:
+            callback.on_validation_end(metrics, best=best)

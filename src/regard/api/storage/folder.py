@@ -21,6 +21,7 @@ __all__ = [
     "acquire_folder",
     "clear",
     "read_config",
+    "read_small_files",
     "update_config",
     "write_config",
     "write_json",
@@ -86,6 +87,12 @@ def _foreign(folder: Path) -> list[str]:
     """Names of files that other programs put there."""
     found = folder.iterdir() if folder.is_dir() else ()
     return sorted(f.name for f in found if f.name not in _FIRST and not f.name.startswith("."))
+
+
+def read_small_files(folder: Path) -> dict[str, bytes]:
+    """Contents of all files of a model by name, but for its weights."""
+    paths = [folder / name for name in _OURS if name != WEIGHTS_FILE]
+    return {path.name: path.read_bytes() for path in paths if path.is_file()}
 
 
 def clear(folder: Path) -> None:

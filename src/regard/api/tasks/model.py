@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
+from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
+from regard.api.storage.folder import read_small_files
+from regard.api.storage.saving import save_model
 from regard.api.storage.verdict import read_verdict
 from regard.choices import Task
 from regard.data import Example, pad, token_batches
@@ -24,7 +27,7 @@ from regard.evaluation import Score, comparison
 from regard.evaluation.alignment.choice import AlignmentChoice
 from regard.models import AlignmentSettings, ModelSettings, build, from_config
 from regard.text import Tokenizer
-from regard.training import Batch, Epoch, Loss, TrainingSettings
+from regard.training import Batch, Epoch, History, Loss, TrainingSettings
 from regard.viewing import AttentionRecord
 
 __all__ = [
@@ -130,6 +133,7 @@ class Model(ABC):
         settings: settings of the run that trained it.
         network: the torch module.
         folder: the folder it was read from or written to; `None` for one that was never saved.
+        files: of a model that was trained in memory, what its folder would hold beside the weights.
         task: task it is for.
         verb: command that uses it, `regard VERB`.
         writes: whether its answer is a text that it writes token by token.
@@ -151,6 +155,7 @@ class Model(ABC):
         self.settings: RunSettings = settings
         self.network: nn.Module = network
         self.folder: Path | None = None
+        self.files: Mapping[str, bytes] = {}
 
     @classmethod
     @abstractmethod
@@ -258,6 +263,28 @@ class Model(ABC):
         Raises:
             InputError: an empty text; a target or a reading for a model that has none.
         """
+
+    @property
+    def history(self) -> History:
+        """Training and validation records of the run that trained it; empty where none is left."""
+        content = self._small_files().get("history.jsonl", b"")
+        return History(json.loads(line) for line in content.splitlines())
+
+    def save(self, folder: str | PathLike[str], *, overwrite: bool = False) -> None:
+        """Write this model to a folder, with its history and card, to be loaded by `regard.load`.
+
+        Args:
+            folder: new or empty.
+            overwrite: replace the model that is in the folder.
+
+        Raises:
+            InputError: the folder is in use.
+        """
+        save_model(self._small_files(), self.network, Path(folder), overwrite=overwrite)
+        self.folder = self.folder or Path(folder)
+
+    def _small_files(self) -> Mapping[str, bytes]:
+        return self.files if self.folder is None else read_small_files(self.folder)
 
     def decoding_settings(self, values: Mapping[str, Any]) -> DecodingSettings:
         """Decoding settings of this model, with some values changed by name."""

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from regard.cli.progress import TrainingBar, time_left
+from regard.api.progress import TrainingBar, time_left
 from regard.training import Progress
 
 
