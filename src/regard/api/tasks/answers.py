@@ -163,11 +163,11 @@ class _KeptRecords:
 
     Attributes:
         records: by reading.
-        refusal: message of the error, if there is nothing to see.
+        message: message of the error, if there is nothing to see.
     """
 
     records: Mapping[Reading | None, AttentionRecord]
-    refusal: str = ""
+    message: str = ""
 
     @classmethod
     def of(cls, view: AlignmentView) -> _KeptRecords:
@@ -179,8 +179,8 @@ class _KeptRecords:
             return cls({}, str(error))
 
     def __call__(self, reading: Reading | None) -> AttentionRecord:
-        if self.refusal:
-            raise InputError(self.refusal)
+        if self.message:
+            raise InputError(self.message)
         return self.records[reading]
 
 
