@@ -71,11 +71,11 @@ def test_a_pickled_translation_keeps_the_map_of_its_decoding(translator: Transla
 
 def test_an_answer_of_other_weights_is_not_shown(translator: Translator) -> None:
     model = copy.deepcopy(translator)
-    early, late = model.translate(["3 May 2001", "4 May 2001"])
-    shown = early.look()
+    first, second = model.translate(["3 May 2001", "4 May 2001"])
+    shown = first.look()
     with torch.no_grad():
         next(model.network.parameters()).add_(1.0)
-    assert early.look() is shown
+    assert first.look() is shown
     with pytest.raises(InputError, match="weights have changed since this answer"):
-        late.look()
+        second.look()
     assert model.translate("4 May 2001")[0].look()
