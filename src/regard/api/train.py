@@ -364,8 +364,10 @@ def _finish(
     ranking: Ranking,
 ) -> None:
     """Score the model, refit it, and leave a plot and a model card beside the weights."""
-    scores = None
+    scores = alignment = None
     if run.processes.is_main:
+        # Before the scores: unknown words are copied by the attention that is chosen.
+        alignment = model.choose_alignment(parts.valid, parts.train)
         scores = model.evaluate(parts.valid[:1000], train=parts.train)
     refitted = False
     if parts.held_out:  # a validation part that the user gave must stay unseen
@@ -377,7 +379,6 @@ def _finish(
         save_weights(model.network, run.out / WEIGHTS_FILE)
     choice = describe_choice(history, ranking)
     run.callback.on_message(choice)
-    alignment = model.choose_alignment(parts.valid, parts.train)
     if alignment is not None:
         update_config(run.out, alignment=alignment.to_json())
     plot = plot_history(history.records, title=run.out.name)

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from regard.api.tasks.model import device_of, pad_batch
-from regard.api.tasks.text_to_text import EncodedSource, TextToText
+from regard.api.tasks.sources import EncodedSource
+from regard.api.tasks.text_to_text import TextToText
 from regard.api.tasks.tokens import input_tokens
 from regard.data import Example
 from regard.evaluation.alignment.choice import (

@@ -12,8 +12,9 @@ from regard.api.tasks.answers import (
     while_unchanged,
 )
 from regard.api.tasks.model import Evaluation, Model, build_untrained, train_tokenizer
+from regard.api.tasks.sources import EncodedSource
 from regard.api.tasks.steering import OnTextDraft, Steering
-from regard.api.tasks.text_to_text import EncodedSource, TextToText, references_of
+from regard.api.tasks.text_to_text import TextToText, references_of
 from regard.api.tasks.tokens import output_tokens
 from regard.choices import Task
 from regard.data import Example

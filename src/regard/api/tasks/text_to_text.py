@@ -9,7 +9,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, Self
+from typing import Any, ClassVar, Generic, Self
 
 import numpy as np
 import torch
@@ -34,8 +34,9 @@ from regard.api.tasks.model import (
     read_tokenizer,
 )
 from regard.api.tasks.records import Maps, make_record
+from regard.api.tasks.sources import EncodedSource, cut_source, source_tokens
 from regard.api.tasks.steering import OnTextDraft, Steering, check_prefix, positions_mask
-from regard.api.tasks.tokens import input_tokens, output_tokens, target_sides
+from regard.api.tasks.tokens import output_tokens, target_sides
 from regard.data import Example
 from regard.data.ragged import Ragged
 from regard.decoding import (
@@ -55,30 +56,7 @@ from regard.training import Batch, Loss, cross_entropy_loss
 from regard.training.batch import pair_batch
 from regard.viewing import AttentionRecord, Tokens, Track
 
-__all__ = ["EncodedSource", "TextToText", "references_of", "source_tokens"]
-
-
-class EncodedSource(NamedTuple):
-    """Source text as the network reads it.
-
-    Attributes:
-        encoding: of the text.
-        ids: that the network reads, EOS at the end.
-        copy_ids: ids past the vocabulary, by word, of words that only this text has; for a network
-            that copies.
-        prefix_tokens: tokens of the prefix that its answer was made to begin with.
-        note: sentence that the network reads less than the text, if so.
-        replaces: whether unknown words of its answer are replaced.
-        alignment: the cross-attention that says where a word looked.
-    """
-
-    encoding: Encoding
-    ids: list[int]
-    copy_ids: Mapping[str, int]
-    prefix_tokens: Sequence[str] = ()
-    note: str = ""
-    replaces: bool = False
-    alignment: AlignmentSettings = AlignmentSettings()
+__all__ = ["TextToText", "references_of"]
 
 
 class TextToText(Model, Generic[A]):
@@ -150,7 +128,7 @@ class TextToText(Model, Generic[A]):
         longest = self.settings.text.max_tokens
         if self.network.max_positions is not None:
             longest = min(longest, self.network.max_positions)
-        return [_cut(source, longest) for source in self.encode_sources(texts)]
+        return [cut_source(source, longest) for source in self.encode_sources(texts)]
 
     def target_ids(self, encoding: Encoding, copy_ids: Mapping[str, int]) -> list[int]:
         """Ids the network should write, from BOS to EOS."""
@@ -445,29 +423,6 @@ class TextToText(Model, Generic[A]):
 def references_of(examples: Sequence[Example]) -> list[tuple[str, ...]]:
     """Every correct text of each example."""
     return [example.references or (example.target or "",) for example in examples]
-
-
-def source_tokens(source: EncodedSource) -> Tokens:
-    """Tokens that the network reads, EOS being the last: long texts are cut."""
-    read = range(len(source.ids) - 1)
-    encoding = source.encoding
-    if len(read) < len(encoding):  # before the rest is made into tokens, which may be a whole book
-        tokens, offsets = encoding.tokens[: len(read)], encoding.offsets[: len(read)]
-        encoding = Encoding(encoding.text, encoding.ids[: len(read)], tokens, offsets)
-    return input_tokens(encoding)
-
-
-def _cut(source: EncodedSource, longest: int) -> EncodedSource:
-    """A source of at most `longest` ids, EOS included."""
-    if len(source.ids) > longest:
-        source = source._replace(ids=[*source.ids[: longest - 1], EOS])
-    whole, read = len(source.encoding), len(source.ids) - 1
-    if read == whole:
-        return source
-    return source._replace(
-        note=f"only the first {read:,} of its {whole:,} tokens were read, as many as the model was made "
-        "for (max_tokens)"
-    )
 
 
 def _loss(network: nn.Module, batch: Batch, smoothing: float) -> Loss:

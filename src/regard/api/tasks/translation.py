@@ -10,13 +10,9 @@ from regard.api.config.settings import RunSettings
 from regard.api.tasks.alignment import choose_alignment_of
 from regard.api.tasks.answers import Translation, while_unchanged
 from regard.api.tasks.model import Evaluation, build_untrained, train_tokenizer
+from regard.api.tasks.sources import EncodedSource, source_tokens
 from regard.api.tasks.steering import OnTextDraft, Steering
-from regard.api.tasks.text_to_text import (
-    EncodedSource,
-    TextToText,
-    references_of,
-    source_tokens,
-)
+from regard.api.tasks.text_to_text import TextToText, references_of
 from regard.api.tasks.tokens import output_tokens
 from regard.choices import Task
 from regard.data import Example
