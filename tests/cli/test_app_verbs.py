@@ -14,7 +14,17 @@ from regard.cli.app import app
 from regard.data import dates
 from regard.viewing import AttentionRecord
 
-VERBS = ("demo", "train", "evaluate", "translate", "classify", "summarize", "generate", "look")
+VERBS = (
+    "demo",
+    "data",
+    "train",
+    "evaluate",
+    "translate",
+    "classify",
+    "summarize",
+    "generate",
+    "look",
+)
 
 
 def call(*arguments: object, text: str | bytes | None = None) -> Result:

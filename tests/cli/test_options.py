@@ -13,7 +13,7 @@ from regard.cli.app import app
 from regard.cli.options import DataOptions, TextOptions
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "regard"
-READ_EXAMPLES = ("train", "evaluate", "trust")
+READ_EXAMPLES = ("train", "evaluate", "trust", "data")
 READ_TEXTS = ("classify", "translate", "summarize")
 EXAMPLES_ONLY = {"--target", "--rare-labels", "--valid"}
 TRAINING_ONLY = {"--rare-labels", "--valid", "--train", "--resume", "--overwrite", "--out"}

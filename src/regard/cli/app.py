@@ -7,6 +7,7 @@ from collections.abc import Callable
 import typer
 
 from regard.cli.classify import classify
+from regard.cli.data import data
 from regard.cli.demo import demo
 from regard.cli.evaluate import evaluate
 from regard.cli.generate import generate
@@ -53,7 +54,7 @@ def _add(*verbs: Callable[..., None]) -> None:
         app.command(cls=MultiValueCommand)(report_errors(spread_options(verb)))
 
 
-_add(demo, train, evaluate, translate, classify, summarize, generate, look, serve, trust)
+_add(demo, data, train, evaluate, translate, classify, summarize, generate, look, serve, trust)
 
 
 def main() -> None:

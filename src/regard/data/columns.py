@@ -23,6 +23,7 @@ __all__ = [
     "choose_cells",
     "choose_fields",
     "header_hint",
+    "header_like",
 ]
 
 Column: TypeAlias = str | int
@@ -217,7 +218,7 @@ def _by_values(columns: Labelled | Pairs, head: Sequence[list[str]]) -> tuple[in
     return (0, 1) if second <= first else (1, 0)
 
 
-def _names_languages(head: Sequence[list[str]]) -> bool:
+def _names_languages(head: Sequence[Sequence[str]]) -> bool:
     """True if the first row names two languages, and no other row does."""
     known = _languages()
 
@@ -254,6 +255,24 @@ def header_hint(layout: Layout, head: Sequence[list[str]], columns: Labelled | P
     return (
         f"; line 1 ({shown}) is read as an example: if it is a header, name its columns: {options}"
     )
+
+
+def header_like(rows: Sequence[Sequence[str]]) -> bool:
+    """True if the first row looks like a header: usual names, languages, or short names that never come again.
+
+    A guess, for `regard data`; readers take a first row for a header on surer signs.
+    """
+    if len(rows) < 2:
+        return False
+    first = [cell.strip() for cell in rows[0]]
+    usual = {name for names in USUAL_NAMES.values() for name in names}
+    if any(cell.lower() in usual for cell in first) or _names_languages(rows):
+        return True
+    body = [row for row in rows[1:] if len(row) == len(first)]
+    names = all(re.fullmatch(r"[^\W\d][\w .-]{0,29}", cell) for cell in first)
+    again = any(cell.strip() == first[i] for row in body for i, cell in enumerate(row))
+    repeats = any(len({row[i] for row in body}) <= len(body) / 2 for i in range(len(first)))
+    return bool(body) and names and not again and (repeats or len(first) > 2)
 
 
 def _is_header(

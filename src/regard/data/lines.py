@@ -14,7 +14,14 @@ from typing import BinaryIO
 from regard.data.streams import FilePath, OpenFile, foreign_content, opened
 from regard.errors import DataError, SettingsError
 
-__all__ = ["LINE_FEEDS", "check_text", "decode_all", "lines_of", "read_lines"]
+__all__ = [
+    "LINE_FEEDS",
+    "check_text",
+    "decode_all",
+    "lines_of",
+    "read_lines",
+    "wide_without_mark",
+]
 
 LINE_FEEDS = (
     "write the file with line feeds ('Unix line ends' of an editor, or perl -pe 's/\\r\\n?/\\n/g')"
@@ -94,7 +101,7 @@ def check_text(file: OpenFile, encoding: str) -> None:
     if (foreign := foreign_content(file.head)) is not None:
         problem, remedy = foreign
         raise DataError(problem, path=file.name, remedy=remedy)
-    if not wide and (found := _wide_without_mark(file.head)) is not None:
+    if not wide and (found := wide_without_mark(file.head)) is not None:
         raise DataError(
             f"{found.upper()} without a byte order mark (every second byte is 0), not {encoding}",
             path=file.name,
@@ -103,7 +110,7 @@ def check_text(file: OpenFile, encoding: str) -> None:
         )
 
 
-def _wide_without_mark(head: bytes) -> str | None:
+def wide_without_mark(head: bytes) -> str | None:
     """The UTF-16 that bytes are in, judged by zeros in every second place beside signs and letters."""
     head = head[: 4096 - 4096 % 2]
     if head.count(0) < max(3, len(head) // 20):
