@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import regard
@@ -103,7 +103,7 @@ def problems(draw: st.DrawFn) -> tuple[tuple[int, ...], Any]:
     return matrix, tuple(index)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(problem=problems(), rows=st.sampled_from([1, 2, 4]))
 def test_any_index_is_numpys(problem: tuple[tuple[int, ...], Any], rows: int) -> None:
     shape, index = problem

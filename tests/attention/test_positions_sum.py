@@ -63,6 +63,10 @@ def test_every_part_is_checked() -> None:
         regard.attend(x, x, x, bias=ALiBi() + Relative(np.zeros((3, 8))))
     with pytest.raises(InputError, match="bias holds bool"):
         ALiBi() + np.zeros((6, 6), bool)
+    with pytest.raises(InputError, match="it is a mask: pass it as mask="):
+        ALiBi() + regard.causal()  # type: ignore[operator]
+    with pytest.raises(InputError, match="it is a bias: pass it as bias="):
+        regard.causal() & ALiBi()
     with pytest.raises(InputError, match=r"bias is a list.*summed by \+"):
         regard.attend(x, x, x, bias=[ALiBi(), ALiBi()])
     with pytest.raises(InputError, match="bias is a str"):

@@ -17,6 +17,7 @@ import numpy as np
 
 from regard.attention.arrays import accumulation_dtype, device_of, is_array, namespace
 from regard.attention.layout import AttentionLayout
+from regard.attention.masks import Mask
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Float, Int
 
@@ -312,6 +313,8 @@ def as_bias(bias: Any) -> Bias:
         return bias
     if not is_array(bias):
         remedy = " (several biases are summed by +)" if isinstance(bias, list | tuple) else ""
+        if isinstance(bias, Mask):
+            remedy = " (it is a mask: pass it as mask=)"
         raise InputError(
             f"bias is a {type(bias).__name__}; expected a float array or a bias such as "
             f"regard.positions.ALiBi(){remedy}"

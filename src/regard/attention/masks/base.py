@@ -144,6 +144,8 @@ def as_mask(mask: Any) -> Mask:
             )
         elif isinstance(mask, list | tuple):
             remedy = " (several masks are combined by & or |)"
+        elif hasattr(mask, "tile"):
+            remedy = " (it is a bias: pass it as bias=)"
         raise MaskError(
             f"mask is a {type(mask).__name__}; expected a Boolean array (True = may attend) or a "
             f"mask such as regard.causal(){remedy}"
