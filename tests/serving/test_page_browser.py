@@ -259,7 +259,7 @@ def test_the_verdict_stands_under_every_answer(visit):
     said = "Read this with care: <b>it</b> is a test."
     for text in ("the film was good", "a bad story"):
         tab = visit(link("mood", text))
-        playwright.expect(tab.locator(".pane .verdict")).to_have_text(said)
+        playwright.expect(tab.locator(".pane .verdict")).to_have_text(f"Attention: {said}")
         assert "`regard trust`" not in tab.locator(".pane").inner_text()
     with tab.expect_popup() as opened:
         tab.get_by_role("link", name="All layers and heads").click()
@@ -380,3 +380,16 @@ def test_all_layers_and_heads_open_in_a_page_of_their_own(visit):
         tab.get_by_role("link", name="All layers and heads").click()
     opened.value.wait_for_selector("[data-ready]")
     assert "/view?model=de-en" in opened.value.url
+
+
+def test_a_classifier_sets_methods_side_by_side(visit):
+    tab = visit(link("mood", "the film was good"))
+    table = tab.get_by_role("table")
+    playwright.expect(table.get_by_role("columnheader")).to_have_count(3)  # a model without n-grams
+    pressed = table.get_by_role("button", pressed=True)
+    playwright.expect(pressed).to_have_text("Left out")
+    shown = tab.locator(".word").first.get_attribute("style")
+    table.get_by_role("button", name="Attention").click()
+    playwright.expect(table.get_by_role("button", pressed=True)).to_have_text("Attention")
+    assert tab.locator(".word").first.get_attribute("style") != shown
+    playwright.expect(tab.locator(".explanation")).to_contain_text("an even share is 25.0%")

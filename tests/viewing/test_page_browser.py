@@ -5,11 +5,13 @@ import csv
 import io
 import json
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from regard.viewing import AttentionRecord, MapSummary, Tokens, Track, page
+from regard.viewing.data.explanation import Attribution, Explanation, Prediction
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -520,3 +522,31 @@ def test_widgets_of_one_notebook_share_no_id(open_tab, cross, layers, tmp_path):
         )
         assert own, name
         assert all(own), name
+
+
+def test_words_of_an_answer(look, pooling):
+    tokens = pooling.tokens["text"]
+    values = np.linspace(-2, 1, len(tokens))
+    values[1] = np.nan
+    scores = (
+        Attribution("n-grams", values, True, "what n-grams add"),
+        Attribution("attention", np.full(len(tokens), 1 / len(tokens)), False, "shares"),
+    )
+    explanation = Explanation(tokens, "good", 0.9, scores, "In front are the n-grams.")
+    prediction = Prediction(("good",), (("good", 0.9), ("bad", 0.1)))
+    tab = look(replace(pooling, explanation=explanation, prediction=prediction))
+    assert tab.get_by_role("tab", selected=True).inner_text() == "Words"
+    assert tab.get_by_role("list", name="Answer").inner_text().split("\n")[0] == "good 90.0 %"
+    rows = tab.get_by_role("row")
+    assert rows.nth(1).inner_text().split() == ["the", "−2.00", "12.5", "%"]
+    assert rows.count() == len(tokens) + 2  # and the names, and what a full bar is
+    assert "full bar" in rows.last.inner_text().lower()
+    assert "50.0%; an even share is 12.5%" in rows.last.inner_text()
+    # Even attention is a row of short bars.
+    tab.get_by_role("button", name="Attention").click()
+    bar = tab.locator("tbody .bar").nth(1).bounding_box()
+    track = tab.locator("tbody .track").nth(1).bounding_box()
+    assert bar["width"] / track["width"] == pytest.approx(0.25, abs=0.02)
+    assert "In front are the n-grams." in tab.locator(".attributions").inner_text()
+    tab.get_by_role("tab", name="Map").click()
+    assert tab.locator(".attributions").is_hidden()

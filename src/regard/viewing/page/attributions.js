@@ -26,11 +26,13 @@ export class AttributionsView {
     this.about = h("p", { class: "fact" });
     this.table = h("div", { class: "table" });
     this.more = h("button", { type: "button", class: "more", onclick: () => this.showAll() }, "Show all words");
-    this.element = h("div", { class: "attributions", hidden: true },
-      prediction ? answerLine(prediction) : null,
+    this.element = h("div", { class: "attributions", hidden: true });
+    if (!explanation) return; // and the view is not offered
+    this.element.append(
+      prediction ? answerLine(prediction) : "",
       h("section", {}, this.about, this.text),
       h("section", {}, this.table, this.more),
-      explanation ? h("p", { class: "fact" }, explanation.reason) : null);
+      h("p", { class: "fact" }, explanation.reason));
   }
 
   /** @returns {Explanation} */
