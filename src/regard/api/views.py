@@ -61,12 +61,13 @@ def select_map(
 def _aligned_map(record: AttentionRecord, alignment: AlignmentSettings) -> AttentionRecord:
     """The one map of cross-attention that says where a word looked; its record says which it is."""
     tracks, layer = record.tracks, alignment.layer
+    count, heads = len(tracks), tracks[0].heads
     full = not any(isinstance(track.weights, MapSummary) for track in tracks)
     notes = record.notes
     if layer is None and not full:  # a mean of summaries is not the summary of the mean
-        layer = len(tracks)
+        layer = count
         notes = (*notes, "This text is too long for the mean of layers: the last layer is shown.")
-    if layer is None and len(tracks) > 1:
+    if layer is None and count > 1:
         weights = np.mean([np.asarray(track.weights) for track in tracks], axis=0)
         track = replace(tracks[0], weights=weights, layer=None)
     else:
@@ -79,7 +80,7 @@ def _aligned_map(record: AttentionRecord, alignment: AlignmentSettings) -> Atten
             *notes,
             f"Head {alignment.head} is the one that aligns words; all heads are held here.",
         )
-    reading = alignment.replace(layer=layer).describe(len(tracks), tracks[0].heads)
+    reading = alignment.replace(layer=layer).describe(count, heads)
     return replace(record, tracks=(track,), reading=reading, notes=notes)
 
 

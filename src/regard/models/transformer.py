@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from regard.attention import AttentionMap, padding
@@ -207,8 +208,7 @@ class Transformer(EncoderDecoder):
             weights.dense().mean(1) if head is None else weights.dense()[:, head - 1]
             for weights in (cross if layer is None else [cross[layer - 1]])
         ]
-        mean: Tensor = sum(by_layer[1:], by_layer[0]) / len(by_layer)
-        return mean
+        return by_layer[0] if len(by_layer) == 1 else torch.stack(by_layer).mean(0)
 
     def _encode(
         self, source: Tensor, lengths: Tensor

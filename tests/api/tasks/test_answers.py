@@ -58,6 +58,8 @@ def test_a_pickled_translation_keeps_the_map_of_its_decoding(translator: Transla
     settings = DecodingSettings(n_best=2, min_length=2, max_length=6)
     (answer,) = translator.translate("3 May 2001", settings=settings)
     again = pickled(pickled(answer))
+    with pytest.raises(InputError, match="reading 'sideways'"):
+        again.aligned("sideways")  # type: ignore[arg-type]
     assert [other.text for other in again.alternatives] == [a.text for a in answer.alternatives]
     assert again.word_alignment() == answer.word_alignment()
     readings: tuple[Reading | None, ...] = (None, "input", "output")

@@ -21,7 +21,7 @@ from regard.evaluation.alignment.cross_attention import (
     merge_pieces,
     words_of_pieces,
 )
-from regard.models import READINGS, AlignmentSettings
+from regard.models import READINGS, AlignmentSettings, check_reading
 from regard.viewing import AttentionRecord, Tokens
 
 __all__ = [
@@ -86,11 +86,12 @@ class Answer:
         return self._views[1] if reading is None else self._view_at(reading)[1]
 
     def aligned(self, reading: Reading | None = None) -> AttentionRecord:
-        """Record of one map: the attention behind each word of this answer, averaged over heads.
+        """Record of one map: the attention behind each word of this answer.
 
         `look` runs the finished answer through the network again; this map was kept while the answer
         was computed. So it respects knocked-out tokens and, in beam search, follows the beam's own
-        ancestry. An answer that was not written token by token shows all it has.
+        ancestry. Its layer and head are those of the model's alignments, as `reading` of the record says.
+        An answer that was not written token by token shows all it has.
 
         Args:
             reading: the decoder step that gives a token its row, as in `look`.
@@ -98,7 +99,9 @@ class Answer:
         Raises:
             InputError: the text was empty, or the answer is.
         """
-        return self.alignment_view(reading) if self.alignment_view is not None else self.look()
+        return (
+            self.alignment_view(reading) if self.alignment_view is not None else self.look(reading)
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Attributes for `pickle`, with what has been looked at in place of the model."""
@@ -181,7 +184,7 @@ class _KeptRecords:
     def __call__(self, reading: Reading | None) -> AttentionRecord:
         if self.message:
             raise InputError(self.message)
-        return self.records[reading]
+        return self.records[reading if reading is None else check_reading(reading)]
 
 
 V = ParamSpec("V")
