@@ -49,6 +49,15 @@ def test_the_separator_of_csv_is_told_by_its_lines(tmp_path: Path, separator: st
     assert f"columns are separated by {separator!r}" in str(read_table(path).report)
 
 
+def test_commas_between_semicolons_are_text(tmp_path: Path) -> None:
+    content = "id;text, long;label\n1;good, warm, new;a\n2;bad;b\n3;so, so;a\n"
+    found = read(tmp_path / "a.csv", content.replace("text, long", "text"))
+    assert found[0] == ("good, warm, new", ("a",))
+    broken = "text,label\ngood,a\nbad;b\nfine,a,b\n"
+    with pytest.raises(DataError, match=":3: 1 column, expected 2"):
+        read(tmp_path / "b.csv", broken)
+
+
 def test_commas_in_lines_of_text_make_no_columns(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="one column"):
         read(tmp_path / "a.txt", "1 good, film\n0 bad, film\n1 fine, too\n")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regard.data import Corpus, Labelled, Pairs, ReadOptions, read_table
+from regard.data import Corpus, Labelled, Pairs, ReadOptions, Texts, read_table
 from regard.errors import DataError, InputError, SettingsError
 
 ROWS = [("good film", "pos"), ("bad film", "neg"), ("so so", "pos")]
@@ -206,6 +206,70 @@ def test_records_that_cannot_be_used(tmp_path: Path, line: str, message: str) ->
     file = write(tmp_path / "a.jsonl", as_json(text="x", label=1) + line + "\n")
     with pytest.raises(DataError, match=rf"a\.jsonl:2: .*{message}"):
         read_table(file)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+@pytest.mark.parametrize("columns", [Labelled(), Pairs("text", "label"), Texts()])
+def test_a_text_after_lists_of_sentences_is_no_list_of_characters(
+    tmp_path: Path, name: str, columns: Labelled | Pairs | Texts
+) -> None:
+    records = [{"text": ["One.", "Two."], "label": "x"}, {"text": "Three.", "label": "y"}]
+    for order, message in ((1, "one text, where lines before hold a list"), (-1, "a list of sent")):
+        lines = "".join(json.dumps(record) + "\n" for record in records[::order])
+        file = write(tmp_path / name, lines if name == "a.jsonl" else json.dumps(records[::order]))
+        with pytest.raises(DataError, match=rf"{name}:2: the source is {message}"):
+            read_table(file, columns)
+
+
+def test_a_text_after_lists_in_another_file(tmp_path: Path) -> None:
+    table = pa.table({"text": [["One.", "Two."]], "label": ["x"]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    file = write(tmp_path / "b.csv", "text,label\n,x\nThree.,x\n")
+    with pytest.raises(DataError, match=r"b\.csv:3: the source is one text, where lines before"):
+        read_table([tmp_path / "a.parquet", file])
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_names_of_classes_in_parquet(tmp_path: Path, old: bool) -> None:
+    """As the `datasets` library keeps them beside the columns, also of lists, in old files and new ones."""
+    names = {"names": ["neg", "pos"], "_type": "ClassLabel"}
+    several = [names] if old else {"feature": names, "_type": "Sequence"}
+    features = {"text": {"dtype": "string", "_type": "Value"}, "label": names, "labels": several}
+    table = pa.table({"text": ["a", "b", "c"], "label": [1, 0, -1], "labels": [[0, 1], [], [1]]})
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "a.parquet")
+    corpus = read_table(tmp_path / "a.parquet")
+    assert [e.labels for e in corpus] == [("pos",), ("neg",)]
+    assert corpus.report.skipped == {"empty label": 1}  # -1 hides a label
+    found = read_table(tmp_path / "a.parquet", Labelled(label="labels"))
+    assert [e.labels for e in found] == [("neg", "pos"), (), ("pos",)]
+
+
+def test_a_record_may_leave_out_what_is_empty(tmp_path: Path) -> None:
+    lines = (
+        as_json(text="x")
+        + as_json(text="y", label=1)
+        + as_json(label=0)
+        + as_json(text="z", label=0)
+    )
+    corpus = read_table(write(tmp_path / "a.jsonl", lines))
+    assert [e.source for e in corpus] == ["y", "z"]
+    assert corpus.report.skipped == {"empty label": 1, "empty source": 1}
+    assert corpus.report.first["empty label"] == (str(tmp_path / "a.jsonl"), 1)
+
+
+def test_fields_inside_fields(tmp_path: Path) -> None:
+    lines = as_json(translation={"de": "Hund", "en": "dog"}) + as_json(translation=None)
+    path = write(tmp_path / "a.jsonl", lines)
+    columns = Pairs("translation.de", "translation.en")
+    corpus = read_table(path, columns)
+    assert [(e.source, e.target) for e in corpus] == [("Hund", "dog")]
+    assert corpus.report.skipped == {"empty source and target": 1}
+    with pytest.raises(DataError, match=r"no column 'translation.fr'; there are 'translation.de'"):
+        read_table(path, Pairs("translation.fr", "translation.en"))
+    table = pa.table({"translation": [{"de": "Hund", "en": "dog"}]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert read_table(tmp_path / "a.parquet", columns)[0].target == "dog"
 
 
 def test_labels_of_all_kinds_are_names(tmp_path: Path) -> None:

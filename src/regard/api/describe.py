@@ -14,7 +14,6 @@ from typing import Any
 from regard.api.examples import ExampleReader, Tables
 from regard.choices import RareLabels, Task
 from regard.data import Example, Labelled, Pairs, ReadOptions, Texts, check_labels
-from regard.data.columns import USUAL_NAMES
 from regard.data.datasets import resolve_files
 from regard.data.describe import (
     FileFacts,
@@ -25,6 +24,7 @@ from regard.data.describe import (
     guess_encoding,
     overlaps,
 )
+from regard.data.headers import USUAL_NAMES
 from regard.data.sniff import ending_of
 from regard.errors import DataError, InputError
 
@@ -111,26 +111,23 @@ def describe(
     read_options = ReadOptions(**values)
     facts = tuple(describe_file(name, read_options) for name in names)
     first = _Attempt(task or "classification", source, target)
-    problem, best = "", None
+    problem = ""
     for attempt in _attempts(facts, first, free=task is None):
+        reader = ExampleReader(attempt.task, attempt.columns(label_separator), read_options)
+        groups = _parts(facts, parallel=_is_parallel(facts, attempt.task))
         try:
-            reader = ExampleReader(attempt.task, attempt.columns(label_separator), read_options)
-            groups = _parts(facts, parallel=_is_parallel(facts, attempt.task))
             read = [reader.read(group) for group in groups.values()]
             if attempt.task == "classification":
                 check_labels(read[0], rare=attempt.rare)
         except (DataError, InputError) as error:
             problem = problem or str(error)
             continue
-        best = attempt
-        break
-    if best is None:
-        return DataDescription(facts, (), None, "", problem, _file_findings(facts))
-    parts = _part_facts(read, list(groups.values()))
-    best = _summarises(best, parts[0], free=task is None)
-    command = _command(best, groups, values, label_separator)
-    findings = _file_findings(facts) + _findings(parts, best)
-    return DataDescription(facts, parts, best.task, command, "", findings)
+        parts = _part_facts(read, list(groups.values()))
+        best = _summarises(attempt, parts[0], free=task is None)
+        command = _command(best, groups, values, label_separator)
+        findings = _file_findings(facts) + _findings(parts, best)
+        return DataDescription(facts, parts, best.task, command, "", findings)
+    return DataDescription(facts, (), None, "", problem, _file_findings(facts))
 
 
 def _is_pipe(name: str) -> bool:

@@ -11,7 +11,7 @@ from regard.api.load import load
 from regard.api.storage.data_files import difference
 from regard.api.storage.folder import read_config
 from regard.api.tasks.model import Evaluation, Model
-from regard.data import Example, Labelled, Pairs, ReadOptions, Texts, match_labels
+from regard.data import Corpus, Example, Labelled, Pairs, ReadOptions, Texts, match_labels
 from regard.data.columns import Columns
 from regard.data.sniff import ending_of, has_table_ending
 from regard.decoding import DecodingSettings
@@ -50,6 +50,8 @@ def evaluate(
     if model.labels:
         examples = match_labels(examples, model.labels)
     train, note = _training_part(model) if model.fits_baseline else (None, "")
+    if isinstance(examples, Corpus) and (examples.report.skipped or examples.report.notes):
+        note = "\n\n".join(filter(None, [note, str(examples.report)]))
     return model.evaluate(examples, train=train, settings=settings, note=note)
 
 

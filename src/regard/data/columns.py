@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any, TypeAlias, get_args
 
 from regard.choices import RareLabels
+from regard.data.headers import USUAL_NAMES, names_languages
 from regard.data.lines import LINE_FEEDS
 from regard.errors import DataError, SettingsError, nearest
 
 __all__ = [
-    "USUAL_NAMES",
     "Column",
     "Columns",
     "Labelled",
@@ -22,8 +20,6 @@ __all__ = [
     "Texts",
     "choose_cells",
     "choose_fields",
-    "header_hint",
-    "header_like",
 ]
 
 Column: TypeAlias = str | int
@@ -108,15 +104,6 @@ class Texts:
         return {"text": self.text}
 
 
-USUAL_NAMES = {
-    "text": [
-        *("text", "sentence", "review", "document", "content", "body", "question", "source"),
-        *("src", "article"),
-    ],
-    "label": ["label", "labels", "class", "category", "sentiment", "topic", "intent", "rating"],
-    "source": ["source", "src", "document", "article", "text", "content", "body"],
-    "target": ["target", "tgt", "summary", "highlights", "translation"],
-}
 _OPTIONS = {"text": "--source", "label": "--target", "source": "--source", "target": "--target"}
 
 
@@ -164,11 +151,11 @@ def choose_cells(
         raise _unclear(columns, first, path)
     if len(missing) == 2:
         keys = _by_values(columns, head)
-        header = isinstance(columns, Pairs) and _names_languages(head)
+        header = isinstance(columns, Pairs) and names_languages(head)
         names = tuple(first) if header else numbers
         return Layout((keys[0],), (keys[1],), names, header=header, guessed=True)
     if missing:
-        (known,) = (indices for indices in found.values() if indices is not None)
+        known = [index for indices in found.values() for index in indices or ()]
         if len(known) > 1:
             raise _unclear(columns, first, path)
         found[missing[0]] = (1 - known[0],)
@@ -216,63 +203,6 @@ def _by_values(columns: Labelled | Pairs, head: Sequence[list[str]]) -> tuple[in
         return 0, 1
     first, second = (len({row[i] for row in head if len(row) == 2}) for i in (0, 1))
     return (0, 1) if second <= first else (1, 0)
-
-
-def _names_languages(head: Sequence[Sequence[str]]) -> bool:
-    """True if the first row names two languages, and no other row does."""
-    known = _languages()
-
-    def both(row: Sequence[str]) -> bool:
-        cells = [re.split(r"[-_]", cell.strip().lower())[0] for cell in row]
-        return len({*cells}) == 2 and known.issuperset(cells)
-
-    return both(head[0]) and not any(both(row) for row in head[1:])
-
-
-@cache
-def _languages() -> frozenset[str]:
-    """Codes and English names of languages, in small letters."""
-    from babel import Locale
-
-    languages = Locale("en").languages
-    return frozenset(word.lower() for pair in languages.items() for word in pair)
-
-
-def header_hint(layout: Layout, head: Sequence[list[str]], columns: Labelled | Pairs) -> str:
-    """A hint that the first row, read as an example, may be a header; empty if nothing speaks for it."""
-    if layout.header or not layout.guessed or len(head) < 3:
-        return ""
-    first = [cell.strip() for cell in head[0]]
-    rows = [row for row in head[1:] if len(row) == len(first)]
-    text = layout.text[0]
-    words = all(re.fullmatch(r"[^\W\d][\w-]{1,29}( [\w-]{1,29}){0,2}", cell) for cell in first)
-    again = any(cell.strip() == first[i] for row in rows for i, cell in enumerate(row))
-    if not words or again or sum(len(row[text]) for row in rows) < 2 * len(rows) * len(first[text]):
-        return ""
-    pairs = zip(columns.roles, (text, layout.other[0]), strict=True)
-    options = " ".join(f"{_OPTIONS[role]} {first[index]!r}" for role, index in pairs)
-    shown = ", ".join(map(repr, first))
-    return (
-        f"; line 1 ({shown}) is read as an example: if it is a header, name its columns: {options}"
-    )
-
-
-def header_like(rows: Sequence[Sequence[str]]) -> bool:
-    """True if the first row looks like a header: usual names, languages, or short names that never come again.
-
-    A guess, for `regard data`; readers take a first row for a header on surer signs.
-    """
-    if len(rows) < 2:
-        return False
-    first = [cell.strip() for cell in rows[0]]
-    usual = {name for names in USUAL_NAMES.values() for name in names}
-    if any(cell.lower() in usual for cell in first) or _names_languages(rows):
-        return True
-    body = [row for row in rows[1:] if len(row) == len(first)]
-    names = all(re.fullmatch(r"[^\W\d][\w .-]{0,29}", cell) for cell in first)
-    again = any(cell.strip() == first[i] for row in body for i, cell in enumerate(row))
-    repeats = any(len({row[i] for row in body}) <= len(body) / 2 for i in range(len(first)))
-    return bool(body) and names and not again and (repeats or len(first) > 2)
 
 
 def _is_header(

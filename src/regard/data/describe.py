@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from regard.data.columns import header_like
 from regard.data.corpus import Corpus, Example
 from regard.data.formats import delimited, records
+from regard.data.headers import header_like
 from regard.data.labels import labels_of
 from regard.data.lines import wide_without_mark
 from regard.data.options import ReadOptions

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from regard.data.columns import USUAL_NAMES
+from regard.data.headers import USUAL_NAMES
 from regard.data.lines import check_text
 from regard.data.options import ReadOptions
 from regard.data.streams import STANDARD_INPUT, OpenFile, opened
@@ -235,11 +235,12 @@ def _delimited(
 
 
 def _separated(kind: TableKind, lines: list[str], file: OpenFile, *, given: bool) -> TableKind:
-    """The usual separator, or the one that splits all lines where the usual one splits none.
+    """The usual separator, or the one that splits all lines alike where the usual one does not.
 
     Where the name does not promise a table of this kind, a line of usual column names must.
     """
-    if kind.separator in lines[0] or len(lines) < 2:
+    usual = _width(_rows(lines, kind.separator, None, whole=file.whole))
+    if usual > 1 or (kind.content == "tsv" and kind.separator in lines[0]) or len(lines) < 2:
         return kind
     for separator in (";", "\t", "|", ","):
         if separator == kind.separator:

@@ -15,12 +15,12 @@ from regard.data.columns import (
     Texts,
     choose_cells,
     choose_fields,
-    header_hint,
 )
 from regard.data.corpus import Corpus
 from regard.data.datasets import Files, resolve_files
 from regard.data.folders import documents_in
 from regard.data.formats import Cells, Record, delimited, records
+from regard.data.headers import header_hint
 from regard.data.hub import PREFIX, hub_records
 from regard.data.lines import LINE_FEEDS, lines_of
 from regard.data.options import ReadOptions
@@ -199,8 +199,10 @@ def rows_of_cells(
     if layout.guessed and layout.other and not isinstance(columns, Texts):
         first, second = columns.roles
         note = f"column {layout.text[0] + 1} taken for the {first}, {layout.other[0] + 1} for the {second}"
-        note += header_hint(layout, filled, columns)
-        if layout.header:
+        if not layout.header:
+            options = {"--source": layout.text[0], "--target": layout.other[0]}
+            note += header_hint(filled, options)
+        else:
             note += f"; line 1 taken for a header ({', '.join(map(repr, layout.names))})"
     data = filled[layout.header :]
     flags = len(layout.other) > 1 and all(
