@@ -180,7 +180,7 @@ def _copy_unless_constant(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         base = base.base
     if base is None:
         return array
-    if 0 not in array.strides:
+    if not array.size or 0 not in array.strides:
         return array.copy()
     # A broadcast array repeats itself along axes of stride 0; the copy does as well.
     once = tuple(slice(0, 1) if step == 0 else slice(None) for step in array.strides)
