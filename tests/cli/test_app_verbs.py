@@ -93,6 +93,20 @@ def test_the_n_best_are_lines_of_their_own(model: Path) -> None:
     assert [line.split("\t")[0] for line in aligned.splitlines()] == lines[:3]
 
 
+def test_the_n_best_are_columns_of_a_table(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(f"id,source\n7,3. Mai 2018\n8,{'3. Mai ' * 60}\n")
+    out = tmp_path / "out.jsonl"
+    options = ("--beam", 4, "--n-best", 2, "--set", "min_length=2", "--out", out)
+    found = call("translate", model, tmp_path / "in.csv", *options)
+    assert found.exit_code == 0, found.stderr
+    first, second = map(json.loads, out.read_text().splitlines())
+    assert list(first)[2:] == ["translation", "score", "translation_2", "score_2"]
+    assert first["score"] >= first["score_2"]
+    assert first["translation"] != first["translation_2"]
+    assert second["id"] == "8"
+    assert "regard: row 2: only the first 255 of its" in found.stderr
+
+
 def test_a_prefix_begins_every_answer(model: Path) -> None:
     options = ("--prefix", "20", "--n-best", 2, "--beam", 2)
     found = call("translate", model, *options, text="3. Mai 2018\n\n4 June\n")

@@ -6,6 +6,7 @@ import json as json_format
 from typing import Any
 
 from regard.api.tasks.answers import (
+    Answer,
     Classification,
     Continuation,
     Summary,
@@ -69,6 +70,7 @@ def classification_line(
                 "text": answer.text,
                 "labels": answer.labels,
                 "probabilities": {k: round(v, 6) for k, v in answer.probabilities.items()},
+                **_note(answer),
             }
         )
     if probability and answer.labels:
@@ -94,9 +96,20 @@ def classification_columns(answer: Classification, *, several: bool) -> dict[str
     }
 
 
-def text_columns(name: str, answer: TextAnswer) -> dict[str, Any]:
-    """Text that a model wrote as values of the columns `name` and `score`."""
-    return {name: answer.text, "score": answer.score}
+def text_columns(name: str, answer: TextAnswer, *, n_best: int = 1) -> dict[str, Any]:
+    """Texts that a model wrote as values of the columns `name` and `score`, `name_2` and `score_2`, ...
+
+    Args:
+        name: of the column.
+        answer: with its alternatives.
+        n_best: number of texts; columns beyond the alternatives are empty.
+    """
+    columns: dict[str, Any] = {name: answer.text, "score": answer.score}
+    for rank in range(2, n_best + 1):
+        other = answer.alternatives[rank - 2] if rank - 2 < len(answer.alternatives) else None
+        columns[f"{name}_{rank}"] = other.text if other else ""
+        columns[f"score_{rank}"] = other.score if other else None
+    return columns
 
 
 def summary_lines(answer: Summary, *, n_best: int = 1, json: bool = False) -> str:
@@ -131,7 +144,7 @@ def _alternatives(answer: TextAnswer) -> list[dict[str, Any]]:
     return [{"text": other.text, "score": other.score} for other in answer.alternatives]
 
 
-def _note(answer: TextAnswer) -> dict[str, str]:
+def _note(answer: Answer) -> dict[str, str]:
     return {"note": answer.note} if answer.note else {}
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "ModelFolder",
     "MultiValueCommand",
     "NBest",
+    "NoteReport",
     "Prefix",
     "TestFiles",
     "TextFiles",
@@ -253,6 +254,31 @@ def write_utf8() -> None:
         sys.stdout.reconfigure(encoding="utf-8")
 
 
+class NoteReport:
+    """Notes on answers, on standard error: the first ones with their number, the others counted.
+
+    Args:
+        unit: what is numbered, such as `"line"`.
+    """
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+        self._answers = self._notes = 0
+
+    def add(self, note: str) -> None:
+        """Report on the next answer; an empty note is none."""
+        self._answers += 1
+        self._notes += bool(note)
+        if note and self._notes <= MOST_NOTES:
+            print_error(f"regard: {self._unit} {self._answers}: {note}", "yellow")
+
+    def finish(self) -> None:
+        """Report how many notes were left out."""
+        more = self._notes - MOST_NOTES
+        if more > 0:
+            print_error(f"regard: and {more:,} more {self._unit}s with such notes", "yellow")
+
+
 def answer_lines(
     lines: Iterator[str],
     answer: Callable[[list[str]], Iterable[AnswerType]],
@@ -269,14 +295,10 @@ def answer_lines(
     """
     size = 1 if sys.stdin.isatty() else LINES_PER_BATCH
     write_utf8()
-    number = noted = 0
+    notes = NoteReport("line")
     while batch := list(islice(lines, size)):
         for found in answer(batch):
-            number += 1
             sys.stdout.write(format_(found) + "\n")
-            noted += bool(found.note)
-            if found.note and noted <= MOST_NOTES:
-                print_error(f"regard: line {number}: {found.note}", "yellow")
+            notes.add(found.note)
         sys.stdout.flush()
-    if noted > MOST_NOTES:
-        print_error(f"regard: and {noted - MOST_NOTES:,} more lines with such notes", "yellow")
+    notes.finish()

@@ -74,6 +74,6 @@ def summarize(
         options=options,
         prompt="Type a text.",
         line=lambda summary: summary_lines(summary, n_best=settings.n_best, json=json),
-        columns=lambda summary: text_columns("summary", summary),
+        columns=lambda summary: text_columns("summary", summary, n_best=settings.n_best),
         out=out,
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from regard.cli.options import TextOptions
-from regard.cli.shared import LINES_PER_BATCH, answer_lines, read_input
+from regard.cli.shared import LINES_PER_BATCH, NoteReport, answer_lines, read_input
 from regard.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,14 +60,16 @@ def answer_files(
         return
     from regard.data.write import free_name, table_writer
 
-    count = 0
+    count, notes = 0, NoteReport("row")
     with table_writer(out) as write:
         while batch := list(islice(inputs, LINES_PER_BATCH)):
             answers = answer([each.text for each in batch])
             for each, found in zip(batch, answers, strict=True):
                 new = columns(found)
+                notes.add(found.note)
                 write({**each.row, **{free_name(name, each.row): v for name, v in new.items()}})
             count += len(batch)
+    notes.finish()
     typer.echo(f"{count:,} rows in {out}", err=True)
 
 

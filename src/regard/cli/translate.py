@@ -100,6 +100,6 @@ def translate(
         line=lambda answer: translation_lines(
             answer, n_best=settings.n_best, json=json, alignment=alignment
         ),
-        columns=lambda answer: text_columns("translation", answer),
+        columns=lambda answer: text_columns("translation", answer, n_best=settings.n_best),
         out=out,
     )

@@ -100,6 +100,7 @@ def classify(name: str, model: Model, items: Sequence[m.ClassifyRequest]) -> lis
                 attention=_rounded(record.tracks[0].dense()[0]) if record else [],
                 heads=_by_head(record.tracks[0]) if record else [],
                 explanation=_explanation(model.explain(text)) if explained else None,
+                note=answer.note,
                 editable=model.pools_by_attention,
             )
         )
@@ -221,6 +222,7 @@ def _written(
         attention=[_rounded(row) for row in record.tracks[0].dense()],
         reading=record.reading,
         alternatives=_alternative_answers(answer),
+        note=answer.note,
     )
 
 
@@ -234,6 +236,7 @@ def _empty_answer(name: str, answer: Translation | Summary, read: Tokens | None)
         attention=[],
         reading="",
         alternatives=_alternative_answers(answer),
+        note=answer.note,
     )
 
 

@@ -171,6 +171,7 @@ class WriteAnswer(_Message):
     ]
     reading: Annotated[str, Field(description="At which step attention is read.")]
     alternatives: list[Alternative]
+    note: Annotated[str, Field(description="What to know of it: that its text was cut, ...")] = ""
 
 
 class NextWord(_Message):
@@ -240,6 +241,7 @@ class ClassifyAnswer(_Message):
     heads: Annotated[list[HeadAttention], Field(description="Attention before that mean.")]
     explanation: Annotated[Explanation | None, Field(description="If `explain` asked for it.")]
     editable: Annotated[bool, Field(description="Whether `strength` can be used with this model.")]
+    note: Annotated[str, Field(description="What to know of it: that its text was cut.")] = ""
 
 
 class Map(_Message):

@@ -167,3 +167,13 @@ def test_a_label_that_training_never_saw_names_its_line(classifier: Classifier) 
         several = Example("red", labels=labels, origin=("test.tsv", 7))
         with pytest.raises(DataError, match=rf"test\.tsv:7: {len(labels)} labels, expected one"):
             classifier.evaluate([several])
+
+
+def test_a_text_beyond_what_the_model_was_made_for_is_cut_with_a_note(
+    classifier: Classifier,
+) -> None:
+    limit = classifier.settings.text.max_tokens
+    whole, cut = classifier.classify(["red " * limit, "red " * (limit + 3)])
+    assert whole.note == ""
+    assert cut.note.startswith(f"only the first {limit} of its {limit + 3} tokens were read")
+    assert cut.probabilities == pytest.approx(whole.probabilities)

@@ -12,6 +12,7 @@ from regard.api import (
     Model,
     Translator,
 )
+from regard.data import Example
 from regard.decoding import DecodingSettings
 from regard.errors import InputError, SettingsError
 from regard.models import AlignmentSettings
@@ -110,3 +111,11 @@ def test_look_reads_cross_attention_at_either_step(translator: Translator) -> No
 def test_a_translation_begins_with_its_prefix(translator: Translator) -> None:
     found = translator.translate(["", "3. Mai 2018"], prefix=["", "20"])
     assert found[1].text.startswith("20")
+
+
+def test_an_evaluation_says_how_many_sources_were_cut(translator: Translator) -> None:
+    long = Example("3 May 2001 " * 60, "2001-05-03")
+    settings = DecodingSettings(method="greedy", max_length=4)
+    found = translator.evaluate([Example("3 May 2001", "2001-05-03"), long], settings=settings)
+    assert found.note == "1 of 2 sources are longer than max_tokens and were cut"
+    assert translator.evaluate([Example("3 May", "05-03")], settings=settings).note == ""

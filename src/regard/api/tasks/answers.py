@@ -35,6 +35,7 @@ __all__ = [
     "View",
     "best_with_alternatives",
     "check_no_reading",
+    "cut_note",
     "empty_text_error",
     "noted",
     "shortfall",
@@ -249,6 +250,22 @@ def shortfall(hypothesis: Hypothesis, settings: DecodingSettings) -> str:
     return (
         f"has {len(hypothesis.ids)} tokens, fewer than min_length={settings.min_length}: "
         "block_ngrams or block_unknown left no token to go on with"
+    )
+
+
+def cut_note(read: int, whole: int, *, end: str = "first") -> str:
+    """Note on an answer to a text of which not all tokens were read; empty if all were.
+
+    Args:
+        read: number of tokens read.
+        whole: number of tokens of the text.
+        end: which part was read, `"first"` or `"last"`.
+    """
+    if read == whole:
+        return ""
+    return (
+        f"only the {end} {read:,} of its {whole:,} tokens were read, as many as the model was made for "
+        "(max_tokens)"
     )
 
 

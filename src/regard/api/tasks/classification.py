@@ -21,6 +21,7 @@ from regard.api.storage.verdict import read_findings
 from regard.api.tasks.answers import (
     Classification,
     check_no_reading,
+    cut_note,
     empty_text_error,
     while_unchanged,
     without_reading,
@@ -346,6 +347,7 @@ class Classifier(Model):
             labels=tuple(self._applying(row)),
             probabilities={self.labels[i]: float(row[i]) for i in order},
             tokens=tuple(encoding.surfaces),
+            note=cut_note(min(self.settings.text.max_tokens, len(encoding)), len(encoding)),
             view=without_reading(while_unchanged(self.network, lambda: self._view(encoding))),
             alignment_view=without_reading(
                 while_unchanged(self.network, lambda: self._alignment_view(encoding, weights))

@@ -20,6 +20,7 @@ from regard.api.tasks.answers import (
     Continuation,
     best_with_alternatives,
     check_no_reading,
+    cut_note,
     noted,
     shortfall,
     while_unchanged,
@@ -175,13 +176,7 @@ class Generator(Model):
         encodings = self.tokenizer.encode_batch(prompts)
         # What was said last decides how a text goes on, so the end of a long prompt is what is read.
         prompt_ids = [encoding.ids[-limit:] for encoding in encodings]
-        notes = [
-            ""
-            if len(encoding) <= limit
-            else f"only the last {limit:,} of its {len(encoding):,} tokens were read, as many as the "
-            "model was made for (max_tokens)"
-            for encoding in encodings
-        ]
+        notes = [cut_note(min(limit, len(e)), len(e), end="last") for e in encodings]
         found = generate(self.network, prompt_ids, settings)
         return [
             best_with_alternatives(

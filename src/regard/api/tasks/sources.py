@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from regard.api.tasks.answers import cut_note
 from regard.api.tasks.tokens import input_tokens
 from regard.models import AlignmentSettings
 from regard.text import EOS, Encoding
@@ -50,10 +51,4 @@ def cut_source(source: EncodedSource, longest: int) -> EncodedSource:
     """A source of at most `longest` ids, EOS included."""
     if len(source.ids) > longest:
         source = source._replace(ids=[*source.ids[: longest - 1], EOS])
-    whole, read = len(source.encoding), len(source.ids) - 1
-    if read == whole:
-        return source
-    return source._replace(
-        note=f"only the first {read:,} of its {whole:,} tokens were read, as many as the model was made "
-        "for (max_tokens)"
-    )
+    return source._replace(note=cut_note(len(source.ids) - 1, len(source.encoding)))

@@ -98,11 +98,13 @@ class Translator(TextToText[Translation]):
         """BLEU, chrF and exact matches, beside those of an unchanged copy of the source."""
         references = references_of(examples)
         sources = [example.text for example in examples]
+        cut = sum(bool(source.note) for source in self._read_sources(sources))
+        remark = f"{cut:,} of {len(sources):,} sources are longer than max_tokens and were cut"
         return Evaluation(
             len(examples),
             self.score(self.write(sources, settings=settings), references),
             {"copy of the source": self.score(sources, references)},
-            note=note,
+            note="; ".join(filter(None, [note, remark if cut else ""])),
         )
 
     def translate(
