@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -211,6 +212,19 @@ def test_block_masks_that_do_not_fit_are_refused() -> None:
         seen(mask, batch=3, queries=37, keys=48)
     with pytest.raises(MaskError, match="slice of a BlockMask"):
         seen(mask[0], queries=37, keys=48)
+
+
+def future(b: Any, h: Any, i: Any, j: Any) -> Any:
+    return i < j
+
+
+def test_maps_with_these_masks_can_be_pickled() -> None:
+    q = torch.randn(2, 3, 37, 4)
+    made = masks.where(future), ~masks.where(future), block_mask(future, None, None, 37, 37)
+    for mask in made:
+        _, weights = regard.attend(q, q, q, mask=mask, bias=positions.ALiBi() + 1)
+        again = pickle.loads(pickle.dumps(weights))
+        torch.testing.assert_close(again.dense(), weights.dense())
 
 
 def test_torchs_causal_bias_is_refused_by_name() -> None:

@@ -293,7 +293,7 @@ class _BlockMask(Mask):
         full: blocks all of whose pairs are allowed, `(batch or 1, heads or 1, rows, columns)`.
         partial: blocks in which `allowed` decides, of that shape.
         allowed: the function.
-        device: of the arrays that the function is called with.
+        like: a tensor of the library and device that the function is called with.
     """
 
     shape: tuple[int, int]
@@ -301,8 +301,7 @@ class _BlockMask(Mask):
     full: np.ndarray
     partial: np.ndarray
     allowed: MaskFunction
-    xp: Any
-    device: Any
+    like: Any
 
     def check(self, layout: AttentionLayout) -> None:
         if self.shape != (layout.queries, layout.keys):
@@ -325,7 +324,8 @@ class _BlockMask(Mask):
         full, partial = (x[:, :, row[:, None], column] for x in (self.full, self.partial))
         if not partial.any():
             return layout.asarray(full)
-        allowed = _call(self.allowed, self.xp, self.device, layout, rows, columns)
+        xp, device = compat.array_namespace(self.like), device_of(self.like)
+        allowed = _call(self.allowed, xp, device, layout, rows, columns)
         return layout.asarray(full) | (layout.asarray(partial) & layout.asarray(allowed))
 
 
@@ -344,9 +344,8 @@ def _block_mask(mask: Any) -> Mask:
             "mask is a slice of a BlockMask, which has lost its mask_mod; pass the whole BlockMask, or "
             "the function to masks.where"
         )
-    xp, device = compat.array_namespace(mask.kv_indices), device_of(mask.kv_indices)
     block = mask.BLOCK_SIZE[0], mask.BLOCK_SIZE[1]
-    return _BlockMask((queries, keys), block, full, partial, mask.mask_mod, xp, device)
+    return _BlockMask((queries, keys), block, full, partial, mask.mask_mod, mask.kv_indices[:0])
 
 
 def _listed_blocks(count: Any, indices: Any, rows: int, columns: int) -> np.ndarray:
