@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from regard.evaluation.alignment.error_rate import alignment_error_rate
 from regard.evaluation.alignment.gold import read_gold
-from regard.evaluation.alignment.ibm_model1 import ibm_model_1
-from regard.evaluation.alignment.links import diagonal, read_sentence_pairs
+from regard.evaluation.alignment.ibm_model1 import _align_one_way, ibm_model_1
+from regard.evaluation.alignment.links import (
+    SentencePair,
+    diagonal,
+    read_sentence_pairs,
+)
 
 
 def test_model_1_finds_the_dictionary_of_knights_example():
@@ -33,6 +40,44 @@ def test_model_1_follows_words_not_positions():
 
 def test_model_1_survives_empty_sentences():
     assert ibm_model_1([([], ["a"]), (["b"], []), ([], [])]) == [set(), set(), set()]
+
+
+def by_loops(pairs: Sequence[SentencePair], iterations: int) -> dict[tuple[str | None, str], float]:
+    """Probabilities t(f | e) of Model 1, as its equations are written."""
+    table: dict[tuple[str | None, str], float] = {}
+    for source, target in pairs:
+        table |= {(e, f): 1.0 for e in [*source, None] for f in target}
+    for _ in range(iterations):
+        counts, totals = dict.fromkeys(table, 0.0), dict[str | None, float]()
+        for source, target in pairs:
+            for f in target:
+                whole = sum(table[e, f] for e in [*source, None])
+                for e in [*source, None]:
+                    counts[e, f] += table[e, f] / whole
+                    totals[e] = totals.get(e, 0.0) + table[e, f] / whole
+        table = {(e, f): count / totals[e] for (e, f), count in counts.items()}
+    return table
+
+
+@given(
+    pairs=st.lists(
+        st.tuples(
+            st.lists(st.sampled_from("abcd"), max_size=4),
+            st.lists(st.sampled_from("wxyz"), max_size=4),
+        ),
+        max_size=6,
+    )
+)
+def test_model_1_against_loops(pairs):
+    table = by_loops(pairs, 3)
+    for (source, target), links in zip(pairs, _align_one_way(pairs, 3), strict=True):
+        source_of = {t: s for s, t in links}
+        assert len(source_of) == len(links)
+        for t, f in enumerate(target):
+            weights = [table[e, f] for e in [*source, None]]
+            # Ties are broken by the last digit, which depends on the order of the sums.
+            chosen = weights[source_of.get(t, len(source))]
+            assert chosen == pytest.approx(max(weights), rel=1e-9)
 
 
 def test_scores_of_the_shared_set(shared_data: Path):
