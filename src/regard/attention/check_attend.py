@@ -136,7 +136,9 @@ def dense(problem: Problem, value: Array) -> tuple[Array, Array]:
     scores = problem.score.pairwise(
         xp.astype(problem.query, layout.dtype), xp.astype(problem.key, layout.dtype)
     )
-    bias, allowed = problem.bias_tile(rows), problem.mask_tile(rows)
+    bias, allowed = (
+        tile(rows, problem.every_key) for tile in (problem.bias_tile, problem.mask_tile)
+    )
     if bias is not None:
         scores = scores + xp.astype(bias, layout.dtype)
         scores = xp.where(scores == math.inf, xp.finfo(layout.dtype).max, scores)

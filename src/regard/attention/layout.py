@@ -196,7 +196,8 @@ class AttentionLayout:
         given = tuple(tile.shape)
         if tile.ndim < 4:
             tile = self.xp.reshape(tile, (1,) * (4 - tile.ndim) + given)
-        if tile.ndim > 4 or any(n not in (1, m) for n, m in zip(tile.shape, full, strict=True)):
+        # Not `n not in (1, m)`, which torch gets wrong where it compiles for sizes that are symbols.
+        if tile.ndim > 4 or any(n != 1 and n != m for n, m in zip(tile.shape, full, strict=True)):
             raise ShapeError(
                 f"returned shape {given}; expected {full}, each axis of this size or 1"
             )

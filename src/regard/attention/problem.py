@@ -140,27 +140,32 @@ class Problem:
             )
         if self.nonfinite is not None:
             scores = xp.where(self.nonfinite.scores(rows), math.nan, scores)
-        bias = self.bias_tile(rows)
+        bias = self.bias_tile(rows, self.every_key)
         if bias is not None:
             scores = xp.where(bias == -math.inf, -math.inf, scores + xp.astype(bias, layout.dtype))
             # The largest finite number in place of infinity: it takes all the weight as well, and
             # the normaliser never computes inf - inf.
             scores = xp.where(scores == math.inf, xp.finfo(layout.dtype).max, scores)
-        allowed = self.mask_tile(rows)
+        allowed = self.mask_tile(rows, self.every_key)
         return scores if allowed is None else xp.where(allowed, scores, -math.inf)
 
+    @property
+    def every_key(self) -> slice:
+        """All columns of the matrix."""
+        return slice(0, self.layout.keys)
+
+    # Columns are no optional argument: asked whether a slice is `None`, torch compiles for one length.
+
     def mask_tile(
-        self, rows: slice, columns: slice | None = None
+        self, rows: slice, columns: slice
     ) -> Bool[Array, "batch heads rows columns"] | None:
-        """The mask of some rows, and of all columns unless given; `None` without a mask."""
-        columns = slice(0, self.layout.keys) if columns is None else columns
+        """The mask of some rows and columns; `None` without a mask."""
         return None if self.mask is None else mask_tile(self.mask, self.layout, rows, columns)
 
     def bias_tile(
-        self, rows: slice, columns: slice | None = None
+        self, rows: slice, columns: slice
     ) -> Float[Array, "batch heads rows columns"] | None:
-        """The bias of some rows, and of all columns unless given; `None` without a bias."""
-        columns = slice(0, self.layout.keys) if columns is None else columns
+        """The bias of some rows and columns; `None` without a bias."""
         return None if self.bias is None else bias_tile(self.bias, self.layout, rows, columns)
 
     def key_ranges(self) -> Intervals | None:
@@ -269,7 +274,9 @@ def _may_attend(
     parts = []
     for part in split_rows(layout.queries, layout.batch * layout.heads * layout.keys):
         marked = keys[:, :, None]
-        allowed, bias = problem.mask_tile(part), problem.bias_tile(part)
+        allowed, bias = (
+            tile(part, problem.every_key) for tile in (problem.mask_tile, problem.bias_tile)
+        )
         if allowed is not None:
             marked = marked & allowed
         if bias is not None:
@@ -327,8 +334,8 @@ def _project(
         ("keys", key, (key_heads, 1, layout.heads), layout.keys),
     ):
         sizes = tuple(array.shape)
-        fits = len(sizes) == 4 and sizes[0] in (1, layout.batch) and sizes[1] in heads
-        if not fits or sizes[2] != length:
+        fits = len(sizes) == 4 and (sizes[0] == 1 or sizes[0] == layout.batch)
+        if not fits or sizes[2] != length or not any(sizes[1] == count for count in heads):
             raise ShapeError(
                 f"{type(score).__name__}.project returned {name} of shape {sizes}; expected "
                 f"({layout.batch}, {heads[0]}, {length}, dim)"

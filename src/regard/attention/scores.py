@@ -323,9 +323,8 @@ def _per_query(scale: Array, query: Array) -> Array:
     full = (*query.shape[:3], 1)
     if math.prod(given) == 1:
         shape = (1,)
-    if len(shape) > 4 or any(
-        n not in (1, m) for n, m in zip(shape[::-1], full[::-1], strict=False)
-    ):
+    pairs = zip(shape[::-1], full[::-1], strict=False)
+    if len(shape) > 4 or any(n != 1 and n != m for n, m in pairs):
         raise ShapeError(
             f"scaled dot score has a scale of shape {given}; expected one number, ({heads},) for "
             f"the heads, or an array that broadcasts to {full}"

@@ -27,7 +27,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -44,15 +45,29 @@ from regard.shapes import Float
 __all__ = ["entropy", "matmul", "received", "rmatmul"]
 
 
-@dataclass(frozen=True)
-class Block:
-    """A part of the matrix that one call of the kernel computes."""
+class Block(NamedTuple):
+    """A part of the matrix that one call of the kernel computes.
 
-    rows: slice
-    columns: slice
+    Ends are numbers, as torch compiles a tuple or dataclass that holds slices for one length alone.
+    """
+
+    first_row: int
+    end_row: int
+    first_column: int
+    end_column: int
     causal: bool = False
     bias: Tensor | None = None
     """Boolean, `True` = may attend, or float32 to add; broadcasts to `rows` by `columns`."""
+
+    @property
+    def rows(self) -> slice:
+        """The queries of the block."""
+        return slice(self.first_row, self.end_row)
+
+    @property
+    def columns(self) -> slice:
+        """The keys of the block."""
+        return slice(self.first_column, self.end_column)
 
 
 def _applies(problem: Problem) -> bool:
@@ -180,7 +195,7 @@ def _transposed_product(problem: Problem, g: Tensor | None) -> Tensor:
                 if g is None
                 else g.expand(layout.batch, layout.heads, -1, -1)[:, at, block.rows]
             )
-            transposed = Block(block.columns, block.rows, bias=bias[:, at])
+            transposed = block._replace(causal=False, bias=bias[:, at])
             out, column_lse = _flash(keys, queries[:, at], g_rows, transposed, factor)
             column_sum = _exp_lse(column_lse, bias[:, at])[..., None]
             total[:, at, block.columns] += (
@@ -211,17 +226,17 @@ def _blocks(problem: Problem, *, transposed: bool = False) -> Iterator[Block]:
         transposed: whether blocks will be computed transposed, too, which takes a bias for every head.
     """
     layout, mask = problem.layout, problem.mask
-    rows, columns = slice(0, layout.queries), slice(0, layout.keys)
+    whole = Block(0, layout.queries, 0, layout.keys)
     if problem.bias is None:
         if mask is None:
-            yield Block(rows, columns)
+            yield whole
             return
         allowed = tile_for_all_queries(mask, layout)
         if allowed is not None:
-            yield Block(rows, columns, bias=allowed)
+            yield whole._replace(bias=allowed)
             return
         if is_causal(mask) and layout.queries == layout.keys and not transposed:
-            yield Block(rows, columns, causal=True)
+            yield whole._replace(causal=True)
             return
     concrete = is_concrete(problem.query)
     key_range = _key_range(problem) if concrete else None
@@ -230,12 +245,13 @@ def _blocks(problem: Problem, *, transposed: bool = False) -> Iterator[Block]:
     # A traced problem skips no keys, and a graph with a fixed number of blocks would fit few lengths.
     most = limits.FLASH_BLOCK_QUERIES if concrete else None
     for part in split_rows(layout.queries, row_bytes, limits.FLASH_BIAS_BYTES, max_rows=most):
-        columns_seen = columns
+        first, end = 0, layout.keys
         if key_range is not None:
-            columns_seen = slice(int(key_range[0][part].min()), int(key_range[1][part].max()))
-        if columns_seen.start >= columns_seen.stop:  # nothing is seen: one key, masked for all
-            columns_seen = slice(0, 1)
-        yield Block(part, columns_seen, bias=_bias(problem, part, columns_seen))
+            first, end = int(key_range[0][part].min()), int(key_range[1][part].max())
+            if first >= end:  # nothing is seen: one key, masked for all
+                first, end = 0, 1
+        block = Block(part.start, part.stop, first, end)
+        yield block._replace(bias=_bias(problem, block.rows, block.columns))
 
 
 def _key_range(problem: Problem) -> tuple[Tensor, Tensor]:

@@ -112,7 +112,7 @@ class _RealQueries(IntervalMask):
 def _mask_of_keys(keys: Any) -> Mask:
     """The mask of `(batch,)` lengths or `(batch, length)` Booleans."""
     array = keys if is_array(keys) else np.asarray(keys)
-    if array.size == 0 and not is_array(keys):  # an empty batch
+    if not is_array(keys) and array.size == 0:  # an empty batch
         array = array.astype(np.int64)
     xp = compat.array_namespace(array)
     if array.ndim == 1 and xp.isdtype(array.dtype, "integral"):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 
 import regard
 from regard.attention import scores
@@ -202,37 +204,82 @@ def test_what_is_masked_stays_out_of_a_compiled_function(monkeypatch, three, nam
     torch.compiler.reset()
 
 
+SIZES = (0, 2**60)  # of limits.FUSED_MIN_WEIGHTS: the fused kernel, or torch's flash kernel
+LENGTHS: dict[str, tuple[int, dict[str, Any]]] = {  # key heads, and arguments of attend
+    "plain": (2, {}),
+    "causal, grouped": (1, {"mask": regard.causal()}),
+    "window, watched": (2, {"mask": regard.window(5, 3), "watch": ("entropy",)}),
+    "window, grouped": (1, {"mask": regard.window(5, 3)}),
+    "ALiBi": (2, {"bias": regard.positions.ALiBi()}),
+}
+
+
 @traced
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
-@pytest.mark.parametrize("watch", [(), ("entropy",)])
-@pytest.mark.parametrize("key_heads", [1, 2])
-@pytest.mark.parametrize("mask", [None, regard.causal(), regard.window(5, 3)])
-def test_one_graph_for_every_length(always, watch, key_heads, mask):
-    def function(q, k, v):
-        return regard.attend(q, k, v, mask=mask, watch=watch)[0]
+@pytest.mark.parametrize("least", SIZES)
+@pytest.mark.parametrize("name", LENGTHS)
+def test_one_graph_for_every_length(monkeypatch, name, least):
+    monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", least)
+    key_heads, given = LENGTHS[name]
 
-    compiled = torch.compile(function, fullgraph=True, dynamic=True, backend="aot_eager")
-    for length in (33, 47):
+    def function(q, k, v):
+        return regard.attend(q, k, v, **given)[0]
+
+    torch.compiler.reset()
+    graphs = CompileCounterWithBackend("eager")
+    compiled = torch.compile(function, fullgraph=True, dynamic=True, backend=graphs)
+    for length in (33, 47, 70):
         q, k, v = (torch.randn(1, heads, length, 16) for heads in (2, key_heads, key_heads))
         assert (compiled(q, k, v) - function(q, k, v)).abs().max() < 1e-6
+    assert graphs.frame_count == 1
     torch.compiler.reset()
 
 
 @traced
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
+@pytest.mark.parametrize("least", SIZES)
 @pytest.mark.parametrize(
     "make",
-    [lambda n: torch.ones(n, n).tril().bool(), lambda n: torch.rand(1, 1, 1, n) > 0.3],
+    [
+        lambda n: torch.ones(n, n).tril().bool(),
+        lambda n: torch.rand(1, 1, 1, n) > 0.3,
+        lambda n: torch.tensor([n - 3]),
+    ],
 )
-def test_one_graph_for_every_mask_that_is_given(always, make):
+def test_one_graph_for_every_mask_that_is_given(monkeypatch, make, least):
+    monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", least)
+
     def function(q, k, v, mask):
+        mask = regard.padding(mask) if mask.ndim == 1 else mask
         return regard.attend(q, k, v, mask=mask, watch=("entropy",))[0]
 
-    compiled = torch.compile(function, fullgraph=True, dynamic=True, backend="aot_eager")
-    for length in (33, 47):
+    torch.compiler.reset()
+    graphs = CompileCounterWithBackend("eager")
+    compiled = torch.compile(function, fullgraph=True, dynamic=True, backend=graphs)
+    for length in (33, 47, 70):
         given = *(torch.randn(1, 2, length, 16) for _ in range(3)), make(length)
         assert (compiled(*given) - function(*given)).abs().max() < 1e-6
+    assert graphs.frame_count == 1
     torch.compiler.reset()
+
+
+@traced
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
+@pytest.mark.parametrize("least", SIZES)
+def test_one_exported_program_for_every_length(monkeypatch, least):
+    """A program is one graph; torch refuses to export one that would hold for some lengths only."""
+    monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", least)
+
+    class Block(torch.nn.Module):
+        def forward(self, q, k, v):
+            return regard.attend(q, k, v, mask=regard.window(9), watch=("entropy",))[0]
+
+    length = torch.export.Dim("length", min=20, max=200)
+    arrays = tuple(torch.randn(1, 2, 33, 16) for _ in range(3))
+    program = torch.export.export(Block(), arrays, dynamic_shapes=({2: length},) * 3)
+    for size in (20, 47, 200):
+        given = [torch.randn(1, 2, size, 16) for _ in range(3)]
+        assert (program.module()(*given) - Block()(*given)).abs().max() < 1e-6
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")

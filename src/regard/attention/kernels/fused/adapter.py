@@ -243,10 +243,10 @@ def _row_blocks(problem: Problem, query: Array) -> Iterator[RowBlock]:
     made = problem.bias is not None or by_tile
     row_bytes = 4 * layout.batch * layout.heads * layout.keys if made else 0
     for rows in split_rows(layout.queries, row_bytes, limits.FUSED_MASK_BYTES):
-        bias = problem.bias_tile(rows)
+        bias = problem.bias_tile(rows, problem.every_key)
         if bias is not None:
             bias = xp.astype(bias, xp.float32)
-        allowed = problem.mask_tile(rows) if by_tile else None
+        allowed = problem.mask_tile(rows, problem.every_key) if by_tile else None
         own, first, end = (x[:, :, rows] for x in (query, low, high))
         yield RowBlock(rows.start, rows.stop, own, first, end, allowed, bias)
 
