@@ -143,6 +143,16 @@ def test_findings(tmp_path: Path) -> None:
     assert json.loads(found.to_json())["parts"][1]["examples"] == 2
 
 
+def test_labels_that_are_several(tmp_path: Path) -> None:
+    lines = "a b\tx|y\nc d\tx\ne f\ty|z\ng h\tz\ni j\tx|y\nk l\ty|z\nm\tx\nn\tz\n"
+    (tmp_path / "a.tsv").write_text("text\tlabel\n" + lines)
+    found = describe(tmp_path / "a.tsv")
+    assert any("--label-separator '|'" in finding for finding in found.findings)
+    again = describe(tmp_path / "a.tsv", label_separator="|")
+    assert again.parts[0].labels == {"x": 4, "y": 4, "z": 4}
+    assert read_by(again.command) == ("classification", 8)
+
+
 def test_what_cannot_be_used_says_why(tmp_path: Path) -> None:
     path = table(tmp_path / "a.tsv", "\t")
     path.write_text(path.read_text() + "one cell\n")

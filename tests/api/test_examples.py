@@ -144,3 +144,13 @@ def test_rare_labels_are_held_out_together(each: int) -> None:
             assert len(held) == 20
             known = {label for example in train_part for label in example.labels}
             assert {label for example in held for label in example.labels} <= known
+
+
+def test_texts_beside_training_on_a_label_a_space_and_the_text(tmp_path: Path) -> None:
+    (tmp_path / "labelled.txt").write_text("1 a stirring film\n0 dull\n1 good\n")
+    (tmp_path / "plain.txt").write_text("a stirring film\ndull\n1 good\n")
+    reader = ExampleReader("classification", options=ReadOptions(separator=" "))
+    found = reader.read_texts(tmp_path / "labelled.txt", labels=("0", "1"))
+    assert [example.source for example in found] == ["a stirring film", "dull", "good"]
+    found = reader.read_texts(tmp_path / "plain.txt", labels=("0", "1"))
+    assert [example.source for example in found] == ["a stirring film", "dull", "1 good"]

@@ -53,6 +53,10 @@ def test_a_nested_document_is_named_and_flattened(tmp_path: Path, indent: int | 
     ("content", "message"),
     [
         ("[]", "without records"),
+        (
+            '{"train": [{"text": "a"}], "test": [{"text": "b"}]}',
+            "one JSON document.*'train', 'test'",
+        ),
         ("[1]", "a JSON int, expected an object"),
         ('[{"text": "a", "label": 1}, 2]', ":2: a JSON int"),
         ('[{"text": "a",}]', "not JSON"),

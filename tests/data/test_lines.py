@@ -127,3 +127,11 @@ def test_random_bytes_are_lines_or_an_error_of_ours(
     except DataError:
         return
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ISO-8859-15"])
+def test_utf_8_is_not_read_as_latin_1(encoding: str) -> None:
+    with pytest.raises(DataError, match=f"UTF-8, not {encoding}.*--encoding utf-8"):
+        lines("déjà vu\n".encode(), encoding)
+    assert lines("déjà vu\n".encode(encoding), encoding) == ["déjà vu"]
+    assert lines("Â© alone\n".encode("latin-1"), "latin-1") == ["Â© alone"]

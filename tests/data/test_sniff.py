@@ -157,6 +157,13 @@ def test_backslashes_before_quotes(tmp_path: Path) -> None:
     assert read(tmp_path / "a.csv", long, escape="\\")[1000:] == found
 
 
+def test_backslashes_before_quotes_in_tsv(tmp_path: Path) -> None:
+    found = read(tmp_path / "a.tsv", 'text\tlabel\n"say \\"hi\\""\ta\nplain\tb\n')
+    assert found == [('say "hi"', ("a",)), ("plain", ("b",))]
+    plain = read(tmp_path / "b.tsv", 'text\tlabel\nsay \\"hi\\"\ta\nplain\tb\n')
+    assert plain[0] == (r"say \"hi\"", ("a",))
+
+
 def test_a_backslash_at_the_end_of_a_cell_is_one(tmp_path: Path) -> None:
     found = read(tmp_path / "a.csv", 'text,label\n"C:\\",a\nx,b\n')
     assert found == [("C:\\", ("a",)), ("x", ("b",))]

@@ -39,6 +39,7 @@ def csv(path: Path, text: str) -> Path:
         ('["a", "b"]', ("a", "b")),
         ("[]", ()),
         ("[1, 2]", ("1", "2")),
+        ("[ 2 27]", ("2", "27")),
         ("[x]", ("[x]",)),
         ("['a', b]", ("['a', b]",)),
         ("{'a': 1}", ("{'a': 1}",)),
@@ -161,11 +162,11 @@ def test_labels_of_one_value_meet_across_files(tmp_path: Path) -> None:
     second = csv(tmp_path / "b.csv", "text,label\nc,True\nd,FALSE\n")
     corpus = read_table([first, second])
     assert corpus.label_names == ["false", "true"]
-    assert "b.csv: labels are spelled as in the files before: 'True' as 'true'" in str(
-        corpus.report
-    )
+    assert "b.csv: labels are spelled as in lines before: 'True' as 'true'" in str(corpus.report)
     alone = read_table(second)
     assert alone.label_names == ["FALSE", "True"]  # names stay where nothing speaks against them
+    mixed = csv(tmp_path / "c.csv", "text,label\na,True\nb,TRUE\nc,false\nd,007\ne,7\nf,7.0\n")
+    assert read_table(mixed).label_names == ["007", "7", "True", "false"]
     matched = match_labels(alone, ["false", "true"])
     assert [e.labels for e in matched] == [("true",), ("false",)]
     assert [e.source for e in matched] == ["c", "d"]

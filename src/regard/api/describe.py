@@ -22,6 +22,7 @@ from regard.data.describe import (
     describe_part,
     guess_columns,
     guess_encoding,
+    joined_by,
     overlaps,
 )
 from regard.data.headers import USUAL_NAMES
@@ -251,6 +252,10 @@ def _findings(parts: Sequence[PartFacts], attempt: _Attempt) -> tuple[str, ...]:
         found.append("labels that are seen only once are left out, or mended in the file first")
     elif rare and attempt.task == "classification":
         found.append(f"labels that are seen only once: {', '.join(rare[:10])}")
+    if (sign := joined_by(parts[0].labels)) is not None:
+        found.append(
+            f"labels are joined by {sign!r}: if each is several, say --label-separator {sign!r}"
+        )
     for part in parts:
         files = ", ".join(part.files[:4])
         found += [f"{files}: {a!r} and {b!r} may be one label" for a, b in part.near_twins[:10]]

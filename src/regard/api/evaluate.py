@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-from regard.api.examples import Data, ExampleReader, Tables, default_columns, names_of, texts_of
+from regard.api.examples import (
+    Data,
+    ExampleReader,
+    Tables,
+    default_columns,
+    names_of,
+    text_options,
+    texts_of,
+)
 from regard.api.load import load
 from regard.api.storage.data_files import difference
 from regard.api.storage.folder import read_config
@@ -115,10 +123,27 @@ def reader_with(
     return ExampleReader(reader.task, columns, read_options)
 
 
-def texts_for(model: Model, *, source: Columns | None = None) -> Texts:
-    """Column of the texts that a model answers: the given one, or as in training."""
-    columns = _trained_reader(model).columns
-    return texts_of(columns, text=source, labels=model.labels)
+def texts_for(
+    model: Model,
+    name: str,
+    *,
+    source: Columns | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> tuple[Texts, ReadOptions]:
+    """How to read the texts that a model answers.
+
+    Args:
+        model: whose training says which column holds them.
+        name: of the file.
+        source: the column, if the user names one.
+        options: single read options by name.
+    """
+    trained = _trained_reader(model)
+    read_options = ReadOptions(**(options or {}))
+    spaced = trained.options is not None and trained.options.separator == " "
+    if spaced and read_options.separator is None:  # `label the text`, which nothing else gives away
+        read_options = text_options(read_options.replace(separator=" "), [name], model.labels)
+    return texts_of(trained.columns, text=source, labels=model.labels), read_options
 
 
 def _trained_reader(model: Model) -> ExampleReader:

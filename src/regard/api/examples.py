@@ -29,7 +29,7 @@ from regard.data import (
     read_text,
 )
 from regard.data.columns import Columns
-from regard.data.sniff import has_table_ending, holds_table
+from regard.data.sniff import has_table_ending, holds_table, labels_begin_lines
 from regard.errors import InputError
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "default_columns",
     "hold_out",
     "names_of",
+    "text_options",
     "texts_of",
 ]
 
@@ -112,7 +113,9 @@ class ExampleReader:
             return read_rows(cast("Rows", data), columns, options=self.options)
         if _are_examples(data):
             return cast("Sequence[Example]", data)
-        return read_table(names_of(data), columns, options=self.options)
+        names = names_of(data)
+        options = text_options(self.options or ReadOptions(), names, labels)
+        return read_table(names, columns, options=options)
 
     def _are_tables(self, names: Sequence[str]) -> bool:
         """True if files are tables: by name, by a told format, or because columns are named."""
@@ -179,6 +182,13 @@ def texts_of(
     """
     trained = next(iter(columns.roles.values())) if columns is not None else None
     return Texts(text=text, trained=trained, labels=tuple(labels))
+
+
+def text_options(options: ReadOptions, names: Sequence[str], labels: Sequence[str]) -> ReadOptions:
+    """Options for texts alone: where training read `label the text`, lines without a label are whole texts."""
+    if options.separator != " " or all(labels_begin_lines(n, labels, options) for n in names):
+        return options
+    return options.replace(separator=None)
 
 
 def _as_texts(columns: Tables | None) -> Texts:

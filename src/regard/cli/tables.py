@@ -78,15 +78,15 @@ def _inputs(
 ) -> Iterator[Input]:
     """The texts of all files, with their rows."""
     from regard.api.evaluate import texts_for
-    from regard.data import ReadOptions
     from regard.data.inputs import Input, read_inputs
 
     if not files and sys.stdin.isatty():
         yield from (Input(text, {"text": text}) for text in read_input(None, prompt))
         return
-    columns = texts_for(model, source=options.source)
-    read_options = ReadOptions(**options.read_options())
     for file in files or ["-"]:
+        columns, read_options = texts_for(
+            model, file, source=options.source, options=options.read_options()
+        )
         yield from read_inputs(sys.stdin.buffer if file == "-" else file, columns, read_options)
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "describe_part",
     "guess_columns",
     "guess_encoding",
+    "joined_by",
     "near_twins",
     "overlaps",
 ]
@@ -305,6 +306,17 @@ def near_twins(labels: Sequence[str]) -> tuple[tuple[str, str], ...]:
     if len(labels) > _MOST_LABELS:
         return ()
     return tuple(pair for pair in combinations(sorted(labels), 2) if _are_twins(*pair))
+
+
+def joined_by(labels: Mapping[str, int]) -> str | None:
+    """The sign between several labels in one cell, if parts of some labels come again in others."""
+    for sign in ("|", ";", ","):
+        joined = [label for label in labels if sign in label]
+        parts = Counter(part.strip() for label in labels for part in label.split(sign))
+        again = sum(all(parts[p.strip()] > 1 for p in label.split(sign)) for label in joined)
+        if joined and again > len(joined) / 2:
+            return sign
+    return None
 
 
 def _are_twins(first: str, second: str) -> bool:

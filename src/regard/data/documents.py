@@ -52,8 +52,8 @@ def _records(content: Any) -> list[Any] | None:
         if all(isinstance(row, list) and len(row) == len(content["columns"]) for row in rows):
             return [dict(zip(content["columns"], row, strict=True)) for row in rows]
     lists: list[list[Any]] = [value for value in values if _is_list_of_objects(value)]
-    if len(lists) == 1:
-        return lists[0]
+    if lists:
+        return lists[0] if len(lists) == 1 else None
     if all(isinstance(value, list) for value in values) and len({*map(len, values)}) == 1:
         return [dict(zip(content, row, strict=True)) for row in zip(*values, strict=True)]
     if all(isinstance(value, dict) for value in values):

@@ -8,6 +8,7 @@ wrongly.
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -101,6 +102,12 @@ def check_text(file: OpenFile, encoding: str) -> None:
     if (foreign := foreign_content(file.head)) is not None:
         problem, remedy = foreign
         raise DataError(problem, path=file.name, remedy=remedy)
+    if _is_utf_8_instead(file.head, encoding):
+        raise DataError(
+            f"UTF-8, not {encoding}, in which every letter with an accent would be two signs",
+            path=file.name,
+            remedy="try encoding='utf-8' (--encoding utf-8)",
+        )
     if not wide and (found := wide_without_mark(file.head)) is not None:
         raise DataError(
             f"{found.upper()} without a byte order mark (every second byte is 0), not {encoding}",
@@ -108,6 +115,20 @@ def check_text(file: OpenFile, encoding: str) -> None:
             line=1,
             remedy=f"try encoding={found!r} (--encoding {found})",
         )
+
+
+def _is_utf_8_instead(head: bytes, encoding: str) -> bool:
+    """True if text that is to be read as Latin-1 or the like is UTF-8: no such text is it by chance."""
+    if codecs.lookup(encoding).name not in ("iso8859-1", "iso8859-15", "cp1252"):
+        return False
+    whole = head.rpartition(b"\n")[0] or head
+    if len(re.findall(rb"[\xc2-\xf4][\x80-\xbf]+", whole)) < 2:
+        return False
+    try:
+        whole.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def wide_without_mark(head: bytes) -> str | None:

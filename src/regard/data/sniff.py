@@ -28,6 +28,7 @@ __all__ = [
     "ending_of",
     "has_table_ending",
     "holds_table",
+    "labels_begin_lines",
     "separator_line",
     "sniff",
 ]
@@ -104,6 +105,21 @@ def holds_table(name: str, options: ReadOptions | None) -> bool:
         except DataError:  # the error comes when it is read
             return False
     return kind.content not in ("tsv", "csv") or kind.columns > 1
+
+
+def labels_begin_lines(name: str, labels: Sequence[str], options: ReadOptions) -> bool:
+    """True if nearly every one of a file's first lines is a known label, a space, and a text.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    if not Path(name).is_file():
+        return False
+    with opened(name) as file:
+        check_text(file, options.encoding)
+        lines = _head_lines(file, options.encoding)
+    known = sum(line.split(" ", 1)[0] in labels for line in lines)
+    return bool(lines) and known >= 0.9 * len(lines)
 
 
 def separator_line(line: str) -> str | None:
@@ -279,10 +295,11 @@ def _quoted(kind: TableKind, lines: list[str], file: OpenFile) -> TableKind:
     """
     if len(kind.separator) > 1 or kind.separator == " " or not any('"' in line for line in lines):
         return kind
-    rows = _rows(lines, kind.separator, None, whole=file.whole)
-    count = _width(rows)
+    count = _width(_rows(lines, kind.separator, None, whole=file.whole))
     if count < 2:
-        return kind
+        escaped = _escaped(kind, lines, file)
+        quoted = any(part.startswith('"') for line in lines for part in line.split(kind.separator))
+        return replace(escaped, content="csv") if escaped.escape and quoted else kind
     cell = rf'(?:^|{re.escape(kind.separator)})"[^"]*""[^"]*(?:""[^"]*)*"(?={re.escape(kind.separator)}|$)'
     first = lines[0].split(kind.separator)
     broken = kind.columns != count

@@ -130,7 +130,7 @@ def read_table(
                 pairs = ", ".join(
                     f"{here!r} as {there!r}" for here, there in spelling.notes.items()
                 )
-                notes.append(f"{path}: labels are spelled as in the files before: {pairs}")
+                notes.append(f"{path}: labels are spelled as in lines before: {pairs}")
 
     return collect(rows(), origins, options, notes=notes)
 

@@ -108,6 +108,8 @@ def _list_in(text: str) -> Any:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
+        if re.fullmatch(r"\[\s*\d+(\s+\d+)*\s*\]", text):  # numbers as NumPy writes them
+            return text[1:-1].split()
         if _PYTHON_LIST.fullmatch(text) is None:
             return text
         # A list of texts as Python, NumPy and pandas write it.
@@ -135,25 +137,21 @@ def canonical(label: str) -> str:
     """
     if label.lower() in ("true", "false"):
         return label.lower()
-    if re.fullmatch(r"[+-]?\d+(\.0*)?", label):
+    if re.fullmatch(r"[+-]?(0|[1-9]\d*)(\.0*)?", label):
         return str(int(float(label))) if len(label) < 15 else label
     return label
 
 
 class LabelSpelling:
-    """Spells a label of a file as earlier files do: `True` of a CSV beside `true` of JSON."""
+    """Spells a label as lines before do: `True` of a CSV beside `true` of JSON, `1.0` beside `1`."""
 
     def __init__(self) -> None:
-        self._before: dict[str, str] = {}
-        self._here: dict[str, str] = {}
+        self._first: dict[str, str] = {}
         self.notes: dict[str, str] = {}
         """Label of this file -> other spelling that it was given."""
 
     def next_file(self) -> None:
         """Begin another file."""
-        for label in self._here.values():
-            self._before.setdefault(canonical(label), label)
-        self._here.clear()
         self.notes = {}
 
     def __call__(self, labels: tuple[str, ...]) -> tuple[str, ...]:
@@ -161,14 +159,9 @@ class LabelSpelling:
         return tuple(self._spelled(label) for label in labels)
 
     def _spelled(self, label: str) -> str:
-        found = self._here.get(label)
-        if found is None:
-            found = self._before.get(canonical(label), label)
-            if found != label and label in self._before.values():
-                found = label
-            if found != label:
-                self.notes[label] = found
-            self._here[label] = found
+        found = self._first.setdefault(canonical(label), label)
+        if found != label:
+            self.notes[label] = found
         return found
 
 
