@@ -35,6 +35,7 @@ def test_a_map_by_hand():
     assert "█" not in lines[5][:8]
     assert lines[4].endswith("→ yes 100")
     assert lines[5].endswith("→ no 75  yes 25")
+    assert "strongest shade: 100.0%; an even share is 50.0%" in lines
     assert "░25" in lines[5]
     assert "▓75" in lines[5]
 

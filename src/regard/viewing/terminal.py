@@ -143,11 +143,18 @@ def _matrix(canvas: Canvas, record: Record, track: Track, heads: Heads, scale: S
         height = canvas.spark(float(spread) / np.log(max(2, len(columns))))
         canvas.line(row_label(piece, label), " ", cells, " ", height, _arrows(row, columns, after))
     _received(canvas, weights, cell, label)
+    _legend(canvas, float(weights.max(initial=0.0)), len(columns), scale)
     if after < 12:
         canvas.line("")
         for piece, row in zip(rows, weights, strict=True):
             rest = canvas.console.width - label - 1
             canvas.line(row_label(piece, label), _arrows(row, columns, rest))
+
+
+def _legend(canvas: Canvas, largest: float, keys: int, scale: Scale) -> None:
+    """Say what the strongest shade stands for: maps of nearly equal weights are shaded all over."""
+    full = "the largest of its row" if scale == "row" else f"{largest:.1%}"
+    canvas.prose(f"strongest shade: {full}; an even share is {1 / keys:.1%}", "dim")
 
 
 def _number(weight: float, width: int) -> str:
@@ -209,6 +216,7 @@ def _blocks(canvas: Canvas, record: Record, track: Track, heads: Heads, scale: S
     down, across = peak.shape
     sizes = f"{-(-len(rows) // down)} queries x {-(-len(columns) // across)} keys"
     canvas.prose(f"each cell: the largest weight among about {sizes}", "dim")
+    _legend(canvas, float(peak.max(initial=0.0)), len(columns), scale)
     spans = block_edges(len(rows), down)
     for start, row in zip(spans, levels, strict=True):
         name = f"{start + 1:>5} {printable(rows[start])}"

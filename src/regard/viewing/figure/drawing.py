@@ -95,9 +95,10 @@ def draw(
 def _fitting_view(record: Record) -> str:
     if record.explanation is not None:
         return "attributions"
-    if len(record.tracks) > 1:
+    first, *others = record.tracks
+    if others:
         return "layers"
-    return "highlight" if record.tracks[0].shape[0] == 1 else "map"
+    return "highlight" if first.shape[0] == 1 else "map"
 
 
 def write(figure: Figure, path: str | Path, *, dpi: int = 200) -> Path:
