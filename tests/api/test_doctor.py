@@ -90,8 +90,8 @@ def test_copied_targets(copies: int, examples: int, begin: str | None) -> None:
         ("bleu", [10.0, 95.0], False),  # nothing left to gain
         ("bleu", [40.0], True),  # nothing says it has come to an end
         ("loss", [2.0, 1.0], True),
-        ("loss", [2.0, 1.0, 0.995], True),
-        ("loss", [2.0, 1.0, 0.996], False),
+        ("loss", [2.0, 1.0, 0.99], True),
+        ("loss", [2.0, 1.0, 0.991], False),
         ("loss", [1.0, 2.0], False),
         ("loss", [], False),
     ],

@@ -43,8 +43,11 @@ FEW_EXAMPLES = 100
 NEAR_CEILING = 95.0
 """Percentage from which on a metric has little left to gain."""
 
-WORTHWHILE = 0.5
-"""Points, or percent of a loss, below which a gain is no reason to train longer."""
+WORTHWHILE_POINTS = 0.5
+"""Points of a metric in percent below which a gain is no reason to train longer."""
+
+WORTHWHILE_PERCENT = 1.0
+"""Percent of a loss below which a gain is none: it may fall a little with every step of a schedule."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ def still_improving(history: History, ranking: Ranking, *, limited: bool) -> Fin
     if before is not None:
         old = metrics_of(before)[metric]
         gain = 100 * (old - value) / abs(old) if low else value - old
-        if old and gain < WORTHWHILE:
+        if old and gain < (WORTHWHILE_PERCENT if low else WORTHWHILE_POINTS):
             return None
     was = f", from {metrics_of(before)[metric]:.4g}" if before is not None else ""
     return Finding(

@@ -9,6 +9,7 @@ import pytest
 
 from regard.api.config.derived import (
     DERIVED,
+    MORE_UPDATES,
     MOST_EPOCHS,
     SMALLEST_BATCH,
     derive,
@@ -88,8 +89,18 @@ def test_small_data_get_smaller_batches_and_more_epochs() -> None:
     before, after = derived("translation", "transformer", lengths)
     assert planned_updates(before, lengths) < 300 < before.warmup
     updates = PRESETS["translation"].updates["transformer"]
-    assert updates <= planned_updates(after, lengths) < 1.1 * updates
+    assert MORE_UPDATES * updates <= planned_updates(after, lengths) < 1.1 * MORE_UPDATES * updates
+    assert SMALLEST_BATCH < after.batch_tokens < before.batch_tokens / 8
+    assert after.epochs == before.epochs  # each example is read as often
+
+
+def test_smaller_data_still_get_more_epochs() -> None:
+    lengths = lengths_of(300, 12)
+    before, after = derived("translation", "transformer", lengths)
+    updates = PRESETS["translation"].updates["transformer"]
+    assert MORE_UPDATES * updates <= planned_updates(after, lengths) < 1.1 * MORE_UPDATES * updates
     assert after.batch_tokens == SMALLEST_BATCH
+    assert after.epochs > before.epochs
     assert after.warmup < planned_updates(after, lengths) / 2
     # As many validations as the preset would have had, so that patience means the same.
     assert after.validate_every is not None

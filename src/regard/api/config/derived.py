@@ -3,7 +3,7 @@
 The settings of a preset are made for runs of some number of updates (`Defaults.updates`) or more. From
 data that give fewer in the preset's epochs follow, in this order,
 
-* smaller batches, halved down to `SMALLEST_BATCH` tokens, so that an epoch has more updates;
+* smaller batches, of `SMALLEST_BATCH` tokens at least, so that an epoch has more updates;
 * more epochs, until there are enough updates, at most `MOST_EPOCHS`, validated as often in all as the
   preset would have been;
 * a warm-up and a moving average of the weights of at most a third of the run.
@@ -31,8 +31,11 @@ LARGEST_SHARE = 3
 DERIVED = ("batch_tokens", "epochs", "validate_every", "warmup", "ema", "metric")
 """Names of the settings that may follow from the data."""
 
-SMALLEST_BATCH = 512
+SMALLEST_BATCH = 128
 """Tokens below which a batch is not made smaller: its gradient would be noise, and its cost overhead."""
+
+MORE_UPDATES = 3
+"""Updates of a fitted run for each that the preset is made for: one of a smaller batch is worth less."""
 
 MOST_EPOCHS = 300
 """Epochs after which even a handful of examples is known by heart."""
@@ -55,9 +58,11 @@ def derive(
     enough = max(updates, LARGEST_SHARE * settings.warmup, LARGEST_SHARE / (1 - settings.ema))
     if _surely_planned(settings, lengths, enough):
         return settings
-    batch = _smaller_batches(settings, lengths, given, updates)
-    fitted = settings.replace(**batch)
-    fitted = fitted.replace(**_more_epochs(fitted, lengths, given, updates))
+    fitted = settings
+    if planned_updates(settings, lengths) < updates:
+        wanted = MORE_UPDATES * updates
+        fitted = fitted.replace(**_smaller_batches(fitted, lengths, given, wanted))
+        fitted = fitted.replace(**_more_epochs(fitted, lengths, given, wanted))
     return fitted.replace(**_shorter_warmup(fitted, planned_updates(fitted, lengths), given))
 
 
@@ -71,29 +76,33 @@ def _updates_per_epoch(settings: TrainingSettings, lengths: Lengths) -> int:
     return math.ceil(len(batches) / settings.accumulate)
 
 
+def _longest(lengths: Lengths) -> Lengths:
+    """Length of the longest side of each example."""
+    longest: Lengths = lengths.reshape(len(lengths), -1).max(axis=1)
+    return longest
+
+
 def _surely_planned(settings: TrainingSettings, lengths: Lengths, updates: float) -> bool:
     """Compare with a lower bound, so that large data are not sorted into batches for this."""
-    longest = lengths.reshape(len(lengths), -1).max(axis=1)
-    least = int(longest.sum()) // (settings.batch_tokens * settings.accumulate)
+    least = int(_longest(lengths).sum()) // (settings.batch_tokens * settings.accumulate)
     return (settings.steps or settings.epochs * least) >= updates
 
 
 def _smaller_batches(
-    settings: TrainingSettings, lengths: Lengths, given: Collection[str], updates: int
+    settings: TrainingSettings, lengths: Lengths, given: Collection[str], updates: float
 ) -> Mapping[str, Any]:
+    """The largest batches that give so many updates in the epochs of the settings."""
     if not {"batch_tokens", "accumulate", "steps"}.isdisjoint(given):
         return {}
-    chosen, tokens = settings, settings.batch_tokens
-    while planned_updates(chosen, lengths) < updates and tokens // 2 >= SMALLEST_BATCH:
-        tokens //= 2
-        smaller = settings.replace(batch_tokens=tokens)
-        if planned_updates(smaller, lengths) > planned_updates(chosen, lengths):
-            chosen = smaller
-    return {"batch_tokens": chosen.batch_tokens}
+    tokens = int(settings.epochs * _longest(lengths).sum() / updates) // settings.accumulate
+    tokens = max(SMALLEST_BATCH, tokens - tokens % 32)
+    smaller = settings.replace(batch_tokens=min(tokens, settings.batch_tokens))
+    more = _updates_per_epoch(smaller, lengths) > _updates_per_epoch(settings, lengths)
+    return {"batch_tokens": smaller.batch_tokens} if more else {}
 
 
 def _more_epochs(
-    settings: TrainingSettings, lengths: Lengths, given: Collection[str], updates: int
+    settings: TrainingSettings, lengths: Lengths, given: Collection[str], updates: float
 ) -> Mapping[str, Any]:
     each = _updates_per_epoch(settings, lengths)
     epochs = min(MOST_EPOCHS, math.ceil(updates / each))

@@ -53,7 +53,7 @@ PRESETS: Mapping[str, Defaults] = {
     "translation": Defaults(
         kind="transformer",
         kinds=("transformer", "rnn"),
-        updates={"transformer": 2000, "rnn": 2000},
+        updates={"transformer": 700, "rnn": 700},
         base={
             "training": {
                 "epochs": 30,
@@ -83,11 +83,11 @@ PRESETS: Mapping[str, Defaults] = {
         kinds=("wide", "feedforward", "bigru", "cnn", "transformer-classifier", "hierarchical"),
         updates={
             "wide": 150,
-            "feedforward": 250,
-            "bigru": 250,
-            "cnn": 250,
-            "transformer-classifier": 250,
-            "hierarchical": 250,
+            "feedforward": 300,
+            "bigru": 300,
+            "cnn": 300,
+            "transformer-classifier": 300,
+            "hierarchical": 300,
         },
         base={
             "training": {
@@ -142,7 +142,7 @@ PRESETS: Mapping[str, Defaults] = {
     "language": Defaults(
         kind="lm",
         kinds=("lm",),
-        updates={"lm": 1000},
+        updates={"lm": 350},
         base={
             "training": {
                 "epochs": 10,
