@@ -288,6 +288,31 @@ def test_equal_scores_are_ordered_alone_as_in_a_batch() -> None:
         assert [h.ids for h in together] == [h.ids for h in generate(Even(), [prompt], chosen)[0]]
 
 
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+def test_short_wrong_sequences_do_not_crowd_out_the_right_one(penalty: float) -> None:
+    """Every prefix may end, with 2 percent: five have ended before the right one, which is ten long."""
+    right = [4, 5, 6] * 3 + [4]
+
+    class Sure(TableLanguageModel):
+        def prefill(self, ids: Tensor, state: State) -> Step:
+            step = super().prefill(ids, state)
+            assert isinstance(step.state, TableState)
+            position = step.state.fed.shape[1] - 1
+            probabilities = torch.full_like(step.logits, 0.02)
+            probabilities[:, [*right, EOS][min(position, len(right))]] = 0.88
+            return step._replace(logits=probabilities.log())
+
+    chosen = DecodingSettings(beam=5, n_best=5, max_length=15, length_penalty=penalty)
+    (answers,) = generate(Sure(), [[]], chosen)
+    assert answers[0].ids == right
+    assert len(answers) == 5
+    assert sum(answers[0].log_probs) == pytest.approx(11 * math.log(0.88))
+    prompts = [[4], [], [6, 6]]
+    for prompt, together in zip(prompts, generate(Sure(), prompts, chosen), strict=True):
+        alone = generate(Sure(), [prompt], chosen)[0]
+        assert [(h.ids, h.score) for h in together] == [(h.ids, h.score) for h in alone]
+
+
 @pytest.mark.parametrize("method", ["greedy", "beam", "sample"])
 def test_a_dead_end_is_an_answer_that_ends_there(
     method: Literal["greedy", "beam", "sample"],

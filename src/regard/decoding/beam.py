@@ -25,12 +25,13 @@ def beam_search(
     width: int,
     on_draft: OnDraft | None = None,
 ) -> Finished:
-    """Keep the `width` best unfinished sequences of each example until `width` have finished.
+    """Keep the `width` best unfinished sequences of each example until `width` better ones have finished.
 
     At each step the continuations of an example are ranked together. Those among the best `width` that
     end in EOS are finished; the best `width` that do not end live on. An example with `width` finished
-    sequences leaves the batch. All examples advance in the same tensor operations; nothing in the loop
-    handles a single sequence in Python.
+    sequences leaves the batch, unless an unfinished one scores better than all of them as far as it goes:
+    in a small vocabulary `width` short and wrong ones may have finished before the right one can. All
+    examples advance in the same tensor operations; nothing in the loop handles a single sequence in Python.
 
     What becomes of an example follows from the logits of its own rows alone: every choice is made among
     its own candidates, equal scores are ordered by rank of the parent and by token, and sums are float64.
@@ -52,6 +53,8 @@ def beam_search(
     # Log-probability of each row so far; -inf for a row that stands for no sequence.
     total = torch.zeros(examples, 1, dtype=torch.float64, device=device)
     finished = torch.zeros(examples, dtype=torch.int64, device=device)
+    best = total[:, 0] - torch.inf  # score of the best finished sequence of each example
+    alpha = constraints.settings.length_penalty
     done = Finished()
     while examples:
         # Score all continuations. The normaliser comes first and is subtracted from the totals instead
@@ -66,6 +69,9 @@ def beam_search(
         # From the index within the example to the row of the batch.
         first_row = torch.arange(0, examples * rows_per_example, rows_per_example, device=device)
         parent = parent + first_row[:, None]
+        # Tokens of each example's answers so far; a prompt is not counted.
+        written = sequences.ids.shape[1] - sequences.prompt[first_row]
+        penalty = _length_penalties(written + 1, alpha)
 
         # Finish the sequences that end. One outside the best `width` would not be in the beam, so its
         # end does not count either; a score of -inf marks a candidate that the constraints forbid.
@@ -78,6 +84,8 @@ def beam_search(
                 sequences.select(rows).extend(token[ends], log_prob, weights[rows])
             )
             finished = finished + ends.sum(1)
+            ended = score.masked_fill(~ends, -torch.inf).amax(1)
+            best = torch.maximum(best, ended / penalty)
         if constraints.may_dead_end(sequences.ids):
             rows = (dead_end & total.view(-1).isfinite()).nonzero()[:, 0]
             end = torch.full_like(rows, EOS)
@@ -90,8 +98,12 @@ def beam_search(
         score = score.masked_fill(token == EOS, -torch.inf)
         live = _first(token != EOS, rows_per_example)
 
-        # Drop examples that have enough finished sequences, or nothing that may go on.
-        alive = ((finished < width) & score.gather(1, live).isfinite().any(1)).nonzero()[:, 0]
+        # Drop examples that have enough finished sequences and no better one on its way, or nothing that
+        # may go on.
+        total_live = score.gather(1, live)
+        ahead = total_live[:, 0] / penalty > best
+        alive = ((finished < width) | ahead) & total_live.isfinite().any(1)
+        alive = alive.nonzero()[:, 0]
         live, score, token, parent = live[alive], score[alive], token[alive], parent[alive]
 
         # Move everything that has a row per sequence to the rows of the parents.
@@ -108,8 +120,15 @@ def beam_search(
             sequences.report(on_draft)
         constraints = constraints.select(rows)
         stepper = stepper.select(rows, alive if len(alive) < examples else None)
-        total, finished, examples = new_total, finished[alive], len(alive)
+        total, finished, best = new_total, finished[alive], best[alive]
+        examples = len(alive)
     return done
+
+
+def _length_penalties(lengths: Tensor, alpha: float) -> Tensor:
+    """`length_penalty` of some lengths, EOS included; a prompt has none yet."""
+    penalties: Tensor = ((5 + lengths.clamp(min=1).double()) / 6) ** alpha
+    return penalties
 
 
 class _Candidates(NamedTuple):
