@@ -133,7 +133,9 @@ def torch_transforms(array: Array) -> list[str]:
 
     if torch.compiler.is_compiling():
         return []
-    return [level.key().name for level in torch._C._functorch.get_interpreter_stack() or ()]
+    from torch._C._functorch import get_interpreter_stack
+
+    return [level.key().name for level in get_interpreter_stack() or ()]
 
 
 def is_on_host(array: Array) -> bool:
