@@ -86,7 +86,8 @@ def test_after_a_fork(monkeypatch):
     child = context.Process(target=_in_child, args=(send, (*three, low, low + 67)))
     child.start()
     assert receive.poll(60), "the child hangs"
-    assert (receive.recv() == here).all()
+    # The child multiplies by another library (`compiled/blas.py`), whose rounding may differ.
+    assert abs(receive.recv() - here).max() < 2e-6
     child.join()
 
 
