@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,8 +55,8 @@ class TableRow(NamedTuple):
     """
 
     line: int
-    texts: list[Any]
-    others: list[Any]
+    texts: Sequence[Any]
+    others: Sequence[Any]
     row: Any
 
 
@@ -213,7 +214,7 @@ def rows_of_cells(
 
     def rows() -> Iterator[TableRow]:
         header, width = layout.header, len(filled[0])
-        text, other = layout.text, layout.other
+        text_of, other_of = _picker(layout.text), _picker(layout.other)
         for line, cells in chain(head, found):
             if not cells:
                 yield TableRow(line, [], [], cells)
@@ -222,9 +223,18 @@ def rows_of_cells(
             elif header:
                 header = False
             else:
-                yield TableRow(line, [cells[i] for i in text], [cells[i] for i in other], cells)
+                yield TableRow(line, text_of(cells), other_of(cells), cells)
 
     return TableRows(layout, rows(), flags, note)
+
+
+def _picker(positions: tuple[int, ...]) -> Callable[[list[str]], Sequence[Any]]:
+    """A function that takes the cells at some positions of a row, as fast as Python can."""
+    if not positions:
+        return lambda cells: ()
+    if len(positions) == 1:
+        return itemgetter(slice(positions[0], positions[0] + 1))
+    return itemgetter(*positions)
 
 
 def _uneven(
@@ -288,8 +298,13 @@ def rows_of_records(
         raise DataError(f"no field {name!r}; there are {there}", path=path, line=line)
 
     def rows() -> Iterator[TableRow]:
+        one = len(layout.text) == len(layout.other) == 1
+        text, other = (layout.text[0], layout.other[0]) if one else ("", "")
         for line, record in chain(head, found):
             if record:
+                if one and text in record and other in record:  # nearly always
+                    yield TableRow(line, (record[text],), (record[other],), record)
+                    continue
                 texts = [value(record, name, line) for name in layout.text]
                 others = [value(record, name, line) for name in layout.other]
                 yield TableRow(line, texts, others, record)
@@ -315,17 +330,24 @@ def rows_of_table(
     names = [str(name) for name in table.layout.other]
     if table.layout.other and isinstance(table.layout.other[0], int):
         names = [table.layout.names[index] for index in table.layout.other]
+    labelled, pairs = isinstance(columns, Labelled), isinstance(columns, Pairs)
+    separator = columns.separator if isinstance(columns, Labelled) else None
+    single, flags = len(names) == 1, table.flags
     for line, texts, others, _ in table.rows:
         if not texts:
             yield Row("", None, None, file, line)
             continue
         try:
             source = text_in(texts)
-            if isinstance(columns, Labelled):
-                labels = _labels(others, names, columns.separator, flags=table.flags)
+            if labelled:
+                labels = (
+                    labels_in(others[0], separator)
+                    if single
+                    else _several_labels(others, names, separator, flags=flags)
+                )
                 spelled = spelling(labels) if labels else ()
-                yield Row(source, None, spelled, file, line, unlabelled=labels is None)
-            elif isinstance(columns, Pairs):
+                yield Row(source, None, spelled, file, line, labels is None)
+            elif pairs:
                 yield Row(source, _targets(others), None, file, line)
             else:
                 yield Row(source, None, None, file, line)
@@ -333,12 +355,10 @@ def rows_of_table(
             raise DataError(str(error), path=path, line=line) from error
 
 
-def _labels(
+def _several_labels(
     values: Sequence[Any], names: Sequence[str], separator: str | None, *, flags: bool
 ) -> tuple[str, ...] | None:
-    """The labels of a row, from one column or several; `None` if it has none to read."""
-    if len(values) == 1:
-        return labels_in(values[0], separator)
+    """The labels of a row, from several columns; `None` if it has none to read."""
     if flags:
         return flags_in(values, names)
     found = [labels for value in values if (labels := labels_in(value, separator)) is not None]

@@ -30,7 +30,8 @@ def text_in(values: Sequence[Any]) -> Text:
         values: of the text's columns. Several are parts of one text.
     """
     if len(values) == 1:
-        return _text(values[0])
+        value = values[0]
+        return value if isinstance(value, str) else _text(value)
     parts = (_text(value) for value in values)
     texts = [part if isinstance(part, str) else " ".join(part) for part in parts]
     return PART_SEPARATOR.join(text.strip() for text in texts if text.strip())
@@ -53,12 +54,21 @@ def labels_in(value: Any, separator: str | None) -> tuple[str, ...] | None:
     1 by label.
     """
     if isinstance(value, str):
-        stripped = value.strip()
-        if separator is not None:
-            return tuple(part.strip() for part in value.split(separator) if part.strip())
-        if not stripped or stripped in _NO_LABEL:
-            return None
-        value = _list_in(stripped) if stripped[0] in "[{(" else value
+        return _labels_in_cell(value, separator)
+    return _labels_of_value(value)
+
+
+@lru_cache(4096)  # labels repeat themselves
+def _labels_in_cell(cell: str, separator: str | None) -> tuple[str, ...] | None:
+    stripped = cell.strip()
+    if separator is not None:
+        return tuple(part.strip() for part in cell.split(separator) if part.strip())
+    if not stripped or stripped in _NO_LABEL:
+        return None
+    return _labels_of_value(_list_in(stripped)) if stripped[0] in "[{(" else (stripped,)
+
+
+def _labels_of_value(value: Any) -> tuple[str, ...] | None:
     if value is None or value != value:  # NaN
         return None
     if isinstance(value, dict):
@@ -147,18 +157,27 @@ class LabelSpelling:
 
     def __init__(self) -> None:
         self._first: dict[str, str] = {}
+        self._known: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.notes: dict[str, str] = {}
         """Label of this file -> other spelling that it was given."""
 
     def next_file(self) -> None:
         """Begin another file."""
         self.notes = {}
+        self._known.clear()
 
     def __call__(self, labels: tuple[str, ...]) -> tuple[str, ...]:
         """The labels of a row, as they are to be spelled."""
-        return tuple(self._spelled(label) for label in labels)
+        found = self._known.get(labels)
+        if found is None:
+            found = tuple(self._spelled(label) for label in labels)
+            if len(self._known) < 4096:  # a column of texts, named by mistake, is not kept
+                self._known[labels] = found
+        return found
 
     def _spelled(self, label: str) -> str:
+        if label[:1].isalpha() and label.lower() not in ("true", "false"):
+            return label
         found = self._first.setdefault(canonical(label), label)
         if found != label:
             self.notes[label] = found
