@@ -214,7 +214,7 @@ def rows_of_cells(
 
     def rows() -> Iterator[TableRow]:
         header, width = layout.header, len(filled[0])
-        text_of, other_of = _picker(layout.text), _picker(layout.other)
+        text_of, other_of = _cells_at(layout.text), _cells_at(layout.other)
         for line, cells in chain(head, found):
             if not cells:
                 yield TableRow(line, [], [], cells)
@@ -228,7 +228,7 @@ def rows_of_cells(
     return TableRows(layout, rows(), flags, note)
 
 
-def _picker(positions: tuple[int, ...]) -> Callable[[list[str]], Sequence[Any]]:
+def _cells_at(positions: tuple[int, ...]) -> Callable[[list[str]], Sequence[Any]]:
     """A function that takes the cells at some positions of a row, as fast as Python can."""
     if not positions:
         return lambda cells: ()
