@@ -104,7 +104,7 @@ def test_the_findings_after_training(tmp_path: Path) -> None:
     pairs = [(f"{s} {s}", f"{t} {t} {t}") for s, t in SHORT]
     _, messages = train(pairs, tmp_path / "run", settings={"steps": 3})
     assert any(m.startswith("note: bleu is 0, no better than the 1 of") for m in messages)
-    below = "note: BLEU 0.0 is below that of the baseline (copy of the source, "
+    below = "note: BLEU 0.0 is worse than that of the baseline (copy of the source, "
     assert any(message.startswith(below) for message in messages)
     records = [json.loads(r) for r in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
     found = [record["finding"] for record in records if record["step"] == 3 and "finding" in record]

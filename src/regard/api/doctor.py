@@ -206,7 +206,7 @@ def below_baseline(
             if other.name == score.name and _worse(score, other, ranking):
                 return Finding(
                     "below-baseline",
-                    f"{score.name} {score.value:.1f} is below that of the baseline ({name}, "
+                    f"{score.name} {score.value:.1f} is worse than that of the baseline ({name}, "
                     f"{other.value:.1f}); train longer, with more data or other settings",
                 )
     return None
