@@ -142,9 +142,9 @@ def test_pairs_that_were_left_out_have_their_lines(tmp_path: Path):
         "1-1 3-2\n\n2p2".encode("utf-16"),
         "\ufeff1-1 3-2\n\n2p2\n".encode("utf-16-be"),
         "1-1 3-2\n\n2p2\n".encode("utf-16-le"),
-        gzip.compress(b"1-1\t3-2 \n\n2p2\n"),
+        gzip.compress(b"1-1\t3-2 \n\n2p2\n", mtime=0),
         "\ufeff1 1 1 S\n1 3 2 S\n3 2 2 P\n".encode(),
-        gzip.compress("0001\t1\t1\tS\n0001\t3\t2\n3 2 2 p\n".encode("utf-16")),
+        gzip.compress("0001\t1\t1\tS\n0001\t3\t2\n3 2 2 p\n".encode("utf-16"), mtime=0),
     ],
 )
 def test_files_as_other_programs_write_them(tmp_path: Path, content):
