@@ -57,6 +57,18 @@ def test_a_metric_is_measured_once_it_is_better_than_its_floor() -> None:
     assert Ranking("bleu").measured({"bleu": 0.0})  # no floor is known
 
 
+def test_the_earliest_of_equal_values_above_the_floor_may_be_kept() -> None:
+    ranking = Ranking("accuracy", ("loss",), {"accuracy": 50.0}, keep_earliest=True)
+
+    def compared(new: tuple[float, float], old: tuple[float, float]) -> tuple[bool, str | None]:
+        first, second = ({"accuracy": a, "loss": loss} for a, loss in (new, old))
+        return ranking.compare(first, second)
+
+    assert compared((80, 0.1), (80, 0.2)) == (False, None)
+    assert compared((81, 0.3), (80, 0.2)) == (True, "accuracy")
+    assert compared((50, 0.1), (49, 0.2)) == (True, "loss")  # both have learned nothing
+
+
 def test_figures_that_one_of_both_lacks_are_passed_over() -> None:
     ranking = Ranking("bleu", ("chrf", "loss"))
     assert ranking.compare({"bleu": 1, "loss": 1.0}, {"bleu": 1, "chrf": 5, "loss": 2.0}).better

@@ -352,7 +352,8 @@ def _findings_before(
 
 
 def _ranking(run: _Run, model: Model, parts: _Parts) -> Ranking:
-    return Ranking(run.settings.training.metric, model.ties, model.floors(parts.valid))
+    floors = model.floors(parts.valid)
+    return Ranking(run.settings.training.metric, model.ties, floors, model.keep_earliest)
 
 
 def _finish(

@@ -43,11 +43,14 @@ class Ranking:
         ties: figures that decide between equal values, in this order; those that a validation lacks
             are passed over.
         floors: value of a figure that a model reaches without having learned anything.
+        keep_earliest: keep the earliest of equal values of the metric that are better than its floor, so
+            that ties decide only below it.
     """
 
     metric: str
     ties: tuple[str, ...] = ()
     floors: Mapping[str, float] = field(default_factory=dict)
+    keep_earliest: bool = False
 
     @staticmethod
     def lower_is_better(metric: str) -> bool:
@@ -74,6 +77,8 @@ class Ranking:
             new, old = (self._above_floor(name, values[name]) for values in (metrics, best))
             if new != old:
                 return Comparison(_better(name, new, old), name)
+            if self.keep_earliest and self.measured(best):
+                break
         return Comparison(False, None)
 
     def _above_floor(self, name: str, value: float) -> float:

@@ -79,6 +79,8 @@ class Classifier(Model):
     task: ClassVar[Task] = "classification"
     verb: ClassVar[str] = "classify"
     fits_baseline: ClassVar[bool] = True
+    # Later epochs of equal accuracy are surer of themselves and no better (docs/log.md).
+    keep_earliest: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = ("loss", "accuracy", "macro_f1")
     network: Network
 

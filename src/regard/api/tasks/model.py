@@ -139,6 +139,7 @@ class Model(ABC):
         writes: whether its answer is a text that it writes token by token.
         metrics: names of the figures that a validation finds; `metric` may be any of them.
         ties: those that decide between validations with equal values of `metric`, in this order.
+        keep_earliest: whether ties decide only while `metric` is at its floor.
         fits_baseline: whether its baseline learns from the training part.
         labels: labels it tells apart; none for a model that is no classifier.
     """
@@ -148,6 +149,7 @@ class Model(ABC):
     writes: ClassVar[bool] = False
     metrics: ClassVar[tuple[str, ...]] = ("loss",)
     ties: ClassVar[tuple[str, ...]] = ("loss",)
+    keep_earliest: ClassVar[bool] = False
     fits_baseline: ClassVar[bool] = False
     labels: tuple[str, ...] = ()
 
