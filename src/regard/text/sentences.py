@@ -64,7 +64,8 @@ def _starts(text: str, language: str) -> set[int]:
     """Where sentences begin by the rules of a language: after white space, or a mark of a script without."""
     import sentencex
 
-    found = (part["start_index"] for part in sentencex.get_sentence_boundaries(language, text))
+    find = sentencex.get_sentence_boundaries  # pyright: ignore[reportAttributeAccessIssue] - compiled
+    found = (part["start_index"] for part in find(language, text))
     return {i for i in found if i and (text[i - 1].isspace() or text[i - 1] in _ENDS_WITHOUT_SPACE)}
 
 
