@@ -144,8 +144,8 @@ class Transformer(EncoderDecoder):
             self.target if settings.joint else Embedding(settings.source_size, width, scaled=True)
         )
         self.places: nn.Module | None = _added_positions(settings)
-        if settings.positions == "learned":
-            self.max_positions = settings.max_length
+        learned = settings.positions == "learned"
+        self.max_positions: int | None = settings.max_length if learned else None
         self.dropout: Dropout = Dropout(settings.dropout)
         self.encoder: nn.ModuleList = nn.ModuleList(
             EncoderLayer(settings, _attention_positions(settings, bidirectional=True))
