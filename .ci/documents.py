@@ -45,6 +45,8 @@ def files(folder: Path) -> None:
     rows = [f"{text} , part {n}\t{label}" for n in range(60) for text, label in moods]
     for name in ("reviews.tsv", "test.tsv"):
         write(folder, name, rows)
+    cells = [f'"{text}, part {n}",{label}' for n in range(60) for text, label in moods]
+    write(folder, "reviews.csv", ["review,mood", *cells])
     write(folder, "reviews.txt", ["a warm film", "long and empty"])
     paper = {
         "source": ["We look at dates.", "They are short.", "We read them."],
