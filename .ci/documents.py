@@ -3,6 +3,7 @@
 Each page gets a fresh folder with small files of the names it uses. Its blocks marked `sh` and `python`
 are run in the order of the page; the Python blocks of a page share their names. A block that starts with
 `# not run here` is left out, and says why. A fenced block with any other mark (`text`, `toml`) is no code.
+`regard train` runs as the page writes it, but for at most `MINUTES`.
 
     python .ci/documents.py                     every page
     python .ci/documents.py README.md docs/using.md
@@ -10,6 +11,7 @@ are run in the order of the page; the Python blocks of a page share their names.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
@@ -25,6 +27,11 @@ ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = "# not run here"
 QUICK = ("--preset", "tiny", "--set", "epochs=1")
+MINUTES = 0.25
+SHORTENED = """#!/bin/sh
+if [ "$1" = train ]; then exec {regard} "$@" --set minutes={minutes}; fi
+exec {regard} "$@"
+"""
 
 
 def write(folder: Path, name: str, lines: list[str]) -> None:
@@ -103,6 +110,16 @@ PRELUDE = {
 }
 
 
+def shorten_training() -> None:
+    """Put a `regard` first on the path whose trainings end after some seconds."""
+    folder = Path(tempfile.mkdtemp(prefix="bin-"))
+    atexit.register(shutil.rmtree, folder)
+    command = folder / "regard"
+    command.write_text(SHORTENED.format(regard=shutil.which("regard"), minutes=MINUTES))
+    command.chmod(0o755)
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
 def run_page(page: Path) -> int:
     """Run a page's blocks; the number of those that were run."""
     blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
@@ -135,6 +152,7 @@ def main(pages: list[str]) -> int:
     binaries = Path(sys.executable).parent
     os.environ["PATH"] = f"{binaries}{os.pathsep}{os.environ['PATH']}"
     os.environ["MPLBACKEND"] = "agg"
+    shorten_training()
     started = time.monotonic()
     chosen = [Path(page).resolve() for page in pages] or [
         ROOT / "README.md", *sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))
