@@ -292,3 +292,12 @@ def test_entries_of_other_sources_are_removed(
     assert run() == (4016, False)
     files = [file.name for file in (planted.parent / "cache").rglob("*") if file.is_file()]
     assert len(files) == 1
+
+
+def test_entries_are_readable_by_whoever_may_read_the_folder(
+    planted: Path, run: Callable[..., tuple[int, bool]]
+) -> None:
+    assert run() == (4012, False)
+    [file] = (planted.parent / "cache").rglob("kernel*.nbc")
+    (planted.parent / "plain").touch()
+    assert file.stat().st_mode == (planted.parent / "plain").stat().st_mode

@@ -23,7 +23,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -31,6 +30,9 @@ import numba
 import numpy as np
 from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps
+
+from regard.errors import RegardError
+from regard.files import atomic_write
 
 __all__ = ["SourceCache", "source_stamp", "warn_not_kept"]
 
@@ -67,8 +69,8 @@ class SourceCache(FunctionCache):
         """Keeps a compiled function for later processes; a full or read-only disk is a warning."""
         try:
             super().save_overload(sig, data)
-        except OSError as error:
-            warn_not_kept(f"{error.strerror or error}: {self._cache_path}")
+        except (OSError, RegardError) as error:
+            warn_not_kept(str(error))
 
 
 class CodeFiles:
@@ -102,18 +104,12 @@ class CodeFiles:
         """Writes an entry whole or not at all, and removes those of other sources.
 
         Raises:
-            OSError: the folder cannot be written.
+            RegardError: the disk is full or the folder cannot be written.
         """
         file, name = self._locate(key)
         code = dumps(data)
-        with NamedTemporaryFile(dir=self._folder, suffix=".tmp", delete=False) as temporary:
-            try:
-                temporary.write(_seal(name, code) + code)
-                temporary.close()
-                os.replace(temporary.name, file)
-            except BaseException:
-                os.unlink(temporary.name)
-                raise
+        with atomic_write(file) as unfinished:
+            unfinished.write_bytes(_seal(name, code) + code)
         current = f"{self._base}.{self._stamp[:16]}."
         for other in self._files():
             if not other.name.startswith(current):
