@@ -9,7 +9,7 @@ from torch import Tensor
 
 from regard.compiled.topk import logsumexp, topk
 from regard.decoding.constraints import Constraints
-from regard.decoding.hypothesis import OnDraft
+from regard.decoding.hypothesis import OnDraft, length_penalty
 from regard.decoding.sequences import Finished, Sequences
 from regard.decoding.stepper import Stepper, check_finite
 from regard.text import EOS
@@ -69,9 +69,9 @@ def beam_search(
         # From the index within the example to the row of the batch.
         first_row = torch.arange(0, examples * rows_per_example, rows_per_example, device=device)
         parent = parent + first_row[:, None]
-        # Tokens of each example's answers so far; a prompt is not counted.
-        written = sequences.ids.shape[1] - sequences.prompt[first_row]
-        penalty = _length_penalties(written + 1, alpha)
+        # Tokens of each example's answers with this one; a prompt is not counted, and may not be read yet.
+        written = sequences.ids.shape[1] - sequences.prompt[first_row] + 1
+        penalty = length_penalty(written.clamp(min=1).double(), alpha)
 
         # Finish the sequences that end. One outside the best `width` would not be in the beam, so its
         # end does not count either; a score of -inf marks a candidate that the constraints forbid.
@@ -123,12 +123,6 @@ def beam_search(
         total, finished, best = new_total, finished[alive], best[alive]
         examples = len(alive)
     return done
-
-
-def _length_penalties(lengths: Tensor, alpha: float) -> Tensor:
-    """`length_penalty` of some lengths, EOS included; a prompt has none yet."""
-    penalties: Tensor = ((5 + lengths.clamp(min=1).double()) / 6) ** alpha
-    return penalties
 
 
 class _Candidates(NamedTuple):

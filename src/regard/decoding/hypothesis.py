@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 from jaxtyping import Float
+from torch import Tensor
 
 from regard.models import Reading, check_reading
 
@@ -51,14 +52,17 @@ class Hypothesis:
         return replace(self, reading=check_reading(reading))
 
 
-def length_penalty(length: int, alpha: float) -> float:
+@overload
+def length_penalty(length: float, alpha: float) -> float: ...
+@overload
+def length_penalty(length: Tensor, alpha: float) -> Tensor: ...
+def length_penalty(length: Any, alpha: float) -> Any:
     r"""Divisor of a summed log-probability (Wu et al. 2016, equation 14).
 
     .. math:: \left(\frac{5 + |y|}{6}\right)^\alpha
 
     Args:
-        length: tokens, EOS included.
+        length: tokens, EOS included: a number, or a tensor of them.
         alpha: 0 leaves the sum unchanged; larger values favour longer sequences.
     """
-    penalty: float = ((5 + length) / 6) ** alpha
-    return penalty
+    return ((5 + length) / 6) ** alpha
