@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from regard.errors import RegardError
-from regard.files import atomic_write, remove_unfinished
+from regard.files import atomic_write, file_sha256, remove_unfinished
 
 
 def test_the_file_is_there_whole_after_the_block(tmp_path: Path) -> None:
@@ -64,3 +65,20 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         atomic_write(tmp_path / "nowhere" / "x.json") as file,
     ):
         file.write_text("{}")
+
+
+def test_the_hash_is_that_of_the_content(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")  # FIPS 180-4, example B.1
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert file_sha256(path) == known
+
+
+def test_the_hash_follows_a_change_that_keeps_size_and_time(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    before = path.stat()
+    first = file_sha256(path)
+    path.write_bytes(b"abd")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file_sha256(path) != first

@@ -1,17 +1,19 @@
-"""Atomic writing: a file is there whole or not at all."""
+"""Files: written whole or not at all, and known by the hash of their content."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from regard.errors import RegardError
 
-__all__ = ["atomic_write", "remove_unfinished"]
+__all__ = ["atomic_write", "file_sha256", "remove_unfinished"]
 
 _SUFFIX = ".unfinished"
 
@@ -61,6 +63,33 @@ def remove_unfinished(folder: str | os.PathLike[str]) -> None:
     """Delete the temporary files that killed processes left in `folder`."""
     for file in Path(folder).glob(f".*{_SUFFIX}"):
         file.unlink(missing_ok=True)
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content, in hexadecimal; computed once for each state of the file.
+
+    Args:
+        path: of the file. It is taken to be unchanged while its size, inode and times of change are.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    status = os.stat(path)
+    times = status.st_mtime_ns, status.st_ctime_ns
+    if time.time_ns() - max(times) < _CLOCK_STEP:
+        return _sha256.__wrapped__(os.fspath(path), ())
+    state = (status.st_dev, status.st_ino, status.st_size, *times)
+    return _sha256(os.path.abspath(path), state)
+
+
+_CLOCK_STEP = 2_000_000_000
+"""Nanoseconds after a change in which another one may leave the same time: FAT counts in 2 seconds."""
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: str, state: tuple[int, ...]) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from regard.data.datasets import resolve_files
+from regard.files import file_sha256
 
 __all__ = ["difference", "file_records"]
 
@@ -53,8 +54,7 @@ def _record(name: str) -> dict[str, Any]:
 def _digest(path: Path) -> str:
     """SHA-256 of a file, or of the names and files in a folder."""
     if path.is_file():
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     whole = hashlib.sha256()
     for file_path in sorted(p for p in path.rglob("*") if p.is_file()):
         whole.update(f"{file_path.relative_to(path)} {_digest(file_path)}\n".encode())

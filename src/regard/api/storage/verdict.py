@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from regard.api.storage.folder import write_json
 from regard.errors import ModelFolderError
+from regard.files import file_sha256
 from regard.training.checkpoint import WEIGHTS_FILE
 
 __all__ = ["Findings", "read_findings", "read_verdict", "save_verdict"]
@@ -36,7 +35,7 @@ class Findings:
 
 def save_verdict(folder: Path, verdict: dict[str, Any]) -> None:
     """Write a verdict beside the weights it is about, with their hash."""
-    write_json(folder / FILE, {"weights": _weights_hash(folder), **verdict})
+    write_json(folder / FILE, {"weights": file_sha256(folder / WEIGHTS_FILE), **verdict})
 
 
 def read_verdict(folder: Path | None) -> str:
@@ -67,7 +66,7 @@ def read_findings(folder: Path | None) -> Findings | None:
         raise ModelFolderError(
             f"{folder / FILE}: damaged ({error!r}); run `regard trust` again, or delete it"
         ) from error
-    return findings if weights == _weights_hash(folder) else None
+    return findings if weights == file_sha256(folder / WEIGHTS_FILE) else None
 
 
 def _gradient_beats_random(content: dict[str, Any]) -> bool:
@@ -75,17 +74,3 @@ def _gradient_beats_random(content: dict[str, Any]) -> bool:
     if scores is None:
         return False
     return bool(scores["gradient"]["low"] > scores["random"]["mean"])
-
-
-def _weights_hash(folder: Path) -> str:
-    """SHA-256 of the weights as they are now."""
-    path = folder / WEIGHTS_FILE
-    status = path.stat()
-    return _file_hash(path, status.st_mtime_ns, status.st_size)
-
-
-@lru_cache(maxsize=64)
-def _file_hash(path: Path, changed: int, size: int) -> str:
-    """SHA-256 of a file. Every answer needs it, so it is computed once for each state of the file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
