@@ -24,9 +24,9 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Real
 
-__all__ = ["Array", "Bool", "Float", "Int"]
+__all__ = ["Array", "Bool", "Float", "Int", "Real"]
 
 Array: TypeAlias = Any
 """A NumPy array, a torch tensor or a JAX array: anything array-api-compat knows."""

@@ -47,6 +47,7 @@ def test_pythons_and_or_not_are_refused(combine: Callable[[], Any]) -> None:
         combine()
 
 
+@pytest.mark.unchecked
 def test_biases_and_maps_have_no_truth_value_either() -> None:
     alibi = positions.ALiBi()
     with pytest.raises(InputError, match=r"add biases by \+"):
@@ -96,6 +97,7 @@ def test_causal_upper_left_against_torch() -> None:
     assert weights.entropy()[:, :, 0].abs().max() < 1e-6  # the first query sees the first key alone
 
 
+@pytest.mark.unchecked
 def test_unknown_alignments_are_refused() -> None:
     with pytest.raises(MaskError, match="did you mean 'upper left'"):
         regard.causal(align="upper-left")  # type: ignore[arg-type]
@@ -161,6 +163,7 @@ def test_functions_that_return_no_mask_are_refused(function: Any, message: str) 
         seen(masks.where(function))
 
 
+@pytest.mark.unchecked
 def test_functions_in_the_wrong_place_are_refused() -> None:
     with pytest.raises(MaskError, match=r"mask is a function; .*call it, as in regard\.causal\(\)"):
         seen(regard.causal)

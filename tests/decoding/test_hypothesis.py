@@ -15,6 +15,7 @@ def test_length_penalty_by_hand() -> None:
     assert length_penalty(1, 0.6) == 1.0
 
 
+@pytest.mark.unchecked
 def test_alignment_is_read_at_either_step() -> None:
     attention = np.array([[0.1, 0.9], [0.7, 0.3], [0.2, 0.8]])
     hypothesis = Hypothesis([5, 6], -1.0, [-0.5, -0.4, -0.1], attention)

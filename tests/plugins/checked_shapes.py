@@ -2,7 +2,7 @@
 
     PYTHONPATH=tests/plugins pytest -p checked_shapes tests/attention
 
-Tests marked `unchecked` are left out: they pass wrong shapes on purpose, or compile what they call.
+Tests marked `unchecked` are left out: they pass wrong shapes on purpose, compile what they call, or nest.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from regard.attention.normalizers import Normalizer, Softmax
 from regard.attention.problem import Problem, make_problem
 from regard.attention.scores import ScaledDot, Score
 from regard.errors import InputError, ShapeError
-from regard.shapes import Array, Float
+from regard.shapes import Array, Float, Real
 
 __all__ = ["attend"]
 
@@ -23,9 +23,9 @@ _SCORE, _NORMALIZER = ScaledDot(), Softmax()
 
 
 def attend(
-    query: Float[Array, "*lead queries features"],
-    key: Float[Array, "*key_lead keys key_features"],
-    value: Float[Array, "*key_lead keys values"],
+    query: Real[Array, "*lead queries features"],
+    key: Real[Array, "*key_lead keys key_features"],
+    value: Real[Array, "*key_lead keys values"],
     *,
     score: Score = _SCORE,
     normalizer: Normalizer = _NORMALIZER,
