@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -151,3 +152,22 @@ def open_tab(browser: Any, troubles: list[str]) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert troubles == []
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Function that gives the folder of a tiny model of transformers by its kind; not to be changed."""
+    path = Path(__file__).parent / "pretrained_folders.py"
+    spec = importlib.util.spec_from_file_location("regard_pretrained_folders", path)
+    assert spec is not None
+    assert spec.loader is not None
+    makers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(makers)
+    made: dict[str, Path] = {}
+
+    def folder_of(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = makers.save(kind, tmp_path_factory.mktemp("pretrained") / kind)
+        return made[kind]
+
+    return folder_of

@@ -17,13 +17,13 @@ from regard.api.examples import (
 )
 from regard.api.load import load
 from regard.api.storage.data_files import difference
-from regard.api.storage.folder import read_config
 from regard.api.tasks.model import Evaluation, Model
 from regard.data import Corpus, Example, Labelled, Pairs, ReadOptions, Texts, match_labels
 from regard.data.columns import Columns
 from regard.data.sniff import ending_of, has_table_ending
 from regard.decoding import DecodingSettings
 from regard.errors import RegardError
+from regard.integrations.pretrained.folder import is_pretrained
 
 __all__ = ["evaluate", "reader_of", "reader_with", "texts_for"]
 
@@ -147,12 +147,12 @@ def texts_for(
 
 
 def _trained_reader(model: Model) -> ExampleReader:
-    data = read_config(model.folder)["data"] if model.folder else {}
-    return ExampleReader.from_json(model.task, data)
+    return ExampleReader.from_json(model.task, dict(model.data_facts))
 
 
 def _training_names(model: Model) -> list[str]:
-    return read_config(model.folder)["data"].get("train", []) if model.folder else []
+    names: list[str] = model.data_facts.get("train", [])
+    return names
 
 
 def _training_part(model: Model) -> tuple[Sequence[Example] | None, str]:
@@ -160,7 +160,12 @@ def _training_part(model: Model) -> tuple[Sequence[Example] | None, str]:
 
     A file is taken only if it is the very one the model was trained on.
     """
-    data = read_config(model.folder)["data"] if model.folder else {}
+    data = model.data_facts
+    if model.folder is not None and is_pretrained(model.folder):
+        return (
+            None,
+            "no baseline: the model was trained elsewhere, on data that its folder does not name",
+        )
     if not data.get("train"):
         return None, "no baseline: the model was trained on examples given from Python"
     files = data.get("files")

@@ -14,7 +14,9 @@ from regard.api.tasks.generation import Generator
 from regard.api.tasks.model import Model
 from regard.api.tasks.summarization import AbstractiveSummarizer
 from regard.api.tasks.translation import Translator
+from regard.choices import Task
 from regard.errors import ModelFolderError, RegardError
+from regard.integrations.pretrained.folder import is_pretrained
 from regard.training.checkpoint import WEIGHTS_FILE, load_weights
 
 __all__ = ["MODELS", "load"]
@@ -30,21 +32,27 @@ MODELS: dict[str, type[Model]] = {
 """Class of the model for each kind of network."""
 
 
-def load(folder: str | PathLike[str], *, weights: bool = True) -> Model:
-    """Load the model in a folder that `regard train` wrote.
+def load(folder: str | PathLike[str], *, weights: bool = True, task: Task | None = None) -> Model:
+    """Load the model in a folder that `regard train`, or `save_pretrained` of transformers, wrote.
 
     Example::
 
         regard.load("runs/de-en").translate(["Ein Mann fährt Rad."])
 
     Args:
-        folder: as given to `--out`.
+        folder: as given to `--out`, or the folder of a pretrained model.
         weights: `False` leaves the network untrained.
+        task: of a pretrained encoder-decoder, which may translate (unless it is to do another) or
+            summarise; `None` takes the model's own.
 
     Raises:
         ModelFolderError: no model there, a damaged one, or one from a newer version.
     """
     folder = Path(folder)
+    if is_pretrained(folder):
+        from regard.api.pretrained import model_of  # transformers is slow to import
+
+        return model_of(folder, task)
     config = read_config(folder)
     try:
         settings = RunSettings(**config["settings"])

@@ -133,7 +133,7 @@ def _judge_faithfulness(
     encodings = model.tokenizer.encode_batch([example.text for example in examples])
     limit = model.settings.text.max_tokens
     adapter = adapt_classifier(model.network, multilabel=model.multilabel)
-    texts = [encoding.ids[:limit] for encoding in encodings]
+    texts = [encoding.first(limit).ids for encoding in encodings]
     return trust_classifier(adapter, texts, settings=settings, id_to_token=id_to_token)
 
 

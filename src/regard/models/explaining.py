@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +12,9 @@ from torch import Tensor, nn
 from regard.attention import AttentionMap
 from regard.errors import InputError
 from regard.layers.pooling import AttentionPooling
+from regard.text import BOS, EOS, PAD, UNK
 
-__all__ = ["Explainable", "token_attention"]
+__all__ = ["Explainable", "recorded_lookups", "token_attention"]
 
 
 class Explainable(nn.Module):
@@ -20,6 +23,11 @@ class Explainable(nn.Module):
     Explanations use this contract, so they need to know no model by name. The defaults suit every
     module that looks its ids up in embeddings and returns attention maps.
     """
+
+    #: Id that replaces a masked token.
+    mask_id: int = UNK
+    #: Ids of tokens that are not part of the text; they are never erased.
+    special_ids: frozenset[int] = frozenset({PAD, BOS, EOS})
 
     @property
     def pools_by_attention(self) -> bool:
@@ -41,6 +49,11 @@ class Explainable(nn.Module):
         """
         return None
 
+    def embedding_lookups(self, ids: Tensor) -> AbstractContextManager[list[tuple[Tensor, Tensor]]]:
+        """Record each embedding lookup of `ids` `(batch, length)` in the block: see `recorded_lookups`."""
+        parts = [part for part in self.modules() if isinstance(part, nn.Embedding)]
+        return recorded_lookups(parts, ids, lambda looked_up: looked_up != PAD)
+
     def token_attention(
         self, maps: Mapping[str, Sequence[AttentionMap]], lengths: Tensor
     ) -> Tensor:
@@ -49,6 +62,39 @@ class Explainable(nn.Module):
         By default the function `token_attention`.
         """
         return token_attention(maps, lengths)
+
+
+@contextmanager
+def recorded_lookups(
+    embeddings: Sequence[nn.Module], ids: Tensor, is_real: Callable[[Tensor], Tensor]
+) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Record each lookup of `ids` in the block: where real tokens are, and their vectors.
+
+    The vectors become leaves of the graph, so that gradients can be taken with respect to them. A
+    model may rearrange the tokens (a sentence in each row) if their order stays, and may look them up
+    several times (an ensemble).
+
+    Args:
+        embeddings: the modules that look ids up.
+        ids: `(batch, length)`, as these modules are given them.
+        is_real: marks the ids of a lookup that are not padding.
+    """
+    lookups: list[tuple[Tensor, Tensor]] = []
+    tokens = ids[is_real(ids)]
+
+    def record(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        real = is_real(args[0])
+        if not torch.equal(args[0][real], tokens):
+            return None
+        lookups.append((real, output.detach().requires_grad_()))
+        return lookups[-1][1]
+
+    hooks = [part.register_forward_hook(record) for part in embeddings]
+    try:
+        yield lookups
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def token_attention(maps: Mapping[str, Sequence[AttentionMap]], lengths: Tensor) -> Tensor:

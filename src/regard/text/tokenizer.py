@@ -43,20 +43,48 @@ class Encoding:
         ids: one per token; no BOS or EOS.
         tokens: entries of the vocabulary, as strings.
         offsets: half-open span of characters in `text` for each token, without spaces before it.
+        special: positions of tokens that belong to the model and not to the text (`[CLS]` of a pretrained
+            tokenizer); our own tokenizers put none into a text.
     """
 
     text: str
     ids: list[int]
     tokens: list[str]
     offsets: list[Span]
+    special: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
     def surfaces(self) -> list[str]:
-        """The original characters of each token, also of an unknown word."""
-        return [self.text[start:end] for start, end in self.offsets]
+        """The original characters of each token, also of an unknown word; the name of a special one."""
+        found = [self.text[start:end] for start, end in self.offsets]
+        for position in self.special:
+            found[position] = self.tokens[position]
+        return found
+
+    def first(self, count: int) -> Encoding:
+        """The first tokens, `count` at most; special ones at the end keep their place there.
+
+        >>> encoding = Encoding("a b", [7, 8, 5], ["a", "b", "[SEP]"], [(0, 1), (2, 3), (3, 3)], frozenset({2}))
+        >>> encoding.first(2).tokens
+        ['a', '[SEP]']
+        """
+        size = len(self)
+        if size <= count:
+            return self
+        end = size
+        while end and end - 1 in self.special and size - end < count:
+            end -= 1
+        kept = [*range(count - (size - end)), *range(end, size)]
+        return Encoding(
+            self.text,
+            [self.ids[i] for i in kept],
+            [self.tokens[i] for i in kept],
+            [self.offsets[i] for i in kept],
+            frozenset(new for new, old in enumerate(kept) if old in self.special),
+        )
 
     def words(self) -> tuple[list[int], list[Span]]:
         """The word index of each token, and the spans of the words."""
@@ -137,6 +165,11 @@ class Tokenizer:
     def vocabulary(self) -> tuple[str, ...]:
         """All entries, by id."""
         return self._pieces
+
+    @property
+    def special_tokens(self) -> frozenset[str]:
+        """Tokens that belong to the model and not to a text."""
+        return frozenset({SPECIALS[PAD], SPECIALS[BOS], SPECIALS[EOS]})
 
     @property
     def spelling(self) -> list[str]:

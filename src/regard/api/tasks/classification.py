@@ -149,7 +149,7 @@ class Classifier(Model):
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         limit = self.settings.text.max_tokens
-        return [e.ids[:limit] or [0] for e in self.tokenizer.encode_batch(list(texts))]
+        return [e.first(limit).ids or [0] for e in self.tokenizer.encode_batch(list(texts))]
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
         """Label-smoothed cross entropy; with several labels, the binary one of each label.
@@ -286,7 +286,7 @@ class Classifier(Model):
             InputError: a wrong number of strengths, all zero, or a model that does not pool by attention.
         """
         encoding = self.tokenizer.encode(text)
-        ids = encoding.ids[: self.settings.text.max_tokens]
+        ids = encoding.first(self.settings.text.max_tokens).ids
         factors = np.asarray(strengths, dtype=np.float64)
         if factors.shape != (len(ids),):
             raise InputError(f"{factors.size} strengths for {len(ids)} tokens; give one each")
@@ -323,7 +323,7 @@ class Classifier(Model):
     ) -> tuple[NDArray[np.float64], list[NDArray[np.float64] | None]]:
         """Probabilities `(texts, labels)`, and the attention to tokens `(heads, tokens)` of each text."""
         limit, device = self.settings.text.max_tokens, device_of(self.network)
-        sequences = [encoding.ids[:limit] or [0] for encoding in encodings]
+        sequences = [encoding.first(limit).ids or [0] for encoding in encodings]
         probabilities = np.empty((len(sequences), len(self.labels)))
         attended: list[NDArray[np.float64] | None] = [None] * len(sequences)
         for indices in token_batches([len(s) for s in sequences], max_tokens=16384):
@@ -333,7 +333,7 @@ class Classifier(Model):
             if attention:
                 weights = self.network.token_attention(output.maps, lengths).double()
                 for index, row in zip(indices, weights.numpy(force=True), strict=True):
-                    attended[index] = row[:, : len(encodings[index].ids[:limit])]
+                    attended[index] = row[:, : min(limit, len(encodings[index]))]
         return probabilities, attended
 
     def _to_answer(
@@ -370,8 +370,7 @@ class Classifier(Model):
         return self._view(self.tokenizer.encode(text))[1]
 
     def _read_tokens(self, encoding: Encoding) -> Tokens:
-        limit = min(self.settings.text.max_tokens, len(encoding))
-        return input_tokens(encoding, end=False).take(range(limit))
+        return input_tokens(encoding.first(self.settings.text.max_tokens), end=False)
 
     def _alignment_view(
         self, encoding: Encoding, weights: NDArray[np.float64] | None
@@ -379,7 +378,8 @@ class Classifier(Model):
         """One map: `weights` `(heads, tokens)`, or if there are none, those of a forward pass."""
         tokens = self._read_tokens(encoding)
         if weights is None:
-            weights = adapt_classifier(self.network).attention([encoding.ids[: len(tokens)]])[0]
+            ids = encoding.first(len(tokens)).ids
+            weights = adapt_classifier(self.network).attention([ids])[0]
         reader = Tokens.of(["reader"], special=["reader"])
         members = getattr(self.network.settings, "members", 1)  # whose heads are concatenated
         track = Track("pooling", "pooling", "reader", "text", weights[:, None], members=members)
@@ -400,7 +400,7 @@ class Classifier(Model):
 
     def _forward(self, encoding: Encoding) -> Output:
         """Result of a pass over one text."""
-        ids = encoding.ids[: self.settings.text.max_tokens]
+        ids = encoding.first(self.settings.text.max_tokens).ids
         if not ids:
             raise empty_text_error()
         output: Output = self.network(*pad_batch([ids], device_of(self.network)))
@@ -425,7 +425,7 @@ class Classifier(Model):
         label = int(output.logits[0].argmax())
         return explain(
             self.network,
-            encoding.ids[: self.settings.text.max_tokens],
+            encoding.first(self.settings.text.max_tokens).ids,
             self._read_tokens(encoding),
             output,
             label=label,

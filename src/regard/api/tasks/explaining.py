@@ -72,11 +72,14 @@ def explain(
         others = "" if multilabel else ", above the mean of the other labels"
         about = f"what the n-grams at this word add to the log-odds of “{label_name}”{others}"
         found.append(Attribution("n-grams", merged, True, about))
-    candidates = _candidates(found, _room(output, len(ids)))
+    words = [n for n, start in enumerate(starts) if not tokens.special[start]]
+    candidates = _candidates(found, words, _room(output, len(ids)))
     probability, falls = _leave_out(adapter, ids, starts, candidates, label)
     about = f"by how much the log-odds of “{label_name}” fall when this word is left out"
-    if len(candidates) < len(starts):
-        about += f" (measured for the {len(candidates)} of {len(starts)} words that count most otherwise)"
+    if len(candidates) < len(words):
+        about += (
+            f" (measured for the {len(candidates)} of {len(words)} words that count most otherwise)"
+        )
     found.append(Attribution("leave-one-out", falls, True, about))
     front, reason = _front(findings, has_ngrams=ngrams is not None)
     found.sort(key=lambda scores: (scores.name != front, -_ORDER.index(scores.name)))
@@ -144,13 +147,18 @@ def _room(output: Output, length: int) -> int:
     return max(_LEAST_LEFT_OUT, room)
 
 
-def _candidates(found: Sequence[Attribution], room: int) -> list[int]:
-    """Words to be left out: all, or of a long text those that the other methods point to."""
-    words = len(found[0].values)
-    if words <= room:
-        return list(range(words))
-    strongest = np.maximum.reduce([np.abs(scores.levels) for scores in found])
-    return sorted(int(i) for i in np.argsort(-strongest, kind="stable")[:room])
+def _candidates(found: Sequence[Attribution], words: Sequence[int], room: int) -> list[int]:
+    """Words to be left out: all, or of a long text those that the other methods point to.
+
+    Args:
+        found: scores by the other methods.
+        words: indices of what is a word of the text, and no token of the model such as `[CLS]`.
+        room: how many may be left out.
+    """
+    if len(words) <= room:
+        return list(words)
+    strongest = np.maximum.reduce([np.abs(scores.levels) for scores in found])[list(words)]
+    return sorted(words[int(i)] for i in np.argsort(-strongest, kind="stable")[:room])
 
 
 def _leave_out(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
-from regard.api.storage.folder import read_small_files
+from regard.api.storage.folder import read_config, read_small_files
 from regard.api.storage.saving import save_model
 from regard.api.storage.verdict import read_verdict
 from regard.choices import Task
@@ -25,6 +25,7 @@ from regard.decoding import DecodingSettings, Reading
 from regard.errors import ModelFolderError
 from regard.evaluation import Score, comparison
 from regard.evaluation.alignment.choice import AlignmentChoice
+from regard.integrations.pretrained.folder import is_pretrained
 from regard.models import AlignmentSettings, ModelSettings, build, from_config
 from regard.text import Tokenizer
 from regard.training import Batch, Epoch, History, Loss, TrainingSettings
@@ -265,6 +266,14 @@ class Model(ABC):
         Raises:
             InputError: an empty text; a target or a reading for a model that has none.
         """
+
+    @property
+    def data_facts(self) -> Mapping[str, Any]:
+        """Facts about the data that it was trained on, of `config.json`; empty where they are not known."""
+        if self.folder is None or is_pretrained(self.folder):
+            return {}
+        found: Mapping[str, Any] = read_config(self.folder)["data"]
+        return found
 
     @property
     def history(self) -> History:

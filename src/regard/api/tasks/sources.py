@@ -39,12 +39,8 @@ class EncodedSource(NamedTuple):
 
 def source_tokens(source: EncodedSource) -> Tokens:
     """Tokens that the network reads, EOS being the last: long texts are cut."""
-    read = range(len(source.ids) - 1)
-    encoding = source.encoding
-    if len(read) < len(encoding):  # before the rest is made into tokens, which may be a whole book
-        tokens, offsets = encoding.tokens[: len(read)], encoding.offsets[: len(read)]
-        encoding = Encoding(encoding.text, encoding.ids[: len(read)], tokens, offsets)
-    return input_tokens(encoding)
+    # Cut before the rest is made into tokens, which may be a whole book.
+    return input_tokens(source.encoding.first(len(source.ids) - 1))
 
 
 def cut_source(source: EncodedSource, longest: int) -> EncodedSource:

@@ -22,7 +22,8 @@ def input_tokens(encoding: Encoding, *, begin: bool = False, end: bool = True) -
     last = len(encoding.text)
     pieces = [SPECIALS[BOS]] * begin + encoding.surfaces + [SPECIALS[EOS]] * end
     offsets = [(0, 0)] * begin + list(encoding.offsets) + [(last, last)] * end
-    special = (True,) * begin + (False,) * len(encoding) + (True,) * end
+    own = tuple(position in encoding.special for position in range(len(encoding)))
+    special = (True,) * begin + own + (True,) * end
     return Tokens(tuple(pieces), encoding.text, tuple(offsets), special)
 
 
@@ -44,7 +45,9 @@ def output_tokens(
     last = len(text)
     pieces = [SPECIALS[BOS]] * begin + pieces + [SPECIALS[EOS]] * end
     offsets = [(0, 0)] * begin + spans + [(last, last)] * end
-    special = (True,) * begin + (False,) * len(spans) + (True,) * end
+    marks = tokenizer.special_tokens
+    own = tuple(token in marks for token in tokens)
+    special = (True,) * begin + own + (True,) * end
     return Tokens(tuple(pieces), text, tuple(offsets), special)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,23 +27,29 @@ _MAX_BATCH_TOKENS = 16_384
 def adapt_classifier(
     model: Explainable,
     *,
-    mask_id: int = UNK,
-    special_ids: frozenset[int] = frozenset({PAD, BOS, EOS}),
+    mask_id: int | None = None,
+    special_ids: frozenset[int] | None = None,
     multilabel: bool = False,
 ) -> ExplainableClassifier:
     """Wrap a classifier for `trust`; its attention can be replaced if it pools by attention.
 
     Args:
         model: a classifier whose output holds its attention maps.
-        mask_id: id that replaces a masked token.
-        special_ids: ids of tokens that are not part of the text; they are never erased.
+        mask_id: id that replaces a masked token; `None` for the model's own.
+        special_ids: ids of tokens that are not part of the text, which are never erased; `None` for the
+            model's own.
         multilabel: whether a text may have any number of labels, each logit being a yes or no.
 
     Raises:
         InputError: the model returns no attention over its tokens (raised by `attention`).
     """
     adapter = PoolingClassifierAdapter if model.pools_by_attention else ClassifierAdapter
-    return adapter(model, mask_id=mask_id, special_ids=special_ids, multilabel=multilabel)
+    return adapter(
+        model,
+        mask_id=model.mask_id if mask_id is None else mask_id,
+        special_ids=model.special_ids if special_ids is None else special_ids,
+        multilabel=multilabel,
+    )
 
 
 class ClassifierAdapter:
@@ -93,7 +98,7 @@ class ClassifierAdapter:
 
     def _gradient(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Gradient x input of a padded batch, in the shape of `ids`."""
-        with _embedded(self.model, ids) as lookups:
+        with self.model.embedding_lookups(ids) as lookups:
             logits = self.model(ids, lengths).logits
         if not lookups:
             raise InputError(
@@ -176,33 +181,3 @@ class PoolingClassifierAdapter(ClassifierAdapter):
                 return self._predict(ids, lengths)
 
         return np.stack(self._by_text(texts, compute))
-
-
-@contextmanager
-def _embedded(model: nn.Module, ids: Tensor) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Record each embedding lookup of `ids` in the block: where real tokens are, and their vectors.
-
-    The vectors become leaves of the graph, so that gradients can be taken with respect to them. A
-    model may rearrange the tokens (a sentence in each row) if their order stays, and may look them up
-    several times (an ensemble).
-    """
-    lookups: list[tuple[Tensor, Tensor]] = []
-    tokens = ids[ids != PAD]
-
-    def record(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
-        real = args[0] != PAD
-        if not torch.equal(args[0][real], tokens):
-            return None
-        lookups.append((real, output.detach().requires_grad_()))
-        return lookups[-1][1]
-
-    hooks = [
-        part.register_forward_hook(record)
-        for part in model.modules()
-        if isinstance(part, nn.Embedding)
-    ]
-    try:
-        yield lookups
-    finally:
-        for hook in hooks:
-            hook.remove()

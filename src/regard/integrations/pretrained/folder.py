@@ -1,0 +1,253 @@
+"""Folders that `save_pretrained` of transformers wrote: recognised, checked and loaded.
+
+Nothing of a folder is run and nothing is unpickled: weights are safetensors, and a model that brings code of
+its own is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from regard.errors import MissingExtraError, ModelFolderError
+
+__all__ = ["Loaded", "Use", "is_pretrained", "load_pretrained", "weight_files"]
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+INDEX = f"{WEIGHTS}.index.json"
+
+_PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model.pt")
+_FOREIGN = ("tf_model.h5", "flax_model.msgpack", "model.gguf", "model.onnx")
+
+Use: TypeAlias = Literal["classification", "text-to-text", "language", "reading"]
+"""What a model can be used for: its head decides."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model of transformers with its tokenizer.
+
+    Attributes:
+        folder: it was read from.
+        model: the `PreTrainedModel`, in evaluation mode.
+        tokenizer: the `PreTrainedTokenizer`, fast or slow.
+        use: what the model can be used for.
+    """
+
+    folder: Path
+    model: Any
+    tokenizer: Any
+    use: Use
+
+    @property
+    def longest(self) -> int | None:
+        """Longest text that the model has positions for, special tokens included; `None`: any."""
+        config = self.model.config.get_text_config()
+        limits = [
+            getattr(config, name, None)
+            for name in ("max_position_embeddings", "n_positions", "max_source_positions")
+        ]
+        limits.append(self.tokenizer.model_max_length)  # 10 ** 30 where nothing is known
+        known = [int(limit) for limit in limits if isinstance(limit, int) and 0 < limit < 10**9]
+        return min(known, default=None)
+
+
+def is_pretrained(folder: Path) -> bool:
+    """Whether a folder holds a model of transformers, and not one of `regard`."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    if not isinstance(config, dict) or "regard" in config:
+        return False
+    return isinstance(config.get("model_type"), str) or isinstance(
+        config.get("architectures"), list
+    )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold the weights of a folder, in order: one, or the shards of an index."""
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    index = folder / INDEX
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelFolderError(f"{index}: damaged ({error!r}); copy the folder again") from error
+    return [folder / str(name) for name in names]
+
+
+def load_pretrained(folder: Path) -> Loaded:
+    """Load the model and the tokenizer of a folder, by the class that its `config.json` names.
+
+    Raises:
+        ModelFolderError: a folder without safetensors, without a tokenizer or with code of its own; a model
+            that transformers does not know, that reads no text, or whose weights do not fit.
+        MissingExtraError: transformers is not installed.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise MissingExtraError("a model of transformers", "transformers") from error
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    _refuse_own_code(folder)
+    _check_weights(folder)
+    kind = _model_class(transformers, folder, config)
+    with _quiet(transformers):
+        model = _load_model(kind, folder)
+        tokenizer = _load_tokenizer(transformers, folder)
+    model.eval()
+    return Loaded(folder, model, tokenizer, _use_of(model, folder))
+
+
+def _refuse_own_code(folder: Path) -> None:
+    """Refuse a folder whose configuration asks for code that it brings along."""
+    for name in (CONFIG, "tokenizer_config.json"):
+        try:
+            content = json.loads((folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(content, dict) and content.get("auto_map"):
+            wanted = content["auto_map"]
+            wanted = sorted(map(str, wanted)) if isinstance(wanted, dict) else [str(wanted)]
+            raise ModelFolderError(
+                f"{folder / name}: asks for code of its own (auto_map: {', '.join(wanted)}), as "
+                "trust_remote_code allows; regard runs no code that comes with a model. If transformers "
+                "has the model itself, take auto_map out of the file"
+            )
+
+
+def _check_weights(folder: Path) -> None:
+    """Refuse a folder whose weights are not whole or not safetensors, with what to do."""
+    if (folder / WEIGHTS).is_file() or (folder / INDEX).is_file():
+        for path in weight_files(folder):
+            if not path.is_file():
+                raise ModelFolderError(f"{path}: missing, though {INDEX} names it; copy it too")
+        return
+    if (folder / "adapter_config.json").is_file():
+        raise ModelFolderError(
+            f"{folder} holds an adapter of peft without its model; merge them with "
+            "merge_and_unload() of peft, and save_pretrained the result"
+        )
+    for name in _PICKLED:
+        if (folder / name).is_file():
+            raise ModelFolderError(
+                f"{folder / name}: pickled weights, which may run any code when they are read, and regard "
+                "reads none; convert them where you trust them: in Python, "
+                "model = transformers.AutoModel.from_pretrained(FOLDER) of the model's own class, then "
+                "model.save_pretrained(FOLDER), which writes model.safetensors"
+            )
+    other = next((name for name in _FOREIGN if (folder / name).is_file()), None)
+    found = f"only {other}" if other else "no weights"
+    raise ModelFolderError(
+        f"{folder} holds {found}; expected {WEIGHTS} or {INDEX}, as save_pretrained writes"
+    )
+
+
+def _model_class(transformers: Any, folder: Path, config: dict[str, Any]) -> Any:
+    """The class of `architectures`, or of the bare model where the config names none."""
+    kind = config.get("model_type")
+    if kind is not None and kind not in transformers.CONFIG_MAPPING:
+        raise ModelFolderError(
+            f"{folder / CONFIG}: transformers {transformers.__version__} does not know the model type "
+            f"{kind!r}; try a newer one: pip install --upgrade transformers"
+        )
+    names = config.get("architectures") or []
+    if not names:
+        return transformers.AutoModel
+    found = getattr(transformers, str(names[0]), None)
+    if not isinstance(found, type):
+        raise ModelFolderError(
+            f"{folder / CONFIG}: transformers {transformers.__version__} has no class {names[0]!r} "
+            "(architectures); try a newer one: pip install --upgrade transformers"
+        )
+    return found
+
+
+def _load_model(kind: Any, folder: Path) -> Any:
+    try:
+        model, report = kind.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # from many libraries below, each with errors of its own
+        raise ModelFolderError(
+            f"{folder}: transformers cannot load its {kind.__name__} ({_first_line(error)})"
+        ) from error
+    for what in ("missing_keys", "mismatched_keys", "error_msgs"):
+        if report.get(what):
+            first = str(sorted(map(str, report[what]))[0])
+            raise ModelFolderError(
+                f"{folder}: its weights do not fit the {kind.__name__} of {CONFIG}: "
+                f"{what.replace('_', ' ')}, {first} ({len(report[what])} in all); transformers would draw "
+                "them at random"
+            )
+    return model
+
+
+def _load_tokenizer(transformers: Any, folder: Path) -> Any:
+    try:
+        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # from many libraries below, each with errors of its own
+        raise ModelFolderError(
+            f"{folder}: its tokenizer cannot be loaded ({_first_line(error)}); save it beside the model "
+            "with tokenizer.save_pretrained(FOLDER)"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__
+
+
+def _use_of(model: Any, folder: Path) -> Use:
+    """What a model can be used for.
+
+    Raises:
+        ModelFolderError: it reads no text, or gives a number instead of labels.
+    """
+    name = type(model).__name__
+    if model.main_input_name != "input_ids":
+        raise ModelFolderError(
+            f"{folder} holds a {name}, which reads {model.main_input_name}, not text; regard.watch shows "
+            "its attention in Python"
+        )
+    if name.endswith("ForSequenceClassification"):
+        config = model.config
+        if config.problem_type == "regression" or config.num_labels == 1:
+            raise ModelFolderError(
+                f"{folder} holds a {name} that gives a number (problem_type {config.problem_type!r}, "
+                f"{config.num_labels} label), and classification tells labels apart; regard.watch shows "
+                "its attention in Python"
+            )
+        return "classification"
+    if model.config.is_encoder_decoder:
+        if not model.can_generate():
+            raise ModelFolderError(
+                f"{folder} holds a {name}, an encoder-decoder without a head that writes; save one that "
+                "has it, such as AutoModelForSeq2SeqLM"
+            )
+        return "text-to-text"
+    return "language" if model.can_generate() else "reading"
+
+
+@contextlib.contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Without progress bars and reports: what matters of a report is raised as an error."""
+    log = transformers.utils.logging
+    before, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(before)
+        if bars:
+            log.enable_progress_bar()

@@ -1,0 +1,182 @@
+"""Networks of transformers that read: what all of them share, and classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regard.attention import AttentionMap
+from regard.integrations.captured import Keep
+from regard.integrations.pretrained.folder import Loaded
+from regard.integrations.pretrained.tokenizer import PretrainedTokenizer
+from regard.integrations.pretrained.vocabulary import Vocabulary
+from regard.integrations.transformers import watch
+from regard.layers.eval_mode import eval_mode
+from regard.models import Classifier, Output
+from regard.models.contracts import Maps
+from regard.models.explaining import recorded_lookups
+from regard.models.settings import ModelSettings
+
+__all__ = ["LazyMaps", "PretrainedClassifier", "PretrainedEncoder", "PretrainedSettings"]
+
+_MAPS = Keep(pool=0, topk=0, entropy=False, received=False, dense_limit=0, maps=True)
+
+
+class PretrainedSettings(ModelSettings):
+    """Settings of a pretrained network: its class in transformers, which has settings of its own."""
+
+    kind: str = "pretrained"
+
+
+class LazyMaps(Mapping[str, Sequence[AttentionMap]]):
+    """Maps by site that are made by a forward pass of their own, when the first of them is used.
+
+    Args:
+        make: runs the pass.
+    """
+
+    def __init__(self, make: Callable[[], Maps]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> Maps:
+        return self._make()
+
+    def __getitem__(self, site: str) -> Sequence[AttentionMap]:
+        return self._made[site]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
+class PretrainedBase(nn.Module):
+    """What the networks of all tasks share.
+
+    Args:
+        loaded: the model of transformers; run as `self.model`.
+        vocabulary: its ids as ours.
+    """
+
+    def __init__(self, loaded: Loaded, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.settings: ModelSettings = PretrainedSettings(kind=type(loaded.model).__name__)
+        self.model: Any = loaded.model
+        self.vocabulary = vocabulary
+
+    def watched(self, **inputs: Tensor) -> Maps:
+        """Exact maps of a pass over these inputs, by site and layer."""
+        with torch.no_grad(), eval_mode(self.model), watch(self.model, keep=_MAPS) as seen:
+            self.model(**inputs, use_cache=False) if self._caches else self.model(**inputs)
+        return {site: [layer.map for layer in seen[site]] for site in seen.sites}
+
+    @property
+    def _caches(self) -> bool:
+        return bool(getattr(self.model.config.get_text_config(), "use_cache", False))
+
+    def save(self, folder: Path) -> None:
+        """Write the model as transformers does, so that both open it."""
+        self.model.save_pretrained(folder)
+
+
+class PretrainedEncoder(PretrainedBase):
+    """A network that reads a text, without a head that our tasks use."""
+
+    def inputs(self, ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """Arguments of the model of transformers for our ids `(batch, length)`."""
+        real = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
+        return {"input_ids": self.vocabulary.theirs(ids), "attention_mask": real.long()}
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Output:
+        """Run over `ids` `(batch, length)`; `logits` are the first of the model's outputs."""
+        inputs = self.inputs(ids, lengths)
+        return Output(self.model(**inputs)[0], LazyMaps(lambda: self.watched(**inputs)))
+
+
+class PretrainedClassifier(PretrainedEncoder, Classifier):
+    """A network that classifies a sequence.
+
+    Args:
+        loaded: the model of transformers.
+        vocabulary: its ids as ours.
+        tokenizer: of its texts, which knows its special tokens.
+    """
+
+    def __init__(
+        self, loaded: Loaded, vocabulary: Vocabulary, tokenizer: PretrainedTokenizer
+    ) -> None:
+        super().__init__(loaded, vocabulary)
+        self.mask_id = tokenizer.mask_id
+        self.special_ids = tokenizer.special_ids
+        if self.model.config.get_text_config().pad_token_id is None:
+            # Decoders find the last token by its id; padding is masked, so the end mark will do.
+            self.model.config.get_text_config().pad_token_id = (vocabulary.ends or (0,))[0]
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Output:
+        """Classify `ids` `(batch, length)`; `logits` are `(batch, labels)`."""
+        inputs = self.inputs(ids, lengths)
+        logits = self.model(**inputs).logits
+        return Output(logits, LazyMaps(lambda: self.watched(**inputs)))
+
+    def embedding_lookups(self, ids: Tensor) -> AbstractContextManager[list[tuple[Tensor, Tensor]]]:
+        """Record the lookups of `ids` in the model's table of tokens."""
+        real = ids != 0
+        theirs = self.vocabulary.theirs(ids)
+        return recorded_lookups([self.model.get_input_embeddings()], theirs, lambda _: real)
+
+    @cached_property
+    def _reader(self) -> str:
+        """Which states of the last layer the head reads: the `"first"`, the `"last"` or `"all"`."""
+        return _read_states(self)
+
+    def token_attention(
+        self, maps: Mapping[str, Sequence[AttentionMap]], lengths: Tensor
+    ) -> Tensor:
+        """Weight of each token in the last layer, by the tokens whose states the head reads.
+
+        Other states of the last layer have no way to the answer: of a BERT, all but that of `[CLS]`.
+
+        Returns:
+            `(batch, heads, length)`.
+        """
+        last = (maps.get("encoder") or maps["decoder"])[-1]
+        rows = last.shape[-2]
+        position = torch.arange(rows, device=lengths.device)
+        read = {
+            "first": position == 0,
+            "last": position == lengths[:, None] - 1,
+            "all": position < lengths[:, None],
+        }[self._reader]
+        read = read.expand(len(lengths), rows).double()
+        marks = (read / read.sum(1, keepdim=True))[:, None, :, None].float()
+        weights: Tensor = last.rmatmul(marks)[..., 0]
+        return weights
+
+
+def _read_states(network: PretrainedClassifier) -> str:
+    """Find which states of its last layer a head reads, by the gradients of a short text."""
+    states: list[Tensor] = []
+
+    def keep(module: nn.Module, args: Any, output: Any) -> None:
+        states.append(output[0])
+
+    device, count = next(network.parameters()).device, 5
+    middle = len(network.vocabulary) // 2  # ordinary tokens: special ones are at the ends
+    ids = torch.arange(middle, middle + count, device=device)[None]
+    hook = network.model.base_model.register_forward_hook(keep)
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), eval_mode(network):
+            logits = network(ids, torch.tensor([count], device=device)).logits
+            gradient = torch.autograd.grad(logits.sum(), states[-1:])[0]
+    finally:
+        hook.remove()
+    read = gradient[0].abs().sum(-1).nonzero()[:, 0].tolist()
+    return {(0,): "first", (count - 1,): "last"}.get(tuple(read), "all")

@@ -1,0 +1,179 @@
+"""Tokenizers of transformers as ours: texts to encodings with offsets, ids to texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from os import PathLike
+from typing import Any
+
+from regard.errors import InputError
+from regard.integrations.pretrained.vocabulary import Vocabulary
+from regard.text import BOS, EOS, PAD, SPECIALS, UNK, Encoding, Tokenizer
+from regard.text.normalize import Normalizer, Span
+
+__all__ = ["PretrainedTokenizer"]
+
+
+class PretrainedTokenizer(Tokenizer):
+    """A tokenizer of transformers behind the methods of ours.
+
+    The special tokens that it puts around a text are part of an encoding, at the positions in
+    `Encoding.special`; BOS in front and EOS at the end are left out where our tasks add them.
+
+    Args:
+        backend: the tokenizer of transformers, fast or slow.
+        vocabulary: its ids as ours.
+        open_ended: whether BOS in front and EOS at the end are left out.
+        target: whether it encodes what an encoder-decoder writes.
+    """
+
+    def __init__(
+        self,
+        backend: Any,
+        vocabulary: Vocabulary,
+        *,
+        open_ended: bool = False,
+        target: bool = False,
+    ) -> None:
+        self.kind = "bpe"
+        self.normalizer = Normalizer()
+        self.backend = backend
+        self._words = vocabulary
+        self._open_ended = open_ended
+        self._target = target
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        """Our vocabulary: what theirs calls our four special ids, then all of theirs."""
+        words, count = self._words, min(len(self.backend), self._words.size)
+        own = [str(name) for name in self.backend.convert_ids_to_tokens(list(range(count)))]
+        own += [f"<unused {index}>" for index in range(count, words.size)]
+        ends = words.ends[0] if words.ends else None
+        named = zip((words.pad, words.unknown, words.begin, ends), SPECIALS, strict=True)
+        return (*(name if index is None else own[index] for index, name in named), *own)
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """All entries, by id."""
+        return self._names
+
+    @property
+    def spelling(self) -> list[str]:
+        """The characters that each entry adds to a text: none for special entries."""
+        special = self.special_tokens
+        return [
+            "" if name in special else self.backend.convert_tokens_to_string([name])
+            for name in self.vocabulary
+        ]
+
+    @cached_property
+    def special_tokens(self) -> frozenset[str]:
+        """Tokens that belong to the model and not to a text; the unknown token stands for text."""
+        unknown = {str(self.backend.unk_token), self.vocabulary[UNK]}
+        shared = {str(self.backend.eos_token), str(self.backend.bos_token)}  # GPT-2 has one for all
+        return frozenset(map(str, self.backend.all_special_tokens)) - (unknown - shared)
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """Ids of `special_tokens`, as ours."""
+        found = self.backend.convert_tokens_to_ids(sorted(self.special_tokens))
+        return frozenset({PAD, BOS, EOS, *self._words.ours(found)}) - {UNK}
+
+    @property
+    def mask_id(self) -> int:
+        """Id of its mask token, else of its unknown token, as ours."""
+        if self.backend.mask_token_id is None:
+            return UNK
+        return self._words.ours([int(self.backend.mask_token_id)])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[Encoding]:
+        """Encode texts, with the special tokens that the model expects around them."""
+        return [self._encode(text) for text in texts]
+
+    def _encode(self, text: str) -> Encoding:
+        given: dict[str, Any] = {"text_target": text} if self._target else {"text": text}
+        found = self.backend(
+            **given,
+            truncation=False,
+            verbose=False,
+            return_offsets_mapping=self.backend.is_fast,
+            return_special_tokens_mask=True,
+        )
+        ids = [int(index) for index in found["input_ids"]]
+        marks = [bool(mark) for mark in found["special_tokens_mask"]]
+        names = [str(name) for name in self.backend.convert_ids_to_tokens(ids)]
+        spans = (
+            found["offset_mapping"] if self.backend.is_fast else _found_spans(text, names, marks)
+        )
+        offsets = [
+            _without_spaces(text, span, mark) for span, mark in zip(spans, marks, strict=True)
+        ]
+        kept = self._kept(ids, marks)
+        return Encoding(
+            text,
+            self._words.ours(ids[kept]),
+            names[kept],
+            offsets[kept],
+            frozenset(i for i, mark in enumerate(marks[kept]) if mark),
+        )
+
+    def _kept(self, ids: Sequence[int], marks: Sequence[bool]) -> slice:
+        """The positions that our tasks do not add themselves."""
+        if not self._open_ended:
+            return slice(None)
+        first, last = 0, len(ids)
+        if last and marks[-1] and ids[-1] in self._words.ends:
+            last -= 1
+        if first < last and marks[0] and ids[0] == self._words.begin:
+            first += 1
+        return slice(first, last)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Decode ids to text, without special tokens."""
+        names = self.vocabulary
+        return self.join([names[index] for index in ids if index not in (PAD, BOS, EOS)])
+
+    def join(self, tokens: Sequence[str]) -> str:
+        """Join tokens (entries of `vocabulary`) to a text, without special ones."""
+        special = self.special_tokens
+        ids = [
+            self.backend.convert_tokens_to_ids(token) for token in tokens if token not in special
+        ]
+        text: str = self.backend.decode(ids, clean_up_tokenization_spaces=False)
+        return text
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Refuse: it is saved with its model, as transformers saves it."""
+        raise InputError(
+            "a pretrained tokenizer is saved with its model: model.save(folder), or save_pretrained of "
+            "transformers"
+        )
+
+
+def _found_spans(text: str, names: Sequence[str], marks: Sequence[bool]) -> list[Span]:
+    """Spans of the tokens of a slow tokenizer, each searched after the one before; empty if not found."""
+    spans, at, folded = list[Span](), 0, text.casefold()
+    same_length = len(folded) == len(text)
+    for name, mark in zip(names, marks, strict=True):
+        piece = name.replace("▁", " ").replace("</w>", "").removeprefix("##").strip()
+        start = -1 if mark or not piece else text.find(piece, at)
+        if start < 0 and not mark and piece and same_length:
+            start = folded.find(piece.casefold(), at)
+        if start >= 0:
+            at = start + len(piece)
+        spans.append((at, at) if start < 0 else (start, at))
+    return spans
+
+
+def _without_spaces(text: str, span: Sequence[int], special: bool) -> Span:
+    """A span without the white space before it; an empty one for a special token."""
+    start, end = int(span[0]), int(span[1])
+    if special:
+        return (start, start)
+    while start < end - 1 and text[start].isspace():
+        start += 1
+    return (start, end)

@@ -1,0 +1,150 @@
+"""Folders of transformers as models of our tasks: the same answers as transformers gives."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+import regard
+from regard.api import Classifier
+from regard.api.evaluate import evaluate
+from regard.api.trust import trust
+from regard.data import Example
+from regard.errors import InputError, ModelFolderError
+from regard.evaluation.faithfulness.contracts import TrustSettings
+
+TEXTS = ["The bank raised its rates.", "I did not like it", "A man rides a bicycle at night."]
+QUICK = TrustSettings(random_rankings=1, permutations=2, removal_steps=2, resamples=20)
+
+
+def reference(folder: Path) -> tuple[Any, Any]:
+    """Model and tokenizer as transformers loads them."""
+    kind = json.loads((folder / "config.json").read_text())["architectures"][0]
+    model = getattr(transformers, kind).from_pretrained(folder, attn_implementation="eager")
+    return model.eval(), transformers.AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("kind", ["sentiment", "topics", "gpt2-sentiment"])
+def test_probabilities_are_those_of_transformers(
+    pretrained: Callable[[str], Path], kind: str
+) -> None:
+    folder = pretrained(kind)
+    model, tokenizer = reference(folder)
+    answers = regard.load(folder).classify(TEXTS)  # type: ignore[attr-defined]
+    for text, answer in zip(TEXTS, answers, strict=True):
+        with torch.no_grad():
+            logits = model(**tokenizer(text, return_tensors="pt")).logits[0]
+        expected = logits.sigmoid() if kind == "topics" else logits.softmax(-1)
+        for index, name in model.config.id2label.items():
+            assert answer.probabilities[name] == pytest.approx(float(expected[index]), abs=1e-5)
+        wanted = [model.config.id2label[int(i)] for i in expected.argsort(descending=True)]
+        assert answer.label == wanted[0]
+        applying = [n for n in wanted if answer.probabilities[n] >= 0.5]
+        assert list(answer.labels) == (applying if kind == "topics" else wanted[:1])
+
+
+@pytest.mark.parametrize("kind", ["bert", "sentiment", "gpt2-sentiment"])
+def test_look_shows_the_attention_of_transformers(
+    pretrained: Callable[[str], Path], kind: str
+) -> None:
+    folder = pretrained(kind)
+    model, tokenizer = reference(folder)
+    record = regard.load(folder).look(TEXTS[0])
+    inputs = tokenizer(TEXTS[0], return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**inputs, output_attentions=True).attentions
+    assert len(record.tracks) == len(expected)
+    for track, weights in zip(record.tracks, expected, strict=True):
+        np.testing.assert_allclose(np.asarray(track.weights), weights[0].numpy(), atol=1e-5)
+    tokens = record.tokens["text"]
+    assert len(tokens) == inputs["input_ids"].shape[1]
+    if kind != "gpt2-sentiment":
+        assert tokens.pieces[0] == "[CLS]"
+        assert tokens.special[0]
+        assert tokens.special[-1]
+        assert not any(tokens.special[1:-1])
+    assert [w for w in tokens.words().pieces if not w.startswith("[")] == [
+        "The", "bank", "raised", "its", "rates", "."
+    ]  # fmt: skip
+
+
+def test_a_text_that_is_too_long_is_cut_before_its_last_mark(
+    pretrained: Callable[[str], Path],
+) -> None:
+    folder = pretrained("sentiment")
+    model, tokenizer = reference(folder)
+    text = "the bank " * 80
+    (answer,) = regard.load(folder).classify(text)  # type: ignore[attr-defined]
+    inputs = tokenizer(text, return_tensors="pt", truncation=True, max_length=64)
+    expected = model(**inputs).logits.softmax(-1)[0]
+    assert answer.probabilities["good"] == pytest.approx(expected[2].item(), abs=1e-5)
+    assert "only the first 64" in answer.note
+
+
+def test_an_encoder_gives_no_answer(pretrained: Callable[[str], Path]) -> None:
+    model = regard.load(pretrained("bert"))
+    with pytest.raises(InputError, match="only reads"):
+        evaluate(model, [Example("a", None)])
+    with pytest.raises(InputError, match="no target"):
+        model.look("a", "b")
+
+
+def test_verbs_on_a_classifier(pretrained: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = tmp_path / "sentiment"
+    shutil.copytree(pretrained("sentiment"), folder)
+    model = regard.load(folder)
+    assert isinstance(model, Classifier)
+    rows = [(text, answer.label) for text, answer in zip(TEXTS, model.classify(TEXTS), strict=True)]
+    other = next(name for name in model.labels if name != rows[0][1])
+    found = evaluate(model, [*rows, (TEXTS[0], other)])
+    assert found.scores[0].value == pytest.approx(100 * 3 / 4)
+    assert "trained elsewhere" in found.note
+    verdict = trust(model, [Example(text) for text in TEXTS], settings=QUICK)
+    assert regard.load(folder).verdict == verdict.sentence
+    explained = model.explain(TEXTS[1])
+    marks = [piece.startswith("[") for piece in explained.tokens.pieces]
+    assert np.isnan(explained["leave-one-out"].values).tolist() == marks
+
+
+def test_the_head_of_a_bert_reads_one_state(pretrained: Callable[[str], Path]) -> None:
+    folder = pretrained("sentiment")
+    model, tokenizer = reference(folder)
+    inputs = tokenizer(TEXTS[0], return_tensors="pt")
+    weights = model(**inputs, output_attentions=True).attentions[-1][0]
+    (answer,) = regard.load(folder).classify(TEXTS[0], attention=True)  # type: ignore[attr-defined]
+    found = np.asarray(answer.aligned().tracks[0].weights)[:, 0]
+    np.testing.assert_allclose(found, weights[:, 0].detach().numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        ("score", {}, "gives a number"),
+        ("bert", {"auto_map": {"AutoModel": "modeling.Own"}}, "auto_map: AutoModel"),
+        ("bert", {"architectures": ["OwnModel"]}, "no class 'OwnModel'"),
+        ("bert", {"model_type": "own"}, "does not know the model type 'own'"),
+        ("bert", {"num_hidden_layers": 4}, "do not fit"),
+        ("bert", {"architectures": ["BertForMaskedLM"]}, "do not fit"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(
+    pretrained: Callable[[str], Path],
+    tmp_path: Path,
+    kind: str,
+    changes: dict[str, Any],
+    message: str,
+) -> None:
+    folder = tmp_path / kind
+    shutil.copytree(pretrained(kind), folder)
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(ModelFolderError, match=message):
+        regard.load(folder)

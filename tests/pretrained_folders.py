@@ -1,0 +1,233 @@
+"""Folders as `save_pretrained` of transformers writes them: tiny models and their own tokenizers.
+
+The models are random, with large weights, so that different words get different answers. Loaded by the
+fixture `pretrained` of `conftest.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["HF_HUB_OFFLINE"] = (
+    "1"  # before huggingface_hub is imported: no test touches the network
+)
+
+import tokenizers
+import torch
+import transformers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+TEXTS = (
+    "The bank raised its rates.",
+    "A man rides a bicycle through the old town.",
+    "I did not like it at all.",
+    "It was a dark and stormy night.",
+    "Ein Mann fährt Rad.",
+    "Das ist ein Haus.",
+)
+SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.5,
+}
+STACKS: dict[str, Any] = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 48,
+    "max_position_embeddings": 64,
+    "init_std": 0.5,
+}
+
+
+def wordpiece() -> Any:
+    """Tokenizer of a BERT: `[CLS] text [SEP]`."""
+    backend = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer()
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    trainer = trainers.WordPieceTrainer(vocab_size=120, special_tokens=names, show_progress=False)
+    backend.train_from_iterator(TEXTS, trainer)
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    roles = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    return _fast(backend, **dict(zip(roles, names, strict=True)), model_max_length=64)
+
+
+def byte_pairs() -> Any:
+    """Tokenizer of a GPT-2: bytes, one special token that begins and ends."""
+    backend = tokenizers.Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    _train_bytes(backend, ["<|endoftext|>"])
+    return _fast(backend, bos_token="<|endoftext|>", eos_token="<|endoftext|>")
+
+
+def marked_byte_pairs() -> Any:
+    """Tokenizer of a BART: `<s> text </s>`."""
+    backend = tokenizers.Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    _train_bytes(backend, ["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
+    )
+    return _fast(
+        backend,
+        bos_token="<s>",
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+    )
+
+
+def unigram() -> Any:
+    """Tokenizer of a T5 or a Marian: `text </s>`."""
+    backend = tokenizers.Tokenizer(models.Unigram())
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=100,
+        special_tokens=["<pad>", "</s>", "<unk>"],
+        unk_token="<unk>",
+        show_progress=False,
+    )
+    backend.train_from_iterator(TEXTS, trainer)
+    backend.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
+    )
+    return _fast(backend, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
+
+
+def _train_bytes(backend: Any, special_tokens: list[str]) -> None:
+    trainer = trainers.BpeTrainer(
+        vocab_size=330,
+        special_tokens=special_tokens,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(TEXTS, trainer)
+
+
+def _fast(backend: Any, **names: Any) -> Any:
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **names)
+
+
+def _bert(kind: str, **more: Any) -> Callable[[], tuple[Any, Any]]:
+    def make() -> tuple[Any, Any]:
+        tokenizer = wordpiece()
+        config = transformers.BertConfig(vocab_size=len(tokenizer), **SIZES, **more)
+        return getattr(transformers, kind)(config), tokenizer
+
+    return make
+
+
+def _labels(*names: str) -> dict[str, Any]:
+    return {
+        "num_labels": len(names),
+        "id2label": dict(enumerate(names)),
+        "label2id": {name: index for index, name in enumerate(names)},
+    }
+
+
+def _gpt2(kind: str, **more: Any) -> Callable[[], tuple[Any, Any]]:
+    def make() -> tuple[Any, Any]:
+        tokenizer = byte_pairs()
+        config = transformers.GPT2Config(
+            vocab_size=len(tokenizer),
+            n_embd=32,
+            n_head=4,
+            n_layer=2,
+            n_positions=64,
+            bos_token_id=0,
+            eos_token_id=0,
+            initializer_range=0.5,
+            **more,
+        )
+        return getattr(transformers, kind)(config), tokenizer
+
+    return make
+
+
+def _t5() -> tuple[Any, Any]:
+    tokenizer = unigram()
+    start: dict[str, Any] = {"decoder_start_token_id": 0}
+    config = transformers.T5Config(
+        vocab_size=len(tokenizer),
+        **start,
+        d_model=32,
+        d_kv=8,
+        d_ff=48,
+        num_layers=2,
+        num_decoder_layers=2,
+        num_heads=4,
+        pad_token_id=0,
+        eos_token_id=1,
+        initializer_factor=3.0,
+    )
+    return transformers.T5ForConditionalGeneration(config), tokenizer
+
+
+def _marian() -> tuple[Any, Any]:
+    tokenizer = unigram()
+    config = transformers.MarianConfig(
+        vocab_size=len(tokenizer),
+        **STACKS,
+        pad_token_id=0,
+        eos_token_id=1,
+        decoder_start_token_id=0,
+        forced_eos_token_id=1,
+    )
+    return transformers.MarianMTModel(config), tokenizer
+
+
+def _bart(**more: Any) -> Callable[[], tuple[Any, Any]]:
+    def make() -> tuple[Any, Any]:
+        tokenizer = marked_byte_pairs()
+        config = transformers.BartConfig(vocab_size=len(tokenizer), **STACKS, **more)
+        return transformers.BartForConditionalGeneration(config), tokenizer
+
+    return make
+
+
+KINDS: dict[str, Callable[[], tuple[Any, Any]]] = {
+    "bert": _bert("BertModel"),
+    "sentiment": _bert("BertForSequenceClassification", **_labels("bad", "neutral", "good")),
+    "topics": _bert(
+        "BertForSequenceClassification",
+        **_labels("money", "sport", "home"),
+        problem_type="multi_label_classification",
+    ),
+    "score": _bert("BertForSequenceClassification", num_labels=1),
+    "gpt2": _gpt2("GPT2LMHeadModel"),
+    "gpt2-sentiment": _gpt2("GPT2ForSequenceClassification", **_labels("bad", "good")),
+    "t5": _t5,
+    "marian": _marian,
+    "bart": _bart(forced_bos_token_id=0),
+}
+
+
+def save(kind: str, folder: Path) -> Path:
+    """Write a model of a kind, the same every time, and return its folder."""
+    torch.manual_seed(0)
+    model, tokenizer = KINDS[kind]()
+    transformers.utils.logging.disable_progress_bar()
+    model.eval().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
