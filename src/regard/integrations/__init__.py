@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from regard.integrations.captured import AttentionCall, Keep, LayerAttention
+    from regard.integrations.seen_pass import SeenPass
+    from regard.integrations.tokenizing import tokens
     from regard.integrations.transformers import watch
-    from regard.integrations.watched import Watched, tokens
+    from regard.integrations.watched import Watched
 else:
     from importlib import import_module
 
@@ -20,8 +22,9 @@ else:
         "AttentionCall": "regard.integrations.captured",
         "Keep": "regard.integrations.captured",
         "LayerAttention": "regard.integrations.captured",
+        "SeenPass": "regard.integrations.seen_pass",
         "Watched": "regard.integrations.watched",
-        "tokens": "regard.integrations.watched",
+        "tokens": "regard.integrations.tokenizing",
         "watch": "regard.integrations.transformers",
     }
 
@@ -34,4 +37,4 @@ else:
         return __all__
 
 
-__all__ = ["AttentionCall", "Keep", "LayerAttention", "Watched", "tokens", "watch"]
+__all__ = ["AttentionCall", "Keep", "LayerAttention", "SeenPass", "Watched", "tokens", "watch"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ Floats = NDArray[np.float32]
 
 
 _Count = Annotated[int, Field(ge=0)]
+_Chosen = Annotated[tuple[_Count, ...], Field(min_length=1)]
 
 
 class Keep(Settings):
@@ -36,6 +37,10 @@ class Keep(Settings):
         rollout: queries whose attention rollout through all self-attention layers is kept.
         maps: whether to keep an `AttentionMap` of every layer for later questions. It holds the
             queries and keys of the layer, as much memory as a key-value cache.
+        layers: layers of each site that are captured, from 0; `None` captures all. The others run
+            without a further computation.
+        heads: heads that are captured, from 0; `None` captures all.
+        dtype: float type of the arrays that are kept; `"float16"` halves their memory.
 
     Raises:
         SettingsError: an unknown name, or a value that is not allowed.
@@ -51,6 +56,9 @@ class Keep(Settings):
     rows: tuple[int, ...] = ()
     rollout: tuple[int, ...] = ()
     maps: bool = False
+    layers: _Chosen | None = None
+    heads: _Chosen | None = None
+    dtype: Literal["float32", "float16"] = "float32"
 
     @property
     def statistics(self) -> tuple[str, ...]:
@@ -71,6 +79,7 @@ class AttentionCall:
     Attributes:
         shape: `(batch, heads, queries, keys)`.
         first_key: position of key 0 in the text; above 0 when a sliding cache has dropped keys.
+        first_query: position of query 0 in the text; above 0 when earlier ones are in a cache.
         pool: mean and maximum of blocks, `(batch, heads, blocks, blocks)`.
         topk: values and key positions, `(batch, heads, queries, k)`.
         entropy: `(batch, heads, queries)`, in nats.
@@ -78,10 +87,12 @@ class AttentionCall:
         dense: all weights, `(batch, heads, queries, keys)`.
         rows: weights of the chosen queries, `(batch, heads, chosen, keys)`.
         map: the attention map itself.
+        is_cut: whether queries of rejected drafts were removed.
     """
 
     shape: tuple[int, int, int, int]
     first_key: int
+    first_query: int = 0
     pool: Pool | None = None
     topk: TopK | None = None
     entropy: Floats | None = None
@@ -89,15 +100,101 @@ class AttentionCall:
     dense: Floats | None = None
     rows: Floats | None = None
     map: AttentionMap | None = None
+    is_cut: bool = False
+
+    def head(self, queries: int) -> AttentionCall:
+        """Return the call without the queries from this number on, which were rejected.
+
+        What cannot be told of the others alone (blocks, chosen rows, the map) is dropped.
+        """
+        batch, heads, _, keys = self.shape
+        keys = min(keys, self.first_query + queries - self.first_key)
+        dense = None if self.dense is None else self.dense[:, :, :queries, :keys]
+        return AttentionCall(
+            (batch, heads, queries, keys),
+            self.first_key,
+            self.first_query,
+            topk=self.topk and TopK(*(array[:, :, :queries] for array in self.topk)),
+            entropy=None if self.entropy is None else self.entropy[:, :, :queries],
+            received=None if self.received is None or dense is None else dense.sum(2),
+            dense=dense,
+            is_cut=True,
+        )
+
+    def beside(self, other: AttentionCall) -> AttentionCall:
+        """Return the call of a text in two parts that do not see each other: this one and another.
+
+        Blocks and chosen rows of the parts cannot be joined and are dropped, and so are the maps.
+        """
+        at = self.shape[3]
+
+        def end_to_end(first: Any, second: Any) -> Any:
+            return None if first is None or second is None else np.concatenate([first, second], 2)
+
+        dense = None
+        if self.dense is not None and other.dense is not None:
+            dense = np.concatenate(
+                [
+                    _pad_last_axis(self.dense, 0, at + other.shape[3]),
+                    _pad_last_axis(other.dense, at, at + other.shape[3]),
+                ],
+                axis=2,
+            )
+        topk = None
+        if self.topk and other.topk:
+            width = max(self.topk.values.shape[-1], other.topk.values.shape[-1])
+            parts = [self.topk, TopK(other.topk.values, other.topk.positions + at)]
+            topk = TopK(
+                *(
+                    np.concatenate([_pad_last_axis(part[n], 0, width) for part in parts], axis=2)
+                    for n in range(2)
+                )
+            )
+        batch, heads, queries, _ = self.shape
+        return AttentionCall(
+            (batch, heads, queries + other.shape[2], at + other.shape[3]),
+            self.first_key,
+            self.first_query,
+            topk=topk,
+            entropy=end_to_end(self.entropy, other.entropy),
+            received=end_to_end(self.received, other.received),
+            dense=dense,
+        )
+
+    def take(self, examples: NDArray[np.integer[Any]]) -> AttentionCall:
+        """Select examples of the batch; -1 stands for one without this call, with zeros."""
+        there = examples >= 0
+
+        def rows(array: Any) -> Any:
+            if array is None:
+                return None
+            taken = array[examples]
+            taken[~there] = 0
+            return taken
+
+        return replace(
+            self,
+            shape=(len(examples), *self.shape[1:]),
+            pool=self.pool and Pool(*map(rows, self.pool)),
+            topk=self.topk and TopK(*map(rows, self.topk)),
+            entropy=rows(self.entropy),
+            received=rows(self.received),
+            dense=rows(self.dense),
+            rows=rows(self.rows),
+            map=None,
+        )
 
 
-def capture(weights: AttentionMap, keep: Keep, *, first_key: int, module: str) -> AttentionCall:
+def capture(
+    weights: AttentionMap, keep: Keep, *, first_key: int, first_query: int, module: str
+) -> AttentionCall:
     """Compute the statistics to keep of a map.
 
     Args:
         weights: map of one call, `(batch, heads, queries, keys)`.
         keep: the statistics.
         first_key: position of key 0 in the text.
+        first_query: position of query 0 in the text.
         module: name of the module, for error messages.
 
     Raises:
@@ -112,20 +209,26 @@ def capture(weights: AttentionMap, keep: Keep, *, first_key: int, module: str) -
             f"{bad[0][0]}, head {bad[0][1]}, query {bad[0][2]}; the model's own states are NaN or "
             "infinite there: look at its weights and inputs, and try float32"
         )
+
+    def kept(array: Any) -> NDArray[Any]:
+        numbers: NDArray[Any] = _numpy(array).astype(keep.dtype, copy=False)
+        return numbers
+
     topk = None
     if keep.topk:
         values, positions = weights.topk(keep.topk)
-        topk = TopK(_numpy(values), _numpy(positions).astype(np.int64) + first_key)
+        topk = TopK(kept(values), _numpy(positions).astype(np.int64) + first_key)
     rows = [row for row in keep.rows if -queries <= row < queries]
     return AttentionCall(
         (batch, heads, queries, keys),
         first_key,
-        pool=Pool(*map(_numpy, weights.pool(keep.pool, keep.pool))) if keep.pool else None,
+        first_query,
+        pool=Pool(*map(kept, weights.pool(keep.pool, keep.pool))) if keep.pool else None,
         topk=topk,
-        entropy=entropy if keep.entropy else None,
-        received=_numpy(weights.received()) if keep.received else None,
-        dense=_numpy(weights.dense()) if queries * keys <= keep.dense_limit**2 else None,
-        rows=_numpy(weights[:, :, rows]) if rows else None,
+        entropy=entropy.astype(keep.dtype, copy=False) if keep.entropy else None,
+        received=kept(weights.received()) if keep.received else None,
+        dense=kept(weights.dense()) if queries * keys <= keep.dense_limit**2 else None,
+        rows=kept(weights[:, :, rows]) if rows else None,
         map=weights if keep.maps or keep.rollout else None,
     )
 
@@ -140,11 +243,11 @@ class LayerAttention:
     """Attention of one layer over all its calls: one call, or one for each step of generation.
 
     Statistics of several calls are joined along the queries, with zeros for keys that did not exist
-    yet. Beam search reorders its batch between steps, so rows of one example may then belong to
-    several hypotheses.
+    yet. After beam search an example is a finished hypothesis: the row of each step is that of the
+    beam it descends from, and zero after its end.
 
     Attributes:
-        site: `"encoder"`, `"decoder"` (both self-attention) or `"cross"`.
+        site: `"encoder"`, `"decoder"` (both self-attention), `"cross"`, or the name of a tower.
         index: index of the layer among those of its site, from 0.
         module: name of the attention module in the model.
         calls: statistics of each call, in order.
@@ -228,6 +331,12 @@ class LayerAttention:
     ) -> Sequence[tuple[AttentionCall, Any]]:
         """Pair each call with its statistic, which must have been kept."""
         parts = [(call, select(call)) for call in self.calls]
+        if any(part is None and call.is_cut for call, part in parts):
+            raise InputError(
+                f"{name} of {self.site} layer {self.index} cannot be told without the rejected drafts "
+                "of assisted generation; generate without an assistant, or keep=Keep(dense_limit=...) "
+                "with a limit above the length"
+            )
         if any(part is None for _, part in parts):
             raise InputError(
                 f"{name} of {self.site} layer {self.index} was not kept; try "

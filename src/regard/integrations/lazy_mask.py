@@ -37,10 +37,12 @@ class LazyMask(Tensor):
     Attributes:
         row_mask: the mask as `regard.attend` takes it.
         first_key: position of key 0 in the text; above 0 when a cache has dropped early keys.
+        first_query: position of query 0 in the text; above 0 when earlier ones are in a cache.
     """
 
     row_mask: RowMask
     first_key: int
+    first_query: int
 
     @staticmethod
     def __new__(
@@ -48,13 +50,15 @@ class LazyMask(Tensor):
         build_rows: BuildRows,
         shape: tuple[int, int, int, int],
         device: torch.device,
-        first_key: int,
+        first_key: int = 0,
+        first_query: int = 0,
     ) -> LazyMask:
         """Make a mask of this shape whose rows are built by `build_rows`."""
         mask: LazyMask = torch.Tensor._make_wrapper_subclass(
             cls, shape, dtype=torch.bool, device=device
         )
-        mask.row_mask, mask.first_key = RowMask(build_rows, shape[2]), first_key
+        mask.row_mask = RowMask(build_rows, shape[2])
+        mask.first_key, mask.first_query = first_key, first_query
         return mask
 
     @classmethod
@@ -116,8 +120,8 @@ def lazy_mask(
     batch_size: int,
     q_length: int,
     kv_length: int,
-    q_offset: Any = 0,
-    kv_offset: int = 0,
+    q_offset: int | Tensor = 0,
+    kv_offset: int | Tensor = 0,
     attention_mask: Tensor | None = None,
     local_size: int | None = None,
     allow_is_causal_skip: bool = True,
@@ -133,8 +137,10 @@ def lazy_mask(
     Returns:
         The mask, or like `sdpa_mask` `None` where the flag `is_causal` says everything.
     """
+    # A static cache gives its own counter, and moves it on before the rows are built.
+    first_query, first_key = int(q_offset), int(kv_offset)
     unpadded = attention_mask is None or (
-        attention_mask.shape[-1] >= kv_length + kv_offset and bool(attention_mask.all())
+        attention_mask.shape[-1] >= kv_length + first_key and bool(attention_mask.all())
     )
     everywhere = unpadded and (local_size is None or kv_length < local_size)
     last_rows = q_length == 1 or q_length == kv_length
@@ -144,7 +150,7 @@ def lazy_mask(
         dense,
         batch_size=batch_size,
         kv_length=kv_length,
-        kv_offset=kv_offset,
+        kv_offset=first_key,
         attention_mask=attention_mask,
         allow_is_causal_skip=False,
         allow_is_bidirectional_skip=False,
@@ -153,9 +159,9 @@ def lazy_mask(
     )
 
     def build_rows(rows: slice) -> Tensor:
-        mask = build(q_length=rows.stop - rows.start, q_offset=q_offset + rows.start)
+        mask = build(q_length=rows.stop - rows.start, q_offset=first_query + rows.start)
         assert mask is not None  # both kinds of skipping are switched off
         return mask
 
     shape = batch_size, 1, q_length, kv_length
-    return LazyMask(build_rows, shape, torch.device(device), kv_offset)
+    return LazyMask(build_rows, shape, torch.device(device), first_key, first_query)

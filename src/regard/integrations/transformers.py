@@ -5,17 +5,18 @@ all: at 16,384 tokens one layer of 12 heads takes 13 GB. `watch` leaves the mode
 `scaled_dot_product_attention` and reads the queries and keys that are passed to it.
 
 `transformers` looks up the attention of a layer by name in two registries: `AttentionInterface` holds
-the attention functions, `AttentionMaskInterface` the functions that make their masks. A name that is
-registered only in the first gets no mask at all, so a decoder silently attends to the future. `regard`
-registers its name in both.
+the attention functions, `AttentionMaskInterface` the functions that make their masks. While a model is
+watched, `regard` stands at the name `"sdpa"` in both, for that model alone: some models do more under
+that name than under one they do not know (DeepSeek puts its sparse choice of keys into the mask), and a
+name that is registered only in the first gets no mask at all.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Any
 
 import torch
@@ -24,31 +25,47 @@ from torch import Tensor, nn
 from regard.attention import AttentionMap, attend, causal
 from regard.attention.scores import ScaledDot
 from regard.errors import InputError, MissingExtraError
+from regard.integrations.attention_modules import (
+    REASONS,
+    attention_modules,
+    is_called_attention,
+    is_routed,
+    unknown_options,
+)
 from regard.integrations.captured import Keep
 from regard.integrations.lazy_mask import LazyMask, lazy_mask
 from regard.integrations.watched import Watched
 
 try:
-    from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+    from transformers import (
+        AttentionInterface,
+        AttentionMaskInterface,
+        Cache,
+        PreTrainedConfig,
+        PreTrainedModel,
+    )
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
     from transformers.masking_utils import sdpa_mask
+
+    from regard.integrations.generation import GenerationLoops
 except ImportError as _error:
     raise MissingExtraError("regard.watch", "transformers") from _error
 
 __all__ = ["watch"]
 
-_NAME = "regard"
+_NAME = "sdpa"
 _MASK_BLOCK_BYTES = 32 * 2**20
 """Memory of the rows of a mask that are built and attended with at a time."""
-_UNSUPPORTED_OPTIONS = ("softcap", "s_aux", "cache")
-"""Options of an attention function that `scaled_dot_product_attention` cannot honour."""
 
 _lock = threading.Lock()
 _watched_modules: dict[int, Watched] = {}  # by the id of each module of a watched model
+_watched_configs: dict[int, int] = {}  # how many watched models have the config of this id
+_replaced: dict[str, Any] = {}  # what stands at "sdpa" in the registries otherwise
+_loops = GenerationLoops(lambda model: _watched_modules.get(id(model)))
 
 
 @contextlib.contextmanager
-def watch(model: nn.Module, *, keep: Keep | None = None) -> Iterator[Watched]:
+def watch(model: Any, *, keep: Keep | None = None) -> Iterator[Watched]:
     """Capture the attention of every layer while the model runs inside the block.
 
     >>> import regard, torch, transformers
@@ -61,61 +78,95 @@ def watch(model: nn.Module, *, keep: Keep | None = None) -> Iterator[Watched]:
     (1, 2, 3)
 
     Inside the block the model runs on `scaled_dot_product_attention`, whichever implementation it had
-    before, and its output is equal up to rounding. Afterwards the model is restored, also after an
-    error. Several models may be watched at once, also from several threads, but each model only once
-    at a time.
+    before, and its output is equal up to rounding; with `output_attentions=True` it answers the weights
+    too. Afterwards the model is restored, also after an error. Several models may be watched at once,
+    also from several threads, but each model only once at a time.
 
     Args:
-        model: a `transformers` model, or a module that contains one (a sentence encoder, say).
+        model: a `transformers` model, a module that contains one (a sentence encoder, say), or a
+            pipeline.
         keep: statistics to keep; `Keep()` by default.
 
     Yields:
         The attention captured so far; complete when the block ends.
 
     Raises:
-        InputError: the model contains none of `transformers`, does not route its attention through
-            `AttentionInterface`, changes its weights in a way that the fast path does not support, is
-            being watched already, or ran without an attention call.
+        InputError: the model contains none of `transformers`, has no attention, does not route it
+            through `AttentionInterface`, changes its weights in a way that the fast path does not
+            support, is being watched already, or ran without an attention call.
         RegardError: some query has NaN weights.
     """
-    roots = _roots(model)
-    _register()
-    seen = Watched(model, keep or Keep())
-    before = [(config, config._attn_implementation_internal) for config in _configs(roots)]
-    module_ids = [id(part) for part in model.modules()]
-    with _lock:
-        if any(module in _watched_modules for module in module_ids):
-            raise InputError("this model is being watched already; leave that block first")
-        _watched_modules.update(dict.fromkeys(module_ids, seen))
-    hooks = [
-        part.register_forward_pre_hook(seen.on_forward_begin)
-        for root in roots
-        for part in root.modules()
-        if isinstance(part, PreTrainedModel)
-    ]
-    try:
+    module = model if isinstance(model, nn.Module) else getattr(model, "model", None)
+    if not isinstance(module, nn.Module):
+        raise InputError(
+            f"{type(model).__name__} is no module of torch and holds none as its .model; expected a "
+            "transformers model, a module around one, or a pipeline"
+        )
+    roots = _roots(module)
+    seen = Watched(module, keep or Keep())
+    with contextlib.ExitStack() as undo:
+        _stand_at_sdpa(module, roots, seen, undo)
         for root in roots:
-            root.set_attn_implementation(_NAME)
+            _follow_forward_passes(root, seen, undo)
         yield seen
         seen.finish()
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for config, implementation in before:
-            config._attn_implementation_internal = implementation
+
+
+def _stand_at_sdpa(
+    model: nn.Module, roots: list[PreTrainedModel], seen: Watched, undo: contextlib.ExitStack
+) -> None:
+    """Send the attention of these models to the functions here."""
+    configs = _configs(roots)
+    with _lock:
+        module_ids = [id(part) for part in model.modules()]
+        if any(module in _watched_modules for module in module_ids):
+            raise InputError("this model is being watched already; leave that block first")
+        if not _watched_modules:
+            _install()
+        _watched_modules.update(dict.fromkeys(module_ids, seen))
+        for config in configs:
+            _watched_configs[id(config)] = _watched_configs.get(id(config), 0) + 1
+
+    def leave() -> None:
         with _lock:
             for module in module_ids:
                 del _watched_modules[module]
+            for config in configs:
+                _watched_configs[id(config)] -= 1
+                if not _watched_configs[id(config)]:
+                    del _watched_configs[id(config)]
+            if not _watched_modules:
+                _uninstall()
+
+    undo.callback(leave)
+    for config in configs:
+        before = config._attn_implementation_internal
+        undo.callback(setattr, config, "_attn_implementation_internal", before)
+        config._attn_implementation_internal = _NAME
 
 
-def _register() -> None:
-    """Register attention and mask function; doing it again changes nothing."""
-    with _lock:
-        AttentionInterface.register(_NAME, _watched_attention)
-        AttentionMaskInterface.register(_NAME, partial(lazy_mask, sdpa_mask))
+def _install() -> None:
+    """Stand at the name `"sdpa"` in both registries, and in the loops of `generate`."""
+    for registry, own in ((AttentionInterface, _attention), (AttentionMaskInterface, _mask)):
+        _replaced[registry.__name__] = registry._global_mapping[_NAME]
+        registry.register(_NAME, own)
+    if _replaced["AttentionInterface"] is not sdpa_attention_forward:
+        other = _replaced["AttentionInterface"]
+        _uninstall()
+        raise InputError(
+            f"another function, {getattr(other, '__qualname__', other)!r}, is registered as 'sdpa' in "
+            "AttentionInterface, and what it computes is not known; register it by another name"
+        )
+    _loops.install()
 
 
-def _roots(model: nn.Module) -> list[Any]:
+def _uninstall() -> None:
+    for registry in (AttentionInterface, AttentionMaskInterface):
+        registry.register(_NAME, _replaced.pop(registry.__name__))
+    _loops.remove()
+
+
+def _roots(model: nn.Module) -> list[PreTrainedModel]:
     """Find the outermost `transformers` models inside, and check that they can be watched."""
     found = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
     inner = {id(part) for root in found for part in root.modules() if part is not root}
@@ -126,69 +177,174 @@ def _roots(model: nn.Module) -> list[Any]:
             "module around one (a regard model shows its maps in its output)"
         )
     for root in roots:
-        name = type(root).__name__
-        if not root._can_set_attn_implementation():
-            raise InputError(
-                f"{name} does not route its attention through AttentionInterface, so it cannot be "
-                "watched; try a newer transformers, or output_attentions=True with short texts"
-            )
-        if not root._supports_sdpa:
-            raise InputError(
-                f"{name} does not run on scaled_dot_product_attention (it changes its weights in a "
-                "way that has no fast path); try attn_implementation='eager' with "
-                "output_attentions=True"
-            )
+        if (reason := _refusal(root)) is not None:
+            raise InputError(reason)
     return roots
 
 
-def _configs(roots: list[Any]) -> list[Any]:
-    """Collect every config that names an attention implementation, each once."""
+def _refusal(root: PreTrainedModel) -> str | None:
+    """Say why the attention of a model cannot be watched here, if it cannot."""
+    name = type(root).__name__
+    parts = dict(attention_modules(root)) or {
+        module: part for module, part in root.named_modules() if is_called_attention(type(part))
+    }
+    if not parts:
+        return f"{name} has no attention, so there is nothing to watch"
+    if not any(is_routed(type(part)) for part in parts.values()):
+        module, part = next(iter(parts.items()))
+        return (
+            f"{name} does not route its attention through AttentionInterface ({module}, a "
+            f"{type(part).__name__}, computes it by itself), so it cannot be watched; try "
+            "output_attentions=True with short texts"
+        )
+    for part in root.modules():
+        if "Merged" in type(part).__name__ and is_routed(type(part)):
+            return (
+                f"{name} attends to its own tokens and to the source's in one softmax "
+                f"({type(part).__name__}), which is neither self- nor cross-attention"
+            )
+        is_slow = isinstance(part, PreTrainedModel) and not part._supports_sdpa
+        if is_slow and any(is_routed(type(inner)) for inner in part.modules()):
+            return (
+                f"{type(part).__name__} does not run on scaled_dot_product_attention (it changes its "
+                "weights in a way that has no fast path); try attn_implementation='eager' with "
+                "output_attentions=True"
+            )
+    return None
+
+
+def _configs(roots: list[PreTrainedModel]) -> list[Any]:
+    """Collect every config that names an attention implementation, each once.
+
+    Layers of a composed model may hold another object than the model does.
+    """
     found: dict[int, Any] = {}
 
     def add(config: Any) -> None:
         if id(config) not in found:
             found[id(config)] = config
             for name in config.sub_configs:
-                if (inner := getattr(config, name, None)) is not None:
+                if isinstance(inner := getattr(config, name, None), PreTrainedConfig):
                     add(inner)
 
     for root in roots:
         for part in root.modules():
-            if isinstance(part, PreTrainedModel):
-                add(part.config)
+            if isinstance(config := getattr(part, "config", None), PreTrainedConfig):
+                add(config)
     return list(found.values())
 
 
-def _watched_attention(
+def _follow_forward_passes(
+    root: PreTrainedModel, seen: Watched, undo: contextlib.ExitStack
+) -> None:
+    """Report the calls of the models and of the attention modules inside a model."""
+    for part in root.modules():
+        if isinstance(part, PreTrainedModel):
+            own = vars(part).get("forward")
+            # Around `forward` itself, since some callers leave out `__call__` and its hooks.
+            vars(part)["forward"] = _followed(part, part.forward, seen)
+            undo.callback(_restore_forward, part, own)
+    for _, part in attention_modules(root):
+        for hook in (
+            part.register_forward_pre_hook(lambda module, _: seen.begin_module(module)),
+            part.register_forward_hook(lambda module, *_: seen.end_module(module)),
+        ):
+            undo.callback(hook.remove)
+
+
+def _restore_forward(part: PreTrainedModel, own: Any) -> None:
+    if own is None:
+        del vars(part)["forward"]
+    else:
+        vars(part)["forward"] = own
+
+
+def _followed(
+    part: PreTrainedModel, forward: Callable[..., Any], seen: Watched
+) -> Callable[..., Any]:
+    """Make the `forward` of a model report its calls."""
+
+    @wraps(forward)
+    def followed(*args: Any, **inputs: Any) -> Any:
+        if _in_backward():
+            return forward(*args, **inputs)
+        given = [*args, *inputs.values()]
+        cache = next((value for value in given if isinstance(value, Cache)), None)
+        sources = inputs.get("encoder_outputs")
+        with seen.running(part, cache=cache, sources=_tensors(sources)) as run:
+            wanted = inputs.get(
+                "output_attentions", getattr(part.config, "output_attentions", False)
+            )
+            run.wants_weights |= bool(wanted)
+            output = forward(*args, **inputs)
+            run.end(_caches(output), list(_tensors(output)[:1]))
+        return output
+
+    return followed
+
+
+def _in_backward() -> bool:
+    """Return whether autograd runs on this thread, which computes a checkpointed layer once more."""
+    return torch._C._current_graph_task_id() != -1
+
+
+def _tensors(output: Any) -> tuple[Tensor, ...]:
+    """Tensors of a model's output, of a tuple, or the tensor itself."""
+    if isinstance(output, Tensor):
+        return (output,)
+    values = list(output.values()) if isinstance(output, dict) else output
+    return (
+        tuple(v for v in values if isinstance(v, Tensor))
+        if isinstance(values, list | tuple)
+        else ()
+    )
+
+
+def _caches(output: Any) -> list[Any]:
+    values = list(output.values()) if isinstance(output, dict) else output
+    return [v for v in values if isinstance(v, Cache)] if isinstance(values, list | tuple) else []
+
+
+def _mask(*args: Any, config: Any = None, **options: Any) -> Tensor | None:
+    """Make the mask of a watched model, to be built row by row; an `AttentionMaskInterface` function."""
+    if args or id(config) not in _watched_configs:
+        original = _replaced.get("AttentionMaskInterface", sdpa_mask)
+        mask: Tensor | None = original(*args, config=config, **options)
+        return mask
+    return lazy_mask(sdpa_mask, config=config, **options)
+
+
+def _attention(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
     **options: Any,
-) -> tuple[Tensor, None]:
+) -> tuple[Tensor, Tensor | None]:
     """Compute what `sdpa` computes and capture the attention map; an `AttentionInterface` function."""
-    for name in _UNSUPPORTED_OPTIONS:
-        if options.get(name) is not None:
-            raise InputError(
-                f"{type(module).__name__} attends with {name!r}, which the fast path does not support; "
-                "this model cannot be watched"
-            )
-    output = _sdpa(module, query, key, value, attention_mask, **options)
     seen = _watched_modules.get(id(module))
     if seen is None:
+        output: Tensor = sdpa_attention_forward(
+            module, query, key, value, attention_mask, **options
+        )[0]
+        return output, None
+    if unknown := unknown_options(options):
+        name = unknown[0]
         raise InputError(
-            f"{type(module).__name__} runs on 'regard' attention outside regard.watch; models are "
-            "watched by `with regard.watch(model):`, not by attn_implementation"
+            f"{type(module).__name__} attends with {name!r}, which the fast path does not support"
+            + (f" (it {REASONS[name]})" if name in REASONS else "")
+            + "; this model cannot be watched"
         )
-    is_causal = _is_causal(module, options)
-    with torch.no_grad():
-        weights = _attention_map(
-            query, key, value, attention_mask, options, is_causal, seen.keep.statistics
-        )
-        first_key = attention_mask.first_key if isinstance(attention_mask, LazyMask) else 0
-        seen.add_call(module, weights, causal=is_causal, first_key=first_key)
-    return output, None
+    output = _sdpa(module, query, key, value, attention_mask, **options)
+    if _in_backward():
+        return output, None
+    if seen.is_repeated(query, key):
+        return output, None
+    call = _AttentionCall(module, query, key, value, attention_mask, options, seen)
+    weights = call.weights() if seen.run is not None and seen.run.wants_weights else None
+    seen.add_call(module, call.captured, causal=call.is_causal)
+    return output, weights
 
 
 def _sdpa(
@@ -219,46 +375,122 @@ def _sdpa(
     return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
 
-def _is_causal(module: nn.Module, options: dict[str, Any]) -> bool:
-    """Return whether queries see only earlier keys: the option, or else the module's attribute."""
-    option = options.get("is_causal")
-    return bool(getattr(module, "is_causal", True) if option is None else option)
+class _AttentionCall:
+    """One call of an attention function: the map of what `sdpa` computes.
 
+    Args:
+        module: the attention module.
+        query: `(batch, heads, queries, features)`.
+        key: `(batch, key heads, keys, features)`.
+        value: as `key`.
+        mask: as the function takes it.
+        options: further options of the function.
+        seen: what the module is watched by.
+    """
 
-def _attention_map(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None,
-    options: dict[str, Any],
-    is_causal: bool,
-    statistics: tuple[str, ...],
-) -> AttentionMap:
-    """Compute the map of the attention that `sdpa` computes, with these statistics."""
-    query, key, value = query.detach(), key.detach(), value.detach()
-    bias = options.get("position_bias")
-    visible: Any = None
-    if is_causal and mask is None and query.shape[2] > 1:
-        # sdpa aligns the first query with the first key: keys past the queries do not exist yet.
-        key, value = key[:, :, : query.shape[2]], value[:, :, : query.shape[2]]
-        bias = None if bias is None else bias[..., : query.shape[2]]
-        visible = causal()
-    elif isinstance(mask, LazyMask):
-        visible = mask.row_mask
-    elif mask is not None and mask.dtype == torch.bool:
-        visible = mask
-    elif mask is not None:
-        # An additive mask: very low values exclude keys, the others are a bias.
-        visible = mask > torch.finfo(mask.dtype).min / 2
-        added = torch.where(visible, mask, 0)
-        bias = added if bias is None else bias + added
-    _, weights = attend(
-        query,
-        key,
-        value,
-        score=ScaledDot(options.get("scaling")),
-        mask=visible,
-        bias=None if bias is None else bias.detach(),
-        watch=statistics,
-    )
-    return weights
+    def __init__(
+        self,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        options: dict[str, Any],
+        seen: Watched,
+    ) -> None:
+        self.query, self.key, self.value, self.mask = query, key, value, mask
+        self._keys = key.shape[2]
+        self.scale = options.get("scaling")
+        self.bias: Tensor | None = options.get("position_bias")
+        self.seen = seen
+        option = options.get("is_causal")
+        self.is_causal = bool(getattr(module, "is_causal", True) if option is None else option)
+        self.visible: Any = None
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Bring mask and bias into the terms of `attend`."""
+        queries, mask = self.query.shape[2], self.mask
+        if self.is_causal and mask is None and queries > 1:
+            # sdpa aligns the first query with the first key: keys past the queries do not exist yet.
+            self._take_keys(queries)
+            self.visible = causal()
+        elif isinstance(mask, LazyMask):
+            self.visible = mask.row_mask
+        elif mask is not None and mask.dtype == torch.bool:
+            self.visible = mask
+        elif mask is not None:
+            # An additive mask: very low values exclude keys, the others are a bias.
+            self.visible = mask > torch.finfo(mask.dtype).min / 2
+            added = torch.where(self.visible, mask, 0)
+            self.bias = added if self.bias is None else self.bias + added
+
+    def _take_keys(self, end: int) -> None:
+        """Leave out the keys from a position on."""
+        self.key, self.value = self.key[:, :, :end], self.value[:, :, :end]
+        if self.bias is not None:
+            self.bias = self.bias[..., :end]
+
+    def captured(self) -> tuple[AttentionMap, int, int]:
+        """Map of the heads to keep, and the positions of its first query and first key."""
+        first_query, first_key = self._positions()
+        end = first_query + self.query.shape[2] - first_key
+        if self.is_causal and isinstance(self.mask, LazyMask) and end < self.key.shape[2]:
+            self._take_keys(end)  # the rest of a static cache is still empty
+        if self.seen.keep.heads is not None:
+            self._take_heads(self.seen.keep.heads)
+        self.query, self.key, self.value = (
+            array.detach() for array in (self.query, self.key, self.value)
+        )
+        self.bias = None if self.bias is None else self.bias.detach()
+        with torch.no_grad():
+            return self._map(self.seen.keep.statistics), first_query, first_key
+
+    def _take_heads(self, chosen: tuple[int, ...]) -> None:
+        """Leave out all heads but these."""
+        heads = self.query.shape[1]
+        if max(chosen) >= heads:
+            raise InputError(
+                f"keep=Keep(heads=...) asks for head {max(chosen)}; this layer has {heads} heads, from 0"
+            )
+        group = heads // self.key.shape[1]
+        of_keys = [head // group for head in chosen]
+        self.query = self.query[:, list(chosen)]
+        self.key, self.value = self.key[:, of_keys], self.value[:, of_keys]
+        if self.bias is not None and self.bias.shape[1] > 1:
+            self.bias = self.bias[:, list(chosen)]
+        if (
+            isinstance(self.visible, Tensor)
+            and self.visible.ndim == 4
+            and self.visible.shape[1] > 1
+        ):
+            self.visible = self.visible[:, list(chosen)]
+
+    def weights(self) -> Tensor:
+        """All weights, `(batch, heads, queries, keys)`, as eager attention returns them."""
+        dense: Tensor = self._map(()).dense()
+        missing = self._keys - dense.shape[-1]
+        return nn.functional.pad(dense, (0, missing)).to(self.query.dtype)
+
+    def _map(self, statistics: tuple[str, ...]) -> AttentionMap:
+        _, weights = attend(
+            self.query,
+            self.key,
+            self.value,
+            score=ScaledDot(self.scale),
+            mask=self.visible,
+            bias=self.bias,
+            watch=statistics,
+        )
+        return weights
+
+    def _positions(self) -> tuple[int, int]:
+        """Positions of the first query and the first key in the text."""
+        if isinstance(self.mask, LazyMask):
+            return self.mask.first_query * self.is_causal, self.mask.first_key
+        if not self.is_causal:
+            return 0, 0
+        queries, keys = self.query.shape[2], self.key.shape[2]
+        read = self.seen.run.segment.cached if self.seen.run else 0
+        first_query = read or keys - queries
+        return first_query, max(first_query + queries - keys, 0)

@@ -1,0 +1,126 @@
+"""Which modules of a model compute attention, and whether they do it through `transformers`' interface.
+
+A class is asked by the names that its methods use: one that looks up `ALL_ATTENTION_FUNCTIONS` hands
+its queries and keys to a function that can be replaced; one that calls `softmax` itself does not.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from types import CodeType, FunctionType
+from typing import Any, NamedTuple
+
+from torch import nn
+
+__all__ = [
+    "REASONS",
+    "attention_modules",
+    "in_a_stack",
+    "is_called_attention",
+    "is_routed",
+    "unknown_options",
+]
+
+_OWN_ATTENTION = re.compile(
+    r"softmax|scaled_dot_product_attention|multi_head_attention_forward", re.IGNORECASE
+)
+_ATTENTION_CLASS = re.compile(r"att(?:ention|n)", re.IGNORECASE)
+
+HONOURED = frozenset(("scaling", "dropout", "is_causal", "position_bias"))
+"""Options of an attention function that the output and the map are computed with."""
+
+WITHOUT_EFFECT = frozenset(
+    (
+        # The mask says the same; only flash attention reads them.
+        *("sliding_window", "position_ids", "cache_position", "seq_idx", "deterministic"),
+        *("cu_seq_lens_q", "cu_seq_lens_k", "cu_seqlens", "max_length_q", "max_length_k"),
+        *("max_seqlen", "attention_mask", "token_type_ids", "mm_token_type_ids"),
+        # Arguments of the model that it passes on to every layer.
+        *("output_attentions", "output_hidden_states", "output_router_logits", "return_dict"),
+        *("use_cache", "past_key_values", "past_key_value", "num_items_in_batch", "logits_to_keep"),
+        *("labels", "position_embeddings", "interpolate_pos_encoding", "return_loss"),
+    )
+)
+"""Options of an attention function that change no weight where the mask is given."""
+
+REASONS = {
+    "softcap": "caps its scores",
+    "s_aux": "adds sinks to its scores",
+    "sinks": "adds sinks to its scores",
+    "cache": "takes its keys from a paged cache",
+    "indices": "attends to chosen keys only",
+    "block_indices": "attends to chosen blocks of keys only",
+}
+"""What known options that are not supported do."""
+
+
+def unknown_options(options: dict[str, object]) -> list[str]:
+    """Names of the options whose effect is neither computed nor known to be none."""
+    return [
+        name
+        for name, value in options.items()
+        if value is not None and name not in HONOURED and name not in WITHOUT_EFFECT
+    ]
+
+
+def attention_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Names and modules inside a model that compute attention, with none that holds another of them."""
+    found = {name: part for name, part in model.named_modules() if _facts(type(part)).attends}
+    outer = {name.rsplit(".", n)[0] for name in found for n in range(1, name.count(".") + 1)}
+    for name, part in found.items():
+        if is_routed(type(part)) or (name not in outer and name != ""):
+            yield name, part
+
+
+def in_a_stack(name: str) -> bool:
+    """Return whether a module is part of a list of layers, not a single one such as a pooling head."""
+    return any(part.isdigit() for part in name.split("."))
+
+
+class _Facts(NamedTuple):
+    """What the names that a class uses say of it."""
+
+    is_routed: bool
+    attends: bool
+
+
+_known: dict[Any, _Facts] = {}
+
+
+def is_routed(kind: type[nn.Module]) -> bool:
+    """Return whether the class looks up its attention function in `AttentionInterface`."""
+    return _facts(kind).is_routed
+
+
+def is_called_attention(kind: type[nn.Module]) -> bool:
+    """Return whether the class has attention in its name, whatever it computes."""
+    return _ATTENTION_CLASS.search(kind.__name__) is not None
+
+
+def _facts(kind: type[nn.Module]) -> _Facts:
+    if kind not in _known:
+        names = set(_names(kind))
+        routed = "ALL_ATTENTION_FUNCTIONS" in names
+        own = is_called_attention(kind) and any(map(_OWN_ATTENTION.search, names))
+        _known[kind] = _Facts(routed, routed or own)
+    return _known[kind]
+
+
+def _names(kind: type[nn.Module]) -> Iterator[str]:
+    """Global names and attributes that the methods of a class and of its bases use."""
+    for base in kind.__mro__:
+        if base in (nn.Module, object) or base.__module__ == "transformers.modeling_utils":
+            continue
+        for member in vars(base).values():
+            function = inspect.unwrap(member) if callable(member) else None
+            if isinstance(function, FunctionType):
+                yield from _names_of_code(function.__code__)
+
+
+def _names_of_code(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names_of_code(constant)
