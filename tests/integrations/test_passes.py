@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -92,7 +94,7 @@ def test_states_of_an_encoder_lead_to_its_decoder(make, ids, watched):
 
 def test_parts_of_one_text_that_a_layer_attends_to_one_by_one_are_joined(ids):
     # Two images of 4 x 4 and 2 x 4 patches in one sequence: a call of the attention function for each.
-    config = transformers.Qwen2VLConfig().vision_config
+    config: Any = transformers.Qwen2VLConfig().vision_config
     config.depth, config.embed_dim, config.num_heads, config.hidden_size = 2, 32, 2, 32
     torch.manual_seed(0)
     model = transformers.models.qwen2_vl.modeling_qwen2_vl.Qwen2VisionTransformerPretrainedModel(
