@@ -179,7 +179,7 @@ def _t5() -> tuple[Any, Any]:
         num_heads=4,
         pad_token_id=0,
         eos_token_id=1,
-        initializer_factor=3.0,
+        initializer_factor=1.5,
     )
     return transformers.T5ForConditionalGeneration(config), tokenizer
 
@@ -197,13 +197,13 @@ def _marian() -> tuple[Any, Any]:
     return transformers.MarianMTModel(config), tokenizer
 
 
-def _bart(**more: Any) -> Callable[[], tuple[Any, Any]]:
-    def make() -> tuple[Any, Any]:
-        tokenizer = marked_byte_pairs()
-        config = transformers.BartConfig(vocab_size=len(tokenizer), **STACKS, **more)
-        return transformers.BartForConditionalGeneration(config), tokenizer
-
-    return make
+def _bart() -> tuple[Any, Any]:
+    tokenizer = marked_byte_pairs()
+    config = transformers.BartConfig(vocab_size=len(tokenizer), **STACKS)
+    model = transformers.BartForConditionalGeneration(config)
+    model.generation_config.forced_bos_token_id = 0
+    model.generation_config.no_repeat_ngram_size = 2
+    return model, tokenizer
 
 
 KINDS: dict[str, Callable[[], tuple[Any, Any]]] = {
@@ -219,7 +219,7 @@ KINDS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "gpt2-sentiment": _gpt2("GPT2ForSequenceClassification", **_labels("bad", "good")),
     "t5": _t5,
     "marian": _marian,
-    "bart": _bart(forced_bos_token_id=0),
+    "bart": _bart,
 }
 
 

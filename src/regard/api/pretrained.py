@@ -10,10 +10,24 @@ from pydantic import model_validator
 from regard.api.config.settings import RunSettings, TextSettings
 from regard.api.tasks.classification import Classifier
 from regard.api.tasks.encoding import Encoder
+from regard.api.tasks.generation import Generator
 from regard.api.tasks.model import Model
+from regard.api.tasks.summarization import AbstractiveSummarizer
+from regard.api.tasks.translation import Translator
 from regard.choices import Task
-from regard.errors import InputError
+from regard.decoding import DecodingSettings
+from regard.errors import InputError, ModelFolderError
+from regard.integrations.pretrained.decoders import (
+    PretrainedEncoderDecoder,
+    PretrainedLanguageModel,
+)
 from regard.integrations.pretrained.folder import Loaded, load_pretrained
+from regard.integrations.pretrained.generation import (
+    decoding_values,
+    end_ids,
+    forbidden_ids,
+    forced_first,
+)
 from regard.integrations.pretrained.networks import PretrainedClassifier, PretrainedEncoder
 from regard.integrations.pretrained.tokenizer import PretrainedTokenizer
 from regard.integrations.pretrained.vocabulary import Vocabulary
@@ -41,10 +55,19 @@ def model_of(folder: Path, task: Task | None = None) -> Model:
         ModelFolderError: see `load_pretrained`.
     """
     loaded = load_pretrained(folder)
-    make = {"classification": _classifier, "reading": _encoder}[loaded.use]
-    model = make(loaded)
+    model = _model_of(loaded, task)
     model.folder = folder
     return model
+
+
+def _model_of(loaded: Loaded, task: Task | None) -> Model:
+    if loaded.use == "classification":
+        return _classifier(loaded)
+    if loaded.use == "language":
+        return _generator(loaded)
+    if loaded.use == "reading":
+        return _encoder(loaded)
+    return _text_to_text(loaded, AbstractiveSummarizer if task == "summarization" else Translator)
 
 
 def _classifier(loaded: Loaded) -> Classifier:
@@ -69,6 +92,52 @@ def _encoder(loaded: Loaded) -> Encoder:
     vocabulary = vocabulary_of(loaded)
     tokenizer = PretrainedTokenizer(loaded.tokenizer, vocabulary)
     return Encoder(_settings(loaded, "language"), PretrainedEncoder(loaded, vocabulary), tokenizer)
+
+
+def _generator(loaded: Loaded) -> Generator:
+    """A language model; its tokenizer says whether BOS is in front of a text."""
+    backend, ends = loaded.tokenizer, end_ids(loaded)
+    read = list(backend("a")["input_ids"])
+    begin = backend.bos_token_id
+    begins = begin is not None and read[:1] == [begin]
+    vocabulary = Vocabulary(
+        _embeddings(loaded.model), backend.pad_token_id, backend.unk_token_id, begin, ends
+    )
+    # A model that does not read BOS begins an empty text with its mark all the same: it must read something.
+    first = () if begins else (begin if begin is not None else (ends or (0,))[0],)
+    tokenizer = PretrainedTokenizer(backend, vocabulary, open_ended=True, first=first)
+    network = PretrainedLanguageModel(loaded, vocabulary, begins=begins)
+    decoding = DecodingSettings(**decoding_values(loaded))
+    return Generator(_settings(loaded, "language", decoding=decoding), network, tokenizer)
+
+
+def _text_to_text(
+    loaded: Loaded, kind: type[Translator] | type[AbstractiveSummarizer]
+) -> Translator | AbstractiveSummarizer:
+    backend, model, ends = loaded.tokenizer, loaded.model, end_ids(loaded)
+    if not ends or backend("a")["input_ids"][-1] not in ends:
+        raise ModelFolderError(
+            f"{loaded.folder}: its tokenizer does not end a source with the end token (eos_token_id "
+            f"{list(ends)}), which regard's encoder-decoders read; set it in the tokenizer"
+        )
+    start = model.generation_config.decoder_start_token_id
+    if start is None:
+        start = model.config.decoder_start_token_id
+    if start is None:
+        raise ModelFolderError(
+            f"{loaded.folder}: names no decoder_start_token_id, so there is nothing to begin an answer "
+            "with; set it in generation_config.json"
+        )
+    vocabulary = Vocabulary(
+        _embeddings(model), backend.pad_token_id, backend.unk_token_id, int(start), ends
+    )
+    source = PretrainedTokenizer(backend, vocabulary, open_ended=True)
+    target = PretrainedTokenizer(
+        backend, vocabulary, open_ended=True, target=True, first=forced_first(loaded)
+    )
+    network = PretrainedEncoderDecoder(loaded, vocabulary, forbidden_ids(loaded))
+    decoding = DecodingSettings(**decoding_values(loaded))
+    return kind(_settings(loaded, kind.task, decoding=decoding), network, source, target)
 
 
 def vocabulary_of(loaded: Loaded) -> Vocabulary:

@@ -202,7 +202,7 @@ def load_for(kind: type[M], folder: str | PathLike[str]) -> M:
     """
     from regard.api.load import load
 
-    model = load(folder)
+    model = load(folder, task=kind.task)
     if not isinstance(model, kind):
         raise InputError(
             f"{folder} holds a model for {model.task}, not for {kind.task}; "

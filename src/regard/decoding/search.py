@@ -215,12 +215,25 @@ def generate(
             "replace_unknown copies words of a source, and a language model has none; leave it out"
         )
     width = settings.beam if settings.method == "beam" else settings.n_best
-    answers: list[list[Hypothesis]] = []
+    answers: list[list[Hypothesis]] = [[] for _ in prompts]
     with eval_mode(model):
-        for first in range(0, len(prompts), max(1, settings.rows // width)):
-            batch = prompts[first : first + max(1, settings.rows // width)]
-            answers.extend(_generate_batch(model, batch, settings))
+        for indices in _prompt_batches(model, prompts, max(1, settings.rows // width)):
+            found = _generate_batch(model, [prompts[index] for index in indices], settings)
+            for index, of_prompt in zip(indices, found, strict=True):
+                answers[index] = of_prompt
     return answers
+
+
+def _prompt_batches(model: LanguageModel, prompts: Prefixes, size: int) -> list[list[int]]:
+    """Indices of the prompts of each batch."""
+    groups: dict[int, list[int]] = {}
+    for index, prompt in enumerate(prompts):
+        groups.setdefault(len(prompt) if model.prompts_of_one_length else 0, []).append(index)
+    return [
+        group[first : first + size]
+        for group in groups.values()
+        for first in range(0, len(group), size)
+    ]
 
 
 def _generate_batch(

@@ -126,6 +126,8 @@ class EncoderDecoder(nn.Module, ABC):
     settings: ModelSettings
     #: Which of its cross-attention says where a word looked: `Step.weights`, and how answers read them.
     alignment: AlignmentSettings = AlignmentSettings()
+    #: Whether ids past the vocabulary stand for unknown words of the source, which it copies.
+    copies: bool = False
     #: Longest source and target that the model has positions for, BOS or EOS included; `None`: any.
     max_positions: int | None = None
 
@@ -187,6 +189,12 @@ class LanguageModel(nn.Module, ABC):
     """Ids to the next id: `lm`."""
 
     settings: ModelSettings
+    #: Whether BOS is in front of what it reads, so that it can begin with nothing.
+    begins: bool = True
+    #: Whether the prompts of a batch must have one length, so that all of their tokens are fed at once.
+    prompts_of_one_length: bool = False
+    #: Most tokens that the model has positions for, BOS included; `None`: any.
+    max_positions: int | None = None
 
     @abstractmethod
     def forward(self, ids: Tensor, lengths: Tensor) -> Output:

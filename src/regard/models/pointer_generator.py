@@ -68,6 +68,8 @@ class PointerGenerator(EncoderDecoder):
     .. math:: \lambda \sum_i \min(a_{ti}, \textstyle\sum_{t' < t} a_{t'i})
     """
 
+    copies = True
+
     def __init__(self, settings: PointerSettings) -> None:
         super().__init__()
         self.settings: ModelSettings = settings

@@ -167,6 +167,11 @@ class Tokenizer:
         return self._pieces
 
     @property
+    def first_ids(self) -> tuple[int, ...]:
+        """Ids that a text which is written begins with, after BOS; those of a pretrained tokenizer alone."""
+        return ()
+
+    @property
     def special_tokens(self) -> frozenset[str]:
         """Tokens that belong to the model and not to a text."""
         return frozenset({SPECIALS[PAD], SPECIALS[BOS], SPECIALS[EOS]})

@@ -21,6 +21,7 @@ from regard.api.tasks.answers import (
     best_with_alternatives,
     check_no_reading,
     cut_note,
+    empty_text_error,
     noted,
     shortfall,
     while_unchanged,
@@ -44,6 +45,7 @@ from regard.choices import Task
 from regard.data import Example
 from regard.data.ragged import Ragged
 from regard.decoding import DecodingSettings, Hypothesis, Reading, generate
+from regard.errors import SettingsError
 from regard.evaluation import Score, bootstrap
 from regard.models import LanguageModel, configure
 from regard.text import BOS, EOS, Tokenizer
@@ -94,7 +96,7 @@ class Generator(Model):
         def rows() -> Iterator[list[int]]:
             for chunk in in_chunks(examples):
                 for encoding in self.tokenizer.encode_batch([example.text for example in chunk]):
-                    ids = [BOS, *encoding.ids, EOS]
+                    ids = [*self._begin, *encoding.ids, EOS]
                     # Rows share a token: the last target of one is the first input of the next.
                     for start in range(0, len(ids) - 1, limit):
                         yield ids[start : start + limit + 1]
@@ -172,10 +174,12 @@ class Generator(Model):
         """
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
         settings = settings or self.settings.decoding
-        limit = self.settings.text.max_tokens
+        limit = self._longest_prompt(settings)
         encodings = self.tokenizer.encode_batch(prompts)
         # What was said last decides how a text goes on, so the end of a long prompt is what is read.
-        prompt_ids = [encoding.ids[-limit:] for encoding in encodings]
+        prompt_ids = [
+            encoding.ids[-limit:] or list(self.tokenizer.first_ids) for encoding in encodings
+        ]
         notes = [cut_note(min(limit, len(e)), len(e), end="last") for e in encodings]
         found = generate(self.network, prompt_ids, settings)
         return [
@@ -185,6 +189,27 @@ class Generator(Model):
             )
             for prompt, ids, note, hypotheses in zip(prompts, prompt_ids, notes, found, strict=True)
         ]
+
+    @property
+    def _begin(self) -> list[int]:
+        return [BOS] * self.network.begins
+
+    def _longest_prompt(self, settings: DecodingSettings) -> int:
+        """Tokens of a prompt that leave room for what is to be written.
+
+        Raises:
+            SettingsError: there is no room.
+        """
+        limit, positions = self.settings.text.max_tokens, self.network.max_positions
+        if positions is None:
+            return limit
+        new = max(settings.max_length or 20, settings.min_length)
+        if new >= positions - 1:
+            raise SettingsError(
+                f"max_length={new} leaves no room for a beginning: the model has {positions:,} positions; "
+                f"try max_length={positions // 2}"
+            )
+        return min(limit, positions - 1 - new)
 
     def _continuation(self, prompt: str, prompt_ids: list[int], found: Hypothesis) -> Continuation:
         names = self.tokenizer.vocabulary
@@ -207,9 +232,14 @@ class Generator(Model):
     @torch.no_grad()
     def _view(self, text: str) -> tuple[Maps, AttentionRecord]:
         encoding = self.tokenizer.encode(text)
-        ids, lengths = pad_batch([[BOS, *encoding.ids]], device_of(self.network))
+        begin = self._begin
+        if self.network.max_positions is not None:
+            encoding = encoding.first(self.network.max_positions - len(begin))
+        if not (begin or encoding.ids):
+            raise empty_text_error()
+        ids, lengths = pad_batch([[*begin, *encoding.ids]], device_of(self.network))
         maps = self.network(ids, lengths).maps
-        tokens = {"text": input_tokens(encoding, begin=True, end=False)}
+        tokens = {"text": input_tokens(encoding, begin=bool(begin), end=False)}
         return maps, make_record(maps, tokens, title=text)
 
 

@@ -88,7 +88,9 @@ class AbstractiveSummarizer(Summarizer, TextToText[Summary]):
         return cls(settings, network, tokenizer, tokenizer)
 
     def encode_sources(self, texts: Sequence[str]) -> list[EncodedSource]:
-        """Texts as the network reads them; within a text, each unknown word has its own id."""
+        """Texts as the network reads them; if it copies, each unknown word of a text has its own id."""
+        if not self.network.copies:
+            return super().encode_sources(texts)
         sources, limit = [], self.settings.text.max_tokens - 1
         for encoding in self.source_tokenizer.encode_batch(list(texts)):
             words = self._words(encoding)[:limit]

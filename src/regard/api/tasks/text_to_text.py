@@ -272,13 +272,14 @@ class TextToText(Model, Generic[A]):
             for source in self._read_sources(texts)
         ]
         ids, lengths = pad_batch([source.ids for source in sources], device_of(self.network))
-        prefix_ids = None
+        first = list(self.target_tokenizer.first_ids)
+        prefix_ids = [first for _ in sources] if first else None
         if steering.prefix is not None:
             prefixes = self.target_tokenizer.encode_batch(list(steering.prefix))
             for encoding in prefixes:
                 check_prefix(encoding, self.settings.text.max_tokens)
             prefix_ids = [
-                self.target_ids(encoding, source.copy_ids)[1:-1]
+                self._prefix_ids(encoding, source)
                 for encoding, source in zip(prefixes, sources, strict=True)
             ]
             sources = [
@@ -295,6 +296,12 @@ class TextToText(Model, Generic[A]):
             on_draft=self._on_draft_ids(sources, steering.on_draft),
         )
         return list(zip(sources, found, strict=True))
+
+    def _prefix_ids(self, prefix: Encoding, source: EncodedSource) -> list[int]:
+        """Ids that an answer begins with: those of a prefix, after what every answer begins with."""
+        ids = self.target_ids(prefix, source.copy_ids)[1:-1]
+        first = list(self.target_tokenizer.first_ids)
+        return ids if ids[: len(first)] == first else [*first, *ids]
 
     def _on_draft_ids(
         self, sources: Sequence[EncodedSource], on_draft: OnTextDraft | None
@@ -342,7 +349,7 @@ class TextToText(Model, Generic[A]):
         """
         source = self._read_sources([text])[0]
         ids, lengths = pad_batch([source.ids], device_of(self.network))
-        prefix = self.target_ids(self.target_tokenizer.encode(begin), source.copy_ids)[1:-1]
+        prefix = self._prefix_ids(self.target_tokenizer.encode(begin), source)
         log_probs = next_log_probs(
             self.network,
             ids,

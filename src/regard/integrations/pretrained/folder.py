@@ -45,16 +45,35 @@ class Loaded:
     use: Use
 
     @property
+    def positions(self) -> int | None:
+        """Number of positions that the model has, or was made for; `None` where it names no end."""
+        limits = [
+            table.num_embeddings - _first_position(table)
+            for name, table in self.model.named_modules()
+            if name.rpartition(".")[2] in _POSITION_TABLES and hasattr(table, "num_embeddings")
+        ]
+        named = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        limits += [named] if isinstance(named, int) and named > 0 else []
+        return min(limits, default=None)
+
+    @property
     def longest(self) -> int | None:
         """Longest text that the model has positions for, special tokens included; `None`: any."""
         config = self.model.config.get_text_config()
-        limits = [
-            getattr(config, name, None)
-            for name in ("max_position_embeddings", "n_positions", "max_source_positions")
-        ]
-        limits.append(self.tokenizer.model_max_length)  # 10 ** 30 where nothing is known
+        trained = getattr(config, "n_positions", None)  # T5 has no table of them
+        limits = (self.positions, trained, self.tokenizer.model_max_length)  # 10 ** 30: not known
         known = [int(limit) for limit in limits if isinstance(limit, int) and 0 < limit < 10**9]
         return min(known, default=None)
+
+
+_POSITION_TABLES = ("position_embeddings", "embed_positions", "wpe")
+
+
+def _first_position(table: Any) -> int:
+    """Row of a table of positions that the first token has: RoBERTa and BART leave some rows out."""
+    if hasattr(table, "offset"):
+        return int(table.offset)
+    return 0 if table.padding_idx is None else int(table.padding_idx) + 1
 
 
 def is_pretrained(folder: Path) -> bool:

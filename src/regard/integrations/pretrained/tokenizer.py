@@ -26,6 +26,7 @@ class PretrainedTokenizer(Tokenizer):
         vocabulary: its ids as ours.
         open_ended: whether BOS in front and EOS at the end are left out.
         target: whether it encodes what an encoder-decoder writes.
+        first: ids of theirs that all it writes begins with.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class PretrainedTokenizer(Tokenizer):
         *,
         open_ended: bool = False,
         target: bool = False,
+        first: Sequence[int] = (),
     ) -> None:
         self.kind = "bpe"
         self.normalizer = Normalizer()
@@ -42,6 +44,7 @@ class PretrainedTokenizer(Tokenizer):
         self._words = vocabulary
         self._open_ended = open_ended
         self._target = target
+        self._first = tuple(vocabulary.ours(first))
 
     def __len__(self) -> int:
         return len(self._words)
@@ -69,6 +72,11 @@ class PretrainedTokenizer(Tokenizer):
             "" if name in special else self.backend.convert_tokens_to_string([name])
             for name in self.vocabulary
         ]
+
+    @property
+    def first_ids(self) -> tuple[int, ...]:
+        """Ids that an answer begins with: a language code, or `<s>` of BART."""
+        return self._first
 
     @cached_property
     def special_tokens(self) -> frozenset[str]:
