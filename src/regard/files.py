@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from regard.errors import RegardError
 
-__all__ = ["atomic_write", "file_sha256", "remove_unfinished"]
+__all__ = ["atomic_write", "content_sha256", "file_sha256", "remove_unfinished"]
 
 _SUFFIX = ".unfinished"
 
@@ -90,6 +91,16 @@ _CLOCK_STEP = 2_000_000_000
 def _sha256(path: str, state: tuple[int, ...]) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_sha256(content: object) -> str:
+    """SHA-256 of plain data as JSON holds it, whatever the order of its keys and the layout of the text.
+
+    >>> content_sha256({"a": 1, "b": [2.5]}) == content_sha256({"b": [2.5], "a": 1})
+    True
+    """
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 @cache

@@ -18,7 +18,7 @@ from regard.errors import ModelFolderError
         ("config.json", '{"regard": "9.0", "format": 99}', "written by regard 9.0"),
         ("config.json", '{"regard": "0.1.0", "format": 1}', "damaged"),
         ("config.json", '{"regard": "0.1.0", "format": 2}', "damaged"),
-        ("source.json", "[]", "not a tokenizer"),
+        ("source.json", "[]", "source.json was changed after training"),
         ("model.safetensors", "oh", "damaged"),
         ("model.safetensors", None, "no such file"),
         ("source.json", None, "cannot be read"),

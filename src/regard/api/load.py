@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from regard.api.config.presets import PRESETS
 from regard.api.config.settings import RunSettings
 from regard.api.storage.folder import CONFIG, read_config
+from regard.api.storage.seal import FILES, IDENTITY, check_file
 from regard.api.tasks.classification import Classifier
 from regard.api.tasks.extractive import ExtractiveSummarizer
 from regard.api.tasks.generation import Generator
@@ -17,9 +20,12 @@ from regard.api.tasks.translation import Translator
 from regard.choices import Task
 from regard.errors import ModelFolderError, RegardError
 from regard.integrations.pretrained.folder import is_pretrained
-from regard.training.checkpoint import WEIGHTS_FILE, load_weights
+from regard.models import from_config
+from regard.models.layout import state_layout
+from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE, check_layout, load_weights
+from regard.training.tensors import read_layout
 
-__all__ = ["MODELS", "load"]
+__all__ = ["MODELS", "load", "load_model"]
 
 MODELS: dict[str, type[Model]] = {
     "transformer": Translator,
@@ -46,23 +52,44 @@ def load(folder: str | PathLike[str], *, weights: bool = True, task: Task | None
             summarise; `None` takes the model's own.
 
     Raises:
-        ModelFolderError: no model there, a damaged one, or one from a newer version.
+        ModelFolderError: no model there, or one that is damaged, was changed after it was written, or is from
+            a newer version.
     """
     folder = Path(folder)
     if is_pretrained(folder):
         from regard.api.pretrained import model_of  # transformers is slow to import
 
         return model_of(folder, task)
-    config = read_config(folder)
+    return load_model(folder, weights=weights)
+
+
+def load_model(folder: Path, *, weights: bool = True, seals: bool = True) -> Model:
+    """Load a model that `regard train` wrote; with `seals=False` also one that was changed by hand."""
+    config = read_config(folder, seals=seals)
+    owner = config.get(IDENTITY, "") if seals else ""
     try:
         settings = RunSettings(**config["settings"])
+        _check_sizes(folder, config, weights=weights)
+        for name in config.get(FILES, ()) if seals else ():
+            check_file(folder, name, config)
         model = MODELS[settings.kind].from_folder(folder, settings, config)
     except ModelFolderError:
         raise
-    except (KeyError, TypeError, RegardError) as error:
+    except (KeyError, TypeError, AttributeError, RegardError) as error:
         raise ModelFolderError(f"{folder / CONFIG}: damaged ({error}); train it again") from error
     if weights:
-        load_weights(model.network, folder / WEIGHTS_FILE)
+        load_weights(model.network, folder / WEIGHTS_FILE, belongs_to=owner, seals=seals)
         model.network.eval()
     model.folder = folder
     return model
+
+
+def _check_sizes(folder: Path, config: Mapping[str, Any], *, weights: bool) -> None:
+    """Compare the network of `config.json` with the tensors on disk, before memory is taken for it."""
+    path = folder / (WEIGHTS_FILE if weights else RUN_FILE)
+    if not weights and not path.is_file():
+        return
+    found = read_layout(path).tensors
+    if not weights:  # a run that goes on: the state of its optimizer is in that file, too
+        found = {n.removeprefix("model/"): t for n, t in found.items() if n.startswith("model/")}
+    check_layout(state_layout(from_config(config["model"]), tensors=len(found)), found, path)

@@ -32,7 +32,9 @@ from regard.api.storage.data_files import file_records
 from regard.api.storage.folder import (
     acquire_folder,
     clear,
+    read_config,
     read_small_files,
+    seal_results,
     update_config,
     write_config,
 )
@@ -43,6 +45,7 @@ from regard.api.storage.resume import (
     command_line,
     fingerprint,
 )
+from regard.api.storage.seal import IDENTITY
 from regard.api.tasks.model import EncodedExamples, Evaluation, Model
 from regard.data import Corpus, Example, ReadOptions, labels_of, match_labels
 from regard.errors import InputError, SettingsError, nearest
@@ -202,6 +205,8 @@ def _train(run: _Run) -> Model:
     common = _open_folder(run, model, parts, derived, continues=continues)
     findings = _findings_before(run, parts, encoded, common)
     ranking = _ranking(run, model, parts)
+    run.processes.barrier()  # the main process has written the config
+    identity = read_config(run.out).get(IDENTITY, "")
     history = fit(
         model.network,
         model.loss,
@@ -214,9 +219,10 @@ def _train(run: _Run) -> Model:
         records=[finding.record(step=0) for finding in findings],
         callback=run.callback,
         process_group=run.processes,
+        belongs_to=identity,
     )
     run.processes.barrier()
-    load_weights(model.network, run.out / WEIGHTS_FILE)
+    load_weights(model.network, run.out / WEIGHTS_FILE, belongs_to=identity)
     model.network.eval()
     model.folder = run.out
     if continues and parts.held_out:
@@ -317,6 +323,8 @@ def _open_folder(
     }
     if run.resume:
         check_same_data(run.out, data)
+        if run.processes.is_main:
+            update_config(run.out, results={})  # until the run has ended again
     elif run.processes.is_main:
         clear(
             run.out
@@ -377,7 +385,8 @@ def _finish(
     if scores is None:
         return
     if refitted:
-        save_weights(model.network, run.out / WEIGHTS_FILE)
+        identity = read_config(run.out).get(IDENTITY, "")
+        save_weights(model.network, run.out / WEIGHTS_FILE, belongs_to=identity)
     choice = describe_choice(history, ranking)
     run.callback.on_message(choice)
     if alignment is not None:
@@ -389,6 +398,7 @@ def _finish(
         run.callback.on_message(str(finding))
     history.save(run.out / "history.jsonl")
     write_card(model, history, scores, choice, run.out)
+    seal_results(run.out)
     how = model.decoding_note(len(parts.valid))
     run.callback.on_message(
         f"\nOn the validation part, beside a simple baseline\n\n{scores.table}\n"

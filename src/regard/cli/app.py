@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import typer
 
+from regard.cli.check import check
 from regard.cli.classify import classify
 from regard.cli.data import data
 from regard.cli.demo import demo
@@ -54,7 +55,9 @@ def _add(*verbs: Callable[..., None]) -> None:
         app.command(cls=MultiValueCommand)(report_errors(spread_options(verb)))
 
 
-_add(demo, data, train, evaluate, translate, classify, summarize, generate, look, serve, trust)
+_add(
+    demo, data, train, evaluate, translate, classify, summarize, generate, look, serve, trust, check
+)
 
 
 def main() -> None:

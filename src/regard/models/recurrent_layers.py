@@ -81,9 +81,15 @@ class BidirectionalRnn(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        widths = [inputs] + [2 * width] * (layers - 1)
-        self.onward: nn.ModuleList = nn.ModuleList(recurrent_layer(cell, w, width) for w in widths)
-        self.reverse: nn.ModuleList = nn.ModuleList(recurrent_layer(cell, w, width) for w in widths)
+
+        def stack() -> nn.ModuleList:
+            return nn.ModuleList(
+                recurrent_layer(cell, 2 * width if lower else inputs, width)
+                for lower in range(layers)
+            )
+
+        self.onward: nn.ModuleList = stack()
+        self.reverse: nn.ModuleList = stack()
         self.dropout: Dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

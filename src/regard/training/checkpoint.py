@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from regard.errors import ModelFolderError
-from regard.files import atomic_write
 from regard.training.history import History
+from regard.training.tensors import TensorFile, read_tensors, write_tensors
 
 __all__ = [
     "RUN_FILE",
@@ -23,6 +21,9 @@ __all__ = [
     "RunState",
     "Running",
     "assign_weights",
+    "check_layout",
+    "check_owner",
+    "check_values",
     "load_weights",
     "read_run",
     "save_run",
@@ -34,8 +35,6 @@ WEIGHTS_FILE = "model.safetensors"
 
 RUN_FILE = Path("last") / "run.safetensors"
 """Path of the state of a run in a model's folder."""
-
-_TIED = "tied:"  # prefix of header entries: name of a tensor that was left out -> its twin
 
 
 class Running(NamedTuple):
@@ -106,26 +105,53 @@ _DERIVED = ("best",)
 """Fields of earlier files that follow from the history."""
 
 
-def save_weights(model: nn.Module, path: str | PathLike[str]) -> None:
-    """Write a model's weights, whole or not at all; tied weights once."""
-    _save(model.state_dict(), path, {"format": "pt"})
+def save_weights(model: nn.Module, path: str | PathLike[str], *, belongs_to: str = "") -> None:
+    """Write a model's weights, whole or not at all, with a checksum of each; tied weights once.
+
+    Args:
+        model: whose state dict is written.
+        path: of the file.
+        belongs_to: identity of the files that the weights are of use with; `load_weights` compares it.
+    """
+    write_tensors(model.state_dict(), path, {"format": "pt"}, belongs_to=belongs_to)
 
 
-def load_weights(model: nn.Module, path: str | PathLike[str]) -> None:
+def load_weights(
+    model: nn.Module, path: str | PathLike[str], *, belongs_to: str = "", seals: bool = True
+) -> None:
     """Load weights that `save_weights` wrote into a model with the same settings.
 
+    Args:
+        model: changed in place, or not at all.
+        path: of the file. One of an earlier version has no checksums, and is taken as it is.
+        belongs_to: identity of the files that the weights must have been written for; empty for any.
+        seals: compare the weights with the checksums.
+
     Raises:
-        ModelFolderError: there is no such file, or it is damaged or belongs to another model; names
-            the first difference.
+        ModelFolderError: there is no such file, it is damaged, was changed after it was written or belongs
+            to another model; names all differences.
     """
-    tensors, _ = _read(path)
-    assign_weights(model, tensors, path)
+    stored = read_tensors(path, seals=seals)
+    check_owner(stored, path, belongs_to)
+    assign_weights(model, stored.tensors, path)
+
+
+def check_owner(stored: TensorFile, path: str | PathLike[str], belongs_to: str) -> None:
+    """Check that tensors were written for certain files; empty stands for any.
+
+    Raises:
+        ModelFolderError: they were not, or the file does not say.
+    """
+    if belongs_to in ("", stored.belongs_to):
+        return
+    found = "belongs to the files of another run" if stored.belongs_to else "has no checksums"
+    raise ModelFolderError(f"{path}: {found}; copy the whole folder again, or train again")
 
 
 def assign_weights(
     model: nn.Module, tensors: Mapping[str, Tensor], path: str | PathLike[str]
 ) -> None:
-    """Copy tensors into a model after checking that their names and shapes are the model's.
+    """Copy tensors into a model after checking that names, shapes and types are the model's, and values finite.
 
     Args:
         model: changed in place, or not at all.
@@ -133,88 +159,131 @@ def assign_weights(
         path: file they were read from, for errors.
 
     Raises:
-        ModelFolderError: they belong to another model; names the first difference.
+        ModelFolderError: they belong to another model, or cannot be weights; names all faults.
     """
-    wanted = model.state_dict()
-    for name, tensor in tensors.items():
-        if name not in wanted:
-            raise ModelFolderError(
-                f"{path}: holds {name!r}, which the model of config.json does not have; "
-                "the file belongs to another model"
-            )
-        if tensor.shape != wanted[name].shape:
-            raise ModelFolderError(
-                f"{path}: {name!r} has shape {tuple(tensor.shape)}, config.json makes it "
-                f"{tuple(wanted[name].shape)}; the file belongs to another model"
-            )
-    missing = sorted(wanted.keys() - tensors.keys())
-    if missing:
-        raise ModelFolderError(
-            f"{path}: lacks {missing[0]!r} ({len(missing)} of {len(wanted)} tensors); "
-            "the file belongs to another model"
-        )
+    check_layout(model.state_dict(), tensors, path)
+    check_values(tensors, path)
     model.load_state_dict(tensors)
 
 
+def check_values(tensors: Mapping[str, Tensor], path: str | PathLike[str]) -> None:
+    """Check that every value is finite.
+
+    Raises:
+        ModelFolderError: some are not; names the tensors.
+    """
+    broken = [name for name, tensor in tensors.items() if not _is_finite(tensor)]
+    if broken:
+        raise ModelFolderError(
+            f"{path}: {_listed(broken)}: NaN or infinite values ({len(broken)} of {len(tensors)} tensors); "
+            "no model answers with them: copy or train it again"
+        )
+
+
+def check_layout(
+    wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], path: str | PathLike[str]
+) -> None:
+    """Compare names, shapes and types of two state dicts; nothing of their values is read.
+
+    Args:
+        wanted: of the model that `config.json` describes; may be of the meta device.
+        found: in the file.
+        path: of the file, for errors.
+
+    Raises:
+        ModelFolderError: they differ; names all kinds of difference.
+    """
+    missing = sorted(wanted.keys() - found.keys())
+    foreign = sorted(found.keys() - wanted.keys())
+    common = sorted(wanted.keys() & found.keys())
+    shapes = [name for name in common if found[name].shape != wanted[name].shape]
+    types = [name for name in common if _family(found[name]) != _family(wanted[name])]
+    faults = []
+    if missing:
+        faults.append(f"lacks {_listed(missing)} ({len(missing)} of {len(wanted)} tensors)")
+    if foreign:
+        faults.append(f"holds {_listed(foreign)}, which the model of config.json does not have")
+    for name in shapes[:_SHOWN]:
+        faults.append(
+            f"{name!r} has shape {tuple(found[name].shape)}, config.json makes it "
+            f"{tuple(wanted[name].shape)}"
+        )
+    if len(shapes) > _SHOWN:
+        faults.append(f"{len(shapes) - _SHOWN} more tensors have other shapes")
+    if types:
+        faults.append(
+            f"{_listed(types)}: {found[types[0]].dtype}, expected {wanted[types[0]].dtype}"
+        )
+    if faults:
+        raise ModelFolderError(f"{path}: {'; '.join(faults)}; the file belongs to another model")
+
+
+_SHOWN = 3
+"""Names that an error gives one by one."""
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:_SHOWN]))
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
+
+
+def _family(tensor: Tensor) -> str:
+    """Type as far as a file must have the model's: floats of any width are converted."""
+    return "float" if tensor.is_floating_point() else str(tensor.dtype)
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    if not tensor.is_floating_point():
+        return True
+    # A sum is one pass without memory of its own; it is also infinite where it overflows.
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
+
+
 def save_run(
-    folder: Path, state: RunState, history: History, tensors: Mapping[str, Tensor]
+    folder: Path,
+    state: RunState,
+    history: History,
+    tensors: Mapping[str, Tensor],
+    *,
+    belongs_to: str = "",
 ) -> None:
     """Write everything a run needs to continue.
 
     It is one file, replaced in one step, so that state, history and tensors always agree.
+
+    Args:
+        folder: of the run.
+        state: position of the run.
+        history: its records.
+        tensors: of its `Updater`.
+        belongs_to: identity of the other files of the folder.
     """
     header = {"state": json.dumps(asdict(state)), "history": json.dumps(history.records)}
     (folder / RUN_FILE).parent.mkdir(exist_ok=True)
-    _save(tensors, folder / RUN_FILE, header)
+    write_tensors(tensors, folder / RUN_FILE, header, belongs_to=belongs_to)
 
 
-def read_run(folder: Path) -> tuple[RunState, History, dict[str, Tensor]]:
+def read_run(folder: Path, *, belongs_to: str = "") -> tuple[RunState, History, dict[str, Tensor]]:
     """Read what `save_run` wrote.
 
+    Args:
+        folder: of the run.
+        belongs_to: identity of the other files of the folder; empty for any.
+
     Raises:
-        ModelFolderError: there is no run to continue, or its file is damaged.
+        ModelFolderError: there is no run to continue, or its file is damaged or of another run.
     """
-    tensors, header = _read(folder / RUN_FILE)
+    stored = read_tensors(folder / RUN_FILE)
+    check_owner(stored, folder / RUN_FILE, belongs_to)
+    header = stored.header
     try:
         saved: dict[str, Any] = json.loads(header["state"])
         values = {_OLD_FIELD_NAMES.get(name, name): value for name, value in saved.items()}
         values = {name: value for name, value in values.items() if name not in _DERIVED}
         sums = {name: Running(*values.get(name, ())) for name in _SUMS}
         state = RunState(**{**values, **sums})
-        return state, History(json.loads(header["history"])), tensors
-    except (KeyError, TypeError, ValueError) as error:
+        return state, History(json.loads(header["history"])), stored.tensors
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ModelFolderError(
             f"{folder / RUN_FILE}: not the state of a run ({error}); train again with overwrite"
         ) from error
-
-
-def _save(tensors: Mapping[str, Tensor], path: str | PathLike[str], header: dict[str, str]) -> None:
-    # safetensors refuses tensors that share memory: of tied weights only the first name is written,
-    # and the header says which names are missing and whose twins they are.
-    owners: dict[int, str] = {}
-    written = {}
-    for name, tensor in tensors.items():
-        owner = owners.setdefault(tensor.data_ptr(), name) if tensor.numel() else name
-        if owner == name:
-            written[name] = tensor.detach().contiguous().cpu()
-        else:
-            header = {**header, f"{_TIED}{name}": owner}
-    with atomic_write(path) as unfinished:
-        save_file(written, unfinished, metadata=header)
-
-
-def _read(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    if not Path(path).is_file():
-        raise ModelFolderError(f"{path}: no such file; is training still before its first save?")
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            header = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ModelFolderError(
-            f"{path}: damaged, or not a safetensors file ({error}); copy or train it again"
-        ) from error
-    for name, owner in header.items():
-        if name.startswith(_TIED) and owner in tensors:
-            tensors[name.removeprefix(_TIED)] = tensors[owner]
-    return tensors, header

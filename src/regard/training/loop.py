@@ -53,6 +53,7 @@ def fit(
     records: Sequence[Record] = (),
     callback: Callback | None = None,
     process_group: ProcessGroup | None = None,
+    belongs_to: str = "",
 ) -> History:
     """Train `model`, leaving the best weights in `out`.
 
@@ -69,6 +70,7 @@ def fit(
         records: with which the history of a new run begins.
         callback: informed of progress.
         process_group: processes that train together.
+        belongs_to: identity of the other files in `out`, which weights and state are to carry.
 
     Returns:
         Training and validation records.
@@ -84,7 +86,7 @@ def fit(
     updater = Updater(model, settings, total=total, process_group=process_group)
     ranking = ranking or Ranking(settings.metric, ties=("loss",))
     folder = Path(out) if out is not None else None
-    run = _Run(updater, validate, ranking, folder, callback or Callback())
+    run = _Run(updater, validate, ranking, folder, callback or Callback(), belongs_to)
     for record in records:
         run.history.add(record)
     if resume:
@@ -129,8 +131,10 @@ class _Run:
         ranking: Ranking,
         out: Path | None,
         callback: Callback,
+        belongs_to: str,
     ) -> None:
         self.updater, self.out, self.callback = updater, out, callback
+        self._belongs_to = belongs_to
         self.ranking = ranking
         self.settings, self.total = updater.settings, updater.total
         self.process_group = updater.process_group
@@ -148,7 +152,7 @@ class _Run:
     def restore(self) -> None:
         """Go back to the state that was saved in `out`."""
         assert self.out is not None
-        self.state, self.history, tensors = read_run(self.out)
+        self.state, self.history, tensors = read_run(self.out, belongs_to=self._belongs_to)
         self.updater.restore(tensors, self.out / RUN_FILE)
 
     def unfinished(self) -> bool:
@@ -303,7 +307,7 @@ class _Run:
                 self._fail(self.state.step, "the loss on the validation part")
             outcome = self.ranking.compare(metrics, metrics_of(best) if best else None)
             if outcome.better and self.out is not None:
-                save_weights(model, self.out / WEIGHTS_FILE)
+                save_weights(model, self.out / WEIGHTS_FILE, belongs_to=self._belongs_to)
         position = {"step": self.state.step, "epoch": self._epoch_number()}
         named = {f"valid_{name}": number for name, number in metrics.items()}
         decision = {"best": outcome.better, "decided_by": outcome.decided_by}
@@ -319,5 +323,6 @@ class _Run:
             self._fail(self.state.step, "a weight")
         self._saved = time.monotonic()
         if self.out is not None and self.process_group.is_main:
-            save_run(self.out, self.state, self.history, self.updater.tensors())
+            tensors = self.updater.tensors()
+            save_run(self.out, self.state, self.history, tensors, belongs_to=self._belongs_to)
             self.history.save(self.out / "history.jsonl")

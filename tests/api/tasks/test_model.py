@@ -16,6 +16,7 @@ from regard.api import (
     Model,
     Translator,
 )
+from regard.api.inspection import seal_folder
 from regard.api.tasks import model as task_model
 from regard.data import Example, dates
 from regard.errors import InputError, ModelFolderError
@@ -37,8 +38,10 @@ def test_the_tokenizer_of_another_model_is_refused(
         if path.is_file():
             own = path.read_bytes()
             Tokenizer.train(["other words"], kind="word", size=9).save(path)
-            with pytest.raises(ModelFolderError, match=rf"{path.name}: \d tokens, config.json has"):
+            with pytest.raises(ModelFolderError, match=rf"{path.name} was changed after training"):
                 regard.load(here)
+            with pytest.raises(ModelFolderError, match=rf"{path.name}: \d tokens, config.json has"):
+                seal_folder(here)
             path.write_bytes(own)
     regard.load(here)
 

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from regard.api.storage.config_check import check_config
 from regard.api.storage.format1 import from_format1
+from regard.api.storage.seal import (
+    FILES,
+    IDENTITY,
+    REMEDY,
+    RESULTS,
+    SEAL,
+    check_content,
+    identity_of,
+    seal,
+    seals_of,
+)
 from regard.errors import InputError, ModelFolderError
 from regard.files import atomic_write
 from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE
@@ -18,26 +30,36 @@ from regard.version import __version__
 __all__ = [
     "CONFIG",
     "FORMAT",
+    "OUR_FILES",
+    "RESULT_FILES",
+    "SEALED",
     "acquire_folder",
     "clear",
+    "parse_config",
+    "parse_json",
     "read_config",
     "read_small_files",
+    "seal_results",
+    "sealed_config",
     "update_config",
     "write_config",
     "write_json",
 ]
 
 CONFIG = "config.json"
-FORMAT = 2
+SEALED = 3
+"""First format with seals."""
+FORMAT = 3
 """Version of the folder's content; grows when an earlier `regard` could no longer read it.
 
-1: names of settings as in `format1`; read, no longer written. 2: today's.
+1: names of settings as in `format1`; 2: no seals. Both are read, and written only where a run of that format
+goes on. 3: sealed (`seal`); an earlier version would write a `config.json` that does not match its seal.
 """
 
 _FIRST = ("source.json", "target.json")
 """Files written before `config.json`: all that a run killed at its very beginning leaves."""
 
-_OURS = (
+OUR_FILES = (
     WEIGHTS_FILE,
     *_FIRST,
     "tokenizer.json",
@@ -48,6 +70,9 @@ _OURS = (
     "trust.json",
     CONFIG,  # the last to go: a folder with it is known as a model's
 )
+RESULT_FILES = ("history.jsonl", "history.png", "README.md")
+"""Files that the end of a run writes; no answer depends on them."""
+
 _OUR_FOLDERS = (RUN_FILE.parent.name, "tensorboard")
 
 
@@ -91,7 +116,7 @@ def _foreign(folder: Path) -> list[str]:
 
 def read_small_files(folder: Path) -> dict[str, bytes]:
     """Contents of all files of a model by name, but for its weights."""
-    paths = [folder / name for name in _OURS if name != WEIGHTS_FILE]
+    paths = [folder / name for name in OUR_FILES if name != WEIGHTS_FILE]
     return {path.name: path.read_bytes() for path in paths if path.is_file()}
 
 
@@ -99,7 +124,7 @@ def clear(folder: Path) -> None:
     """Delete what `regard` writes; other people's files stay."""
     for name in _OUR_FOLDERS:
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in _OURS:
+    for name in OUR_FILES:
         (folder / name).unlink(missing_ok=True)
 
 
@@ -121,12 +146,28 @@ def write_config(
         model: settings of the network, and what a task keeps beside them.
     """
     head = {"regard": __version__, "format": FORMAT, "settings": settings}
-    write_json(folder / CONFIG, {**head, "derived": list(derived), "data": data, **model})
+    config = {**head, "derived": list(derived), "data": data, **model}
+    write_json(folder / CONFIG, sealed_config(folder, config))
 
 
 def update_config(folder: Path, **facts: Any) -> None:
     """Add facts that are known only after training to `config.json`."""
-    write_json(folder / CONFIG, {**read_config(folder), "format": FORMAT, **facts})
+    config = {**read_config(folder), **facts}
+    sealed = config["format"] >= SEALED
+    write_json(folder / CONFIG, seal(config) if sealed else {**config, "format": SEALED - 1})
+
+
+def sealed_config(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Content of `config.json` with the hashes of the files in the folder, and its own."""
+    known = {**config, "format": FORMAT, FILES: seals_of(folder, _FIRST)}
+    if RESULTS in known:
+        known[RESULTS] = seals_of(folder, known[RESULTS])
+    return seal({**known, IDENTITY: identity_of(known)})
+
+
+def seal_results(folder: Path) -> None:
+    """Write the hashes of what a finished run leaves beside the model into `config.json`."""
+    update_config(folder, **{RESULTS: seals_of(folder, RESULT_FILES)})
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -136,11 +177,15 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         unfinished.write_text(text + "\n", encoding="utf-8")
 
 
-def read_config(folder: str | PathLike[str]) -> dict[str, Any]:
+def read_config(folder: str | PathLike[str], *, seals: bool = True) -> dict[str, Any]:
     """Read `config.json`, under today's names.
 
+    Args:
+        folder: of the model.
+        seals: refuse a file that was changed after it was written.
+
     Raises:
-        ModelFolderError: no model here, a damaged file, or one from a newer version.
+        ModelFolderError: no model here, or a file that is damaged, changed or from a newer version.
     """
     folder = Path(folder)
     path = folder / CONFIG
@@ -151,20 +196,47 @@ def read_config(folder: str | PathLike[str]) -> dict[str, Any]:
     if not path.is_file():
         raise ModelFolderError(f"{folder} holds no model (no {CONFIG}); give the folder of --out")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelFolderError(f"{path}: damaged ({error}); copy or train it again") from error
-    if not isinstance(config, dict) or not isinstance(config.get("regard"), str):
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelFolderError(f"{path}: cannot be read ({error.strerror})") from error
+    return parse_config(content, path, seals=seals)
+
+
+def parse_config(content: bytes, path: Path, *, seals: bool = True) -> dict[str, Any]:
+    """Content of a `config.json`, under today's names; `path` is for errors."""
+    config = parse_json(content, path, "copy or train it again")
+    if not isinstance(config.get("regard"), str):
         raise ModelFolderError(f"{path}: not written by regard; is this another program's model?")
     if not isinstance(config.get("format"), int) or config["format"] > FORMAT:
         raise ModelFolderError(
             f"{path}: format {config.get('format')!r}, written by regard {config['regard']}; "
             f"this is {__version__} and reads up to format {FORMAT}: pip install --upgrade regard"
         )
+    if seals and (config["format"] >= SEALED or SEAL in config):
+        check_content(config, path, REMEDY)
     try:
-        return _with_moved_settings(from_format1(config) if config["format"] == 1 else config)
+        config = _with_moved_settings(from_format1(config) if config["format"] == 1 else config)
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelFolderError(f"{path}: damaged ({error!r}); train it again") from error
+    check_config(config, path)
+    return config
+
+
+def parse_json(content: bytes, path: Path, remedy: str) -> dict[str, Any]:
+    """Content of a JSON file that holds an object.
+
+    Raises:
+        ModelFolderError: it is damaged; says what to do.
+    """
+    try:
+        parsed = json.loads(content.decode("utf-8"))
+    except ValueError as error:
+        raise ModelFolderError(f"{path}: damaged ({error}); {remedy}") from error
+    except RecursionError as error:
+        raise ModelFolderError(f"{path}: damaged (nested too deeply); {remedy}") from error
+    if not isinstance(parsed, dict):
+        raise ModelFolderError(f"{path}: not written by regard; is this another program's model?")
+    return parsed
 
 
 def _with_moved_settings(config: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,15 @@ from pathlib import Path
 
 from torch import nn
 
-from regard.api.storage.folder import CONFIG, acquire_folder, clear
+from regard.api.storage.folder import (
+    CONFIG,
+    acquire_folder,
+    clear,
+    parse_config,
+    sealed_config,
+    write_json,
+)
+from regard.api.storage.seal import IDENTITY
 from regard.errors import InputError
 from regard.files import atomic_write
 from regard.training.checkpoint import WEIGHTS_FILE, save_weights
@@ -41,12 +49,17 @@ def save_model(
         )
     acquire_folder(folder, resume=False, overwrite=overwrite)
     clear(folder)
-    # The config last: it is what makes the folder a model's.
-    for name in sorted(files, key=lambda name: name == CONFIG):
-        content = files[name]
+    for name, content in files.items():
         if name == _CARD:
             content = f"# {folder.name}\n".encode() + content.partition(b"\n")[2]
-        if name == CONFIG:
-            save_weights(network, folder / WEIGHTS_FILE)
-        with atomic_write(folder / name) as unfinished:
-            unfinished.write_bytes(content)
+        if name != CONFIG:
+            _write(folder / name, content)
+    # The config last: it is what makes the folder a model's.
+    config = sealed_config(folder, parse_config(files[CONFIG], folder / CONFIG))
+    save_weights(network, folder / WEIGHTS_FILE, belongs_to=config[IDENTITY])
+    write_json(folder / CONFIG, config)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_write(path) as unfinished:
+        unfinished.write_bytes(content)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from regard.api.storage.folder import write_json
+from regard.api.storage.seal import SEAL, check_content, seal
 from regard.errors import ModelFolderError
 from regard.files import file_sha256
 from regard.training.checkpoint import WEIGHTS_FILE
@@ -15,6 +16,7 @@ from regard.training.checkpoint import WEIGHTS_FILE
 __all__ = ["Findings", "read_findings", "read_verdict", "save_verdict"]
 
 FILE = "trust.json"
+_FORMAT = 2  # 1, which had no such entry, was not sealed
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Findings:
 
 def save_verdict(folder: Path, verdict: dict[str, Any]) -> None:
     """Write a verdict beside the weights it is about, with their hash."""
-    write_json(folder / FILE, {"weights": file_sha256(folder / WEIGHTS_FILE), **verdict})
+    content = {"format": _FORMAT, "weights": file_sha256(folder / WEIGHTS_FILE), **verdict}
+    write_json(folder / FILE, seal(content))
 
 
 def read_verdict(folder: Path | None) -> str:
@@ -58,11 +61,13 @@ def read_findings(folder: Path | None) -> Findings | None:
         return None
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        if "format" in content or SEAL in content:
+            check_content(content, folder / FILE, "run `regard trust` again, or delete it")
         weights = content["weights"]
         findings = Findings(
             str(content["sentence"]), str(content.get("level", "")), _gradient_beats_random(content)
         )
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ModelFolderError(
             f"{folder / FILE}: damaged ({error!r}); run `regard trust` again, or delete it"
         ) from error

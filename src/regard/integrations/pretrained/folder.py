@@ -80,7 +80,7 @@ def is_pretrained(folder: Path) -> bool:
     """Whether a folder holds a model of transformers, and not one of `regard`."""
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     if not isinstance(config, dict) or "regard" in config:
         return False

@@ -95,7 +95,8 @@ class NgramLinear(nn.Module):
         self.register_buffer("weight", torch.zeros(ngrams, settings.labels))
         self.register_buffer("bias", torch.zeros(settings.labels))
         self.register_load_state_dict_post_hook(_after_loading)  # type: ignore[no-untyped-call]
-        self._derive()
+        if not self.key.is_meta:  # shapes alone: nothing follows from them
+            self._derive()
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Score texts.

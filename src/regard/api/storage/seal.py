@@ -1,0 +1,94 @@
+"""Seals: what `config.json` says of itself and of the files beside it, so that no change passes unseen.
+
+Each file is checked where it is used: `config.json` by the hash of its own content, tokenizers by their hashes
+in it, tensors by those in their own header, which also names the `config.json` they were written for. No file
+holds the hash of one that is written later, so a run can be killed between any two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from regard.errors import ModelFolderError
+from regard.files import content_sha256, file_sha256
+
+__all__ = [
+    "FILES",
+    "IDENTITY",
+    "REMEDY",
+    "RESULTS",
+    "SEAL",
+    "check_content",
+    "check_file",
+    "identity_of",
+    "seal",
+    "seals_of",
+]
+
+FILES = "files"
+"""Key of `config.json`: SHA-256 of files beside it, by name."""
+
+IDENTITY = "identity"
+"""Key of `config.json`: hash of all that the weights depend on; they carry it, too."""
+
+RESULTS = "results"
+"""Key of `config.json`: SHA-256 of what a finished run left beside the model, by name."""
+
+SEAL = "seal"
+"""Key of the hash of a JSON file's own content."""
+
+_IDENTIFYING = ("settings", "model", "labels", "multilabel", "sentences", FILES)
+
+
+def seal(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a JSON file with the hash of it."""
+    rest = {name: value for name, value in content.items() if name != SEAL}
+    return {**rest, SEAL: content_sha256(rest)}
+
+
+def check_content(content: Mapping[str, Any], path: Path, remedy: str) -> None:
+    """Compare the content of a JSON file with the hash in it.
+
+    Raises:
+        ModelFolderError: it was changed after it was written, or has no hash.
+    """
+    if seal(content)[SEAL] != content.get(SEAL):
+        raise ModelFolderError(f"{path} was changed after regard wrote it; {remedy}")
+
+
+def identity_of(config: Mapping[str, Any]) -> str:
+    """Hash of all in `config.json` that weights depend on: not of commands, paths and what is found later."""
+    data = config["data"]
+    known = {name: config[name] for name in _IDENTIFYING if name in config}
+    return content_sha256([known, data.get("fingerprint"), data.get("examples")])
+
+
+def seals_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of the files among `names` that are in the folder."""
+    return {name: file_sha256(folder / name) for name in names if (folder / name).is_file()}
+
+
+def check_file(folder: Path, name: str, config: Mapping[str, Any], *, key: str = FILES) -> None:
+    """Compare a file with its hash in `config.json`; where there is none, nothing is known of it.
+
+    Raises:
+        ModelFolderError: it is missing, or was changed after it was written.
+    """
+    wanted = config.get(key, {}).get(name)
+    if wanted is None:
+        return
+    path = folder / name
+    try:
+        found = file_sha256(path)
+    except OSError as error:
+        raise ModelFolderError(f"{path}: cannot be read ({error.strerror})") from error
+    if found != wanted:
+        raise ModelFolderError(f"{path} was changed after training, or is of another run; {REMEDY}")
+
+
+REMEDY = (
+    "copy the file from where it is whole, or train again; if the change is yours, "
+    "`regard check FOLDER --seal` takes it as it is"
+)

@@ -1,0 +1,138 @@
+"""What `regard check` finds: the state of every file, in words and for programs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import regard
+from regard.api import Classifier
+from regard.api.inspection import inspect_folder, seal_folder
+from regard.api.storage.verdict import read_verdict, save_verdict
+from regard.errors import ModelFolderError
+from regard.training.tensors import read_tensors
+
+
+@pytest.fixture
+def here(classifier: Classifier, tmp_path: Path) -> Path:
+    assert classifier.folder is not None
+    return shutil.copytree(classifier.folder, tmp_path / "model")
+
+
+def labels_of(folder: Path, texts: list[str]) -> list[str | None]:
+    model = regard.load(folder)
+    assert isinstance(model, Classifier)
+    return [answer.label for answer in model.classify(texts)]
+
+
+def states(folder: Path) -> dict[str, str]:
+    return {file.name: file.state for file in inspect_folder(folder).files}
+
+
+def test_a_folder_as_it_was_written(here: Path) -> None:
+    found = inspect_folder(here)
+    assert not found.problems
+    assert set(states(here).values()) == {"whole"}
+    assert {"config.json", "source.json", "model.safetensors", "history.jsonl"} <= states(
+        here
+    ).keys()
+    facts = found.facts
+    assert (facts["task"], facts["labels"], facts["format"]) == ("classification", 2, 3)
+    stored = read_tensors(here / "model.safetensors").tensors.values()
+    assert facts["values"] == sum(tensor.numel() for tensor in stored)
+    assert json.loads(found.to_json())["usable"] is True
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.json", "source.json", "model.safetensors", "history.jsonl", "last/run.safetensors"],
+)
+def test_a_flipped_bit(here: Path, name: str) -> None:
+    content = bytearray((here / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (here / name).write_bytes(content)
+    found = inspect_folder(here)
+    assert states(here)[name] == "faulty"
+    assert [state for other, state in states(here).items() if other != name].count("faulty") == 0
+    assert len(found.problems) == 1
+    assert name in found.problems[0]
+
+
+def test_a_missing_file(here: Path) -> None:
+    (here / "source.json").unlink()
+    assert states(here)["source.json"] == "faulty"
+
+
+def test_a_card_may_be_edited_and_other_files_are_not_read(here: Path) -> None:
+    (here / "README.md").write_text("# Mine\n")
+    (here / "weights.pkl").write_bytes(b"cposix\nsystem\n(S'touch executed'\ntR.")
+    found = states(here)
+    assert (found["README.md"], found["weights.pkl"]) == ("edited", "other")
+    assert not inspect_folder(here).problems
+    assert not Path("executed").exists()
+
+
+def test_no_model_at_all(tmp_path: Path) -> None:
+    with pytest.raises(ModelFolderError, match="holds no model"):
+        inspect_folder(tmp_path)
+
+
+def test_a_change_by_hand_is_sealed_anew(here: Path) -> None:
+    texts = ["red green is good", "blue blue is bad"]
+    before = labels_of(here, texts)
+    save_verdict(here, {"sentence": "So it is."})
+    config = json.loads((here / "config.json").read_text())
+    config["labels"] = [f"{label}!" for label in config["labels"]]
+    (here / "config.json").write_text(json.dumps(config))
+    assert states(here)["config.json"] == "faulty"
+    seal_folder(here)
+    assert not inspect_folder(here).problems
+    assert labels_of(here, texts) == [f"{label}!" for label in before]
+    assert read_verdict(here) == "So it is."
+
+
+def test_a_folder_without_checksums_gets_them(here: Path) -> None:
+    config = json.loads((here / "config.json").read_text())
+    for name in ("files", "identity", "results", "seal"):
+        del config[name]
+    (here / "config.json").write_text(json.dumps({**config, "format": 2}))
+    path = here / "model.safetensors"
+    save_file(read_tensors(path).tensors, path)
+    assert states(here)["model.safetensors"] == states(here)["config.json"] == "unsealed"
+    seal_folder(here)
+    assert set(states(here).values()) == {"whole"}
+
+
+def test_what_could_not_be_loaded_is_not_sealed(here: Path) -> None:
+    path = here / "model.safetensors"
+    tensors = read_tensors(path).tensors
+    name = next(iter(tensors))
+    save_file({**tensors, name: torch.full_like(tensors[name], torch.nan)}, path)
+    content = (here / "config.json").read_bytes()
+    with pytest.raises(ModelFolderError, match="NaN or infinite values"):
+        seal_folder(here)
+    assert (here / "config.json").read_bytes() == content
+
+
+def test_all_faults_of_weights_in_one_message(here: Path) -> None:
+    path = here / "model.safetensors"
+    tensors = read_tensors(path).tensors
+    names = sorted(tensors)
+    changed = {**tensors, "foreign": torch.zeros(1), names[1]: tensors[names[1]].int()}
+    changed[names[2]] = torch.zeros(2, 2, 2)
+    del changed[names[0]]
+    save_file(changed, path)
+    with pytest.raises(ModelFolderError) as caught:
+        seal_folder(here)
+    for part in (
+        f"lacks {names[0]!r}",
+        "holds 'foreign'",
+        f"{names[2]!r} has shape",
+        "torch.int32",
+    ):
+        assert part in str(caught.value)
