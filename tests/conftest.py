@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -157,12 +158,7 @@ def open_tab(browser: Any, troubles: list[str]) -> Iterator[Callable[..., Any]]:
 @pytest.fixture(scope="session")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Function that gives the folder of a tiny model of transformers by its kind; not to be changed."""
-    path = Path(__file__).parent / "pretrained_folders.py"
-    spec = importlib.util.spec_from_file_location("regard_pretrained_folders", path)
-    assert spec is not None
-    assert spec.loader is not None
-    makers = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(makers)
+    makers = _module("pretrained_folders")
     made: dict[str, Path] = {}
 
     def folder_of(kind: str) -> Path:
@@ -171,3 +167,20 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
         return made[kind]
 
     return folder_of
+
+
+@pytest.fixture(scope="session")
+def planted_heads() -> ModuleType:
+    """The module `planted_heads.py`: a GPT-2 whose heads do exactly one thing each, and texts for it."""
+    return _module("planted_heads")
+
+
+def _module(name: str) -> ModuleType:
+    """A module of this folder that several test files use; it is imported when it is first needed."""
+    path = Path(__file__).parent / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"regard_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

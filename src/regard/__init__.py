@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         training,
         viewing,
     )
-    from regard.api import load, train
+    from regard.api import heads, load, train
     from regard.attention import (
         AttentionMap,
         attend,
@@ -58,6 +58,7 @@ else:
         "causal": "regard.attention",
         "check": "regard.attention",
         "documents": "regard.attention",
+        "heads": "regard.api",
         "load": "regard.api",
         "padding": "regard.attention",
         "rollout": "regard.attention",
@@ -100,6 +101,7 @@ __all__ = [
     "documents",
     "errors",
     "evaluation",
+    "heads",
     "integrations",
     "layers",
     "load",

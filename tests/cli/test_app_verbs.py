@@ -24,6 +24,7 @@ VERBS = (
     "summarize",
     "generate",
     "look",
+    "heads",
 )
 
 
@@ -328,3 +329,40 @@ def test_the_demo_leaves_what_it_says(tmp_path: Path) -> None:
         assert expected in found.stdout
     for name in ("model.safetensors", "history.png", "attention.png"):
         assert (out / name).is_file()
+
+
+def test_heads_are_a_table_a_page_or_json(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts").write_text("3. Mai 2018\n\n4 June 2020\n", encoding="utf-8")
+    shown = call("heads", model, "--texts", tmp_path / "texts")
+    assert shown.exit_code == 0, shown.output
+    assert "2 texts" in shown.stdout
+    assert "1 text without any token was left out." in shown.stdout
+    assert "cross 1.1" in shown.stdout
+    out = tmp_path / "heads.parquet"
+    written = call(
+        "heads",
+        model,
+        "--texts",
+        tmp_path / "texts",
+        "--json",
+        "--out",
+        out,
+        "--state",
+        tmp_path / "s",
+    )
+    content = json.loads(written.stdout)
+    assert content["texts"] == 2
+    assert {head["site"] for head in content["heads"]} == {"encoder", "decoder", "cross"}
+    assert out.is_file()
+    assert (tmp_path / "s").is_file()
+    refused = call("heads", model, "--texts", tmp_path / "texts", "--out", tmp_path / "h.png")
+    assert refused.exit_code == 2
+    assert "unknown ending '.png'" in refused.stderr
+
+
+def test_heads_take_sources_and_targets(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("3. Mai 2018\n4 June 2020\n", encoding="utf-8")
+    (tmp_path / "b").write_text("2018-05-03\n", encoding="utf-8")
+    found = call("heads", "--texts", tmp_path / "a", tmp_path / "b", "--json", model)
+    assert found.exit_code == 2
+    assert "b: ends before line 2" in found.stderr

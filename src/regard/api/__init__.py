@@ -1,6 +1,9 @@
 """The user's verbs: train, load, evaluate, and what a model of each task can do."""
 
+from regard.api.corpus.head_report import HeadReport
+from regard.api.corpus.head_result import HeadResult
 from regard.api.evaluate import evaluate
+from regard.api.heads import heads
 from regard.api.load import load
 from regard.api.tasks.answers import Classification, Continuation, Summary, Translation
 from regard.api.tasks.classification import Classifier
@@ -19,12 +22,15 @@ __all__ = [
     "Evaluation",
     "ExtractiveSummarizer",
     "Generator",
+    "HeadReport",
+    "HeadResult",
     "Model",
     "Summarizer",
     "Summary",
     "Translation",
     "Translator",
     "evaluate",
+    "heads",
     "load",
     "train",
 ]

@@ -1,8 +1,9 @@
-"""Progress of a training run in the terminal: a bar with rate and time left, a line per validation."""
+"""Progress of a run in the terminal: a bar with rate and time left, a line per validation."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from regard.training import Callback, Progress
 
-__all__ = ["TrainingBar"]
+__all__ = ["TextsBar", "TrainingBar"]
 
 
 class TrainingBar(Callback):
@@ -78,6 +79,40 @@ class TrainingBar(Callback):
         text = "  ".join(f"{names.get(name, name)} {value:.4g}" for name, value in metrics.items())
         line = f"{position}{loss}{text}{'  *' if best else ''}"
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class TextsBar:
+    """Progress bar of a pass over texts on standard error, with the time left; nothing in a pipe.
+
+    Args:
+        count: number of all texts; called only if there is a bar. `None` if it is not known.
+    """
+
+    def __init__(self, count: Callable[[], int | None]) -> None:
+        console = Console(stderr=True)
+        self._bar = bars.Progress(
+            bars.TextColumn("[bold]texts"),
+            bars.BarColumn(bar_width=None),
+            bars.MofNCompleteColumn(),
+            bars.TimeElapsedColumn(),
+            bars.TextColumn("left"),
+            bars.TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=count() if console.is_terminal else None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def on_texts(self, done: int) -> None:
+        """Move the bar to the number of texts that are done."""
+        self._bar.update(self._task, completed=done)
 
 
 def time_left(seconds: float, begun: float, done: float) -> str:

@@ -12,6 +12,7 @@ from regard.cli.data import data
 from regard.cli.demo import demo
 from regard.cli.evaluate import evaluate
 from regard.cli.generate import generate
+from regard.cli.heads import heads
 from regard.cli.look import look
 from regard.cli.options import spread_options
 from regard.cli.serve import serve
@@ -56,7 +57,19 @@ def _add(*verbs: Callable[..., None]) -> None:
 
 
 _add(
-    demo, data, train, evaluate, translate, classify, summarize, generate, look, serve, trust, check
+    demo,
+    data,
+    train,
+    evaluate,
+    translate,
+    classify,
+    summarize,
+    generate,
+    look,
+    heads,
+    serve,
+    trust,
+    check,
 )
 
 

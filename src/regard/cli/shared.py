@@ -7,7 +7,7 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from io import TextIOWrapper
 from itertools import islice
 from os import PathLike
@@ -20,11 +20,14 @@ from typer.core import TyperCommand
 from regard.errors import DataError, InputError, MissingExtraError, ModelFolderError, RegardError
 
 if TYPE_CHECKING:
+    from regard.api.corpus.texts import CorpusFiles
     from regard.api.tasks.answers import Answer
     from regard.api.tasks.model import Model
+    from regard.cli.options import TextOptions
 
 __all__ = [
     "Beam",
+    "CorpusFileNames",
     "DecodingValues",
     "Encoding",
     "JsonLines",
@@ -36,6 +39,7 @@ __all__ = [
     "TestFiles",
     "TextFiles",
     "answer_lines",
+    "corpus_files",
     "decoding_values",
     "load_for",
     "print_error",
@@ -56,6 +60,14 @@ TestFiles = Annotated[
     typer.Option(
         metavar="FILE...",
         help="Files it has never seen. Parallel text: source and target by turns.",
+    ),
+]
+CorpusFileNames = Annotated[
+    list[str],
+    typer.Option(
+        "--texts",
+        metavar="FILE...",
+        help="Lines of text or a table; for a model that writes also two: sources and targets.",
     ),
 ]
 DecodingValues = Annotated[
@@ -81,11 +93,11 @@ LINES_PER_BATCH = 256
 MOST_NOTES = 5
 """Notes on answers that are printed one by one; the others are counted."""
 
-_MULTI_VALUE = ("--train", "--valid", "--test")
-"""Options that take every name up to the next option."""
+_MULTI_VALUE = ("--train", "--valid", "--test", "--texts")
+"""Options that take every name up to the next option, in the commands that take several."""
 
 
-def repeat_options(arguments: list[str]) -> list[str]:
+def repeat_options(arguments: list[str], options: Collection[str] = _MULTI_VALUE) -> list[str]:
     """Write `--train a b` as `--train a --train b`, which the parser knows.
 
     >>> repeat_options(["x", "--train", "a", "b", "--out", "c"])
@@ -95,7 +107,7 @@ def repeat_options(arguments: list[str]) -> list[str]:
     option: str | None = None
     for argument in arguments:
         if argument.startswith("-") and argument != "-":
-            option = argument if argument in _MULTI_VALUE else None
+            option = argument if argument in options else None
             repeated += [argument] if option is None else []
         else:
             repeated += [argument] if option is None else [option, argument]
@@ -103,11 +115,14 @@ def repeat_options(arguments: list[str]) -> list[str]:
 
 
 class MultiValueCommand(TyperCommand):
-    """A command whose `--train`, `--valid` and `--test` take any number of files."""
+    """A command whose `--train`, `--valid`, `--test` and `--texts` take any number of files."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments after repeating these options."""
-        rest: list[str] = super().parse_args(ctx, repeat_options(args))
+        several = {
+            name for each in self.params if getattr(each, "multiple", False) for name in each.opts
+        }
+        rest: list[str] = super().parse_args(ctx, repeat_options(args, several & {*_MULTI_VALUE}))
         return rest
 
 
@@ -140,7 +155,8 @@ def report_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(1) from None
         except KeyboardInterrupt as stop:
             folder = getattr(stop, "folder", None)
-            hint = f": everything is saved; go on with the same command and --resume ({folder})"
+            resume = "" if folder and Path(folder).is_file() else " and --resume"
+            hint = f": everything is saved; go on with the same command{resume} ({folder})"
             print_error(f"\nregard: interrupted{hint if folder else ''}", "yellow")
             raise typer.Exit(128 + getattr(stop, "signal", signal.SIGINT)) from None
 
@@ -209,6 +225,17 @@ def load_for(kind: type[M], folder: str | PathLike[str]) -> M:
             f"try: regard {model.verb} {folder}"
         )
     return model
+
+
+def corpus_files(model: Model, names: list[str], options: TextOptions) -> CorpusFiles:
+    """The files of a corpus, read as in training but for what the options say."""
+    from regard.api.corpus.texts import CorpusFiles
+    from regard.api.evaluate import texts_for
+
+    columns, read_options = texts_for(
+        model, names[0], source=options.source, options=options.read_options()
+    )
+    return CorpusFiles(tuple(names), columns, read_options)
 
 
 def read_input(files: list[str] | None, prompt: str, *, encoding: str = "utf-8") -> Iterator[str]:

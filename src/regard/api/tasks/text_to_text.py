@@ -367,19 +367,41 @@ class TextToText(Model, Generic[A]):
 
     # Views
 
+    def written_ids(
+        self,
+        texts: Sequence[str],
+        targets: Sequence[str | None],
+        *,
+        settings: DecodingSettings | None = None,
+    ) -> list[tuple[EncodedSource, list[int], list[str]]]:
+        """Each source as the network reads it, and the ids and tokens written for it, without BOS and EOS.
+
+        Args:
+            texts: not blank.
+            targets: one for each text; `None` for the model's own answer.
+            settings: how to decode; `None` for the model's own settings.
+        """
+        own = [text for text, target in zip(texts, targets, strict=True) if target is None]
+        decoded = iter(self._decode(own, settings, Steering()) if own else [])
+        written = []
+        for source, target in zip(self._read_sources(texts), targets, strict=True):
+            if target is None:
+                source, hypotheses = next(decoded)
+                ids, tokens = hypotheses[0].ids, self._output_tokens(source, hypotheses[0])
+            else:
+                encoding = self.target_tokenizer.encode(target)
+                ids = self.target_ids(encoding, source.copy_ids)[1:-1]
+                tokens = self.to_tokens(ids, source.copy_ids)
+            written.append((source, list(ids), tokens))
+        return written
+
     def look(
         self, text: str, target: str | None = None, *, reading: Reading | None = None
     ) -> AttentionRecord:
         """Record of the attention while the model writes its answer to `text`, or a given `target`."""
         if not text.strip():
             raise empty_text_error()
-        if target is None:
-            source, hypotheses = self._decode([text], None, Steering())[0]
-            ids, tokens = hypotheses[0].ids, self._output_tokens(source, hypotheses[0])
-        else:
-            source = self._read_sources([text])[0]
-            ids = self.target_ids(self.target_tokenizer.encode(target), source.copy_ids)[1:-1]
-            tokens = self.to_tokens(ids, source.copy_ids)
+        source, ids, tokens = self.written_ids([text], [target])[0]
         return self._view(source, ids, tokens, reading or self.alignment.reading)[1]
 
     @torch.no_grad()

@@ -2,7 +2,8 @@
 
 Python packs the numbers and the texts; the JavaScript modules beside this file draw them. `bundle/`
 holds those modules linked to one script for each entry point (`npm run bundle` writes it, and
-docs/decisions/0007 says why it is committed): `page.js` for the file, `notebook.js` for the widget.
+docs/decisions/0007 says why it is committed): `page.js` for the file, `notebook.js` for the widget,
+`grid_page.js` for a grid of heads (`grid.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from string import Template
 from regard.viewing.data.record import Record
 from regard.viewing.page.pack import Packed, pack
 
-__all__ = ["Packed", "frame", "html", "pack", "script", "style"]
+__all__ = ["Packed", "asset", "digest", "frame", "html", "inert", "pack", "script", "style"]
 
 _BASE = "html, body { margin: 0; block-size: 100%; }\n"
 
@@ -31,14 +32,14 @@ def html(record: Record) -> str:
         for name, data in packed.chunks.items()
     )
     code, css = script("page"), _BASE + style()
-    return Template(_asset("page.html")).substitute(
+    return Template(asset("page.html")).substitute(
         title=markup.escape(record.title or "Attention"),
-        metadata=_inert(packed.metadata),
+        metadata=inert(packed.metadata),
         chunks=chunks,
         script=code,
         style=css,
-        script_hash=_digest(code),
-        style_hash=_digest(css),
+        script_hash=digest(code),
+        style_hash=digest(css),
     )
 
 
@@ -56,28 +57,30 @@ def frame(record: Record, *, height: int = 680) -> str:
 
 @cache
 def script(entry: str) -> str:
-    """The front end as one ES module: `"page"` for a saved file, `"notebook"` for the widget.
+    """The front end as one ES module: `"page"` or `"grid_page"` for a saved file, `"notebook"` for the widget.
 
     The notebook's default export is what `anywidget` calls; the page's script exports nothing.
     """
-    return _asset(f"bundle/{entry}.js")
+    return asset(f"bundle/{entry}.js")
 
 
 @cache
 def style() -> str:
     """The style sheet of the front end; every rule is inside `.regard`."""
-    return _asset("page.css")
+    return asset("page.css")
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file of this room as text."""
     return files(__name__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """Hash of a script or style sheet, as a content security policy names it."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _inert(metadata: object) -> str:
+def inert(metadata: object) -> str:
     """JSON that no HTML parser can take for markup: a token `</script>` stays text."""
     text = json.dumps(
         metadata, separators=(",", ":")

@@ -254,3 +254,50 @@ export interface Attributes extends Listeners {
 }
 
 export type Child = Node | string | null | undefined;
+
+// What `grid.py` writes
+
+/** The heads of a model, with examples to open. */
+export interface GridData {
+  title: string;
+  facts: string[];
+  legend: { label: string; sign: string; meaning: string }[];
+  cells: GridCell[];
+  /** Heading of the column of what figures are compared with. */
+  beside: string;
+  /** The records of each example, side by side. */
+  examples: Metadata[][];
+  /** Of the records of an example; an empty one is not shown. */
+  captions: string[];
+  /** 256 colours for each theme, six hexadecimal digits each, as one string. */
+  palettes: Record<Theme, string>;
+}
+
+export interface GridCell {
+  site: string;
+  /** Counted from 1. */
+  layer: number;
+  /** Counted from 1. */
+  head: number;
+  /** The head in words. */
+  name: string;
+  label: string;
+  sign: string;
+  /** Shade of the cell, 0 to 1. */
+  level: number;
+  sure: boolean;
+  summary: string;
+  facts: GridFact[];
+  example: number | null;
+  /** Where the example shows it: for each of its records the index of a layer and of a head, from 0. */
+  shown: ({ layer: number; head: number } | null)[];
+}
+
+export interface GridFact {
+  name: string;
+  value: string;
+  interval: string;
+  beside: string;
+  /** Length of its bar, 0 to 1. */
+  share: number | null;
+}

@@ -1,0 +1,1 @@
+"""Many texts through a model, a few at a time: what `regard heads` and `regard compare` share."""

@@ -1,0 +1,232 @@
+"""One pass over a corpus that sums up statistics of every head, and can be interrupted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from regard.api.corpus.attention import (
+    AttentionReader,
+    Site,
+    TextPair,
+    group_by_length,
+)
+from regard.api.corpus.examples import ExampleTexts
+from regard.api.corpus.links import WordLinks, link_sums_of
+from regard.api.corpus.state import PassState, TextHash, load_state, save_state
+from regard.errors import DataError, InputError
+from regard.evaluation.heads.corpus import SiteSums
+from regard.evaluation.heads.links import LinkSums
+from regard.evaluation.heads.statistics import TextSums, head_sums
+from regard.training.interrupt import DeferredSignals, Interrupted
+
+__all__ = ["HeadsPass", "OnProgress", "run_pass"]
+
+TEXTS_PER_CHUNK = 128
+"""Texts that are grouped by length at a time; a pass can be interrupted between chunks."""
+
+SECONDS_BETWEEN_SAVES = 20.0
+
+OnProgress = Callable[[int], None]
+"""Called with the number of texts that are done."""
+
+
+class HeadsPass:
+    """Sums of a pass over a corpus.
+
+    Attributes:
+        layers: heads of each layer by site, in the order of the model.
+        counts: texts, tokens, and texts left out or cut, by name.
+        examples: texts that show what heads do.
+    """
+
+    def __init__(self, reader: AttentionReader, state: PassState) -> None:
+        self._reader = reader
+        facts = state.facts
+        self.layers: dict[str, list[int]] = dict(facts.get("layers", {}))
+        self.counts: dict[str, int] = dict(
+            facts.get("counts", dict.fromkeys(("texts", "tokens", "blank", "cut", "unlinked"), 0))
+        )
+        self.examples: ExampleTexts = ExampleTexts(facts.get("examples"))
+        self.sums: dict[str, SiteSums] = {}
+        for site, heads in self.layers.items():
+            own = {
+                name.removeprefix(f"{site}/"): array
+                for name, array in state.arrays.items()
+                if name.startswith(f"{site}/")
+            }
+            self.sums[site] = SiteSums(sum(heads), own)
+
+    def save_to(self, state: PassState) -> None:
+        """Put the sums into a state."""
+        state.facts = {
+            "layers": self.layers,
+            "counts": self.counts,
+            "examples": self.examples.kept,
+        }
+        state.arrays = {
+            f"{site}/{name}": array
+            for site, sums in self.sums.items()
+            for name, array in sums.arrays().items()
+        }
+
+    def add(self, texts: Sequence[TextPair], links: Sequence[WordLinks | None]) -> None:
+        """Read the next texts.
+
+        Args:
+            texts: blank ones are counted and left out.
+            links: of each text; `None` where none are given.
+        """
+        filled = [
+            (text, some) for text, some in zip(texts, links, strict=True) if text.text.strip()
+        ]
+        self.counts["blank"] += len(texts) - len(filled)
+        encoded = self._reader.encode([text for text, _ in filled]) if filled else []
+        links_of = {id(text): some for text, (_, some) in zip(encoded, filled, strict=True)}
+        readable = [text for text in encoded if all(map(len, text.axes.values()))]
+        self.counts["blank"] += len(encoded) - len(readable)
+        for group in group_by_length(readable):
+            batch = self._reader.read(group)
+            for number, site in enumerate(batch.sites()):
+                sums = self._measure(site, [links_of[id(text)] for text in group])
+                if number == 0:
+                    for text, each in zip(group, sums, strict=True):
+                        self.examples.add(text, each)
+        self.counts["texts"] += len(readable)
+        self.counts["tokens"] += sum(text.length for text in readable)
+        self.counts["cut"] += sum(text.cut for text in readable)
+
+    def _measure(self, site: Site, links: Sequence[WordLinks | None]) -> list[TextSums]:
+        """Add the texts of a batch to the sums of a site."""
+        heads = list(site.heads)
+        if self.layers.setdefault(site.name, heads) != heads:
+            raise InputError(
+                f"{site.name} has {heads} heads by layer in one text and {self.layers[site.name]} in another; "
+                "expected the same layers for every text"
+            )
+        total = self.sums.setdefault(site.name, SiteSums(sum(heads)))
+        groups = [_group_sums(site, layers) for layers in site.layer_groups()]
+        found = [TextSums.of_heads(parts) for parts in zip(*groups, strict=True)]
+        for text, sums in enumerate(found):
+            total.add(sums, self._link_sums(site, text, links[text]))
+        return found
+
+    def _link_sums(self, site: Site, text: int, links: WordLinks | None) -> LinkSums | None:
+        """Agreement of all heads with the links of a text."""
+        linked = "cross" if self._reader.takes_targets else None
+        if links is None or not (site.name == linked or (linked is None and site.is_self)):
+            return None
+        found = link_sums_of(site, text, links)
+        self.counts["unlinked"] += found is None
+        return found
+
+
+def _group_sums(site: Site, layers: range) -> list[TextSums]:
+    """Sums of the heads of some layers, text by text."""
+    return [
+        head_sums(tiles, queries.axis(), keys.axis(), causal=site.causal, is_self=site.is_self)
+        for tiles, queries, keys in zip(site.texts(layers), site.queries, site.keys, strict=True)
+    ]
+
+
+def run_pass(
+    reader: AttentionReader,
+    texts: Iterator[TextPair],
+    links: Iterator[WordLinks] | None,
+    *,
+    path: Path | None,
+    settings: dict[str, str],
+    on_progress: OnProgress | None,
+) -> HeadsPass:
+    """Read all texts, going on from a saved state if there is one.
+
+    Args:
+        reader: of the model.
+        texts: all of them, also those that were read before.
+        links: of each text.
+        path: of the state; `None` keeps none.
+        settings: what the pass is of, for the state.
+        on_progress: called after every chunk.
+
+    Raises:
+        InputError: a state of another model or of other texts.
+        Interrupted: by a signal, after the state was saved.
+    """
+    state = PassState(settings) if path is None else load_state(path, settings)
+    found, hashed = HeadsPass(reader, state), TextHash()
+    _skip(texts, links, state, hashed, path)
+    if on_progress is not None:
+        on_progress(state.done)
+    saved = time.monotonic()
+    with DeferredSignals() as signals:
+        while chunk := list(islice(texts, TEXTS_PER_CHUNK)):
+            if path is None:
+                with signals.raising():
+                    found.add(chunk, _links_of(chunk, links, state.done))
+            else:
+                found.add(chunk, _links_of(chunk, links, state.done))
+            for text in chunk:
+                hashed.add(text)
+            state.done, state.texts = state.done + len(chunk), hashed.value
+            if on_progress is not None:
+                on_progress(state.done)
+            due = time.monotonic() - saved > SECONDS_BETWEEN_SAVES
+            if path is not None and (due or signals.signal is not None):
+                found.save_to(state)
+                save_state(path, state)
+                saved = time.monotonic()
+            if signals.signal is not None:
+                raise Interrupted(path, signals.signal)
+    if links is not None and next(links, None) is not None:
+        raise DataError("more lines of links than texts", remedy="give a line for each text")
+    if path is not None:
+        found.save_to(state)
+        save_state(path, state)
+    return found
+
+
+def _skip(
+    texts: Iterator[TextPair],
+    links: Iterator[WordLinks] | None,
+    state: PassState,
+    hashed: TextHash,
+    path: Path | None,
+) -> None:
+    """Pass over the texts that were read before, and make sure that they are the same.
+
+    Raises:
+        InputError: they are not.
+    """
+    count = 0
+    for text in islice(texts, state.done):
+        hashed.add(text)
+        count += 1
+    if links is not None:
+        for _ in islice(links, state.done):
+            pass
+    if count < state.done or hashed.value != state.texts:
+        raise InputError(
+            f"{path}: state after {state.done:,} texts, and these texts do not begin with them; give the texts "
+            "that it was made from, name another file, or delete it to begin anew"
+        )
+
+
+def _links_of(
+    chunk: Sequence[TextPair], links: Iterator[WordLinks] | None, done: int
+) -> list[WordLinks | None]:
+    """Links of each text of a chunk.
+
+    Raises:
+        DataError: fewer lines of links than texts.
+    """
+    if links is None:
+        return [None] * len(chunk)
+    found: list[WordLinks | None] = list(islice(links, len(chunk)))
+    if len(found) < len(chunk):
+        raise DataError(
+            f"{done + len(found):,} lines of links for more texts",
+            remedy="give a line for each text",
+        )
+    return found

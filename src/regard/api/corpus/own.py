@@ -1,0 +1,168 @@
+"""Readers of our own models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regard.api.corpus.attention import AxisTokens, BatchAttention, EncodedText, TextPair
+from regard.api.corpus.fingerprint import hash_of_network
+from regard.api.tasks.classification import Classifier
+from regard.api.tasks.encoding import Encoder
+from regard.api.tasks.generation import Generator
+from regard.api.tasks.model import Model, device_of, pad_batch
+from regard.api.tasks.sources import source_tokens
+from regard.api.tasks.text_to_text import TextToText
+from regard.api.tasks.tokens import input_tokens, target_sides
+from regard.layers.eval_mode import eval_mode
+from regard.models import DECODER_INPUT
+from regard.text import BOS, EOS
+from regard.viewing import Tokens
+
+__all__ = ["ClassifierReader", "EncoderReader", "GeneratorReader", "TextToTextReader"]
+
+
+class _OwnReader:
+    """What the readers of our models share."""
+
+    takes_targets: bool = False
+
+    def __init__(self, model: Model) -> None:
+        self._network = model.network
+        self.name: str = model.folder.name if model.folder else repr(model)
+
+    def fingerprint(self) -> str:
+        """Hash of the weights; the tokenizer is saved with them and has as many rows."""
+        return hash_of_network(self._network)
+
+
+class EncoderReader(_OwnReader):
+    """Reader of a model that reads a text; without a head it gives no answers."""
+
+    def __init__(self, model: Classifier | Encoder) -> None:
+        super().__init__(model)
+        self._tokenizer = model.tokenizer
+        self._limit = model.settings.text.max_tokens
+
+    def encode(self, texts: Sequence[TextPair]) -> list[EncodedText]:
+        """Tokens of each text, cut to what the network reads."""
+        encodings = self._tokenizer.encode_batch([pair.text for pair in texts])
+        encoded = []
+        for pair, encoding in zip(texts, encodings, strict=True):
+            read = encoding.first(self._limit)
+            axis = AxisTokens(input_tokens(read, end=False), tuple(read.ids))
+            encoded.append(EncodedText(pair, {"text": axis}, len(read) < len(encoding)))
+        return encoded
+
+    @torch.no_grad()
+    def read(self, texts: Sequence[EncodedText]) -> BatchAttention:
+        """One pass over the texts."""
+        ids = [text.axes["text"].ids for text in texts]
+        with eval_mode(self._network):
+            output = self._network(*pad_batch(ids, device_of(self._network)))
+            return BatchAttention(tuple(texts), dict(output.maps), self._answers(output.logits))
+
+    def _answers(self, logits: Tensor) -> tuple[tuple[object, ...], ...]:
+        return ((),) * len(logits)
+
+
+class ClassifierReader(EncoderReader):
+    """Reader of a classifier; its answer is its label, or all labels that apply."""
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__(model)
+        self._labels = model.labels
+        self._multilabel = model.multilabel
+
+    def _answers(self, logits: Tensor) -> tuple[tuple[object, ...], ...]:
+        if not self._multilabel:
+            return tuple((self._labels[index],) for index in logits.argmax(-1).tolist())
+        return tuple(
+            (tuple(label for label, on in zip(self._labels, row, strict=True) if on),)
+            for row in (logits >= 0).tolist()
+        )
+
+
+class GeneratorReader(_OwnReader):
+    """Reader of a language model; its answers are the likeliest next tokens."""
+
+    def __init__(self, model: Generator) -> None:
+        super().__init__(model)
+        self.model = model
+
+    def encode(self, texts: Sequence[TextPair]) -> list[EncodedText]:
+        """Tokens of each text behind the mark that begins it, as in training."""
+        limit = self.model.settings.text.max_tokens
+        encoded = []
+        for pair, encoding in zip(
+            texts, self.model.tokenizer.encode_batch([p.text for p in texts]), strict=True
+        ):
+            ids = [BOS, *encoding.ids][:limit]
+            tokens = input_tokens(encoding, begin=True, end=False).take(range(len(ids)))
+            axis = AxisTokens(tokens, tuple(ids))
+            encoded.append(EncodedText(pair, {"text": axis}, len(ids) <= len(encoding)))
+        return encoded
+
+    @torch.no_grad()
+    def read(self, texts: Sequence[EncodedText]) -> BatchAttention:
+        """One pass over the texts."""
+        rows = [text.axes["text"].ids for text in texts]
+        with eval_mode(self._network):
+            output = self._network(*pad_batch(rows, device_of(self._network)))
+        best = output.logits.argmax(-1).tolist()
+        answers = tuple(tuple(row[: len(ids)]) for row, ids in zip(best, rows, strict=True))
+        return BatchAttention(tuple(texts), output.maps, answers)
+
+
+class TextToTextReader(_OwnReader):
+    """Reader of a model that writes a text for a text; its answer is the text it writes."""
+
+    takes_targets = True
+
+    def __init__(self, model: TextToText[Any]) -> None:
+        super().__init__(model)
+        self.model = model
+
+    def encode(self, texts: Sequence[TextPair]) -> list[EncodedText]:
+        """Sources with given targets, or with what the model writes greedily."""
+        model, limit = self.model, self.model.settings.text.max_tokens
+        settings = model.decoding_settings({"method": "greedy", "n_best": 1})
+        written = model.written_ids(
+            [pair.text for pair in texts], [pair.target for pair in texts], settings=settings
+        )
+        encoded = []
+        for pair, (source, ids, tokens) in zip(texts, written, strict=True):
+            fits = len(ids) < limit
+            ids, tokens = ids[: limit - 1], tokens[: limit - 1]
+            sides = self._target_sides(pair.target, tokens)
+            axes = {
+                "source": AxisTokens(source_tokens(source), tuple(source.ids)),
+                "target": AxisTokens(sides["target"], (*ids, EOS)),
+                DECODER_INPUT: AxisTokens(sides[DECODER_INPUT], (BOS, *ids)),
+            }
+            text = model.target_tokenizer.join(tokens)
+            encoded.append(EncodedText(pair, axes, bool(source.note) or not fits, text))
+        return encoded
+
+    def _target_sides(self, given: str | None, tokens: Sequence[str]) -> dict[str, Tokens]:
+        """Tokens that are written and read: those of a given target as it is spelt, with its own spaces."""
+        tokenizer, count = self.model.target_tokenizer, len(tokens)
+        if given is None:
+            return target_sides(tokenizer, tokens, "output")
+        encoding = tokenizer.encode(given)
+        written = input_tokens(encoding).take([*range(count), len(encoding)])
+        read = input_tokens(encoding, begin=True, end=False).take(range(count + 1))
+        return {"target": written, DECODER_INPUT: read}
+
+    @torch.no_grad()
+    def read(self, texts: Sequence[EncodedText]) -> BatchAttention:
+        """One pass over sources and targets."""
+        device = device_of(self._network)
+        ids, lengths = pad_batch([text.axes["source"].ids for text in texts], device)
+        target, _ = pad_batch([text.axes[DECODER_INPUT].ids for text in texts], device)
+        with eval_mode(self._network):
+            maps = self._network(ids, lengths, target).maps
+        return BatchAttention(tuple(texts), maps, tuple((text.written,) for text in texts))

@@ -1,0 +1,138 @@
+"""Heads over a corpus: what each attention head of a model does, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+
+from regard.api.corpus.attention import AttentionReader, TextPair
+from regard.api.corpus.head_report import HeadReport
+from regard.api.corpus.head_result import HeadResult
+from regard.api.corpus.heads_pass import HeadsPass, OnProgress, run_pass
+from regard.api.corpus.links import stream_links
+from regard.api.corpus.readers import AnyModel, reader_of_model
+from regard.api.corpus.texts import CorpusTexts, stream_texts
+from regard.api.tasks.records import make_record
+from regard.errors import InputError
+from regard.evaluation.heads.rules import judge
+from regard.files import file_sha256
+from regard.viewing import AttentionRecord
+
+__all__ = ["heads"]
+
+
+def heads(
+    model: AnyModel,
+    texts: CorpusTexts,
+    *,
+    links: str | PathLike[str] | None = None,
+    state: str | PathLike[str] | None = None,
+    on_progress: OnProgress | None = None,
+) -> HeadReport:
+    """Measure what every attention head does over a corpus, in one pass and in memory that does not grow.
+
+    For each layer and head: entropy, distance, and its share of attention on the first token, separators, the
+    previous, same and next token, other occurrences of the word (duplicate), what followed them (induction) and
+    punctuation, each as a mean over queries with a 95 % interval over texts; and the kind of head that rules of
+    Voita et al. 2019, Clark et al. 2019 and Olsson et al. 2022 make of it (docs/heads.md).
+
+    Example::
+
+        report = regard.heads("runs/language", "corpus.txt")
+        report.show()
+        report.save("heads.html")
+
+    Args:
+        model: a model or its folder, also one that `save_pretrained` of transformers wrote.
+        texts: a file with a text per line (or a table), or texts; for a model that writes a text for a text
+            also pairs of source and target. Without targets it writes its own answers, greedily.
+        links: file of given links `i-j`, a line for each text, words separated by spaces and counted from 0:
+            of self-attention from word `i` to the word `j` it depends on, of cross-attention from word `i` of
+            the source to word `j` of the target.
+        state: file that keeps the state of the pass, so that an interrupted one goes on.
+        on_progress: called with the number of texts that are done.
+
+    Raises:
+        InputError: no text that can be read, a model whose attention is not between tokens, or a state of
+            another model or of other texts.
+        DataError: a line that cannot be used.
+        Interrupted: by a signal, after the state was saved.
+    """
+    reader = reader_of_model(model)
+    settings = {"verb": "heads"}
+    if state is not None:
+        settings["model"] = reader.fingerprint()
+        settings["file of links"] = "" if links is None else file_sha256(links)
+    found = run_pass(
+        reader,
+        stream_texts(texts),
+        None if links is None else stream_links(links),
+        path=None if state is None else Path(state),
+        settings=settings,
+        on_progress=on_progress,
+    )
+    if not found.sums:
+        raise InputError(
+            f"{found.counts['blank']:,} texts and none that can be read; expected one that is not blank"
+            if not found.counts["texts"]
+            else f"{reader.name} shows no attention between tokens, so there are no heads to measure"
+        )
+    return _report(reader, found)
+
+
+def _report(reader: AttentionReader, found: HeadsPass) -> HeadReport:
+    """The report of a pass."""
+    pairs, by_interest = found.examples.chosen()
+    results = []
+    for site, layers in found.layers.items():
+        places = [(layer, head) for layer, count in enumerate(layers, 1) for head in range(count)]
+        for (layer, head), values in zip(places, found.sums[site].values(), strict=True):
+            judged = judge(values)
+            example = by_interest.get(judged.kind, by_interest.get("typical"))
+            results.append(HeadResult(site, layer, head + 1, values, judged, example))
+    return HeadReport(
+        reader.name,
+        found.counts["texts"],
+        found.counts["tokens"],
+        tuple(results),
+        tuple(_notes(found)),
+        tuple(example_records(reader, pairs)),
+    )
+
+
+def _notes(found: HeadsPass) -> Iterable[str]:
+    """What else to know about a pass."""
+    counts = found.counts
+    if counts["blank"]:
+        yield f"{_texts(counts['blank'])} without any token {_was(counts['blank'])} left out."
+    if counts["cut"]:
+        yield f"{_texts(counts['cut'])} {_was(counts['cut'])} cut to what the model reads."
+    if counts["unlinked"]:
+        many = counts["unlinked"]
+        yield f"{_texts(many)} {_was(many)} too long to be compared with links."
+    if counts["texts"] < 2:
+        yield "One text has no intervals; nothing is sure."
+
+
+def _texts(count: int) -> str:
+    return f"{count:,} text{'' if count == 1 else 's'}"
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
+def example_records(
+    reader: AttentionReader, pairs: Iterable[TextPair]
+) -> Iterable[AttentionRecord]:
+    """Record of the attention of all sites for each of a few texts."""
+    for pair in pairs:
+        (text,) = reader.encode([pair])
+        batch = reader.read([text])
+        sites = {site.name for site in batch.sites()}
+        yield make_record(
+            {name: layers for name, layers in batch.maps.items() if name in sites},
+            {name: axis.tokens for name, axis in text.axes.items()},
+            title=pair.text,
+        )

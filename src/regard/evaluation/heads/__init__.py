@@ -1,0 +1,1 @@
+"""Attention heads over a corpus: arrays of weights in, numbers out."""
