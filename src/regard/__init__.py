@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         window,
         worked,
     )
-    from regard.integrations import watch
+    from regard.integrations import steer, watch
 else:
     from importlib import import_module
 
@@ -62,6 +62,7 @@ else:
         "load": "regard.api",
         "padding": "regard.attention",
         "rollout": "regard.attention",
+        "steer": "regard.integrations",
         "train": "regard.api",
         "watch": "regard.integrations",
         "window": "regard.attention",
@@ -113,6 +114,7 @@ __all__ = [
     "rollout",
     "scores",
     "serving",
+    "steer",
     "text",
     "train",
     "training",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from regard.integrations.captured import AttentionCall, Keep, LayerAttention
     from regard.integrations.seen_pass import SeenPass
+    from regard.integrations.steering import Steered, steer
     from regard.integrations.tokenizing import tokens
     from regard.integrations.transformers import watch
     from regard.integrations.watched import Watched
@@ -23,7 +24,9 @@ else:
         "Keep": "regard.integrations.captured",
         "LayerAttention": "regard.integrations.captured",
         "SeenPass": "regard.integrations.seen_pass",
+        "Steered": "regard.integrations.steering",
         "Watched": "regard.integrations.watched",
+        "steer": "regard.integrations.steering",
         "tokens": "regard.integrations.tokenizing",
         "watch": "regard.integrations.transformers",
     }
@@ -37,4 +40,14 @@ else:
         return __all__
 
 
-__all__ = ["AttentionCall", "Keep", "LayerAttention", "SeenPass", "Watched", "tokens", "watch"]
+__all__ = [
+    "AttentionCall",
+    "Keep",
+    "LayerAttention",
+    "SeenPass",
+    "Steered",
+    "Watched",
+    "steer",
+    "tokens",
+    "watch",
+]

@@ -33,6 +33,7 @@ from regard.integrations.attention_modules import (
     unknown_options,
 )
 from regard.integrations.captured import Keep
+from regard.integrations.knockout import steered_attention, steered_mask, steering_of
 from regard.integrations.lazy_mask import LazyMask, lazy_mask
 from regard.integrations.watched import Watched
 
@@ -51,7 +52,7 @@ try:
 except ImportError as _error:
     raise MissingExtraError("regard.watch", "transformers") from _error
 
-__all__ = ["watch"]
+__all__ = ["is_watched", "watch"]
 
 _NAME = "sdpa"
 _MASK_BLOCK_BYTES = 32 * 2**20
@@ -110,6 +111,11 @@ def watch(model: Any, *, keep: Keep | None = None) -> Iterator[Watched]:
             _follow_forward_passes(root, seen, undo)
         yield seen
         seen.finish()
+
+
+def is_watched(model: nn.Module) -> bool:
+    """Return whether a model is inside a block of `watch`."""
+    return id(model) in _watched_modules
 
 
 def _stand_at_sdpa(
@@ -336,7 +342,12 @@ def _attention(
             + (f" (it {REASONS[name]})" if name in REASONS else "")
             + "; this model cannot be watched"
         )
-    output = _sdpa(module, query, key, value, attention_mask, **options)
+    if (layer := steering_of(module)) is None:
+        output = _sdpa(module, query, key, value, attention_mask, **options)
+    else:
+        attention_mask = steered_mask(layer, module, query, key, attention_mask, options)
+        output, _ = steered_attention(module, query, key, value, attention_mask, options)
+        options.pop("position_bias", None)  # a part of that mask
     if _in_backward():
         return output, None
     if seen.is_repeated(query, key):

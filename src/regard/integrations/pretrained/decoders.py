@@ -203,9 +203,14 @@ class PretrainedEncoderDecoder(PretrainedBase, EncoderDecoder):
         by_layer = [w.mean(1) if head is None else w[:, head - 1] for w in chosen]
         return by_layer[0] if len(by_layer) == 1 else torch.stack(by_layer).mean(0)
 
-    @cached_property
+    @property
     def cross_attention_shape(self) -> tuple[int, int]:
-        """Decoder layers, and heads of each; found by one step."""
+        """Decoder layers, and heads of each."""
+        return self._found_shape
+
+    @cached_property
+    def _found_shape(self) -> tuple[int, int]:
+        """`cross_attention_shape`, found by one step."""
         token = torch.full((1, 1), self.vocabulary.ends[0], device=next(self.parameters()).device)
         with torch.no_grad(), eval_mode(self):
             output = self.model(

@@ -78,9 +78,13 @@ class PretrainedTokenizer(Tokenizer):
         """Ids that an answer begins with: a language code, or `<s>` of BART."""
         return self._first
 
-    @cached_property
+    @property
     def special_tokens(self) -> frozenset[str]:
         """Tokens that belong to the model and not to a text; the unknown token stands for text."""
+        return self._special_tokens
+
+    @cached_property
+    def _special_tokens(self) -> frozenset[str]:
         unknown = {str(self.backend.unk_token), self.vocabulary[UNK]}
         shared = {str(self.backend.eos_token), str(self.backend.bos_token)}  # GPT-2 has one for all
         return frozenset(map(str, self.backend.all_special_tokens)) - (unknown - shared)
