@@ -136,3 +136,20 @@ def test_all_faults_of_weights_in_one_message(here: Path) -> None:
         "torch.int32",
     ):
         assert part in str(caught.value)
+
+
+def test_times_of_a_history_are_not_sealed_its_figures_are(here: Path) -> None:
+    path = here / "history.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    later = [{**record, "seconds": 9.5} if "seconds" in record else record for record in records]
+    path.write_text("".join(json.dumps(record) + "\n" for record in later))
+    assert states(here)["history.jsonl"] == "whole"
+    better = [
+        {**record, "valid_loss": 0.0} if "valid_loss" in record else record for record in records
+    ]
+    path.write_text("".join(json.dumps(record) + "\n" for record in better))
+    assert states(here)["history.jsonl"] == "faulty"
+    with pytest.raises(ModelFolderError, match=r"history\.jsonl was changed"):
+        _ = regard.load(here).history
+    path.write_text("[\n")
+    assert states(here)["history.jsonl"] == "faulty"

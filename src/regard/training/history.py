@@ -11,9 +11,12 @@ from typing import Any, TypeAlias
 from regard.files import atomic_write
 from regard.training.ranking import Ranking
 
-__all__ = ["History", "Record", "metrics_of"]
+__all__ = ["CLOCK", "History", "Record", "metrics_of"]
 
 Record: TypeAlias = dict[str, Any]
+
+CLOCK = "seconds"
+"""Field of a record that differs between equal runs; it is the only one, and no other file holds a time."""
 
 _PREFIX = "valid_"
 

@@ -7,15 +7,18 @@ holds the hash of one that is written later, so a run can be killed between any 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from regard.errors import ModelFolderError
 from regard.files import content_sha256, file_sha256
+from regard.training.history import CLOCK
 
 __all__ = [
     "FILES",
+    "HISTORY",
     "IDENTITY",
     "REMEDY",
     "RESULTS",
@@ -35,6 +38,8 @@ IDENTITY = "identity"
 
 RESULTS = "results"
 """Key of `config.json`: SHA-256 of what a finished run left beside the model, by name."""
+
+HISTORY = "history.jsonl"
 
 SEAL = "seal"
 """Key of the hash of a JSON file's own content."""
@@ -67,7 +72,18 @@ def identity_of(config: Mapping[str, Any]) -> str:
 
 def seals_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """SHA-256 of the files among `names` that are in the folder."""
-    return {name: file_sha256(folder / name) for name in names if (folder / name).is_file()}
+    return {name: _sha256(folder / name) for name in names if (folder / name).is_file()}
+
+
+def _sha256(path: Path) -> str:
+    """Hash of a file; of a history without its times, so that equal runs have equal hashes."""
+    if path.name != HISTORY:
+        return file_sha256(path)
+    try:
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return content_sha256([{k: v for k, v in r.items() if k != CLOCK} for r in records])
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise ModelFolderError(f"{path}: damaged ({error}); {REMEDY}") from error
 
 
 def check_file(folder: Path, name: str, config: Mapping[str, Any], *, key: str = FILES) -> None:
@@ -81,7 +97,7 @@ def check_file(folder: Path, name: str, config: Mapping[str, Any], *, key: str =
         return
     path = folder / name
     try:
-        found = file_sha256(path)
+        found = _sha256(path)
     except OSError as error:
         raise ModelFolderError(f"{path}: cannot be read ({error.strerror})") from error
     if found != wanted:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from regard.api.config.settings import RunSettings
 from regard.api.storage.folder import read_config, read_small_files
 from regard.api.storage.saving import save_model
+from regard.api.storage.seal import HISTORY, RESULTS, check_file
 from regard.api.storage.verdict import read_verdict
 from regard.choices import Task
 from regard.data import Example, pad, token_batches
@@ -277,8 +278,14 @@ class Model(ABC):
 
     @property
     def history(self) -> History:
-        """Training and validation records of the run that trained it; empty where none is left."""
-        content = self._small_files().get("history.jsonl", b"")
+        """Training and validation records of the run that trained it; empty where none is left.
+
+        Raises:
+            ModelFolderError: the file was changed after the run had ended.
+        """
+        if self.folder is not None and (self.folder / HISTORY).is_file():
+            check_file(self.folder, HISTORY, read_config(self.folder), key=RESULTS)
+        content = self._small_files().get(HISTORY, b"")
         return History(json.loads(line) for line in content.splitlines())
 
     def save(self, folder: str | PathLike[str], *, overwrite: bool = False) -> None:
