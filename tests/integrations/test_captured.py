@@ -66,6 +66,24 @@ def test_statistics_that_are_not_kept_are_refused(make, ids, watched):
         seen.rollout("decoder")
 
 
+def test_chosen_layers_and_heads_in_half_precision(make, ids, eager, watched):
+    for kind in ("llama", "t5"):  # grouped heads; a bias for each head
+        model, inputs = make(kind), {"input_ids": ids}
+        if kind == "t5":
+            inputs["decoder_input_ids"] = ids[:, :5]
+        kept = watched(model, Keep(layers=(1,), heads=(3, 0), dtype="float16"), **inputs)[0]
+        for site, matrices in eager(model, **inputs).items():
+            (layer,) = kept[site or kept.sites[0]]
+            assert (layer.index, layer.shape[1]) == (1, 2)
+            for name in ("dense", "entropy", "received"):
+                assert getattr(layer, name).dtype == np.float16
+            expected = matrices[1][:, [3, 0]].numpy()
+            np.testing.assert_allclose(layer.dense, expected, atol=1e-3)
+            np.testing.assert_allclose(layer.received, expected.sum(2), rtol=2e-3)
+    with pytest.raises(InputError, match="asks for head 4; this layer has 4 heads"):
+        watched(make("bert"), Keep(heads=(4,)), input_ids=ids)
+
+
 def test_rollout_releases_the_maps(make, ids, watched):
     seen, _ = watched(make("gpt2"), Keep(rollout=(3,)), input_ids=ids)
     assert seen.rollout("decoder").shape == (2, 1, 11)

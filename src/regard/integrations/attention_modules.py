@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
@@ -56,7 +56,7 @@ REASONS = {
 """What known options that are not supported do."""
 
 
-def unknown_options(options: dict[str, object]) -> list[str]:
+def unknown_options(options: Mapping[str, object]) -> list[str]:
     """Names of the options whose effect is neither computed nor known to be none."""
     return [
         name

@@ -15,6 +15,9 @@ from regard.viewing import AttentionRecord, MapSummary, Tokens, Track
 
 __all__ = ["SeenPass"]
 
+_OF_TEXT = ("encoder", "decoder", "text", "cross")
+"""Sites whose queries are tokens of a text."""
+
 
 class SeenPass:
     """Attention of one text, or one batch of texts: `seen["encoder"]`, `seen["decoder"]`, `seen["cross"]`.
@@ -28,6 +31,7 @@ class SeenPass:
         modules: the model's attention modules, and whether they are causal where that was not seen.
         keep: statistics that are kept.
         is_encoder_decoder: whether the model is one.
+        outside: attention modules that are not observed and belong to no stack of layers.
     """
 
     def __init__(
@@ -38,9 +42,10 @@ class SeenPass:
         modules: dict[str, bool],
         keep: Keep,
         is_encoder_decoder: bool,
+        outside: tuple[str, ...] = (),
     ) -> None:
         self._calls, self._model, self._keep = calls, model, keep
-        self._modules = modules
+        self._modules, self._outside = modules, outside
         self._is_encoder_decoder = is_encoder_decoder
 
     def _by_site(self) -> dict[Site, list[CalledLayer]]:
@@ -114,10 +119,12 @@ class SeenPass:
         """Make a record of one example, to be shown and saved.
 
         Args:
-            text: tokens of the model's input, made by `tokens`; for an encoder-decoder, the source.
+            text: tokens of the model's input, made by `tokens`; for an encoder-decoder, the source; for a
+                decoder, those that it read, or all that `generate` returned. In a model with several towers,
+                those of the text.
             target: tokens of the decoder in an encoder-decoder, with its start token first: those that
                 it read, or those and the last one that it wrote, as `generate` returns them.
-            example: index of the example in the batch.
+            example: index of the example in the batch; after `generate`, of the answer.
             mask: which positions of `text` in the batch are real, as given to the model; all of
                 them by default.
             title: heading of the record.
@@ -126,37 +133,48 @@ class SeenPass:
                 token is not in `target` is named `…`, and a note says so.
 
         Raises:
-            InputError: a padded batch of texts too long to be kept in full; a statistic not kept.
+            InputError: a padded batch of texts too long to be kept in full; a statistic not kept; an
+                example that is not in the batch; a text whose beginning was read outside the block.
             ShapeError: tokens or mask that do not fit the maps.
         """
+        sites, notes = self._shown_sites()
         axes = {"encoder": "source", "decoder": "target"} if self._is_encoder_decoder else {}
         sides = {"source": text} if self._is_encoder_decoder else {"text": text}
-        notes: tuple[str, ...] = ()
         if target is not None:
-            written, read, notes = self._target_sides(target, reading)
+            written, read, more = self._target_sides(target, reading)
+            notes += more
             sides["target"] = written
-            if read is not written and "decoder" in self.sites:
+            if read is not written and "decoder" in sites:
                 axes["decoder"] = DECODER_INPUT
                 sides[DECODER_INPUT] = read
-        tracks = []
-        for site in self.sites:
+        batch = max((self[site][0].shape[0] for site in sites), default=1)
+        if not -batch <= example < batch:
+            raise InputError(f"there is no example {example} in a batch of {batch}")
+        tracks: list[Track] = []
+        for site in sites:
             rows = columns = axes.get(site, "text")
-            if site == "cross":
-                rows, columns = "target", "source"
-            if rows not in sides:
+            if site.startswith("cross"):
+                rows, columns = ("target", "source") if self._is_encoder_decoder else ("text", "")
+            if rows not in sides or columns not in sides:
                 continue
+            layers = self[site]
+            if rows == columns == "text":
+                sides["text"], more = _fitted(text, layers[0], mask)
+                notes += more
             masks = [mask if axis in ("text", "source") else None for axis in (rows, columns)]
+            # An encoder reads a source once, whatever number of answers is written to it.
+            own = example % batch * layers[0].shape[0] // batch
             tracks += [
                 Track(
                     site,
-                    "cross" if site == "cross" else "self",
+                    "cross" if site.startswith("cross") else "self",
                     rows,
                     columns,
-                    _weights_of(layer, example, *masks),
+                    _weights_of(layer, own, *masks),
                     layer=layer.index,
                     direction="causal" if layer.causal else "both",
                 )
-                for layer in self[site]
+                for layer in layers
             ]
         has_cross = any(track.kind == "cross" for track in tracks)
         return AttentionRecord(
@@ -164,8 +182,23 @@ class SeenPass:
             tuple(tracks),
             title or self._model,
             describe_reading(reading) if has_cross else "",
-            notes,
+            tuple(dict.fromkeys(notes)),
         )
+
+    def _shown_sites(self) -> tuple[list[Site], tuple[str, ...]]:
+        """Sites whose tokens a record can name, and notes on all that is not shown."""
+        sites, notes = self.sites, []
+        of_text = [site for site in sites if site in _OF_TEXT or site.startswith("cross.")]
+        shown = of_text if of_text or len(sites) > 1 else sites
+        if hidden := [site for site in sites if site not in shown]:
+            notes.append(f"Not shown, since it is not over the text: {', '.join(hidden)}.")
+        if self._outside:
+            notes.append(f"Not observed: {', '.join(self._outside)}.")
+        if self._keep.heads is not None:
+            notes.append(
+                f"Heads of the model that are shown: {', '.join(map(str, self._keep.heads))}."
+            )
+        return shown, tuple(notes)
 
     def _target_sides(
         self, target: Tokens, reading: Reading
@@ -193,6 +226,29 @@ class SeenPass:
             "The row … is the step after the last target token: it wrote a token that is not here."
         )
         return written, read, (note,)
+
+
+def _fitted(
+    text: Tokens, layer: LayerAttention, mask: ArrayLike | None
+) -> tuple[Tokens, tuple[str, ...]]:
+    """Tokens of the positions that a layer read, of all that were given; and notes.
+
+    Tokens that do not fit are left as they are: the record refuses them.
+    """
+    queries, keys = layer.shape[2:]
+    if queries != keys:
+        raise InputError(
+            f"{layer.site} layer {layer.index} has {queries} queries and {keys} keys: the first positions of "
+            "the text were read outside the block, or not by this layer; run the whole text in it"
+        )
+    real = _real_positions(mask, keys, layer)
+    notes: tuple[str, ...] = ()
+    if layer.causal and len(text) != keys and len(text) in (keys + 1, int(real.sum()) + 1):
+        text = text.take(range(len(text) - 1))
+        notes = ("The last token was written last and read by no step, so it has no row.",)
+    if len(text) == keys and not real.all():
+        text = text.take([int(place) for place in np.flatnonzero(real)])
+    return text, notes
 
 
 def _weights_of(

@@ -183,12 +183,12 @@ def _roots(model: nn.Module) -> list[PreTrainedModel]:
             "module around one (a regard model shows its maps in its output)"
         )
     for root in roots:
-        if (reason := _refusal(root)) is not None:
+        if (reason := _why_not(root)) is not None:
             raise InputError(reason)
     return roots
 
 
-def _refusal(root: PreTrainedModel) -> str | None:
+def _why_not(root: PreTrainedModel) -> str | None:
     """Say why the attention of a model cannot be watched here, if it cannot."""
     name = type(root).__name__
     parts = dict(attention_modules(root)) or {

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from regard.attention import AttentionMap
 from regard.errors import InputError
-from regard.integrations.attention_modules import attention_modules, in_a_stack
+from regard.integrations.attention_modules import attention_modules, in_a_stack, is_routed
 from regard.integrations.captured import AttentionCall, Keep, LayerAttention, capture
 from regard.integrations.passes import Pass, Run, Search, pass_of
 from regard.integrations.seen_pass import SeenPass
@@ -57,11 +57,17 @@ class Watched:
         self.keep = keep
         self._model = type(model).__name__
         self._module_names = {id(part): name for name, part in model.named_modules()}
+        modules = dict(attention_modules(model))
         self._modules = {
             name: bool(getattr(part, "is_causal", False))
-            for name, part in attention_modules(model)
+            for name, part in modules.items()
             if in_a_stack(name)
         }
+        self._outside = tuple(
+            name
+            for name, part in modules.items()
+            if not in_a_stack(name) and not is_routed(type(part))
+        )
         self._is_encoder_decoder = any(
             getattr(getattr(part, "config", None), "is_encoder_decoder", False)
             for part in model.modules()
@@ -250,6 +256,7 @@ class Watched:
             modules=self._modules,
             keep=self.keep,
             is_encoder_decoder=self._is_encoder_decoder,
+            outside=self._outside,
         )
 
     @property

@@ -102,18 +102,23 @@ class Tokens:
         """The position of the first piece of every word.
 
         Neighbouring pieces are one word when the first visible character of both lies in the same
-        word of the text. Special tokens and pieces with an empty span are words of their own.
+        word of the text. A piece of white space belongs to the word behind it. Special tokens and
+        pieces with an empty span are words of their own.
 
         >>> Tokens(("un", "likely", "!"), "unlikely!", ((0, 2), (2, 8), (8, 9))).word_starts()
         [0, 2]
         """
         units = word_units(self.text)
         starts: list[int] = []
-        before = None
+        before: int | None = None
+        is_blank = False
         for position, (start, end) in enumerate(self.offsets):
             visible = (units[i] for i in range(start, end) if units[i] >= 0)
             unit = None if self.special[position] else next(visible, None)
-            if unit is None or unit != before:
+            follows_blank = is_blank and start == self.offsets[position - 1][1]
+            is_blank = unit is None and start < end and not self.special[position]
+            joins = follows_blank and (is_blank or unit is not None)
+            if not joins and (unit is None or unit != before):
                 starts.append(position)
             before = unit
         return starts
@@ -128,7 +133,8 @@ class Tokens:
         for start, end in zip(starts, [*starts[1:], len(self)], strict=True):
             span = (self.offsets[start][0], max(b for _, b in self.offsets[start:end]))
             written = self.text[span[0] : span[1]].strip()
-            pieces.append(written if end - start > 1 and written else self.pieces[start])
+            piece = self.pieces[start].strip() or self.pieces[start]
+            pieces.append(written if end - start > 1 and written else piece)
             offsets.append(span)
             special.append(self.special[start])
         return Tokens(tuple(pieces), self.text, tuple(offsets), tuple(special))
