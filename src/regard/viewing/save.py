@@ -5,7 +5,6 @@ Nothing is pickled, and nothing pickled is read.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import fields
@@ -16,9 +15,10 @@ import numpy as np
 
 from regard.errors import DataError, InputError, SettingsError, nearest
 from regard.files import atomic_write
+from regard.viewing.arrays import ArrayFile, Shape
 from regard.viewing.data.explanation import Attribution, Explanation, Prediction
 from regard.viewing.data.record import Record, Track
-from regard.viewing.data.summary import MapSummary
+from regard.viewing.data.summary import FloatArray, MapSummary
 from regard.viewing.data.tokens import Tokens
 
 __all__ = ["load", "save"]
@@ -27,6 +27,10 @@ T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 FORMAT = 2  # 1 knew no members, predictions and explanations
 _PICTURES = (".png", ".svg", ".pdf")
+_MOST_HEADS = 4096
+"""Heads of one track in a file: of all members of an ensemble together."""
+_SHORT_TEXT, _TEXT_PER_BYTE = 1 << 24, 100
+"""Bytes of JSON that are always unpacked, and those for each byte of a larger file: tokens pack to a tenth."""
 _SUMMARY = tuple(field.name for field in fields(MapSummary))
 
 
@@ -62,18 +66,19 @@ def load(path: Path, kind: type[R]) -> R:
     Raises:
         DataError: the file holds something else, or a record of a newer format.
     """
-    content = io.BytesIO(path.read_bytes())  # errors from here on are about the content
     try:
-        with np.load(content, allow_pickle=False) as arrays:
-            about = json.loads(bytes(arrays["record"]))
-            if about["format"] > FORMAT:
-                raise DataError(
-                    f"a record of format {about['format']}, this version reads up to {FORMAT}",
-                    path=path,
-                    remedy="try a newer regard",
-                )
-            return _unpack(about, arrays, kind)
-    except DataError:
+        arrays = ArrayFile(path)
+        longest = max(_SHORT_TEXT, _TEXT_PER_BYTE * arrays.size)
+        text = arrays.read("record", "u", [range(longest)], bytes_each=1)
+        about = json.loads(bytes(text))
+        if about["format"] > FORMAT:
+            raise DataError(
+                f"a record of format {about['format']}, this version reads up to {FORMAT}",
+                path=path,
+                remedy="try a newer regard",
+            )
+        return _unpack(about, arrays, kind)
+    except (DataError, OSError):
         raise
     except (
         Exception
@@ -128,18 +133,15 @@ def _about_explanation(explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def _unpack(about: dict[str, Any], arrays: Mapping[str, Any], kind: type[R]) -> R:
+def _unpack(about: dict[str, Any], arrays: ArrayFile, kind: type[R]) -> R:
     tokens = {name: _tokens(side) for name, side in about["tokens"].items()}
     tracks = []
     for number, track in enumerate(about["tracks"]):
         for name, value in track.items():
             if (name, value) != ("layer", None):
                 _one(int if name in ("layer", "members") else str, name, value)
-        if f"{number}.weights" in arrays:
-            weights = arrays[f"{number}.weights"]
-        else:
-            weights = MapSummary(*(arrays[f"{number}.{name}"] for name in _SUMMARY))
-        tracks.append(Track(**track, weights=weights))
+        queries, keys = (len(tokens[track[axis]]) for axis in ("queries", "keys"))
+        tracks.append(Track(**track, weights=_weights(arrays, number, queries, keys)))
     return kind(
         tokens,
         tuple(tracks),
@@ -149,6 +151,32 @@ def _unpack(about: dict[str, Any], arrays: Mapping[str, Any], kind: type[R]) -> 
         _one(str, "verdict", about["verdict"]),
         _prediction(about.get("prediction")),
         _explanation(about.get("explanation"), arrays),
+    )
+
+
+def _weights(arrays: ArrayFile, number: int, queries: int, keys: int) -> FloatArray | MapSummary:
+    """Weights of a track, with as many queries and keys as there are tokens."""
+    heads = range(1, _MOST_HEADS + 1)
+    name = f"{number}.weights"
+    if name in arrays:
+        weights: FloatArray = arrays.read(name, "f", [heads, queries, keys])
+        return weights
+    entropy = arrays.read(f"{number}.entropy", "f", [heads, queries])
+    count = len(entropy)
+    blocks: Shape = [count, range(1, queries + 1), range(1, keys + 1)]
+    top: Shape = [count, queries, range(keys + 1)]
+    top_keys = arrays.read(f"{number}.top_keys", "iu", top)
+    if top_keys.size and not 0 <= top_keys.min() <= top_keys.max() < keys:
+        raise InputError(
+            f"{number}.top_keys: from {top_keys.min()} to {top_keys.max()} of {keys} keys"
+        )
+    return MapSummary(
+        mean=arrays.read(f"{number}.mean", "f", blocks),
+        max=arrays.read(f"{number}.max", "f", blocks),
+        top_values=arrays.read(f"{number}.top_values", "f", top),
+        top_keys=top_keys,
+        entropy=entropy,
+        received=arrays.read(f"{number}.received", "f", [count, keys]),
     )
 
 
@@ -171,20 +199,21 @@ def _prediction(about: dict[str, Any] | None) -> Prediction | None:
     return Prediction(_all(str, "labels", about["labels"]), likely)
 
 
-def _explanation(about: dict[str, Any] | None, arrays: Mapping[str, Any]) -> Explanation | None:
+def _explanation(about: dict[str, Any] | None, arrays: ArrayFile) -> Explanation | None:
     if about is None:
         return None
+    tokens = _tokens(about["tokens"])
     scores = tuple(
         Attribution(
             _one(str, "name", one["name"]),
-            arrays[f"attribution.{number}"],
+            arrays.read(f"attribution.{number}", "f", [len(tokens)]),
             _one(bool, "signed", one["signed"]),
             _one(str, "about", one["about"]),
         )
         for number, one in enumerate(about["attributions"])
     )
     return Explanation(
-        _tokens(about["tokens"]),
+        tokens,
         _one(str, "label", about["label"]),
         _one(float, "probability", about["probability"]),
         scores,

@@ -429,3 +429,43 @@ def test_a_record_survives_pickle_and_deepcopy(
     np.testing.assert_array_equal(
         copied(summary).tracks[0].received(), summary.tracks[0].received()
     )
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 3000, 60_000), (5000, 3, 4), (1, 1, 4), (3, 4), (1, 3, 4, 5000), (0, 3, 4)]
+)
+def test_weights_that_do_not_go_with_the_tokens_are_not_unpacked(tmp_path, shape):
+    record = AttentionRecord.of(np.full((1, 3, 4), 0.25), list("abc"), list("wxyz"))
+    with np.load(record.save(tmp_path / "x.npz")) as arrays:
+        about = arrays["record"]
+    zeros = np.zeros(shape, np.float16)
+    np.savez_compressed(tmp_path / "y.npz", **{"record": about, "0.weights": zeros})
+    with pytest.raises(DataError, match=r"y\.npz: not a saved record \(0\.weights: shape \("):
+        AttentionRecord.load(tmp_path / "y.npz")
+
+
+def test_a_text_that_unpacks_to_much_more_than_tokens_do(tmp_path):
+    spaces = np.full(40_000_000, ord(" "), np.uint8)
+    np.savez_compressed(tmp_path / "y.npz", record=spaces)
+    with pytest.raises(DataError, match="record: shape"):
+        AttentionRecord.load(tmp_path / "y.npz")
+
+
+def test_a_summary_whose_keys_are_not_those_of_its_tokens(tmp_path):
+    weights = np.full((1, 3, 4), 0.25, np.float32)
+    summary = MapSummary.of(weights, blocks=2, k=2)
+    record = AttentionRecord.of(weights, list("abc"), list("wxyz"))
+    track = replace(record.tracks[0], weights=summary)
+    path = replace(record, tracks=(track,)).save(tmp_path / "x.npz")
+    AttentionRecord.load(path)
+    with np.load(path) as arrays:
+        content = dict(arrays)
+    for name, value, message in (
+        ("0.top_keys", content["0.top_keys"] + 3, "from 3 to 4 of 4 keys"),
+        ("0.received", np.zeros((1, 5)), "0.received: shape"),
+        ("0.mean", np.zeros((1, 4, 4)), "0.mean: shape"),
+        ("0.entropy", np.zeros((1, 2)), "0.entropy: shape"),
+    ):
+        np.savez(tmp_path / "y.npz", **{**content, name: value})
+        with pytest.raises(DataError, match=message):
+            AttentionRecord.load(tmp_path / "y.npz")
