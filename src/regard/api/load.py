@@ -20,6 +20,7 @@ from regard.api.tasks.translation import Translator
 from regard.choices import Task
 from regard.errors import ModelFolderError, RegardError
 from regard.integrations.pretrained.folder import is_pretrained
+from regard.integrations.pretrained.hub import is_hub_name, local_folder
 from regard.models import from_config
 from regard.models.layout import state_layout
 from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE, check_layout, load_weights
@@ -46,7 +47,8 @@ def load(folder: str | PathLike[str], *, weights: bool = True, task: Task | None
         regard.load("runs/de-en").translate(["Ein Mann fährt Rad."])
 
     Args:
-        folder: as given to `--out`, or the folder of a pretrained model.
+        folder: as given to `--out`, or the folder of a pretrained model; `hf:OWNER/NAME` or
+            `hf:OWNER/NAME@REVISION` for one of the Hugging Face Hub.
         weights: `False` leaves the network untrained.
         task: of a pretrained encoder-decoder, which may translate (unless it is to do another) or
             summarise; `None` takes the model's own.
@@ -55,7 +57,7 @@ def load(folder: str | PathLike[str], *, weights: bool = True, task: Task | None
         ModelFolderError: no model there, or one that is damaged, was changed after it was written, or is from
             a newer version.
     """
-    folder = Path(folder)
+    folder = local_folder(folder) if is_hub_name(folder) else Path(folder)
     if is_pretrained(folder):
         from regard.api.pretrained import model_of  # transformers is slow to import
 

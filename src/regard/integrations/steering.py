@@ -127,12 +127,12 @@ class Steered:
             for site, stack in modules.items()
             for number in range(len(stack))
         }
-        self.modules = {
+        self.modules: dict[int, SteeredLayer] = {
             id(part): self._places[site, number]
             for site, stack in modules.items()
             for number, part in enumerate(stack)
         }
-        self.layers = {site: len(stack) for site, stack in modules.items()}
+        self.layers: dict[str, int] = {site: len(stack) for site, stack in modules.items()}
 
     def silence(self, heads: Mapping[Any, Sequence[int]]) -> None:
         """Silence heads."""

@@ -68,7 +68,7 @@ class PointerGenerator(EncoderDecoder):
     .. math:: \lambda \sum_i \min(a_{ti}, \textstyle\sum_{t' < t} a_{t'i})
     """
 
-    copies = True
+    copies: bool = True
 
     def __init__(self, settings: PointerSettings) -> None:
         super().__init__()

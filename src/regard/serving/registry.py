@@ -9,6 +9,7 @@ from pathlib import Path
 from regard.api import Model
 from regard.api.load import load
 from regard.errors import InputError, nearest
+from regard.integrations.pretrained.hub import is_hub_name
 from regard.serving import schemas as m
 from regard.serving.errors import RequestError
 
@@ -44,13 +45,13 @@ class ModelRegistry:
 
     @classmethod
     def of(cls, folders: Sequence[str | PathLike[str]]) -> ModelRegistry:
-        """Load model folders; the last part of the path names a model.
+        """Load model folders; the last part of the path, or of a name of the Hub, names a model.
 
         Raises:
             InputError: two of the same name.
             ModelFolderError: a folder without a model.
         """
-        paths = [Path(folder).resolve() for folder in folders]
+        paths = [Path(f) if is_hub_name(f) else Path(f).resolve() for f in folders]
         names = [path.name for path in paths]
         twice = {name for name in names if names.count(name) > 1}
         if twice:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from regard.api.storage.folder import write_json
 from regard.api.storage.seal import SEAL, check_content, seal
 from regard.errors import ModelFolderError
 from regard.files import file_sha256
-from regard.training.checkpoint import WEIGHTS_FILE
+from regard.integrations.pretrained.folder import weight_files
 
 __all__ = ["Findings", "read_findings", "read_verdict", "save_verdict"]
 
@@ -35,9 +36,17 @@ class Findings:
     gradient_beats_random: bool = False
 
 
+def weights_hash(folder: Path) -> str:
+    """SHA-256 of the weights as they are now; of several files, that of their hashes in order."""
+    paths = weight_files(folder)
+    if len(paths) == 1:
+        return file_sha256(paths[0])
+    return sha256("\n".join(map(file_sha256, paths)).encode()).hexdigest()
+
+
 def save_verdict(folder: Path, verdict: dict[str, Any]) -> None:
     """Write a verdict beside the weights it is about, with their hash."""
-    content = {"format": _FORMAT, "weights": file_sha256(folder / WEIGHTS_FILE), **verdict}
+    content = {"format": _FORMAT, "weights": weights_hash(folder), **verdict}
     write_json(folder / FILE, seal(content))
 
 
@@ -71,7 +80,7 @@ def read_findings(folder: Path | None) -> Findings | None:
         raise ModelFolderError(
             f"{folder / FILE}: damaged ({error!r}); run `regard trust` again, or delete it"
         ) from error
-    return findings if weights == file_sha256(folder / WEIGHTS_FILE) else None
+    return findings if weights == weights_hash(folder) else None
 
 
 def _gradient_beats_random(content: dict[str, Any]) -> bool:

@@ -87,12 +87,12 @@ class PretrainedLanguageModel(PretrainedBase, LanguageModel):
         begins: whether its texts have BOS in front; else BOS is not fed to it.
     """
 
-    prompts_of_one_length = True
+    prompts_of_one_length: bool = True
 
     def __init__(self, loaded: Loaded, vocabulary: Vocabulary, *, begins: bool) -> None:
         super().__init__(loaded, vocabulary)
-        self.begins = begins
-        self.max_positions = loaded.positions
+        self.begins: bool = begins
+        self.max_positions: int | None = loaded.positions
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Output:
         """Run with teacher forcing: `logits[:, t]` are for the token after `ids[:, t]`."""
@@ -140,7 +140,7 @@ class PretrainedEncoderDecoder(PretrainedBase, EncoderDecoder):
 
     def __init__(self, loaded: Loaded, vocabulary: Vocabulary, never: Sequence[int] = ()) -> None:
         super().__init__(loaded, vocabulary)
-        self.max_positions = loaded.positions
+        self.max_positions: int | None = loaded.positions
         self._never = list(never)
         self.model.set_attn_implementation("eager")
 

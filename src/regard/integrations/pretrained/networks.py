@@ -70,7 +70,7 @@ class PretrainedBase(nn.Module):
         super().__init__()
         self.settings: ModelSettings = PretrainedSettings(kind=type(loaded.model).__name__)
         self.model: Any = loaded.model
-        self.vocabulary = vocabulary
+        self.vocabulary: Vocabulary = vocabulary
 
     def watched(self, **inputs: Tensor) -> Maps:
         """Exact maps of a pass over these inputs, by site and layer."""
@@ -114,8 +114,8 @@ class PretrainedClassifier(PretrainedEncoder, Classifier):
         self, loaded: Loaded, vocabulary: Vocabulary, tokenizer: PretrainedTokenizer
     ) -> None:
         super().__init__(loaded, vocabulary)
-        self.mask_id = tokenizer.mask_id
-        self.special_ids = tokenizer.special_ids
+        self.mask_id: int = tokenizer.mask_id
+        self.special_ids: frozenset[int] = tokenizer.special_ids
         if self.model.config.get_text_config().pad_token_id is None:
             # Decoders find the last token by its id; padding is masked, so the end mark will do.
             self.model.config.get_text_config().pad_token_id = (vocabulary.ends or (0,))[0]

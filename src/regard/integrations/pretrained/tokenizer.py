@@ -11,6 +11,7 @@ from regard.errors import InputError
 from regard.integrations.pretrained.vocabulary import Vocabulary
 from regard.text import BOS, EOS, PAD, SPECIALS, UNK, Encoding, Tokenizer
 from regard.text.normalize import Normalizer, Span
+from regard.text.tokenizer import Kind
 
 __all__ = ["PretrainedTokenizer"]
 
@@ -38,9 +39,9 @@ class PretrainedTokenizer(Tokenizer):
         target: bool = False,
         first: Sequence[int] = (),
     ) -> None:
-        self.kind = "bpe"
-        self.normalizer = Normalizer()
-        self.backend = backend
+        self.kind: Kind = "bpe"
+        self.normalizer: Normalizer = Normalizer()
+        self.backend: Any = backend
         self._words = vocabulary
         self._open_ended = open_ended
         self._target = target
