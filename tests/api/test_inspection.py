@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 import regard
 from regard.api import Classifier
 from regard.api.inspection import inspect_folder, seal_folder
-from regard.api.storage.verdict import read_verdict, save_verdict
+from regard.api.storage.verdict import read_findings, save_verdict
 from regard.errors import ModelFolderError
 from regard.training.tensors import read_tensors
 
@@ -93,7 +93,9 @@ def test_a_change_by_hand_is_sealed_anew(here: Path) -> None:
     seal_folder(here)
     assert not inspect_folder(here).problems
     assert labels_of(here, texts) == [f"{label}!" for label in before]
-    assert read_verdict(here) == "So it is."
+    findings = read_findings(here)
+    assert findings is not None
+    assert findings.sentence == "So it is."
 
 
 def test_a_folder_without_checksums_gets_them(here: Path) -> None:

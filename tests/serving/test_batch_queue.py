@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from regard.cancel import check_cancelled
 from regard.serving import Limits
 from regard.serving.batch_queue import BatchQueue
 from regard.serving.errors import RequestError
@@ -108,7 +109,7 @@ def error(queue, worker):
 
 
 def test_closing_answers_what_waits_and_takes_nothing_new():
-    queue = BatchQueue(Limits())
+    queue = BatchQueue(Limits(grace=60.0))
     queue.open()
     worker, first = held(queue)
     second = queue.put("a", worker, 1)
@@ -120,3 +121,137 @@ def test_closing_answers_what_waits_and_takes_nothing_new():
     worker.released.set()
     closing.join(20)
     assert (first.result(0), second.result(0)) == ("0!", "1!")
+
+
+def test_clients_take_turns(make_queue):
+    queue = make_queue(max_batch=1)
+    worker, _ = held(queue)
+    futures = [
+        queue.put(n, worker, name, name[0])
+        for n, name in enumerate(("a1", "a2", "a3", "b1", "b2", "c1"))
+    ]
+    worker.released.set()
+    assert [future.result(20) for future in futures]
+    assert worker.batches[1:] == [["a1"], ["b1"], ["c1"], ["a2"], ["b2"], ["a3"]]
+
+
+def test_a_batch_takes_of_each_client_by_turns(make_queue):
+    queue = make_queue(max_batch=3)
+    worker, _ = held(queue)
+    futures = [
+        queue.put("key", worker, name, name[0]) for name in ("a1", "a2", "a3", "a4", "b1", "c1")
+    ]
+    worker.released.set()
+    assert [future.result(20) for future in futures]
+    assert worker.batches[1:] == [["a1", "b1", "c1"], ["a2", "a3", "a4"]]
+
+
+def test_one_client_cannot_fill_the_queue(make_queue):
+    queue = make_queue(max_queue=4)
+    worker, _ = held(queue)
+    crowd = [queue.put("k", worker, n, "crowd") for n in range(4)]
+    with pytest.raises(RequestError, match="4 requests are waiting already"):
+        queue.put("k", worker, 4, "crowd")
+    others = [queue.put("k", worker, name, name) for name in ("b", "c")]
+    with pytest.raises(RequestError, match="4 requests are waiting already"):
+        queue.put("k", worker, 5, "b")  # with one more it would have as many as the crowd
+    worker.released.set()
+    assert [job.result(20) for job in (*crowd[:2], *others)] == ["0!", "1!", "b!", "c!"]
+    for pushed in crowd[2:]:
+        with pytest.raises(
+            RequestError, match=r"\d requests of this address were waiting"
+        ) as refused:
+            pushed.result(20)
+        assert (refused.value.status, refused.value.retry_after) == (429, 1)
+
+
+def test_nobody_is_pushed_out_for_a_client_with_as_many(make_queue):
+    queue = make_queue(max_queue=2)
+    worker, _ = held(queue)
+    kept = [queue.put("k", worker, name, name) for name in "ab"]
+    for client in "abc":
+        with pytest.raises(RequestError, match="2 requests are waiting already"):
+            queue.put("k", worker, 0, client)
+    worker.released.set()
+    assert [job.result(20) for job in kept] == ["a!", "b!"]
+
+
+def test_an_abandoned_job_leaves_the_queue(make_queue):
+    queue = make_queue(max_queue=1)
+    worker, _ = held(queue)
+
+    async def hang_up():
+        waiting = asyncio.ensure_future(queue.wait(queue.put("a", worker, 1)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+
+    asyncio.run(hang_up())
+    assert len(queue) == 0
+    assert queue.cancelled == 1
+    last = queue.put("b", worker, 2)  # there is room again
+    worker.released.set()
+    assert last.result(20) == "2!"
+    assert worker.batches == [[0], [2]]
+
+
+class Steps:
+    """Steps on until it is cancelled; tells when it has begun, and when it has ended."""
+
+    def __init__(self):
+        self.begun, self.ended = threading.Event(), threading.Event()
+
+    def __call__(self, items):
+        self.begun.set()
+        try:
+            while True:
+                check_cancelled()
+        finally:
+            self.ended.set()
+
+
+def test_a_running_job_stops_at_its_next_step(make_queue):
+    queue, steps = make_queue(), Steps()
+    job = queue.put("a", steps, 1)
+    assert steps.begun.wait(20)
+    queue.abandon(job)
+    assert steps.ended.wait(20)
+    assert queue.put("b", lambda items: items, 2).result(20) == 2
+
+
+def test_a_batch_goes_on_for_those_who_wait(make_queue):
+    queue = make_queue()
+    worker, _ = held(queue)
+    seen = []
+
+    def answer(items):
+        seen.append(items)
+        queue.abandon(jobs[0])
+        check_cancelled()  # one of two still waits
+        return items
+
+    jobs = [queue.put("a", answer, n) for n in (1, 2)]
+    worker.released.set()
+    assert jobs[1].result(20) == 2
+    assert seen == [[1, 2]]
+
+
+def test_closing_gives_up_after_the_time_of_grace():
+    queue, steps = BatchQueue(Limits(grace=0.0)), Steps()
+    queue.open()
+    running = queue.put("a", steps, 1)
+    assert steps.begun.wait(20)
+    waiting = queue.put("b", steps, 2)
+    queue.close()
+    for job in (running, waiting):
+        with pytest.raises(RequestError, match="the server is stopping") as refused:
+            job.result(20)
+        assert refused.value.status == 503
+    assert steps.ended.wait(20)
+
+
+def test_nothing_is_kept_of_what_is_over(make_queue):
+    queue = make_queue()
+    for n in range(50):
+        assert queue.put(n, lambda items: items, n, client=f"client {n}").result(20) == n
+    assert queue._waiting == {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 from collections.abc import Callable
 
 import typer
@@ -75,4 +77,6 @@ _add(
 
 def main() -> None:
     """Run the command line."""
+    # At its end Python looks for garbage among all objects of all modules: seconds, where torch is one of them.
+    atexit.register(gc.freeze)
     app(prog_name="regard")  # also as `python -m regard`

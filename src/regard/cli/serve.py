@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from regard.errors import MissingExtraError
 
 __all__ = ["serve"]
+
+LogFormat = Literal["text", "json"]
 
 
 def serve(
@@ -21,7 +23,22 @@ def serve(
     max_characters: Annotated[int, typer.Option(min=1, help="Longest text.")] = 5000,
     max_queue: Annotated[int, typer.Option(min=1, help="Requests that may wait.")] = 100,
     max_batch: Annotated[int, typer.Option(min=1, help="Requests answered at once.")] = 16,
+    max_connections: Annotated[int, typer.Option(min=1, help="Connections open at a time.")] = 512,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until 503.")] = 30.0,
+    read_timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds a client may take to send, and to read.")
+    ] = 10.0,
+    grace: Annotated[
+        float, typer.Option(min=0, help="Seconds for requests in progress when told to stop.")
+    ] = 0.8,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Reverse proxy whose X-Forwarded-For is believed; may be repeated.",
+        ),
+    ] = None,
+    log_format: Annotated[LogFormat, typer.Option(help="Of the lines on standard error.")] = "text",
 ) -> None:
     """Serve models as a web page and a JSON API.
 
@@ -43,9 +60,23 @@ def serve(
         raise MissingExtraError("regard serve", "serve") from None
 
     limits = Limits(
-        max_characters=max_characters, max_queue=max_queue, max_batch=max_batch, timeout=timeout
+        max_characters=max_characters,
+        max_queue=max_queue,
+        max_batch=max_batch,
+        max_connections=max_connections,
+        timeout=timeout,
+        read_timeout=read_timeout,
+        grace=grace,
     )
-    run(models, host=host, port=port, limits=limits, ready=_print_address)
+    run(
+        models,
+        host=host,
+        port=port,
+        limits=limits,
+        proxies=proxy or (),
+        log_format=log_format,
+        ready=_print_address,
+    )
 
 
 def _print_address(address: str) -> None:

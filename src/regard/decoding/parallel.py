@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 import torch
@@ -45,7 +46,11 @@ def parallel_map(
         return [function(batch) for batch in batches]
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        return list(pool.map(function, batches))
+        # A context is entered by one thread at a time; what cancels the caller cancels every batch.
+        contexts = [copy_context() for _ in batches]
+        return list(
+            pool.map(lambda context, batch: context.run(function, batch), contexts, batches)
+        )
     finally:
         pool.shutdown(cancel_futures=True)
         # The count last set in any thread is what new threads begin with, so it is set back.

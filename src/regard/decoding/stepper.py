@@ -7,6 +7,7 @@ from typing import Self
 
 from torch import Tensor
 
+from regard.cancel import check_cancelled
 from regard.errors import InputError
 from regard.models import EncoderDecoder, LanguageModel, Memory, State
 
@@ -56,7 +57,11 @@ class Stepper:
             Logits of the next token `(rows, vocab)` in float32 or better, which may be changed and are
             valid until the next step; attention weights over the source `(rows, keys)`; the stepper
             after this step.
+
+        Raises:
+            AbandonedError: nobody waits for the answer any more.
         """
+        check_cancelled()
         if isinstance(self.model, LanguageModel):
             step = self.model.step(token, self.state)
             weights = step.weights.new_empty(len(token), 0)

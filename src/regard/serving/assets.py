@@ -6,12 +6,11 @@ because addresses are paths: `/assets/serving/page/main.js` imports `../../viewi
 
 from __future__ import annotations
 
-from functools import cache
 from importlib.resources import files
 
 from fastapi.responses import Response
 
-__all__ = ["NAMES", "response"]
+__all__ = ["NAMES", "read", "response"]
 
 _TYPES = {
     "html": "text/html; charset=utf-8",
@@ -34,12 +33,12 @@ NAMES = _names()
 """Every file that is served; a name from the network must be one of them."""
 
 
-def response(name: str) -> Response:
-    """The response with a file of `NAMES`."""
+def read() -> dict[str, bytes]:
+    """Contents of `NAMES`, read all at once: an upgrade under a running server mixes nothing."""
+    return {name: _PACKAGE.joinpath(name).read_bytes() for name in NAMES}
+
+
+def response(name: str, content: bytes) -> Response:
+    """The response with a file."""
     kind = name.rsplit(".", 1)[1]
-    return Response(_content(name), media_type=_TYPES[kind], headers={"cache-control": "no-cache"})
-
-
-@cache
-def _content(name: str) -> bytes:
-    return _PACKAGE.joinpath(name).read_bytes()
+    return Response(content, media_type=_TYPES[kind], headers={"cache-control": "no-cache"})

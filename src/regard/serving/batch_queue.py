@@ -4,40 +4,77 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from itertools import islice, zip_longest
 from typing import Any
 
-from regard.serving.errors import queue_full, stopping, timed_out
+from regard.cancel import AbandonedError, cancelled_if
+from regard.serving.errors import RequestError, pushed_out, queue_full, stopping, timed_out
 from regard.serving.limits import Limits
 
-__all__ = ["Answer", "BatchQueue"]
+__all__ = ["Answer", "BatchQueue", "Job"]
 
 Answer = Callable[[Sequence[Any]], Sequence[Any]]
 
+_LAST_STEP = (
+    0.3  # seconds that the step of a model may take which is under way when the queue closes
+)
 
-@dataclass(frozen=True, eq=False)
-class _Job:
-    key: Hashable
-    answer: Answer
-    item: Any
-    future: Future[Any] = field(default_factory=Future)
+
+class Job(Future[Any]):
+    """A request in the queue, and the future of its answer.
+
+    Args:
+        key: jobs with equal keys may be answered by one call.
+        answer: maps the items of a batch to their answers.
+        item: the request.
+        client: who sent it.
+
+    Attributes:
+        abandoned: true once nobody waits for the answer.
+    """
+
+    def __init__(self, key: Hashable, answer: Answer, item: Any, client: Hashable) -> None:
+        super().__init__()
+        self.key: Hashable = key
+        self.answer: Answer = answer
+        self.item: Any = item
+        self.client: Hashable = client
+        self.abandoned: bool = False
+
+    def resolve(self, answer: Any = None, error: BaseException | None = None) -> None:
+        """Set the answer or an error, unless there is one."""
+        with suppress(InvalidStateError):
+            if error is None:
+                self.set_result(answer)
+            else:
+                self.set_exception(error)
 
 
 class BatchQueue:
-    """Jobs in order of arrival; jobs with the key of the first one join its batch.
+    """Clients take turns; jobs with the key of the first one join its batch.
 
     The next batch gathers while one is being answered. So batches grow with the load, and a single
-    request is never delayed.
+    request is never delayed. Within the jobs of one client the order is that of arrival.
+
+    When the queue is full, a client with fewer jobs than another takes the place of the other's latest one
+    (longest queue drop, Suter et al. 1998): nobody can fill the queue against anybody else, and alone a
+    client has all of it.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._jobs: deque[_Job] = deque()
+        self._waiting: dict[Hashable, deque[Job]] = {}  # by client, whose turn is next first
+        self._running: Sequence[Job] = ()
         self._changed = threading.Condition()
         self._open = False
+        self._end = 0.0
+        self.cancelled: int = 0
+        """Jobs that were given up before their answer, since the server began."""
 
     def open(self) -> None:
         """Start the thread and accept jobs."""
@@ -46,74 +83,144 @@ class BatchQueue:
         self._thread.start()
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        with self._changed:
+            return self._count()
 
-    def put(self, key: Hashable, answer: Answer, item: Any) -> Future[Any]:
+    def put(self, key: Hashable, answer: Answer, item: Any, client: Hashable = None) -> Job:
         """Queue an item.
 
         Args:
             key: items with equal keys may be answered by one call.
             answer: maps a list of items to a list of answers; called in the queue's thread.
             item: the request.
+            client: who sent it; clients share the queue evenly.
 
         Raises:
             RequestError: the queue is full or not open.
         """
-        job = _Job(key, answer, item)
+        job = Job(key, answer, item, client)
         with self._changed:
             if not self._open:
                 raise stopping()
-            if len(self._jobs) >= self._limits.max_queue:
-                raise queue_full(len(self._jobs))
-            self._jobs.append(job)
+            if self._count() >= self._limits.max_queue:
+                self._make_room(client)
+            self._waiting.setdefault(client, deque()).append(job)
             self._changed.notify()
-        return job.future
+        return job
 
-    async def wait(self, future: Future[Any]) -> Any:
-        """Wait for the answer of a job.
+    def _make_room(self, client: Hashable) -> None:
+        """Push the latest job of the client with most of them out, if `client` has fewer still."""
+        fullest = max(self._waiting.values(), key=len)
+        own = self._waiting.get(client, ())
+        if len(fullest) <= len(own) + 1:
+            raise queue_full(self._count())
+        latest = fullest[-1]
+        self._remove(latest)
+        latest.resolve(error=pushed_out(len(fullest) + 1))
+
+    async def wait(self, job: Job) -> Any:
+        """Wait for the answer of a job; whoever stops waiting abandons it.
 
         Raises:
-            RequestError: the time is over; a job that has not begun is cancelled.
+            RequestError: the time is over.
         """
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), self._limits.timeout)
+            return await asyncio.wait_for(asyncio.wrap_future(job), self._limits.timeout)
         except TimeoutError:
+            self.abandon(job)
             raise timed_out(self._limits.timeout) from None
+        except asyncio.CancelledError:
+            self.abandon(job)
+            raise
 
-    def close(self) -> None:
-        """Reject new jobs, answer those in the queue, and stop."""
+    def abandon(self, job: Job, error: RequestError | None = None) -> None:
+        """Drop a job, or stop it at its next step if no other job is answered with it."""
         with self._changed:
+            self.cancelled += not job.abandoned
+            job.abandoned = True
+            if job in self._waiting.get(job.client, ()):
+                self._remove(job)
+        job.cancel() if error is None else job.resolve(error=error)
+
+    def refuse(self) -> None:
+        """Accept no more jobs; the time of grace begins for those that are here."""
+        with self._changed:
+            if self._open:
+                self._end = time.monotonic() + self._limits.grace
             self._open = False
             self._changed.notify()
-        self._thread.join()
+
+    def abandon_all(self) -> None:
+        """Give up what waits or runs: it is answered that the server stops."""
+        with self._changed:
+            jobs = [*self._running, *(job for jobs in self._waiting.values() for job in jobs)]
+        for job in jobs:
+            if not job.done():
+                self.abandon(job, stopping())
+
+    def close(self) -> None:
+        """Refuse new jobs, answer the others within the time of grace, and stop."""
+        self.refuse()
+        self._thread.join(max(0.0, self._end - time.monotonic()))
+        if self._thread.is_alive():
+            self.abandon_all()
+            self._thread.join(_LAST_STEP)  # a daemon: it ends with the process if a step is longer
+
+    def _count(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def _remove(self, job: Job) -> None:
+        jobs = self._waiting[job.client]
+        jobs.remove(job)
+        if not jobs:
+            del self._waiting[job.client]
 
     def _work(self) -> None:
         while jobs := self._next():
-            running = [job for job in jobs if job.future.set_running_or_notify_cancel()]
-            if running:
-                _answer_batch(running)
+            self._running = [job for job in jobs if job.set_running_or_notify_cancel()]
+            _answer_batch(self._running)
+            self._running = ()
 
-    def _next(self) -> list[_Job]:
+    def _next(self) -> list[Job]:
+        """The next batch; empty if there is none and never will be."""
         with self._changed:
-            while not self._jobs and self._open:
+            while not self._waiting and self._open:
                 self._changed.wait()
-            key = self._jobs[0].key if self._jobs else None
-            batch = [job for job in self._jobs if job.key == key][: self._limits.max_batch]
+            if not self._waiting:
+                return []
+            client = next(iter(self._waiting))
+            key = self._waiting[client][0].key
+            batch = list(islice(self._in_turn(key), self._limits.max_batch))
             for job in batch:
-                self._jobs.remove(job)
+                self._remove(job)
+            if client in self._waiting:  # its turn is over
+                self._waiting[client] = self._waiting.pop(client)
             return batch
 
+    def _in_turn(self, key: Hashable) -> Iterator[Job]:
+        """Jobs with this key, one of each client by turns."""
+        fitting = ([job for job in jobs if job.key == key] for jobs in self._waiting.values())
+        for turn in zip_longest(*fitting):
+            yield from (job for job in turn if job is not None)
 
-def _answer_batch(jobs: Sequence[_Job]) -> None:
+
+def _answer_batch(jobs: Sequence[Job]) -> None:
     """Answer jobs as one batch; if that fails, one by one, so that one bad job fails alone."""
+    jobs = [job for job in jobs if not job.abandoned]
+    if not jobs:
+        return
     try:
-        answers = jobs[0].answer([job.item for job in jobs])
+        with cancelled_if(lambda: all(job.abandoned for job in jobs)):
+            answers = jobs[0].answer([job.item for job in jobs])
+    except AbandonedError as error:
+        for job in jobs:
+            job.resolve(error=error)
     except Exception as error:
         if len(jobs) == 1:
-            jobs[0].future.set_exception(error)
+            jobs[0].resolve(error=error)
         else:
             for job in jobs:
                 _answer_batch([job])
-        return
-    for job, answer in zip(jobs, answers, strict=True):
-        job.future.set_result(answer)
+    else:
+        for job, answer in zip(jobs, answers, strict=True):
+            job.resolve(answer)

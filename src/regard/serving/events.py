@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel
@@ -27,7 +28,8 @@ class Drafts:
 
     def on_draft(self, text: str) -> None:
         """Publish a draft, from any thread."""
-        self._loop.call_soon_threadsafe(self._store, text)
+        with suppress(RuntimeError):  # the loop is closed: the server has stopped
+            self._loop.call_soon_threadsafe(self._store, text)
 
     def _store(self, text: str) -> None:
         self._latest = text
@@ -43,13 +45,13 @@ class Drafts:
 async def events(drafts: Drafts, answer: Awaitable[Any]) -> AsyncIterator[str]:
     """Yield `draft` events while the answer is written, then `answer`, or `error` with a remedy."""
     final = asyncio.ensure_future(answer)
+    draft = asyncio.ensure_future(drafts.next())
     try:
         while not final.done():
-            draft = asyncio.ensure_future(drafts.next())
             await asyncio.wait({final, draft}, return_when=asyncio.FIRST_COMPLETED)
             if draft.done():
                 yield _event("draft", json.dumps({"text": draft.result()}))
-            draft.cancel()
+                draft = asyncio.ensure_future(drafts.next())
         found = final.result()
         assert isinstance(found, BaseModel)
         yield _event("answer", found.model_dump_json())
@@ -57,6 +59,7 @@ async def events(drafts: Drafts, answer: Awaitable[Any]) -> AsyncIterator[str]:
         yield _event("error", json.dumps({"error": str(error)}))
     finally:
         final.cancel()
+        draft.cancel()
 
 
 def _event(name: str, data: str) -> str:

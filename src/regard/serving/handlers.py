@@ -8,18 +8,18 @@ from math import isnan
 from typing import Any, TypeAlias
 
 from regard.api import Classifier, Model, Summarizer, Summary, Translation
-from regard.api.tasks.steering import Steering
+from regard.api.tasks.steering import OnTextDraft, Steering
 from regard.api.tasks.text_to_text import TextToText
 from regard.api.views import head_index, select_map
 from regard.decoding import Reading
 from regard.errors import InputError
 from regard.serving import schemas as m
 from regard.serving.errors import too_many_tokens
-from regard.viewing import AttentionRecord, Tokens, Track
+from regard.viewing import AttentionRecord, Tokens, Track, page
 from regard.viewing.data.explanation import Explanation
 from regard.viewing.data.tokens import word_units
 
-__all__ = ["WriteItem", "alternatives", "classify", "look", "record", "write"]
+__all__ = ["WriteItem", "alternatives", "classify", "look", "view", "write"]
 
 OnDraft: TypeAlias = Callable[[str], None]
 AnyWriter: TypeAlias = TextToText[Any]
@@ -56,7 +56,7 @@ def write(name: str, model: Model, items: Sequence[WriteItem]) -> list[m.WriteAn
     steering = Steering(
         prefix=[_line(item.question.begin) for item in items],
         masked_out=[_hidden_tokens(model, item.question) for item in items],
-        on_draft=lambda index, text: _report(items[index].on_draft, text),
+        on_draft=_on_draft(items),
     )
     answers = model.answer(texts, settings=settings, steering=steering)
     return [
@@ -112,9 +112,9 @@ def look(name: str, model: Model, items: Sequence[m.LookRequest]) -> list[m.Look
     return [_look(name, model, item) for item in items]
 
 
-def record(name: str, model: Model, items: Sequence[m.LookRequest]) -> list[AttentionRecord]:
-    """All attention maps for each text."""
-    return [_record(model, item) for item in items]
+def view(name: str, model: Model, items: Sequence[m.LookRequest]) -> list[str]:
+    """All attention maps for each text, as a page."""
+    return [page.html(_record(model, item)) for item in items]
 
 
 # Parts of the handlers
@@ -124,9 +124,17 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _report(on_draft: OnDraft | None, text: str) -> None:
-    if on_draft is not None:
-        on_draft(text)
+def _on_draft(items: Sequence[WriteItem]) -> OnTextDraft | None:
+    """Callback for the drafts of a batch; `None` if nobody reads any, since drafts cost a text per step."""
+    if all(item.on_draft is None for item in items):
+        return None
+
+    def on_draft(index: int, text: str) -> None:
+        reader = items[index].on_draft
+        if reader is not None:
+            reader(text)
+
+    return on_draft
 
 
 def _checked_tokens(model: AnyWriter, text: str, written: str, field: str) -> Tokens:

@@ -1,21 +1,24 @@
-"""ASGI middleware: checks every request and sets the security headers of every response."""
+"""ASGI middleware: checks every request, ends those whose client has gone, sets the security headers."""
 
 from __future__ import annotations
 
-import ipaddress
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
-from regard.serving.errors import RequestError
+from regard.serving.errors import RequestError, too_many_bytes, too_slow
+from regard.serving.limits import Limits
+from regard.serving.origin import check_host, check_origin
 
-__all__ = ["RequestGuard", "is_loopback"]
+__all__ = ["SECURITY_HEADERS", "App", "Message", "Receive", "RequestGuard", "Send"]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-_HEADERS = {
+SECURITY_HEADERS = {
     b"content-security-policy": (
         b"default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; "
         b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -30,34 +33,23 @@ _HEADERS = {
 }
 
 
-def is_loopback(host: str) -> bool:
-    """True for names of this machine only: `localhost`, or an address such as 127.0.0.1."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class RequestGuard:
-    """ASGI middleware that limits bodies, checks hosts and sets headers.
+    """ASGI middleware that checks hosts and origins, bounds bodies in size and time, and sets headers.
 
-    The check of the host stops DNS rebinding: a foreign page cannot reach a server on loopback under a
-    name that resolves to it.
+    A request whose client hangs up is cancelled.
 
     Args:
         app: the wrapped application.
-        body: most bytes of a request.
+        limits: of bodies.
         loopback: true to accept only names of this machine.
         respond: makes the response of an error.
     """
 
     def __init__(
-        self, app: App, *, body: int, loopback: bool, respond: Callable[[RequestError], App]
+        self, app: App, *, limits: Limits, loopback: bool, respond: Callable[[RequestError], App]
     ) -> None:
         self.app: App = app
-        self.body: int = body
+        self.limits: Limits = limits
         self.loopback: bool = loopback
         self.respond: Callable[[RequestError], App] = respond
 
@@ -66,58 +58,81 @@ class RequestGuard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        send_with_headers = _with_headers(send)
+        answer = _Answer(send)
         headers = dict(scope["headers"])
         try:
-            self._check(headers)
+            if self.loopback:
+                check_host(headers)
+            check_origin(scope["method"], headers)
             content = await self._read(headers, receive)
         except RequestError as error:
-            await self.respond(error)(scope, receive, send_with_headers)
+            await self.respond(error)(scope, receive, answer.send)
             return
-        await self.app(scope, _replayed(content, receive), send_with_headers)
+        if content is not None:
+            await self._forward(scope, content, receive, answer)
 
-    def _check(self, headers: dict[bytes, bytes]) -> None:
-        host = headers.get(b"host", b"").decode("latin-1")
-        name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-        bare = name[1:-1] if name.startswith("[") else name  # IPv6 addresses come in brackets
-        if self.loopback and not is_loopback(bare):
-            raise RequestError(
-                421, f"this server answers to localhost only, not to {host!r}; start it with --host"
-            )
+    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
+        """The whole body, `None` if the client hung up; raises before too much is held in memory."""
+        declared = headers.get(b"content-length", b"0")[:20]
+        size, content, more = int(declared) if declared.isdigit() else 0, bytearray(), True
+        try:
+            async with asyncio.timeout(self.limits.read_timeout):
+                while size <= self.limits.body and more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return None
+                    content += message.get("body", b"")
+                    more, size = message.get("more_body", False), max(size, len(content))
+        except TimeoutError:
+            raise too_slow(self.limits.read_timeout, "the body of the request") from None
+        if size > self.limits.body:
+            raise too_many_bytes(self.limits.body)
+        return bytes(content)
 
-    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        """The whole body; raises before an oversized one is held in memory."""
-        declared = headers.get(b"content-length", b"0")
-        size, content, more = int(declared) if declared.isdigit() else 0, b"", True
-        while size <= self.body and more:
-            message = await receive()
-            content += message.get("body", b"")
-            more, size = message.get("more_body", False), max(size, len(content))
-        if size > self.body:
-            raise RequestError(
-                413, f"the request has more than {self.body:,} bytes; send the text in parts"
-            )
-        return content
+    async def _forward(
+        self, scope: Message, content: bytes, receive: Receive, answer: _Answer
+    ) -> None:
+        """Run the application until it has answered or the client has gone."""
+        gone = asyncio.ensure_future(receive())  # after the body comes nothing but the disconnect
+        running = asyncio.ensure_future(self.app(scope, _replayed(content, gone), answer.send))
+        try:
+            await asyncio.wait({running, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if answer.complete or running.done():
+                await running
+            else:
+                running.cancel()
+                with suppress(asyncio.CancelledError):
+                    await running
+        finally:
+            running.cancel()
+            gone.cancel()
 
 
-def _replayed(content: bytes, receive: Receive) -> Receive:
-    """A `receive` that first returns a body already read, then later messages (disconnect)."""
+class _Answer:
+    """The sending side of a request: adds headers, and knows whether the answer is complete."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.complete = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", []))
+            own = {name.lower() for name, _ in headers}
+            more = [(name, value) for name, value in SECURITY_HEADERS.items() if name not in own]
+            message["headers"] = headers + more
+        elif not message.get("more_body", False):
+            self.complete = True
+        await self._send(message)
+
+
+def _replayed(content: bytes, gone: asyncio.Future[Message]) -> Receive:
+    """A `receive` that first returns a body already read, then the disconnect once it comes."""
     message: Message | None = {"type": "http.request", "body": content, "more_body": False}
 
     async def replay() -> Message:
         nonlocal message
         given, message = message, None
-        return given if given is not None else await receive()
+        return given if given is not None else await asyncio.shield(gone)
 
     return replay
-
-
-def _with_headers(send: Send) -> Send:
-    async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = list(message.get("headers", []))
-            own = {name.lower() for name, _ in headers}
-            message["headers"] = headers + [(n, v) for n, v in _HEADERS.items() if n not in own]
-        await send(message)
-
-    return send_with_headers

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
+import logging
+import math
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from os import PathLike
+from typing import Any
 
 import uvicorn
 
 from regard.errors import InputError
 from regard.serving.app import create_app
+from regard.serving.batch_queue import BatchQueue
+from regard.serving.connections import Connection, Connections
 from regard.serving.limits import Limits
-from regard.serving.middleware import is_loopback
+from regard.serving.logs import LogFormat, log_to_stderr
+from regard.serving.origin import is_loopback
 from regard.serving.registry import ModelRegistry
 
 __all__ = ["serve"]
 
-_GRACE = 20  # seconds that running requests get when the server is told to stop
+_BACKLOG = 512  # connections that the kernel may hold ready
+_ACCEPTED = 128  # connections that asyncio accepts at once
+_ROUNDS = 3  # of connections accepted and not yet looked at, or closed and not yet gone
+_OTHER_FILES = (
+    96  # that are open beside the connections, with those on which only /health is answered
+)
+
+_log = logging.getLogger(__name__)
 
 
 def serve(
@@ -26,43 +42,145 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     limits: Limits | None = None,
+    proxies: Sequence[str] = (),
+    log_format: LogFormat = "text",
     ready: Callable[[str], None] = lambda address: None,
 ) -> None:
-    """Serve model folders until SIGINT or SIGTERM, then finish what is being answered.
+    """Serve model folders until SIGINT or SIGTERM; what is being answered then has `limits.grace` to end.
 
     Args:
-        folders: as `regard train` wrote them.
+        folders: as `regard train` wrote them; read once, now.
         host: an address of this machine; anything but loopback can be reached from elsewhere.
         port: 0 takes a free one.
-        limits: of text, queue, batch and time.
+        limits: of text, queue, batch, connections and time.
+        proxies: addresses, or networks, of reverse proxies whose `X-Forwarded-For` names the client.
+        log_format: of the lines on standard error: `"text"` or `"json"`.
         ready: called with the address of the page once connections are accepted.
 
     Raises:
-        InputError: the port cannot be bound.
+        InputError: the port cannot be bound; a proxy that is no address; too few files may be open.
     """
     models = ModelRegistry.of(folders)
-    bound = _bind(host, port)
-    app = create_app(models, limits=limits, loopback=is_loopback(host))
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,  # texts belong to whoever typed them
-        server_header=False,
-        ws="none",
-        timeout_graceful_shutdown=_GRACE,
-    )
-    name = f"[{host}]" if ":" in host else host
-    ready(f"http://{name}:{bound.getsockname()[1]}/")
-    with bound, suppress(KeyboardInterrupt):  # uvicorn raises it again after stopping
-        uvicorn.Server(config).run(sockets=[bound])
+    _check_proxies(proxies)
+    with log_to_stderr(log_format), _bind(host, port) as bound:
+        limits, accepted = _fit_files(limits or Limits())
+        app = create_app(models, limits=limits, loopback=is_loopback(host))
+        connections = Connections(limits)
+        protocol: Any = partial(Connection, table=connections)  # uvicorn calls it like a class
+        config = uvicorn.Config(
+            app,
+            http=protocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,  # texts belong to whoever typed them
+            server_header=False,
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=list(proxies),
+            backlog=accepted,
+            h11_max_incomplete_event_size=limits.body,  # /view takes a whole text in its address
+            timeout_graceful_shutdown=math.ceil(limits.grace) + 2,
+        )
+        name = f"[{host}]" if ":" in host else host
+        address = f"http://{name}:{bound.getsockname()[1]}/"
+        server = _Server(config, connections, app.state.queue, lambda: ready(address))
+        with suppress(KeyboardInterrupt):  # uvicorn raises it again after stopping
+            server.run(sockets=[bound])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, with deadlines for connections and for the end."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        connections: Connections,
+        queue: BatchQueue,
+        ready: Callable[[], None],
+    ) -> None:
+        super().__init__(config)
+        self._connections = connections
+        self._queue = queue
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections, then say so; signals are heeded by now."""
+        await super().startup(sockets=sockets)
+        for bound in sockets or ():
+            bound.listen(_BACKLOG)
+        self._watch = asyncio.create_task(self._connections.watch())
+        self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more requests, and give up after the time of grace what is not answered by then."""
+        self._watch.cancel()
+        self._queue.refuse()
+        loop = asyncio.get_running_loop()
+        given_up = loop.call_later(self._connections.limits.grace, self._queue.abandon_all)
+        try:
+            await super().shutdown(sockets=sockets)
+        finally:
+            given_up.cancel()
 
 
 def _bind(host: str, port: int) -> socket.socket:
     """A listening socket, so that early clients wait for the server."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=512)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
         raise InputError(
             f"{host}:{port} cannot be bound ({error}); try another --port, 0 takes a free one"
         ) from None
+
+
+def _check_proxies(proxies: Sequence[str]) -> None:
+    for proxy in proxies:
+        try:
+            ipaddress.ip_network(proxy, strict=False)
+        except ValueError:
+            raise InputError(
+                f"proxy {proxy!r} is no address; expected one such as 127.0.0.1, or a network such as "
+                "10.0.0.0/8"
+            ) from None
+
+
+def _fit_files(limits: Limits) -> tuple[Limits, int]:
+    """Limits whose connections the system lets this process open, and how many to accept at once.
+
+    asyncio accepts in rounds, and looks at the connections of one while it accepts the next. If a file
+    cannot be opened then, it reports that for every connection of the round, and pauses for a second.
+    """
+    wanted = limits.max_connections + _ROUNDS * _ACCEPTED + _OTHER_FILES
+    allowed = _allow_files(wanted)
+    if allowed is None or allowed >= wanted:
+        return limits, _ACCEPTED
+    accepted = min(_ACCEPTED, max(8, (allowed - _OTHER_FILES) // 8))
+    fitting = allowed - _OTHER_FILES - _ROUNDS * accepted
+    if fitting < 1:
+        raise InputError(
+            f"this process may open {allowed} files, too few for a server; expected at least "
+            f"{wanted}: ulimit -n {wanted}"
+        )
+    _log.warning(
+        "this process may open %d files (ulimit -n): at most %d connections instead of %d",
+        allowed,
+        fitting,
+        limits.max_connections,
+    )
+    return limits.replace(max_connections=fitting), accepted
+
+
+def _allow_files(wanted: int) -> int | None:
+    """Raise the number of files that this process may open, if possible; `None` where none is set."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return None if soft == resource.RLIM_INFINITY else soft
+    more = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -126,12 +126,13 @@ def test_a_seal_does_not_depend_on_order() -> None:
 
 
 def test_a_verdict_is_sealed(classifier: Model, tmp_path: Path) -> None:
-    from regard.api.storage.verdict import read_verdict, save_verdict
+    from regard.api.storage.verdict import read_findings, save_verdict
 
     assert classifier.folder is not None
     here = shutil.copytree(classifier.folder, tmp_path / "model")
     save_verdict(here, {"sentence": "Attention is half of it.", "level": "partial"})
-    assert read_verdict(here) == "Attention is half of it."
+    assert (findings := read_findings(here)) is not None
+    assert findings.sentence == "Attention is half of it."
     path = here / "trust.json"
     content = json.loads(path.read_text())
     for change in (
@@ -144,7 +145,8 @@ def test_a_verdict_is_sealed(classifier: Model, tmp_path: Path) -> None:
         with pytest.raises(
             ModelFolderError, match=r"trust\.json was changed .* run `regard trust` again"
         ):
-            read_verdict(here)
+            read_findings(here)
     del content["seal"], content["format"]
     write_json(path, content)  # as earlier versions wrote it
-    assert read_verdict(here) == "Attention is half of it."
+    assert (findings := read_findings(here)) is not None
+    assert findings.sentence == "Attention is half of it."

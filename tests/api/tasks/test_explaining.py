@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import regard
+from regard.api.load import load
 from regard.api.storage.verdict import Findings, save_verdict
 from regard.api.tasks import explaining
 from regard.api.tasks.classification import Classifier
@@ -112,7 +113,7 @@ def test_what_trust_found_faithful_is_in_front(
             classifier.folder,
             {"sentence": "s", "level": level, "comprehensiveness": {"delete": by_method}},
         )
-    found = classifier.look(TEXT).explanation
+    found = load(classifier.folder).look(TEXT).explanation
     file.unlink(missing_ok=True)
     assert found is not None
     assert found.front.name == front
@@ -122,10 +123,12 @@ def test_what_trust_found_faithful_is_in_front(
 
 def test_the_verdict_that_trust_saves_decides(classifier: Classifier) -> None:
     assert classifier.folder is not None
-    verdict = trust(classifier, [Example(TEXT), Example("loved it .")], texts=2)
+    model = load(classifier.folder)
+    assert isinstance(model, Classifier)
+    verdict = trust(model, [Example(TEXT), Example("loved it .")], texts=2)
     saved = json.loads((classifier.folder / "trust.json").read_text())
-    found = classifier.explain(TEXT)
     (classifier.folder / "trust.json").unlink()
+    found = model.explain(TEXT)  # the model keeps what it was told
     assert saved["level"] == verdict.level  # type: ignore[union-attr]
     assert (
         found.front.name

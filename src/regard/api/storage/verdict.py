@@ -14,7 +14,7 @@ from regard.errors import ModelFolderError
 from regard.files import file_sha256
 from regard.integrations.pretrained.folder import weight_files
 
-__all__ = ["Findings", "read_findings", "read_verdict", "save_verdict"]
+__all__ = ["Findings", "read_findings", "save_verdict"]
 
 FILE = "trust.json"
 _FORMAT = 2  # 1, which had no such entry, was not sealed
@@ -48,16 +48,6 @@ def save_verdict(folder: Path, verdict: dict[str, Any]) -> None:
     """Write a verdict beside the weights it is about, with their hash."""
     content = {"format": _FORMAT, "weights": weights_hash(folder), **verdict}
     write_json(folder / FILE, seal(content))
-
-
-def read_verdict(folder: Path | None) -> str:
-    """Sentence of the saved verdict; empty if there is none, or it is about other weights.
-
-    Raises:
-        ModelFolderError: the file is not what `save_verdict` wrote.
-    """
-    findings = read_findings(folder)
-    return "" if findings is None else findings.sentence
 
 
 def read_findings(folder: Path | None) -> Findings | None:

@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
-from regard.api.storage.verdict import read_findings
 from regard.api.tasks.answers import (
     Classification,
     check_no_reading,
@@ -44,6 +43,7 @@ from regard.api.tasks.model import (
 )
 from regard.api.tasks.records import Maps, make_record
 from regard.api.tasks.tokens import input_tokens
+from regard.cancel import check_cancelled
 from regard.choices import Task
 from regard.data import Example, token_batches
 from regard.data.ragged import Ragged
@@ -327,6 +327,7 @@ class Classifier(Model):
         probabilities = np.empty((len(sequences), len(self.labels)))
         attended: list[NDArray[np.float64] | None] = [None] * len(sequences)
         for indices in token_batches([len(s) for s in sequences], max_tokens=16384):
+            check_cancelled()
             ids, lengths = pad_batch([sequences[index] for index in indices], device)
             output = self.network(ids, lengths)
             probabilities[indices] = self._probabilities(output.logits)
@@ -431,5 +432,5 @@ class Classifier(Model):
             label=label,
             label_name=self.labels[label],
             multilabel=self.multilabel,
-            findings=read_findings(self.folder),
+            findings=self.findings,
         )

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from regard.api.storage.verdict import Findings
+from regard.cancel import check_cancelled
 from regard.evaluation.faithfulness.adapters import adapt_classifier
 from regard.evaluation.faithfulness.contracts import ExplainableClassifier
 from regard.evaluation.faithfulness.erasure import erase_tokens
@@ -176,7 +177,11 @@ def _leave_out(
     ]
     texts, size = [list(ids), *variants], max(1, _BATCH_TOKENS // max(1, len(ids)))
     batches = [texts[start : start + size] for start in range(0, len(texts), size)]
-    probabilities = np.concatenate([adapter.predict(batch) for batch in batches])
+    predicted = []
+    for batch in batches:
+        check_cancelled()
+        predicted.append(adapter.predict(batch))
+    probabilities = np.concatenate(predicted)
     odds = _log_odds(probabilities, label, multilabel=adapter.multilabel)
     falls = np.full(len(starts), np.nan)
     falls[list(words)] = odds[0] - odds[1:]

@@ -6,6 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -19,7 +20,7 @@ from regard.api.config.settings import RunSettings
 from regard.api.storage.folder import read_config, read_small_files
 from regard.api.storage.saving import save_model
 from regard.api.storage.seal import HISTORY, RESULTS, check_file
-from regard.api.storage.verdict import read_verdict
+from regard.api.storage.verdict import Findings, read_findings
 from regard.choices import Task
 from regard.data import Example, pad, token_batches
 from regard.decoding import DecodingSettings, Reading
@@ -333,10 +334,15 @@ class Model(ABC):
         """
         return None
 
+    @cached_property
+    def findings(self) -> Findings | None:
+        """What `regard trust` found about these weights; read once, on first use. `None` if never judged."""
+        return read_findings(self.folder)
+
     @property
     def verdict(self) -> str:
         """Sentence of `regard trust` on its attention as an explanation; empty if never judged."""
-        return read_verdict(self.folder)
+        return "" if self.findings is None else self.findings.sentence
 
     @property
     def num_parameters(self) -> int:

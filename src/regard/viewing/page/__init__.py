@@ -19,7 +19,18 @@ from string import Template
 from regard.viewing.data.record import Record
 from regard.viewing.page.pack import Packed, pack
 
-__all__ = ["Packed", "asset", "digest", "frame", "html", "inert", "pack", "script", "style"]
+__all__ = [
+    "Packed",
+    "asset",
+    "digest",
+    "frame",
+    "html",
+    "inert",
+    "pack",
+    "preload",
+    "script",
+    "style",
+]
 
 _BASE = "html, body { margin: 0; block-size: 100%; }\n"
 
@@ -55,6 +66,13 @@ def frame(record: Record, *, height: int = 680) -> str:
     )
 
 
+def preload() -> None:
+    """Read everything that `html` needs of this package, for programs that outlive an upgrade of it."""
+    asset("page.html")
+    script("page")
+    style()
+
+
 @cache
 def script(entry: str) -> str:
     """The front end as one ES module: `"page"` or `"grid_page"` for a saved file, `"notebook"` for the widget.
@@ -70,6 +88,7 @@ def style() -> str:
     return asset("page.css")
 
 
+@cache
 def asset(name: str) -> str:
     """A file of this room as text."""
     return files(__name__).joinpath(name).read_text(encoding="utf-8")
