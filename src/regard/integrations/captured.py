@@ -60,13 +60,16 @@ class Keep(Settings):
     heads: _Chosen | None = None
     dtype: Literal["float32", "float16"] = "float32"
 
-    @property
-    def statistics(self) -> tuple[str, ...]:
-        """Statistics that `attend` computes together with its output, as its `watch` argument."""
+    def is_whole(self, size: int) -> bool:
+        """Return whether a map of this many weights is kept in full."""
+        return size <= self.dense_limit**2
+
+    def statistics_of(self, size: int) -> tuple[str, ...]:
+        """Statistics that `attend` computes with the output of so many weights, as its `watch` argument."""
         wanted = {
             "entropy": True,  # shows NaN weights, so it is computed even if it is not kept
             "pool": WATCHABLE["pool"] == ("pool", self.pool, self.pool),
-            "received": self.received,
+            "received": self.received and not self.is_whole(size),  # else summed over the whole
             "topk": WATCHABLE["topk"] == ("topk", self.topk),
         }
         return tuple(name for name, is_wanted in wanted.items() if is_wanted)
@@ -186,7 +189,13 @@ class AttentionCall:
 
 
 def capture(
-    weights: AttentionMap, keep: Keep, *, first_key: int, first_query: int, module: str
+    weights: AttentionMap,
+    keep: Keep,
+    *,
+    first_key: int,
+    first_query: int,
+    module: str,
+    dense: Callable[[], Any] | None = None,
 ) -> AttentionCall:
     """Compute the statistics to keep of a map.
 
@@ -196,6 +205,7 @@ def capture(
         first_key: position of key 0 in the text.
         first_query: position of query 0 in the text.
         module: name of the module, for error messages.
+        dense: computes all weights faster than the map does.
 
     Raises:
         RegardError: some query has NaN weights.
@@ -219,6 +229,10 @@ def capture(
         values, positions = weights.topk(keep.topk)
         topk = TopK(kept(values), _numpy(positions).astype(np.int64) + first_key)
     rows = [row for row in keep.rows if -queries <= row < queries]
+    whole = (dense or weights.dense)() if keep.is_whole(queries * keys) else None
+    received = None
+    if keep.received:
+        received = kept(weights.received() if whole is None else whole.sum(2))
     return AttentionCall(
         (batch, heads, queries, keys),
         first_key,
@@ -226,8 +240,8 @@ def capture(
         pool=Pool(*map(kept, weights.pool(keep.pool, keep.pool))) if keep.pool else None,
         topk=topk,
         entropy=entropy.astype(keep.dtype, copy=False) if keep.entropy else None,
-        received=kept(weights.received()) if keep.received else None,
-        dense=kept(weights.dense()) if queries * keys <= keep.dense_limit**2 else None,
+        received=received,
+        dense=None if whole is None else kept(whole),
         rows=kept(weights[:, :, rows]) if rows else None,
         map=weights if keep.maps or keep.rollout else None,
     )

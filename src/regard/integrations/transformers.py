@@ -342,19 +342,20 @@ def _attention(
             + (f" (it {REASONS[name]})" if name in REASONS else "")
             + "; this model cannot be watched"
         )
-    if (layer := steering_of(module)) is None:
-        output = _sdpa(module, query, key, value, attention_mask, **options)
-    else:
+    output = None
+    counts = not (_in_backward() or seen.is_repeated(query, key))
+    if (layer := steering_of(module)) is not None:
         attention_mask = steered_mask(layer, module, query, key, attention_mask, options)
         output, _ = steered_attention(module, query, key, value, attention_mask, options)
         options.pop("position_bias", None)  # a part of that mask
-    if _in_backward():
-        return output, None
-    if seen.is_repeated(query, key):
-        return output, None
-    call = _AttentionCall(module, query, key, value, attention_mask, options, seen)
-    weights = call.weights() if seen.run is not None and seen.run.wants_weights else None
-    seen.add_call(module, call.captured, causal=call.is_causal)
+    weights = None
+    if counts:
+        call = _AttentionCall(module, query, key, value, attention_mask, options, seen)
+        weights = call.weights() if seen.run is not None and seen.run.wants_weights else None
+        seen.add_call(module, call.captured, causal=call.is_causal, dense=call.dense)
+        output = call.output if output is None else output
+    if output is None:
+        output = _sdpa(module, query, key, value, attention_mask, **options)
     return output, weights
 
 
@@ -417,6 +418,8 @@ class _AttentionCall:
         option = options.get("is_causal")
         self.is_causal = bool(getattr(module, "is_causal", True) if option is None else option)
         self.visible: Any = None
+        self.output: Tensor | None = None  # where it came with the statistics
+        self._gives_output = self._is_plain(options)
         self._prepare()
 
     def _prepare(self) -> None:
@@ -455,7 +458,31 @@ class _AttentionCall:
         )
         self.bias = None if self.bias is None else self.bias.detach()
         with torch.no_grad():
-            return self._map(self.seen.keep.statistics), first_query, first_key
+            output, weights = attend(
+                self.query,
+                self.key,
+                self.value,
+                score=ScaledDot(self.scale),
+                mask=self.visible,
+                bias=self.bias,
+                watch=self.seen.keep.statistics_of(self.query.shape[2] * self.key.shape[2]),
+            )
+        if self._gives_output:
+            self.output = output.transpose(1, 2).contiguous()
+        return weights, first_query, first_key
+
+    def _is_plain(self, options: dict[str, Any]) -> bool:
+        """Return whether `attend` gives the model's output too, so that nothing is computed twice."""
+        arrays = (self.query, self.key, self.value)
+        return (
+            all(array.dtype == torch.float32 and array.device.type == "cpu" for array in arrays)
+            and not (torch.is_grad_enabled() and any(array.requires_grad for array in arrays))
+            and not options.get("dropout")
+            and self.bias is None
+            # A row of an additive mask may exclude every key, and is then even and not zero.
+            and (self.mask is None or self.mask.dtype == torch.bool)
+            and self.seen.keep.heads is None
+        )
 
     def _take_heads(self, chosen: tuple[int, ...]) -> None:
         """Leave out all heads but these."""
@@ -479,21 +506,29 @@ class _AttentionCall:
 
     def weights(self) -> Tensor:
         """All weights, `(batch, heads, queries, keys)`, as eager attention returns them."""
-        dense: Tensor = self._map(()).dense()
+        dense = self.dense()
         missing = self._keys - dense.shape[-1]
         return nn.functional.pad(dense, (0, missing)).to(self.query.dtype)
 
-    def _map(self, statistics: tuple[str, ...]) -> AttentionMap:
-        _, weights = attend(
-            self.query,
-            self.key,
-            self.value,
-            score=ScaledDot(self.scale),
-            mask=self.visible,
-            bias=self.bias,
-            watch=statistics,
-        )
-        return weights
+    def dense(self) -> Tensor:
+        """All weights of the heads and keys that are captured, in one piece: for short texts."""
+        queries, keys = self.query.shape[2], self.key.shape[2]
+        group = self.query.shape[1] // self.key.shape[1]
+        wide = torch.promote_types(self.query.dtype, torch.float32)
+        scale = self.query.shape[-1] ** -0.5 if self.scale is None else self.scale
+        query = (self.query.to(wide) * scale).unflatten(1, (-1, group)).flatten(2, 3)
+        scores = (query @ self.key.to(wide).mT).view(-1, self.query.shape[1], queries, keys)
+        if self.bias is not None:
+            scores = scores + self.bias
+        visible = self.visible
+        if isinstance(self.mask, LazyMask):
+            visible = self.mask.row_mask.build_rows(slice(0, queries))[..., :keys]
+        elif visible is not None and not isinstance(visible, Tensor):
+            visible = torch.ones(queries, keys, dtype=torch.bool, device=query.device).tril()
+        if visible is None:
+            return torch.softmax(scores, -1)
+        weights = torch.softmax(scores.masked_fill(~visible, -torch.inf), -1)
+        return torch.where(visible.any(-1, keepdim=True), weights, 0)
 
     def _positions(self) -> tuple[int, int]:
         """Positions of the first query and the first key in the text."""

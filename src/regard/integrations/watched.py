@@ -158,13 +158,21 @@ class Watched:
             for old, new in zip(before, (query, key), strict=True)
         )
 
-    def add_call(self, module: nn.Module, make: MakeCall, *, causal: bool) -> None:
+    def add_call(
+        self,
+        module: nn.Module,
+        make: MakeCall,
+        *,
+        causal: bool,
+        dense: Callable[[], Tensor] | None = None,
+    ) -> None:
         """Capture one call of a layer's attention.
 
         Args:
             module: the attention module.
             make: computes its map, `(batch, heads, queries, keys)`, unless the layer is not kept.
             causal: whether queries see only earlier keys.
+            dense: computes all weights of the map faster than it does itself.
 
         Raises:
             RegardError: some query has NaN weights.
@@ -178,7 +186,12 @@ class Watched:
         if self.keep.layers is None or number in self.keep.layers:
             weights, first_query, first_key = make()
             call = capture(
-                weights, self.keep, first_key=first_key, first_query=first_query, module=name
+                weights,
+                self.keep,
+                first_key=first_key,
+                first_query=first_query,
+                module=name,
+                dense=dense,
             )
         run.segment.add(name, call, causal, number)
         if alone:
