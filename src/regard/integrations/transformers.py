@@ -331,10 +331,10 @@ def _attention(
     """Compute what `sdpa` computes and capture the attention map; an `AttentionInterface` function."""
     seen = _watched_modules.get(id(module))
     if seen is None:
-        output: Tensor = sdpa_attention_forward(
+        plain: Tensor = sdpa_attention_forward(
             module, query, key, value, attention_mask, **options
         )[0]
-        return output, None
+        return plain, None
     if unknown := unknown_options(options):
         name = unknown[0]
         raise InputError(
@@ -342,7 +342,7 @@ def _attention(
             + (f" (it {REASONS[name]})" if name in REASONS else "")
             + "; this model cannot be watched"
         )
-    output = None
+    output: Tensor | None = None
     counts = not (_in_backward() or seen.is_repeated(query, key))
     if (layer := steering_of(module)) is not None:
         attention_mask = steered_mask(layer, module, query, key, attention_mask, options)
