@@ -188,3 +188,30 @@ def test_a_language_model_samples_and_is_looked_at(pretrained: Callable[[str], P
         ours.generate("It", settings=ours.decoding_settings({"max_length": 63}))
     (long,) = ours.generate("It was " * 60, settings=ours.decoding_settings({"max_length": 5}))
     assert "only the last" in long.note
+
+
+def test_what_a_continuation_attended_to(pretrained: Callable[[str], Path]) -> None:
+    """Rows are the steps that wrote a token, columns the beginning; hidden words change both."""
+    folder = pretrained("gpt2")
+    model, tokenizer = reference(folder)
+    ours = generator(folder)
+    settings = ours.decoding_settings({"method": "greedy", "max_length": 4, "top_p": 1.0})
+    drafts: list[str] = []
+    (answer,) = ours.generate(
+        TEXTS[2], settings=settings, on_draft=lambda index, text: drafts.append(text)
+    )
+    prompt = tokenizer(TEXTS[2], return_tensors="pt").input_ids
+    ids = model.generate(prompt, max_new_tokens=4, do_sample=False, pad_token_id=0)
+    with torch.no_grad():
+        layers = model(ids, output_attentions=True).attentions
+    count = prompt.shape[1]
+    expected = torch.stack(layers).mean((0, 2))[0, count - 1 : ids.shape[1] - 1, :count]
+    found = answer.aligned().tracks[0].dense()
+    np.testing.assert_allclose(found, expected[: len(found)].numpy(), atol=1e-5)
+    assert drafts[-1] in (answer.text, answer.text[: len(drafts[-1])])
+    (hidden,) = ours.generate(TEXTS[2], settings=settings, masked_out=[[1, 3]])
+    assert hidden.aligned().tracks[0].dense()[:, [1, 3]].max() == 0
+    with torch.no_grad():
+        after = model(prompt).logits[0, -1].softmax(-1)
+    for _, probability in ours.next_words(TEXTS[2], count=3):
+        assert min(abs(after - probability)) < 1e-6

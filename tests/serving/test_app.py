@@ -9,7 +9,7 @@ import pytest
 import torch
 from starlette.testclient import TestClient
 
-import regard
+from regard.api.tasks.encoding import Encoder
 from regard.decoding import DecodingSettings
 from regard.errors import InputError
 from regard.serving import Limits, ModelRegistry, create_app
@@ -391,7 +391,7 @@ def test_the_full_view_has_a_policy_of_its_own(client):
 
 def test_the_api_describes_itself(client):
     api = client.get("/openapi.json").json()
-    posted = {"/translate", "/summarize", "/classify", "/alternatives", "/look"}
+    posted = {"/translate", "/summarize", "/generate", "/classify", "/alternatives", "/look"}
     assert set(api["paths"]) == posted | {"/health"}
     for path in posted:
         assert {"404", "413", "422", "429", "503"} <= set(api["paths"][path]["post"]["responses"])
@@ -402,7 +402,7 @@ def test_what_cannot_be_served(models, tmp_path):
         ModelRegistry({})
     with pytest.raises(InputError, match="two folders are called 'a'; rename one"):
         ModelRegistry.of([tmp_path / "a", tmp_path / "b" / "a"])
-    lm = regard.api.Generator.__new__(regard.api.Generator)
-    lm.folder = None
-    with pytest.raises(InputError, match="try: regard generate"):
-        ModelRegistry({"lm": lm})
+    reader = Encoder.__new__(Encoder)
+    reader.folder = None
+    with pytest.raises(InputError, match="try: regard look"):
+        ModelRegistry({"reader": reader})

@@ -188,7 +188,11 @@ def next_log_probs(
 
 @torch.inference_mode()
 def generate(
-    model: LanguageModel, prompts: Prefixes, settings: DecodingSettings | None = None
+    model: LanguageModel,
+    prompts: Prefixes,
+    settings: DecodingSettings | None = None,
+    *,
+    on_draft: OnDraft | None = None,
 ) -> list[list[Hypothesis]]:
     """Continue prompts with a language model.
 
@@ -201,6 +205,7 @@ def generate(
         prompts: token ids without BOS; may be empty.
         settings: how to decode; the default is sampling. `min_length` and `max_length` count new
             tokens (20 if not set).
+        on_draft: see `decode`; its ids begin with those of the prompt.
 
     Returns:
         For each prompt its hypotheses, best first. `ids` and `log_probs` are of the new tokens only, and
@@ -218,7 +223,8 @@ def generate(
     answers: list[list[Hypothesis]] = [[] for _ in prompts]
     with eval_mode(model):
         for indices in _prompt_batches(model, prompts, max(1, settings.rows // width)):
-            found = _generate_batch(model, [prompts[index] for index in indices], settings)
+            batch = [prompts[index] for index in indices]
+            found = _generate_batch(model, batch, settings, _renumbered(on_draft, indices))
             for index, of_prompt in zip(indices, found, strict=True):
                 answers[index] = of_prompt
     return answers
@@ -237,7 +243,7 @@ def _prompt_batches(model: LanguageModel, prompts: Prefixes, size: int) -> list[
 
 
 def _generate_batch(
-    model: LanguageModel, prompts: Prefixes, settings: DecodingSettings
+    model: LanguageModel, prompts: Prefixes, settings: DecodingSettings, on_draft: OnDraft | None
 ) -> list[list[Hypothesis]]:
     device = next(model.parameters()).device
     lengths = torch.tensor([len(p) for p in prompts], device=device)
@@ -264,6 +270,7 @@ def _generate_batch(
         settings,
         torch.zeros_like(lengths),
         "output",
+        on_draft,
     )
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, Self, TypeAlias
 
 from torch import Tensor, nn
 
 from regard.attention import AttentionMap
-from regard.errors import SettingsError
+from regard.errors import InputError, SettingsError
 from regard.models.explaining import Explainable
 from regard.models.reading import AlignmentSettings
 from regard.models.settings import ModelSettings
@@ -207,6 +208,16 @@ class LanguageModel(nn.Module, ABC):
     @abstractmethod
     def step(self, token: Tensor, state: State) -> Step:
         """Feed one token `(batch,)` per row; `weights` are over the tokens so far."""
+
+    def without_keys(self, positions: Sequence[int]) -> AbstractContextManager[object]:
+        """Let no token attend to these positions of the text, inside the block.
+
+        Raises:
+            InputError: the model has no such knock-out.
+        """
+        raise InputError(
+            f"a {self.settings.kind} of regard cannot hide words of a beginning; pretrained models can"
+        )
 
     @abstractmethod
     def prefill(self, ids: Tensor, state: State) -> Step:

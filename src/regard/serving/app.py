@@ -13,14 +13,14 @@ from starlette.exceptions import HTTPException
 
 from regard.choices import Reading
 from regard.errors import InputError
-from regard.serving import assets, events, handlers
+from regard.serving import assets, events, handlers, language
 from regard.serving import schemas as m
 from regard.serving.batch_queue import BatchQueue, Job
 from regard.serving.errors import RequestError, too_long
-from regard.serving.handlers import WriteItem
 from regard.serving.limits import Limits
 from regard.serving.middleware import RequestGuard
 from regard.serving.origin import client_of
+from regard.serving.parts import WriteItem
 from regard.serving.registry import ModelRegistry
 from regard.version import __version__
 from regard.viewing import page
@@ -128,16 +128,15 @@ class Service:
 
     async def write(self, question: m.WriteRequest, task: str, client: str | None) -> Any:
         """Answer with a written text, whole or as a stream of drafts."""
+        handler = language.continued if task == "language" else handlers.write
         if not question.stream:
             item = WriteItem(question)
             return await self.ask(
-                handlers.write, question, task, item=item, client=client, batch_key=question.beam
+                handler, question, task, item=item, client=client, batch_key=question.beam
             )
         drafts = events.Drafts()
         item = WriteItem(question, drafts.on_draft)
-        job = self.put(
-            handlers.write, question, task, item=item, client=client, batch_key=question.beam
-        )
+        job = self.put(handler, question, task, item=item, client=client, batch_key=question.beam)
         answered = self.queue.wait(job)
         return StreamingResponse(events.events(drafts, answered), media_type="text/event-stream")
 
@@ -152,6 +151,11 @@ def _add_api(app: FastAPI, service: Service) -> None:
     async def summarize(question: m.WriteRequest, client: Client) -> Any:
         """Summarise a text. A model that picks sentences answers with sentences for words."""
         return await service.write(question, "summarization", client)
+
+    @app.post("/generate", response_model=m.WriteAnswer, responses=_PROBLEMS, tags=["answers"])
+    async def generate(question: m.WriteRequest, client: Client) -> Any:
+        """Continue a text; say how the continuation must begin, or hide words of the text."""
+        return await service.write(question, "language", client)
 
     @app.post("/classify", response_model=m.ClassifyAnswer, responses=_PROBLEMS, tags=["answers"])
     async def classify(question: m.ClassifyRequest, client: Client) -> Any:

@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import Any, TypeAlias
 
-from regard.api import Classifier, Model, Summarizer, Summary, Translation
-from regard.api.tasks.steering import OnTextDraft, Steering
+from regard.api import Classifier, Generator, Model, Summarizer, Summary, Translation
+from regard.api.tasks.steering import Steering
 from regard.api.tasks.text_to_text import TextToText
 from regard.api.views import head_index, select_map
 from regard.decoding import Reading
 from regard.errors import InputError
+from regard.serving import language
 from regard.serving import schemas as m
 from regard.serving.errors import too_many_tokens
+from regard.serving.parts import (
+    WriteItem,
+    next_words_of,
+    on_draft_of,
+    one_line,
+    rounded,
+    side_of,
+    word_numbers,
+)
 from regard.viewing import AttentionRecord, Tokens, Track, page
 from regard.viewing.data.explanation import Explanation
-from regard.viewing.data.tokens import word_units
 
-__all__ = ["WriteItem", "alternatives", "classify", "look", "view", "write"]
+__all__ = ["alternatives", "classify", "look", "view", "write"]
 
-OnDraft: TypeAlias = Callable[[str], None]
 AnyWriter: TypeAlias = TextToText[Any]
-
-
-@dataclass(frozen=True)
-class WriteItem:
-    """A request to a model that writes, and the callback for its drafts."""
-
-    question: m.WriteRequest
-    on_draft: OnDraft | None = None
 
 
 def write(name: str, model: Model, items: Sequence[WriteItem]) -> list[m.WriteAnswer]:
     """Translate or summarise; all requests of a batch have one beam width."""
-    texts = [_line(item.question.text) for item in items]
+    texts = [one_line(item.question.text) for item in items]
     if not model.writes:
         assert isinstance(model, Summarizer)
         if any(item.question.hide or item.question.begin for item in items):
@@ -54,9 +53,9 @@ def write(name: str, model: Model, items: Sequence[WriteItem]) -> list[m.WriteAn
         {**values, "n_best": settings.beam if settings.method == "beam" else 1}
     )
     steering = Steering(
-        prefix=[_line(item.question.begin) for item in items],
+        prefix=[one_line(item.question.begin) for item in items],
         masked_out=[_hidden_tokens(model, item.question) for item in items],
-        on_draft=_on_draft(items),
+        on_draft=on_draft_of(items),
     )
     answers = model.answer(texts, settings=settings, steering=steering)
     return [
@@ -69,6 +68,8 @@ def alternatives(
     name: str, model: Model, items: Sequence[m.AlternativesRequest]
 ) -> list[m.NextWords]:
     """Alternative next words after a beginning, each with the answer that follows."""
+    if isinstance(model, Generator):
+        return [language.alternatives(model, question) for question in items]
     assert isinstance(model, TextToText)
     return [_alternatives(model, question) for question in items]
 
@@ -77,10 +78,10 @@ def classify(name: str, model: Model, items: Sequence[m.ClassifyRequest]) -> lis
     """Classify a batch; a text with edited attention is classified alone."""
     assert isinstance(model, Classifier)
     plain = [item for item in items if not item.strength or not item.text.strip()]
-    answers = iter(model.classify([_line(item.text) for item in plain], attention=True))
+    answers = iter(model.classify([one_line(item.text) for item in plain], attention=True))
     found = []
     for item in items:
-        text = _line(item.text)
+        text = one_line(item.text)
         if item.strength and text.strip():
             answer = model.reweigh(text, _strengths(model.input_tokens(text), item.strength))
         else:
@@ -90,14 +91,14 @@ def classify(name: str, model: Model, items: Sequence[m.ClassifyRequest]) -> lis
         found.append(
             m.ClassifyAnswer(
                 model=name,
-                source=_side(record.tokens["text"] if record else None, text),
+                source=side_of(record.tokens["text"] if record else None, text),
                 label=answer.label,
                 labels=list(answer.labels),
                 probabilities=[
                     m.Probability(label=label, probability=p)
                     for label, p in answer.probabilities.items()
                 ],
-                attention=_rounded(record.tracks[0].dense()[0]) if record else [],
+                attention=rounded(record.tracks[0].dense()[0]) if record else [],
                 heads=_by_head(record.tracks[0]) if record else [],
                 explanation=_explanation(model.explain(text)) if explained else None,
                 note=answer.note,
@@ -120,23 +121,6 @@ def view(name: str, model: Model, items: Sequence[m.LookRequest]) -> list[str]:
 # Parts of the handlers
 
 
-def _line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _on_draft(items: Sequence[WriteItem]) -> OnTextDraft | None:
-    """Callback for the drafts of a batch; `None` if nobody reads any, since drafts cost a text per step."""
-    if all(item.on_draft is None for item in items):
-        return None
-
-    def on_draft(index: int, text: str) -> None:
-        reader = items[index].on_draft
-        if reader is not None:
-            reader(text)
-
-    return on_draft
-
-
 def _checked_tokens(model: AnyWriter, text: str, written: str, field: str) -> Tokens:
     """The tokens of a text; raises if it or the forced text exceeds the model's `max_tokens`."""
     tokens, limit = model.input_tokens(text), model.settings.text.max_tokens
@@ -151,46 +135,30 @@ def _checked_tokens(model: AnyWriter, text: str, written: str, field: str) -> To
 
 def _hidden_tokens(model: AnyWriter, question: m.WriteRequest | m.AlternativesRequest) -> list[int]:
     """Positions of the source tokens whose words a request hides."""
-    tokens = _checked_tokens(model, _line(question.text), _line(question.begin), "begin")
+    tokens = _checked_tokens(model, one_line(question.text), one_line(question.begin), "begin")
     words = set(question.hide)
     if not words:
         return []
     return [
-        position for position, word in enumerate(_word_numbers(tokens, max(words))) if word in words
+        position for position, word in enumerate(word_numbers(tokens, max(words))) if word in words
     ]
 
 
 def _record(model: Model, question: m.LookRequest) -> AttentionRecord:
-    text = _line(question.text)
-    if model.writes:
-        assert isinstance(model, TextToText)
+    text = one_line(question.text)
+    if isinstance(model, TextToText):
         _checked_tokens(model, text, question.target or "", "target")
     return model.look(text, question.target, reading=question.reading)
 
 
 def _strengths(tokens: Tokens, given: Mapping[str, float]) -> list[float]:
     factors = {int(word): factor for word, factor in given.items()}
-    return [factors.get(word, 1.0) for word in _word_numbers(tokens, max(factors))]
-
-
-def _word_numbers(tokens: Tokens, largest: int) -> list[int]:
-    """The word number of each token."""
-    starts = set(tokens.word_starts())
-    if largest >= len(starts):
-        raise InputError(
-            f"word {largest} of a text of {len(starts)} words; they are counted from 0, "
-            "as 'source.words' of the answer lists them"
-        )
-    numbers, word = [], -1
-    for position in range(len(tokens)):
-        word += position in starts
-        numbers.append(word)
-    return numbers
+    return [factors.get(word, 1.0) for word in word_numbers(tokens, max(factors))]
 
 
 def _by_head(track: Track) -> list[m.HeadAttention]:
     return [
-        m.HeadAttention(name=track.head_name(head), attention=_rounded(track.dense(head)[0]))
+        m.HeadAttention(name=track.head_name(head), attention=rounded(track.dense(head)[0]))
         for head in range(track.heads)
     ]
 
@@ -224,10 +192,10 @@ def _written(
     record = answer.aligned(reading).words()
     return m.WriteAnswer(
         model=name,
-        source=_side(record.tokens["source"], answer.source),
-        answer=_side(record.tokens["target"], answer.text),
+        source=side_of(record.tokens["source"], answer.source),
+        answer=side_of(record.tokens["target"], answer.text),
         score=answer.score,
-        attention=[_rounded(row) for row in record.tracks[0].dense()],
+        attention=[rounded(row) for row in record.tracks[0].dense()],
         reading=record.reading,
         alternatives=_alternative_answers(answer),
         note=answer.note,
@@ -238,7 +206,7 @@ def _empty_answer(name: str, answer: Translation | Summary, read: Tokens | None)
     """The answer for an empty source, or from a model that wrote nothing."""
     return m.WriteAnswer(
         model=name,
-        source=_side(read, answer.source),
+        source=side_of(read, answer.source),
         answer=m.Side(text="", words=[]),
         score=answer.score,
         attention=[],
@@ -258,11 +226,11 @@ def _extracted(name: str, answer: Summary) -> m.WriteAnswer:
         return _empty_answer(name, answer, None)
     record = answer.look().select("sentences")
     sentences = record.tokens["text"]
-    row = _rounded(record.tracks[0].dense()[0])
+    row = rounded(record.tracks[0].dense()[0])
     return m.WriteAnswer(
         model=name,
-        source=_side(sentences, answer.source),
-        answer=_side(Tokens.of(list(answer.tokens), answer.text), answer.text),
+        source=side_of(sentences, answer.source),
+        answer=side_of(Tokens.of(list(answer.tokens), answer.text), answer.text),
         score=answer.score,
         attention=[row for _ in answer.sentences],
         reading="how much the reader of the whole text attended to each sentence",
@@ -271,7 +239,7 @@ def _extracted(name: str, answer: Summary) -> m.WriteAnswer:
 
 
 def _alternatives(model: AnyWriter, question: m.AlternativesRequest) -> m.NextWords:
-    text, begin = _line(question.text), _line(question.begin)
+    text, begin = one_line(question.text), one_line(question.begin)
     if not text:
         return m.NextWords(begin=begin, choices=[])
     hidden = _hidden_tokens(model, question)
@@ -282,21 +250,7 @@ def _alternatives(model: AnyWriter, question: m.AlternativesRequest) -> m.NextWo
         prefix=[text for text, _ in continuations], masked_out=[hidden] * len(continuations)
     )
     answers = model.answer([text] * len(continuations), settings=settings, steering=steering)
-    choices: dict[str, m.NextWord] = {}
-    for answer, (_, probability) in zip(answers, continuations, strict=True):
-        word = _word_after(answer.text, begin)
-        if word:
-            choices.setdefault(
-                word, m.NextWord(word=word, probability=probability, text=answer.text)
-            )
-    return m.NextWords(begin=begin, choices=list(choices.values())[: question.count])
-
-
-def _word_after(text: str, begin: str) -> str:
-    """The word of `text` after `begin`; empty if `text` does not begin so."""
-    rest = text[len(begin) :].lstrip() if text.startswith(begin) else ""
-    units = word_units(rest)
-    return "".join(sign for sign, unit in zip(rest, units, strict=True) if unit == units[0])
+    return next_words_of(answers, continuations, begin, question.count)
 
 
 def _look(name: str, model: Model, item: m.LookRequest) -> m.LookAnswer:
@@ -321,24 +275,8 @@ def _look(name: str, model: Model, item: m.LookRequest) -> m.LookAnswer:
             layer=None if track.layer is None else track.layer + 1,
             heads=track.heads,
             members=track.members,
-            queries=_side(queries, queries.text),
-            keys=_side(keys, keys.text),
-            weights=[_rounded(row) for row in weights],
+            queries=side_of(queries, queries.text),
+            keys=side_of(keys, keys.text),
+            weights=[rounded(row) for row in weights],
         ),
     )
-
-
-def _side(tokens: Tokens | None, text: str) -> m.Side:
-    if tokens is None:
-        return m.Side(text=text, words=[])
-    words = [
-        m.Word(text=piece, start=start, end=end, special=special)
-        for piece, (start, end), special in zip(
-            tokens.pieces, tokens.offsets, tokens.special, strict=True
-        )
-    ]
-    return m.Side(text=tokens.text, words=words)
-
-
-def _rounded(row: Any) -> list[float]:
-    return [round(float(weight), 5) for weight in row]

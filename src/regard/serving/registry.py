@@ -15,8 +15,6 @@ from regard.serving.errors import RequestError
 
 __all__ = ["ModelRegistry"]
 
-_TASKS = ("translation", "summarization", "classification")
-
 
 class ModelRegistry:
     """Loaded models by name. Clients send names, never paths.
@@ -28,16 +26,16 @@ class ModelRegistry:
         infos: public facts about each model.
 
     Raises:
-        InputError: no model, or a model for a task that is not served.
+        InputError: no model, or one that gives no answer.
     """
 
     def __init__(self, models: Mapping[str, Model]) -> None:
         if not models:
             raise InputError("no model to serve; give the folder of at least one")
         for name, model in models.items():
-            if model.task not in _TASKS:
+            if not model.answers:
                 raise InputError(
-                    f"{name} is a model for {model.task}; served are {', '.join(_TASKS)}; "
+                    f"{name} gives no answer that could be served (it only reads); "
                     f"try: regard {model.verb} {model.folder or name}"
                 )
         self.models: dict[str, Model] = dict(models)

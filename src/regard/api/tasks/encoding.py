@@ -30,6 +30,7 @@ class Encoder(Model):
 
     task: ClassVar[Task] = "language"
     verb: ClassVar[str] = "look"
+    answers: ClassVar[bool] = False
 
     def __init__(self, settings: RunSettings, network: nn.Module, tokenizer: Tokenizer) -> None:
         super().__init__(settings, network)

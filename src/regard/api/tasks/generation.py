@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -40,20 +43,37 @@ from regard.api.tasks.model import (
     train_tokenizer,
 )
 from regard.api.tasks.records import Maps, make_record
-from regard.api.tasks.tokens import input_tokens
+from regard.api.tasks.steering import OnTextDraft, Steering
+from regard.api.tasks.tokens import input_tokens, output_tokens
 from regard.choices import Task
 from regard.data import Example
 from regard.data.ragged import Ragged
 from regard.decoding import DecodingSettings, Hypothesis, Reading, generate
-from regard.errors import SettingsError
+from regard.errors import InputError, SettingsError
 from regard.evaluation import Score, bootstrap
 from regard.models import LanguageModel, configure
-from regard.text import BOS, EOS, Tokenizer
+from regard.text import BOS, EOS, PAD, UNK, Tokenizer
 from regard.training import Batch, Loss, cross_entropy_loss
 from regard.training.batch import text_batch
-from regard.viewing import AttentionRecord
+from regard.viewing import AttentionRecord, Tokens, Track
 
 __all__ = ["Generator"]
+
+
+class _Prompt(NamedTuple):
+    """Prompt as the network reads it.
+
+    Attributes:
+        text: of the prompt.
+        ids: of its end, as far as it is read.
+        begun: ids that the continuation begins with.
+        note: sentence that less than the text is read, if so.
+    """
+
+    text: str
+    ids: list[int]
+    begun: list[int]
+    note: str
 
 
 class Generator(Model):
@@ -163,7 +183,13 @@ class Generator(Model):
         return _perplexity(np.stack([np.concatenate(rows), np.concatenate(tokens)], axis=1))
 
     def generate(
-        self, prompts: str | Sequence[str] = "", *, settings: DecodingSettings | None = None
+        self,
+        prompts: str | Sequence[str] = "",
+        *,
+        settings: DecodingSettings | None = None,
+        prefix: Sequence[str] | None = None,
+        masked_out: Sequence[Sequence[int]] | None = None,
+        on_draft: OnTextDraft | None = None,
     ) -> list[Continuation]:
         """Continue some prompts; an empty prompt is one, too.
 
@@ -171,23 +197,98 @@ class Generator(Model):
             prompts: one or several texts. Of one longer than `max_tokens` the end is continued, and
                 `note` says so.
             settings: how to decode; `None` for the settings the model was trained with.
+            prefix: for each prompt, the words that its continuation must begin with.
+            masked_out: for each prompt, the positions of its tokens (`input_tokens`) that no token may
+                attend to; of pretrained models.
+            on_draft: called with the index of a prompt and the draft of its continuation after every step.
+
+        Raises:
+            InputError: not one prefix, or one list of positions, for each prompt; positions for a model that
+                cannot hide them.
         """
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
         settings = settings or self.settings.decoding
-        limit = self._longest_prompt(settings)
-        encodings = self.tokenizer.encode_batch(prompts)
-        # What was said last decides how a text goes on, so the end of a long prompt is what is read.
-        prompt_ids = [
-            encoding.ids[-limit:] or list(self.tokenizer.first_ids) for encoding in encodings
-        ]
-        notes = [cut_note(min(limit, len(e)), len(e), end="last") for e in encodings]
-        found = generate(self.network, prompt_ids, settings)
+        Steering(prefix, masked_out).of_nonempty(prompts)  # one for each
+        read = self._read_prompts(prompts, prefix or [""] * len(prompts), settings)
+
+        def on_draft_ids(row: int, ids: list[int]) -> None:
+            assert on_draft is not None
+            on_draft(row, self._written(read[row].ids, ids[len(read[row].ids) :]))
+
+        def decoded(rows: Sequence[int], hidden: Sequence[int]) -> list[list[Hypothesis]]:
+            draft = None if on_draft is None else lambda row, ids: on_draft_ids(rows[row], ids)
+            shifted = self._shifted(hidden)
+            with self.network.without_keys(shifted) if hidden else nullcontext():
+                begun = [[*read[row].ids, *read[row].begun] for row in rows]
+                return generate(self.network, begun, settings, on_draft=draft)
+
+        hidden = masked_out or [()] * len(prompts)
+        if any(hidden):
+            found = [decoded([row], hidden[row])[0] for row in range(len(prompts))]
+        else:
+            found = decoded(range(len(prompts)), ())
         return [
             best_with_alternatives(
-                noted(self._continuation(prompt, ids, h), note, shortfall(h, settings))
+                noted(self._continuation(prompt, positions, h), prompt.note, shortfall(h, settings))
                 for h in hypotheses
             )
-            for prompt, ids, note, hypotheses in zip(prompts, prompt_ids, notes, found, strict=True)
+            for prompt, positions, hypotheses in zip(read, hidden, found, strict=True)
+        ]
+
+    def _read_prompts(
+        self, prompts: Sequence[str], prefix: Sequence[str], settings: DecodingSettings
+    ) -> list[_Prompt]:
+        """Prompts as ids; of long ones the end, since what was said last decides how a text goes on."""
+        limit = self._longest_prompt(settings)
+        encodings = self.tokenizer.encode_batch(prompts)
+        begun = self.tokenizer.encode_batch(
+            [f"{text} {start}".strip() for text, start in zip(prompts, prefix, strict=True)]
+        )
+        read = []
+        for text, start, alone, whole in zip(prompts, prefix, encodings, begun, strict=True):
+            joined = (
+                whole.ids[: len(alone)] == alone.ids
+            )  # else the prefix changed how the prompt is cut
+            first = whole.ids[len(alone) :] if joined else self.tokenizer.encode(start).ids
+            note = cut_note(min(limit, len(alone)), len(alone), end="last")
+            ids = alone.ids[-limit:] or list(self.tokenizer.first_ids)
+            read.append(_Prompt(text, ids, first if start.strip() else [], note))
+        return read
+
+    def input_tokens(self, text: str) -> Tokens:
+        """Tokens of a prompt as the network reads them; `masked_out` counts them."""
+        settings = self.settings.decoding
+        return self._tokens(self._read_prompts([text], [""], settings)[0].ids)
+
+    def next_words(
+        self, text: str, begin: str = "", *, masked_out: Sequence[int] = (), count: int = 5
+    ) -> list[tuple[str, float]]:
+        """Most probable ways in which `text` may go on after `begin`.
+
+        Args:
+            text: the prompt.
+            begin: the continuation so far, whole words.
+            masked_out: positions of tokens of the prompt that no token may attend to.
+            count: largest number of ways.
+
+        Returns:
+            Continuations one token longer than `begin`, each with the probability of that token, the most
+            probable first.
+        """
+        prompt = self._read_prompts([text], [begin], self.settings.decoding)[0]
+        ids, lengths = pad_batch(
+            [[*self._begin, *prompt.ids, *prompt.begun]], device_of(self.network)
+        )
+        hidden = (
+            self.network.without_keys(self._shifted(masked_out)) if masked_out else nullcontext()
+        )
+        with torch.no_grad(), hidden:
+            log_probs = self.network(ids, lengths).logits[0, -1].float().log_softmax(-1)
+        log_probs[[PAD, UNK, BOS, EOS]] = -torch.inf
+        best = log_probs.topk(min(count, len(log_probs) - 4))
+        return [
+            (self._written(prompt.ids, [*prompt.begun, token]).strip(), math.exp(log_prob))
+            for token, log_prob in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
 
     @property
@@ -211,15 +312,60 @@ class Generator(Model):
             )
         return min(limit, positions - 1 - new)
 
-    def _continuation(self, prompt: str, prompt_ids: list[int], found: Hypothesis) -> Continuation:
-        names = self.tokenizer.vocabulary
-        whole = self.tokenizer.decode([*prompt_ids, *found.ids])
+    def _written(self, prompt_ids: Sequence[int], ids: Sequence[int]) -> str:
+        """What ids add to the text of a prompt."""
+        whole = self.tokenizer.decode([*prompt_ids, *ids])
+        return whole.removeprefix(self.tokenizer.decode(prompt_ids))
+
+    def _continuation(
+        self, prompt: _Prompt, hidden: Sequence[int], found: Hypothesis
+    ) -> Continuation:
+        names, ids = self.tokenizer.vocabulary, [*prompt.begun, *found.ids]
+        whole = self.tokenizer.decode([*prompt.ids, *ids])
         return Continuation(
-            prompt=prompt,
-            text=whole.removeprefix(self.tokenizer.decode(prompt_ids)),
+            prompt=prompt.text,
+            text=self._written(prompt.ids, ids),
             score=found.score,
-            tokens=tuple(names[index] for index in found.ids),
+            tokens=tuple(names[index] for index in ids),
             view=without_reading(while_unchanged(self.network, lambda: self._view(whole))),
+            alignment_view=without_reading(
+                while_unchanged(self.network, lambda: self._alignment_view(prompt, ids, hidden))
+            ),
+        )
+
+    def _tokens(self, ids: Sequence[int]) -> Tokens:
+        names = self.tokenizer.vocabulary
+        return output_tokens(self.tokenizer, [names[index] for index in ids])
+
+    def _shifted(self, positions: Sequence[int]) -> list[int]:
+        """Positions of a prompt's tokens among all that the network reads."""
+        return [position + len(self._begin) for position in positions]
+
+    @torch.no_grad()
+    def _alignment_view(
+        self, prompt: _Prompt, ids: Sequence[int], hidden: Sequence[int]
+    ) -> AttentionRecord:
+        """One map: what each written token attended to in the prompt, by the step that wrote it."""
+        if not ids:
+            raise InputError("the model wrote nothing, so there is nothing to look at")
+        first = len(self._begin)
+        batch, lengths = pad_batch(
+            [[*self._begin, *prompt.ids, *ids][:-1]], device_of(self.network)
+        )
+        start = first + len(prompt.ids)
+        rows = list(range(start - 1, start - 1 + len(ids)))
+        with self.network.without_keys(self._shifted(hidden)) if hidden else nullcontext():
+            layers = [maps[:, :, rows] for maps in self.network(batch, lengths).maps["decoder"]]
+        mean = torch.stack([torch.as_tensor(layer).float().mean((0, 1)) for layer in layers]).mean(
+            0
+        )
+        track = Track("prompt", "cross", "target", "source", mean[:, first:start].numpy(force=True))
+        return AttentionRecord(
+            {"source": self._tokens(prompt.ids), "target": self._tokens(ids)},
+            (replace(track, layer=None),),
+            prompt.text,
+            "at the step that wrote the token, mean of layers and heads; the rest of its weight is on what "
+            "was written before",
         )
 
     def look(

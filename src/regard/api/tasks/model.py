@@ -139,6 +139,7 @@ class Model(ABC):
         files: of a model that was trained in memory, what its folder would hold beside the weights.
         task: task it is for.
         verb: command that uses it, `regard VERB`.
+        answers: whether it gives an answer to a text; an encoder without a head only reads.
         writes: whether its answer is a text that it writes token by token.
         metrics: names of the figures that a validation finds; `metric` may be any of them.
         ties: those that decide between validations with equal values of `metric`, in this order.
@@ -149,6 +150,7 @@ class Model(ABC):
 
     task: ClassVar[Task]
     verb: ClassVar[str]
+    answers: ClassVar[bool] = True
     writes: ClassVar[bool] = False
     metrics: ClassVar[tuple[str, ...]] = ("loss",)
     ties: ClassVar[tuple[str, ...]] = ("loss",)

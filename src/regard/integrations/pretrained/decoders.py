@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -15,6 +16,7 @@ from regard.errors import ModelFolderError
 from regard.integrations.pretrained.folder import Loaded
 from regard.integrations.pretrained.networks import LazyMaps, PretrainedBase
 from regard.integrations.pretrained.vocabulary import Vocabulary
+from regard.integrations.steering import steer
 from regard.layers.eval_mode import eval_mode
 from regard.models import EncoderDecoder, LanguageModel, Memory, Output, State, Step
 from regard.text import BOS
@@ -106,6 +108,10 @@ class PretrainedLanguageModel(PretrainedBase, LanguageModel):
     def start(self, batch: int) -> PastState:
         """Start without past tokens."""
         return PastState(None)
+
+    def without_keys(self, positions: Sequence[int]) -> AbstractContextManager[object]:
+        """Let no token attend to these positions of the text, by `regard.steer`."""
+        return steer(self.model, hide=positions) if positions else nullcontext()
 
     def step(self, token: Tensor, state: State) -> Step:
         """Feed one token per row; everything before it is in the cache."""

@@ -76,7 +76,7 @@ def decoding_values(loaded: Loaded) -> dict[str, Any]:
     }
     if loaded.use == "language":
         values |= {"method": "sample", "top_p": 0.95}
-        values.setdefault("max_length", 100)
+        values.setdefault("max_length", min(100, (loaded.positions or 200) // 2))
         if given.get("do_sample"):
             drawn = {name: given.get(name) for name in ("temperature", "top_k", "top_p")}
             values |= {name: value for name, value in drawn.items() if value is not None}

@@ -8,7 +8,7 @@ import { themeButton } from "./theme.js";
 
 /** @import { Health, ModelInfo, PaneState, ReadingStep } from "./types" */
 
-const VERBS = { translation: "Translate", summarization: "Summarize", classification: "Classify" };
+const VERBS = { translation: "Translate", summarization: "Summarize", classification: "Classify", language: "Continue" };
 /** @type {Record<ReadingStep, string>} */
 const READING_NAMES = { own: "at the model's own step", output: "as they were written", input: "as they were read back" };
 const COPIED_MS = 1500; // how long the button says so
@@ -86,7 +86,7 @@ export class App {
     this.second.replaceChildren(h("option", { value: "" }, "nothing"), ...comparable.map(({ name }) => h("option", { value: name }, name)));
     this.second.value = comparable.some(({ name }) => name === before) ? before : "";
     this.second.disabled = !comparable.length;
-    this.readingChoice.hidden = !writes;
+    this.readingChoice.hidden = !writes || task === "language"; // cross-attention alone has steps to choose from
     this.button.textContent = VERBS[task];
     this.countCharacters();
   }

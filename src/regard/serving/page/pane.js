@@ -9,7 +9,7 @@ import { withCode } from "./words.js";
 /** @import { App } from "./main.js" */
 /** @import { Answer, ModelInfo, PaneState, Steering, WriteAnswer } from "./types" */
 
-const PATHS = { translation: "/translate", summarization: "/summarize", classification: "/classify" };
+const PATHS = { translation: "/translate", summarization: "/summarize", classification: "/classify", language: "/generate" };
 
 /** @returns {Steering} */
 export const unsteered = () => ({ begin: "", hide: [], strength: {} });
@@ -109,6 +109,11 @@ export class Pane {
     return this.problem.hidden;
   }
 
+  /** The decoder step that is asked for; a language model has no cross-attention to read. */
+  get reading() {
+    return this.info.task === "language" ? "own" : this.app.reading;
+  }
+
   get path() {
     return PATHS[this.info.task];
   }
@@ -121,7 +126,7 @@ export class Pane {
     const { model, begin, hide, strength } = this.state;
     const common = { model, text: this.text };
     if (this.info.task === "classification") return steered && this.steered ? { ...common, strength } : { ...common, explain: true };
-    const { reading } = this.app;
+    const { reading } = this;
     const written = reading === "own" ? common : { ...common, reading };
     return steered ? { ...written, begin, hide } : written;
   }
@@ -170,7 +175,7 @@ export class Pane {
     const changed = this.state.hide.length || Object.keys(this.state.strength).length;
     const query = new URLSearchParams({ model: this.state.model, text: this.text });
     if (this.info.writes && said) query.set("target", said);
-    if (this.info.writes && this.app.reading !== "own") query.set("reading", this.app.reading);
+    if (this.info.writes && this.reading !== "own") query.set("reading", this.reading);
     return h("p", { class: "record-link" }, h("a", { href: `/view?${query}`, target: "_blank", rel: "noopener" }, "All layers and heads"),
       changed ? h("span", { class: "fact" }, " as they are without the change") : null);
   }

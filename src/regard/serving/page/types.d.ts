@@ -2,7 +2,7 @@
 
 import type { Explanation } from "../../viewing/page/types";
 
-export type Task = "translation" | "summarization" | "classification";
+export type Task = "translation" | "summarization" | "classification" | "language";
 /** The decoder step that gives a word its row of cross-attention: where it is the output, or the input; or the model's own. */
 export type ReadingStep = "own" | "output" | "input";
 
