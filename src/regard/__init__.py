@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         training,
         viewing,
     )
-    from regard.api import heads, load, train
+    from regard.api import compare, heads, load, train
     from regard.attention import (
         AttentionMap,
         attend,
@@ -57,6 +57,7 @@ else:
         "attend": "regard.attention",
         "causal": "regard.attention",
         "check": "regard.attention",
+        "compare": "regard.api",
         "documents": "regard.attention",
         "heads": "regard.api",
         "load": "regard.api",
@@ -97,6 +98,7 @@ __all__ = [
     "attend",
     "causal",
     "check",
+    "compare",
     "data",
     "decoding",
     "documents",

@@ -131,7 +131,7 @@ def test_an_interrupted_run_goes_on_exactly(
     planted_heads: ModuleType, planted: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts, state = planted_heads.repeated_texts(90), tmp_path / "state.npz"
-    monkeypatch.setattr("regard.api.corpus.heads_pass.TEXTS_PER_CHUNK", 20)
+    monkeypatch.setattr("regard.api.corpus.streaming.TEXTS_PER_CHUNK", 20)
     whole = regard.heads(planted, texts)
 
     def stop(done: int) -> None:

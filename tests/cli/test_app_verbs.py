@@ -25,6 +25,7 @@ VERBS = (
     "generate",
     "look",
     "heads",
+    "compare",
 )
 
 
@@ -366,3 +367,17 @@ def test_heads_take_sources_and_targets(model: Path, tmp_path: Path) -> None:
     found = call("heads", "--texts", tmp_path / "a", tmp_path / "b", "--json", model)
     assert found.exit_code == 2
     assert "b: ends before line 2" in found.stderr
+
+
+def test_two_models_are_compared(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts").write_text("3. Mai 2018\n4 June 2020\n", encoding="utf-8")
+    found = call("compare", model, model, "--floor", model, "--texts", tmp_path / "texts", "--json")
+    assert found.exit_code == 0, found.output
+    content = json.loads(found.stdout)
+    assert content["answers"]["mean"] == 1
+    assert content["news"] == {"noise": len(content["heads"])}
+    page = tmp_path / "c.html"
+    assert (
+        call("compare", model, model, "--texts", tmp_path / "texts", "--out", page).exit_code == 0
+    )
+    assert page.is_file()

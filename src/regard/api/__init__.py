@@ -1,5 +1,8 @@
 """The user's verbs: train, load, evaluate, and what a model of each task can do."""
 
+from regard.api.compare import compare
+from regard.api.corpus.comparison import ModelComparison
+from regard.api.corpus.head_comparison import HeadComparison
 from regard.api.corpus.head_report import HeadReport
 from regard.api.corpus.head_result import HeadResult
 from regard.api.evaluate import evaluate
@@ -22,13 +25,16 @@ __all__ = [
     "Evaluation",
     "ExtractiveSummarizer",
     "Generator",
+    "HeadComparison",
     "HeadReport",
     "HeadResult",
     "Model",
+    "ModelComparison",
     "Summarizer",
     "Summary",
     "Translation",
     "Translator",
+    "compare",
     "evaluate",
     "heads",
     "load",

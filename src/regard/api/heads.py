@@ -9,9 +9,10 @@ from pathlib import Path
 from regard.api.corpus.attention import AttentionReader, TextPair
 from regard.api.corpus.head_report import HeadReport
 from regard.api.corpus.head_result import HeadResult
-from regard.api.corpus.heads_pass import HeadsPass, OnProgress, run_pass
+from regard.api.corpus.heads_pass import HeadsPass
 from regard.api.corpus.links import stream_links
 from regard.api.corpus.readers import AnyModel, reader_of_model
+from regard.api.corpus.streaming import OnProgress, run_pass
 from regard.api.corpus.texts import CorpusTexts, stream_texts
 from regard.api.tasks.records import make_record
 from regard.errors import InputError
@@ -19,7 +20,7 @@ from regard.evaluation.heads.rules import judge
 from regard.files import file_sha256
 from regard.viewing import AttentionRecord
 
-__all__ = ["heads"]
+__all__ = ["example_records", "heads", "texts_were"]
 
 
 def heads(
@@ -65,7 +66,7 @@ def heads(
         settings["model"] = reader.fingerprint()
         settings["file of links"] = "" if links is None else file_sha256(links)
     found = run_pass(
-        reader,
+        lambda kept: HeadsPass(reader, kept),
         stream_texts(texts),
         None if links is None else stream_links(links),
         path=None if state is None else Path(state),
@@ -105,22 +106,23 @@ def _notes(found: HeadsPass) -> Iterable[str]:
     """What else to know about a pass."""
     counts = found.counts
     if counts["blank"]:
-        yield f"{_texts(counts['blank'])} without any token {_was(counts['blank'])} left out."
+        yield f"{texts_were(counts['blank'], 'without any token')} left out."
     if counts["cut"]:
-        yield f"{_texts(counts['cut'])} {_was(counts['cut'])} cut to what the model reads."
+        yield f"{texts_were(counts['cut'])} cut to what the model reads."
     if counts["unlinked"]:
-        many = counts["unlinked"]
-        yield f"{_texts(many)} {_was(many)} too long to be compared with links."
+        yield f"{texts_were(counts['unlinked'])} too long to be compared with links."
     if counts["texts"] < 2:
         yield "One text has no intervals; nothing is sure."
 
 
-def _texts(count: int) -> str:
-    return f"{count:,} text{'' if count == 1 else 's'}"
+def texts_were(count: int, kind: str = "") -> str:
+    """The beginning of a sentence about some texts.
 
-
-def _was(count: int) -> str:
-    return "was" if count == 1 else "were"
+    >>> texts_were(1, "that is blank"), texts_were(1200)
+    ('1 text that is blank was', '1,200 texts were')
+    """
+    noun = f"{count:,} text{'' if count == 1 else 's'}"
+    return " ".join(filter(None, [noun, kind, "was" if count == 1 else "were"]))
 
 
 def example_records(

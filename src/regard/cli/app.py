@@ -10,6 +10,7 @@ import typer
 
 from regard.cli.check import check
 from regard.cli.classify import classify
+from regard.cli.compare import compare
 from regard.cli.data import data
 from regard.cli.demo import demo
 from regard.cli.evaluate import evaluate
@@ -69,6 +70,7 @@ _add(
     generate,
     look,
     heads,
+    compare,
     serve,
     trust,
     check,

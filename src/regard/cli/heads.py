@@ -48,7 +48,7 @@ def heads(
     regard heads ./bert-folder --texts corpus.txt --state heads.state --out heads.parquet
     """
     import regard
-    from regard.api.corpus.head_report import check_ending
+    from regard.api.corpus.report_files import check_ending
     from regard.api.corpus.texts import text_count
     from regard.api.progress import TextsBar
 

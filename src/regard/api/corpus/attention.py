@@ -128,6 +128,11 @@ class AttentionReader(Protocol):
         """Whether the model writes a text for a text, so that a target may be given."""
         ...
 
+    @property
+    def answers_by_token(self) -> bool:
+        """Whether its answers are one for each token of the text, not one for the text."""
+        ...
+
     def encode(self, texts: Sequence[TextPair]) -> list[EncodedText]:
         """Turn texts into tokens; a model that writes answers those without a target.
 
@@ -250,13 +255,21 @@ def _rows(weights: AttentionMap, rows: slice) -> Weights:
     return found if weights.ndim == 4 else found[:, None]
 
 
-def group_by_length(texts: Sequence[EncodedText]) -> list[list[EncodedText]]:
-    """Groups of texts of similar length, the shortest first, each small enough to be read at once."""
-    groups: list[list[EncodedText]] = []
-    for text in sorted(texts, key=lambda each: each.length):  # stable: equal lengths stay in order
+def group_by_length(lengths: Sequence[int]) -> list[list[int]]:
+    """Groups of texts of similar length, the shortest first, each small enough to be read at once.
+
+    Args:
+        lengths: tokens of each text.
+
+    Returns:
+        Indices of the texts of each group.
+    """
+    groups: list[list[int]] = []
+    # Sorting is stable: texts of equal length stay in order.
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
         size = len(groups[-1]) + 1 if groups else 0
-        cells = size * text.length
-        if not groups or cells > TOKENS_PER_BATCH or cells * text.length > CELLS_PER_BATCH:
+        cells = size * lengths[index]
+        if not groups or cells > TOKENS_PER_BATCH or cells * lengths[index] > CELLS_PER_BATCH:
             groups.append([])
-        groups[-1].append(text)
+        groups[-1].append(index)
     return groups

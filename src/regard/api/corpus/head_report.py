@@ -9,14 +9,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from regard.api.corpus.head_result import HeadResult, json_number
+from regard.api.corpus.head_result import HeadResult
+from regard.api.corpus.report_files import json_number, save_report
 from regard.api.corpus.views import head_grid
-from regard.data.write import ENDINGS, table_writer
 from regard.errors import InputError
 from regard.viewing import AttentionRecord
 from regard.viewing.data.grid import HeadGrid
 
-__all__ = ["HeadReport", "check_ending"]
+__all__ = ["HeadReport"]
 
 
 @dataclass(frozen=True)
@@ -86,20 +86,7 @@ class HeadReport:
         Raises:
             InputError: another ending.
         """
-        path = Path(path)
-        ending = check_ending(path)
-        if ending in ENDINGS:
-            with table_writer(path) as write:
-                for row in self.rows():
-                    write(row)
-            return path
-        from regard.files import atomic_write
-        from regard.viewing.page.grid import grid_html
-
-        content = self.to_json() if ending == ".json" else grid_html(self.grid())
-        with atomic_write(path) as unfinished:
-            unfinished.write_text(content, encoding="utf-8")
-        return path
+        return save_report(Path(path), self.rows, self.to_json, self.grid)
 
     def grid(self) -> HeadGrid:
         """The report as terminal and page show it."""
@@ -111,17 +98,3 @@ class HeadReport:
         from regard.viewing.terminal_grid import show
 
         show(self.grid())
-
-
-def check_ending(path: Path) -> str:
-    """The ending of a file that a report can be written to.
-
-    Raises:
-        InputError: another ending.
-    """
-    ending = path.suffix.lower()
-    if ending not in (".json", ".html", *ENDINGS):
-        raise InputError(
-            f"{path}: unknown ending {ending!r}; expected .html, .json or one of {', '.join(ENDINGS)}"
-        )
-    return ending

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from regard.api.corpus.report_files import json_number
 from regard.evaluation.heads.rules import HeadKind, Judgement, Value
 
-__all__ = ["HeadResult", "json_number"]
+__all__ = ["HeadResult"]
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,3 @@ class HeadResult:
             if not math.isnan(value.chance):
                 row[f"{name}_chance"] = value.chance
         return row
-
-
-def json_number(x: float) -> float | None:
-    """A number as JSON knows it: NaN is none."""
-    return None if math.isnan(x) else x

@@ -29,6 +29,7 @@ class _OwnReader:
     """What the readers of our models share."""
 
     takes_targets: bool = False
+    answers_by_token: bool = False
 
     def __init__(self, model: Model) -> None:
         self._network = model.network
@@ -89,21 +90,23 @@ class ClassifierReader(EncoderReader):
 class GeneratorReader(_OwnReader):
     """Reader of a language model; its answers are the likeliest next tokens."""
 
+    answers_by_token = True
+
     def __init__(self, model: Generator) -> None:
         super().__init__(model)
         self.model = model
 
     def encode(self, texts: Sequence[TextPair]) -> list[EncodedText]:
-        """Tokens of each text behind the mark that begins it, as in training."""
-        limit = self.model.settings.text.max_tokens
+        """Tokens of each text behind the mark that begins it, if the model reads one."""
+        network, begin = self.model.network, [BOS] * self.model.network.begins
+        limit = network.max_positions or self.model.settings.text.max_tokens
+        encodings = self.model.tokenizer.encode_batch([pair.text for pair in texts])
         encoded = []
-        for pair, encoding in zip(
-            texts, self.model.tokenizer.encode_batch([p.text for p in texts]), strict=True
-        ):
-            ids = [BOS, *encoding.ids][:limit]
-            tokens = input_tokens(encoding, begin=True, end=False).take(range(len(ids)))
-            axis = AxisTokens(tokens, tuple(ids))
-            encoded.append(EncodedText(pair, {"text": axis}, len(ids) <= len(encoding)))
+        for pair, encoding in zip(texts, encodings, strict=True):
+            read = encoding.first(limit - len(begin))
+            tokens = input_tokens(read, begin=bool(begin), end=False)
+            axis = AxisTokens(tokens, (*begin, *read.ids))
+            encoded.append(EncodedText(pair, {"text": axis}, len(read) < len(encoding)))
         return encoded
 
     @torch.no_grad()
@@ -112,8 +115,12 @@ class GeneratorReader(_OwnReader):
         rows = [text.axes["text"].ids for text in texts]
         with eval_mode(self._network):
             output = self._network(*pad_batch(rows, device_of(self._network)))
-        best = output.logits.argmax(-1).tolist()
-        answers = tuple(tuple(row[: len(ids)]) for row, ids in zip(best, rows, strict=True))
+            best = output.logits.argmax(-1).tolist()
+        names = self.model.tokenizer.vocabulary
+        answers = tuple(
+            tuple(names[index] for index in row[: len(ids)])
+            for row, ids in zip(best, rows, strict=True)
+        )
         return BatchAttention(tuple(texts), output.maps, answers)
 
 

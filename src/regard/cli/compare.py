@@ -1,0 +1,68 @@
+"""`regard compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regard.cli.options import TextOptions
+from regard.cli.shared import CorpusFileNames, corpus_files, write_utf8
+
+__all__ = ["compare"]
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder of a model.")],
+    second: Annotated[Path, typer.Argument(help="Folder of another one.")],
+    texts: CorpusFileNames,
+    floor: Annotated[
+        Path | None,
+        typer.Option(help="Another seed of the first: what differs without a reason."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the page (.html), or a row for each head (.csv, .tsv, .jsonl, .parquet, .json)."
+        ),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="File that keeps the state: an interrupted run goes on from it."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    *,
+    reading: TextOptions,
+) -> None:
+    """Measure how differently two models attend to the same texts, head by head.
+
+    Jensen-Shannon distance, agreement of the strongest key and of the answers, with intervals; with --floor
+    beside what two seeds of one model differ, so that a difference is news or noise.
+
+    [bold]Examples[/bold]
+
+    regard compare ./bert-a ./bert-b --texts test.txt
+
+    regard compare runs/tuned runs/base --floor runs/base-seed-2 --texts test.txt --out compare.html
+    """
+    import regard
+    from regard.api.corpus.report_files import check_ending
+    from regard.api.corpus.texts import text_count
+    from regard.api.progress import TextsBar
+
+    if out is not None:
+        check_ending(out)
+    models = [regard.load(first), regard.load(second)]
+    files = corpus_files(models[0], texts, reading)
+    with TextsBar(lambda: text_count(files)) as bar:
+        found = regard.compare(
+            models[0], models[1], files, floor=floor, state=state, on_progress=bar.on_texts
+        )
+    write_utf8()
+    if out is not None:
+        typer.echo(found.save(out), err=True)
+    if json:
+        typer.echo(found.to_json())
+    elif out is None:
+        found.show()
