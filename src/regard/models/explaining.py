@@ -49,10 +49,15 @@ class Explainable(nn.Module):
         """
         return None
 
-    def embedding_lookups(self, ids: Tensor) -> AbstractContextManager[list[tuple[Tensor, Tensor]]]:
+    #: Whether `trust` compares its attention with integrated gradients and occlusion, too.
+    compares_rivals: bool = False
+
+    def embedding_lookups(
+        self, ids: Tensor, *, at: Tensor | None = None
+    ) -> AbstractContextManager[list[tuple[Tensor, Tensor]]]:
         """Record each embedding lookup of `ids` `(batch, length)` in the block: see `recorded_lookups`."""
         parts = [part for part in self.modules() if isinstance(part, nn.Embedding)]
-        return recorded_lookups(parts, ids, lambda looked_up: looked_up != PAD)
+        return recorded_lookups(parts, ids, lambda looked_up: looked_up != PAD, at=at)
 
     def token_attention(
         self, maps: Mapping[str, Sequence[AttentionMap]], lengths: Tensor
@@ -66,7 +71,11 @@ class Explainable(nn.Module):
 
 @contextmanager
 def recorded_lookups(
-    embeddings: Sequence[nn.Module], ids: Tensor, is_real: Callable[[Tensor], Tensor]
+    embeddings: Sequence[nn.Module],
+    ids: Tensor,
+    is_real: Callable[[Tensor], Tensor],
+    *,
+    at: Tensor | None = None,
 ) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """Record each lookup of `ids` in the block: where real tokens are, and their vectors.
 
@@ -78,6 +87,7 @@ def recorded_lookups(
         embeddings: the modules that look ids up.
         ids: `(batch, length)`, as these modules are given them.
         is_real: marks the ids of a lookup that are not padding.
+        at: vectors `(batch, length, width)` in the place of those that are looked up.
     """
     lookups: list[tuple[Tensor, Tensor]] = []
     tokens = ids[is_real(ids)]
@@ -86,7 +96,8 @@ def recorded_lookups(
         real = is_real(args[0])
         if not torch.equal(args[0][real], tokens):
             return None
-        lookups.append((real, output.detach().requires_grad_()))
+        vectors = output if at is None else at
+        lookups.append((real, vectors.detach().requires_grad_()))
         return lookups[-1][1]
 
     hooks = [part.register_forward_hook(record) for part in embeddings]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,23 @@ from torch import Tensor, nn
 from regard.data import pad, token_batches
 from regard.errors import InputError
 from regard.evaluation.faithfulness.contracts import ExplainableClassifier, Ids
+from regard.evaluation.faithfulness.rivals import (
+    INTEGRATION_STEPS,
+    integrated_gradients,
+    occlusion,
+)
 from regard.evaluation.metrics.intervals import Floats
 from regard.layers.eval_mode import eval_mode
 from regard.layers.intervene import replaced_pooling
 from regard.models import Explainable
 from regard.text import BOS, EOS, PAD, UNK
 
-__all__ = ["ClassifierAdapter", "PoolingClassifierAdapter", "adapt_classifier"]
+__all__ = [
+    "ClassifierAdapter",
+    "ComparedClassifierAdapter",
+    "PoolingClassifierAdapter",
+    "adapt_classifier",
+]
 
 _MAX_BATCH_TOKENS = 16_384
 
@@ -43,7 +53,11 @@ def adapt_classifier(
     Raises:
         InputError: the model returns no attention over its tokens (raised by `attention`).
     """
-    adapter = PoolingClassifierAdapter if model.pools_by_attention else ClassifierAdapter
+    adapter: type[ClassifierAdapter] = ClassifierAdapter
+    if model.pools_by_attention:
+        adapter = PoolingClassifierAdapter
+    if model.compares_rivals:
+        adapter = ComparedClassifierAdapter
     return adapter(
         model,
         mask_id=model.mask_id if mask_id is None else mask_id,
@@ -105,14 +119,16 @@ class ClassifierAdapter:
                 f"{type(self.model).__name__} does not look its ids up in an nn.Embedding, so "
                 "there is no gradient x input to compare with"
             )
-        log_probs = nn.functional.logsigmoid(logits) if self.multilabel else logits.log_softmax(-1)
-        answer = log_probs.amax(-1).sum()
+        answer = self._log_probs(logits).amax(-1).sum()
         gradients = torch.autograd.grad(answer, [vectors for _, vectors in lookups])
         total = torch.zeros(ids.shape, dtype=logits.dtype, device=ids.device)
         # Tokens keep their order in every lookup, so real tokens are matched by their rank.
         for (real, vectors), gradient in zip(lookups, gradients, strict=True):
             total[ids != PAD] += (gradient * vectors).detach().sum(-1)[real]
         return total + self._linear_gradient(ids, lengths, logits.detach())
+
+    def _log_probs(self, logits: Tensor) -> Tensor:
+        return nn.functional.logsigmoid(logits) if self.multilabel else logits.log_softmax(-1)
 
     def _linear_gradient(self, ids: Tensor, lengths: Tensor, logits: Tensor) -> Tensor | float:
         """Gradient x input of a linear part without embeddings, whose logits are sums over tokens."""
@@ -165,6 +181,36 @@ class ClassifierAdapter:
                 for row, value in zip(rows, values.double().numpy(force=True), strict=True):
                     results[row] = value
         return results
+
+
+class ComparedClassifierAdapter(ClassifierAdapter):
+    """A classifier whose attention is compared with integrated gradients and occlusion as well."""
+
+    def rivals(self, texts: Sequence[Ids]) -> Mapping[str, list[Floats]]:
+        """Return attributions of the predicted label by method, `(length,)` for each text."""
+        return {
+            "integrated gradients": self.integrated_gradients(texts),
+            "occlusion": [self.occlusion(text) for text in texts],
+        }
+
+    def integrated_gradients(
+        self, texts: Sequence[Ids], *, steps: int = INTEGRATION_STEPS
+    ) -> list[Floats]:
+        """Return integrated gradients, from a text of mask tokens on, `(length,)` for each text."""
+
+        def compute(rows: list[int], ids: Tensor, lengths: Tensor) -> Tensor:
+            kept = torch.isin(ids, ids.new_tensor(sorted(self.special_ids)))
+            baseline = torch.where(kept, ids, self.mask_id)
+            return integrated_gradients(
+                self.model, ids, baseline, lengths, self._log_probs, steps=steps
+            )
+
+        found = self._by_text(texts, compute)
+        return [self._unpad(row, text) for row, text in zip(found, texts, strict=True)]
+
+    def occlusion(self, text: Ids) -> Floats:
+        """Return the effect of masking each token, `(length,)`."""
+        return occlusion(self.predict, text, mask_id=self.mask_id, special_ids=self.special_ids)
 
 
 class PoolingClassifierAdapter(ClassifierAdapter):

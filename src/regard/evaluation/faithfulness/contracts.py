@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 from numpy.typing import ArrayLike
@@ -11,7 +11,13 @@ from pydantic import Field
 from regard.evaluation.metrics.intervals import Floats, Interval, mean_interval
 from regard.settings import Settings
 
-__all__ = ["ExplainableClassifier", "Ids", "ReweightableClassifier", "TrustSettings"]
+__all__ = [
+    "ComparedClassifier",
+    "ExplainableClassifier",
+    "Ids",
+    "ReweightableClassifier",
+    "TrustSettings",
+]
 
 Ids = Sequence[int]
 """Token ids of one text."""
@@ -46,6 +52,15 @@ class ReweightableClassifier(ExplainableClassifier, Protocol):
 
     def predict_with_attention(self, texts: Sequence[Ids], weights: Sequence[Floats]) -> Floats:
         """Return probabilities `(texts, labels)` under the given weights, `(heads, length)` each."""
+        ...
+
+
+@runtime_checkable
+class ComparedClassifier(ExplainableClassifier, Protocol):
+    """A classifier whose attention is compared with more attributions than gradient x input."""
+
+    def rivals(self, texts: Sequence[Ids]) -> Mapping[str, list[Floats]]:
+        """Return attributions of the predicted label by name, `(length,)` for each text."""
         ...
 
 

@@ -7,8 +7,8 @@ token. Both make texts that the model was not trained on, each in its own way, s
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -46,12 +46,14 @@ class ErasureScores:
         gradient: the fall for tokens ranked by gradient x input.
         random: the fall for tokens in random order.
         over_random: advantage of attention over random, paired by text; above 0 is better.
+        rivals: the fall for tokens ranked by further attributions, by name.
     """
 
     attention: Interval
     gradient: Interval
     random: Interval
     over_random: Interval
+    rivals: Mapping[str, Interval] = field(default_factory=dict)
 
 
 def erasure_scores(
@@ -70,7 +72,9 @@ def erasure_scores(
     averaged over `settings.token_fractions`, the sizes of r.
     """
     kinds = list(itertools.product(ERASURE_METRICS, ERASURE_METHODS))
-    changes = np.empty((len(kinds), len(RANKINGS), len(instances)))
+    names = tuple(instances[0].attributions)
+    named = len(names)
+    changes = np.empty((len(kinds), named + 1, len(instances)))
     for n, instance in enumerate(instances):
         orders = [rank_positions(s, instance.erasable) for s in instance.attributions.values()]
         orders += [
@@ -85,9 +89,12 @@ def erasure_scores(
         ]
         change = _probability_fall(model, instance, variants)
         change = change.reshape(len(kinds), len(orders), len(sizes)).mean(-1)
-        changes[:, :2, n] = change[:, :2]
-        changes[:, 2, n] = change[:, 2:].mean(-1)  # over the random rankings
-    return {kind: _summarize(kind[0], c, settings) for kind, c in zip(kinds, changes, strict=True)}
+        changes[:, :named, n] = change[:, :named]
+        changes[:, named, n] = change[:, named:].mean(-1)  # over the random rankings
+    return {
+        kind: _summarize(kind[0], dict(zip((*names, "random"), changed, strict=True)), settings)
+        for kind, changed in zip(kinds, changes, strict=True)
+    }
 
 
 def _variant(
@@ -112,12 +119,15 @@ def _probability_fall(
     return fall
 
 
-def _summarize(metric: ErasureMetric, changes: Floats, settings: TrustSettings) -> ErasureScores:
-    """Average changes `(rankings, texts)` over the texts."""
-    attention, gradient, random = (settings.interval(change) for change in changes)
+def _summarize(
+    metric: ErasureMetric, changes: Mapping[str, Floats], settings: TrustSettings
+) -> ErasureScores:
+    """Average the changes of each ranking, `(texts,)`, over the texts."""
+    means = {name: settings.interval(change) for name, change in changes.items()}
     sign = 1 if metric == "comprehensiveness" else -1
-    over_random = settings.interval(sign * (changes[0] - changes[2]))
-    return ErasureScores(attention, gradient, random, over_random)
+    over_random = settings.interval(sign * (changes["attention"] - changes["random"]))
+    own = [means.pop(name) for name in RANKINGS]
+    return ErasureScores(*own, over_random, means)
 
 
 def leave_one_out_agreement(
@@ -127,7 +137,7 @@ def leave_one_out_agreement(
     rng: np.random.Generator,
 ) -> dict[str, Interval]:
     """Compute Kendall's tau between attributions and the effect of deleting single tokens."""
-    taus: dict[str, list[float]] = {"attention": [], "gradient": []}
+    taus: dict[str, list[float]] = {name: [] for name in instances[0].attributions}
     for instance in instances:
         count = min(settings.max_left_out, len(instance.erasable))
         left_out = rng.permutation(instance.erasable)[:count].tolist()

@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regard.errors import InputError
-from regard.evaluation.faithfulness.contracts import ExplainableClassifier, Ids
+from regard.evaluation.faithfulness.contracts import (
+    ComparedClassifier,
+    ExplainableClassifier,
+    Ids,
+)
 from regard.evaluation.metrics.intervals import Floats
 
 __all__ = [
@@ -42,6 +46,7 @@ class Instance:
         weights: attention weights, `(heads, length)`.
         gradient_x_input: attribution of each token, `(length,)`.
         multilabel: whether each label has an independent probability.
+        rivals: further attributions by name, `(length,)` each.
         label: index of the likeliest label.
     """
 
@@ -52,6 +57,7 @@ class Instance:
     weights: Floats
     gradient_x_input: Floats
     multilabel: bool = False
+    rivals: Mapping[str, Floats] = field(default_factory=dict)
     label: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,8 +77,9 @@ class Instance:
 
     @property
     def attributions(self) -> Mapping[str, Floats]:
-        """Score of each token by ranking, in the order of `RANKINGS` without "random"."""
-        return {"attention": self.weights.mean(0), "gradient": self.gradient_x_input}
+        """Score of each token by ranking: those of `RANKINGS` without "random", then the rivals."""
+        own = {"attention": self.weights.mean(0), "gradient": self.gradient_x_input}
+        return {**own, **self.rivals}
 
 
 def make_instances(model: ExplainableClassifier, texts: Sequence[Ids]) -> list[Instance]:
@@ -101,16 +108,27 @@ def make_instances(model: ExplainableClassifier, texts: Sequence[Ids]) -> list[I
                 "explain; give texts of the kind it was trained on, or train it longer"
             )
     kept = [list(texts[n]) for n in chosen]
+    rivals = model.rivals(kept) if isinstance(model, ComparedClassifier) else {}
+    columns = zip(
+        chosen,
+        kept,
+        probabilities,
+        model.attention(kept),
+        model.gradient_x_input(kept),
+        strict=True,
+    )
     return [
-        Instance(text, ordinary[n], [*range(len(text))], row, weights, gradient, model.multilabel)
-        for n, text, row, weights, gradient in zip(
-            chosen,
-            kept,
-            probabilities,
-            model.attention(kept),
-            model.gradient_x_input(kept),
-            strict=True,
+        Instance(
+            text,
+            ordinary[n],
+            [*range(len(text))],
+            row,
+            weights,
+            gradient,
+            model.multilabel,
+            {name: scores[index] for name, scores in rivals.items()},
         )
+        for index, (n, text, row, weights, gradient) in enumerate(columns)
     ]
 
 

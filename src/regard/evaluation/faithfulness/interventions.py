@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from regard.evaluation.faithfulness.contracts import ReweightableClassifier, TrustSettings
-from regard.evaluation.faithfulness.instances import RANKINGS, Instance, rank_positions
+from regard.evaluation.faithfulness.instances import Instance, rank_positions
 from regard.evaluation.metrics.intervals import Floats, Interval
 
 __all__ = ["DecisionFlips", "WeightControls", "decision_flips", "weight_controls", "zero_weights"]
@@ -90,7 +90,8 @@ def decision_flips(
 ) -> DecisionFlips:
     """Zero the highest weight, a random one, and growing sets of them (Serrano and Smith 2019)."""
     without_highest, without_random = [], []
-    removed: dict[str, list[float]] = {name: [] for name in RANKINGS}
+    names = (*instances[0].attributions, "random")
+    removed: dict[str, list[float]] = {name: [] for name in names}
     for instance in instances:
         length = len(instance.reweightable)
         orders = {

@@ -29,7 +29,7 @@ class Verdict:
         texts: number of texts examined.
         comprehensiveness: scores by erasure method, `"delete"` or `"mask"`; high is good.
         sufficiency: scores by erasure method; low is good.
-        agreement: Kendall's tau with leaving one token out, for `"attention"` and `"gradient"`.
+        agreement: Kendall's tau with leaving one token out, for `"attention"`, `"gradient"` and each rival.
         attention_mass: attention on special tokens and sinks.
         controls: effect of shuffled and uniform weights; `None` where the attention weights of the
             model cannot be replaced.
@@ -103,10 +103,13 @@ def _doubts(
         doubts.append("taking out what it points to moves the answer no more than chance would")
     if enough.over_random.low <= 0:
         doubts.append("keeping only what it points to keeps the answer no better than chance would")
-    gain, rival = needed.over_random.mean, needed.gradient.mean - needed.random.mean
+    rivals = {"gradient x input finds": needed.gradient}
+    rivals |= {f"{name} would find": scores for name, scores in needed.rivals.items()}
+    name, best = max(rivals.items(), key=lambda rival: rival[1].mean)
+    gain, rival = needed.over_random.mean, best.mean - needed.random.mean
     if gain < rival / 2:
         doubts.append(
-            f"gradient x input finds more than twice as much ({needed.gradient.mean:.2f} against "
+            f"{name} more than twice as much ({best.mean:.2f} against "
             f"{needed.attention.mean:.2f}, random {needed.random.mean:.2f})"
         )
     if mass.special_tokens > 0.5:
@@ -123,9 +126,11 @@ NAME_WIDTH, CELL_WIDTH = 34, 22
 
 def _table(verdict: Verdict) -> list[str]:
     """Lines of the table: one for each measurement, a column for each ranking."""
+    rivals = tuple(verdict.comprehensiveness["delete"].rivals)
+    names = ("attention", "gradient x input", "random", *rivals)
     lines = [
         f"{f'{verdict.texts} texts':{NAME_WIDTH}}"
-        + "".join(f"{name:{CELL_WIDTH}}" for name in ("attention", "gradient x input", "random"))
+        + "".join(f"{name:{CELL_WIDTH}}" for name in names)
     ]
     for name, by_method in (
         ("comprehensiveness (high is good)", verdict.comprehensiveness),
@@ -133,8 +138,11 @@ def _table(verdict: Verdict) -> list[str]:
     ):
         lines.append(name)
         for method, scores in by_method.items():
-            lines.append(_row(f"  {method}", scores.attention, scores.gradient, scores.random))
-    lines.append(_row("leave-one-out, Kendall's tau", *verdict.agreement.values()))
+            own = (scores.attention, scores.gradient, scores.random)
+            lines.append(_row(f"  {method}", *own, *(scores.rivals[name] for name in rivals)))
+    taus = [verdict.agreement[name] for name in ("attention", "gradient")]
+    more = ["", *(verdict.agreement[name] for name in rivals)] if rivals else []
+    lines.append(_row("leave-one-out, Kendall's tau", *taus, *more))
     lines += _intervention_rows(verdict.flips, verdict.controls)
     mass = verdict.attention_mass
     sink = f"{mass.sink!r}, {mass.sink_frequency:.0%} of tokens"

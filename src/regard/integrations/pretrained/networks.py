@@ -126,11 +126,15 @@ class PretrainedClassifier(PretrainedEncoder, Classifier):
         logits = self.model(**inputs).logits
         return Output(logits, LazyMaps(lambda: self.watched(**inputs)))
 
-    def embedding_lookups(self, ids: Tensor) -> AbstractContextManager[list[tuple[Tensor, Tensor]]]:
+    compares_rivals: bool = True
+
+    def embedding_lookups(
+        self, ids: Tensor, *, at: Tensor | None = None
+    ) -> AbstractContextManager[list[tuple[Tensor, Tensor]]]:
         """Record the lookups of `ids` in the model's table of tokens."""
         real = ids != 0
         theirs = self.vocabulary.theirs(ids)
-        return recorded_lookups([self.model.get_input_embeddings()], theirs, lambda _: real)
+        return recorded_lookups([self.model.get_input_embeddings()], theirs, lambda _: real, at=at)
 
     @cached_property
     def _reader(self) -> str:
