@@ -53,7 +53,7 @@ class ErasureScores:
     gradient: Interval
     random: Interval
     over_random: Interval
-    rivals: Mapping[str, Interval] = field(default_factory=dict)
+    rivals: Mapping[str, Interval] = field(default_factory=dict, kw_only=True)
 
 
 def erasure_scores(
@@ -127,7 +127,7 @@ def _summarize(
     sign = 1 if metric == "comprehensiveness" else -1
     over_random = settings.interval(sign * (changes["attention"] - changes["random"]))
     own = [means.pop(name) for name in RANKINGS]
-    return ErasureScores(*own, over_random, means)
+    return ErasureScores(*own, over_random, rivals=means)
 
 
 def leave_one_out_agreement(
