@@ -126,8 +126,8 @@ def _summarize(
     means = {name: settings.interval(change) for name, change in changes.items()}
     sign = 1 if metric == "comprehensiveness" else -1
     over_random = settings.interval(sign * (changes["attention"] - changes["random"]))
-    own = [means.pop(name) for name in RANKINGS]
-    return ErasureScores(*own, over_random, rivals=means)
+    attention, gradient, random = (means.pop(name) for name in RANKINGS)
+    return ErasureScores(attention, gradient, random, over_random, rivals=means)
 
 
 def leave_one_out_agreement(
