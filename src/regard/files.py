@@ -14,7 +14,7 @@ from pathlib import Path
 
 from regard.errors import RegardError
 
-__all__ = ["atomic_write", "content_sha256", "file_sha256", "remove_unfinished"]
+__all__ = ["atomic_write", "content_sha256", "file_sha256", "remove_unfinished", "sync_folder"]
 
 _SUFFIX = ".unfinished"
 
@@ -44,7 +44,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         with open(unfinished, "rb") as file:
             os.fsync(file.fileno())
         os.replace(unfinished, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except BaseException as error:
         unfinished.unlink(missing_ok=True)
         if _is_full(error):
@@ -117,8 +117,9 @@ def _is_full(error: BaseException) -> bool:
     return full or "No space left on device" in str(error)
 
 
-def _sync_folder(folder: Path) -> None:
-    # A rename is durable once the folder that holds the name is; Windows has no such call.
+def sync_folder(folder: Path) -> None:
+    """Make the renames in a folder durable: a name is on disk once the folder that holds it is."""
+    # Windows has no such call.
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 import regard
 from regard.api import Classifier
 from regard.api.inspection import inspect_folder, seal_folder
-from regard.api.storage.verdict import read_findings, save_verdict
+from regard.api.storage.folder import weights_sha256
+from regard.api.storage.verdict import save_verdict
 from regard.errors import ModelFolderError
 from regard.training.tensors import read_tensors
 
@@ -85,7 +86,7 @@ def test_no_model_at_all(tmp_path: Path) -> None:
 def test_a_change_by_hand_is_sealed_anew(here: Path) -> None:
     texts = ["red green is good", "blue blue is bad"]
     before = labels_of(here, texts)
-    save_verdict(here, {"sentence": "So it is."})
+    save_verdict(here, {"sentence": "So it is."}, weights=weights_sha256(here))
     config = json.loads((here / "config.json").read_text())
     config["labels"] = [f"{label}!" for label in config["labels"]]
     (here / "config.json").write_text(json.dumps(config))
@@ -93,9 +94,8 @@ def test_a_change_by_hand_is_sealed_anew(here: Path) -> None:
     seal_folder(here)
     assert not inspect_folder(here).problems
     assert labels_of(here, texts) == [f"{label}!" for label in before]
-    findings = read_findings(here)
-    assert findings is not None
-    assert findings.sentence == "So it is."
+    assert regard.load(here).verdict == "So it is."
+    assert weights_sha256(here) in (here / "README.md").read_text()
 
 
 def test_a_folder_without_checksums_gets_them(here: Path) -> None:

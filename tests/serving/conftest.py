@@ -7,6 +7,7 @@ import pytest
 import regard
 from regard.api.storage.verdict import save_verdict
 from regard.data import Example
+from regard.files import file_sha256
 from regard.serving import ModelRegistry
 
 GERMAN = "der die ein eine mann frau hund katze sieht jagt liebt . rot alt".split()  # noqa: SIM905
@@ -87,5 +88,6 @@ def train_all(runs):
         preset="tiny",
         settings={"epochs": 1},
     )
-    save_verdict(runs / "mood", {"sentence": VERDICT})
+    weights = file_sha256(runs / "mood" / "model.safetensors")
+    save_verdict(runs / "mood", {"sentence": VERDICT}, weights=weights)
     return [runs / name for name in ("de-en", "de-en-young", "mood", "gist")]

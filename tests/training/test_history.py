@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from regard.errors import DataError
 from regard.training import History, Ranking
 
 
@@ -27,3 +30,25 @@ def test_saved_as_one_json_object_per_line(tmp_path: Path) -> None:
     again = History.load(tmp_path / "history.jsonl")
     assert again.records == history.records
     assert again.losses == [0.1 + 0.2]
+
+
+def test_a_line_that_was_cut_off_is_no_record(tmp_path: Path) -> None:
+    file = tmp_path / "history.jsonl"
+    records = [{"step": 1, "train_loss": 0.5}, {"step": 2, "valid_loss": 2.0}]
+    History(records).save(file)
+    whole = file.read_bytes()
+    start = whole.index(b"\n") + 1
+    for end in range(start, len(whole) - 1):
+        file.write_bytes(whole[:end])
+        assert History.load(file).records == records[:1], whole[:end]
+    for content in (whole, whole[:-1], whole + b"\n\n", whole.replace(b"\n", b"\r\n")):
+        assert History.parse(content, file).records == records
+    assert History.parse(whole + "\u00e4".encode()[:1], file).records == records
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", "3", "\ufffd"])
+def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "history.jsonl"
+    file.write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"history\.jsonl:2: not a record .*--resume"):
+        History.load(file)

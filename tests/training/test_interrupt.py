@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 import pytest
 
@@ -24,3 +25,27 @@ def test_within_raising_the_first_signal_raises() -> None:
         signal.raise_signal(signal.SIGTERM)
     assert signals.signal == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is not signals._handle
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+def test_a_closed_terminal_and_a_time_limit_end_a_run_as_sigterm(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    assert before is signal.SIG_DFL
+    with DeferredSignals() as signals:
+        signal.raise_signal(number)
+        assert signals.signal == number
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize("other", [signal.SIG_IGN, lambda *_: None], ids=["ignored", "handled"])
+def test_what_others_do_about_these_signals_stays(number: signal.Signals, other: Any) -> None:
+    """`nohup` ignores SIGHUP; programs that put a job back into the queue wait for SIGUSR1."""
+    before = signal.signal(number, other)
+    try:
+        with DeferredSignals() as signals:
+            signal.raise_signal(number)
+        assert signals.signal is None
+        assert signal.getsignal(number) is other
+    finally:
+        signal.signal(number, before)

@@ -8,6 +8,8 @@ from os import PathLike
 from pathlib import Path
 
 from regard.api.storage.folder import CONFIG
+from regard.api.storage.lock import locked
+from regard.api.storage.replacing import check_weights
 from regard.api.tasks.answers import Translation
 from regard.api.tasks.translation import Translator
 from regard.api.train import train
@@ -96,7 +98,9 @@ def demo(
     assert isinstance(model, Translator)
     answers = model.translate(inputs)
     picture = Path(out) / "attention.png"
-    answers[0].aligned().save(picture)
+    with locked(Path(out), "demo"):
+        check_weights(Path(out), model.weights)
+        answers[0].aligned().save(picture)
     files = tuple(Path(out) / name for name in ("model.safetensors", "history.png", picture.name))
     return Demo(
         model,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -151,7 +151,7 @@ class ExampleReader:
         return {"columns": columns, "read_options": options}
 
     @classmethod
-    def from_json(cls, task: Task, values: dict[str, Any]) -> ExampleReader:
+    def from_json(cls, task: Task, values: Mapping[str, Any]) -> ExampleReader:
         """Inverse of `to_json`."""
         columns = values.get("columns")
         if columns is not None:

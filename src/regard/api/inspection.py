@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from regard.api.load import load_model
 from regard.api.storage.folder import (
+    CARD_FILE,
     CONFIG,
     OUR_FILES,
     RESULT_FILES,
@@ -20,13 +21,16 @@ from regard.api.storage.folder import (
     parse_json,
     read_config,
     sealed_config,
+    weights_sha256,
     write_json,
 )
+from regard.api.storage.lock import locked
+from regard.api.storage.replacing import finish_replacing, read_whole
 from regard.api.storage.seal import FILES, IDENTITY, RESULTS, SEAL, check_file
-from regard.api.storage.verdict import FILE as TRUST
-from regard.api.storage.verdict import read_findings, save_verdict
+from regard.api.storage.verdict import TRUST_FILE as TRUST
+from regard.api.storage.verdict import read_findings, write_verdict
 from regard.errors import ModelFolderError, RegardError
-from regard.files import file_sha256
+from regard.files import atomic_write, file_sha256
 from regard.integrations.pretrained.folder import is_pretrained
 from regard.models import from_config
 from regard.models.layout import state_layout
@@ -103,6 +107,10 @@ def inspect_folder(folder: str | PathLike[str]) -> FolderState:
         ModelFolderError: it holds no model at all.
     """
     folder = Path(folder)
+    return read_whole(folder, lambda: _inspect(folder))
+
+
+def _inspect(folder: Path) -> FolderState:
     if is_pretrained(folder):
         raise ModelFolderError(
             f"{folder} holds a model that transformers wrote, without checksums to compare it with; "
@@ -203,7 +211,8 @@ def _beside(folder: Path, config: Mapping[str, Any]) -> Iterator[FileState]:
             yield _state(folder, name, *(("edited", "") if own else ("faulty", str(error))))
     if (folder / TRUST).is_file():
         try:
-            about_these = read_findings(folder) is not None
+            content, weights = (folder / TRUST).read_bytes(), weights_sha256(folder)
+            about_these = read_findings(content, weights=weights, path=folder / TRUST) is not None
             note = "" if about_these else "about other weights: it is not shown"
             yield _state(folder, TRUST, "whole", note)
         except (ModelFolderError, OSError) as error:
@@ -246,6 +255,13 @@ def seal_folder(folder: str | PathLike[str]) -> None:
         RegardError: they are no model that could be loaded; nothing is written then.
     """
     folder = Path(folder)
+    read_config(folder, seals=False)  # tells what is no model's folder
+    with locked(folder, "check"):
+        finish_replacing(folder)
+        _seal(folder)
+
+
+def _seal(folder: Path) -> None:
     config = read_config(folder, seals=False)
     load_model(folder, seals=False)
     before, judged = file_sha256(folder / WEIGHTS_FILE), _verdict(folder)
@@ -255,10 +271,17 @@ def seal_folder(folder: str | PathLike[str]) -> None:
         if path.is_file():
             stored = read_tensors(path, seals=False)
             write_tensors(stored.tensors, path, stored.texts, belongs_to=config[IDENTITY])
-    write_json(folder / CONFIG, config)
-    if judged.get("weights") == before:  # still about these weights, whose file is another now
+    after = file_sha256(folder / WEIGHTS_FILE)
+    if (folder / CARD_FILE).is_file():
+        card = (folder / CARD_FILE).read_bytes()
+        if before.encode() in card:  # about these weights, whose file is another now
+            with atomic_write(folder / CARD_FILE) as unfinished:
+                unfinished.write_bytes(card.replace(before.encode(), after.encode()))
+    write_json(folder / CONFIG, sealed_config(folder, config))
+    if judged.get("weights") == before:
         own = ("format", "weights", SEAL)
-        save_verdict(folder, {name: value for name, value in judged.items() if name not in own})
+        verdict = {name: value for name, value in judged.items() if name not in own}
+        write_verdict(folder, verdict, weights=after)
 
 
 def _verdict(folder: Path) -> dict[str, Any]:

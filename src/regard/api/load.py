@@ -10,6 +10,7 @@ from typing import Any
 from regard.api.config.presets import PRESETS
 from regard.api.config.settings import RunSettings
 from regard.api.storage.folder import CONFIG, read_config
+from regard.api.storage.replacing import read_whole
 from regard.api.storage.seal import FILES, IDENTITY, check_file
 from regard.api.tasks.classification import Classifier
 from regard.api.tasks.extractive import ExtractiveSummarizer
@@ -58,10 +59,16 @@ def load(folder: str | PathLike[str], *, weights: bool = True, task: Task | None
             a newer version.
     """
     folder = local_folder(folder) if is_hub_name(folder) else Path(folder)
+    return read_whole(folder, lambda: _load(folder, weights=weights, task=task))
+
+
+def _load(folder: Path, *, weights: bool, task: Task | None) -> Model:
     if is_pretrained(folder):
         from regard.api.pretrained import model_of  # transformers is slow to import
 
-        return model_of(folder, task)
+        model = model_of(folder, task)
+        model.take_files_of(folder)
+        return model
     return load_model(folder, weights=weights)
 
 
@@ -82,6 +89,7 @@ def load_model(folder: Path, *, weights: bool = True, seals: bool = True) -> Mod
     if weights:
         load_weights(model.network, folder / WEIGHTS_FILE, belongs_to=owner, seals=seals)
         model.network.eval()
+        model.take_files_of(folder)
     model.folder = folder
     return model
 

@@ -13,7 +13,7 @@ import numpy as np
 from regard.api.evaluate import reader_of
 from regard.api.examples import Data, Tables
 from regard.api.load import load
-from regard.api.storage.verdict import read_findings, save_verdict
+from regard.api.storage.verdict import TRUST_FILE, save_verdict
 from regard.api.tasks.alignment import cross_attention
 from regard.api.tasks.classification import Classifier
 from regard.api.tasks.extractive import ExtractiveSummarizer
@@ -92,8 +92,8 @@ def trust(
         verdict = _judge_faithfulness(model, [examples[int(index)] for index in drawn], settings)
     if model.folder:
         try:
-            save_verdict(model.folder, asdict(verdict))
-            model.findings = read_findings(model.folder)
+            kept = save_verdict(model.folder, asdict(verdict), weights=model.weights)
+            model.files[TRUST_FILE] = kept
         except RegardError as error:  # a file beside the model is not worth minutes of work
             warnings.warn(f"the verdict is not kept: {error}", stacklevel=2)
     return verdict

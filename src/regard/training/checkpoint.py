@@ -16,6 +16,7 @@ from regard.training.history import History
 from regard.training.tensors import TensorFile, read_tensors, write_tensors
 
 __all__ = [
+    "HISTORY_FILE",
     "RUN_FILE",
     "WEIGHTS_FILE",
     "RunState",
@@ -32,6 +33,9 @@ __all__ = [
 
 WEIGHTS_FILE = "model.safetensors"
 """Name of the best weights in a model's folder."""
+
+HISTORY_FILE = "history.jsonl"
+"""Name of the history of a run in a model's folder."""
 
 RUN_FILE = Path("last") / "run.safetensors"
 """Path of the state of a run in a model's folder."""

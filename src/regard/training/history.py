@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from regard.errors import DataError
 from regard.files import atomic_write
 from regard.training.ranking import Ranking
 
@@ -91,6 +92,38 @@ class History:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> History:
-        """Read a history that `save` wrote."""
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-        return cls(json.loads(line) for line in lines)
+        """Read a history that `save` wrote; see `parse`."""
+        return cls.parse(Path(path).read_bytes(), path)
+
+    @classmethod
+    def parse(cls, content: bytes, path: str | PathLike[str]) -> History:
+        """Read the content of a file that `save` wrote.
+
+        A last line without an end is left out if it is no record: a copy of the file was cut there.
+
+        Args:
+            content: of the file.
+            path: of the file, for errors.
+
+        Raises:
+            DataError: another line is no record.
+        """
+        history = cls()
+        lines = content.split(b"\n")
+        for number, line in enumerate(lines, 1):
+            try:
+                record = json.loads(line.decode("utf-8")) if line.strip() else None
+                if record is not None and not isinstance(record, dict):
+                    raise ValueError("not a JSON object")
+            except ValueError as error:
+                if number == len(lines):
+                    break
+                raise DataError(
+                    f"not a record of a run ({error})",
+                    path=path,
+                    line=number,
+                    remedy="go on with --resume, which writes the history again",
+                ) from error
+            if record is not None:
+                history.add(record)
+        return history

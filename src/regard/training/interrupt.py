@@ -1,4 +1,4 @@
-"""Deferred handling of Ctrl-C and SIGTERM, so that a run stops between two updates."""
+"""Deferred handling of Ctrl-C and of signals that end a run, so that it stops between two updates."""
 
 from __future__ import annotations
 
@@ -30,8 +30,15 @@ class Interrupted(KeyboardInterrupt):
         return type(self), (self.folder, self.signal)
 
 
+_POLITE = (signal.SIGHUP, signal.SIGUSR1)
+"""Signals that a closed terminal and Slurm, before a time limit, send."""
+
+
 class DeferredSignals:
-    """Context in which the first SIGINT or SIGTERM is only recorded; a second one raises at once.
+    """Context in which the first signal that ends a run is only recorded; a second one raises at once.
+
+    These are SIGINT and SIGTERM, and SIGHUP and SIGUSR1 unless somebody else takes care of them: `nohup`
+    ignores the one, programs that put jobs back into a queue handle the other.
 
     Signals reach only the main thread; in any other thread the context does nothing.
 
@@ -46,7 +53,8 @@ class DeferredSignals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            default = [n for n in _POLITE if signal.getsignal(n) is signal.SIG_DFL]
+            for number in (signal.SIGINT, signal.SIGTERM, *default):
                 self._previous[number] = signal.signal(number, self._handle)
         return self
 

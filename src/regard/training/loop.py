@@ -19,6 +19,7 @@ from regard.files import remove_unfinished
 from regard.training.batch import Batch
 from regard.training.callbacks import Callback, Progress
 from regard.training.checkpoint import (
+    HISTORY_FILE,
     RUN_FILE,
     WEIGHTS_FILE,
     Running,
@@ -54,6 +55,7 @@ def fit(
     callback: Callback | None = None,
     process_group: ProcessGroup | None = None,
     belongs_to: str = "",
+    on_weights: Callable[[], Path] | None = None,
 ) -> History:
     """Train `model`, leaving the best weights in `out`.
 
@@ -71,6 +73,8 @@ def fit(
         callback: informed of progress.
         process_group: processes that train together.
         belongs_to: identity of the other files in `out`, which weights and state are to carry.
+        on_weights: called in every process once `out` holds the first weights and the state of the run;
+            may move them, and returns the folder where the run goes on.
 
     Returns:
         Training and validation records.
@@ -78,7 +82,7 @@ def fit(
     Raises:
         TrainingError: a loss or weight is no longer finite; names epoch and step. `out` keeps the last
             good state.
-        Interrupted: SIGINT or SIGTERM came; everything is saved.
+        Interrupted: SIGINT, SIGTERM, SIGHUP or SIGUSR1 came; everything is saved.
     """
     process_group = process_group or ProcessGroup()
     model.to(process_group.device).train()
@@ -86,11 +90,12 @@ def fit(
     updater = Updater(model, settings, total=total, process_group=process_group)
     ranking = ranking or Ranking(settings.metric, ties=("loss",))
     folder = Path(out) if out is not None else None
-    run = _Run(updater, validate, ranking, folder, callback or Callback(), belongs_to)
+    run = _Run(updater, validate, ranking, folder, callback or Callback(), belongs_to, on_weights)
     for record in records:
         run.history.add(record)
     if resume:
         run.restore()
+        run.hand_over()  # the earlier process ended right before that
     with DeferredSignals() as signals:
         if run.state.validation_pending:  # the earlier process ended during a validation
             run.validate(signals)
@@ -132,9 +137,10 @@ class _Run:
         out: Path | None,
         callback: Callback,
         belongs_to: str,
+        on_weights: Callable[[], Path] | None,
     ) -> None:
         self.updater, self.out, self.callback = updater, out, callback
-        self._belongs_to = belongs_to
+        self._belongs_to, self._on_weights = belongs_to, on_weights
         self.ranking = ranking
         self.settings, self.total = updater.settings, updater.total
         self.process_group = updater.process_group
@@ -146,6 +152,7 @@ class _Run:
         if out is not None and self.process_group.is_main:
             out.mkdir(parents=True, exist_ok=True)
             remove_unfinished(out)
+            remove_unfinished((out / RUN_FILE).parent)
             if self.settings.tensorboard:
                 self._tensorboard = TensorboardWriter(out / "tensorboard")
 
@@ -154,6 +161,12 @@ class _Run:
         assert self.out is not None
         self.state, self.history, tensors = read_run(self.out, belongs_to=self._belongs_to)
         self.updater.restore(tensors, self.out / RUN_FILE)
+
+    def hand_over(self) -> None:
+        """Let the folder be moved once it holds weights and the state that goes with them."""
+        if self._on_weights is not None and self.history.validations:
+            self.out = self._on_weights()
+            self._on_weights = None
 
     def unfinished(self) -> bool:
         """Return `True` while updates, patience and time are left."""
@@ -290,6 +303,7 @@ class _Run:
         self.state.validations_since_best = self.state.validations_since_best + 1 if waits else 0
         self.state.since_validation = Running()
         self.save()
+        self.hand_over()
         self._clock = time.monotonic()  # validation does not count as training time
 
     def _validate(self) -> bool:
@@ -323,6 +337,7 @@ class _Run:
             self._fail(self.state.step, "a weight")
         self._saved = time.monotonic()
         if self.out is not None and self.process_group.is_main:
+            # The history first: a run that is killed in between has no line less than its state.
+            self.history.save(self.out / HISTORY_FILE)
             tensors = self.updater.tensors()
             save_run(self.out, self.state, self.history, tensors, belongs_to=self._belongs_to)
-            self.history.save(self.out / "history.jsonl")

@@ -12,8 +12,9 @@ import pytest
 
 import regard
 from regard.api import Model
-from regard.api.storage.folder import read_config, write_json
+from regard.api.storage.folder import read_config, weights_sha256, write_json
 from regard.api.storage.seal import seal
+from regard.api.storage.verdict import save_verdict
 from regard.data import dates
 from regard.errors import ModelFolderError
 
@@ -126,14 +127,15 @@ def test_a_seal_does_not_depend_on_order() -> None:
 
 
 def test_a_verdict_is_sealed(classifier: Model, tmp_path: Path) -> None:
-    from regard.api.storage.verdict import read_findings, save_verdict
+    def sentence() -> str:
+        return regard.load(copy).verdict
 
     assert classifier.folder is not None
-    here = shutil.copytree(classifier.folder, tmp_path / "model")
-    save_verdict(here, {"sentence": "Attention is half of it.", "level": "partial"})
-    assert (findings := read_findings(here)) is not None
-    assert findings.sentence == "Attention is half of it."
-    path = here / "trust.json"
+    copy = shutil.copytree(classifier.folder, tmp_path / "model")
+    verdict = {"sentence": "Attention is half of it.", "level": "partial"}
+    save_verdict(copy, verdict, weights=weights_sha256(copy))
+    assert sentence() == "Attention is half of it."
+    path = copy / "trust.json"
     content = json.loads(path.read_text())
     for change in (
         {"sentence": "Attention is all of it."},
@@ -145,8 +147,7 @@ def test_a_verdict_is_sealed(classifier: Model, tmp_path: Path) -> None:
         with pytest.raises(
             ModelFolderError, match=r"trust\.json was changed .* run `regard trust` again"
         ):
-            read_findings(here)
+            sentence()
     del content["seal"], content["format"]
     write_json(path, content)  # as earlier versions wrote it
-    assert (findings := read_findings(here)) is not None
-    assert findings.sentence == "Attention is half of it."
+    assert sentence() == "Attention is half of it."

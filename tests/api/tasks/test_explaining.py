@@ -104,17 +104,16 @@ def test_of_a_long_text_the_words_that_count_are_left_out(
 def test_what_trust_found_faithful_is_in_front(
     classifier: Classifier, level: str | None, better: bool, front: str
 ) -> None:
-    assert classifier.folder is not None
-    file = classifier.folder / "trust.json"
-    file.unlink(missing_ok=True)
+    classifier.files.pop("trust.json", None)
     if level is not None:
         by_method = {"gradient": {"low": 0.3 if better else 0.1}, "random": {"mean": 0.2}}
-        save_verdict(
-            classifier.folder,
-            {"sentence": "s", "level": level, "comprehensiveness": {"delete": by_method}},
-        )
-    found = load(classifier.folder).look(TEXT).explanation
-    file.unlink(missing_ok=True)
+        verdict = {"sentence": "s", "level": level, "comprehensiveness": {"delete": by_method}}
+        assert classifier.folder is not None
+        kept = save_verdict(classifier.folder, verdict, weights=classifier.weights)
+        classifier.files["trust.json"] = kept
+        (classifier.folder / "trust.json").unlink()
+    found = classifier.look(TEXT).explanation
+    classifier.files.pop("trust.json", None)
     assert found is not None
     assert found.front.name == front
     assert front.split("-")[0] in found.reason or "answer without the word" in found.reason

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from regard.api.storage.folder import read_config
+from regard.api.storage.folder import CARD_FILE, read_config
 from regard.api.tasks.model import Evaluation, Model
 from regard.evaluation.alignment.choice import AlignmentChoice
-from regard.files import atomic_write
+from regard.files import atomic_write, file_sha256
 from regard.training import History
+from regard.training.checkpoint import WEIGHTS_FILE
 from regard.version import __version__
 
 __all__ = ["write_card"]
@@ -26,7 +27,7 @@ def write_card(model: Model, history: History, scores: Evaluation, choice: str, 
         choice: which weights were kept, and why.
         out: the folder.
     """
-    with atomic_write(out / "README.md") as unfinished:
+    with atomic_write(out / CARD_FILE) as unfinished:
         unfinished.write_text(_card(model, history, scores, choice, out), encoding="utf-8")
 
 
@@ -43,6 +44,9 @@ def _card(model: Model, history: History, scores: Evaluation, choice: str, out: 
             "",
             f"A {settings.kind} model for {settings.task} with {model.num_parameters:,} parameters, "
             f"trained by regard {__version__}.",
+            "",
+            "All that is said here is about the weights with the SHA-256",
+            f"`{file_sha256(out / WEIGHTS_FILE)}` (`sha256sum {WEIGHTS_FILE}`).",
             "",
             "## Data",
             "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -23,13 +24,17 @@ from regard.api.storage.seal import (
     seals_of,
 )
 from regard.errors import InputError, ModelFolderError
-from regard.files import atomic_write
-from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE
+from regard.files import atomic_write, file_sha256
+from regard.integrations.pretrained.folder import weight_files
+from regard.training.checkpoint import HISTORY_FILE, RUN_FILE, WEIGHTS_FILE
 from regard.version import __version__
 
 __all__ = [
+    "CARD_FILE",
     "CONFIG",
     "FORMAT",
+    "LOCK",
+    "NEXT",
     "OUR_FILES",
     "RESULT_FILES",
     "SEALED",
@@ -42,11 +47,13 @@ __all__ = [
     "seal_results",
     "sealed_config",
     "update_config",
+    "weights_sha256",
     "write_config",
     "write_json",
 ]
 
 CONFIG = "config.json"
+CARD_FILE = "README.md"
 SEALED = 3
 """First format with seals."""
 FORMAT = 3
@@ -56,21 +63,26 @@ FORMAT = 3
 goes on. 3: sealed (`seal`); an earlier version would write a `config.json` that does not match its seal.
 """
 
-_FIRST = ("source.json", "target.json")
+NEXT = ".next"
+"""Folder, in that of a model, of the run that is to replace it."""
+
+LOCK = ".lock"
+"""File of the process that writes into a folder; of one that was killed it is left."""
+
+_FIRST = ("source.json", "target.json", "tokenizer.json")
 """Files written before `config.json`: all that a run killed at its very beginning leaves."""
 
 OUR_FILES = (
     WEIGHTS_FILE,
     *_FIRST,
-    "tokenizer.json",
-    "history.jsonl",
+    HISTORY_FILE,
     "history.png",
-    "README.md",
+    CARD_FILE,
     "attention.png",  # the demo's
     "trust.json",
     CONFIG,  # the last to go: a folder with it is known as a model's
 )
-RESULT_FILES = ("history.jsonl", "history.png", "README.md")
+RESULT_FILES = (HISTORY_FILE, "history.png", CARD_FILE)
 """Files that the end of a run writes; no answer depends on them."""
 
 _OUR_FOLDERS = (RUN_FILE.parent.name, "tensorboard")
@@ -93,7 +105,8 @@ def acquire_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
     if folder.is_file():
         raise InputError(f"{folder} is a file; give the name of a folder")
     has_run = (folder / CONFIG).is_file()
-    if resume and not has_run:
+    begun = (NEXT, LOCK, *_FIRST)  # of which a killed run leaves at least one
+    if resume and not has_run and not any((folder / name).exists() for name in begun):
         raise ModelFolderError(f"{folder} holds no run to go on with; train without resume")
     if not has_run and _foreign(folder):
         raise InputError(
@@ -118,6 +131,14 @@ def read_small_files(folder: Path) -> dict[str, bytes]:
     """Contents of all files of a model by name, but for its weights."""
     paths = [folder / name for name in OUR_FILES if name != WEIGHTS_FILE]
     return {path.name: path.read_bytes() for path in paths if path.is_file()}
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 of the weights of a model; of several files (of transformers), that of their hashes in order."""
+    paths = weight_files(folder)
+    if len(paths) == 1:
+        return file_sha256(paths[0])
+    return hashlib.sha256("\n".join(map(file_sha256, paths)).encode()).hexdigest()
 
 
 def clear(folder: Path) -> None:

@@ -7,22 +7,14 @@ from pathlib import Path
 
 from torch import nn
 
-from regard.api.storage.folder import (
-    CONFIG,
-    acquire_folder,
-    clear,
-    parse_config,
-    sealed_config,
-    write_json,
-)
+from regard.api.storage.folder import CARD_FILE, CONFIG, parse_config, sealed_config, write_json
+from regard.api.storage.replacing import begin_next, discard_next, replace_by_next, writing
 from regard.api.storage.seal import IDENTITY
 from regard.errors import InputError
 from regard.files import atomic_write
 from regard.training.checkpoint import WEIGHTS_FILE, save_weights
 
 __all__ = ["save_model"]
-
-_CARD = "README.md"
 
 
 def save_model(
@@ -34,7 +26,7 @@ def save_model(
         files: all of its files but the weights.
         network: with its weights.
         folder: to write to.
-        overwrite: replace the model that is in it.
+        overwrite: replace the model that is in it, once all is written.
 
     Raises:
         InputError: the folder is in use, or the model was never trained.
@@ -47,19 +39,22 @@ def save_model(
         raise InputError(
             f"{folder} already holds a model; overwrite=True replaces it, or choose another folder"
         )
-    acquire_folder(folder, resume=False, overwrite=overwrite)
-    clear(folder)
-    for name, content in files.items():
-        if name == _CARD:
-            content = f"# {folder.name}\n".encode() + content.partition(b"\n")[2]
-        if name != CONFIG:
-            _write(folder / name, content)
-    # The config last: it is what makes the folder a model's.
-    config = sealed_config(folder, parse_config(files[CONFIG], folder / CONFIG))
-    save_weights(network, folder / WEIGHTS_FILE, belongs_to=config[IDENTITY])
-    write_json(folder / CONFIG, config)
+    with writing(folder, "save", overwrite=overwrite):
+        place = begin_next(folder)
+        try:
+            _write_all(files, network, place, name=folder.name)
+            replace_by_next(folder)
+        finally:
+            discard_next(folder)
 
 
-def _write(path: Path, content: bytes) -> None:
-    with atomic_write(path) as unfinished:
-        unfinished.write_bytes(content)
+def _write_all(files: Mapping[str, bytes], network: nn.Module, place: Path, *, name: str) -> None:
+    for file, content in files.items():
+        if file == CARD_FILE:
+            content = f"# {name}\n".encode() + content.partition(b"\n")[2]
+        if file != CONFIG:
+            with atomic_write(place / file) as unfinished:
+                unfinished.write_bytes(content)
+    config = sealed_config(place, parse_config(files[CONFIG], place / CONFIG))
+    save_weights(network, place / WEIGHTS_FILE, belongs_to=config[IDENTITY])
+    write_json(place / CONFIG, config)

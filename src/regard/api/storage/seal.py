@@ -25,6 +25,7 @@ __all__ = [
     "SEAL",
     "check_content",
     "check_file",
+    "check_history",
     "identity_of",
     "seal",
     "seals_of",
@@ -76,14 +77,27 @@ def seals_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def _sha256(path: Path) -> str:
-    """Hash of a file; of a history without its times, so that equal runs have equal hashes."""
-    if path.name != HISTORY:
-        return file_sha256(path)
+    return _history_sha256(path.read_bytes(), path) if path.name == HISTORY else file_sha256(path)
+
+
+def _history_sha256(content: bytes, path: Path) -> str:
+    """Hash of a history without its times, so that equal runs have equal hashes."""
     try:
-        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        records = [json.loads(line) for line in content.decode("utf-8").splitlines()]
         return content_sha256([{k: v for k, v in r.items() if k != CLOCK} for r in records])
     except (ValueError, AttributeError, RecursionError) as error:
         raise ModelFolderError(f"{path}: damaged ({error}); {REMEDY}") from error
+
+
+def check_history(content: bytes, path: Path, config: Mapping[str, Any]) -> None:
+    """Compare the content of a history with its hash in `config.json`, as `check_file` does.
+
+    Raises:
+        ModelFolderError: it was changed after it was written.
+    """
+    wanted = config.get(RESULTS, {}).get(HISTORY)
+    if wanted is not None and _history_sha256(content, path) != wanted:
+        raise _changed(path)
 
 
 def check_file(folder: Path, name: str, config: Mapping[str, Any], *, key: str = FILES) -> None:
@@ -101,7 +115,11 @@ def check_file(folder: Path, name: str, config: Mapping[str, Any], *, key: str =
     except OSError as error:
         raise ModelFolderError(f"{path}: cannot be read ({error.strerror})") from error
     if found != wanted:
-        raise ModelFolderError(f"{path} was changed after training, or is of another run; {REMEDY}")
+        raise _changed(path)
+
+
+def _changed(path: Path) -> ModelFolderError:
+    return ModelFolderError(f"{path} was changed after training, or is of another run; {REMEDY}")
 
 
 REMEDY = (

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from regard.api.storage.folder import write_json
+from regard.api.storage.lock import locked
+from regard.api.storage.replacing import check_weights, finish_replacing
 from regard.api.storage.seal import SEAL, check_content, seal
 from regard.errors import ModelFolderError
-from regard.files import file_sha256
-from regard.integrations.pretrained.folder import weight_files
 
-__all__ = ["Findings", "read_findings", "save_verdict"]
+__all__ = ["TRUST_FILE", "Findings", "read_findings", "save_verdict", "write_verdict"]
 
-FILE = "trust.json"
+TRUST_FILE = "trust.json"
 _FORMAT = 2  # 1, which had no such entry, was not sealed
 
 
@@ -36,41 +36,59 @@ class Findings:
     gradient_beats_random: bool = False
 
 
-def weights_hash(folder: Path) -> str:
-    """SHA-256 of the weights as they are now; of several files, that of their hashes in order."""
-    paths = weight_files(folder)
-    if len(paths) == 1:
-        return file_sha256(paths[0])
-    return sha256("\n".join(map(file_sha256, paths)).encode()).hexdigest()
+def save_verdict(folder: Path, verdict: Mapping[str, Any], *, weights: str) -> bytes:
+    """Write a verdict beside the weights it is about, with their hash.
+
+    Args:
+        folder: of the model.
+        verdict: what was found.
+        weights: SHA-256 of the file of the weights that were judged.
+
+    Returns:
+        Content of the file.
+
+    Raises:
+        RegardError: the folder is being written, or holds other weights by now.
+    """
+    with locked(folder, "trust"):
+        finish_replacing(folder)
+        check_weights(folder, weights)
+        return write_verdict(folder, verdict, weights=weights)
 
 
-def save_verdict(folder: Path, verdict: dict[str, Any]) -> None:
-    """Write a verdict beside the weights it is about, with their hash."""
-    content = {"format": _FORMAT, "weights": weights_hash(folder), **verdict}
-    write_json(folder / FILE, seal(content))
+def write_verdict(folder: Path, verdict: Mapping[str, Any], *, weights: str) -> bytes:
+    """Write a verdict into a folder that is locked and holds these weights; return the file's content."""
+    content = {"format": _FORMAT, "weights": weights, **verdict}
+    write_json(folder / TRUST_FILE, seal(content))
+    return (folder / TRUST_FILE).read_bytes()
 
 
-def read_findings(folder: Path | None) -> Findings | None:
-    """Findings of the saved verdict; `None` if there is none, or it is about other weights.
+def read_findings(content: bytes | None, *, weights: str, path: Path) -> Findings | None:
+    """Findings of a saved verdict; `None` if there is none, or it is about other weights.
+
+    Args:
+        content: of the file; `None` if there is none.
+        weights: SHA-256 of the file of the model's weights.
+        path: of the file, for errors.
 
     Raises:
         ModelFolderError: the file is not what `save_verdict` wrote.
     """
-    if folder is None or not (folder / FILE).is_file():
+    if content is None:
         return None
     try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        if "format" in content or SEAL in content:
-            check_content(content, folder / FILE, "run `regard trust` again, or delete it")
-        weights = content["weights"]
+        found = json.loads(content)
+        if "format" in found or SEAL in found:
+            check_content(found, path, "run `regard trust` again, or delete it")
+        judged = found["weights"]
         findings = Findings(
-            str(content["sentence"]), str(content.get("level", "")), _gradient_beats_random(content)
+            str(found["sentence"]), str(found.get("level", "")), _gradient_beats_random(found)
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ModelFolderError(
-            f"{folder / FILE}: damaged ({error!r}); run `regard trust` again, or delete it"
+            f"{path}: damaged ({error!r}); run `regard trust` again, or delete it"
         ) from error
-    return findings if weights == weights_hash(folder) else None
+    return findings if judged == weights else None
 
 
 def _gradient_beats_random(content: dict[str, Any]) -> bool:

@@ -6,7 +6,6 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -17,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
-from regard.api.storage.folder import read_config, read_small_files
+from regard.api.storage.folder import CONFIG, parse_config, read_small_files, weights_sha256
 from regard.api.storage.saving import save_model
-from regard.api.storage.seal import HISTORY, RESULTS, check_file
-from regard.api.storage.verdict import Findings, read_findings
+from regard.api.storage.seal import HISTORY, check_history
+from regard.api.storage.verdict import TRUST_FILE, Findings, read_findings
 from regard.choices import Task
 from regard.data import Example, pad, token_batches
 from regard.decoding import DecodingSettings, Reading
@@ -136,7 +135,8 @@ class Model(ABC):
         settings: settings of the run that trained it.
         network: the torch module.
         folder: the folder it was read from or written to; `None` for one that was never saved.
-        files: of a model that was trained in memory, what its folder would hold beside the weights.
+        files: what its folder held beside the weights when it was loaded, trained or saved, or would hold.
+        weights: SHA-256 of the file of its weights; empty for one that was neither loaded nor trained.
         task: task it is for.
         verb: command that uses it, `regard VERB`.
         answers: whether it gives an answer to a text; an encoder without a head only reads.
@@ -162,7 +162,8 @@ class Model(ABC):
         self.settings: RunSettings = settings
         self.network: nn.Module = network
         self.folder: Path | None = None
-        self.files: Mapping[str, bytes] = {}
+        self.files: dict[str, bytes] = {}
+        self.weights: str = ""
 
     @classmethod
     @abstractmethod
@@ -274,9 +275,10 @@ class Model(ABC):
     @property
     def data_facts(self) -> Mapping[str, Any]:
         """Facts about the data that it was trained on, of `config.json`; empty where they are not known."""
-        if self.folder is None or is_pretrained(self.folder):
+        content = self.files.get(CONFIG)
+        if content is None:
             return {}
-        found: Mapping[str, Any] = read_config(self.folder)["data"]
+        found: Mapping[str, Any] = parse_config(content, self._path(CONFIG))["data"]
         return found
 
     @property
@@ -286,10 +288,13 @@ class Model(ABC):
         Raises:
             ModelFolderError: the file was changed after the run had ended.
         """
-        if self.folder is not None and (self.folder / HISTORY).is_file():
-            check_file(self.folder, HISTORY, read_config(self.folder), key=RESULTS)
-        content = self._small_files().get(HISTORY, b"")
-        return History(json.loads(line) for line in content.splitlines())
+        content = self.files.get(HISTORY)
+        if content is None:
+            return History()
+        path = self._path(HISTORY)
+        config = parse_config(self.files[CONFIG], self._path(CONFIG))
+        check_history(content, path, config)
+        return History.parse(content, path)
 
     def save(self, folder: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write this model to a folder, with its history and card, to be loaded by `regard.load`.
@@ -301,11 +306,20 @@ class Model(ABC):
         Raises:
             InputError: the folder is in use.
         """
-        save_model(self._small_files(), self.network, Path(folder), overwrite=overwrite)
-        self.folder = self.folder or Path(folder)
+        save_model(self.files, self.network, Path(folder), overwrite=overwrite)
+        if self.folder is None:
+            self.folder = Path(folder)
+            self.take_files_of(self.folder)
 
-    def _small_files(self) -> Mapping[str, bytes]:
-        return self.files if self.folder is None else read_small_files(self.folder)
+    def take_files_of(self, folder: Path) -> None:
+        """Remember what a folder holds beside the weights: later it may hold another model's."""
+        held = read_small_files(folder)
+        if is_pretrained(folder):  # only the verdict is of our kind
+            held = {name: held[name] for name in (TRUST_FILE,) if name in held}
+        self.files, self.weights = held, weights_sha256(folder)
+
+    def _path(self, name: str) -> Path:
+        return (self.folder or Path()) / name
 
     def decoding_settings(self, values: Mapping[str, Any]) -> DecodingSettings:
         """Decoding settings of this model, with some values changed by name."""
@@ -336,15 +350,17 @@ class Model(ABC):
         """
         return None
 
-    @cached_property
-    def findings(self) -> Findings | None:
-        """What `regard trust` found about these weights; read once, on first use. `None` if never judged."""
-        return read_findings(self.folder)
-
     @property
     def verdict(self) -> str:
         """Sentence of `regard trust` on its attention as an explanation; empty if never judged."""
-        return "" if self.findings is None else self.findings.sentence
+        findings = self.findings
+        return "" if findings is None else findings.sentence
+
+    @property
+    def findings(self) -> Findings | None:
+        """What `regard trust` found about these weights; `None` if they were never judged."""
+        content = self.files.get(TRUST_FILE)
+        return read_findings(content, weights=self.weights, path=self._path(TRUST_FILE))
 
     @property
     def num_parameters(self) -> int:
