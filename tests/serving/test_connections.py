@@ -154,6 +154,18 @@ def test_a_request_in_part_is_408(start, sent, what):
     until(lambda: not running.connections)
 
 
+def test_what_comes_to_no_request_is_counted(start):
+    pytest.importorskip("prometheus_client", reason="pip install 'regard[serve]'")
+    running = start({"read_timeout": 0.3})
+    assert answer_of(running.connect(HALF_HEAD))[0] == 408
+    assert answer_of(running.connect(HALF_BODY))[0] == 408
+    assert answer_of(running.connect(b"rubbish\r\n\r\n"))[0] == 400
+    found = httpx.get(f"{running.address}metrics", timeout=PATIENCE).text.splitlines()
+    assert 'regard_rejected_total{status="408"} 2.0' in found
+    assert 'regard_requests_total{route="none",status="400"} 1.0' in found
+    assert 'regard_requests_total{route="/classify",status="408"} 1.0' in found
+
+
 @pytest.mark.parametrize(
     "begun",
     [b"", HALF_BODY, HEAD + b"Transfer-Encoding: chunked\r\n\r\n"],

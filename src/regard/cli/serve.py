@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -80,4 +81,7 @@ def serve(
 
 
 def _print_address(address: str) -> None:
-    typer.echo(f"Open {address} in a browser; the API is at {address}docs. Ctrl-C stops.", err=True)
+    with suppress(OSError):  # whoever read the pipe has gone; the server has not
+        typer.echo(
+            f"Open {address} in a browser; the API is at {address}docs. Ctrl-C stops.", err=True
+        )

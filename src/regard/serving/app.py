@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from regard.choices import Reading
 from regard.errors import InputError
@@ -18,6 +19,7 @@ from regard.serving import schemas as m
 from regard.serving.batch_queue import BatchQueue, Job
 from regard.serving.errors import RequestError, too_long
 from regard.serving.limits import Limits
+from regard.serving.metrics import Metrics, RequestObserver, make_metrics
 from regard.serving.middleware import RequestGuard
 from regard.serving.origin import client_of
 from regard.serving.parts import WriteItem
@@ -80,6 +82,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.queue = queue
+    app.state.metrics = metrics = make_metrics(queue, models.infos, limits)
     app.add_middleware(RequestGuard, limits=limits, loopback=loopback, respond=_error_response)
     app.add_exception_handler(RequestError, _known_error)
     app.add_exception_handler(InputError, _known_error)
@@ -87,7 +90,10 @@ def create_app(
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _fault)
     _add_api(app, Service(models, queue, limits))
+    _add_metrics(app, metrics)
     _add_pages(app)
+    routes = {route.path for route in app.routes if isinstance(route, Route)}
+    app.add_middleware(RequestObserver, routes=routes, metrics=metrics)
     return app
 
 
@@ -205,6 +211,14 @@ def _add_api(app: FastAPI, service: Service) -> None:
         html = await service.ask(handlers.view, question, None, client=client, batch_key=object())
         # The page carries a policy of its own: exactly its script and its style, and no network.
         return HTMLResponse(html, headers={"content-security-policy": "frame-ancestors 'none'"})
+
+
+def _add_metrics(app: FastAPI, metrics: Metrics | None) -> None:
+    @app.get("/metrics", include_in_schema=False)
+    async def read_metrics() -> Response:
+        if metrics is None:
+            raise RequestError(404, "metrics need prometheus_client: pip install 'regard[serve]'")
+        return Response(metrics.text(), media_type=metrics.content_type)
 
 
 def _add_pages(app: FastAPI) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from regard.serving.middleware import SECURITY_HEADERS, Message, Receive, Send
 
 __all__ = ["ALWAYS_ANSWERED", "Connection", "Connections"]
 
-ALWAYS_ANSWERED = ("/health",)
+ALWAYS_ANSWERED = ("/health", "/metrics")
 """Paths that are answered when every connection is in use."""
 
 _SWEEP = 0.25  # seconds between looks at all connections
@@ -37,13 +38,17 @@ class Connections:
 
     Args:
         limits: of their number and times.
+        on_reject: called with the status of every answer that the application does not give.
 
     Attributes:
         open: connections, from accepting to the end.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(
+        self, limits: Limits, on_reject: Callable[[int], None] = lambda status: None
+    ) -> None:
         self.limits: Limits = limits
+        self.on_reject: Callable[[int], None] = on_reject
         self.open: set[Connection] = set()
         self._candidates: list[Connection] = []
 
@@ -186,6 +191,7 @@ class Connection(H11Protocol):
             self.cycle.message_event.set()
         if informs and not self.transport.is_closing():
             self.transport.write(_raw(error))
+            self.table.on_reject(error.status)
         self.transport.close()
         if self.transport.get_write_buffer_size():  # nobody reads: it would stay open
             self._abort()
@@ -197,6 +203,7 @@ class Connection(H11Protocol):
         async def app(scope: Message, receive: Receive, send: Send) -> None:
             if scope["type"] == "http" and scope["path"] not in ALWAYS_ANSWERED:
                 await _send(error, send)
+                self.table.on_reject(error.status)
             else:
                 await answer(scope, receive, send)
 

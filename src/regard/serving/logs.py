@@ -23,7 +23,8 @@ _LOGGERS = ("uvicorn", "asyncio", "regard")
 class RepeatFilter(logging.Filter):
     """Lets one record of each kind through per interval; the next one says how many were held back.
 
-    A kind is a line of code that logs, and the line that raised the exception, so that there are finitely many.
+    A kind is a line of code that logs, with the line that raised the exception, so that there are finitely
+    many. A record may tell finer kinds apart by its attribute `kind`; `None` there lets it through.
 
     Args:
         interval: in seconds.
@@ -41,7 +42,7 @@ class RepeatFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Decide about a record, and add the count of those held back to it."""
-        if getattr(record, "repeats", True) is False:
+        if getattr(record, "kind", "") is None:
             return True
         kind, now = _kind(record), self._clock()
         if now - self._last.get(kind, -self._interval) < self._interval:
@@ -58,7 +59,8 @@ def _kind(record: logging.LogRecord) -> object:
     kind, _, trace = record.exc_info or (None, None, None)
     raised = extract_tb(trace)[-1] if trace is not None else None
     at = (kind, raised.filename, raised.lineno) if raised is not None else None
-    return record.name, record.levelno, record.pathname, record.lineno, at
+    named = getattr(record, "kind", None)
+    return record.name, record.levelno, record.pathname, record.lineno, at, named
 
 
 class JsonFormatter(logging.Formatter):

@@ -65,7 +65,9 @@ def serve(
     with log_to_stderr(log_format), _bind(host, port) as bound:
         limits, accepted = _fit_files(limits or Limits())
         app = create_app(models, limits=limits, loopback=is_loopback(host))
-        connections = Connections(limits)
+        metrics = app.state.metrics
+        count = partial(metrics.count, "none") if metrics else _ignore
+        connections = Connections(limits, count)
         protocol: Any = partial(Connection, table=connections)  # uvicorn calls it like a class
         config = uvicorn.Config(
             app,
@@ -86,6 +88,10 @@ def serve(
         server = _Server(config, connections, app.state.queue, lambda: ready(address))
         with suppress(KeyboardInterrupt):  # uvicorn raises it again after stopping
             server.run(sockets=[bound])
+
+
+def _ignore(status: int) -> None:
+    """Count nothing."""
 
 
 class _Server(uvicorn.Server):
