@@ -56,6 +56,20 @@ def look(
             help="Cross-attention of a word: of the step that writes it (output) or reads it (input)."
         ),
     ] = None,
+    silence: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER.HEAD",
+            help="Silence a head of a pretrained model (2.1; cross.1.4); may be repeated.",
+        ),
+    ] = None,
+    hide: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WORD",
+            help="Let a pretrained model attend to no piece of this word; may be repeated.",
+        ),
+    ] = None,
     pieces: Annotated[bool, typer.Option("--pieces", help="Do not merge pieces to words.")] = False,
 ) -> None:
     """Show what a model attends to, in the terminal or as a picture.
@@ -69,8 +83,11 @@ def look(
     regard look runs/sentiment "I did not like it." --out all.html
 
     regard look runs/de-en "Ein Mann fährt Rad." --target "A man walks." --map encoder --layer 2
+
+    regard look ./bert-folder "The bank raised its rates." --silence 2.1 --hide rates
     """
     import regard
+    from regard.api.knockouts import look_without
     from regard.api.views import head_index, in_words, select_map
     from regard.errors import SettingsError
 
@@ -82,7 +99,9 @@ def look(
         )
     loaded = regard.load(model)
     words = loaded.settings.text.tokenizer == "bpe" and not pieces
-    record = loaded.look(text, target, reading=reading)
+    record = look_without(
+        loaded, text, target, reading=reading, silence=silence or (), hide=hide or ()
+    )
     chosen = map_ is not None or layer is not None
     explained = record.explanation is not None and head is None
     whole = view == "layers" or (explained and view in (None, "attributions"))
