@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +17,8 @@ import torch
 
 import regard
 from regard.api import Classifier, Generator, HeadReport, Model, Translator
+from regard.api.corpus.attention import TextPair
+from regard.api.corpus.readers import reader_of_model
 from regard.errors import DataError, InputError
 from regard.training.interrupt import Interrupted
 
@@ -255,3 +258,31 @@ def test_the_terminal_shows_each_head(
     assert sum(line.startswith("decoder ") for line in shown.splitlines()) == 1 + len(
         planted_heads.KINDS
     )
+
+
+@pytest.mark.parametrize("kind", ["sentiment", "gpt2", "t5", "marian"])
+def test_maps_without_a_head_are_the_same(pretrained: Callable[[str], Path], kind: str) -> None:
+    """A pretrained model makes its maps in one pass, below its head, and beside its answers in another."""
+    reader = reader_of_model(pretrained(kind))
+    texts = reader.encode(
+        [TextPair("The bank raised its rates."), TextPair("I did not like it", "no")]
+    )
+    alone, beside = reader.read(texts), reader.read(texts, answers=True)
+    assert alone.maps.keys() == beside.maps.keys()
+    for site, layers in alone.maps.items():
+        for one, other in zip(layers, beside.maps[site], strict=True):
+            torch.testing.assert_close(one.dense(), other.dense())
+    assert all(beside.answers)
+
+
+def test_a_long_text_is_read_a_few_rows_at_a_time(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = " ".join(f"{word} is good" for word in ("red", "blue", "green", "gold") * 3)
+    whole = regard.heads(generator, [text])
+    monkeypatch.setattr("regard.api.corpus.attention.CELLS_PER_TILE", 7)
+    monkeypatch.setattr("regard.api.corpus.attention.CELLS_TOGETHER", 1)
+    tiled = regard.heads(generator, [text])
+    for one, other in zip(tiled.heads, whole.heads, strict=True):
+        for name, value in other.values.items():
+            assert one.values[name].mean == pytest.approx(value.mean, rel=1e-5), name

@@ -28,8 +28,8 @@ __all__ = [
 Weights = NDArray[np.float32]
 Tile = tuple[slice, Weights]
 
-TOKENS_PER_BATCH = 4096
-"""Tokens of a batch, padding included."""
+TOKENS_PER_BATCH = 2048
+"""Tokens of a batch, padding included: the logits of 50,000 words for each take 400 MB."""
 
 CELLS_PER_BATCH = 2**17
 """Queries times keys of a batch of several texts, whose maps are made dense."""
@@ -140,8 +140,13 @@ class AttentionReader(Protocol):
         """
         ...
 
-    def read(self, texts: Sequence[EncodedText]) -> BatchAttention:
-        """Run the network over a few texts of about equal length."""
+    def read(self, texts: Sequence[EncodedText], *, answers: bool = False) -> BatchAttention:
+        """Run the network over a few texts of about equal length.
+
+        Args:
+            texts: encoded by this reader.
+            answers: whether to give answers, too, which costs more.
+        """
         ...
 
     def fingerprint(self) -> str:

@@ -148,7 +148,8 @@ class ComparePass:
     def _add_group(self, group: Sequence[_Sides]) -> None:
         """Compare some texts of similar length."""
         batches = [
-            reader.read([each.texts[n] for each in group]) for n, reader in enumerate(self._readers)
+            reader.read([each.texts[n] for each in group], answers=True)
+            for n, reader in enumerate(self._readers)
         ]
         found = [{site.name: site for site in batch.sites()} for batch in batches]
         shared = [name for name in found[0] if all(name in sites for sites in found)]

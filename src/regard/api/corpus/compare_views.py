@@ -68,7 +68,18 @@ def _cell(head: HeadComparison, layer: HeadComparison, shown: bool) -> GridCell:
     number = head.head or 0
     example = 0 if shown else None
     if head.distance is None:
-        return GridCell(head.site, head.layer, number, _NONE, "-", 0.0, True, "", (), example)
+        return GridCell(
+            head.site,
+            head.layer,
+            number,
+            _NONE,
+            "-",
+            0.0,
+            True,
+            "",
+            tuple(_facts(head, layer)),
+            example,
+        )
     mean = head.distance.mean
     near = next(name for name, (top, _) in _BY_DISTANCE.items() if mean < top)
     label: str = near if head.news is None else head.news

@@ -18,7 +18,7 @@ from regard.api.tasks.sources import source_tokens
 from regard.api.tasks.text_to_text import TextToText
 from regard.api.tasks.tokens import input_tokens, target_sides
 from regard.layers.eval_mode import eval_mode
-from regard.models import DECODER_INPUT
+from regard.models import DECODER_INPUT, Output
 from regard.text import BOS, EOS
 from regard.viewing import Tokens
 
@@ -34,6 +34,22 @@ class _OwnReader:
     def __init__(self, model: Model) -> None:
         self._network = model.network
         self.name: str = model.folder.name if model.folder else repr(model)
+
+    @property
+    def _device(self) -> torch.device:
+        return device_of(self._network)
+
+    def _run(self, *tensors: Tensor, logits: bool) -> Output:
+        """Run the network; without `logits` they may be anything.
+
+        A pretrained network makes its maps in a pass of their own, and alone where nothing else is wanted.
+        """
+        maps_alone = None if logits else getattr(self._network, "maps_alone", None)
+        with eval_mode(self._network):
+            if maps_alone is not None:
+                return Output(torch.empty(0), maps_alone(*tensors))
+            output: Output = self._network(*tensors)
+            return output._replace(maps=dict(output.maps))
 
     def fingerprint(self) -> str:
         """Hash of the weights; the tokenizer is saved with them and has as many rows."""
@@ -59,12 +75,13 @@ class EncoderReader(_OwnReader):
         return encoded
 
     @torch.no_grad()
-    def read(self, texts: Sequence[EncodedText]) -> BatchAttention:
+    def read(self, texts: Sequence[EncodedText], *, answers: bool = False) -> BatchAttention:
         """One pass over the texts."""
-        ids = [text.axes["text"].ids for text in texts]
-        with eval_mode(self._network):
-            output = self._network(*pad_batch(ids, device_of(self._network)))
-            return BatchAttention(tuple(texts), dict(output.maps), self._answers(output.logits))
+        output = self._run(
+            *pad_batch([text.axes["text"].ids for text in texts], self._device), logits=answers
+        )
+        found = self._answers(output.logits) if answers else ((),) * len(texts)
+        return BatchAttention(tuple(texts), output.maps, found)
 
     def _answers(self, logits: Tensor) -> tuple[tuple[object, ...], ...]:
         return ((),) * len(logits)
@@ -110,18 +127,18 @@ class GeneratorReader(_OwnReader):
         return encoded
 
     @torch.no_grad()
-    def read(self, texts: Sequence[EncodedText]) -> BatchAttention:
+    def read(self, texts: Sequence[EncodedText], *, answers: bool = False) -> BatchAttention:
         """One pass over the texts."""
         rows = [text.axes["text"].ids for text in texts]
-        with eval_mode(self._network):
-            output = self._network(*pad_batch(rows, device_of(self._network)))
-            best = output.logits.argmax(-1).tolist()
-        names = self.model.tokenizer.vocabulary
-        answers = tuple(
+        output = self._run(*pad_batch(rows, self._device), logits=answers)
+        if not answers:
+            return BatchAttention(tuple(texts), output.maps, ((),) * len(texts))
+        best, names = output.logits.argmax(-1).tolist(), self.model.tokenizer.vocabulary
+        found = tuple(
             tuple(names[index] for index in row[: len(ids)])
             for row, ids in zip(best, rows, strict=True)
         )
-        return BatchAttention(tuple(texts), output.maps, answers)
+        return BatchAttention(tuple(texts), output.maps, found)
 
 
 class TextToTextReader(_OwnReader):
@@ -165,11 +182,9 @@ class TextToTextReader(_OwnReader):
         return {"target": written, DECODER_INPUT: read}
 
     @torch.no_grad()
-    def read(self, texts: Sequence[EncodedText]) -> BatchAttention:
+    def read(self, texts: Sequence[EncodedText], *, answers: bool = False) -> BatchAttention:
         """One pass over sources and targets."""
-        device = device_of(self._network)
-        ids, lengths = pad_batch([text.axes["source"].ids for text in texts], device)
-        target, _ = pad_batch([text.axes[DECODER_INPUT].ids for text in texts], device)
-        with eval_mode(self._network):
-            maps = self._network(ids, lengths, target).maps
+        ids, lengths = pad_batch([text.axes["source"].ids for text in texts], self._device)
+        target, _ = pad_batch([text.axes[DECODER_INPUT].ids for text in texts], self._device)
+        maps = self._run(ids, lengths, target, logits=False).maps
         return BatchAttention(tuple(texts), maps, tuple((text.written,) for text in texts))

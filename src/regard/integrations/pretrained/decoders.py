@@ -19,6 +19,7 @@ from regard.integrations.pretrained.vocabulary import Vocabulary
 from regard.integrations.steering import steer
 from regard.layers.eval_mode import eval_mode
 from regard.models import EncoderDecoder, LanguageModel, Memory, Output, State, Step
+from regard.models.contracts import Maps
 from regard.text import BOS
 
 __all__ = ["PretrainedEncoderDecoder", "PretrainedLanguageModel"]
@@ -98,12 +99,20 @@ class PretrainedLanguageModel(PretrainedBase, LanguageModel):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Output:
         """Run with teacher forcing: `logits[:, t]` are for the token after `ids[:, t]`."""
+        inputs = self._inputs(ids, lengths)
+        logits = self.model(**inputs, use_cache=False).logits
+        return Output(self.vocabulary.logits(logits), LazyMaps(lambda: self.watched(inputs)))
+
+    def maps_alone(self, ids: Tensor, lengths: Tensor) -> Maps:
+        """Maps of one pass that gives no logits."""
+        return self.watched(self._inputs(ids, lengths), headless=True)
+
+    def _inputs(self, ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         inputs = {"input_ids": self.vocabulary.theirs(ids)}
         if int(lengths.min()) < ids.shape[1]:
             real = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
             inputs["attention_mask"] = real.long()
-        logits = self.model(**inputs, use_cache=False).logits
-        return Output(self.vocabulary.logits(logits), LazyMaps(lambda: self.watched(**inputs)))
+        return inputs
 
     def start(self, batch: int) -> PastState:
         """Start without past tokens."""
@@ -152,14 +161,21 @@ class PretrainedEncoderDecoder(PretrainedBase, EncoderDecoder):
 
     def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Output:
         """Run with teacher forcing: `logits[:, t]` are for the token after `target[:, t]`."""
+        inputs = self._inputs(source, source_lengths, target)
+        logits = self.model(**inputs, use_cache=False).logits
+        return Output(self.vocabulary.logits(logits), LazyMaps(lambda: self.watched(inputs)))
+
+    def maps_alone(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Maps:
+        """Maps of one pass that gives no logits."""
+        return self.watched(self._inputs(source, source_lengths, target), headless=True)
+
+    def _inputs(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> dict[str, Tensor]:
         real = torch.arange(source.shape[1], device=source.device) < source_lengths[:, None]
-        inputs = {
+        return {
             "input_ids": self.vocabulary.theirs(source),
             "attention_mask": real.long(),
             "decoder_input_ids": self.vocabulary.theirs(target),
         }
-        logits = self.model(**inputs, use_cache=False).logits
-        return Output(self.vocabulary.logits(logits), LazyMaps(lambda: self.watched(**inputs)))
 
     def encode(self, source: Tensor, source_lengths: Tensor) -> EncodedMemory:
         """Encode the source `(batch, keys)`, once for all steps."""

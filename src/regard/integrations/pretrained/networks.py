@@ -72,10 +72,17 @@ class PretrainedBase(nn.Module):
         self.model: Any = loaded.model
         self.vocabulary: Vocabulary = vocabulary
 
-    def watched(self, **inputs: Tensor) -> Maps:
-        """Exact maps of a pass over these inputs, by site and layer."""
-        with torch.no_grad(), eval_mode(self.model), watch(self.model, keep=_MAPS) as seen:
-            self.model(**inputs, use_cache=False) if self._caches else self.model(**inputs)
+    def watched(self, inputs: Mapping[str, Tensor], *, headless: bool = False) -> Maps:
+        """Exact maps of a pass over these inputs, by site and layer.
+
+        Args:
+            inputs: as the model of transformers takes them.
+            headless: run the model without its head, whose logits of a whole vocabulary may take more memory
+                than all else.
+        """
+        model = self.model.base_model if headless else self.model
+        with torch.no_grad(), eval_mode(model), watch(model, keep=_MAPS) as seen:
+            model(**inputs, use_cache=False) if self._caches else model(**inputs)
         return {site: [layer.map for layer in seen[site]] for site in seen.sites}
 
     @property
@@ -95,10 +102,14 @@ class PretrainedEncoder(PretrainedBase):
         real = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
         return {"input_ids": self.vocabulary.theirs(ids), "attention_mask": real.long()}
 
+    def maps_alone(self, ids: Tensor, lengths: Tensor) -> Maps:
+        """Maps of one pass that gives no logits."""
+        return self.watched(self.inputs(ids, lengths), headless=True)
+
     def forward(self, ids: Tensor, lengths: Tensor) -> Output:
         """Run over `ids` `(batch, length)`; `logits` are the first of the model's outputs."""
         inputs = self.inputs(ids, lengths)
-        return Output(self.model(**inputs)[0], LazyMaps(lambda: self.watched(**inputs)))
+        return Output(self.model(**inputs)[0], LazyMaps(lambda: self.watched(inputs)))
 
 
 class PretrainedClassifier(PretrainedEncoder, Classifier):
@@ -124,7 +135,7 @@ class PretrainedClassifier(PretrainedEncoder, Classifier):
         """Classify `ids` `(batch, length)`; `logits` are `(batch, labels)`."""
         inputs = self.inputs(ids, lengths)
         logits = self.model(**inputs).logits
-        return Output(logits, LazyMaps(lambda: self.watched(**inputs)))
+        return Output(logits, LazyMaps(lambda: self.watched(inputs)))
 
     compares_rivals: bool = True
 
