@@ -20,6 +20,7 @@ from regard.cli.look import look
 from regard.cli.options import spread_options
 from regard.cli.serve import serve
 from regard.cli.shared import MultiValueCommand, report_errors
+from regard.cli.streams import reported_output
 from regard.cli.summarize import summarize
 from regard.cli.train import train
 from regard.cli.translate import translate
@@ -81,4 +82,5 @@ def main() -> None:
     """Run the command line."""
     # At its end Python looks for garbage among all objects of all modules: seconds, where torch is one of them.
     atexit.register(gc.freeze)
-    app(prog_name="regard")  # also as `python -m regard`
+    with reported_output():
+        app(prog_name="regard")  # also as `python -m regard`

@@ -9,6 +9,7 @@ import typer
 
 from regard.choices import Reading
 from regard.cli.shared import ModelFolder
+from regard.cli.streams import as_text
 
 __all__ = ["look"]
 
@@ -21,9 +22,10 @@ SINGLE_MAP = ("map", "heads", "alignment", "highlight")
 
 def look(
     model: ModelFolder,
-    text: Annotated[str, typer.Argument(help="Text for the model to read.")],
+    text: Annotated[str, typer.Argument(callback=as_text, help="Text for the model to read.")],
     target: Annotated[
-        str | None, typer.Option(help="Text for it to write, instead of its own answer.")
+        str | None,
+        typer.Option(callback=as_text, help="Text for it to write, instead of its own answer."),
     ] = None,
     out: Annotated[
         Path | None,

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from io import TextIOWrapper
 from itertools import islice
 from os import PathLike
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 import typer
 from typer.core import TyperCommand
 
+from regard.cli.streams import abandon_output, as_text, open_streams
 from regard.errors import DataError, InputError, MissingExtraError, ModelFolderError, RegardError
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ Beam = Annotated[int | None, typer.Option(help="Width of the beam; 1 is greedy."
 NBest = Annotated[
     int, typer.Option(help="Answers per line, best first, each on a line of its own.")
 ]
-Prefix = Annotated[str, typer.Option(help="Words that every answer begins with.")]
+Prefix = Annotated[str, typer.Option(callback=as_text, help="Words that every answer begins with.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 Encoding = Annotated[str, typer.Option(help="Encoding of the text that is read.")]
 
@@ -135,7 +137,7 @@ def report_errors(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         _claim_cores()
-        _open_streams()
+        open_streams()
         try:
             result = command(*args, **kwargs)
             sys.stdout.flush()
@@ -147,11 +149,11 @@ def report_errors(command: Callable[P, R]) -> Callable[P, R]:
             )
             raise typer.Exit(2 if mendable else 1) from None
         except BrokenPipeError:
-            _abandon_output()  # its reader has seen enough (`| head`)
+            abandon_output()  # its reader has seen enough (`| head`)
             raise typer.Exit(0) from None
         except OSError as error:  # of the system: a disk that is full, a folder that is read-only
             print_error(f"regard: {error}", "red")
-            _abandon_output()
+            abandon_output()
             raise typer.Exit(1) from None
         except KeyboardInterrupt as stop:
             folder = getattr(stop, "folder", None)
@@ -166,22 +168,12 @@ def report_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 def print_error(message: str, color: str) -> None:
     """Write to standard error, at a terminal in colour unless `NO_COLOR` is set (no-color.org)."""
-    typer.echo(message if os.environ.get("NO_COLOR") else typer.style(message, fg=color), err=True)
-
-
-def _open_streams() -> None:
-    """Replace standard streams that our parent closed by an empty input and an output to nowhere."""
-    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - as long as the process
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-
-
-def _abandon_output() -> None:
-    """Drop buffered output that cannot be written, so that it is not tried again at exit."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(
+        OSError
+    ):  # a full disk, or nobody who reads: the exit status says it all the same
+        typer.echo(
+            message if os.environ.get("NO_COLOR") else typer.style(message, fg=color), err=True
+        )
 
 
 def _claim_cores() -> None:
