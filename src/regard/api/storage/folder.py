@@ -118,7 +118,12 @@ def acquire_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
             f"{folder} already holds a model; --resume goes on with it, --overwrite replaces it, "
             "or choose another --out"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # a read-only disk, links in a circle
+        raise InputError(
+            f"{folder}: no folder can be made ({error.strerror}); choose another --out"
+        ) from error
 
 
 def _foreign(folder: Path) -> list[str]:
