@@ -34,7 +34,7 @@ class Hub(BaseHTTPRequestHandler):
     """The three questions that a download asks: what a revision is, what it holds, and the files."""
 
     folder: Path
-    asked: list[str]
+    requested: list[str]
 
     def do_HEAD(self) -> None:
         self._answer(body=False)
@@ -44,7 +44,7 @@ class Hub(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         path = self.path.partition("?")[0]
-        self.asked.append(path)
+        self.requested.append(path)
         files = {file.name: file for file in self.folder.iterdir()}
         known = [f"/api/models/me/tiny/revision/{name}" for name in ("main", "v1", COMMIT)]
         if path in known:
@@ -89,7 +89,7 @@ def _hash(file: Path) -> str:
 
 @pytest.fixture
 def hub(pretrained: Callable[[str], Path]) -> Iterator[ThreadingHTTPServer]:
-    handler = type("TinyHub", (Hub,), {"folder": pretrained("bert"), "asked": []})
+    handler = type("TinyHub", (Hub,), {"folder": pretrained("bert"), "requested": []})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -101,7 +101,7 @@ def hub(pretrained: Callable[[str], Path]) -> Iterator[ThreadingHTTPServer]:
 def test_a_model_is_fetched_once_and_read_from_the_cache(
     hub: ThreadingHTTPServer, tmp_path: Path
 ) -> None:
-    asked = hub.RequestHandlerClass.asked  # type: ignore[attr-defined]
+    requested = hub.RequestHandlerClass.requested  # type: ignore[attr-defined]
 
     def run(name: str, *, offline: bool = False) -> str:
         environment = {
@@ -125,14 +125,14 @@ def test_a_model_is_fetched_once_and_read_from_the_cache(
         return found.stdout.strip()
 
     assert "not in the cache" in run("hf:me/tiny@v1", offline=True)
-    assert not asked
+    assert not requested
     assert run("hf:me/tiny@v1") == "The bank"
-    assert any(path.endswith("model.safetensors") for path in asked)
-    asked.clear()
+    assert any(path.endswith("model.safetensors") for path in requested)
+    requested.clear()
     assert run("hf:me/tiny@v1", offline=True) == "The bank"
-    assert not asked
+    assert not requested
     assert run("hf:me/tiny@v1") == "The bank"
-    assert not any(path.endswith("model.safetensors") for path in asked)
+    assert not any(path.endswith("model.safetensors") for path in requested)
     assert "no revision 'v2'" in run("hf:me/tiny@v2")
     assert "no such model" in run("hf:me/other")
 
