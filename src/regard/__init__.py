@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         window,
         worked,
     )
-    from regard.integrations import steer, watch
+    from regard.integrations import steer, watch, watch_jax
 else:
     from importlib import import_module
 
@@ -66,6 +66,7 @@ else:
         "steer": "regard.integrations",
         "train": "regard.api",
         "watch": "regard.integrations",
+        "watch_jax": "regard.integrations",
         "window": "regard.attention",
         "worked": "regard.attention",
     }
@@ -122,6 +123,7 @@ __all__ = [
     "training",
     "viewing",
     "watch",
+    "watch_jax",
     "window",
     "worked",
 ]

@@ -170,7 +170,7 @@ def test_a_layer_that_is_not_observed_is_named(make, ids, run):
         pytest.raises(
             InputError, match=r"encoder\.layer\.1\.attention\.self \(OwnSelfAttention\) ran"
         ),
-        regard.watch(model),
+        regard.watch(model, way="interface"),
     ):
         run(model, input_ids=ids)
 

@@ -339,7 +339,7 @@ def test_nothing_as_large_as_the_matrix_is_made(make, padded, monkeypatch, watch
 def test_other_modules_are_refused():
     with (
         pytest.raises(InputError, match="Linear contains no transformers model"),
-        regard.watch(nn.Linear(2, 2)),
+        regard.watch(nn.Linear(2, 2), way="interface"),
     ):
         pass
 
@@ -348,7 +348,7 @@ def test_a_model_that_does_not_route_its_attention_is_refused(make):
     config = transformers.XLNetConfig(vocab_size=50, d_model=32, n_layer=1, n_head=4, d_inner=64)
     with (
         pytest.raises(InputError, match="XLNetModel does not route its attention"),
-        regard.watch(transformers.XLNetModel(config)),
+        regard.watch(transformers.XLNetModel(config), way="interface"),
     ):
         pass
 
@@ -356,14 +356,20 @@ def test_a_model_that_does_not_route_its_attention_is_refused(make):
 def test_a_model_without_the_fast_path_is_refused(make, monkeypatch):
     model = make("bert")
     monkeypatch.setattr(type(model), "_supports_sdpa", False)
-    with pytest.raises(InputError, match="does not run on scaled_dot"), regard.watch(model):
+    with (
+        pytest.raises(InputError, match="does not run on scaled_dot"),
+        regard.watch(model, way="interface"),
+    ):
         pass
 
 
 def test_a_model_that_caps_its_scores_is_refused(make, ids, monkeypatch, run):
     monkeypatch.setattr(transformers.Gemma2Model, "_supports_sdpa", True)
     model = make("gemma2")
-    with pytest.raises(InputError, match="'softcap', which the fast path"), regard.watch(model):
+    with (
+        pytest.raises(InputError, match="'softcap', which the fast path"),
+        regard.watch(model, way="interface"),
+    ):
         run(model, input_ids=ids)
     assert not watching._watched_modules
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from regard.integrations.captured import AttentionCall, Keep, LayerAttention
+    from regard.integrations.jax import watch_jax
     from regard.integrations.seen_pass import SeenPass
     from regard.integrations.steering import Steered, steer
     from regard.integrations.tokenizing import tokens
-    from regard.integrations.transformers import watch
     from regard.integrations.watched import Watched
+    from regard.integrations.watching import Way, watch
 else:
     from importlib import import_module
 
@@ -27,8 +28,10 @@ else:
         "Steered": "regard.integrations.steering",
         "Watched": "regard.integrations.watched",
         "steer": "regard.integrations.steering",
+        "Way": "regard.integrations.watching",
         "tokens": "regard.integrations.tokenizing",
-        "watch": "regard.integrations.transformers",
+        "watch": "regard.integrations.watching",
+        "watch_jax": "regard.integrations.jax",
     }
 
     def __getattr__(name):
@@ -47,7 +50,9 @@ __all__ = [
     "SeenPass",
     "Steered",
     "Watched",
+    "Way",
     "steer",
     "tokens",
     "watch",
+    "watch_jax",
 ]

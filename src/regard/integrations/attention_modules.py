@@ -16,6 +16,7 @@ from torch import nn
 
 __all__ = [
     "REASONS",
+    "asks_for_more",
     "attention_modules",
     "in_a_stack",
     "is_called_attention",
@@ -65,6 +66,17 @@ def unknown_options(options: Mapping[str, object]) -> list[str]:
     ]
 
 
+def asks_for_more(part: nn.Module) -> bool:
+    """Return whether a module passes its attention function an option that the fast path does not support.
+
+    Read off its code, before it runs. A cap on scores that is not set is none.
+    """
+    given = _facts(type(part)).options
+    if getattr(part, "attn_logit_softcapping", True) is None:
+        given -= {"softcap"}
+    return bool(given)
+
+
 def attention_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Names and modules inside a model that compute attention, with none that holds another of them."""
     found = {name: part for name, part in model.named_modules() if _facts(type(part)).attends}
@@ -84,6 +96,7 @@ class _Facts(NamedTuple):
 
     is_routed: bool
     attends: bool
+    options: frozenset[str]  # of its attention function that are not supported
 
 
 _known: dict[Any, _Facts] = {}
@@ -104,7 +117,7 @@ def _facts(kind: type[nn.Module]) -> _Facts:
         names = set(_names(kind))
         routed = "ALL_ATTENTION_FUNCTIONS" in names
         own = is_called_attention(kind) and any(map(_OWN_ATTENTION.search, names))
-        _known[kind] = _Facts(routed, routed or own)
+        _known[kind] = _Facts(routed, routed or own, frozenset(names & REASONS.keys()))
     return _known[kind]
 
 
@@ -124,3 +137,5 @@ def _names_of_code(code: CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _names_of_code(constant)
+        elif isinstance(constant, tuple):  # names of keyword arguments
+            yield from (name for name in constant if isinstance(name, str))

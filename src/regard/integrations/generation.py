@@ -6,66 +6,70 @@ each token (`beam_indices`), and they are asked for it while some model is watch
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 from transformers.generation.utils import GenerationMixin
 
-from regard.integrations.watched import Watched
+from regard.integrations.registry import watcher_of
 
-__all__ = ["GenerationLoops"]
+__all__ = ["generation_followed"]
 
 _LOOPS = ("_sample", "_beam_search", "_assisted_decoding")
 
 
-class GenerationLoops:
-    """The loops of `generate`, replaced while models are watched by ones that report to them.
+_lock = threading.Lock()
+_originals: dict[str, Any] = {}
+_users = 0
 
-    Args:
-        watched: finds what a model is watched by, `None` where it is not.
-    """
 
-    def __init__(self, watched: Callable[[Any], Watched | None]) -> None:
-        self._watched = watched
-        self._originals: dict[str, Any] = {}
+@contextmanager
+def generation_followed() -> Iterator[None]:
+    """Context in which the loops of `generate` report to what their models are watched by."""
+    global _users
+    with _lock:
+        _users += 1
+        if _users == 1:
+            for name in _LOOPS:
+                if (original := vars(GenerationMixin).get(name)) is not None:
+                    _originals[name] = original
+                    setattr(GenerationMixin, name, _following(original, name))
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if not _users:
+                for name, original in _originals.items():
+                    setattr(GenerationMixin, name, original)
+                _originals.clear()
 
-    def install(self) -> None:
-        """Replace the loops."""
-        for name in _LOOPS:
-            original = vars(GenerationMixin).get(name)
-            if original is not None:
-                self._originals[name] = original
-                setattr(GenerationMixin, name, self._following(original, name))
 
-    def remove(self) -> None:
-        """Restore the loops."""
-        for name, original in self._originals.items():
-            setattr(GenerationMixin, name, original)
-        self._originals.clear()
-
-    def _following(self, original: Callable[..., Any], name: str) -> Callable[..., Any]:
-        @wraps(original)
-        def loop(model: Any, *args: Any, **options: Any) -> Any:
-            seen = self._watched(model)
-            if seen is None:
+def _following(original: Callable[..., Any], name: str) -> Callable[..., Any]:
+    @wraps(original)
+    def loop(model: Any, *args: Any, **options: Any) -> Any:
+        seen = watcher_of(model)
+        if seen is None:
+            return original(model, *args, **options)
+        with seen.searching(model) as search:
+            if name == "_sample":
                 return original(model, *args, **options)
-            with seen.searching(model) as search:
-                if name == "_sample":
-                    return original(model, *args, **options)
-                config = options.get("generation_config")
-                if config is None:
-                    config = next(arg for arg in args if hasattr(arg, "return_dict_in_generate"))
-                wants_dict = config.return_dict_in_generate
-                config.return_dict_in_generate = True
-                try:
-                    answer = original(model, *args, **options)
-                finally:
-                    config.return_dict_in_generate = wants_dict
-            if name == "_beam_search":
-                seen.follow(search, answer.beam_indices.cpu().numpy())
-            else:
-                seen.cut(search, answer.sequences.shape[1] - 1)
-            return answer if wants_dict else answer.sequences
+            config = options.get("generation_config")
+            if config is None:
+                config = next(arg for arg in args if hasattr(arg, "return_dict_in_generate"))
+            wants_dict = config.return_dict_in_generate
+            config.return_dict_in_generate = True
+            try:
+                answer = original(model, *args, **options)
+            finally:
+                config.return_dict_in_generate = wants_dict
+        if name == "_beam_search":
+            seen.follow(search, answer.beam_indices.cpu().numpy())
+        else:
+            seen.cut(search, answer.sequences.shape[1] - 1)
+        return answer if wants_dict else answer.sequences
 
-        return loop
+    return loop

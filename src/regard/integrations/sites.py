@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-__all__ = ["Site", "order_of_sites", "site_names", "stack_of"]
+__all__ = ["Site", "is_cross", "order_of_sites", "site_names", "stack_of"]
 
 Site = str
 """Place of attention in a model.
@@ -39,10 +39,10 @@ def site_names(modules: Mapping[str, bool], *, is_encoder_decoder: bool) -> dict
         the same, a site is called as the model calls the stack, behind `"cross."` for cross-attention.
     """
     stacks = {name: _path(name) for name in modules}
-    several = len({stack for name, stack in stacks.items() if not _is_cross(name)}) > 1
+    several = len({stack for name, stack in stacks.items() if not is_cross(name)}) > 1
     sites: dict[str, Site] = {}
     for name, causal in modules.items():
-        if _is_cross(name):
+        if is_cross(name):
             sites[name] = "cross"
         else:
             tower = _tower(stacks[name], causal) if several else None
@@ -64,13 +64,14 @@ def order_of_sites(sites: Iterable[Site]) -> list[Site]:
     return own + [site for site in STANDARD if site in found]
 
 
-def _is_cross(name: str) -> bool:
+def is_cross(name: str) -> bool:
+    """Return whether a module is one of cross-attention by its name."""
     return any(_CROSS_ATTENTION.search(part) for part in name.lower().split("."))
 
 
 def stack_of(name: str) -> str:
     """Return the path of the list of layers that a module belongs to, with its kind of attention."""
-    return _path(name) + ("/cross" if _is_cross(name) else "")
+    return _path(name) + ("/cross" if is_cross(name) else "")
 
 
 def _path(name: str) -> str:

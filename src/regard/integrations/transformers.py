@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
-from functools import wraps
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -27,6 +26,7 @@ from regard.attention.scores import ScaledDot
 from regard.errors import InputError, MissingExtraError
 from regard.integrations.attention_modules import (
     REASONS,
+    asks_for_more,
     attention_modules,
     is_called_attention,
     is_routed,
@@ -35,24 +35,25 @@ from regard.integrations.attention_modules import (
 from regard.integrations.captured import Keep
 from regard.integrations.knockout import steered_attention, steered_mask, steering_of
 from regard.integrations.lazy_mask import LazyMask, lazy_mask
+from regard.integrations.registry import module_of, registered
 from regard.integrations.watched import Watched
 
 try:
     from transformers import (
         AttentionInterface,
         AttentionMaskInterface,
-        Cache,
         PreTrainedConfig,
         PreTrainedModel,
     )
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
     from transformers.masking_utils import sdpa_mask
 
-    from regard.integrations.generation import GenerationLoops
+    from regard.integrations.forward_passes import follow_forward_passes, in_backward
+    from regard.integrations.generation import generation_followed
 except ImportError as _error:
     raise MissingExtraError("regard.watch", "transformers") from _error
 
-__all__ = ["is_watched", "watch"]
+__all__ = ["fits_interface", "is_watched", "watch_interface"]
 
 _NAME = "sdpa"
 _MASK_BLOCK_BYTES = 32 * 2**20
@@ -62,34 +63,11 @@ _lock = threading.Lock()
 _watched_modules: dict[int, Watched] = {}  # by the id of each module of a watched model
 _watched_configs: dict[int, int] = {}  # how many watched models have the config of this id
 _replaced: dict[str, Any] = {}  # what stands at "sdpa" in the registries otherwise
-_loops = GenerationLoops(lambda model: _watched_modules.get(id(model)))
 
 
 @contextlib.contextmanager
-def watch(model: Any, *, keep: Keep | None = None) -> Iterator[Watched]:
-    """Capture the attention of every layer while the model runs inside the block.
-
-    >>> import regard, torch, transformers
-    >>> sizes = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
-    >>> config = transformers.BertConfig(vocab_size=9, num_hidden_layers=1, **sizes)
-    >>> model = transformers.BertModel(config)
-    >>> with regard.watch(model) as seen:
-    ...     output = model(torch.tensor([[1, 2, 3]]))
-    >>> seen["encoder"][0].entropy.shape  # (batch, heads, queries)
-    (1, 2, 3)
-
-    Inside the block the model runs on `scaled_dot_product_attention`, whichever implementation it had
-    before, and its output is equal up to rounding; with `output_attentions=True` it answers the weights
-    too. Afterwards the model is restored, also after an error. Several models may be watched at once,
-    also from several threads, but each model only once at a time.
-
-    Args:
-        model: a `transformers` model, a module that contains one (a sentence encoder, say), or a
-            pipeline.
-        keep: statistics to keep; `Keep()` by default.
-
-    Yields:
-        The attention captured so far; complete when the block ends.
+def watch_interface(model: Any, *, keep: Keep | None = None) -> Iterator[Watched]:
+    """Capture the attention that a model routes through `AttentionInterface`; see `regard.watch`.
 
     Raises:
         InputError: the model contains none of `transformers`, has no attention, does not route it
@@ -97,18 +75,14 @@ def watch(model: Any, *, keep: Keep | None = None) -> Iterator[Watched]:
             support, is being watched already, or ran without an attention call.
         RegardError: some query has NaN weights.
     """
-    module = model if isinstance(model, nn.Module) else getattr(model, "model", None)
-    if not isinstance(module, nn.Module):
-        raise InputError(
-            f"{type(model).__name__} is no module of torch and holds none as its .model; expected a "
-            "transformers model, a module around one, or a pipeline"
-        )
+    module = module_of(model)
     roots = _roots(module)
     seen = Watched(module, keep or Keep())
     with contextlib.ExitStack() as undo:
         _stand_at_sdpa(module, roots, seen, undo)
         for root in roots:
-            _follow_forward_passes(root, seen, undo)
+            follow_forward_passes(root, seen, undo)
+            _follow_attention_modules(root, seen, undo)
         yield seen
         seen.finish()
 
@@ -118,15 +92,25 @@ def is_watched(model: nn.Module) -> bool:
     return id(model) in _watched_modules
 
 
+def fits_interface(model: nn.Module) -> bool:
+    """Return whether all attention of a model can be watched at `AttentionInterface`."""
+    try:
+        roots = _roots(model)
+    except InputError:
+        return False
+    parts = [part for root in roots for _, part in attention_modules(root)]
+    return all(is_routed(type(part)) and not asks_for_more(part) for part in parts)
+
+
 def _stand_at_sdpa(
     model: nn.Module, roots: list[PreTrainedModel], seen: Watched, undo: contextlib.ExitStack
 ) -> None:
     """Send the attention of these models to the functions here."""
     configs = _configs(roots)
+    undo.enter_context(registered(model, seen))
+    undo.enter_context(generation_followed())
+    module_ids = [id(part) for part in model.modules()]
     with _lock:
-        module_ids = [id(part) for part in model.modules()]
-        if any(module in _watched_modules for module in module_ids):
-            raise InputError("this model is being watched already; leave that block first")
         if not _watched_modules:
             _install()
         _watched_modules.update(dict.fromkeys(module_ids, seen))
@@ -152,7 +136,7 @@ def _stand_at_sdpa(
 
 
 def _install() -> None:
-    """Stand at the name `"sdpa"` in both registries, and in the loops of `generate`."""
+    """Stand at the name `"sdpa"` in both registries."""
     for registry, own in ((AttentionInterface, _attention), (AttentionMaskInterface, _mask)):
         _replaced[registry.__name__] = registry._global_mapping[_NAME]
         registry.register(_NAME, own)
@@ -163,13 +147,11 @@ def _install() -> None:
             f"another function, {getattr(other, '__qualname__', other)!r}, is registered as 'sdpa' in "
             "AttentionInterface, and what it computes is not known; register it by another name"
         )
-    _loops.install()
 
 
 def _uninstall() -> None:
     for registry in (AttentionInterface, AttentionMaskInterface):
         registry.register(_NAME, _replaced.pop(registry.__name__))
-    _loops.remove()
 
 
 def _roots(model: nn.Module) -> list[PreTrainedModel]:
@@ -200,8 +182,8 @@ def _why_not(root: PreTrainedModel) -> str | None:
         module, part = next(iter(parts.items()))
         return (
             f"{name} does not route its attention through AttentionInterface ({module}, a "
-            f"{type(part).__name__}, computes it by itself), so it cannot be watched; try "
-            "output_attentions=True with short texts"
+            f"{type(part).__name__}, computes it by itself), so it cannot be watched there; try "
+            'regard.watch(model, way="dispatcher")'
         )
     for part in root.modules():
         if "Merged" in type(part).__name__ and is_routed(type(part)):
@@ -213,8 +195,8 @@ def _why_not(root: PreTrainedModel) -> str | None:
         if is_slow and any(is_routed(type(inner)) for inner in part.modules()):
             return (
                 f"{type(part).__name__} does not run on scaled_dot_product_attention (it changes its "
-                "weights in a way that has no fast path); try attn_implementation='eager' with "
-                "output_attentions=True"
+                "weights in a way that has no fast path); try "
+                'regard.watch(model, way="dispatcher")'
             )
     return None
 
@@ -240,75 +222,16 @@ def _configs(roots: list[PreTrainedModel]) -> list[Any]:
     return list(found.values())
 
 
-def _follow_forward_passes(
+def _follow_attention_modules(
     root: PreTrainedModel, seen: Watched, undo: contextlib.ExitStack
 ) -> None:
-    """Report the calls of the models and of the attention modules inside a model."""
-    for part in root.modules():
-        if isinstance(part, PreTrainedModel):
-            own = vars(part).get("forward")
-            # Around `forward` itself, since some callers leave out `__call__` and its hooks.
-            vars(part)["forward"] = _followed(part, part.forward, seen)
-            undo.callback(_restore_forward, part, own)
+    """Report the calls of the attention modules inside a model."""
     for _, part in attention_modules(root):
         for hook in (
             part.register_forward_pre_hook(lambda module, _: seen.begin_module(module)),
             part.register_forward_hook(lambda module, *_: seen.end_module(module)),
         ):
             undo.callback(hook.remove)
-
-
-def _restore_forward(part: PreTrainedModel, own: Any) -> None:
-    if own is None:
-        del vars(part)["forward"]
-    else:
-        vars(part)["forward"] = own
-
-
-def _followed(
-    part: PreTrainedModel, forward: Callable[..., Any], seen: Watched
-) -> Callable[..., Any]:
-    """Make the `forward` of a model report its calls."""
-
-    @wraps(forward)
-    def followed(*args: Any, **inputs: Any) -> Any:
-        if _in_backward():
-            return forward(*args, **inputs)
-        given = [*args, *inputs.values()]
-        cache = next((value for value in given if isinstance(value, Cache)), None)
-        sources = inputs.get("encoder_outputs")
-        with seen.running(part, cache=cache, sources=_tensors(sources)) as run:
-            wanted = inputs.get(
-                "output_attentions", getattr(part.config, "output_attentions", False)
-            )
-            run.wants_weights |= bool(wanted)
-            output = forward(*args, **inputs)
-            run.end(_caches(output), list(_tensors(output)[:1]))
-        return output
-
-    return followed
-
-
-def _in_backward() -> bool:
-    """Return whether autograd runs on this thread, which computes a checkpointed layer once more."""
-    return torch._C._current_graph_task_id() != -1
-
-
-def _tensors(output: Any) -> tuple[Tensor, ...]:
-    """Tensors of a model's output, of a tuple, or the tensor itself."""
-    if isinstance(output, Tensor):
-        return (output,)
-    values = list(output.values()) if isinstance(output, dict) else output
-    return (
-        tuple(v for v in values if isinstance(v, Tensor))
-        if isinstance(values, list | tuple)
-        else ()
-    )
-
-
-def _caches(output: Any) -> list[Any]:
-    values = list(output.values()) if isinstance(output, dict) else output
-    return [v for v in values if isinstance(v, Cache)] if isinstance(values, list | tuple) else []
 
 
 def _mask(*args: Any, config: Any = None, **options: Any) -> Tensor | None:
@@ -340,10 +263,10 @@ def _attention(
         raise InputError(
             f"{type(module).__name__} attends with {name!r}, which the fast path does not support"
             + (f" (it {REASONS[name]})" if name in REASONS else "")
-            + "; this model cannot be watched"
+            + '; try regard.watch(model, way="dispatcher")'
         )
     output: Tensor | None = None
-    counts = not (_in_backward() or seen.is_repeated(query, key))
+    counts = not (in_backward() or seen.is_repeated(query, key))
     if (layer := steering_of(module)) is not None:
         attention_mask = steered_mask(layer, module, query, key, attention_mask, options)
         output, _ = steered_attention(module, query, key, value, attention_mask, options)

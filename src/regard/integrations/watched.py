@@ -68,7 +68,7 @@ class Watched:
             for name, part in modules.items()
             if not in_a_stack(name) and not is_routed(type(part))
         )
-        self._is_encoder_decoder = any(
+        self.is_encoder_decoder = any(
             getattr(getattr(part, "config", None), "is_encoder_decoder", False)
             for part in model.modules()
         )
@@ -197,6 +197,21 @@ class Watched:
         if alone:
             self._merge(run)
 
+    def add_layer(self, module: nn.Module, make: MakeCall, *, causal: bool) -> None:
+        """Capture an attention as a layer of its own, also if its module has computed another before.
+
+        Args:
+            module: the module that computes it.
+            make: computes its map, `(batch, heads, queries, keys)`, unless the layer is not kept.
+            causal: whether queries see only earlier keys.
+
+        Raises:
+            RegardError: some query has NaN weights.
+        """
+        if self.run is not None:
+            self.run.segment.uses[self._module_names[id(module)]] += 1
+        self.add_call(module, make, causal=causal)
+
     def _merge(self, run: Run) -> None:
         """Sort the calls of a run into passes."""
         search: Search | None = getattr(self._local, "search", None)
@@ -268,7 +283,7 @@ class Watched:
             model=self._model,
             modules=self._modules,
             keep=self.keep,
-            is_encoder_decoder=self._is_encoder_decoder,
+            is_encoder_decoder=self.is_encoder_decoder,
             outside=self._outside,
         )
 

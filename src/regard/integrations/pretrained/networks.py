@@ -16,7 +16,7 @@ from regard.integrations.captured import Keep
 from regard.integrations.pretrained.folder import Loaded
 from regard.integrations.pretrained.tokenizer import PretrainedTokenizer
 from regard.integrations.pretrained.vocabulary import Vocabulary
-from regard.integrations.transformers import watch
+from regard.integrations.watching import watch
 from regard.layers.eval_mode import eval_mode
 from regard.models import Classifier, Output
 from regard.models.contracts import Maps
