@@ -137,8 +137,8 @@ def _map(
             for array in (mask, bias)
         )
     bias = None if bias is None else bias.detach()
-    score = ScaledDot(scale)
-    return attend(query, key, value, score=score, mask=mask, bias=bias, watch=keep.statistics)[1]
+    score, watch = ScaledDot(scale), keep.statistics_of(query.shape[2] * key.shape[2])
+    return attend(query, key, value, score=score, mask=mask, bias=bias, watch=watch)[1]
 
 
 def checked_heads(chosen: Sequence[int], heads: int) -> list[int]:

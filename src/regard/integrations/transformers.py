@@ -93,7 +93,13 @@ def is_watched(model: nn.Module) -> bool:
 
 
 def fits_interface(model: nn.Module) -> bool:
-    """Return whether all attention of a model can be watched at `AttentionInterface`."""
+    """Return whether all attention of a model can be watched at `AttentionInterface`.
+
+    Of a model of `transformers` without attention this is true: that it has none is said there.
+    """
+    inside = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
+    if inside and not any(is_called_attention(type(part)) for part in model.modules()):
+        return not any(True for _ in attention_modules(model))
     try:
         roots = _roots(model)
     except InputError:
