@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import mmap
 import tempfile
-import weakref
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import pyarrow as pa
 
@@ -169,7 +168,7 @@ class _Store:
         self._batches: list[pa.RecordBatch] = []
         self._bytes = 0
         self._schema: pa.Schema | None = None
-        self._path: Path | None = None
+        self._file: IO[bytes] | None = None
         self._writer: Any = None
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -184,30 +183,31 @@ class _Store:
 
     def finish(self) -> pa.Table:
         """All rows as one table."""
-        if self._path is None:
+        if self._file is None:
             return pa.Table.from_batches(self._batches, self._schema or pa.schema([]))
         self._write()
         self._writer.close()
-        table = pa.ipc.open_file(pa.memory_map(str(self._path))).read_all()
-        weakref.finalize(table, self.discard)
-        return table
+        self._file.flush()
+        with (
+            self._file as file
+        ):  # which has no name any more: however the process ends, nothing is left
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped))).read_all()
 
     def discard(self) -> None:
-        """Remove the file, if there is one."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
+        """Give the file back, if there is one."""
+        if self._file is not None:
+            self._file.close()
 
     def _write(self) -> None:
         """Move the rows in memory to the file."""
         try:
-            if self._path is None:
+            if self._file is None:
                 folder = self._options.cache
                 if folder is not None:
                     Path(folder).mkdir(parents=True, exist_ok=True)
-                handle, name = tempfile.mkstemp(".arrow", "regard-corpus-", folder)
-                os.close(handle)
-                self._path = Path(name)
-                self._writer = pa.ipc.new_file(name, self._schema)
+                self._file = tempfile.TemporaryFile(prefix="regard-corpus-", dir=folder)  # noqa: SIM115
+                self._writer = pa.ipc.new_file(self._file, self._schema)
             for batch in self._batches:
                 self._writer.write_batch(batch)
         except OSError as error:

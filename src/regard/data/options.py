@@ -28,8 +28,8 @@ class ReadOptions(Settings):
         over_long: `"skip"` leaves longer examples out, `"cut"` keeps their beginning. The report
             counts both.
         in_memory: bytes of text kept in memory; a larger corpus is written to a file and memory-mapped.
-        cache: folder for that file; `None` is the system's folder for temporary files. The file is
-            removed with its corpus.
+        cache: folder for that file; `None` is the system's folder for temporary files. The file has
+            no name there: nothing is left of it, however the process ends.
     """
 
     title: ClassVar[str] = "read options"
