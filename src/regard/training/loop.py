@@ -89,6 +89,7 @@ def fit(
     total = settings.steps or settings.epochs * _updates(batches(0), settings)
     updater = Updater(model, settings, total=total, process_group=process_group)
     ranking = ranking or Ranking(settings.metric, ties=("loss",))
+    every = settings.validate_every
     folder = Path(out) if out is not None else None
     run = _Run(updater, validate, ranking, folder, callback or Callback(), belongs_to, on_weights)
     for record in records:
@@ -97,7 +98,8 @@ def fit(
         run.restore()
         run.hand_over()  # the earlier process ended right before that
     with DeferredSignals() as signals:
-        if run.state.validation_pending:  # the earlier process ended during a validation
+        # The earlier process may have ended during a validation, or right before it.
+        if run.state.validation_pending or (run.state.step and run.at_interval(every)):
             run.validate(signals)
         while run.unfinished():
             epoch = batches(run.state.epoch)
@@ -106,12 +108,12 @@ def fit(
                 group = epoch[done : done + settings.accumulate]
                 numbers = updater(loss, group, run.state.step + 1)
                 run.count_update(numbers, len(group))
-                if run.at_interval(settings.validate_every):
+                if run.at_interval(every):
                     run.validate(signals)
                 run.stop_if_interrupted(signals)
             if run.state.batches_done >= len(epoch):
                 run.next_epoch()
-                if settings.validate_every is None:
+                if every is None:
                     run.validate(signals)
         run.validate(signals)  # the last weights, unless that was just done
     return run.history

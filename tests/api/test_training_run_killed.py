@@ -1,0 +1,192 @@
+"""Runs that are killed at every operation on a file, and what is left of them.
+
+A run is watched by an audit hook of the interpreter. Before each operation in its folder, the folder is copied: that
+is what `kill -9` at this moment leaves. Each copy is then gone on with, and must end as the run that was never killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import regard
+from regard.api import Model, training_run
+from regard.api.storage.folder import LOCK, NEXT, weights_sha256
+from regard.api.storage.verdict import save_verdict
+from regard.data import Example
+from regard.errors import ModelFolderError, SettingsError
+from regard.files import atomic_write
+from regard.training import History
+from regard.training.checkpoint import RUN_FILE, read_run
+
+ROWS = [Example(f"film {n} was {m}", labels=(m,)) for n in range(8) for m in ("good", "poor")]
+SETTINGS = {"steps": 3, "batch_tokens": 40, "validate_every": 2, "save_seconds": 0, "width": 4}
+OPERATIONS = ("os.", "fcntl.", "shutil.")
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+class Watch:
+    """Copies a folder before each operation in it.
+
+    Args:
+        folder: that is watched.
+        copies: folder for the copies; those that differ in nothing are one.
+    """
+
+    def __init__(self, folder: Path, copies: Path) -> None:
+        self.folder, self.copies = folder, copies
+        self.states: dict[str, Path] = {}
+        self.operations = 0
+        self._busy = False
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self._busy or not self._concerns(event, arguments):
+            return
+        self._busy = True
+        try:
+            self.operations += 1
+            self.copy()
+            if event == "os.chmod":  # of a file that is written to the end: once more, half of it
+                self.copy(half=Path(arguments[0]))
+        finally:
+            self._busy = False
+
+    def _concerns(self, event: str, arguments: tuple[Any, ...]) -> bool:
+        if event == "open":
+            changes = bool(arguments[2] & WRITING)
+        else:
+            changes = event.startswith(OPERATIONS) and event not in ("os.listdir", "os.scandir")
+        return changes and any(
+            isinstance(a, str | os.PathLike) and str(a).startswith(str(self.folder)) for a in arguments
+        )
+
+    def copy(self, half: Path | None = None) -> None:
+        place = self.copies / f"{len(self.states):03}" / self.folder.name
+        if self.folder.exists():
+            shutil.copytree(self.folder, place)
+        else:
+            place.parent.mkdir()
+        if half is not None:
+            cut = place / half.relative_to(self.folder)
+            cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+        state = repr(sorted(content(place).items()))
+        if state in self.states:
+            shutil.rmtree(place.parent)
+        self.states.setdefault(state, place)
+
+
+_watch: Watch | None = None
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if _watch is not None:
+        _watch(event, arguments)
+
+
+@pytest.fixture(scope="module")
+def hook() -> None:
+    """The hook, which cannot be taken away again, but does nothing without a watch."""
+    sys.addaudithook(_hook)
+
+
+@contextmanager
+def watched(folder: Path, copies: Path) -> Iterator[Watch]:
+    global _watch
+    copies.mkdir()
+    _watch = watch = Watch(folder, copies)
+    try:
+        yield watch
+    finally:
+        _watch = None
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No waiting for the disk, and no drawing: what a kill leaves depends on neither."""
+
+    def write(_: object, path: Path) -> None:
+        with atomic_write(path) as unfinished:
+            unfinished.write_text("a picture")
+
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    monkeypatch.setattr(training_run, "plot_history", lambda *_, **__: None)
+    monkeypatch.setattr(training_run, "write", write)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Files and folders, but for the name of the process in them."""
+    mine = f".{os.getpid()}."
+    return {
+        str(path.relative_to(folder)).replace(mine, "."): path.read_bytes() if path.is_file() else b""
+        for path in folder.rglob("*")
+        if path.name != LOCK
+    }
+
+
+def timeless(history: History) -> list[dict[str, Any]]:
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
+
+
+def result(folder: Path) -> dict[str, object]:
+    """All that a run leaves, without times."""
+    state, history, tensors = read_run(folder)
+    state.seconds = 0.0
+    files = content(folder)
+    del files["history.jsonl"], files[str(RUN_FILE)]
+    return {
+        **files,
+        "history": timeless(History.load(folder / "history.jsonl")),
+        "state": state,
+        "its history": timeless(history),
+        "tensors": {name: tensor.tolist() for name, tensor in tensors.items()},
+    }
+
+
+def train(out: Path, *, seed: int = 1, **options: Any) -> Model:
+    return regard.train(
+        "classification",
+        train=ROWS,
+        valid=ROWS[:6],
+        out=out,
+        model="bigru",
+        preset="tiny",
+        settings={**SETTINGS, "seed": seed},
+        **options,
+    )
+
+
+def go_on(out: Path, **options: Any) -> None:
+    """Resume a run, or start it if it was killed before it had left anything."""
+    try:
+        train(out, resume=True, **options)
+    except ModelFolderError as error:
+        assert "holds no run to go on with" in str(error)
+        assert not out.exists() or not content(out)
+        train(out, **options)
+
+
+def states(watch: Watch, every: int) -> list[Path]:
+    """Some of the copies, always the first and the last."""
+    watch.copy()
+    found = list(watch.states.values())
+    return [*found[:-1:every], found[-1]]
+
+
+@pytest.mark.usefixtures("hook")
+def test_a_run_that_is_killed_at_any_operation_ends_as_if_it_never_was(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with watched(out, tmp_path / "killed") as watch:
+        train(out)
+    assert watch.operations > 60
+    wanted = result(out)
+    for copy in states(watch, every=1):
+        go_on(copy)
+        assert result(copy) == wanted, copy
