@@ -14,6 +14,7 @@ import regard
 from regard.api import Classifier
 from regard.api.inspection import inspect_folder, seal_folder
 from regard.api.storage.folder import weights_sha256
+from regard.api.storage.lock import locked
 from regard.api.storage.verdict import save_verdict
 from regard.errors import ModelFolderError
 from regard.training.tensors import read_tensors
@@ -47,6 +48,12 @@ def test_a_folder_as_it_was_written(here: Path) -> None:
     stored = read_tensors(here / "model.safetensors").tensors.values()
     assert facts["values"] == sum(tensor.numel() for tensor in stored)
     assert json.loads(found.to_json())["usable"] is True
+
+
+def test_the_lock_of_who_writes_there_is_not_foreign(here: Path) -> None:
+    before = states(here)
+    with locked(here, "trust"):
+        assert states(here) == before
 
 
 @pytest.mark.parametrize(

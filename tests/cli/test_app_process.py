@@ -97,7 +97,9 @@ def test_a_closed_pipe_is_quiet(model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_an_interrupted_run_says_how_to_go_on_and_does(
     tmp_path: Path, run: Run, number: int, status: int
 ) -> None:

@@ -15,6 +15,7 @@ from regard.api.load import load_model
 from regard.api.storage.folder import (
     CARD_FILE,
     CONFIG,
+    LOCK,
     OUR_FILES,
     RESULT_FILES,
     SEALED,
@@ -126,7 +127,7 @@ def _inspect(folder: Path) -> FolderState:
     if not any(file.state == "faulty" for file in files):
         fault = fault or _whole_fault(folder)
     files.insert(0, _state(folder, CONFIG, "faulty" if fault else _sealed(config), fault))
-    known = {file.name for file in files} | {*OUR_FILES}
+    known = {file.name for file in files} | {*OUR_FILES, LOCK}
     files += [_state(folder, name, "other") for name in _names(folder) if name not in known]
     return FolderState(str(folder), _facts(folder, config), tuple(files))
 

@@ -158,6 +158,8 @@ def report_errors(command: Callable[P, R]) -> Callable[P, R]:
         except KeyboardInterrupt as stop:
             folder = getattr(stop, "folder", None)
             resume = "" if folder and Path(folder).is_file() else " and --resume"
+            if resume and "--overwrite" in sys.argv:
+                resume += " in place of --overwrite"
             hint = f": everything is saved; go on with the same command{resume} ({folder})"
             print_error(f"\nregard: interrupted{hint if folder else ''}", "yellow")
             raise typer.Exit(128 + getattr(stop, "signal", signal.SIGINT)) from None
