@@ -106,6 +106,7 @@ def test_news_and_noise(planted: Path, planted_heads: ModuleType) -> None:
     )
     found = regard.compare(planted, random, texts, floor=seed)
     assert set(found.news()) == {"news"}
+    assert found.news_by_chance() == pytest.approx(2 * 4 / 5)
     assert found.floor is not None
     found = regard.compare(planted, seed, texts, floor=random)
     assert set(found.news()) == {"closer"}
@@ -193,6 +194,7 @@ def test_tables_json_page_and_terminal(
     shown = capsys.readouterr().out
     assert "compared by tokens" in shown
     assert "floor: planted and planted" in shown
+    assert "of 8 heads are news, where about 1.6 would be" in shown.replace("\n", " ")
     assert sum(line.startswith("decoder ") for line in shown.splitlines()) == 9
 
 

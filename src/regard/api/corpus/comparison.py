@@ -59,6 +59,15 @@ class ModelComparison:
         """Number of heads by what their difference says; empty without a floor."""
         return dict(Counter(str(each.news) for each in self.heads if each.news is not None))
 
+    def news_by_chance(self) -> float:
+        """Number of heads that would be news if the second model were one more seed of the first.
+
+        Of a layer of `n` heads that have a verdict, each is above the floors of all `n` with a chance of about
+        `1 / (n + 1)`.
+        """
+        sizes = Counter((each.site, each.layer) for each in self.heads if each.news is not None)
+        return sum(size / (size + 1) for size in sizes.values())
+
     def rows(self) -> list[dict[str, Any]]:
         """One row for each head, and for each layer one with `head` `None`."""
         return [each.row() for each in (*self.layers, *self.heads)]
@@ -75,6 +84,7 @@ class ModelComparison:
             "answers": _interval(self.answers),
             "floor_answers": _interval(self.floor_answers),
             "news": self.news(),
+            "news_by_chance": self.news_by_chance(),
             "layers": [each.row() for each in self.layers],
             "heads": [each.row() for each in self.heads],
             "notes": self.notes,
@@ -108,6 +118,12 @@ class ModelComparison:
         ]
         if self.floor is not None:
             facts.append(f"floor: {self.first} and {self.floor}, two seeds of one model")
+        judged, found = sum(self.news().values()), self.news()
+        if judged:
+            facts.append(
+                f"{found.get('news', 0)} of {judged} heads are news, where about {self.news_by_chance():.1f} "
+                f"would be if {self.second} were one more seed, and as many closer"
+            )
         if self.answers is not None:
             beside = "" if self.floor_answers is None else f" (floor {self.floor_answers})"
             facts.append(f"equal answers: {self.answers}{beside}")
