@@ -3,8 +3,8 @@
     python -m benchmarks.gpu
 
 Errors are the largest beside float64, at T = 1,024. Every ratio is a median over rounds in which its sides
-take turns, 8 heads of 64. Memory is what torch allocates at most, less what it held before. No GPU was at hand
-when this was written: nothing is kept yet.
+take turns, 8 heads of 64. SDPA is the backend that torch chooses, and flash and cuDNN by name. Memory is what
+torch allocates at most, less what it held before.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import date
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import regard
 from benchmarks.kernel import WATCH, arrays, compare, eager, sdpa, watched
@@ -48,6 +49,12 @@ def errors(kind: torch.dtype) -> dict[str, float]:
     }
 
 
+def by(backend: SDPBackend, query, key, value):
+    """torch's attention by one of its backends."""
+    with sdpa_kernel(backend):
+        return sdpa(query, key, value)
+
+
 def milliseconds(side: Callable) -> float:
     start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
@@ -77,6 +84,9 @@ def table(kind: torch.dtype, length: int, rounds: int) -> dict[str, float]:
         "causal SDPA": lambda: sdpa(q, k, v, is_causal=True),
         "causal, the first": lambda: watched(q, k, v, mask=regard.causal()),
     }
+    if kind != torch.float32:
+        sides["SDPA by flash"] = lambda: by(SDPBackend.FLASH_ATTENTION, q, k, v)
+        sides["SDPA by cuDNN"] = lambda: by(SDPBackend.CUDNN_ATTENTION, q, k, v)
     if length <= MOST_EAGER:
         sides["eager with the same statistics"] = lambda: eager(q, k, v)
     times = compare(sides, rounds, milliseconds)
@@ -92,6 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--lengths", type=int, nargs="+", default=[1024, 4096, 16384, 65536])
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     options = parser.parse_args()
     if not torch.cuda.is_available():
         raise SystemExit("needs an NVIDIA GPU, and a torch built for it")
@@ -101,8 +112,9 @@ def main() -> None:
         "machine": torch.cuda.get_device_name(),
         "torch": torch.__version__,
     }
-    for name, kind in KINDS.items():
-        found = {"errors": errors(kind)}
+    for name in options.kinds:
+        kind = KINDS[name]
+        found: dict[str, object] = {"errors": errors(kind)}
         found |= {f"T = {n:,}": table(kind, n, options.rounds) for n in options.lengths}
         kept[name] = found
         print(json.dumps({name: found}, indent=1), flush=True)

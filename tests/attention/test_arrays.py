@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import regard
 from regard.attention.arrays import (
     accumulation_dtype,
     all_finite,
@@ -125,3 +128,36 @@ def test_topk_puts_nan_first_in_every_library(k, library) -> None:
     values, indices = topk(library(np.array([[1.0, math.nan, 3.0, 2.0]])), k)
     assert np.asarray(indices)[0].tolist() == [1, 2, 3, 0][:k]
     np.testing.assert_array_equal(np.asarray(values)[0], [math.nan, 3.0, 2.0, 1.0][:k])
+
+
+def products(jaxpr: Any) -> Iterator[Any]:
+    """The matrix products of a traced function, those of functions inside too."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation.params["precision"]
+        for value in equation.params.values():
+            for inner in value if isinstance(value, tuple | list) else (value,):
+                if hasattr(inner := getattr(inner, "jaxpr", inner), "eqns"):
+                    yield from products(inner)
+
+
+@pytest.mark.parametrize("general", [False, True])
+def test_products_of_jax_have_the_precision_of_their_numbers(general: bool) -> None:
+    """By default a GPU would round float32 to 10 bits before it multiplies."""
+    import jax
+    import jax.numpy as jnp
+
+    score = regard.scores.General(jnp.eye(4)) if general else regard.scores.ScaledDot()
+
+    def answers(query: Any, key: Any) -> Any:
+        output, weights = regard.attend(query, key, key, score=score, mask=regard.causal())
+        return output, weights @ key, weights.rmatmul(query), weights.received()
+
+    shapes = jnp.zeros((1, 2, 5, 4)), jnp.zeros((1, 1, 5, 4))
+    found = list(products(jax.make_jaxpr(jax.grad(lambda *x: answers(*x)[0].sum()))(*shapes).jaxpr))
+    found += products(jax.make_jaxpr(answers)(*shapes).jaxpr)
+    assert len(found) > 6
+    assert {str(part) for precision in found for part in precision or ("none",)} == {"HIGHEST"}
+    with jax.default_matmul_precision("tensorfloat32"):
+        chosen = list(products(jax.make_jaxpr(answers)(*shapes).jaxpr))
+    assert {str(part) for precision in chosen for part in precision or ("none",)} == {"HIGH"}

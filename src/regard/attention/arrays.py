@@ -32,6 +32,7 @@ __all__ = [
     "is_numpy",
     "is_on_host",
     "is_torch",
+    "matmul",
     "namespace",
     "no_autocast",
     "split_rows",
@@ -246,6 +247,20 @@ def transpose(array: Array) -> Array:
     return namespace(array=array).matrix_transpose(array)
 
 
+def matmul(a: Array, b: Array) -> Array:
+    """`a @ b`, in JAX too with the precision of its numbers.
+
+    On GPUs and TPUs JAX multiplies float32 numbers after rounding them to 10 bits or fewer, unless told
+    otherwise. Who has set `jax_default_matmul_precision` gets what is set.
+    """
+    if not compat.is_jax_array(a):
+        return a @ b
+    import jax
+
+    set_by_user = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    return jax.numpy.matmul(a, b, precision=set_by_user or "highest")
+
+
 def grouped_matmul(a: Array, b: Array) -> Array:
     """`a @ b` for grouped heads: `a` may have a multiple of the heads of `b`, which is not copied.
 
@@ -260,11 +275,11 @@ def grouped_matmul(a: Array, b: Array) -> Array:
     batch, heads, rows, inner = a.shape
     key_heads = b.shape[1]
     if heads == key_heads:
-        return a @ b
+        return matmul(a, b)
     xp = namespace(a=a, b=b)
     # The heads of a group become further rows: one product for each key head, and no copy of `b`.
     folded = xp.reshape(a, (batch, key_heads, heads // key_heads * rows, inner))
-    product = folded @ b
+    product = matmul(folded, b)
     return xp.reshape(product, (product.shape[0], heads, rows, b.shape[-1]))
 
 

@@ -12,6 +12,7 @@ from regard.attention.arrays import (
     copied,
     grouped_matmul,
     is_numpy,
+    matmul,
     namespace,
     no_autocast,
     stop_gradient,
@@ -231,7 +232,7 @@ class AttentionMap:
                 if product is not None:
                     return product
             return _sum(
-                transpose(self._source.weights(rows)) @ columns[:, :, rows]
+                matmul(transpose(self._source.weights(rows)), columns[:, :, rows])
                 for rows in self._source.tiles()
             )
 
@@ -354,7 +355,7 @@ class AttentionMap:
         # be shorter, and its rounding larger than v W where W is nearly singular.)
         with no_autocast(value):
             square = _sum(
-                xp.sum((value @ projection[..., start : start + MATMUL_COLUMNS]) ** 2, axis=-1)
+                xp.sum(matmul(value, projection[..., start : start + MATMUL_COLUMNS]) ** 2, axis=-1)
                 for start in range(0, max(1, projection.shape[-1]), MATMUL_COLUMNS)
             )
         scaled = ScaledColumns(self._snapshot, xp.sqrt(square)[:, :, None])

@@ -22,6 +22,7 @@ from regard.attention.arrays import (
     accumulation_dtype,
     grouped_matmul,
     is_array,
+    matmul,
     namespace,
     transpose,
     widest_float,
@@ -210,7 +211,7 @@ class AdditiveScore(Score):
         query = xp.reshape(query, (batch, key_heads, group, rows, 1, dim))
         columns = max(1, ADDITIVE_CHUNK // max(1, batch * heads * rows * dim))
         parts = [
-            xp.tanh(query + key[:, :, None, None, start : start + columns]) @ vector
+            matmul(xp.tanh(query + key[:, :, None, None, start : start + columns]), vector)
             for start in range(0, max(1, keys), columns)
         ]
         scores = parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)
@@ -356,7 +357,7 @@ def _product(x: Array, weight: Array) -> Array:
         xp = namespace(x=x, weight=weight)
         dtype = widest_float(xp, x.dtype, weight.dtype)
         x, weight = xp.astype(x, dtype), xp.astype(weight, dtype)
-    return x @ weight
+    return matmul(x, weight)
 
 
 def _unit(x: Array) -> Array:

@@ -104,7 +104,7 @@ DECODE_MIN_ROWS = 32
 CUDA_MIN_CAPABILITY = 8, 0
 """Ampere, the first compute capability that multiplies bfloat16."""
 
-CUDA_MIN_TRITON = 3, 4
+CUDA_MIN_TRITON = 3, 6
 """Version of Triton from which the kernels compile."""
 
 CUDA_MAX_FEATURES = 256
@@ -112,7 +112,7 @@ CUDA_MAX_FEATURES = 256
 the smallest supported one (`tests/attention/kernels/cuda` compile the kernels and look)."""
 
 CUDA_MAX_TOPK = 32
-"""Longest list of largest weights: no longer than the narrowest tile of keys, which fills it."""
+"""Longest list of largest weights: a list is in registers, four times."""
 
 CUDA_MIN_LOG_WEIGHT = -128.0
 """Smallest logarithm of a weight in the backward pass: its `exp` is 0 in float32, and unlike -inf it may be

@@ -214,7 +214,7 @@ def test_what_fits(helpers, monkeypatch):
     assert not fits(*arrays(values=257))
     assert not fits(*arrays(), score=regard.scores.Additive(torch.randn(32)))
     for place, name, old in (
-        (triton, "__version__", "3.3.1"),
+        (triton, "__version__", "3.5.1"),
         (torch.cuda, "get_device_capability", lambda device: (7, 5)),
         (torch.version, "cuda", None),
     ):
@@ -258,7 +258,9 @@ def test_nothing_stays_behind_on_the_host(settings, monkeypatch):
 
     launched = Launched()
     monkeypatch.setattr(
-        launch, "triton_kernels", SimpleNamespace(forward=launched, pooled=launched)
+        launch,
+        "triton_kernels",
+        SimpleNamespace(forward=launched, largest=launched, pooled=launched),
     )
     monkeypatch.setattr(torch_ops, "attend", torch_ops.attend_on_gpu)
     monkeypatch.setattr(adapter, "_is_device_supported", lambda problem, requested: True)
@@ -330,6 +332,7 @@ class Compiled:
 
 class Passes:
     forward = Compiled(launch.triton_kernels.forward)
+    largest = Compiled(launch.triton_kernels.largest)
     pooled = Compiled(launch.triton_kernels.pooled)
 
 
@@ -350,7 +353,7 @@ for kind, queries, width, masked in (
     settings = (low, low + 300, None, allowed, bias, 0.1, dropout, 0, 0)
     attend_on_gpu(query, key, key, *settings, True, 8, 5, 79 if masked else 300, True)
     attend_on_gpu(query, key, key[..., :0], *settings, False, 0, 0, 0, False)
-assert len(COMPILED) == 15, len(COMPILED)
+assert len(COMPILED) == 20, len(COMPILED)
 assert max(COMPILED) <= 99 * 1024, COMPILED  # what the smallest of these has for a program
 print("compiled")
 """

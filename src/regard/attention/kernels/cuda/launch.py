@@ -70,9 +70,10 @@ def attend(call: ForwardCall) -> tuple[Tensor, ...]:
     inputs = _kernel_inputs(call.arrays, call.settings)
     requested = call.requested
     with torch.cuda.device_of(inputs.query):
-        output, lse, entropy, entries = _forward(inputs, call.settings, requested)
-        sums, maxima, received = _pooled(inputs, lse, call.settings.first_row, requested)
-    return output, lse, entropy, *_unpack(entries, lse, requested.top), sums, maxima, received
+        rows = _forward(inputs, call.settings, requested)
+        largest = _largest(inputs, rows, requested)
+        blocks_and_received = _pooled(inputs, rows, call.settings.first_row, requested)
+    return rows.output, rows.lse, rows.entropy, *largest, *blocks_and_received
 
 
 class TileShape(NamedTuple):
@@ -84,16 +85,27 @@ class TileShape(NamedTuple):
     stages: int
 
 
-def _tile_shape(width: int, size: int) -> TileShape:
-    """The largest tile whose numbers registers hold; the tests compile these and look for spilt ones.
+def _tile_shape(width: int, size: int, *, lists: bool, masked: bool) -> TileShape:
+    """The fastest of the tiles that were measured (docs/log.md), of those whose memory every GPU has.
 
     Args:
         width: features of query or value.
         size: bytes of a number. Products of float32 are made without tensor cores, from registers.
+        lists: whether lists of the largest scores are kept: a narrower tile has shorter chunks.
+        masked: whether a mask or bias is read, whose tiles are in that memory too.
     """
+    if width > 128 or (width > 64 and masked):
+        return TileShape(64, 32, 8, 2) if size == 2 else TileShape(32, 32, 8, 1)
     if size == 2:
-        return TileShape(64, 64, 4, 3) if width <= 64 else TileShape(64, 32, 8, 2)
+        return TileShape(64, 128, 4, 2) if width <= 64 and not lists else TileShape(64, 64, 4, 2)
     return TileShape(64, 32, 8, 2) if width <= 64 else TileShape(32, 32, 8, 1)
+
+
+def _pooled_tile_shape(width: int, size: int) -> TileShape:
+    """As `_tile_shape`, for the pass that pools."""
+    if size == 2:
+        return TileShape(128, 64, 4, 3) if width <= 64 else TileShape(64, 32, 8, 2)
+    return TileShape(64, 64, 4, 2) if width <= 64 else TileShape(32, 32, 8, 1)
 
 
 @dataclass(frozen=True)
@@ -108,6 +120,9 @@ class KernelInputs:
     allowed: Tensor
     bias: Tensor
     scale: float
+    """Not negative, in bits."""
+    has_ranges: bool
+    """Whether queries of a head see different ranges of keys."""
     has_mask: bool
     has_bias: bool
 
@@ -121,11 +136,16 @@ class KernelInputs:
         """Query heads that share a key head."""
         return self.query.shape[1] // self.key.shape[1]
 
+    def tile_shape(self, requested: Requested) -> TileShape:
+        """Sizes of the tiles of the forward pass."""
+        width = _tile_width(max(self.query.shape[3], self.value.shape[3]))
+        masked = self.has_mask or self.has_bias
+        return _tile_shape(width, self.query.element_size(), lists=requested.top > 0, masked=masked)
+
     @property
-    def tile_shape(self) -> TileShape:
-        """Sizes of its tiles."""
-        width = max(self.query.shape[3], self.value.shape[3])
-        return _tile_shape(_tile_width(width), self.query.element_size())
+    def pooled_tile_shape(self) -> TileShape:
+        """Sizes of the tiles of the pass that pools."""
+        return _pooled_tile_shape(_tile_width(self.query.shape[3]), self.query.element_size())
 
 
 def _kernel_inputs(arrays: CallArrays, settings: CallSettings) -> KernelInputs:
@@ -135,6 +155,8 @@ def _kernel_inputs(arrays: CallArrays, settings: CallSettings) -> KernelInputs:
         x if x.stride(-1) == 1 or not x.shape[-1] else x.contiguous()
         for x in (arrays.query.detach(), arrays.key.detach(), arrays.value.detach())
     )
+    if settings.scale < 0:  # the largest score is then that of the largest product
+        query = -query
     low, high = (end.expand(whole[:3]) for end in (arrays.low, arrays.high))
     allowed, bias = arrays.allowed, arrays.bias
     nothing = query.new_zeros((1, 1, 1, 1), dtype=torch.float32).expand(whole)
@@ -142,63 +164,105 @@ def _kernel_inputs(arrays: CallArrays, settings: CallSettings) -> KernelInputs:
         query, key, value, low, high,
         allowed=nothing if allowed is None else allowed.expand(whole).view(torch.uint8),
         bias=nothing if bias is None else bias.detach().float().expand(whole),
-        scale=settings.scale / LN2, has_mask=allowed is not None, has_bias=bias is not None,
+        scale=abs(settings.scale) / LN2, has_ranges=low.stride(2) != 0 or high.stride(2) != 0,
+        has_mask=allowed is not None, has_bias=bias is not None,
     )  # fmt: skip
 
 
-def _forward(
-    inputs: KernelInputs, settings: CallSettings, requested: Requested
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Output, lse, entropy, and the entries of the largest scores (see `_unpack`)."""
+class Rows(NamedTuple):
+    """What the forward pass computes of each query; see `triton_kernels.forward`."""
+
+    output: Tensor
+    lse: Tensor
+    bits: Tensor
+    correction: Tensor
+    entropy: Tensor
+    top_maxima: Tensor
+    top_chunks: Tensor
+
+
+def _forward(inputs: KernelInputs, settings: CallSettings, requested: Requested) -> Rows:
+    """Output, lse, entropy, and the chunks of the largest scores."""
     dropout, seed = settings.dropout, settings.seed
     batch, heads, queries, features = inputs.query.shape
     keys, values = inputs.key.shape[2], inputs.value.shape[3]
-    by_row, shape = (batch, heads, queries), inputs.tile_shape
+    by_row, shape = (batch, heads, queries), inputs.tile_shape(requested)
     no_keys = torch.zeros(1, 1, dtype=torch.int32, device=inputs.query.device)
     row_keys, column_keys = no_keys, no_keys
     if dropout:
         rows = np.arange(settings.first_row, settings.first_row + queries)
         row_keys = _as_int32(random.row_keys(seed, np.arange(inputs.pairs), rows), no_keys)
         column_keys = _as_int32(random.column_keys(seed, np.arange(keys)), no_keys)
-    output = inputs.query.new_empty((*by_row, values))
     lse = inputs.query.new_empty(by_row, dtype=torch.float64)
-    entropy = lse.new_empty((*by_row[:2], queries if requested.entropy else 0), dtype=torch.float32)
-    list_length = _power_of_two(requested.top) if requested.top else 0
-    entries = lse.new_empty((*by_row, list_length), dtype=torch.int64)
+    lists = (*by_row, requested.top, 4)
+    found = Rows(
+        output=inputs.query.new_empty((*by_row, values)),
+        lse=lse,
+        bits=lse.new_empty(by_row, dtype=torch.float32),
+        correction=lse.new_empty(by_row, dtype=torch.float32),
+        entropy=lse.new_empty(
+            (*by_row[:2], queries if requested.entropy else 0), dtype=torch.float32
+        ),
+        top_maxima=lse.new_empty(lists, dtype=torch.float32),
+        top_chunks=lse.new_empty(lists, dtype=torch.int32),
+    )
     row_tiles = -(-queries // shape.rows)
+    feature_width, value_width = _tile_width(features), _tile_width(values) if values else 0
     triton_kernels.forward[(inputs.pairs * row_tiles,)](
         inputs.query, inputs.key, inputs.value, inputs.low, inputs.high, inputs.bias,
-        inputs.allowed, row_keys, column_keys, output, lse, entropy, entries,
+        inputs.allowed, row_keys, column_keys, *found,
         inputs.query.stride(), inputs.key.stride(), inputs.value.stride(), inputs.low.stride(),
         inputs.high.stride(), inputs.bias.stride(), inputs.allowed.stride(),
         inputs.scale, random.drop_threshold(dropout), 1 / (1 - dropout), heads, inputs.group,
         queries, keys, features, values, row_tiles,
-        ROWS=shape.rows, COLUMNS=shape.columns, FEATURES=_tile_width(features),
-        VALUES=_tile_width(values) if values else 0, TOP=list_length, BIAS=inputs.has_bias,
-        ALLOWED=inputs.has_mask, DROPOUT=dropout > 0, ENTROPY=requested.entropy,
+        ROWS=shape.rows, COLUMNS=shape.columns, FEATURES=feature_width, VALUES=value_width,
+        TOP=requested.top, BIAS=inputs.has_bias, ALLOWED=inputs.has_mask, DROPOUT=dropout > 0,
+        ENTROPY=requested.entropy, PADDED=feature_width != features, PADDED_VALUES=value_width != values,
         num_warps=shape.warps, num_stages=shape.stages,
     )  # fmt: skip
-    return output, lse, entropy, entries
+    return found
+
+
+def _largest(inputs: KernelInputs, rows: Rows, requested: Requested) -> tuple[Tensor, Tensor]:
+    """Weights and indices of the largest of each query, in order."""
+    top = requested.top
+    batch, heads, queries, features = inputs.query.shape
+    weights = rows.lse.new_empty((batch, heads, queries, top), dtype=torch.float32)
+    indices = rows.lse.new_empty((batch, heads, queries, top), dtype=torch.int64)
+    if not top:
+        return weights, indices
+    triton_kernels.largest[(inputs.pairs * queries,)](
+        inputs.query, inputs.key, inputs.low, inputs.high, inputs.bias, inputs.allowed, rows.lse,
+        rows.top_maxima, rows.top_chunks, weights, indices,
+        inputs.query.stride(), inputs.key.stride(), inputs.low.stride(), inputs.high.stride(),
+        inputs.bias.stride(), inputs.allowed.stride(), inputs.scale, heads, inputs.group,
+        queries, inputs.key.shape[2], features,
+        CHUNK=inputs.tile_shape(requested).columns // 4, SLICE=16, TOP=top, LENGTH=_power_of_two(top),
+        BIAS=inputs.has_bias, ALLOWED=inputs.has_mask, num_warps=1,
+    )  # fmt: skip
+    return weights, indices
 
 
 def _pooled(
-    inputs: KernelInputs, lse: Tensor, first_row: int, requested: Requested
+    inputs: KernelInputs, found: Rows, first_row: int, requested: Requested
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sums and maxima of the parts of blocks (see `partition.block_edges`), and received mass."""
     batch, heads, queries, features = inputs.query.shape
-    keys, pool = inputs.key.shape[2], requested.key_block > 0
+    keys, pool, lse = inputs.key.shape[2], requested.key_block > 0, found.lse
     received = lse.new_empty((batch, heads, keys if requested.received else 0), dtype=torch.float32)
     if not (pool or requested.received):
-        nothing = lse.new_empty((2, batch, heads, 0, 0), dtype=torch.float32)
-        return nothing[0], nothing[1], received
-    shape = inputs.tile_shape
+        # Two tensors: results of an operator must not share memory, not even none.
+        sums, maxima = (lse.new_empty((batch, heads, 0, 0), dtype=torch.float32) for _ in range(2))
+        return sums, maxima, received
+    shape = inputs.pooled_tile_shape
     edges = block_edges(first_row, queries, keys, requested.query_block, requested.key_block)
     down, across = slot_layout(edges.query, shape.rows), slot_layout(edges.key, shape.columns)
     sizes = (batch, heads, down.parts if pool else 0, across.parts if pool else 0)
     sums, maxima = (lse.new_zeros(sizes, dtype=torch.float32) for _ in range(2))
     triton_kernels.pooled[(inputs.pairs * across.tiles,)](
-        inputs.query, inputs.key, inputs.low, inputs.high, inputs.bias, inputs.allowed, lse,
-        down.edges_on(lse.device), across.edges_on(lse.device), received, sums, maxima,
+        inputs.query, inputs.key, inputs.low, inputs.high, inputs.bias, inputs.allowed,
+        found.bits, found.correction, down.edges_on(lse.device), across.edges_on(lse.device),
+        received, sums, maxima,
         inputs.query.stride(), inputs.key.stride(), inputs.low.stride(), inputs.high.stride(),
         inputs.bias.stride(), inputs.allowed.stride(), inputs.scale, heads, inputs.group,
         queries, keys, features, down.bands, across.bands, down.tiles, across.tiles,
@@ -206,6 +270,8 @@ def _pooled(
         ROW_BAND=down.slots, KEY_BAND=across.slots,
         ROW_PART=min(down.slots, down.size), KEY_PART=min(across.slots, across.size),
         BIAS=inputs.has_bias, ALLOWED=inputs.has_mask, RECEIVED=requested.received, POOL=pool,
+        PADDED=_tile_width(features) != features, RANGED=inputs.has_ranges,
+        GAPS=(queries, keys) != (down.tiles * down.size, across.tiles * across.size),
         num_warps=shape.warps, num_stages=shape.stages,
     )  # fmt: skip
     if pool:
@@ -286,24 +352,6 @@ def _power_of_two(number: int) -> int:
 def _as_int32(keys: npt.NDArray[np.uint32], like: Tensor) -> Tensor:
     """Keys of dropout's hash, bit by bit, on the device of `like`; torch has little use of uint32."""
     return torch.from_numpy(keys.view(np.int32)).to(like.device)
-
-
-def _unpack(entries: Tensor, lse: Tensor, top: int) -> tuple[Tensor, Tensor]:
-    """Weights and indices of the largest, in order.
-
-    Args:
-        entries: int64, in no order: the score's bits above those of the key (`triton_kernels._entries`).
-        lse: of each row.
-        top: entries that are requested.
-    """
-    entries = entries.sort(-1, descending=True).values[..., :top]
-    # An integer in the order of the scores becomes the score's bits again, and these the score.
-    ordered = (entries >> 32).to(torch.int32)
-    scores = (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).view(torch.float32).double()
-    unseen = (ordered == torch.iinfo(torch.int32).min) | (scores == -torch.inf)
-    unseen &= ~lse.isnan()[..., None]  # a row of NaN stays NaN
-    weights = (scores * LN2 - lse[..., None]).exp()
-    return weights.masked_fill(unseen, 0.0).float(), 0xFFFFFFFF - (entries & 0xFFFFFFFF)
 
 
 def backward(call: BackwardCall) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -237,7 +237,7 @@ def _row_blocks(problem: Problem, query: Array) -> Iterator[RowBlock]:
         none = xp.zeros((1, 1, 1), dtype=xp.int64, device=layout.device)
         ranges = (none, none + layout.keys)
     low, high = (
-        xp.astype(xp.broadcast_to(end, (*end.shape[:2], layout.queries)), xp.int64)
+        xp.broadcast_to(xp.astype(end, xp.int64), (*end.shape[:2], layout.queries))
         for end in ranges
     )
     made = problem.bias is not None or by_tile
@@ -303,7 +303,28 @@ def _pool_parts(
         sizes.append(block_lengths(length, block))
         firsts = [*np.searchsorted(axis_edges, np.arange(0, length, block)), len(axis_edges) - 1]
         if len(firsts) != len(axis_edges):  # some block is in several parts
-            spans = [(*(slice(None),) * axis, slice(a, b)) for a, b in itertools.pairwise(firsts)]
-            sums = xp.stack([xp.sum(sums[span], axis=axis) for span in spans], axis=axis)
-            maxima = xp.stack([xp.max(maxima[span], axis=axis) for span in spans], axis=axis)
+            sums = _join_runs(xp, xp.sum, sums, firsts, axis)
+            maxima = _join_runs(xp, xp.max, maxima, firsts, axis)
     return sums / layout.asarray(np.outer(*sizes).astype(np.float32)), maxima
+
+
+def _join_runs(
+    xp: Any, reduce: Callable[..., Array], parts: Array, firsts: Sequence[int], axis: int
+) -> Array:
+    """One number for each run of parts along an axis; runs of one length are reduced together.
+
+    Args:
+        xp: the library of the parts.
+        reduce: `xp.sum` or `xp.max`.
+        parts: `(batch, heads, query parts, key parts)`.
+        firsts: where each run begins, and the end.
+        axis: of the runs.
+    """
+    joined = []
+    for length, runs in itertools.groupby(itertools.pairwise(firsts), lambda run: run[1] - run[0]):
+        bounds = list(runs)
+        span = slice(int(bounds[0][0]), int(bounds[-1][1]))
+        some = parts[(*(slice(None),) * axis, span)]
+        shape = (*some.shape[:axis], len(bounds), int(length), *some.shape[axis + 1 :])
+        joined.append(reduce(xp.reshape(some, shape), axis=axis + 1))
+    return xp.concat(joined, axis=axis) if len(joined) > 1 else joined[0]
