@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +122,41 @@ def test_progress_is_shown_and_others_are_informed_as_well(
     assert shown.out == ""
     trained(ROWS)
     assert capsys.readouterr().err == ""
+
+
+KILLED = """
+import os, signal, sys
+import regard
+from regard.training import Callback
+
+class Killer(Callback):
+    def on_validation_start(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+rows = [(f"{word} {value}", word) for word in ("warm", "cold") for value in range(8)]
+regard.train("classification", train=rows, preset="tiny", settings={"steps": 1}, callback=Killer())
+"""
+
+
+@pytest.mark.slow
+def test_what_a_killed_process_left_is_deleted_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run([sys.executable, "-c", KILLED], env=environment, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob("regard-*"))) == 1
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    other = tmp_path / "regard-model-of-somebody-else"
+    other.mkdir()
+    used: list[int] = []
+
+    class Second(Callback):
+        def on_step(self, progress: Progress) -> None:
+            if not used:
+                used.append(progress.step)
+                trained(ROWS)  # must not take the folder of the run around it for abandoned
+
+    trained(ROWS, callback=Second())
+    assert used
+    assert list(tmp_path.glob("regard-*")) == [other]

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from regard.api.config.settings import by_group, resolve
-from regard.api.examples import (
-    Data,
-    ExampleReader,
-    Tables,
-)
+from regard.api.examples import Data, ExampleReader, Tables
 from regard.api.load import MODELS
 from regard.api.progress import TrainingBar
-from regard.api.storage.folder import (
-    CONFIG,
-)
-from regard.api.storage.replacing import (
-    discard_next,
-    next_of,
-    writing,
-)
+from regard.api.storage.folder import CONFIG, LOCK
+from regard.api.storage.lock import locked
+from regard.api.storage.replacing import discard_next, next_of, writing
 from regard.api.tasks.model import Model
 from regard.api.training_run import Run, train_run
 from regard.data import ReadOptions
-from regard.errors import SettingsError, nearest
+from regard.errors import RegardError, SettingsError, nearest
 from regard.training import Callback, Callbacks, Interrupted, ProcessGroup
 from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE
 
@@ -138,7 +130,9 @@ def _train_beside(run: Run) -> Model:
 
 def _train_in_memory(run: Run) -> Model:
     """Train one model in a folder that is deleted; what it holds beside the weights is kept for `save`."""
-    with tempfile.TemporaryDirectory(prefix="regard-") as folder:
+    _remove_abandoned()
+    temporary = tempfile.TemporaryDirectory(prefix=_TEMPORARY)
+    with temporary as folder, locked(Path(folder), "train"):
         out = Path(folder) / "model"
         out.mkdir()
         try:
@@ -147,3 +141,15 @@ def _train_in_memory(run: Run) -> Model:
             raise Interrupted(None, stop.signal) from None
     trained.folder = None
     return trained
+
+
+_TEMPORARY = "regard-model-"
+
+
+def _remove_abandoned() -> None:
+    """Delete the folders of models in memory whose processes were killed; their locks are stale."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
+        with suppress(RegardError, OSError):  # it is in use, or somebody else's
+            if (folder / LOCK).is_file():  # else it is being made
+                with locked(folder, "train"):
+                    shutil.rmtree(folder, ignore_errors=True)
