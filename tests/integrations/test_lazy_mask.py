@@ -73,6 +73,34 @@ def test_any_operation_takes_the_full_mask(do):
     assert torch.equal(result, do(dense))
 
 
+def test_a_pattern_that_is_mapped_over_positions_is_built_in_full():
+    lazy, dense = both(**CASES["vmap"])
+    assert torch.equal(torch.all(~lazy, dim=-1), torch.all(~dense, dim=-1))
+
+
+@pytest.mark.parametrize("write", ["item", "view", "in place"])
+def test_what_is_written_to_the_mask_counts(write):
+    lazy, dense = both(**CASES["causal"])
+    for mask in (lazy, dense):
+        if write == "item":
+            mask[:, :, 3] = True
+        elif write == "view":
+            mask[:, :, 2:4].fill_(False)
+        else:
+            mask.logical_not_()
+    rows = [lazy.row_mask.build_rows(slice(n, n + 1)) for n in range(7)]
+    assert torch.equal(torch.cat(rows, 2), dense)
+
+
+def test_intervals_follow_what_was_written():
+    lazy, _ = both(**CASES["causal"])
+    layout = layout_of(lazy)
+    lazy.row_mask.intervals(layout)
+    lazy[:, :, 0] = True
+    _, high = lazy.row_mask.intervals(layout)
+    assert high[0, 0].tolist() == [7, 2, 3, 4, 5, 6, 7]
+
+
 def test_keys_that_a_cache_dropped_are_counted():
     lazy, dense = both(q=1, k=3, **{**CASES["window"], "kv_offset": 4, "q_offset": 6})
     assert lazy.first_key == 4

@@ -47,6 +47,28 @@ from regard.integrations.sites import order_of_sites, site_names, stack_of
             False,
             {"audio", "text", "decoder", "cross"},
         ),
+        (
+            {
+                "model.vision_model.encoder.layers.0.self_attn": False,
+                "model.text_model.layers.0.self_attn": True,
+            },
+            False,
+            {"vision", "decoder"},
+        ),
+        (
+            {
+                "vision_tower.blocks.0.attn": False,
+                "language_model.encoder.layers.0.self_attn": False,
+                "language_model.decoder.layers.0.self_attn": True,
+            },
+            True,
+            {"vision", "encoder", "decoder"},
+        ),
+        (
+            {"vision_encoder.layers.0.attn": False, "text_encoder.layers.0.self_attn": True},
+            False,
+            {"vision", "text"},
+        ),
         ({"wav2vec2.encoder.layers.0.attention": False}, False, {"encoder"}),
         (
             {"detector.layers.0.self_attn": False, "tracker.layers.0.self_attn": False},

@@ -41,7 +41,14 @@ WITHOUT_EFFECT = frozenset(
         # Arguments of the model that it passes on to every layer.
         *("output_attentions", "output_hidden_states", "output_router_logits", "return_dict"),
         *("use_cache", "past_key_values", "past_key_value", "num_items_in_batch", "logits_to_keep"),
-        *("labels", "position_embeddings", "interpolate_pos_encoding", "return_loss"),
+        *(
+            "input_ids",
+            "inputs_embeds",
+            "labels",
+            "position_embeddings",
+            "interpolate_pos_encoding",
+            "return_loss",
+        ),
     )
 )
 """Options of an attention function that change no weight where the mask is given."""

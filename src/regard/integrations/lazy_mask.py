@@ -62,15 +62,35 @@ class LazyMask(Tensor):
         return mask
 
     @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Apply any function of torch to the full mask, but for what is known without it."""
+        if function in _FACTS:
+            return super().__torch_function__(function, types, args, kwargs)
+        return function(*tree_map(_full, args), **tree_map(_full, kwargs or {}))
+
+    @classmethod
     def __torch_dispatch__(  # type: ignore[override]
         cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        """Apply any operation of torch to the full mask."""
+        """Apply any operator that is called beneath torch's functions to the full mask."""
+        return function(*tree_map(_full, args), **tree_map(_full, kwargs or {}))
 
-        def full(x: Any) -> Any:
-            return x.row_mask.build_rows(slice(0, x.shape[2])) if isinstance(x, LazyMask) else x
 
-        return function(*tree_map(full, args), **tree_map(full, kwargs or {}))
+_FACTS = frozenset(
+    (
+        *(getattr(Tensor, name).__get__ for name in ("shape", "dtype", "device", "ndim", "layout")),
+        *(getattr(Tensor, name).__get__ for name in ("requires_grad", "is_cuda", "is_nested")),
+        *(Tensor.size, Tensor.dim, Tensor.numel, Tensor.is_floating_point, Tensor.__len__),
+    )
+)
+"""Functions whose answer needs no element of the mask."""
+
+
+def _full(x: Any) -> Any:
+    """Build a lazy mask, once: what a model writes into the whole, or into a view of it, counts."""
+    return x.row_mask.full() if isinstance(x, LazyMask) else x
 
 
 class RowMask(Mask):
@@ -82,10 +102,23 @@ class RowMask(Mask):
     """
 
     def __init__(self, build_rows: BuildRows, queries: int) -> None:
-        self.build_rows: BuildRows = build_rows
+        self._build_rows = build_rows
         self._queries = queries
+        self._full: Tensor | None = None
         self._intervals: Intervals | None = None
         self._scanned = False
+
+    def build_rows(self, rows: slice) -> Tensor:
+        """Rows of a slice of queries, `(batch, 1, rows, keys)` Boolean."""
+        return self._build_rows(rows) if self._full is None else self._full[:, :, rows]
+
+    def full(self) -> Tensor:
+        """The whole mask, which from now on is what counts."""
+        if self._full is None:
+            # A broadcast mask shares its elements, which nobody could write to one by one.
+            self._full = self._build_rows(slice(0, self._queries)).contiguous()
+            self._scanned = False
+        return self._full
 
     def tile(self, layout: AttentionLayout, rows: slice, columns: slice) -> Tensor:
         """Return the given rows and columns."""
@@ -94,9 +127,10 @@ class RowMask(Mask):
     def intervals(self, layout: AttentionLayout) -> Intervals | None:
         """Return the range of keys of each query, or `None` where some row has gaps.
 
-        The rows are scanned once; later calls return that result.
+        The rows are scanned once; later calls return that result, unless somebody may have written
+        to them.
         """
-        if not self._scanned:
+        if not self._scanned or self._full is not None:
             self._intervals, self._scanned = self._scan(), True
         return self._intervals
 

@@ -45,7 +45,7 @@ def site_names(modules: Mapping[str, bool], *, is_encoder_decoder: bool) -> dict
         if is_cross(name):
             sites[name] = "cross"
         else:
-            tower = _tower(stacks[name], causal) if several else None
+            tower = _tower(stacks[name], causal, is_encoder_decoder) if several else None
             sites[name] = tower or _side(name, causal, is_encoder_decoder)
     for site in set(sites.values()):
         members = {stacks[name]: name for name, own in sites.items() if own == site}
@@ -81,15 +81,21 @@ def _path(name: str) -> str:
     return ".".join(parts[: numbers[0]] if numbers else parts[:-1])
 
 
-def _tower(stack: str, causal: bool) -> Site | None:
-    for part in stack.lower().split("."):
+def _tower(stack: str, causal: bool, is_encoder_decoder: bool) -> Site | None:
+    parts = stack.lower().split(".")
+    for n, part in enumerate(parts):
         words = set(part.split("_"))
         for tower, keys in _TOWERS.items():
-            if words & keys and tower == "text" and ("decoder" in words or part != "text_model"):
-                # A language model beside a tower that sees or hears is the decoder.
-                return "decoder" if causal else "text"
-            if words & keys:
+            if not words & keys:
+                continue
+            if tower != "text":
                 return tower
+            if is_encoder_decoder and {"encoder", "decoder"} & set(parts[n + 1 :]):
+                return None  # a language model of two sides
+            if "encoder" in words or "encoder" in parts[n + 1 :]:
+                return "text"
+            # A language model beside a tower that sees or hears is the decoder.
+            return "decoder" if causal or "decoder" in words else "text"
     return None
 
 

@@ -340,6 +340,11 @@ class _AttentionCall:
         seen: Watched,
     ) -> None:
         self.query, self.key, self.value, self.mask = query, key, value, mask
+        if key.shape[1] != value.shape[1]:  # grouped heads in one of them only
+            self.key, self.value = (
+                array.repeat_interleave(query.shape[1] // array.shape[1], 1)
+                for array in (key, value)
+            )
         self._keys = key.shape[2]
         self.scale = options.get("scaling")
         self.bias: Tensor | None = options.get("position_bias")
