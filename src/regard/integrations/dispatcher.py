@@ -242,7 +242,7 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         self._attended.update(id(run.module) for run in running)
         module = running[-1].module
         queries, keys = weights.shape[2:]
-        read = self._seen.run.segment.cached if self._seen.run else 0
+        read = (self._seen.run.segment.cached or 0) if self._seen.run else 0
         if queries > 1:
             visible = read + queries if read + queries < keys else keys  # of a static cache
             causal = causal or _looks_causal(weights, visible)

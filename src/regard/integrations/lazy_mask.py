@@ -67,7 +67,8 @@ class LazyMask(Tensor):
     ) -> Any:
         """Apply any function of torch to the full mask, but for what is known without it."""
         if function in _FACTS:
-            return super().__torch_function__(function, types, args, kwargs)
+            with torch._C.DisableTorchFunctionSubclass():
+                return function(*args, **(kwargs or {}))
         return function(*tree_map(_full, args), **tree_map(_full, kwargs or {}))
 
     @classmethod
@@ -83,9 +84,10 @@ _FACTS = frozenset(
         *(getattr(Tensor, name).__get__ for name in ("shape", "dtype", "device", "ndim", "layout")),
         *(getattr(Tensor, name).__get__ for name in ("requires_grad", "is_cuda", "is_nested")),
         *(Tensor.size, Tensor.dim, Tensor.numel, Tensor.is_floating_point, Tensor.__len__),
+        *(Tensor.to, Tensor.contiguous, Tensor.bool),  # the mask itself where nothing is to be done
     )
 )
-"""Functions whose answer needs no element of the mask."""
+"""Functions whose answer needs no element of the mask, or which decide themselves whether it does."""
 
 
 def _full(x: Any) -> Any:

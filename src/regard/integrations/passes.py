@@ -49,7 +49,7 @@ class Segment:
     """Part of a run in which no model is called twice."""
 
     cache: Any = None  # that was given
-    cached: int = 0  # positions in it
+    cached: int | None = None  # positions in it, where it says
     caches: list[Any] = field(default_factory=list)  # given or returned
     sources: tuple[Any, ...] = ()  # states of an encoder that were given
     states: list[Any] = field(default_factory=list)  # states that were returned
@@ -131,12 +131,12 @@ class Run:
         self.segment.states = states
 
 
-def _length(cache: Any) -> int:
-    """Number of positions in a cache; 0 where it does not say."""
+def _length(cache: Any) -> int | None:
+    """Number of positions in a cache; `None` where it does not say."""
     try:
         return int(cache.get_seq_length())
     except (AttributeError, NotImplementedError, TypeError, ValueError):
-        return 0
+        return None
 
 
 @dataclass

@@ -373,9 +373,17 @@ class _AttentionCall:
             added = torch.where(self.visible, mask, 0)
             self.bias = added if self.bias is None else self.bias + added
 
+    def _hides(self, end: int) -> bool:
+        """Return whether the mask hides all keys from a position on."""
+        if isinstance(self.mask, LazyMask):
+            return True
+        return isinstance(self.visible, Tensor) and not bool(self.visible[..., end:].any())
+
     def _take_keys(self, end: int) -> None:
         """Leave out the keys from a position on."""
         self.key, self.value = self.key[:, :, :end], self.value[:, :, :end]
+        if isinstance(self.visible, Tensor):
+            self.visible = self.visible[..., :end]
         if self.bias is not None:
             self.bias = self.bias[..., :end]
 
@@ -383,7 +391,7 @@ class _AttentionCall:
         """Map of the heads to keep, and the positions of its first query and first key."""
         first_query, first_key = self._positions()
         end = first_query + self.query.shape[2] - first_key
-        if self.is_causal and isinstance(self.mask, LazyMask) and end < self.key.shape[2]:
+        if self.is_causal and end < self.key.shape[2] and self._hides(end):
             self._take_keys(end)  # the rest of a static cache is still empty
         if self.seen.keep.heads is not None:
             self._take_heads(self.seen.keep.heads)
@@ -471,6 +479,8 @@ class _AttentionCall:
         if not self.is_causal:
             return 0, 0
         queries, keys = self.query.shape[2], self.key.shape[2]
-        read = self.seen.run.segment.cached if self.seen.run else 0
-        first_query = read or keys - queries
+        read = self.seen.run.segment.cached if self.seen.run else None
+        first_query = keys - queries
+        if read is not None and (self.mask is None or self._hides(read + queries)):
+            first_query = read  # of a static cache, whose further keys are still empty
         return first_query, max(first_query + queries - keys, 0)
