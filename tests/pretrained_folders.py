@@ -206,6 +206,38 @@ def _bart() -> tuple[Any, Any]:
     return model, tokenizer
 
 
+def _roberta() -> tuple[Any, Any]:
+    """A RoBERTa, whose first two rows of positions belong to no token, and whose tokenizer knows no limit."""
+    tokenizer = marked_byte_pairs()
+    marks: dict[str, Any] = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
+    sizes = {**SIZES, "max_position_embeddings": 66, "vocab_size": len(tokenizer)}
+    config = transformers.RobertaConfig(**sizes, **marks, **_labels("bad", "good"))
+    return transformers.RobertaForSequenceClassification(config), tokenizer
+
+
+def _bart_classifier() -> tuple[Any, Any]:
+    tokenizer = marked_byte_pairs()
+    config = transformers.BartConfig(
+        vocab_size=len(tokenizer), **STACKS, **_labels("bad", "neutral", "good")
+    )
+    return transformers.BartForSequenceClassification(config), tokenizer
+
+
+def _bert_to_bert() -> tuple[Any, Any]:
+    """Two BERTs, made into one: the mark that begins an answer stands in front of the source, too."""
+    tokenizer = wordpiece()
+    sizes = {"vocab_size": len(tokenizer), **SIZES}
+    model = transformers.EncoderDecoderModel(
+        encoder=transformers.BertModel(transformers.BertConfig(**sizes)),
+        decoder=transformers.BertLMHeadModel(
+            transformers.BertConfig(**sizes, is_decoder=True, add_cross_attention=True)
+        ),
+    )
+    for config in (model.config, model.generation_config):
+        config.decoder_start_token_id, config.eos_token_id, config.pad_token_id = 2, 3, 0
+    return model, tokenizer
+
+
 KINDS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "bert": _bert("BertModel"),
     "sentiment": _bert("BertForSequenceClassification", **_labels("bad", "neutral", "good")),
@@ -219,7 +251,10 @@ KINDS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "gpt2-sentiment": _gpt2("GPT2ForSequenceClassification", **_labels("bad", "good")),
     "t5": _t5,
     "marian": _marian,
+    "roberta": _roberta,
+    "bart-sentiment": _bart_classifier,
     "bart": _bart,
+    "bert2bert": _bert_to_bert,
 }
 
 

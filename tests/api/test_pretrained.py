@@ -32,7 +32,9 @@ def reference(folder: Path) -> tuple[Any, Any]:
     return model.eval(), transformers.AutoTokenizer.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("kind", ["sentiment", "topics", "gpt2-sentiment"])
+@pytest.mark.parametrize(
+    "kind", ["sentiment", "topics", "gpt2-sentiment", "roberta", "bart-sentiment"]
+)
 def test_probabilities_are_those_of_transformers(
     pretrained: Callable[[str], Path], kind: str
 ) -> None:
@@ -76,16 +78,17 @@ def test_look_shows_the_attention_of_transformers(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", ["sentiment", "roberta"])
 def test_a_text_that_is_too_long_is_cut_before_its_last_mark(
-    pretrained: Callable[[str], Path],
+    pretrained: Callable[[str], Path], kind: str
 ) -> None:
-    folder = pretrained("sentiment")
+    folder = pretrained(kind)
     model, tokenizer = reference(folder)
     text = "the bank " * 80
     (answer,) = regard.load(folder).classify(text)  # type: ignore[attr-defined]
     inputs = tokenizer(text, return_tensors="pt", truncation=True, max_length=64)
     expected = model(**inputs).logits.softmax(-1)[0]
-    assert answer.probabilities["good"] == pytest.approx(expected[2].item(), abs=1e-5)
+    assert answer.probabilities["good"] == pytest.approx(expected[-1].item(), abs=1e-5)
     assert "only the first 64" in answer.note
 
 
@@ -122,6 +125,60 @@ def test_the_head_of_a_bert_reads_one_state(pretrained: Callable[[str], Path]) -
     (answer,) = regard.load(folder).classify(TEXTS[0], attention=True)  # type: ignore[attr-defined]
     found = np.asarray(answer.aligned().tracks[0].weights)[:, 0]
     np.testing.assert_allclose(found, weights[:, 0].detach().numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["roberta", "gpt2-sentiment", "bart-sentiment"])
+def test_a_classifier_is_explained(pretrained: Callable[[str], Path], kind: str) -> None:
+    model = regard.load(pretrained(kind))
+    assert isinstance(model, Classifier)
+    (answer,) = model.classify(TEXTS[1], attention=True)
+    weights = np.asarray(answer.aligned().tracks[0].weights)
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+    examples = [Example(text) for text in TEXTS]
+    if kind == "bart-sentiment":
+        with pytest.raises(InputError, match="reads a text twice"):
+            trust(model, examples, settings=QUICK)
+        return
+    assert "occlusion" in str(trust(model, examples, settings=QUICK))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("pytorch_model.bin", b"", "pickled weights"),
+        ("adapter_config.json", b"{}", "merge_and_unload"),
+        ("tf_model.h5", b"", "only tf_model.h5"),
+        ("model.safetensors", b"oh", "cannot load"),
+        (
+            "model.safetensors.index.json",
+            b'{"weight_map": {"a": "model-1.safetensors"}}',
+            "missing",
+        ),
+    ],
+)
+def test_other_weights_are_refused(
+    pretrained: Callable[[str], Path], tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    folder = tmp_path / "bert"
+    shutil.copytree(pretrained("bert"), folder)
+    (folder / "model.safetensors").unlink()
+    (folder / name).write_bytes(content)
+    with pytest.raises(ModelFolderError, match=message):
+        regard.load(folder)
+
+
+def test_weights_in_several_files(pretrained: Callable[[str], Path], tmp_path: Path) -> None:
+    model, tokenizer = reference(pretrained("sentiment"))
+    model.save_pretrained(tmp_path, max_shard_size="20KB")
+    tokenizer.save_pretrained(tmp_path)
+    assert not (tmp_path / "model.safetensors").exists()
+    loaded = regard.load(tmp_path)
+    assert isinstance(loaded, Classifier)
+    verdict = trust(loaded, [Example(text) for text in TEXTS], settings=QUICK)
+    assert regard.load(tmp_path).verdict == verdict.sentence
+    shard = next(tmp_path.glob("model-*.safetensors"))
+    shard.write_bytes(shard.read_bytes()[:-1] + b"1")
+    assert regard.load(tmp_path).verdict == ""
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from regard.api import AbstractiveSummarizer, Generator, Translator
 from regard.errors import SettingsError
 
 TEXTS = ["The bank raised its rates.", "Ein Mann fährt Rad.", "It was a dark and stormy night."]
-WRITERS = ["t5", "marian", "bart"]
+WRITERS = ["t5", "marian", "bart", "bert2bert"]
 
 
 def reference(folder: Path) -> tuple[Any, Any]:
@@ -30,7 +30,7 @@ def reference(folder: Path) -> tuple[Any, Any]:
 def written(model: Any, inputs: Any) -> Any:
     """Greedy ids of transformers, of nine tokens between the start token and a forced end."""
     longest = 10 + (model.generation_config.forced_eos_token_id is not None)
-    return model.generate(**inputs, max_length=longest, num_beams=1)
+    return model.generate(**inputs, max_length=longest, min_new_tokens=9, num_beams=1)
 
 
 def translator(folder: Path) -> Translator:
@@ -46,13 +46,16 @@ def test_greedy_texts_are_those_of_transformers(
     folder = pretrained(kind)
     model, tokenizer = reference(folder)
     ours = translator(folder)
-    settings = ours.decoding_settings({"max_length": 9})
+    settings = ours.decoding_settings({"min_length": 9, "max_length": 9})
     assert settings.method == "greedy"
     answers = ours.translate(TEXTS, settings=settings)
     for text, answer in zip(TEXTS, answers, strict=True):
         ids = written(model, tokenizer(text, return_tensors="pt"))
-        assert answer.text == tokenizer.decode(ids[0], skip_special_tokens=True)
-        assert len(answer.tokens) > 3
+        whole = tokenizer.decode(
+            ids[0], skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        assert answer.text == whole
+        assert len(answer.tokens) == 9
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -67,7 +70,7 @@ def test_look_shows_the_attention_of_transformers(
     read = ids[:, :-1] if ids[0, -1] == model.generation_config.eos_token_id else ids
     with torch.no_grad():
         found = model(**inputs, decoder_input_ids=read, output_attentions=True)
-    settings = ours.decoding_settings({"max_length": 9})
+    settings = ours.decoding_settings({"min_length": 9, "max_length": 9})
     (answer,) = ours.translate(TEXTS[0], settings=settings)
     record = answer.look()
     sites = {
@@ -106,7 +109,7 @@ def test_steering(pretrained: Callable[[str], Path], kind: str) -> None:
     folder = pretrained(kind)
     model, tokenizer = reference(folder)
     ours = translator(folder)
-    settings = ours.decoding_settings({"max_length": 5})
+    settings = ours.decoding_settings({"min_length": 5, "max_length": 5})
     (answer,) = ours.translate(TEXTS[0], settings=settings, masked_out=[[1, 2]])
     assert answer.alignment[:, [1, 2]].max() == 0
     np.testing.assert_allclose(answer.alignment.sum(1), 1, atol=1e-5)
@@ -195,13 +198,16 @@ def test_what_a_continuation_attended_to(pretrained: Callable[[str], Path]) -> N
     folder = pretrained("gpt2")
     model, tokenizer = reference(folder)
     ours = generator(folder)
-    settings = ours.decoding_settings({"method": "greedy", "max_length": 4, "top_p": 1.0})
+    values = {"method": "greedy", "min_length": 4, "max_length": 4, "top_p": 1.0}
+    settings = ours.decoding_settings(values)
     drafts: list[str] = []
     (answer,) = ours.generate(
         TEXTS[2], settings=settings, on_draft=lambda index, text: drafts.append(text)
     )
     prompt = tokenizer(TEXTS[2], return_tensors="pt").input_ids
-    ids = model.generate(prompt, max_new_tokens=4, do_sample=False, pad_token_id=0)
+    ids = model.generate(
+        prompt, max_new_tokens=4, min_new_tokens=4, do_sample=False, pad_token_id=0
+    )
     with torch.no_grad():
         layers = model(ids, output_attentions=True).attentions
     count = prompt.shape[1]

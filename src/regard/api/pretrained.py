@@ -105,7 +105,7 @@ def _generator(loaded: Loaded) -> Generator:
     )
     # A model that does not read BOS begins an empty text with its mark all the same: it must read something.
     first = () if begins else (begin if begin is not None else (ends or (0,))[0],)
-    tokenizer = PretrainedTokenizer(backend, vocabulary, open_ended=True, first=first)
+    tokenizer = PretrainedTokenizer(backend, vocabulary, role="prompt", first=first)
     network = PretrainedLanguageModel(loaded, vocabulary, begins=begins)
     decoding = DecodingSettings(**decoding_values(loaded))
     return Generator(_settings(loaded, "language", decoding=decoding), network, tokenizer)
@@ -131,10 +131,8 @@ def _text_to_text(
     vocabulary = Vocabulary(
         _embeddings(model), backend.pad_token_id, backend.unk_token_id, int(start), ends
     )
-    source = PretrainedTokenizer(backend, vocabulary, open_ended=True)
-    target = PretrainedTokenizer(
-        backend, vocabulary, open_ended=True, target=True, first=forced_first(loaded)
-    )
+    source = PretrainedTokenizer(backend, vocabulary, role="source")
+    target = PretrainedTokenizer(backend, vocabulary, role="target", first=forced_first(loaded))
     network = PretrainedEncoderDecoder(loaded, vocabulary, forbidden_ids(loaded))
     decoding = DecodingSettings(**decoding_values(loaded))
     return kind(_settings(loaded, kind.task, decoding=decoding), network, source, target)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.attention import AttentionMap
+from regard.errors import InputError
 from regard.integrations.captured import Keep
 from regard.integrations.pretrained.folder import Loaded
 from regard.integrations.pretrained.tokenizer import PretrainedTokenizer
@@ -127,6 +128,7 @@ class PretrainedClassifier(PretrainedEncoder, Classifier):
         super().__init__(loaded, vocabulary)
         self.mask_id: int = tokenizer.mask_id
         self.special_ids: frozenset[int] = tokenizer.special_ids
+        self._probe = tokenizer.encode("one two three").ids
         if self.model.config.get_text_config().pad_token_id is None:
             # Decoders find the last token by its id; padding is masked, so the end mark will do.
             self.model.config.get_text_config().pad_token_id = (vocabulary.ends or (0,))[0]
@@ -142,7 +144,16 @@ class PretrainedClassifier(PretrainedEncoder, Classifier):
     def embedding_lookups(
         self, ids: Tensor, *, at: Tensor | None = None
     ) -> AbstractContextManager[list[tuple[Tensor, Tensor]]]:
-        """Record the lookups of `ids` in the model's table of tokens."""
+        """Record the lookups of `ids` in the model's table of tokens.
+
+        Raises:
+            InputError: an encoder-decoder, which reads the text twice, once shifted.
+        """
+        if self.model.config.is_encoder_decoder:
+            raise InputError(
+                f"{type(self.model).__name__} reads a text twice, in its encoder and its decoder, so no "
+                "gradient is that of one token; regard look shows its attention"
+            )
         real = ids != 0
         theirs = self.vocabulary.theirs(ids)
         return recorded_lookups([self.model.get_input_embeddings()], theirs, lambda _: real, at=at)
@@ -150,7 +161,7 @@ class PretrainedClassifier(PretrainedEncoder, Classifier):
     @cached_property
     def _reader(self) -> str:
         """Which states of the last layer the head reads: the `"first"`, the `"last"` or `"all"`."""
-        return _read_states(self)
+        return _read_states(self, self._probe)
 
     def token_attention(
         self, maps: Mapping[str, Sequence[AttentionMap]], lengths: Tensor
@@ -162,7 +173,7 @@ class PretrainedClassifier(PretrainedEncoder, Classifier):
         Returns:
             `(batch, heads, length)`.
         """
-        last = (maps.get("encoder") or maps["decoder"])[-1]
+        last = (maps.get("decoder") or maps["encoder"])[-1]
         rows = last.shape[-2]
         position = torch.arange(rows, device=lengths.device)
         read = {
@@ -176,16 +187,15 @@ class PretrainedClassifier(PretrainedEncoder, Classifier):
         return weights
 
 
-def _read_states(network: PretrainedClassifier) -> str:
+def _read_states(network: PretrainedClassifier, text: Sequence[int]) -> str:
     """Find which states of its last layer a head reads, by the gradients of a short text."""
     states: list[Tensor] = []
 
     def keep(module: nn.Module, args: Any, output: Any) -> None:
         states.append(output[0])
 
-    device, count = next(network.parameters()).device, 5
-    middle = len(network.vocabulary) // 2  # ordinary tokens: special ones are at the ends
-    ids = torch.arange(middle, middle + count, device=device)[None]
+    device, count = next(network.parameters()).device, len(text)
+    ids = torch.tensor([list(text)], device=device)
     hook = network.model.base_model.register_forward_hook(keep)
     try:
         with torch.inference_mode(False), torch.enable_grad(), eval_mode(network):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from os import PathLike
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from regard.errors import InputError
 from regard.integrations.pretrained.vocabulary import Vocabulary
@@ -13,7 +13,10 @@ from regard.text import BOS, EOS, PAD, SPECIALS, UNK, Encoding, Tokenizer
 from regard.text.normalize import Normalizer, Span
 from regard.text.tokenizer import Kind
 
-__all__ = ["PretrainedTokenizer"]
+__all__ = ["PretrainedTokenizer", "Role"]
+
+Role: TypeAlias = Literal["text", "source", "target", "prompt"]
+"""What a tokenizer encodes."""
 
 
 class PretrainedTokenizer(Tokenizer):
@@ -25,8 +28,8 @@ class PretrainedTokenizer(Tokenizer):
     Args:
         backend: the tokenizer of transformers, fast or slow.
         vocabulary: its ids as ours.
-        open_ended: whether BOS in front and EOS at the end are left out.
-        target: whether it encodes what an encoder-decoder writes.
+        role: what it encodes: a whole `"text"`; a `"source"`, whose EOS our tasks add; a `"target"`, or the
+            `"prompt"` of a language model, whose BOS they add, too.
         first: ids of theirs that all it writes begins with.
     """
 
@@ -35,16 +38,14 @@ class PretrainedTokenizer(Tokenizer):
         backend: Any,
         vocabulary: Vocabulary,
         *,
-        open_ended: bool = False,
-        target: bool = False,
+        role: Role = "text",
         first: Sequence[int] = (),
     ) -> None:
         self.kind: Kind = "bpe"
         self.normalizer: Normalizer = Normalizer()
         self.backend: Any = backend
         self._words = vocabulary
-        self._open_ended = open_ended
-        self._target = target
+        self._role = role
         self._first = tuple(vocabulary.ours(first))
 
     def __len__(self) -> int:
@@ -108,7 +109,7 @@ class PretrainedTokenizer(Tokenizer):
         return [self._encode(text) for text in texts]
 
     def _encode(self, text: str) -> Encoding:
-        given: dict[str, Any] = {"text_target": text} if self._target else {"text": text}
+        given: dict[str, Any] = {"text_target": text} if self._role == "target" else {"text": text}
         found = self.backend(
             **given,
             truncation=False,
@@ -136,12 +137,13 @@ class PretrainedTokenizer(Tokenizer):
 
     def _kept(self, ids: Sequence[int], marks: Sequence[bool]) -> slice:
         """The positions that our tasks do not add themselves."""
-        if not self._open_ended:
+        if self._role == "text":
             return slice(None)
         first, last = 0, len(ids)
         if last and marks[-1] and ids[-1] in self._words.ends:
             last -= 1
-        if first < last and marks[0] and ids[0] == self._words.begin:
+        begins = self._role != "source" and first < last and marks[0]
+        if begins and ids[0] == self._words.begin:
             first += 1
         return slice(first, last)
 
