@@ -114,3 +114,31 @@ def test_attentions_that_generate_is_asked_for_are_answered(make, ids):
         for a, b in zip(getattr(inside, name), getattr(outside, name), strict=True):
             for x, y in zip(a, b, strict=True):
                 torch.testing.assert_close(x, y, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "bart"])
+@pytest.mark.parametrize(
+    ("method", "change", "rows"),
+    [
+        ("reorder_cache", torch.tensor([1, 1]), [1, 1]),
+        ("batch_select_indices", torch.tensor([1]), [1]),
+        ("batch_repeat_interleave", 2, [0, 0, 1, 1]),
+    ],
+)
+def test_a_loop_of_ones_own_reorders_its_cache(make, kind, ids, method, change, rows, watched):
+    model, more = sharpen(make(kind)), ids[:1, :1].expand(len(rows), 1)
+    name = "decoder_input_ids" if kind == "bart" else "input_ids"
+    source = {"input_ids": ids[:, :9]} if kind == "bart" else {}
+    with torch.no_grad(), regard.watch(model) as seen:
+        first = model(**source, **{name: ids[:, 2:8]}, use_cache=True)
+        getattr(first.past_key_values, method)(change)
+        state = {}
+        if kind == "bart":
+            state = {"encoder_outputs": (first.encoder_last_hidden_state[rows],)}
+        model(**state, **{name: more}, past_key_values=first.past_key_values)
+    source = {"input_ids": ids[rows][:, :9]} if kind == "bart" else {}
+    once, _ = watched(model, **source, **{name: torch.cat([ids[rows][:, 2:8], more], 1)})
+    assert seen.sites == once.sites
+    for site in once.sites:
+        for steps, one in zip(seen[site], once[site], strict=True):
+            np.testing.assert_allclose(steps.dense, one.dense, atol=1e-4)

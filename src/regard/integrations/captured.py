@@ -344,6 +344,12 @@ class LayerAttention:
         single: bool = False,
     ) -> Sequence[tuple[AttentionCall, Any]]:
         """Pair each call with its statistic, which must have been kept."""
+        sizes = sorted({call.shape[:2] for call in self.calls})
+        if len(sizes) > 1:
+            raise InputError(
+                f"{self.site} layer {self.index} was called with {' and '.join(map(str, sizes))} examples and "
+                "heads in one text, which cannot be joined; look at each of its calls"
+            )
         parts = [(call, select(call)) for call in self.calls]
         if any(part is None and call.is_cut for call, part in parts):
             raise InputError(

@@ -1,7 +1,8 @@
 """Generation of `transformers` as `watch` follows it: beams by their ancestry, drafts that were rejected.
 
 `generate` hands back the finished hypotheses only. The loops inside it know which row of the batch wrote
-each token (`beam_indices`), and they are asked for it while some model is watched.
+each token (`beam_indices`), and they are asked for it while some model is watched. A loop of somebody's own
+reorders its cache, which is followed too.
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
+import numpy as np
+from transformers import Cache, EncoderDecoderCache
 from transformers.generation.utils import GenerationMixin
 
-from regard.integrations.registry import watcher_of
+from regard.integrations.registry import watcher_of, watchers
 
 __all__ = ["generation_followed"]
 
 _LOOPS = ("_sample", "_beam_search", "_assisted_decoding")
-
+_REARRANGEMENTS = ("reorder_cache", "batch_select_indices", "batch_repeat_interleave")
+"""Methods of a cache that change the examples of its batch."""
 
 _lock = threading.Lock()
-_originals: dict[str, Any] = {}
+_originals: dict[tuple[type, str], Any] = {}
 _users = 0
 
 
@@ -34,18 +38,44 @@ def generation_followed() -> Iterator[None]:
         _users += 1
         if _users == 1:
             for name in _LOOPS:
-                if (original := vars(GenerationMixin).get(name)) is not None:
-                    _originals[name] = original
-                    setattr(GenerationMixin, name, _following(original, name))
+                _replace(GenerationMixin, name, _following)
+            for name in _REARRANGEMENTS:
+                for kind in (Cache, EncoderDecoderCache):
+                    _replace(kind, name, _rearranging)
     try:
         yield
     finally:
         with _lock:
             _users -= 1
             if not _users:
-                for name, original in _originals.items():
-                    setattr(GenerationMixin, name, original)
+                for (owner, name), original in _originals.items():
+                    setattr(owner, name, original)
                 _originals.clear()
+
+
+def _replace(kind: type, name: str, wrap: Callable[[Callable[..., Any], str], Any]) -> None:
+    if (original := vars(kind).get(name)) is not None:
+        _originals[kind, name] = original
+        setattr(kind, name, wrap(original, name))
+
+
+def _rearranging(original: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Make a method of a cache report how it changes the batch."""
+
+    @wraps(original)
+    def rearrange(cache: Any, change: Any) -> Any:
+        answer = original(cache, change)
+
+        def rows(batch: int) -> Any:
+            if name == "batch_repeat_interleave":
+                return np.arange(batch).repeat(int(change))
+            return np.arange(batch)[change.tolist() if hasattr(change, "tolist") else change]
+
+        for seen in watchers():
+            seen.rearrange(cache, rows)
+        return answer
+
+    return rearrange
 
 
 def _following(original: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -55,6 +85,7 @@ def _following(original: Callable[..., Any], name: str) -> Callable[..., Any]:
         if seen is None:
             return original(model, *args, **options)
         with seen.searching(model) as search:
+            search.has_beams = name == "_beam_search"
             if name == "_sample":
                 return original(model, *args, **options)
             config = options.get("generation_config")

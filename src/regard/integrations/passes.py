@@ -8,7 +8,7 @@ decoder); and they are a pass of their own otherwise.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 from weakref import ReferenceType
@@ -147,6 +147,7 @@ class Search:
     found: Pass | None = None
     keys: set[LayerKey] = field(default_factory=set)
     recomputed: bool = False
+    has_beams: bool = False
 
 
 @dataclass(eq=False)
@@ -202,6 +203,18 @@ class Pass:
                 return
             steps = zip(layer.calls, beams.T, strict=False)
             layer.calls = [call.take(rows) for call, rows in steps]
+
+    def rearrange(self, rows: Callable[[int], NDArray[np.integer[Any]]]) -> None:
+        """Change the examples of the batch as a cache does; `rows` of a batch size are those it takes."""
+        sizes = {
+            layer.calls[0].shape[0]
+            for layer in self.layers.values()
+            if layer.causal and layer.calls
+        }
+        for layer in self.layers.values():
+            if layer.calls and layer.calls[0].shape[0] in sizes:
+                taken = rows(layer.calls[0].shape[0])
+                layer.calls = [call.take(taken) for call in layer.calls]
 
     def release_maps(self) -> None:
         """Drop the attention maps of every call."""

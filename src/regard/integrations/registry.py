@@ -12,7 +12,7 @@ from torch import nn
 from regard.errors import InputError
 from regard.integrations.watched import Watched
 
-__all__ = ["module_of", "registered", "watcher_of"]
+__all__ = ["module_of", "registered", "watcher_of", "watchers"]
 
 _lock = threading.Lock()
 _watchers: dict[int, Watched] = {}  # by the id of each module of a watched model
@@ -56,3 +56,9 @@ def module_of(model: Any) -> nn.Module:
 def watcher_of(module: Any) -> Watched | None:
     """What a module is watched by."""
     return _watchers.get(id(module))
+
+
+def watchers() -> list[Watched]:
+    """What any models are watched by."""
+    with _lock:
+        return list({id(seen): seen for seen in _watchers.values()}.values())

@@ -248,6 +248,19 @@ class Watched:
             elif search.found is not None:
                 search.found.follow(search.keys, beams)
 
+    def rearrange(self, cache: Any, rows: Callable[[int], NDArray[np.integer[Any]]]) -> None:
+        """Change the examples of the pass that uses a cache, as the cache was changed.
+
+        Args:
+            cache: keys and values of earlier positions.
+            rows: gives the rows that it takes, of the size of the batch.
+        """
+        search: Search | None = getattr(self._local, "search", None)
+        with self._lock:
+            found = self._by_cache.get(cache)
+            if found is not None and not (search is not None and search.has_beams):
+                found.rearrange(rows)
+
     def cut(self, search: Search, end: int) -> None:
         """Remove the positions that a search read and then rejected, from `end` on."""
         with self._lock:
