@@ -17,6 +17,8 @@ __all__ = [
     "CUDA_MIN_TRITON",
     "DECODE_MAX_QUERIES",
     "DECODE_MIN_ROWS",
+    "ENOUGH_TASKS",
+    "FEW_TASKS",
     "FLASH_BIAS_BYTES",
     "FLASH_BLOCK_QUERIES",
     "FLASH_MAX_SCORE_FLOAT32",
@@ -31,6 +33,7 @@ __all__ = [
     "FUSED_MIN_WEIGHTS",
     "MASKED_TILE_QUERIES",
     "MAX_CHUNK_KEYS",
+    "MAX_KEY_RANGES",
     "MAX_PART_QUERIES",
     "STRIP_ROWS",
     "TILE_KEYS",
@@ -133,6 +136,17 @@ that smaller ones waste less."""
 
 TILE_KEYS = 512
 """Keys of a tile, at most; see `TILE_QUERIES`."""
+
+ENOUGH_TASKS = 32
+"""Tasks of a backward pass from which on keys are not split further: the number may not depend on that of
+threads, or the bits of gradients would."""
+
+FEW_TASKS = 8
+"""Tasks below which ranges of half a tile of keys are made: they take 5 to 7 % longer on one thread, ranges of
+whole tiles take no longer than one range (1,024 to 4,096 positions, 1 and 8 heads of 64)."""
+
+MAX_KEY_RANGES = 8
+"""Ranges of keys of a head, at most: each has a gradient of all its queries."""
 
 MAX_CHUNK_KEYS = 128
 """Keys of a chunk, at most: a row keeps one maximum and one sum per chunk, for pooled blocks and to skip chunks

@@ -11,6 +11,7 @@ import regard
 from regard.attention import random, scores
 from regard.attention.kernels import limits
 from regard.attention.kernels.fused import adapter
+from regard.attention.kernels.fused.partition import make_backward_plan
 
 
 def differentiate(function, arrays, arrived):
@@ -115,9 +116,12 @@ def test_one_key_head_shared_by_all(helpers, small_tiles):
     compare(helpers, [q, k, v])
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_few_heads_are_cut_in_ranges_of_keys(helpers, small_tiles, threads, monkeypatch):
-    monkeypatch.setattr("regard.attention.kernels.fused.cpu.thread_count", lambda: threads)
+@pytest.mark.parametrize("most", [1, 2, 4])
+def test_few_heads_are_cut_in_ranges_of_keys(helpers, small_tiles, most, monkeypatch):
+    monkeypatch.setattr(limits, "TILE_KEYS", 16)
+    monkeypatch.setattr(limits, "MAX_KEY_RANGES", most)
+    ranges = len(make_backward_plan(43, 61, pairs=1).key_ranges) - 1
+    assert ranges == most
     compare(helpers, [x[:1] for x in arrays(heads=1, key_heads=1)], dropout=0.3)
 
 

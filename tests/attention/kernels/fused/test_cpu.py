@@ -46,6 +46,26 @@ def test_the_same_bits_whatever_the_threads(helpers, three, monkeypatch):
         assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("score", "heads"), [(regard.scores.ScaledDot, 1), (regard.scores.ScaledDot, 3), (None, 1)]
+)
+def test_the_same_bits_of_gradients_whatever_the_threads(score, heads, monkeypatch):
+    monkeypatch.setattr(threads, "MIN_PARALLEL_WORK", 0)
+    query, key, value = (torch.randn(1, heads, 530, 16, requires_grad=True) for _ in range(3))
+    vector = torch.randn(16, requires_grad=True)
+    chosen = regard.scores.Additive(vector) if score is None else score()
+    inputs = [query, key, value, *([vector] if score is None else [])]
+    weights, runs = torch.randn(1, heads, 530, 16), []
+    for count in (1, 2, 3, 5):
+        monkeypatch.setattr(threads, "thread_count", lambda count=count: count)
+        output, _ = regard.attend(
+            query, key, value, score=chosen, mask=regard.causal(), dropout=0.1, watch=["entropy"]
+        )
+        runs.append(torch.autograd.grad(output, inputs, weights))
+    for other in runs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))
+
+
 def test_several_python_threads_at_once(helpers, three, monkeypatch):
     monkeypatch.setattr(threads, "MIN_PARALLEL_WORK", 0)
     expected, answers = everything(helpers, three), []

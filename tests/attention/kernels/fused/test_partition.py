@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from regard.attention.kernels.fused.partition import (
     block_edges,
     make_backward_plan,
@@ -25,7 +27,21 @@ def test_tiles_of_queries_hold_whole_parts() -> None:
         assert plan.row_tiles.tolist() == starts
 
 
-def test_ranges_of_keys_give_every_thread_as_much() -> None:
-    assert make_backward_plan(9, 12, pairs=1, threads=4).key_ranges.tolist() == [0, 3, 6, 9, 12]
-    assert make_backward_plan(9, 12, pairs=8, threads=4).key_ranges.tolist() == [0, 12]
-    assert make_backward_plan(9, 2, pairs=1, threads=4).key_ranges.tolist() == [0, 1, 2]
+@pytest.mark.parametrize(
+    ("keys", "pairs", "ranges"),
+    [
+        (12, 1, 1),
+        (511, 1, 1),
+        (512, 1, 2),  # half a tile each, where one task would leave every other thread idle
+        (600, 8, 1),
+        (1024, 8, 2),
+        (4096, 8, 4),
+        (4096, 32, 1),
+        (100_000, 1, 8),
+    ],
+)
+def test_ranges_of_keys_follow_from_the_sizes(keys: int, pairs: int, ranges: int) -> None:
+    edges = make_backward_plan(9, keys, pairs).key_ranges.tolist()
+    assert len(edges) == ranges + 1
+    assert (edges[0], edges[-1]) == (0, keys)
+    assert edges == sorted(set(edges))

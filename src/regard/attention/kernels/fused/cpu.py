@@ -33,7 +33,7 @@ from regard.attention.kernels.fused.workspace import (
     make_forward_workspace,
 )
 from regard.compiled.blas import find_gemm
-from regard.compiled.threads import run_parallel, thread_count
+from regard.compiled.threads import run_parallel
 
 __all__ = ["attend", "backward", "make_inputs"]
 
@@ -88,7 +88,7 @@ def backward(call: BackwardCall, *, words: int) -> tuple[Singles, Singles, Singl
     batch, heads, queries, width = arrays.query.shape
     key_heads, keys = arrays.key.shape[1:3]
     features, values = width // words, arrays.value.shape[3] // words
-    plan = make_backward_plan(queries, keys, batch * key_heads, thread_count())
+    plan = make_backward_plan(queries, keys, batch * key_heads)
     ranges = len(plan.key_ranges) - 1
     tasks = batch * key_heads * ranges
     gradients = Gradients(

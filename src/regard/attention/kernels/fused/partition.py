@@ -120,21 +120,26 @@ def make_forward_plan(edges: BlockEdges, *, masked: bool) -> ForwardPlan:
     return ForwardPlan(row_tiles, edges.query, edges.key, limits.TILE_KEYS)
 
 
-def make_backward_plan(queries: int, keys: int, pairs: int, threads: int) -> BackwardPlan:
+def make_backward_plan(queries: int, keys: int, pairs: int) -> BackwardPlan:
     """Tiles, and ranges of keys that make tasks of about equal size.
 
-    A task is a range of keys of one key head. One range a head where the heads keep all threads busy.
+    A task is a range of keys of one key head. Each range has a gradient of the queries of its own, and the sum
+    over ranges rounds; so their number follows from the sizes alone, and gradients are the same bits for any
+    number of threads.
 
     Args:
         queries: of the matrix.
         keys: of the matrix.
         pairs: key heads of all examples.
-        threads: that share the tasks.
     """
-    count = next(
-        n for n in range(1, threads + 1) if pairs * n % threads == 0 or pairs * n > 4 * threads
-    )
-    key_ranges = np.linspace(0, keys, min(count, keys) + 1).astype(np.int64)
+    count = 1
+    while count < limits.MAX_KEY_RANGES and pairs * count < limits.ENOUGH_TASKS:
+        few = pairs * count < limits.FEW_TASKS
+        least = limits.TILE_KEYS // 2 if few else limits.TILE_KEYS
+        if keys < 2 * count * least:
+            break
+        count *= 2
+    key_ranges = np.linspace(0, keys, count + 1).astype(np.int64)
     return BackwardPlan(
         min(limits.MASKED_TILE_QUERIES, queries), min(limits.TILE_KEYS, keys), key_ranges
     )
