@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from regard.api.tasks.encoding import Encoder
 from regard.decoding import DecodingSettings
 from regard.errors import InputError
-from regard.serving import Limits, ModelRegistry, create_app
+from regard.serving import Limits, ModelRegistry, create_app, handlers
 from regard.text import EOS
 
 TEXT = "der alt mann sieht die katze ."
@@ -406,3 +406,16 @@ def test_what_cannot_be_served(models, tmp_path):
     reader.folder = None
     with pytest.raises(InputError, match="try: regard look"):
         ModelRegistry({"reader": reader})
+
+
+def test_a_fault_of_ours_says_nothing_of_itself(models, monkeypatch):
+    def faulty(name, model, items):
+        raise ZeroDivisionError("the secret text")
+
+    monkeypatch.setattr(handlers, "look", faulty)
+    app = create_app(models)
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
+        problem = answer(client, "/look", 500, text="der", model="de-en")
+        assert problem["error"].startswith("a fault of the server, noted in its log")
+        assert "secret" not in str(problem)
+        assert answer(client, "/classify", text="good")["label"]  # and goes on

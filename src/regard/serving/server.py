@@ -32,6 +32,7 @@ _ROUNDS = 3  # of connections accepted and not yet looked at, or closed and not 
 _OTHER_FILES = (
     96  # that are open beside the connections, with those on which only /health is answered
 )
+_KEEP_ALIVE = 30  # seconds between two requests: a client that comes back just when it ends meets a closed door
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ def serve(
             proxy_headers=bool(proxies),
             forwarded_allow_ips=list(proxies),
             backlog=accepted,
+            timeout_keep_alive=_KEEP_ALIVE,
             h11_max_incomplete_event_size=limits.body,  # /view takes a whole text in its address
             timeout_graceful_shutdown=math.ceil(limits.grace) + 2,
         )
