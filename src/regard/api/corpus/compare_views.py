@@ -90,7 +90,7 @@ def _cell(head: HeadComparison, layer: HeadComparison, shown: bool) -> GridCell:
         label,
         f"{100 * mean:.0f}",
         mean,
-        head.news != "noise",
+        True,
         f"distance {head.distance}",
         tuple(_facts(head, layer)),
         example,

@@ -198,7 +198,7 @@ export class HeadGrid {
       const at = cell.shown[panel];
       if (!app || !at) return;
       const layer = app.metadata.layers[at.layer];
-      await app.set({ layer: at.layer, head: at.head, view: layer.shape[0] === 1 ? "text" : "map", theme: /** @type {"system" | Theme} */ (this.theme) });
+      await app.set({ layer: at.layer, head: at.head, key: null, view: layer.shape[0] === 1 ? "text" : "map", theme: /** @type {"system" | Theme} */ (this.theme) });
     }));
   }
 
