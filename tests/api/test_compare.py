@@ -206,3 +206,8 @@ def test_models_of_other_depth(planted: Path, planted_heads: ModuleType) -> None
     assert found.heads[-1].distance is None
     assert any("only the first 1 are compared" in note for note in found.notes)
     assert found.rows()[-1]["distance"] is None
+
+
+def test_targets_are_for_models_that_write(planted: Path) -> None:
+    with pytest.raises(InputError, match="takes no targets"):
+        regard.compare(planted, planted, [("w1 w2", "w3 w4")])

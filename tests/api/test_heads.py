@@ -286,3 +286,37 @@ def test_a_long_text_is_read_a_few_rows_at_a_time(
     for one, other in zip(tiled.heads, whole.heads, strict=True):
         for name, value in other.values.items():
             assert one.values[name].mean == pytest.approx(value.mean, rel=1e-5), name
+
+
+def test_alignments_are_of_cross_attention(translator: Translator, tmp_path: Path) -> None:
+    """Word 0 of the source is linked to the only word of the target, against sums by hand."""
+    pairs = [("21 may 2003", "2003-05-21"), ("4 june 1999", "1999-06-04")]
+    (tmp_path / "links").write_text("0-0\n0-0\n", encoding="utf-8")
+    found = regard.heads(translator, pairs, links=tmp_path / "links")
+    expected: dict[tuple[int, int], list[bool]] = {}
+    for source, target in pairs:
+        record = translator.look(source, target)
+        for track in record.tracks:
+            if track.name != "cross":
+                continue
+            rows = [not mark for mark in record.queries(track).special]
+            for head in range(track.heads):
+                weights = track.dense(head)[rows].mean(axis=0)
+                words = [0.0, 0.0, 0.0]
+                for weight, (start, end) in zip(weights, record.keys(track).offsets, strict=True):
+                    if end > start:
+                        seen = source[: start + 1].rstrip()  # a space belongs to the word after it
+                        words[seen.count(" ") + (source[start] == " ")] += float(weight)
+                hits = expected.setdefault(((track.layer or 0) + 1, head + 1), [])
+                hits.append(int(np.argmax(words)) == 0)
+    shown = {(h.layer, h.head): h.values for h in found.heads if h.site == "cross"}
+    assert expected.keys() == shown.keys()
+    for at, hits in expected.items():
+        assert shown[at]["links"].mean == np.mean(hits)
+        assert "links_reversed" not in shown[at]
+    assert all("links" not in h.values for h in found.heads if h.site != "cross")
+
+
+def test_a_model_that_writes_nothing_takes_no_targets(planted: Model) -> None:
+    with pytest.raises(InputError, match="takes no targets"):
+        regard.heads(planted, [("w1 w2", "w3 w4")])

@@ -12,7 +12,7 @@ from regard.api.corpus.comparison import ModelComparison
 from regard.api.corpus.head_comparison import HeadComparison
 from regard.api.corpus.readers import AnyModel, reader_of_model
 from regard.api.corpus.streaming import OnProgress, run_pass
-from regard.api.corpus.texts import CorpusTexts, stream_texts
+from regard.api.corpus.texts import CorpusTexts, stream_texts, without_targets
 from regard.api.heads import example_records, texts_were
 from regard.errors import InputError
 from regard.evaluation.heads.comparison import LayerSums, interval_of, news_of
@@ -76,7 +76,9 @@ def compare(
         settings |= dict(zip(names, prints, strict=False))
     found = run_pass(
         lambda kept: ComparePass(readers, kept),
-        stream_texts(texts),
+        stream_texts(texts)
+        if readers[0].takes_targets
+        else without_targets(stream_texts(texts), readers[0].name),
         None,
         path=None if state is None else Path(state),
         settings=settings,

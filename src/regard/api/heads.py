@@ -13,7 +13,7 @@ from regard.api.corpus.heads_pass import HeadsPass
 from regard.api.corpus.links import stream_links
 from regard.api.corpus.readers import AnyModel, reader_of_model
 from regard.api.corpus.streaming import OnProgress, run_pass
-from regard.api.corpus.texts import CorpusTexts, stream_texts
+from regard.api.corpus.texts import CorpusTexts, stream_texts, without_targets
 from regard.api.tasks.records import make_record
 from regard.errors import InputError
 from regard.evaluation.heads.rules import judge
@@ -67,7 +67,9 @@ def heads(
         settings["file of links"] = "" if links is None else file_sha256(links)
     found = run_pass(
         lambda kept: HeadsPass(reader, kept),
-        stream_texts(texts),
+        stream_texts(texts)
+        if reader.takes_targets
+        else without_targets(stream_texts(texts), reader.name),
         None if links is None else stream_links(links),
         path=None if state is None else Path(state),
         settings=settings,

@@ -14,7 +14,7 @@ from regard.data.inputs import read_inputs
 from regard.data.streams import STANDARD_INPUT
 from regard.errors import DataError, InputError
 
-__all__ = ["CorpusFiles", "CorpusTexts", "stream_texts", "text_count"]
+__all__ = ["CorpusFiles", "CorpusTexts", "stream_texts", "text_count", "without_targets"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,24 @@ def stream_texts(texts: CorpusTexts) -> Iterator[TextPair]:
             raise InputError(
                 f"text {number} is {each!r}; expected a string, or a pair of strings: source and target"
             )
+
+
+def without_targets(texts: Iterator[TextPair], name: str) -> Iterator[TextPair]:
+    """Yield the texts for a model that writes none.
+
+    Args:
+        texts: all texts.
+        name: of the model.
+
+    Raises:
+        InputError: a text has a target.
+    """
+    for text in texts:
+        if text.target is not None:
+            raise InputError(
+                f"{name} reads a text and writes none, so it takes no targets; give texts alone, in one file"
+            )
+        yield text
 
 
 def text_count(texts: CorpusTexts) -> int | None:

@@ -11,9 +11,6 @@ __all__ = ["Floats", "Means", "RatioSums"]
 
 Floats = NDArray[np.float64]
 
-NORMAL_95 = 1.959963984540054
-"""Quantile 0.975 of the normal distribution: half the width of a 95 % interval, in standard errors."""
-
 
 class Means(NamedTuple):
     """Means with their 95 % intervals, arrays of one shape; NaN where there is nothing to average.
@@ -67,11 +64,13 @@ class RatioSums:
         return counts
 
     def means(self) -> Means:
-        """Ratios with their intervals, by the normal approximation."""
+        """Ratios with their intervals, by Student's t with `n - 1` degrees of freedom."""
+        from scipy.special import stdtrit  # slow to import
+
         texts, x, c, xx, xc, cc = self.sums
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(c > 0, x / c, np.nan)
             squares = np.maximum(xx - 2 * ratio * xc + ratio * ratio * cc, 0.0)
             variance = np.where(texts > 1, texts / (texts - 1) * squares / (c * c), np.nan)
-        half = NORMAL_95 * np.sqrt(variance)
+        half = stdtrit(np.maximum(texts - 1, 1), 0.975) * np.sqrt(variance)
         return Means(ratio, ratio - half, ratio + half)
