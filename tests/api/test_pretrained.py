@@ -167,6 +167,22 @@ def test_other_weights_are_refused(
         regard.load(folder)
 
 
+def test_a_model_is_saved_as_transformers_saves_it(
+    pretrained: Callable[[str], Path], tmp_path: Path
+) -> None:
+    model = regard.load(pretrained("sentiment"))
+    assert isinstance(model, Classifier)
+    model.save(tmp_path / "copy")
+    theirs, tokenizer = reference(tmp_path / "copy")
+    expected = theirs(**tokenizer(TEXTS[0], return_tensors="pt")).logits.softmax(-1)[0, 2].item()
+    for one in (model, regard.load(tmp_path / "copy")):
+        assert isinstance(one, Classifier)
+        assert one.classify(TEXTS[0])[0].probabilities["good"] == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(InputError, match="not empty"):
+        model.save(tmp_path / "copy", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
 def test_weights_in_several_files(pretrained: Callable[[str], Path], tmp_path: Path) -> None:
     model, tokenizer = reference(pretrained("sentiment"))
     model.save_pretrained(tmp_path, max_shard_size="20KB")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from torch import nn
 
@@ -14,7 +15,7 @@ from regard.errors import InputError
 from regard.files import atomic_write
 from regard.training.checkpoint import WEIGHTS_FILE, save_weights
 
-__all__ = ["save_model"]
+__all__ = ["save_foreign", "save_model"]
 
 
 def save_model(
@@ -46,6 +47,26 @@ def save_model(
             replace_by_next(folder)
         finally:
             discard_next(folder)
+
+
+def save_foreign(save: Callable[[Path], None], folder: Path) -> None:
+    """Write a model that another library writes, whole or not at all.
+
+    Args:
+        save: writes it to an empty folder.
+        folder: new or empty.
+
+    Raises:
+        InputError: the folder holds something.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is not empty; choose a new folder for a pretrained model")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as place:
+        unfinished = Path(place) / "model"
+        unfinished.mkdir()
+        save(unfinished)
+        unfinished.replace(folder)  # an empty folder may be replaced
 
 
 def _write_all(files: Mapping[str, bytes], network: nn.Module, place: Path, *, name: str) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
 from regard.api.storage.folder import CONFIG, parse_config, read_small_files, weights_sha256
-from regard.api.storage.saving import save_model
+from regard.api.storage.saving import save_foreign, save_model
 from regard.api.storage.seal import HISTORY, check_history
 from regard.api.storage.verdict import TRUST_FILE, Findings, read_findings
 from regard.choices import Task
@@ -299,13 +299,19 @@ class Model(ABC):
     def save(self, folder: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write this model to a folder, with its history and card, to be loaded by `regard.load`.
 
+        A pretrained model is written as transformers writes it, so that both open it.
+
         Args:
             folder: new or empty.
-            overwrite: replace the model that is in the folder.
+            overwrite: replace the model that is in the folder; not of a pretrained one.
 
         Raises:
             InputError: the folder is in use.
         """
+        if self.folder is not None and is_pretrained(self.folder):
+            save: Callable[[Path], None] = getattr(self.network, "save")  # noqa: B009 - theirs alone have it
+            save_foreign(save, Path(folder))
+            return
         save_model(self.files, self.network, Path(folder), overwrite=overwrite)
         if self.folder is None:
             self.folder = Path(folder)

@@ -71,6 +71,7 @@ class PretrainedBase(nn.Module):
         super().__init__()
         self.settings: ModelSettings = PretrainedSettings(kind=type(loaded.model).__name__)
         self.model: Any = loaded.model
+        self._tokenizer: Any = loaded.tokenizer
         self.vocabulary: Vocabulary = vocabulary
 
     def watched(self, inputs: Mapping[str, Tensor], *, headless: bool = False) -> Maps:
@@ -91,8 +92,9 @@ class PretrainedBase(nn.Module):
         return bool(getattr(self.model.config.get_text_config(), "use_cache", False))
 
     def save(self, folder: Path) -> None:
-        """Write the model as transformers does, so that both open it."""
+        """Write the model and its tokenizer as transformers does, so that both open them."""
         self.model.save_pretrained(folder)
+        self._tokenizer.save_pretrained(folder)
 
 
 class PretrainedEncoder(PretrainedBase):
