@@ -165,6 +165,16 @@ def test_the_fast_path_of_an_encoder(norm_first, padded):
         np.testing.assert_allclose(fast.dense * real, other.dense * real, atol=1e-6)
 
 
+def test_cross_attention_of_torchs_transformer():
+    torch.manual_seed(0)
+    model = nn.Transformer(8, 2, 1, 2, 16, batch_first=True).eval()
+    hidden = nn.Transformer.generate_square_subsequent_mask(4)
+    with torch.no_grad(), regard.watch(model) as seen:
+        model(states(2, 6), states(2, 4), tgt_mask=hidden)
+    assert {site: len(seen[site]) for site in seen.sites} == {"encoder": 1, "decoder": 2, "cross": 2}
+    assert seen["cross"][0].shape == (2, 2, 4, 6)
+
+
 # Other uses of a softmax
 
 

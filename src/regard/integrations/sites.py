@@ -19,6 +19,7 @@ STANDARD = ("vision", "audio", "encoder", "text", "decoder", "cross")
 # transformers' modules of cross-attention have no common attribute, only names of three kinds:
 # crossattention or cross_attn (BERT, GPT-2), encoder_attn (BART), EncDecAttention (T5).
 _CROSS_ATTENTION = re.compile(r"cross_?att|encoder_att|encdec")
+_DECODER_OF_TORCH = re.compile(r"(^|\.)decoder\.layers\.\d+\.multihead_attn$")  # nn.Transformer
 _TOWERS = {
     "vision": {"vision", "visual", "image", "video", "pixel", "vit"},
     "audio": {"audio", "speech", "sound"},
@@ -66,6 +67,8 @@ def order_of_sites(sites: Iterable[Site]) -> list[Site]:
 
 def is_cross(name: str) -> bool:
     """Return whether a module is one of cross-attention by its name."""
+    if _DECODER_OF_TORCH.search(name):
+        return True
     return any(_CROSS_ATTENTION.search(part) for part in name.lower().split("."))
 
 
