@@ -171,7 +171,11 @@ def test_cross_attention_of_torchs_transformer():
     hidden = nn.Transformer.generate_square_subsequent_mask(4)
     with torch.no_grad(), regard.watch(model) as seen:
         model(states(2, 6), states(2, 4), tgt_mask=hidden)
-    assert {site: len(seen[site]) for site in seen.sites} == {"encoder": 1, "decoder": 2, "cross": 2}
+    assert {site: len(seen[site]) for site in seen.sites} == {
+        "encoder": 1,
+        "decoder": 2,
+        "cross": 2,
+    }
     assert seen["cross"][0].shape == (2, 2, 4, 6)
 
 

@@ -67,3 +67,20 @@ def test_an_unknown_way_is_refused(make):
         regard.watch(make("bert"), way="dispatch"),  # type: ignore[arg-type]
     ):
         pass
+
+
+@pytest.mark.parametrize("options", [{}, {"num_beams": 2}, {"cache_implementation": "static"}])
+def test_generation_at_the_dispatcher_equals_one_pass(ids, run, options):
+    torch.manual_seed(0)
+    config = transformers.BloomConfig(
+        vocab_size=50, hidden_size=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=None
+    )
+    model = transformers.BloomForCausalLM(config).eval()
+    with regard.watch(model) as seen:
+        text = model.generate(
+            ids, max_new_tokens=4, min_new_tokens=4, do_sample=False, pad_token_id=1, **options
+        )
+    with regard.watch(model) as once:
+        run(model, input_ids=text[:, :-1])
+    for one, other in zip(seen["decoder"], once["decoder"], strict=True):
+        np.testing.assert_allclose(one.dense, other.dense, atol=1e-5)

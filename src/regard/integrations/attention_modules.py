@@ -49,6 +49,7 @@ WITHOUT_EFFECT = frozenset(
             "interpolate_pos_encoding",
             "return_loss",
         ),
+        *("grid_thw", "image_grid_thw"),
     )
 )
 """Options of an attention function that change no weight where the mask is given."""

@@ -242,7 +242,8 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         self._attended.update(id(run.module) for run in running)
         module = running[-1].module
         queries, keys = weights.shape[2:]
-        read = (self._seen.run.segment.cached or 0) if self._seen.run else 0
+        cached = self._seen.run.segment.cached if self._seen.run else None
+        read = cached or 0
         if queries > 1:
             visible = read + queries if read + queries < keys else keys  # of a static cache
             causal = causal or _looks_causal(weights, visible)
@@ -253,11 +254,12 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         def make() -> tuple[AttentionMap, int, int]:
             if not causal:
                 return weights, 0, 0
-            first_query = read or max(keys - queries, 0)
+            first_query = max(keys - queries, 0) if cached is None else cached
             end = first_query + queries
-            if end < keys:  # the rest of a static cache is still empty
+            if end < keys and not bool((weights[..., end:] != 0).any()):
+                # The rest of a static cache is still empty.
                 return AttentionMap.from_dense(weights[..., :end]), first_query, 0
-            return weights, first_query, end - keys
+            return weights, first_query, max(end - keys, 0)
 
         self._seen.add_layer(module, make, causal=causal)
 
