@@ -339,14 +339,14 @@ def _image(config: Any, generator: torch.Generator) -> torch.Tensor:
 
 def _video(config: Any, generator: torch.Generator) -> torch.Tensor:
     """Frames `(2, frames, channels, height, width)`."""
-    frames = getattr(config, "num_frames", None) or getattr(config, "frames_per_clip", 2)
+    frames: int = getattr(config, "num_frames", None) or getattr(config, "frames_per_clip", 2)
     image = _image(config, generator)
     return torch.stack([image + 0.1 * n for n in range(frames)], 1)
 
 
 def _patches(names: list[str], config: Any, generator: torch.Generator) -> dict[str, torch.Tensor]:
     """Two images of 4 x 4 patches each, end to end or beside each other."""
-    channels = getattr(config, "in_channels", None) or getattr(config, "num_channels", 3)
+    channels: int = getattr(config, "in_channels", None) or getattr(config, "num_channels", 3)
     width = channels * getattr(config, "temporal_patch_size", 1) * config.patch_size**2
     if "spatial_shapes" in names:
         return {
