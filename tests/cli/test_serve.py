@@ -1,11 +1,14 @@
 """`regard serve`: its options, and an address that nobody reads."""
 
+import json
+
 import pytest
 import typer
 
 from regard.cli import serve as module
 from regard.cli.app import app
 from regard.serving import Limits
+from regard.serving.logs import log_to_stderr
 
 
 def test_options_and_limits_have_the_same_defaults(monkeypatch):
@@ -39,3 +42,11 @@ def test_an_address_that_nobody_reads_stops_nothing(monkeypatch):
 
     monkeypatch.setattr(typer, "echo", broken)
     module._print_address("http://127.0.0.1:8000/")
+
+
+def test_the_address_among_json_lines_is_one_of_them(capsys):
+    with log_to_stderr("json"):
+        module._log_address("http://127.0.0.1:8000/")
+    line = json.loads(capsys.readouterr().err)
+    assert line["address"] == "http://127.0.0.1:8000/"
+    assert line["message"] == "serving at http://127.0.0.1:8000/"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
@@ -76,7 +77,7 @@ def serve(
         limits=limits,
         proxies=proxy or (),
         log_format=log_format,
-        ready=_print_address,
+        ready=_print_address if log_format == "text" else _log_address,
     )
 
 
@@ -85,3 +86,8 @@ def _print_address(address: str) -> None:
         typer.echo(
             f"Open {address} in a browser; the API is at {address}docs. Ctrl-C stops.", err=True
         )
+
+
+def _log_address(address: str) -> None:
+    record = {"fields": {"address": address}, "kind": None}
+    logging.getLogger("regard.serving").info("serving at %s", address, extra=record)
