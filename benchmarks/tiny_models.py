@@ -235,7 +235,7 @@ def _fit_together(config: Any, values: dict[str, Any]) -> None:
 
 def _fit_rotation(config: Any) -> None:
     """Make the sections of a rotation by several positions fit the small heads."""
-    rotation = getattr(config, "rope_parameters", None)
+    rotation: Any = getattr(config, "rope_parameters", None)
     is_sectioned = isinstance(rotation, dict) and "mrope_section" in rotation
     is_sectioned |= getattr(config, "model_type", "").startswith("glm") and isinstance(
         rotation, dict
@@ -339,14 +339,14 @@ def _image(config: Any, generator: torch.Generator) -> torch.Tensor:
 
 def _video(config: Any, generator: torch.Generator) -> torch.Tensor:
     """Frames `(2, frames, channels, height, width)`."""
-    frames: int = getattr(config, "num_frames", None) or getattr(config, "frames_per_clip", 2)
+    frames: Any = getattr(config, "num_frames", None) or getattr(config, "frames_per_clip", 2)
     image = _image(config, generator)
     return torch.stack([image + 0.1 * n for n in range(frames)], 1)
 
 
 def _patches(names: list[str], config: Any, generator: torch.Generator) -> dict[str, torch.Tensor]:
     """Two images of 4 x 4 patches each, end to end or beside each other."""
-    channels: int = getattr(config, "in_channels", None) or getattr(config, "num_channels", 3)
+    channels: Any = getattr(config, "in_channels", None) or getattr(config, "num_channels", 3)
     width = channels * getattr(config, "temporal_patch_size", 1) * config.patch_size**2
     if "spatial_shapes" in names:
         return {
