@@ -61,3 +61,9 @@ def test_sizes_that_no_tensor_can_have(size: int) -> None:
 def test_large_sizes_take_no_memory() -> None:
     found = state_layout(settings_of("transformer", width=4_000_000, heads=1), tensors=99)
     assert found["source.weight"].numel() * 4 > 100_000_000
+
+
+@pytest.mark.parametrize("name", ["words", "skip_bigrams", "lead_pairs"])
+def test_settings_that_no_tensor_shows_are_bounded(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}=1000000000: expected at most"):
+        settings_of("wide", "tiny", **{name: 1_000_000_000})

@@ -155,9 +155,10 @@ class WideSettings(ClassifierSettings):
     )
     deep_preset: Literal["tiny", "small", "base"] = "small"
     deep_weight: Annotated[float, Field(ge=0.0)] = 0.5  # of the deep part's logits in the sum
-    words: Size = 2  # words of the longest n-gram
-    skip_bigrams: Annotated[int, Field(ge=0)] = 0  # words that a pair of words may leave out
-    lead_pairs: Annotated[int, Field(ge=0)] = (
+    # Bounded, since memory and time of every answer grow with them and no tensor shows them.
+    words: Annotated[int, Field(ge=1, le=64)] = 2  # words of the longest n-gram
+    skip_bigrams: Annotated[int, Field(ge=0, le=64)] = 0  # words that a pair may leave out
+    lead_pairs: Annotated[int, Field(ge=0, le=1024)] = (
         0  # how many first words are paired with each later one
     )
     max_ngrams: Size = 200_000  # n-grams kept, those of most texts
