@@ -14,6 +14,7 @@ import transformers
 
 import regard
 from regard.api import AbstractiveSummarizer, Generator, Translator
+from regard.data import Example
 from regard.errors import SettingsError
 
 TEXTS = ["The bank raised its rates.", "Ein Mann fährt Rad.", "It was a dark and stormy night."]
@@ -221,3 +222,17 @@ def test_what_a_continuation_attended_to(pretrained: Callable[[str], Path]) -> N
         after = model(prompt).logits[0, -1].softmax(-1)
     for _, probability in ours.next_words(TEXTS[2], count=3):
         assert min(abs(after - probability)) < 1e-6
+
+
+def test_perplexity_is_that_of_transformers(pretrained: Callable[[str], Path]) -> None:
+    """Of all tokens but the first, and of the end: the model reads no mark in front."""
+    folder = pretrained("gpt2")
+    model, tokenizer = reference(folder)
+    found = generator(folder).evaluate([Example(text) for text in TEXTS]).scores[0]
+    nats, count = 0.0, 0
+    for text in TEXTS:
+        ids = tokenizer(text + "<|endoftext|>", return_tensors="pt").input_ids
+        with torch.no_grad():
+            nats += model(ids, labels=ids).loss.item() * (ids.shape[1] - 1)
+        count += ids.shape[1] - 1
+    assert found.value == pytest.approx(np.exp(nats / count), rel=1e-4)

@@ -151,7 +151,8 @@ class Generator(Model):
         logits = network(batch.source[:, :-1], batch.source_lengths - 1).logits
         wanted = batch.source[:, 1:]
         each: Tensor = -logits.float().log_softmax(-1).gather(-1, wanted[..., None])[..., 0]
-        nats = (each * (wanted != 0)).sum(1).double().cpu().numpy()
+        # Selected, not multiplied: padding may have no probability at all.
+        nats = torch.where(wanted == PAD, 0.0, each).sum(1).double().cpu().numpy()
         return np.stack([nats, batch.target_lengths.numpy().astype(float)], axis=1)
 
     def evaluate(
