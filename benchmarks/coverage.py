@@ -211,14 +211,14 @@ def _reported(output: Any) -> list[NDArray[Any]]:
             for item in value:
                 add(item)
 
-    def walk(output: Any) -> None:
+    def search(output: Any) -> None:
         for name, value in output.items() if hasattr(output, "items") else ():
             if "attentions" in name:
                 add(value)
             elif hasattr(value, "items"):
-                walk(value)
+                search(value)
 
-    walk(output)
+    search(output)
     return matrices
 
 

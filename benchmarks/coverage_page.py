@@ -32,7 +32,7 @@ def write_page(measured: Path, page: Path) -> None:
     built = [row for _, row in sorted(rows.items()) if "unbuilt" not in row]
     attending = [row for row in built if row["chosen"]["outcome"] != "no attention"]
     parts = [INTRODUCTION.format(version=transformers.__version__), _summary(rows, attending)]
-    parts.append(_refusals(attending))
+    parts.append(_others(attending))
     parts.append(_table(attending))
     parts.append(_unbuilt(rows))
     page.write_text("\n".join(parts))
@@ -65,7 +65,7 @@ def _exact(row: Any) -> bool:
     return bool(row["chosen"]["outcome"] == "exact")
 
 
-def _refusals(attending: list[Any]) -> str:
+def _others(attending: list[Any]) -> str:
     others = [row for row in attending if not _exact(row)]
     lines = ["## Not exact", ""]
     lines += [

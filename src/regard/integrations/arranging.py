@@ -46,10 +46,13 @@ def arrange(followed: Followed, sizes: Sizes) -> Tensor:
     arranged = weights.permute([*batch, *heads, *queries, followed.axis])
     leading = prod(weights.shape[axis] for axis in batch)
     middle = prod(weights.shape[axis] for axis in heads)
-    asked, keys = prod(weights.shape[axis] for axis in queries), weights.shape[followed.axis]
+    queries_count, keys = (
+        prod(weights.shape[axis] for axis in queries),
+        weights.shape[followed.axis],
+    )
     if heads or not batch:
-        return arranged.reshape(leading, middle, asked, keys)
-    return _split(followed, arranged.reshape(leading, asked, keys), sizes)
+        return arranged.reshape(leading, middle, queries_count, keys)
+    return _split(followed, arranged.reshape(leading, queries_count, keys), sizes)
 
 
 def roles(

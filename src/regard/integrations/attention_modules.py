@@ -16,8 +16,8 @@ from torch import nn
 
 __all__ = [
     "REASONS",
-    "asks_for_more",
     "attention_modules",
+    "has_unsupported_options",
     "in_a_stack",
     "is_called_attention",
     "is_routed",
@@ -74,7 +74,7 @@ def unknown_options(options: Mapping[str, object]) -> list[str]:
     ]
 
 
-def asks_for_more(part: nn.Module) -> bool:
+def has_unsupported_options(part: nn.Module) -> bool:
     """Return whether a module passes its attention function an option that the fast path does not support.
 
     Read off its code, before it runs. A cap on scores that is not set is none.

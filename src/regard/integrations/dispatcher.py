@@ -246,7 +246,7 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         read = cached or 0
         if queries > 1:
             visible = read + queries if read + queries < keys else keys  # of a static cache
-            causal = causal or _looks_causal(weights, visible)
+            causal = causal or _is_causal(weights, visible)
             self._causal[id(module)] = causal
         else:
             causal = self._causal.get(id(module), self._writes(self._names[id(module)]))
@@ -339,7 +339,7 @@ def _in_backward() -> bool:
     return torch._C._current_graph_task_id() != -1
 
 
-def _looks_causal(weights: AttentionMap, end: int) -> bool:
+def _is_causal(weights: AttentionMap, end: int) -> bool:
     """Return whether no query attends to a key after it, the last query standing at the key before `end`."""
     queries, keys = weights.shape[-2:]
     if end < queries:

@@ -17,7 +17,7 @@ import numpy as np
 from transformers import Cache, EncoderDecoderCache
 from transformers.generation.utils import GenerationMixin
 
-from regard.integrations.registry import watcher_of, watchers
+from regard.integrations.registry import watched_by, watchers
 
 __all__ = ["generation_followed"]
 
@@ -81,7 +81,7 @@ def _rearranging(original: Callable[..., Any], name: str) -> Callable[..., Any]:
 def _following(original: Callable[..., Any], name: str) -> Callable[..., Any]:
     @wraps(original)
     def loop(model: Any, *args: Any, **options: Any) -> Any:
-        seen = watcher_of(model)
+        seen = watched_by(model)
         if seen is None:
             return original(model, *args, **options)
         with seen.searching(model) as search:

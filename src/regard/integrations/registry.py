@@ -12,7 +12,7 @@ from torch import nn
 from regard.errors import InputError
 from regard.integrations.watched import Watched
 
-__all__ = ["module_of", "registered", "watcher_of", "watchers"]
+__all__ = ["module_of", "registered", "watched_by", "watchers"]
 
 _lock = threading.Lock()
 _watchers: dict[int, Watched] = {}  # by the id of each module of a watched model
@@ -53,7 +53,7 @@ def module_of(model: Any) -> nn.Module:
     return module
 
 
-def watcher_of(module: Any) -> Watched | None:
+def watched_by(module: Any) -> Watched | None:
     """What a module is watched by."""
     return _watchers.get(id(module))
 

@@ -26,8 +26,8 @@ from regard.attention.scores import ScaledDot
 from regard.errors import InputError, MissingExtraError
 from regard.integrations.attention_modules import (
     REASONS,
-    asks_for_more,
     attention_modules,
+    has_unsupported_options,
     is_called_attention,
     is_routed,
     unknown_options,
@@ -105,7 +105,7 @@ def fits_interface(model: nn.Module) -> bool:
     except InputError:
         return False
     parts = [part for root in roots for _, part in attention_modules(root)]
-    return all(is_routed(type(part)) and not asks_for_more(part) for part in parts)
+    return all(is_routed(type(part)) and not has_unsupported_options(part) for part in parts)
 
 
 def _stand_at_sdpa(
