@@ -4,8 +4,9 @@ Claims: with all maps kept in full, watching a BERT of usual size at 512 tokens 
 time of the bare model on `scaled_dot_product_attention`; a GPT shape at 2,048 tokens and more, with the
 default `Keep`, at most 1.3; and memory grows with the length, not its square.
 
-The kinds of run alternate in one process, and the fastest of each counts, so that other load on the
-machine meets all of them. Memory is that of a process of its own: its peak minus its peak before.
+The kinds of run alternate in one process, and the fastest of each counts, in processor time (of all
+threads), so that other load on the machine matters little. Memory is that of a process of its own: its
+peak minus its peak before.
 
     python -m benchmarks.watch             # BERT's shape at 512 tokens, GPT-2's at 512 to 16,384
     python -m benchmarks.watch --quick     # 512 and 2,048 tokens, fewer repetitions
@@ -123,9 +124,9 @@ def seconds(case: Case, kinds: list[str], budget: float) -> dict[str, float]:
     while rounds < 2 or time.perf_counter() - begin < budget:
         rounds += 1
         for kind in kinds:
-            start = time.perf_counter()
+            start = time.process_time()
             case.run(kind)
-            best[kind] = min(best[kind], time.perf_counter() - start)
+            best[kind] = min(best[kind], time.process_time() - start)
     return best
 
 
