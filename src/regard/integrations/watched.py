@@ -68,7 +68,7 @@ class Watched:
             for name, part in modules.items()
             if not in_a_stack(name) and not is_routed(type(part))
         )
-        self.is_encoder_decoder = any(
+        self.is_encoder_decoder: bool = any(
             getattr(getattr(part, "config", None), "is_encoder_decoder", False)
             for part in model.modules()
         )
