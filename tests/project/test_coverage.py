@@ -5,13 +5,10 @@ The whole table is `docs/coverage.md`, measured by `benchmarks/coverage.py`.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
 import torch
-
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 transformers = pytest.importorskip("transformers", reason="the architectures are its own")
 
