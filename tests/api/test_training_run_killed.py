@@ -255,6 +255,7 @@ def test_saving_over_a_model_is_killed(tmp_path: Path, every: int) -> None:
     out = tmp_path / "run"
     train(out)
     old, model = regard.load(out), train(tmp_path / "other", seed=5)
+    assert "" != old.weights != model.weights != ""
     with watched(out, tmp_path / "killed") as watch:
         model.save(out, overwrite=True)
     seen = set()

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,20 @@ def test_one_process_does_not_write_twice_at_a_time(tmp_path: Path) -> None:
             pass
         assert (tmp_path / LOCK).is_file()
     assert not (tmp_path / LOCK).exists()
+
+
+def test_a_holder_that_has_not_written_its_name_is_waited_for(tmp_path: Path) -> None:
+    with locked(tmp_path, "train"):
+        named = (tmp_path / LOCK).read_text()
+        (tmp_path / LOCK).write_text("")
+        timer = threading.Timer(0.05, (tmp_path / LOCK).write_text, [named])
+        timer.start()
+        with (
+            pytest.raises(InputError, match=r"by this process \(regard train"),
+            locked(tmp_path, "x"),
+        ):
+            pass
+        timer.join()
 
 
 @pytest.mark.parametrize("stop", [ValueError, KeyboardInterrupt, SystemExit])

@@ -48,6 +48,7 @@ __all__ = [
     "sealed_config",
     "update_config",
     "weights_sha256",
+    "weights_state",
     "write_config",
     "write_json",
 ]
@@ -144,6 +145,15 @@ def weights_sha256(folder: Path) -> str:
     if len(paths) == 1:
         return file_sha256(paths[0])
     return hashlib.sha256("\n".join(map(file_sha256, paths)).encode()).hexdigest()
+
+
+def weights_state(folder: Path) -> object:
+    """What is different after any change to the weights of a model; `None` if there are none."""
+    try:
+        found = [path.stat() for path in weight_files(folder)]
+    except (OSError, ModelFolderError):
+        return None
+    return [(s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns) for s in found]
 
 
 def clear(folder: Path) -> None:

@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -126,7 +127,7 @@ def _acquire(folder: Path, doing: str) -> int:
             kernel = _flock(descriptor)
             holder = _read(descriptor)
             if kernel is False:
-                raise InputError(_busy(folder, holder))
+                raise InputError(_busy(folder, holder or _read_later(descriptor)))
             if _is_at(descriptor, path):
                 if holder is not None:
                     _check_stale(folder, holder, kernel=kernel is True)
@@ -183,6 +184,15 @@ def _read(descriptor: int) -> Holder | None:
         return Holder(**json.loads(os.pread(descriptor, 4096, 0)))
     except (ValueError, TypeError):
         return None
+
+
+def _read_later(descriptor: int) -> Holder | None:
+    """The holder, which took the lock a moment ago and is about to write its name."""
+    for _ in range(50):
+        time.sleep(0.01)
+        if (holder := _read(descriptor)) is not None:
+            return holder
+    return None
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -16,7 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
-from regard.api.storage.folder import CONFIG, parse_config, read_small_files, weights_sha256
+from regard.api.storage.folder import (
+    CONFIG,
+    parse_config,
+    read_small_files,
+    weights_sha256,
+    weights_state,
+)
 from regard.api.storage.saving import save_foreign, save_model
 from regard.api.storage.seal import HISTORY, check_history
 from regard.api.storage.verdict import TRUST_FILE, Findings, read_findings
@@ -136,7 +142,6 @@ class Model(ABC):
         network: the torch module.
         folder: the folder it was read from or written to; `None` for one that was never saved.
         files: what its folder held beside the weights when it was loaded, trained or saved, or would hold.
-        weights: SHA-256 of the file of its weights; empty for one that was neither loaded nor trained.
         task: task it is for.
         verb: command that uses it, `regard VERB`.
         answers: whether it gives an answer to a text; an encoder without a head only reads.
@@ -163,7 +168,8 @@ class Model(ABC):
         self.network: nn.Module = network
         self.folder: Path | None = None
         self.files: dict[str, bytes] = {}
-        self.weights: str = ""
+        self._weights: str | None = ""
+        self._weights_of: tuple[Path, object] | None = None
 
     @classmethod
     @abstractmethod
@@ -322,7 +328,22 @@ class Model(ABC):
         held = read_small_files(folder)
         if is_pretrained(folder):  # only the verdict is of our kind
             held = {name: held[name] for name in (TRUST_FILE,) if name in held}
-        self.files, self.weights = held, weights_sha256(folder)
+        self.files, self._weights = held, None
+        self._weights_of = folder, weights_state(folder)
+        if TRUST_FILE in held:
+            self.weights  # noqa: B018 - while the file is there for sure
+
+    @property
+    def weights(self) -> str:
+        """SHA-256 of the file of its weights; empty if it has none, or that file is another by now."""
+        if (
+            self._weights is None
+        ):  # to read it takes 0.2 s for 100 MB, and most models are never asked
+            assert self._weights_of is not None
+            folder, state = self._weights_of
+            unchanged = state is not None and weights_state(folder) == state
+            self._weights = weights_sha256(folder) if unchanged else ""
+        return self._weights
 
     def _path(self, name: str) -> Path:
         return (self.folder or Path()) / name
