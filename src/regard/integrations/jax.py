@@ -19,6 +19,7 @@ from regard.integrations.arranging import Sizes, roles
 try:
     import jax
     import jax.numpy as jnp
+    from jax.core import Tracer
     from jax.extend import core
 except ImportError as _error:
     raise MissingExtraError("regard.watch_jax", "jax") from _error
@@ -469,7 +470,7 @@ def _has_softmax(jaxpr: Any) -> bool:
 
 def _concrete(value: Any, kind: str) -> Any:
     """The value that decides about a loop or a branch."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         raise InputError(
             f"an attention stands in a {kind} that depends on values, which are not known while an outer "
             "function is traced; call watch_jax outside of jit, vmap and grad"

@@ -157,8 +157,9 @@ class SoftmaxTrace:
             return
         self._origins.observe(name, args, made)
         if name in ("_softmax", "_safe_softmax", "_masked_softmax"):
-            axis = args[1] if name != "_masked_softmax" else (args[2] if len(args) > 2 else -1)
-            self._begin(args[0], made, (axis if axis is not None else -1) % max(1, made.dim()))
+            place = 2 if name == "_masked_softmax" else 1
+            axis = next(iter(args[place:]), None)
+            self._begin(args[0], made, (-1 if axis is None else axis) % max(1, made.dim()))
         elif name in ("bmm", "mm", "mv"):
             self._multiply(args[0], args[1])
         elif name in ("baddbmm", "addmm"):
