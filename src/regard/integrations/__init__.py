@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from regard.integrations.steering import Steered, steer
     from regard.integrations.tokenizing import tokens
     from regard.integrations.watched import Watched
-    from regard.integrations.watching import Way, watch
+    from regard.integrations.watching import watch
 else:
     from importlib import import_module
 
@@ -28,7 +28,6 @@ else:
         "Steered": "regard.integrations.steering",
         "Watched": "regard.integrations.watched",
         "steer": "regard.integrations.steering",
-        "Way": "regard.integrations.watching",
         "tokens": "regard.integrations.tokenizing",
         "watch": "regard.integrations.watching",
         "watch_jax": "regard.integrations.jax",
@@ -50,7 +49,6 @@ __all__ = [
     "SeenPass",
     "Steered",
     "Watched",
-    "Way",
     "steer",
     "tokens",
     "watch",
