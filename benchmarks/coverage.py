@@ -35,7 +35,8 @@ import regard
 from benchmarks.results import RESULTS, ROOT
 from benchmarks.tiny_models import build, inputs_of, model_types
 from regard.errors import RegardError
-from regard.integrations import Keep, Way
+from regard.integrations import Keep
+from regard.integrations.watching import Way
 
 MEASURED = RESULTS / "coverage.jsonl"
 PAGE = ROOT / "docs" / "coverage.md"
