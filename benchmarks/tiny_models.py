@@ -266,6 +266,8 @@ def _small_list(name: str, values: Iterable[int]) -> list[int]:
     numbers = list(values)
     if re.search(r"depths|num_blocks|layers", name) and "indices" not in name:
         return [min(2, number) for number in numbers]
+    if name == "image_size":
+        return [min(32, number) for number in numbers]
     if re.search(r"heads", name):
         return [1 << min(2, number.bit_length() - 1) for number in numbers]
     if re.search(r"hidden|embed_dim|dims|channels|sizes", name) and max(numbers) > 64:
@@ -346,6 +348,7 @@ def _video(config: Any, generator: torch.Generator) -> torch.Tensor:
 
 def _patches(names: list[str], config: Any, generator: torch.Generator) -> dict[str, torch.Tensor]:
     """Two images of 4 x 4 patches each, end to end or beside each other."""
+    config = config if hasattr(config, "patch_size") else config.vision_config
     channels: Any = getattr(config, "in_channels", None) or getattr(config, "num_channels", 3)
     width = channels * getattr(config, "temporal_patch_size", 1) * config.patch_size**2
     if "spatial_shapes" in names:
@@ -379,4 +382,7 @@ def _sound(name: str, config: Any, generator: torch.Generator) -> dict[str, torc
         if positions and getattr(config, "model_type", "") in ("whisper",):
             return {name: torch.randn(2, bins, 2 * positions, generator=generator)}
         return {name: torch.randn(2, 40, bins, generator=generator)}
+    if getattr(config, "num_mel_bins", None) and getattr(config, "max_length", None):
+        shape = 2, config.max_length, config.num_mel_bins  # a spectrogram
+        return {name: torch.randn(shape, generator=generator)}
     return {name: torch.randn(2, 2000, generator=generator)}
