@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,8 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # Whatever ran the tests may ignore it, as `nohup` does.
+        preexec_fn=partial(signal.signal, number, signal.SIG_DFL),
     )
     while process.poll() is None and not (out / "last" / "run.safetensors").exists():
         pass
