@@ -39,18 +39,23 @@ class InterfaceCall:
         options: dict[str, Any],
         seen: Watched,
     ) -> None:
-        self.query, self.key, self.value, self.mask = query, key, value, mask
         if key.shape[1] != value.shape[1]:  # grouped heads in one of them only
-            self.key, self.value = (
+            key, value = (
                 array.repeat_interleave(query.shape[1] // array.shape[1], 1)
                 for array in (key, value)
             )
+        self.query: Tensor = query
+        self.key: Tensor = key
+        self.value: Tensor = value
+        self.mask: Tensor | None = mask
         self._keys = key.shape[2]
-        self.scale = options.get("scaling")
+        self.scale: float | None = options.get("scaling")
         self.bias: Tensor | None = options.get("position_bias")
-        self.seen = seen
+        self.seen: Watched = seen
         option = options.get("is_causal")
-        self.is_causal = bool(getattr(module, "is_causal", True) if option is None else option)
+        self.is_causal: bool = bool(
+            getattr(module, "is_causal", True) if option is None else option
+        )
         self.visible: Any = None
         self.output: Tensor | None = None  # where it came with the statistics
         self._gives_output = self._is_plain(options)
@@ -158,7 +163,10 @@ class InterfaceCall:
         group = self.query.shape[1] // self.key.shape[1]
         wide = torch.promote_types(self.query.dtype, torch.float32)
         scale = self.query.shape[-1] ** -0.5 if self.scale is None else self.scale
-        query = (self.query.to(wide) * scale).unflatten(1, (-1, group)).flatten(2, 3)
+        # The heads of a group become further rows: keys are not copied.
+        batch, heads, _, features = self.query.shape
+        query = self.query.to(wide) * scale
+        query = query.reshape(batch, heads // group, group * queries, features)
         scores = (query @ self.key.to(wide).mT).view(-1, self.query.shape[1], queries, keys)
         if self.bias is not None:
             scores = scores + self.bias
