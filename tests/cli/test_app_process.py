@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -114,14 +113,14 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
     arguments += [
         word for s in f"{small} save_seconds=0 log_every=1".split() for word in ("--set", s)
     ]
-    program = [sys.executable, "-m", "regard"]
+    # Whatever ran the tests may ignore SIGHUP, as `nohup` does.
+    heeds = "import runpy, signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); "
+    program = [sys.executable, "-c", heeds + "runpy.run_module('regard', run_name='__main__')"]
     process = subprocess.Popen(
         [*program, *map(str, arguments)],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        # Whatever ran the tests may ignore it, as `nohup` does.
-        preexec_fn=partial(signal.signal, number, signal.SIG_DFL),
     )
     while process.poll() is None and not (out / "last" / "run.safetensors").exists():
         pass

@@ -85,8 +85,8 @@ def steer(
     >>> model = transformers.BertModel(config).eval()
     >>> with regard.steer(model, heads={0: [1]}, hide=[2]), regard.watch(model) as seen:
     ...     output = model(torch.tensor([[1, 2, 3]]))
-    >>> seen["encoder"][0].dense[0, :, :, 2].max(), seen["encoder"][0].dense[0, 1].max()
-    (np.float32(0.0), np.float32(0.0))
+    >>> float(seen["encoder"][0].dense[0, :, :, 2].max()), float(seen["encoder"][0].dense[0, 1].max())
+    (0.0, 0.0)
 
     Args:
         model: a `transformers` model, or a module that contains one.
