@@ -69,7 +69,20 @@ def test_an_unknown_way_is_refused(make):
         pass
 
 
-@pytest.mark.parametrize("options", [{}, {"num_beams": 2}, {"cache_implementation": "static"}])
+OLD = tuple(map(int, transformers.__version__.split(".")[:2])) < (5, 23)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"num_beams": 2},
+        pytest.param(
+            {"cache_implementation": "static"},
+            marks=pytest.mark.skipif(OLD, reason="BLOOM itself fails there with a static cache"),
+        ),
+    ],
+)
 def test_generation_at_the_dispatcher_equals_one_pass(ids, run, options):
     torch.manual_seed(0)
     config = transformers.BloomConfig(
