@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -67,3 +69,22 @@ def test_large_sizes_take_no_memory() -> None:
 def test_settings_that_no_tensor_shows_are_bounded(name: str) -> None:
     with pytest.raises(SettingsError, match=f"{name}=1000000000: expected at most"):
         settings_of("wide", "tiny", **{name: 1_000_000_000})
+
+
+OUTLINES = """
+import sys
+from regard.models import KINDS, configure
+from regard.models.layout import state_layout
+sizes = {sizes!r}
+for kind in KINDS:
+    known = {{name: size for name, size in sizes.items() if name in KINDS[kind][0].model_fields}}
+    state_layout(configure(kind, "tiny", **known), tensors=400)
+print([name for name in ("sympy", "torch._dynamo", "torch._inductor") if name in sys.modules])
+"""
+
+
+def test_an_outline_imports_no_compiler() -> None:
+    """torch's random numbers of the meta device do: a second and 140 MB for every `regard.load`."""
+    program = [sys.executable, "-c", OUTLINES.format(sizes=SIZES)]
+    done = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[]\n"

@@ -33,7 +33,7 @@ def state_layout(settings: ModelSettings, *, tensors: int) -> dict[str, Tensor]:
         SettingsError: it would have many more tensors, or larger ones than there can be.
     """
     try:
-        with torch.device("meta"), _CallLimit(_FIXED_CALLS + _CALLS_PER_TENSOR * tensors):
+        with torch.device("meta"), _Outlining(_FIXED_CALLS + _CALLS_PER_TENSOR * tensors):
             network: nn.Module = build(settings)
     except (RuntimeError, OverflowError, MemoryError, TypeError, ValueError) as error:
         if isinstance(error, SettingsError):
@@ -44,8 +44,15 @@ def state_layout(settings: ModelSettings, *, tensors: int) -> dict[str, Tensor]:
     return state
 
 
-class _CallLimit(TorchFunctionMode):
-    """Context in which torch may be called a limited number of times, in this thread."""
+_FILLS = frozenset({Tensor.normal_, Tensor.uniform_})
+
+
+class _Outlining(TorchFunctionMode):
+    """Context in which torch may be called a limited number of times, and draws no numbers, in this thread.
+
+    Without memory there is nothing to fill; but torch's random numbers of the meta device import its
+    compiler and sympy, a second and 140 MB.
+    """
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -61,4 +68,6 @@ class _CallLimit(TorchFunctionMode):
         self.left -= 1
         if self.left < 0:
             raise SettingsError("the model of these settings has many more tensors than the file")
+        if func in _FILLS or getattr(func, "__module__", "") == nn.init.__name__:
+            return args[0] if args else (kwargs or {})["tensor"]
         return func(*args, **(kwargs or {}))
