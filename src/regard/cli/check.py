@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regard.cli.shared import ModelFolder, write_utf8
+from regard.cli.shared import ModelFolder, OneJson, write_utf8
 
 if TYPE_CHECKING:
     from regard.api.inspection import FileState, FolderState
@@ -23,7 +23,7 @@ def check(
             help="Take the files as they are, changed by hand or not, and write checksums.",
         ),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    json: OneJson = False,
 ) -> None:
     """Verify every file of a model's folder, and say what the model is.
 

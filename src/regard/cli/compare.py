@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from regard.cli.options import TextOptions
-from regard.cli.shared import CorpusFileNames, corpus_files, write_utf8
+from regard.cli.reports import ReportFile, StateFile, write_report
+from regard.cli.shared import CorpusFileNames, OneJson, corpus_files
 
 __all__ = ["compare"]
 
@@ -21,17 +22,9 @@ def compare(
         Path | None,
         typer.Option(help="Another seed of the first: what differs without a reason."),
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write the page (.html), or a row for each head (.csv, .tsv, .jsonl, .parquet, .json)."
-        ),
-    ] = None,
-    state: Annotated[
-        Path | None,
-        typer.Option(help="File that keeps the state: an interrupted run goes on from it."),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    out: ReportFile = None,
+    state: StateFile = None,
+    json: OneJson = False,
     *,
     reading: TextOptions,
 ) -> None:
@@ -59,10 +52,4 @@ def compare(
         found = regard.compare(
             models[0], models[1], files, floor=floor, state=state, on_progress=bar.on_texts
         )
-    write_utf8()
-    if out is not None:
-        typer.echo(found.save(out), err=True)
-    if json:
-        typer.echo(found.to_json())
-    elif out is None:
-        found.show()
+    write_report(found, out, json=json)

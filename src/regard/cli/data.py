@@ -8,7 +8,7 @@ import typer
 
 from regard.choices import Task
 from regard.cli.options import DataOptions
-from regard.cli.shared import write_utf8
+from regard.cli.shared import OneJson, write_utf8
 
 if TYPE_CHECKING:
     from regard.api.describe import DataDescription
@@ -28,7 +28,7 @@ def data(
     task: Annotated[
         Task | None, typer.Option(help="What the model is to be for [dim](default: a guess)[/dim].")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    json: OneJson = False,
     *,
     reading: DataOptions,
 ) -> None:

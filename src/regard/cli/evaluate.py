@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from regard.cli.options import DataOptions
-from regard.cli.shared import DecodingValues, ModelFolder, TestFiles, read_settings, write_utf8
+from regard.cli.shared import (
+    DecodingValues,
+    ModelFolder,
+    OneJson,
+    TestFiles,
+    read_settings,
+    write_utf8,
+)
 
 __all__ = ["evaluate"]
 
@@ -16,7 +21,7 @@ def evaluate(
     model: ModelFolder,
     test: TestFiles,
     set_: DecodingValues = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    json: OneJson = False,
     *,
     reading: DataOptions,
 ) -> None:

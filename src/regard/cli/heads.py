@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from regard.cli.options import TextOptions
-from regard.cli.shared import CorpusFileNames, ModelFolder, corpus_files, write_utf8
+from regard.cli.reports import ReportFile, StateFile, write_report
+from regard.cli.shared import CorpusFileNames, ModelFolder, OneJson, corpus_files
 
 __all__ = ["heads"]
 
@@ -20,17 +21,9 @@ def heads(
         Path | None,
         typer.Option(help="Word links, a line for each text: i-j, words counted from 0."),
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write the page (.html), or a row for each head (.csv, .tsv, .jsonl, .parquet, .json)."
-        ),
-    ] = None,
-    state: Annotated[
-        Path | None,
-        typer.Option(help="File that keeps the state: an interrupted run goes on from it."),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    out: ReportFile = None,
+    state: StateFile = None,
+    json: OneJson = False,
     *,
     reading: TextOptions,
 ) -> None:
@@ -58,10 +51,4 @@ def heads(
     files = corpus_files(loaded, texts, reading)
     with TextsBar(lambda: text_count(files)) as bar:
         report = regard.heads(loaded, files, links=links, state=state, on_progress=bar.on_texts)
-    write_utf8()
-    if out is not None:
-        typer.echo(report.save(out), err=True)
-    if json:
-        typer.echo(report.to_json())
-    elif out is None:
-        report.show()
+    write_report(report, out, json=json)

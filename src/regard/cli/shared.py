@@ -37,6 +37,7 @@ __all__ = [
     "MultiValueCommand",
     "NBest",
     "NoteReport",
+    "OneJson",
     "Prefix",
     "TestFiles",
     "TextFiles",
@@ -82,6 +83,7 @@ NBest = Annotated[
 ]
 Prefix = Annotated[str, typer.Option(callback=as_text, help="Words that every answer begins with.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+OneJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 Encoding = Annotated[str, typer.Option(help="Encoding of the text that is read.")]
 
 P = ParamSpec("P")

@@ -9,7 +9,7 @@ import typer
 
 from regard.choices import FirstIndex
 from regard.cli.options import DataOptions
-from regard.cli.shared import ModelFolder, TestFiles, print_error, write_utf8
+from regard.cli.shared import ModelFolder, OneJson, TestFiles, print_error, write_utf8
 
 __all__ = ["trust"]
 
@@ -26,7 +26,7 @@ def trust(
         typer.Option(min=0, max=1, help="Number of the first word in --gold, if it is not clear."),
     ] = None,
     texts: Annotated[int, typer.Option(help="Models that read: largest number of texts.")] = 200,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    json: OneJson = False,
     *,
     reading: DataOptions,
 ) -> None:
