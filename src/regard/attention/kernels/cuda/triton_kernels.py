@@ -247,24 +247,15 @@ def forward(
         row_key = tl.load(row_keys + pair.to(tl.int64) * queries + rows, row_exists, 0)
 
     state = row_max, row_sum, row_moment, out, maxima, chunks
-    state = _forward_tiles(
-        state, begin, whole_begin, q, rows, row_exists, first, last, row_key,
-        key, value, bias, allowed, column_keys, key_steps[2], value_steps[2], bias_steps, allowed_steps,
-        scale, drop_below, keep_scale, keys, features, values,
-        ROWS, COLUMNS, FEATURES, VALUES, TOP, BIAS, ALLOWED, DROPOUT, ENTROPY, PADDED, PADDED_VALUES, True,
-    )  # fmt: skip
-    state = _forward_tiles(
-        state, whole_begin, whole_end, q, rows, row_exists, first, last, row_key,
-        key, value, bias, allowed, column_keys, key_steps[2], value_steps[2], bias_steps, allowed_steps,
-        scale, drop_below, keep_scale, keys, features, values,
-        ROWS, COLUMNS, FEATURES, VALUES, TOP, BIAS, ALLOWED, DROPOUT, ENTROPY, PADDED, PADDED_VALUES, False,
-    )  # fmt: skip
-    state = _forward_tiles(
-        state, whole_end, end, q, rows, row_exists, first, last, row_key,
-        key, value, bias, allowed, column_keys, key_steps[2], value_steps[2], bias_steps, allowed_steps,
-        scale, drop_below, keep_scale, keys, features, values,
-        ROWS, COLUMNS, FEATURES, VALUES, TOP, BIAS, ALLOWED, DROPOUT, ENTROPY, PADDED, PADDED_VALUES, True,
-    )  # fmt: skip
+    edges = begin, whole_begin, whole_end, end
+    for part in tl.static_range(3):
+        state = _forward_tiles(
+            state, edges[part], edges[part + 1], q, rows, row_exists, first, last, row_key,
+            key, value, bias, allowed, column_keys, key_steps[2], value_steps[2], bias_steps, allowed_steps,
+            scale, drop_below, keep_scale, keys, features, values,
+            ROWS, COLUMNS, FEATURES, VALUES, TOP, BIAS, ALLOWED, DROPOUT, ENTROPY, PADDED, PADDED_VALUES,
+            part != 1,
+        )  # fmt: skip
     row_max, row_sum, row_moment, out, maxima, chunks = state
 
     # Results of the rows; zeros where a row has seen nothing.
@@ -495,22 +486,16 @@ def pooled(
     if not (RANGED or GAPS):
         whole = (tl.load(low) <= begin) & (tl.load(high) >= end)
         whole_tiles = tl.where(whole, row_tiles, 0)
-    total = _pooled_tiles(
-        total, 0, whole_tiles, k, columns, column_exists, begin, end, pair, tile,
-        query, low, high, bias, allowed, row_bits, row_correction, row_edges, block_sum, block_max,
-        query_steps[2], low_steps, high_steps, bias_steps, allowed_steps,
-        scale, queries, features, row_bands, row_tiles, tiles,
-        ROWS, COLUMNS, FEATURES, ROW_BAND, ROW_PART, KEY_PART, BIAS, ALLOWED, RECEIVED, POOL, PADDED,
-        RANGED, GAPS, False,
-    )  # fmt: skip
-    total = _pooled_tiles(
-        total, whole_tiles, row_tiles, k, columns, column_exists, begin, end, pair, tile,
-        query, low, high, bias, allowed, row_bits, row_correction, row_edges, block_sum, block_max,
-        query_steps[2], low_steps, high_steps, bias_steps, allowed_steps,
-        scale, queries, features, row_bands, row_tiles, tiles,
-        ROWS, COLUMNS, FEATURES, ROW_BAND, ROW_PART, KEY_PART, BIAS, ALLOWED, RECEIVED, POOL, PADDED,
-        RANGED, GAPS, True,
-    )  # fmt: skip
+    edges = 0, whole_tiles, row_tiles
+    for part in tl.static_range(2):
+        total = _pooled_tiles(
+            total, edges[part], edges[part + 1], k, columns, column_exists, begin, end, pair, tile,
+            query, low, high, bias, allowed, row_bits, row_correction, row_edges, block_sum, block_max,
+            query_steps[2], low_steps, high_steps, bias_steps, allowed_steps,
+            scale, queries, features, row_bands, row_tiles, tiles,
+            ROWS, COLUMNS, FEATURES, ROW_BAND, ROW_PART, KEY_PART, BIAS, ALLOWED, RECEIVED, POOL, PADDED,
+            RANGED, GAPS, part != 0,
+        )  # fmt: skip
     if RECEIVED:
         address = received + pair.to(tl.int64) * keys + columns
         tl.store(address, total.to(tl.float32), column_exists)
