@@ -50,8 +50,8 @@ _FILLS = frozenset({Tensor.normal_, Tensor.uniform_})
 class _Outlining(TorchFunctionMode):
     """Context in which torch may be called a limited number of times, and draws no numbers, in this thread.
 
-    Without memory there is nothing to fill; but torch's random numbers and decompositions of the meta
-    device import its compiler and sympy, a second and 140 MB.
+    Without memory there is nothing to fill; but torch's random numbers of the meta device import its
+    compiler and sympy, a second and 140 MB.
     """
 
     def __init__(self, most: int) -> None:
@@ -70,8 +70,4 @@ class _Outlining(TorchFunctionMode):
             raise SettingsError("the model of these settings has many more tensors than the file")
         if func in _FILLS or getattr(func, "__module__", "") == nn.init.__name__:
             return args[0] if args else (kwargs or {})["tensor"]
-        if func is torch.linalg.qr:  # part of `orthogonal_`, which torch 2.11 does not hand over whole
-            matrix = args[0]
-            shortest = min(matrix.shape)
-            return matrix[:, :shortest], matrix[:shortest]
         return func(*args, **(kwargs or {}))

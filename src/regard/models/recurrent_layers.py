@@ -50,7 +50,7 @@ def recurrent_layer(
             nn.init.zeros_(parameter)
             if cell == "lstm" and "bias_ih" in name:
                 nn.init.ones_(parameter[width : 2 * width])
-        else:
+        elif not parameter.is_meta:  # an outline: there orthogonal_ would import torch's compiler
             for gate in torch.split(parameter, width):
                 (nn.init.orthogonal_ if "weight_hh" in name else nn.init.xavier_uniform_)(gate)
     return layer
