@@ -67,8 +67,12 @@ bundle: $(NODE_STAMP)  ## link the modules of the page again after a change of i
 bench: $(STAMP)  ## the speed claims, as ratios
 	$(BIN)/python -m benchmarks
 
-docs: $(STAMP)  ## the pages as HTML, in docs/_build/html
+docs: $(STAMP)  ## the site, in docs/_build/html: pages, reference, search
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python .ci/site.py docs/_build/html
+
+site: docs  ## the site at http://127.0.0.1:8000
+	$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory docs/_build/html
 
 package: $(STAMP)  ## build what a release uploads, and try it in an environment without extras
 	.ci/package
@@ -76,4 +80,4 @@ package: $(STAMP)  ## build what a release uploads, and try it in an environment
 clean:  ## remove what the other commands made
 	rm -rf .venv .venv-* node_modules build dist docs/_build demo-run .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help setup demo test fuzz coverage oldest python313 check javascript bundle bench docs package clean
+.PHONY: help setup demo test fuzz coverage oldest python313 check javascript bundle bench docs site package clean

@@ -38,7 +38,7 @@ Rows: TypeAlias = (
 
 
 def holds_rows(data: object) -> bool:
-    """Whether `data` is rows in memory, and not names of files or `Example`s."""
+    """Whether `data` is rows in memory, and not names of files or a sequence of `Example`."""
     if isinstance(data, str | PathLike | Corpus):
         return False
     if isinstance(data, Sequence) and not hasattr(data, "__arrow_c_stream__"):

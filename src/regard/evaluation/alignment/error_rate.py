@@ -40,6 +40,8 @@ def alignment_error_rate(
 ) -> AlignmentScore:
     """Score predicted links A against sure links S and possible links P, which include S.
 
+    ::
+
         precision = |A & P| / |A|        recall = |A & S| / |S|
         alignment error rate = 1 - (|A & S| + |A & P|) / (|A| + |S|)
 

@@ -229,7 +229,7 @@ def score_label_sets(
 def calibration(confidence: ArrayLike, correct: ArrayLike, *, bins: int = 15) -> Calibration:
     """Compute the expected calibration error (ECE) with bins of equal width (Guo et al. 2017).
 
-    With n_b of the n examples in bin b, ECE = sum_b n_b / n * |accuracy_b - confidence_b|.
+    With n_b of the n examples in bin b, `ECE = sum_b n_b / n * |accuracy_b - confidence_b|`.
 
     >>> from regard.evaluation import calibration
     >>> calibration([0.75, 0.75, 0.75, 0.75], [True, True, True, False]).error
