@@ -128,7 +128,8 @@ PREPARE: dict[str, Callable[[Path], None]] = {
     "trust.md": with_links,
 }
 NAMES: dict[str, Callable[[], dict[str, object]]] = {
-    "transformers.md": lambda: {"name": str(bert())}
+    "hub.md": lambda: {"name": str(bert())},
+    "transformers.md": lambda: {"name": str(bert())},
 }
 """What the Python blocks of a page take for granted."""
 

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from regard.integrations.seen_pass import SeenPass
     from regard.integrations.steering import Steered, steer
     from regard.integrations.tokenizing import tokens
+    from regard.integrations.trainer import AttentionCallback
     from regard.integrations.watched import Watched
     from regard.integrations.watching import watch
 else:
     from importlib import import_module
 
     _HOMES = {
+        "AttentionCallback": "regard.integrations.trainer",
         "AttentionCall": "regard.integrations.captured",
         "Keep": "regard.integrations.captured",
         "LayerAttention": "regard.integrations.captured",
@@ -44,6 +46,7 @@ else:
 
 __all__ = [
     "AttentionCall",
+    "AttentionCallback",
     "Keep",
     "LayerAttention",
     "SeenPass",
