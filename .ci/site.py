@@ -53,7 +53,7 @@ def problems(root: Path) -> list[str]:
     for file, page in pages.items():
         name = file.relative_to(root)
         found += [f"{name}: loads {load}" for load in page.loads if urlsplit(load).netloc]
-        if name.parts[0] == "_modules":  # sources; viewcode links back to names by which they are not documented
+        if name.parts[0] == "_modules":  # sources: viewcode links back to other names
             continue
         for link in [*page.links, *page.loads]:
             parts = urlsplit(link)
