@@ -44,7 +44,11 @@ HEAD = "<html><head>{head}</head><body id='top'>{body}</body></html>"
         ("", "<a href='gone.html'>x</a>", ["index.html: no file for gone.html"]),
         ("", "<a href='other.html#no'>x</a>", ["index.html: no anchor for other.html#no"]),
         ("", "<img src='gone.png'>", ["index.html: no file for gone.png"]),
-        ("<script src='//cdn.example/x.js'></script>", "", ["index.html: loads //cdn.example/x.js"]),
+        (
+            "<script src='//cdn.example/x.js'></script>",
+            "",
+            ["index.html: loads //cdn.example/x.js"],
+        ),
         (
             "<link rel='stylesheet' href='https://cdn.example/x.css'>",
             "",
@@ -62,4 +66,6 @@ def test_problems_of_a_site(tmp_path: Path, head: str, body: str, found: list[st
 
 def test_styles_that_load_from_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "style.css").write_text("@import 'https://fonts.example/css';\np { color: red }")
-    assert site_check().problems(tmp_path) == ["style.css: loads @import 'https://fonts.example/css"]
+    assert site_check().problems(tmp_path) == [
+        "style.css: loads @import 'https://fonts.example/css"
+    ]
