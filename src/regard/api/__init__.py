@@ -16,6 +16,7 @@ from regard.api.tasks.model import Evaluation, Model
 from regard.api.tasks.summarization import AbstractiveSummarizer, Summarizer
 from regard.api.tasks.translation import Translator
 from regard.api.train import train
+from regard.models.summary import ModelSummary
 
 __all__ = [
     "AbstractiveSummarizer",
@@ -30,6 +31,7 @@ __all__ = [
     "HeadResult",
     "Model",
     "ModelComparison",
+    "ModelSummary",
     "Summarizer",
     "Summary",
     "Translation",

@@ -25,6 +25,7 @@ from regard.attention.kernels.statistics import limit_entropy
 from regard.attention.layout import AttentionLayout
 from regard.attention.pooling import pool_blocks
 from regard.attention.problem import DenseMatrix, Problem, RowSource, ScaledColumns
+from regard.attention.scores import Score
 from regard.attention.snapshot import Snapshot
 from regard.errors import InputError, SettingsError, ShapeError, nearest
 from regard.shapes import Array, Float, Int
@@ -157,6 +158,18 @@ class AttentionMap:
     def ndim(self) -> int:
         """Number of axes, 2 to 4."""
         return len(self.shape)
+
+    @property
+    def score(self) -> Score | None:
+        """Score that compared queries and keys; `None` for a map of a matrix."""
+        source = self._source
+        return source.score if isinstance(source, Problem) else None
+
+    @property
+    def key_heads(self) -> int:
+        """Number of heads of the keys: fewer than those of the weights where groups of heads share keys."""
+        source = self._source
+        return int(source.key.shape[1]) if isinstance(source, Problem) else self._layout.heads
 
     def __repr__(self) -> str:
         return f"AttentionMap(shape={self.shape}, dtype={self.dtype})"

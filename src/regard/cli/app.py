@@ -20,6 +20,7 @@ from regard.cli.look import look
 from regard.cli.options import spread_options
 from regard.cli.serve import serve
 from regard.cli.shared import MultiValueCommand, report_errors
+from regard.cli.show import show
 from regard.cli.streams import reported_output
 from regard.cli.summarize import summarize
 from regard.cli.train import train
@@ -70,6 +71,7 @@ _add(
     summarize,
     generate,
     look,
+    show,
     heads,
     compare,
     serve,

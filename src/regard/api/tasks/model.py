@@ -26,6 +26,7 @@ from regard.api.storage.folder import (
 from regard.api.storage.saving import save_foreign, save_model
 from regard.api.storage.seal import HISTORY, check_history
 from regard.api.storage.verdict import TRUST_FILE, Findings, read_findings
+from regard.api.summary import summarize_network
 from regard.choices import Task
 from regard.data import Example, pad, token_batches
 from regard.decoding import DecodingSettings, Reading
@@ -34,6 +35,7 @@ from regard.evaluation import Score, comparison
 from regard.evaluation.alignment.choice import AlignmentChoice
 from regard.integrations.pretrained.folder import is_pretrained
 from regard.models import AlignmentSettings, ModelSettings, build, from_config
+from regard.models.summary import ModelSummary
 from regard.text import Tokenizer
 from regard.training import Batch, Epoch, History, Loss, TrainingSettings
 from regard.viewing import AttentionRecord
@@ -393,6 +395,14 @@ class Model(ABC):
     def num_parameters(self) -> int:
         """Number of learned parameters."""
         return sum(p.numel() for p in self.network.parameters())
+
+    def summary(self) -> ModelSummary:
+        """Layers in order with output shapes, parameters, what each reads and how it attends.
+
+        Printed as a table, as Keras prints it. The network runs twice, on a few ids of its own, so that sizes
+        that follow from the input have their names: `(batch, length, 128)`.
+        """
+        return summarize_network(self.network, repr(self))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.settings.kind}, {self.num_parameters:,} parameters)"

@@ -84,11 +84,12 @@ class PretrainedBase(nn.Module):
         """
         model = self.model.base_model if headless else self.model
         with torch.no_grad(), eval_mode(model), watch(model, keep=_MAPS) as seen:
-            model(**inputs, use_cache=False) if self._caches else model(**inputs)
+            model(**inputs, use_cache=False) if self.caches else model(**inputs)
         return {site: [layer.map for layer in seen[site]] for site in seen.sites}
 
     @property
-    def _caches(self) -> bool:
+    def caches(self) -> bool:
+        """Whether the model keeps keys and values of past tokens unless told not to."""
         return bool(getattr(self.model.config.get_text_config(), "use_cache", False))
 
     def save(self, folder: Path) -> None:
