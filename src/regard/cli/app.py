@@ -16,6 +16,7 @@ from regard.cli.demo import demo
 from regard.cli.evaluate import evaluate
 from regard.cli.generate import generate
 from regard.cli.heads import heads
+from regard.cli.learn import learn
 from regard.cli.look import look
 from regard.cli.options import spread_options
 from regard.cli.serve import serve
@@ -77,6 +78,7 @@ _add(
     serve,
     trust,
     check,
+    learn,
 )
 
 
