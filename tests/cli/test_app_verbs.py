@@ -26,6 +26,7 @@ VERBS = (
     "look",
     "heads",
     "compare",
+    "learn",
 )
 
 

@@ -114,13 +114,13 @@ def _check(exercise: Exercise, path: Path) -> None:
     from regard.learn import check_file
 
     outcome = check_file(exercise, path)
-    typer.echo("\n".join(_told(exercise, path, outcome)))
+    typer.echo("\n".join(_report(exercise, path, outcome)))
     _keep(exercise, right=outcome.right)
     if not outcome.right:
         raise typer.Exit(1)
 
 
-def _told(exercise: Exercise, path: Path, outcome: Outcome) -> list[str]:
+def _report(exercise: Exercise, path: Path, outcome: Outcome) -> list[str]:
     from regard.learn import EXERCISES
 
     lines = [f"Exercise {exercise.name}: {exercise.title}"]
