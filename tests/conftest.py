@@ -21,6 +21,8 @@ settings.register_profile("regard", deadline=None, derandomize=True)
 settings.register_profile("fuzz", deadline=None, max_examples=1000)
 settings.load_profile("regard")
 
+os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is imported
+
 if not torch.cuda.is_available():  # kernels for a GPU are interpreted; read when triton is imported
     os.environ["TRITON_INTERPRET"] = "1"
 

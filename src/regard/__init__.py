@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         errors,
         evaluation,
         integrations,
+        keras,
         layers,
         models,
         serving,
@@ -75,8 +76,8 @@ else:
         **{
             name: f"regard.{name}"
             for name in (
-                "api", "data", "decoding", "errors", "evaluation", "integrations", "layers", "models",
-                "serving", "text", "training", "viewing",
+                "api", "data", "decoding", "errors", "evaluation", "integrations", "keras", "layers",
+                "models", "serving", "text", "training", "viewing",
             )
         },
     }  # fmt: skip
@@ -107,6 +108,7 @@ __all__ = [
     "evaluation",
     "heads",
     "integrations",
+    "keras",
     "layers",
     "load",
     "masks",

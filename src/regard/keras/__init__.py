@@ -1,0 +1,22 @@
+"""Keras 3 layers of every attention here, on the torch, JAX and TensorFlow backends.
+
+They take what Keras's own layers take and return what those return: change `keras.layers.` to `regard.keras.`
+and a program runs on. Where they differ, [the page on Keras](../docs/keras.md) says so, and why.
+"""
+
+from regard.keras.attention import AdditiveAttention, Attention, ScoreMode
+from regard.keras.luong import Local, LuongAttention, LuongScore
+from regard.keras.multi_head import GroupedQueryAttention, MultiHeadAttention
+from regard.keras.pooling import AttentionPooling
+
+__all__ = [
+    "AdditiveAttention",
+    "Attention",
+    "AttentionPooling",
+    "GroupedQueryAttention",
+    "Local",
+    "LuongAttention",
+    "LuongScore",
+    "MultiHeadAttention",
+    "ScoreMode",
+]
