@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         training,
         viewing,
     )
-    from regard.api import compare, heads, load, train
+    from regard.api import compare, fit, heads, load, train
     from regard.attention import (
         AttentionMap,
         attend,
@@ -60,6 +60,7 @@ else:
         "check": "regard.attention",
         "compare": "regard.api",
         "documents": "regard.attention",
+        "fit": "regard.api",
         "heads": "regard.api",
         "load": "regard.api",
         "padding": "regard.attention",
@@ -106,6 +107,7 @@ __all__ = [
     "documents",
     "errors",
     "evaluation",
+    "fit",
     "heads",
     "integrations",
     "keras",

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from regard.api.tasks.model import Model
     from regard.data.corpus import Corpus, Example
+    from regard.models.summary import ModelSummary
+    from regard.training import History
 
 
 def test_attend() -> None:
@@ -46,6 +48,15 @@ def test_attend() -> None:
 def test_masks() -> None:
     assert_type(regard.causal(), Mask)
     assert_type(regard.causal() & regard.window(3), Mask)
+
+
+def test_modules_of_ones_own() -> None:
+    if TYPE_CHECKING:  # a call would need data
+        layer, x = torch.nn.Linear(1, 1), torch.ones(4, 1)
+        assert_type(regard.fit(layer, (x, x), loss=torch.nn.MSELoss()), History)
+        assert_type(regard.fit(layer, [x], step=lambda module, batch: module(batch).sum()), History)
+        regard.fit(layer, [x])  # type: ignore[call-overload]
+        assert_type(regard.load("runs/mood").summary(), ModelSummary)
 
 
 def test_evaluation_and_integrations_are_typed() -> None:

@@ -6,6 +6,7 @@ from regard.api.corpus.head_comparison import HeadComparison
 from regard.api.corpus.head_report import HeadReport
 from regard.api.corpus.head_result import HeadResult
 from regard.api.evaluate import evaluate
+from regard.api.fit import fit
 from regard.api.heads import heads
 from regard.api.load import load
 from regard.api.tasks.answers import Classification, Continuation, Summary, Translation
@@ -38,6 +39,7 @@ __all__ = [
     "Translator",
     "compare",
     "evaluate",
+    "fit",
     "heads",
     "load",
     "train",

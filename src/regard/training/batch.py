@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import overload
+from typing import Protocol, Self, overload
 
 import torch
 from torch import Tensor
 
 from regard.data.ragged import Ragged
 
-__all__ = ["Batch", "Epoch", "labelled_batch", "pair_batch", "text_batch"]
+__all__ = ["Batch", "Divisible", "Epoch", "labelled_batch", "pair_batch", "text_batch"]
+
+
+class Divisible(Protocol):
+    """Batch of any kind, as the training loop uses it."""
+
+    def part(self, rank: int, count: int) -> Self | None:
+        """Take every `count`-th row from `rank` on; `None` if there is none."""
+        ...
+
+    def to(self, device: torch.device) -> Self:
+        """Move it to a device."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,8 @@ def assign_weights(
 ) -> None:
     """Copy tensors into a model after checking that names, shapes and types are the model's, and values finite.
 
+    Values that the model itself has not finite (a mask of -inf in a buffer) may be so.
+
     Args:
         model: changed in place, or not at all.
         tensors: a state dict.
@@ -165,8 +167,9 @@ def assign_weights(
     Raises:
         ModelFolderError: they belong to another model, or cannot be weights; names all faults.
     """
-    check_layout(model.state_dict(), tensors, path)
-    check_values(tensors, path)
+    state = model.state_dict()
+    check_layout(state, tensors, path)
+    check_values({name: t for name, t in tensors.items() if _is_finite(state[name])}, path)
     model.load_state_dict(tensors)
 
 

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from regard.errors import TrainingError
 from regard.files import remove_unfinished
-from regard.training.batch import Batch
+from regard.training.batch import Divisible
 from regard.training.callbacks import Callback, Progress
 from regard.training.checkpoint import (
     HISTORY_FILE,
@@ -40,11 +40,13 @@ from regard.training.update import Updater
 
 __all__ = ["fit"]
 
+B = TypeVar("B", bound=Divisible)
+
 
 def fit(
     model: nn.Module,
-    loss: Callable[[nn.Module, Batch], Loss],
-    batches: Callable[[int], Sequence[Batch]],
+    loss: Callable[[nn.Module, B], Loss],
+    batches: Callable[[int], Sequence[B]],
     *,
     settings: TrainingSettings,
     validate: Callable[[nn.Module], dict[str, float]],

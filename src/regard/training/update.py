@@ -6,11 +6,12 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from regard.training.batch import Batch
+from regard.training.batch import Divisible
 from regard.training.checkpoint import assign_weights
 from regard.training.distributed import ProcessGroup
 from regard.training.loss import Loss
@@ -18,6 +19,8 @@ from regard.training.schedule import learning_rate
 from regard.training.settings import TrainingSettings
 
 __all__ = ["Updater", "uses_bfloat16"]
+
+B = TypeVar("B", bound=Divisible)
 
 
 class Updater:
@@ -61,7 +64,7 @@ class Updater:
         self._autocast = uses_bfloat16(settings, process_group.device)
 
     def __call__(
-        self, loss: Callable[[nn.Module, Batch], Loss], batches: Sequence[Batch], step: int
+        self, loss: Callable[[nn.Module, B], Loss], batches: Sequence[B], step: int
     ) -> Tensor:
         """Make one update.
 
@@ -102,7 +105,7 @@ class Updater:
         name = f"{self.settings.seed} {step} {self.process_group.rank}"
         torch.manual_seed(zlib.crc32(name.encode()))
 
-    def _backward(self, loss: Callable[[nn.Module, Batch], Loss], batch: Batch) -> Tensor:
+    def _backward(self, loss: Callable[[nn.Module, B], Loss], batch: B) -> Tensor:
         """Add the gradient of this process's part of a batch; return its losses and targets."""
         device = self.process_group.device
         part = batch.part(self.process_group.rank, self.process_group.world_size)
