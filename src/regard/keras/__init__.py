@@ -4,6 +4,7 @@ They take what Keras's own layers take and return what those return: change `ker
 and a program runs on. Where they differ, [the page on Keras](../docs/keras.md) says so, and why.
 """
 
+from regard.keras import installed as installed  # first: it says what is missing
 from regard.keras.attention import AdditiveAttention, Attention, ScoreMode
 from regard.keras.luong import Local, LuongAttention, LuongScore
 from regard.keras.multi_head import GroupedQueryAttention, MultiHeadAttention

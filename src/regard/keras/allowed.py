@@ -7,7 +7,7 @@ from typing import Any
 
 from regard.attention import masks
 from regard.attention.masks import Mask
-from regard.keras.backend import keras
+from regard.keras.backend import ops
 
 __all__ = ["Allowed"]
 
@@ -55,7 +55,6 @@ class Allowed:
         Args:
             shape: of the weights, as `keras.ops.shape` gives it.
         """
-        ops = keras.ops
         rank, parts = len(shape), []
         if self.keys is not None:
             parts.append(_expanded(self.keys, -2, rank))
@@ -81,9 +80,9 @@ class Allowed:
 
 def _expanded(marks: Any, axis: int, rank: int) -> Any:
     """`(batch, length)` with an axis for the other side, and axes of 1 up to a number of axes."""
-    marks = keras.ops.expand_dims(marks, axis)
+    marks = ops.expand_dims(marks, axis)
     while len(marks.shape) < rank:
-        marks = keras.ops.expand_dims(marks, 1)
+        marks = ops.expand_dims(marks, 1)
     return marks
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, TypeAlias, get_args
 
+import keras
+
 from regard.attention import scores
 from regard.attention.scores import Score
 from regard.errors import InputError, SettingsError, ShapeError, nearest
-from regard.keras.backend import keras
+from regard.keras.backend import ops
 from regard.keras.checks import check_size, check_widths
 from regard.keras.list_attention import ListAttention
 from regard.keras.score_config import score_from_config, score_to_config
@@ -117,7 +119,7 @@ class Attention(ListAttention):
 
     def score(self, query: Any, key: Any) -> tuple[Score, Any, Any]:
         """The score with its weights, and query and key as it takes them."""
-        tensor = keras.ops.convert_to_tensor
+        tensor = ops.convert_to_tensor
         mode, features = self.score_mode, query.shape[-1]
         scale = None if self.scale is None else tensor(self.scale)
         if isinstance(mode, Score):
@@ -138,7 +140,7 @@ class Attention(ListAttention):
                 return scores.Additive(tensor(self.vector), *kernels), query, key
             case "concat":
                 both = (query, key) if scale is None else (query * scale, key * scale)
-                ones = keras.ops.ones((features,), dtype=query.dtype)
+                ones = ops.ones((features,), dtype=query.dtype)
                 return scores.Additive(ones * tensor(self.concat_score_weight)), *both
 
     def get_config(self) -> dict[str, Any]:
@@ -214,9 +216,9 @@ class AdditiveAttention(ListAttention):
 
     def score(self, query: Any, key: Any) -> tuple[Score, Any, Any]:
         """`v . tanh(W q + U k)`, and query and key as they are."""
-        tensor = keras.ops.convert_to_tensor
+        tensor = ops.convert_to_tensor
         if self.scale is None:
-            vector = keras.ops.ones((self.units or query.shape[-1],), dtype=query.dtype)
+            vector = ops.ones((self.units or query.shape[-1],), dtype=query.dtype)
         else:
             vector = tensor(self.scale)
         if self.units is None:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import keras
+
 from regard.attention import AttentionMap, attend
 from regard.attention.scores import Score
 from regard.errors import InputError
 from regard.keras import backend
 from regard.keras.allowed import Allowed
-from regard.keras.backend import keras
+from regard.keras.backend import ops
 from regard.keras.score_arithmetic import pairwise
 
 __all__ = ["Attended", "attention", "attention_by_ops", "map_of", "masked_softmax"]
@@ -40,8 +42,8 @@ class Attended(NamedTuple):
         weights = self.weights
         dense = weights.dense() if isinstance(weights, AttentionMap) else weights
         if self.leading:
-            dense = keras.ops.reshape(dense, (*self.leading, *keras.ops.shape(dense)[-2:]))
-        return keras.ops.cast(dense, dtype)
+            dense = ops.reshape(dense, (*self.leading, *ops.shape(dense)[-2:]))
+        return ops.cast(dense, dtype)
 
     def map(self) -> AttentionMap:
         """The map of the weights.
@@ -122,7 +124,7 @@ def attention_by_ops(
     a row without any allowed pair is all zeros, and NaN at a masked place reaches neither the output nor a
     gradient.
     """
-    ops, dtype = keras.ops, value.dtype
+    dtype = value.dtype
     wide = "float64" if "float64" in map(_name, (query, key, value)) else "float32"
     query, key, value = (ops.cast(x, wide) for x in (query, key, value))
     shape = (*ops.shape(query)[:-1], ops.shape(key)[-2])
@@ -156,7 +158,6 @@ def attention_by_ops(
 
 def masked_softmax(scores: Any, pairs: Any) -> Any:
     """Softmax over the last axis among the allowed pairs; zeros for a row without any."""
-    ops = keras.ops
     if pairs is None:
         pairs = ops.logical_not(ops.equal(scores, -math.inf))  # a bias of -inf masks
     largest = ops.max(ops.where(pairs, scores, -math.inf), axis=-1, keepdims=True)

@@ -6,16 +6,19 @@ from abc import abstractmethod
 from dataclasses import replace
 from typing import Any
 
+import keras
+
 from regard.attention.scores import Score
 from regard.errors import InputError
 from regard.keras.allowed import Allowed
-from regard.keras.backend import keras
+from regard.keras.backend import ops
 from regard.keras.checks import check_lengths, check_list, check_masks, check_rate
 from regard.keras.computing import Attended, attention
 
 __all__ = ["ListAttention", "refuse_symbolic_map"]
 
 
+@keras.saving.register_keras_serializable(package="regard")
 class ListAttention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """Attention over a list of tensors, with the arguments and results of `keras.layers.Attention`.
 
@@ -33,7 +36,7 @@ class ListAttention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no t
         self.dropout: float = check_rate(dropout)
         self.seed: int | None = seed
         if self.dropout:
-            self.seed_generator = keras.random.SeedGenerator(seed=seed)
+            self.seed_generator: Any = keras.random.SeedGenerator(seed=seed)
 
     @abstractmethod
     def make_weights(self, query: Any, value: Any, key: Any) -> None:
@@ -107,16 +110,16 @@ class ListAttention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no t
         )
         output = self.finish(found.output, query)
         if query_mask is not None:
-            output = keras.ops.where(keras.ops.expand_dims(query_mask, -1), output, 0)
+            output = ops.where(ops.expand_dims(query_mask, -1), output, 0)
         scores = [found.scores(self.compute_dtype)] if return_attention_scores else []
         maps = [found.map()] if return_attention_map else []
         return (output, *scores, *maps) if scores or maps else output
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The query's mask, which is the output's."""
         check_list(type(self).__name__, inputs)
         query_mask = check_masks(type(self).__name__, mask)[0]
-        return None if query_mask is None else keras.ops.convert_to_tensor(query_mask)
+        return None if query_mask is None else ops.convert_to_tensor(query_mask)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """`(batch, Tq, values)`."""
@@ -165,20 +168,20 @@ def refuse_symbolic_map(requested: bool) -> None:
 
 
 def _booleans(mask: Any) -> Any:
-    return None if mask is None else keras.ops.cast(keras.ops.convert_to_tensor(mask), "bool")
+    return None if mask is None else ops.cast(ops.convert_to_tensor(mask), "bool")
 
 
 def _both(first: Any, second: Any) -> Any:
     if first is None or second is None or first is second:
         return second if first is None else first
-    return keras.ops.logical_and(first, second)
+    return ops.logical_and(first, second)
 
 
 def _flat_attention(
     query: Any, key: Any, value: Any, allowed: Allowed, **arguments: Any
 ) -> Attended:
     """`attention` over the last two axes; all axes before them are one batch."""
-    ops, rank = keras.ops, len(query.shape)
+    rank = len(query.shape)
     if rank == 3:
         return attention(query, key, value, allowed=allowed, **arguments)
     leading = tuple(ops.shape(query)[:-2])

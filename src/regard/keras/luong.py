@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias, get_args
 
+import keras
+
 from regard.attention import scores
 from regard.attention.scores import Score
 from regard.errors import InputError, SettingsError, nearest
 from regard.keras.allowed import Allowed
-from regard.keras.backend import keras
+from regard.keras.backend import ops
 from regard.keras.checks import check_size, check_widths
 from regard.keras.list_attention import ListAttention
 
@@ -102,7 +104,7 @@ class LuongAttention(ListAttention):
 
     def score(self, query: Any, key: Any) -> tuple[Score, Any, Any]:
         """The score with its weights, and query and key as they are."""
-        tensor = keras.ops.convert_to_tensor
+        tensor = ops.convert_to_tensor
         match self.score_mode:
             case "dot":
                 return scores.Dot(), query, key
@@ -117,7 +119,6 @@ class LuongAttention(ListAttention):
         if self.local is None:
             return allowed, None
         assert self.width is not None
-        ops = keras.ops
         if len(query.shape) != 3:
             raise InputError(
                 f"local attention takes (batch, time, features); got {tuple(query.shape)}"
@@ -137,7 +138,6 @@ class LuongAttention(ListAttention):
     @staticmethod
     def _lengths(keys: Any, allowed: Allowed) -> Any:
         """`S` of each example, `(batch or 1, 1, 1)`: the keys up to the last one that is real."""
-        ops = keras.ops
         if allowed.keys is None:
             return ops.cast(keys, "float32")
         ends = ops.cast(ops.arange(1, keys + 1, dtype="int32"), "float32")
@@ -146,8 +146,8 @@ class LuongAttention(ListAttention):
 
     def finish(self, context: Any, query: Any) -> Any:
         """The attentional vector."""
-        both = keras.ops.concatenate([context, query], axis=-1)
-        return keras.ops.tanh(keras.ops.matmul(both, self.output_kernel))
+        both = ops.concatenate([context, query], axis=-1)
+        return ops.tanh(ops.matmul(both, self.output_kernel))
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """`(batch, Tq, units)`."""

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from math import prod
 from typing import Any, NamedTuple
 
+import keras
+
 from regard.attention.scores import ScaledDot
 from regard.errors import InputError
 from regard.keras.allowed import Allowed
-from regard.keras.backend import keras, mask_of, set_mask
+from regard.keras.backend import mask_of, ops, set_mask
 from regard.keras.checks import check_heads
 from regard.keras.computing import Attended, attention
 from regard.keras.list_attention import refuse_symbolic_map
@@ -87,7 +89,7 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):  # type: ignore[misc]
             self,
             (query, value, key),
             given,
-            axes=self._attention_axes,
+            axes=tuple(self._attention_axes or ()),
             dropout=self._dropout if training else 0.0,
             window=getattr(self, "_sliding_window", None),
             gated=getattr(self, "_use_gate", False),
@@ -236,7 +238,6 @@ def _attend(
     Returns:
         The attention, and its output with the axes of the query.
     """
-    ops = keras.ops
     query, key, value = projected
     rank = len(query.shape)
     free = [axis for axis in range(rank - 2) if axis not in axes]
@@ -271,16 +272,16 @@ class _OfSeveralAxes(Attended):
     def scores(self, dtype: str) -> Any:
         """The weights, `(batch, ..., heads, *queries, *keys)`."""
         flat = Attended(self.output, self.weights).scores(dtype)
-        return keras.ops.reshape(flat, self.leading)
+        return ops.reshape(flat, self.leading)
 
 
 def _flat(x: Any, free: int, attending: int) -> Any:
     """`(*free, heads, *attending, features)` with one axis for all free ones, and one for all attending."""
     if free == attending == 1:
         return x
-    shape = keras.ops.shape(x)
+    shape = ops.shape(x)
     sizes = shape[:free], shape[free + 1 : free + 1 + attending]
-    return keras.ops.reshape(x, (-1, shape[free], _product(sizes[1]), shape[-1]))
+    return ops.reshape(x, (-1, shape[free], _product(sizes[1]), shape[-1]))
 
 
 def _product(sizes: Any) -> Any:
@@ -295,7 +296,6 @@ def _product(sizes: Any) -> Any:
 
 def _pairs(given: _Masks, rank: int, attending: int, leading: list[Any], lengths: list[Any]) -> Any:
     """All masks of a call as one, for tensors with one axis for each kind; `None` without any."""
-    ops = keras.ops
     marks = [(given.query, -1), (given.value, -2), (given.key, -2)]
     parts = [ops.expand_dims(_booleans(mask), axis) for mask, axis in marks if mask is not None]
     if given.attention is not None:
@@ -317,19 +317,19 @@ def _expanded(mask: Any, rank: int, last: int) -> Any:
         return None
     mask = _booleans(mask)
     while len(mask.shape) < rank:
-        mask = keras.ops.expand_dims(mask, max(-last - 1, -len(mask.shape) - 1))
+        mask = ops.expand_dims(mask, max(-last - 1, -len(mask.shape) - 1))
     return mask
 
 
 def _booleans(mask: Any) -> Any:
-    return None if mask is None else keras.ops.cast(keras.ops.convert_to_tensor(mask), "bool")
+    return None if mask is None else ops.cast(ops.convert_to_tensor(mask), "bool")
 
 
 def _both(first: Any, second: Any) -> Any:
     first, second = _booleans(first), _booleans(second)
     if first is None or second is None:
         return second if first is None else first
-    return keras.ops.logical_and(first, second)
+    return ops.logical_and(first, second)
 
 
 @contextlib.contextmanager

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
+
 from regard.errors import ShapeError
-from regard.keras.backend import keras
+from regard.keras.backend import ops
 from regard.keras.checks import check_rate, check_size
 from regard.keras.computing import map_of, masked_softmax
 from regard.keras.list_attention import refuse_symbolic_map
@@ -58,7 +60,7 @@ class AttentionPooling(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         self.dropout: float = check_rate(dropout)
         self.seed: int | None = seed
         if self.dropout:
-            self.seed_generator = keras.random.SeedGenerator(seed=seed)
+            self.seed_generator: Any = keras.random.SeedGenerator(seed=seed)
 
     def build(self, input_shape: Any) -> None:
         """Create `W`, `b` and one `v` for each head."""
@@ -100,7 +102,6 @@ class AttentionPooling(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         Raises:
             ShapeError: no sequences, or a mask that does not fit them.
         """
-        ops = keras.ops
         _check_sequence(inputs.shape)
         allowed = None
         if mask is not None:
@@ -123,7 +124,7 @@ class AttentionPooling(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
             found.append(map_of(ops.expand_dims(weights, 2)))
         return (pooled, *found) if found else pooled
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """No mask: the output has no time axis."""
         return None
 

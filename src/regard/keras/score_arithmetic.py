@@ -12,7 +12,7 @@ from regard.attention import scores
 from regard.attention.scores import Score
 from regard.errors import InputError
 from regard.keras import backend
-from regard.keras.backend import keras
+from regard.keras.backend import ops
 
 __all__ = ["pairwise"]
 
@@ -34,7 +34,7 @@ def pairwise(score: Score, query: Any, key: Any) -> Any:
         case scores.ScaledDot():
             return _dot(_scaled(score.scale, query), key)
         case scores.General():
-            return _dot(keras.ops.matmul(query, _as(score.weight, query)), key)
+            return _dot(ops.matmul(query, _as(score.weight, query)), key)
         case scores.Cosine():
             return _dot(_unit(query) * _as(score.temperature, query), _unit(key))
         case scores.Location():
@@ -52,7 +52,7 @@ def pairwise(score: Score, query: Any, key: Any) -> Any:
 
 
 def _dot(query: Any, key: Any) -> Any:
-    return keras.ops.matmul(query, keras.ops.swapaxes(key, -2, -1))
+    return ops.matmul(query, ops.swapaxes(key, -2, -1))
 
 
 def _scaled(scale: Any, query: Any) -> Any:
@@ -60,30 +60,28 @@ def _scaled(scale: Any, query: Any) -> Any:
         return query / math.sqrt(max(1, query.shape[-1]))
     scale = _as(scale, query)
     if len(scale.shape) == 1 and len(query.shape) == 4:  # one for each head
-        scale = keras.ops.reshape(scale, (-1, 1, 1))
+        scale = ops.reshape(scale, (-1, 1, 1))
     return query * scale
 
 
 def _additive(query: Any, key: Any, vector: Any) -> Any:
-    ops = keras.ops
     both = ops.expand_dims(query, -2) + ops.expand_dims(key, -3)
     return ops.sum(ops.tanh(both) * _as(vector, query), axis=-1)
 
 
 def _product(x: Any, weight: Any) -> Any:
-    return x if weight is None else keras.ops.matmul(x, _as(weight, x))
+    return x if weight is None else ops.matmul(x, _as(weight, x))
 
 
 def _unit(x: Any) -> Any:
     """`x / |x|`, and zero with a zero gradient where `x` is zero."""
-    ops = keras.ops
     square = ops.sum(x * x, axis=-1, keepdims=True)
     zero = ops.equal(square, 0.0)
     return ops.where(zero, 0.0, x / ops.sqrt(ops.where(zero, 1.0, square)))
 
 
 def _as(parameter: Any, like: Any) -> Any:
-    return keras.ops.cast(keras.ops.convert_to_tensor(parameter), like.dtype)
+    return ops.cast(ops.convert_to_tensor(parameter), like.dtype)
 
 
 def _of_ones_own(score: Score, query: Any, key: Any) -> Any:
@@ -95,4 +93,4 @@ def _of_ones_own(score: Score, query: Any, key: Any) -> Any:
     leading = query.shape[:-2]
     query, key = (x[:, None] if len(x.shape) == 3 else x for x in (query, key))
     found = score.pairwise(*score.project(query, key))
-    return keras.ops.reshape(found, (*leading, *found.shape[-2:]))
+    return ops.reshape(found, (*leading, *found.shape[-2:]))

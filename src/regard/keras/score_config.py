@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import keras
 import numpy as np
 
 from regard.attention import scores
 from regard.attention.scores import Score
 from regard.errors import InputError
-from regard.keras.backend import keras
+from regard.keras.backend import ops
 
 __all__ = ["score_from_config", "score_to_config"]
 
@@ -43,7 +44,8 @@ def score_to_config(score: Score) -> dict[str, Any]:
             f"{kind.__name__} cannot be written into a config: give the class a get_config() and decorate it "
             "with @keras.saving.register_keras_serializable()"
         )
-    found: dict[str, Any] = keras.saving.serialize_keras_object(score)
+    made: Any = keras.saving.serialize_keras_object(score)
+    found: dict[str, Any] = made
     return found
 
 
@@ -67,7 +69,7 @@ def score_from_config(config: dict[str, Any]) -> Score:
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, int | float):
         return value
-    array = np.asarray(keras.ops.convert_to_numpy(value))
+    array = np.asarray(ops.convert_to_numpy(value))
     return array.tolist() if array.ndim else float(array)
 
 
