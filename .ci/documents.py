@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,11 +79,21 @@ TRAINED = {
 """Models in the folders that pages take for granted: arguments of `regard train`."""
 
 
+@cache
+def trained(out: str) -> Path:
+    """A folder with the files and this model in it, a small one, trained for one epoch."""
+    folder = Path(tempfile.mkdtemp(prefix="trained-"))
+    atexit.register(shutil.rmtree, folder)
+    files(folder)
+    run(["regard", "train", *TRAINED[out], "--out", out, *QUICK], folder)
+    return folder
+
+
 def with_models(folder: Path, *outs: str) -> None:
-    """Write the files, and train these models, small ones and for one epoch."""
+    """Write the files, and these models as they are after their training."""
     files(folder)
     for out in outs:
-        run(["regard", "train", *TRAINED[out], "--out", out, *QUICK], folder)
+        shutil.copytree(trained(out) / out, folder / out)
 
 
 def with_links(folder: Path) -> None:
@@ -123,11 +134,13 @@ PREPARE: dict[str, Callable[[Path], None]] = {
     "README.md": files,
     "data.md": files,
     "heads.md": with_heads,
+    "how-to.md": lambda folder: with_models(folder, "runs/de-en", "runs/mood"),
     "using.md": lambda folder: with_models(folder, "demo-run"),
     "serving.md": lambda folder: with_models(folder, "runs/de-en", "runs/mood"),
     "trust.md": with_links,
 }
 NAMES: dict[str, Callable[[], dict[str, object]]] = {
+    "how-to.md": lambda: {"name": str(bert())},
     "hub.md": lambda: {"name": str(bert())},
     "transformers.md": lambda: {"name": str(bert())},
 }
