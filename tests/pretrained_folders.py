@@ -246,6 +246,8 @@ KINDS: dict[str, Callable[[], tuple[Any, Any]]] = {
         **_labels("money", "sport", "home"),
         problem_type="multi_label_classification",
     ),
+    "unnamed": _bert("BertForSequenceClassification", num_labels=2),
+    "shouting": _bert("BertForSequenceClassification", **_labels("NEGATIVE", "POSITIVE")),
     "score": _bert("BertForSequenceClassification", num_labels=1),
     "gpt2": _gpt2("GPT2LMHeadModel"),
     "gpt2-sentiment": _gpt2("GPT2ForSequenceClassification", **_labels("bad", "good")),

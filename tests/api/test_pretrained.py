@@ -18,7 +18,7 @@ from regard.api import Classifier
 from regard.api.evaluate import evaluate
 from regard.api.trust import trust
 from regard.data import Example
-from regard.errors import InputError, ModelFolderError
+from regard.errors import DataError, InputError, ModelFolderError
 from regard.evaluation.faithfulness.contracts import TrustSettings
 
 TEXTS = ["The bank raised its rates.", "I did not like it", "A man rides a bicycle at night."]
@@ -221,3 +221,47 @@ def test_what_cannot_be_served_is_refused(
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(ModelFolderError, match=message):
         regard.load(folder)
+
+
+def write_table(path: Path, labels: tuple[str, str]) -> Path:
+    """A table of texts and labels, without a header."""
+    rows = [f"{text}\t{labels[n % 2]}\n" for n, text in enumerate(TEXTS * 2)]
+    path.write_text("".join(rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "named"),
+    [
+        ("unnamed", ("0", "1"), ("LABEL_0", "LABEL_1")),
+        ("shouting", ("negative", "Positive"), ("NEGATIVE", "POSITIVE")),
+    ],
+)
+def test_labels_of_a_file_are_read_as_the_models(
+    pretrained: Callable[[str], Path],
+    tmp_path: Path,
+    kind: str,
+    written: tuple[str, str],
+    named: tuple[str, str],
+) -> None:
+    model = regard.load(pretrained(kind))
+    found = evaluate(model, write_table(tmp_path / "theirs.tsv", written))
+    same = evaluate(model, write_table(tmp_path / "ours.tsv", named))
+    assert found.scores == same.scores
+    assert f"read as the model's: {written[0]!r} as {named[0]!r}, " in found.note
+    assert "read as" not in same.note
+    verdict = trust(model, tmp_path / "theirs.tsv", settings=QUICK)
+    assert verdict == trust(model, tmp_path / "ours.tsv", settings=QUICK)
+
+
+@pytest.mark.parametrize(
+    ("kind", "written"), [("unnamed", ("1", "2")), ("sentiment", ("0", "1")), ("unnamed", ("a", "b"))]
+)
+def test_other_labels_are_an_error_that_names_both_sets(
+    pretrained: Callable[[str], Path], tmp_path: Path, kind: str, written: tuple[str, str]
+) -> None:
+    model = regard.load(pretrained(kind))
+    with pytest.raises(DataError) as raised:
+        evaluate(model, write_table(tmp_path / "test.tsv", written))
+    assert f"which are {', '.join(model.labels)}" in str(raised.value)
+    assert f"labels of this part are {', '.join(written)}" in str(raised.value)

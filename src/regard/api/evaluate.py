@@ -20,6 +20,7 @@ from regard.api.storage.data_files import difference
 from regard.api.tasks.model import Evaluation, Model
 from regard.data import Corpus, Example, Labelled, Pairs, ReadOptions, Texts, match_labels
 from regard.data.columns import Columns
+from regard.data.labels import labels_of, names_of_model, rename_labels
 from regard.data.sniff import ending_of, has_table_ending
 from regard.decoding import DecodingSettings
 from regard.errors import RegardError
@@ -55,12 +56,27 @@ def evaluate(
     """
     model = model if isinstance(model, Model) else load(model)
     examples = reader_of(model, columns, read_options, data=test).read(test)
+    spelled = ""
     if model.labels:
-        examples = match_labels(examples, model.labels)
+        examples, spelled = _as_the_model_names(match_labels(examples, model.labels), model)
     train, note = _training_part(model) if model.fits_baseline else (None, "")
     if isinstance(examples, Corpus) and (examples.report.skipped or examples.report.notes):
         note = "\n\n".join(filter(None, [note, str(examples.report)]))
+    note = "\n\n".join(filter(None, [note, spelled]))
     return model.evaluate(examples, train=train, settings=settings, note=note)
+
+
+def _as_the_model_names(
+    examples: Sequence[Example], model: Model
+) -> tuple[Sequence[Example], str]:
+    """The examples with the model's names for their labels, and a note if those are others."""
+    found = dict.fromkeys(label for labels in labels_of(examples) for label in labels)
+    names = names_of_model(found, model.labels)
+    if not names:
+        return examples, ""
+    pairs = ", ".join(f"{here!r} as {there!r}" for here, there in [*names.items()][:12])
+    more = ", ..." if len(names) > 12 else ""
+    return rename_labels(examples, names), f"labels are read as the model's: {pairs}{more}"
 
 
 def reader_of(

@@ -29,6 +29,7 @@ from regard.data import (
     read_text,
 )
 from regard.data.columns import Columns
+from regard.data.labels import usual_spellings
 from regard.data.sniff import has_table_ending, holds_table, labels_begin_lines
 from regard.errors import InputError
 
@@ -181,7 +182,7 @@ def texts_of(
         labels: those of the model.
     """
     trained = next(iter(columns.roles.values())) if columns is not None else None
-    return Texts(text=text, trained=trained, labels=tuple(labels))
+    return Texts(text=text, trained=trained, labels=usual_spellings(labels))
 
 
 def text_options(options: ReadOptions, names: Sequence[str], labels: Sequence[str]) -> ReadOptions:

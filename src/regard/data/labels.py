@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from regard.choices import RareLabels
@@ -12,7 +13,17 @@ from regard.data.corpus import Corpus, Example, listed
 from regard.data.values import canonical
 from regard.errors import DataError, nearest
 
-__all__ = ["check_labels", "labels_of", "match_labels"]
+__all__ = [
+    "check_labels",
+    "labels_of",
+    "match_labels",
+    "names_of_model",
+    "rename_labels",
+    "usual_spellings",
+]
+
+_UNNAMED = re.compile(r"LABEL_(0|[1-9]\d*)")
+"""Names that transformers gives to labels which nobody named, by their number."""
 
 
 def labels_of(examples: Sequence[Example]) -> list[tuple[str, ...]]:
@@ -108,11 +119,62 @@ def match_labels(examples: Sequence[Example], known: Sequence[str]) -> Sequence[
         for label in strange
         if len(found := by_value.get(canonical(label), set())) == 1
     }
-    if not names:
-        return examples
+    return rename_labels(examples, names) if names else examples
+
+
+def names_of_model(found: Iterable[str], known: Sequence[str]) -> dict[str, str]:
+    """Labels of a file that a model which was trained elsewhere calls otherwise, and what it calls them.
+
+    Two differences are sure: capital and small letters, and numbers for labels that nobody named, if the file
+    holds nothing but numbers of them.
+
+    >>> names_of_model(["positive", "negative"], ["NEGATIVE", "POSITIVE"])
+    {'positive': 'POSITIVE', 'negative': 'NEGATIVE'}
+    >>> names_of_model(["0", "1"], ["LABEL_0", "LABEL_1"])
+    {'0': 'LABEL_0', '1': 'LABEL_1'}
+    >>> names_of_model(["1", "2"], ["LABEL_0", "LABEL_1"]), names_of_model(["0", "1"], ["bad", "good"])
+    ({}, {})
+
+    Args:
+        found: all labels of the file.
+        known: labels of the model.
+    """
+    found = dict.fromkeys(found)
+    if all(map(_UNNAMED.fullmatch, known)):
+        numbered = {label: f"LABEL_{canonical(label)}" for label in found}
+        if {*numbered.values()} <= {*known}:
+            return numbered
+    by_letters: dict[str, list[str]] = {}
+    for label in known:
+        by_letters.setdefault(label.casefold(), []).append(label)
+    strange = {label: by_letters.get(label.casefold(), []) for label in found if label not in known}
+    return {label: names[0] for label, names in strange.items() if len(names) == 1}
+
+
+def rename_labels(examples: Sequence[Example], names: Mapping[str, str]) -> Sequence[Example]:
+    """The examples with other names for some labels.
+
+    Args:
+        examples: with labels; a corpus stays one, and no text is copied.
+        names: new names by old ones.
+    """
     if isinstance(examples, Corpus):
         return examples.rename_labels(names)
     return [
         replace(example, labels=tuple(names.get(label, label) for label in example.labels))
         for example in examples
     ]
+
+
+def usual_spellings(known: Sequence[str]) -> tuple[str, ...]:
+    """Labels of a model, and what files call them: see `names_of_model`.
+
+    >>> usual_spellings(["LABEL_0", "LABEL_1"]), usual_spellings(["NEGATIVE", "good"])
+    (('LABEL_0', 'LABEL_1', '0', '1'), ('NEGATIVE', 'good', 'negative', 'Negative', 'GOOD', 'Good'))
+    """
+    more: dict[str, None] = dict.fromkeys(known)
+    for label in known:
+        number = _UNNAMED.fullmatch(label)
+        written = [number[1]] if number else [label.lower(), label.upper(), label.capitalize()]
+        more |= dict.fromkeys(written)
+    return tuple(more)

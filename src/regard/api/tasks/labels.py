@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,9 +44,7 @@ def label_names(examples: Sequence[Example]) -> tuple[list[str], bool]:
     label_sets = labels_of(examples)
     counts = Counter(label for labels in label_sets for label in labels)
     several = any(len(labels) != 1 for labels in label_sets)
-    names = sorted(
-        counts, key=lambda name: (not name.isdecimal(), len(name) * name.isdecimal(), name)
-    )
+    names = _in_order(counts)
     if len(names) < 2:
         raise InputError(
             f"every example has the label {names[0]!r}; there is nothing to tell apart"
@@ -54,6 +52,18 @@ def label_names(examples: Sequence[Example]) -> tuple[list[str], bool]:
             else "no example has a label"
         )
     return names, several
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    """Numbers by value, then names by the alphabet."""
+    return sorted(
+        names, key=lambda name: (not name.isdecimal(), len(name) * name.isdecimal(), name)
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names of labels for a message."""
+    return f"{', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
 
 
 def label_targets(examples: Sequence[Example], names: Sequence[str], *, multilabel: bool) -> Tensor:
@@ -65,7 +75,7 @@ def label_targets(examples: Sequence[Example], names: Sequence[str], *, multilab
         multilabel: whether a text may have any number of labels.
 
     Raises:
-        DataError: a label the training part lacks, or not one label where each text has one.
+        DataError: a label that the model lacks, or not one label where each text has one.
     """
     index_of = {name: index for index, name in enumerate(names)}
     label_sets = labels_of(examples)
@@ -73,11 +83,13 @@ def label_targets(examples: Sequence[Example], names: Sequence[str], *, multilab
     if (first := next(unknown, None)) is not None:
         path, line = examples[first].origin
         strange = next(label for label in label_sets[first] if label not in index_of)
+        found = _in_order({label for labels in label_sets for label in labels})
         raise DataError(
-            f"label {strange!r} is not in the training part, which has "
-            f"{', '.join(names[:12])}{', ...' if len(names) > 12 else ''}",
+            f"label {strange!r} is not one of the model's, which are {_listed(names)}",
             path=path,
             line=line,
+            remedy=f"the labels of this part are {_listed(found)}; write them as "
+            "the model's, or name the column of labels (--target)",
         )
     if multilabel:
         targets = torch.zeros(len(examples), len(names))
