@@ -158,14 +158,21 @@ def open_tab(browser: Any, troubles: list[str]) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture(scope="session")
-def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def pretrained_folders() -> ModuleType:
+    """The module `pretrained_folders.py`: makers of tiny tokenizers and models of transformers."""
+    return _module("pretrained_folders")
+
+
+@pytest.fixture(scope="session")
+def pretrained(
+    pretrained_folders: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
     """Function that gives the folder of a tiny model of transformers by its kind; not to be changed."""
-    makers = _module("pretrained_folders")
     made: dict[str, Path] = {}
 
     def folder_of(kind: str) -> Path:
         if kind not in made:
-            made[kind] = makers.save(kind, tmp_path_factory.mktemp("pretrained") / kind)
+            made[kind] = pretrained_folders.save(kind, tmp_path_factory.mktemp("pretrained") / kind)
         return made[kind]
 
     return folder_of

@@ -64,7 +64,9 @@ def wordpiece() -> Any:
         special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     roles = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
-    return _fast(backend, **dict(zip(roles, names, strict=True)), model_max_length=64)
+    inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    named = dict(zip(roles, names, strict=True))
+    return _fast(backend, **named, model_max_length=64, model_input_names=inputs)
 
 
 def byte_pairs() -> Any:

@@ -14,12 +14,14 @@ import torch
 import transformers
 
 import regard
-from regard.api import Classifier
+from regard.api import Classifier, Translator
 from regard.api.evaluate import evaluate
+from regard.api.pairs import paired
 from regard.api.trust import trust
-from regard.data import Example
+from regard.data import Example, Labelled
 from regard.errors import DataError, InputError, ModelFolderError
 from regard.evaluation.faithfulness.contracts import TrustSettings
+from regard.text import SentencePair
 
 TEXTS = ["The bank raised its rates.", "I did not like it", "A man rides a bicycle at night."]
 QUICK = TrustSettings(random_rankings=1, permutations=2, removal_steps=2, resamples=20)
@@ -255,7 +257,8 @@ def test_labels_of_a_file_are_read_as_the_models(
 
 
 @pytest.mark.parametrize(
-    ("kind", "written"), [("unnamed", ("1", "2")), ("sentiment", ("0", "1")), ("unnamed", ("a", "b"))]
+    ("kind", "written"),
+    [("unnamed", ("1", "2")), ("sentiment", ("0", "1")), ("unnamed", ("a", "b"))],
 )
 def test_other_labels_are_an_error_that_names_both_sets(
     pretrained: Callable[[str], Path], tmp_path: Path, kind: str, written: tuple[str, str]
@@ -265,3 +268,86 @@ def test_other_labels_are_an_error_that_names_both_sets(
         evaluate(model, write_table(tmp_path / "test.tsv", written))
     assert f"which are {', '.join(model.labels)}" in str(raised.value)
     assert f"labels of this part are {', '.join(written)}" in str(raised.value)
+
+
+PAIRS = [
+    ("The bank raised its rates.", "A man rides"),
+    ("It was dark", "I did not like it at all."),
+]
+
+
+@pytest.mark.parametrize("kind", ["sentiment", "roberta", "bart-sentiment"])
+def test_pairs_are_read_as_transformers_reads_them(
+    pretrained: Callable[[str], Path], kind: str
+) -> None:
+    folder = pretrained(kind)
+    model, tokenizer = reference(folder)
+    loaded = regard.load(folder)
+    assert isinstance(loaded, Classifier)
+    answers = loaded.classify([*PAIRS, TEXTS[0]])  # texts among them
+    for given, answer in zip([*PAIRS, (TEXTS[0],)], answers, strict=True):
+        inputs = tokenizer(*given, return_tensors="pt")
+        with torch.no_grad():
+            expected = model(**inputs).logits[0].softmax(-1)
+        for index, name in model.config.id2label.items():
+            assert answer.probabilities[name] == pytest.approx(float(expected[index]), abs=1e-5)
+        with torch.no_grad():
+            output = model(**inputs, output_attentions=True)
+        weights = output["encoder_attentions" if "bart" in kind else "attentions"][0][0]
+        np.testing.assert_allclose(
+            np.asarray(answer.look().tracks[0].weights), weights.numpy(), atol=1e-5
+        )
+    tokens = answers[0].look().tokens["text"]
+    words = tokens.words()
+    second = [
+        p
+        for p, own, mark in zip(words.pieces, words.segments, words.special, strict=True)
+        if own and not mark
+    ]
+    assert second == ["A", "man", "rides"]
+    assert answers[2].look().tokens["text"].segments == ()
+
+
+def test_a_long_pair_is_cut_as_transformers_cuts_it(pretrained: Callable[[str], Path]) -> None:
+    model, tokenizer = reference(pretrained("sentiment"))
+    pair = ("the bank " * 50, "a man rides " * 4)
+    (answer,) = regard.load(pretrained("sentiment")).classify([pair])  # type: ignore[attr-defined]
+    inputs = tokenizer(*pair, truncation="longest_first", max_length=64, return_tensors="pt")
+    expected = model(**inputs).logits[0].softmax(-1)[0].item()
+    assert answer.probabilities["bad"] == pytest.approx(expected, abs=1e-5)
+    assert "64 of its" in answer.note
+
+
+@pytest.mark.parametrize("columns", [None, ("first", "second")])
+def test_tables_of_pairs_are_evaluated_and_trusted(
+    pretrained: Callable[[str], Path], tmp_path: Path, columns: tuple[str, str] | None
+) -> None:
+    model = regard.load(pretrained("sentiment"))
+    assert isinstance(model, Classifier)
+    names = columns or ("premise", "hypothesis")
+    predicted = [answer.label for answer in model.classify(PAIRS)]
+    rows = [f"{a}\t{b}\t{label}" for (a, b), label in zip(PAIRS, predicted, strict=True)] * 2
+    path = tmp_path / "pairs.tsv"
+    path.write_text("\n".join(["\t".join([*names, "label"]), *rows]))
+    given = None if columns is None else Labelled(text=columns, label="label")
+    found = evaluate(model, path, columns=given)
+    assert found.scores[0].value == 100
+    assert ("read as a pair" in found.note) == (columns is None)
+    verdict = trust(model, path, columns=given, settings=QUICK)
+    assert verdict == trust(model, [Example(SentencePair(*p)) for p in PAIRS * 2], settings=QUICK)
+
+
+def test_texts_are_never_glued_together(pretrained: Callable[[str], Path], tmp_path: Path) -> None:
+    path = tmp_path / "three.tsv"
+    path.write_text("a\tb\tc\tlabel\nx\ty\tz\tbad\n")
+    columns = Labelled(text="a,b,c", label="label")
+    with pytest.raises(InputError, match="3 columns of text"):
+        evaluate(regard.load(pretrained("sentiment")), path, columns=columns)
+    for kind in ("gpt2-sentiment", "marian"):
+        model = regard.load(pretrained(kind))
+        with pytest.raises(InputError, match="reads one text at a time"):
+            paired(model, "a", "b")
+    assert isinstance(model, Translator)
+    decoder = regard.load(pretrained("gpt2-sentiment"))
+    with pytest.raises(InputError, match="reads one text at a time"):
+        decoder.look(PAIRS[0])  # type: ignore[arg-type]

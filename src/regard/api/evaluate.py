@@ -16,6 +16,7 @@ from regard.api.examples import (
     texts_of,
 )
 from regard.api.load import load
+from regard.api.pairs import looks_for_pairs
 from regard.api.storage.data_files import difference
 from regard.api.tasks.model import Evaluation, Model
 from regard.data import Corpus, Example, Labelled, Pairs, ReadOptions, Texts, match_labels
@@ -66,9 +67,7 @@ def evaluate(
     return model.evaluate(examples, train=train, settings=settings, note=note)
 
 
-def _as_the_model_names(
-    examples: Sequence[Example], model: Model
-) -> tuple[Sequence[Example], str]:
+def _as_the_model_names(examples: Sequence[Example], model: Model) -> tuple[Sequence[Example], str]:
     """The examples with the model's names for their labels, and a note if those are others."""
     found = dict.fromkeys(label for labels in labels_of(examples) for label in labels)
     names = names_of_model(found, model.labels)
@@ -102,7 +101,14 @@ def reader_of(
         other = now and now.isdisjoint(map(ending_of, _training_names(model)))
         if other and all(map(has_table_ending, names_of(data))):
             options = options.replace(format=None, separator=None, escape=None)
-    return ExampleReader(trained.task, columns or trained.columns, options)
+    return ExampleReader(trained.task, _with_pairs(model, columns or trained.columns), options)
+
+
+def _with_pairs(model: Model, columns: Tables | None) -> Tables | None:
+    """Columns that are looked for by usual names of pairs, too, for a model that reads pairs."""
+    if model.task != "classification":
+        return columns
+    return looks_for_pairs(model, Labelled() if columns is None else columns)
 
 
 def reader_with(
@@ -134,9 +140,9 @@ def reader_with(
     elif isinstance(columns, Pairs):
         given |= {"target": target}
     given = {name: value for name, value in given.items() if value is not None}
-    columns = type(columns)(**{**vars(columns), **given})
+    asked = _with_pairs(model, type(columns)(**{**vars(columns), **given}))
     read_options = (reader.options or ReadOptions()).replace(**(options or {}))
-    return ExampleReader(reader.task, columns, read_options)
+    return ExampleReader(reader.task, asked, read_options)
 
 
 def texts_for(
@@ -159,7 +165,8 @@ def texts_for(
     spaced = trained.options is not None and trained.options.separator == " "
     if spaced and read_options.separator is None:  # `label the text`, which nothing else gives away
         read_options = text_options(read_options.replace(separator=" "), [name], model.labels)
-    return texts_of(trained.columns, text=source, labels=model.labels), read_options
+    texts = texts_of(trained.columns, text=source, labels=model.labels)
+    return looks_for_pairs(model, texts), read_options
 
 
 def _trained_reader(model: Model) -> ExampleReader:

@@ -182,7 +182,8 @@ def texts_of(
         labels: those of the model.
     """
     trained = next(iter(columns.roles.values())) if columns is not None else None
-    return Texts(text=text, trained=trained, labels=usual_spellings(labels))
+    pairs = columns is not None and not isinstance(columns, Pairs) and columns.pairs
+    return Texts(text=text, trained=trained, labels=usual_spellings(labels), pairs=pairs)
 
 
 def text_options(options: ReadOptions, names: Sequence[str], labels: Sequence[str]) -> ReadOptions:

@@ -29,6 +29,7 @@ from regard.integrations.pretrained.generation import (
     forced_first,
 )
 from regard.integrations.pretrained.networks import PretrainedClassifier, PretrainedEncoder
+from regard.integrations.pretrained.segments import PairLayout
 from regard.integrations.pretrained.tokenizer import PretrainedTokenizer
 from regard.integrations.pretrained.vocabulary import Vocabulary
 
@@ -145,7 +146,7 @@ def vocabulary_of(loaded: Loaded) -> Vocabulary:
         size=_embeddings(loaded.model),
         pad=tokenizer.pad_token_id,
         unknown=tokenizer.unk_token_id,
-        begin=tokenizer.sep_token_id,
+        begin=PairLayout.of(tokenizer).mark,
     )
 
 

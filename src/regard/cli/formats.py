@@ -13,6 +13,7 @@ from regard.api.tasks.answers import (
     TextAnswer,
     Translation,
 )
+from regard.text import SentencePair
 
 __all__ = [
     "classification_columns",
@@ -67,7 +68,7 @@ def classification_line(
     if json:
         return _dumps(
             {
-                "text": answer.text,
+                **_text_or_pair(answer.text),
                 "labels": answer.labels,
                 "probabilities": {k: round(v, 6) for k, v in answer.probabilities.items()},
                 **_note(answer),
@@ -142,6 +143,12 @@ def _n_best(answer: TextAnswer, count: int) -> str:
 
 def _alternatives(answer: TextAnswer) -> list[dict[str, Any]]:
     return [{"text": other.text, "score": other.score} for other in answer.alternatives]
+
+
+def _text_or_pair(text: str) -> dict[str, str]:
+    if isinstance(text, SentencePair):
+        return {"text": text.first, "pair": text.second}
+    return {"text": text}
 
 
 def _note(answer: Answer) -> dict[str, str]:

@@ -27,6 +27,13 @@ def look(
         str | None,
         typer.Option(callback=as_text, help="Text for it to write, instead of its own answer."),
     ] = None,
+    pair: Annotated[
+        str | None,
+        typer.Option(
+            callback=as_text,
+            help="Second text, for models that read two, such as a premise and a hypothesis.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -87,9 +94,12 @@ def look(
     regard look runs/de-en "Ein Mann fährt Rad." --target "A man walks." --map encoder --layer 2
 
     regard look ./bert-folder "The bank raised its rates." --silence 2.1 --hide rates
+
+    regard look ./nli-folder "It rains." --pair "The street is wet."
     """
     import regard
     from regard.api.knockouts import look_without
+    from regard.api.pairs import paired
     from regard.api.views import head_index, in_words, select_map
     from regard.errors import SettingsError
 
@@ -102,7 +112,12 @@ def look(
     loaded = regard.load(model)
     words = loaded.settings.text.tokenizer == "bpe" and not pieces
     record = look_without(
-        loaded, text, target, reading=reading, silence=silence or (), hide=hide or ()
+        loaded,
+        paired(loaded, text, pair),
+        target,
+        reading=reading,
+        silence=silence or (),
+        hide=hide or (),
     )
     chosen = map_ is not None or layer is not None
     explained = record.explanation is not None and head is None

@@ -14,10 +14,12 @@ import pyarrow as pa
 from regard.data.corpus import ROWS_AT_A_TIME, Corpus, Report, Text, listed
 from regard.data.options import ReadOptions
 from regard.errors import DataError
+from regard.text import SentencePair
 
 __all__ = ["Row", "collect"]
 
 _TEXTS = pa.list_(pa.string())
+_PAIR = pa.struct([("first", pa.string()), ("second", pa.string())])
 
 
 class Row(NamedTuple):
@@ -93,7 +95,7 @@ class _RowChecker:
         self.first: dict[str, tuple[str, int]] = {}
         self._files, self._limit = files, options.max_characters
         self._skip_long = options.over_long == "skip"
-        self._documents: bool | None = None
+        self._kind: str | None = None
 
     def check(self, row: Row) -> Row | None:
         """The row to keep, or `None` if it is skipped; counts both."""
@@ -114,11 +116,11 @@ class _RowChecker:
         if empty:
             self._skip("empty " + " and ".join(empty), row)
             return None
-        documents = not isinstance(source, str)
-        if documents != self._documents:  # Arrow would take a text for a list of characters
-            if self._documents is not None:
-                raise self._mixed(row, documents)
-            self._documents = documents
+        kind = _kind(source)
+        if kind != self._kind:  # Arrow would take a text for a list of characters
+            if self._kind is not None:
+                raise self._mixed(row, kind, self._kind)
+            self._kind = kind
         if self._limit is not None and max(map(_length, (source, *(targets or ())))) > self._limit:
             if self._skip_long:
                 self._skip(f"longer than {self._limit:,} characters", row)
@@ -128,9 +130,7 @@ class _RowChecker:
             targets = targets and tuple(target[: self._limit] for target in targets)
         return row._replace(source=source, targets=targets)
 
-    def _mixed(self, row: Row, documents: bool) -> DataError:
-        kinds = ("a list of sentences", "one text")
-        came, before = kinds if documents else kinds[::-1]
+    def _mixed(self, row: Row, came: str, before: str) -> DataError:
         return DataError(
             f"the source is {came}, where lines before hold {before}",
             path=self._files[row.file],
@@ -143,12 +143,28 @@ class _RowChecker:
         self.first.setdefault(reason, (self._files[row.file], row.line))
 
 
+def _kind(text: Text) -> str:
+    """What a source is, in words."""
+    if isinstance(text, SentencePair):
+        return "a pair of texts"
+    return "one text" if isinstance(text, str) else "a list of sentences"
+
+
+def _stored(text: Text) -> Any:
+    """A source as Arrow takes it."""
+    if isinstance(text, SentencePair):
+        return {"first": text.first, "second": text.second}
+    return text
+
+
 def _length(text: Text) -> int:
     return len(text) if isinstance(text, str) else sum(map(len, text))
 
 
 def _cut(text: Text, limit: int) -> Text:
-    """The beginning of a text; of a document whole sentences, at least a part of the first."""
+    """The beginning of a text or of both of a pair; of a document whole sentences, or a part of the first."""
+    if isinstance(text, SentencePair):
+        return text.cut(limit)
     if isinstance(text, str):
         return text[:limit]
     kept: list[str] = []
@@ -220,7 +236,7 @@ class _Store:
 
     def _batch(self, rows: Sequence[Row], schema: pa.Schema) -> pa.RecordBatch:
         columns: list[list[Any]] = [
-            [row.source for row in rows],
+            [_stored(row.source) for row in rows],
             [row.targets or () for row in rows],
             [row.labels or () for row in rows],
             [row.file for row in rows],
@@ -251,9 +267,10 @@ def _has_lone_surrogate(text: str) -> bool:
 
 
 def _schema(row: Row) -> pa.Schema:
+    types = {"a pair of texts": _PAIR, "one text": pa.string(), "a list of sentences": _TEXTS}
     return pa.schema(
         {
-            "source": pa.string() if isinstance(row.source, str) else _TEXTS,
+            "source": types[_kind(row.source)],
             "targets": _TEXTS,
             "labels": _TEXTS,
             "file": pa.int32(),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, get_args
 
 from regard.choices import RareLabels
-from regard.data.headers import USUAL_NAMES, names_languages
+from regard.data.headers import USUAL_NAMES, USUAL_PAIRS, names_languages
 from regard.data.lines import LINE_FEEDS
 from regard.errors import DataError, SettingsError, nearest
 
@@ -36,19 +36,23 @@ class Labelled:
     Args:
         text: the texts; `None` looks for a usual name (`text`, `sentence`, `review`, ...), and in a
             table of two columns without names takes the one that is not the labels. Several columns
-            are read as one text, with ` | ` between its parts.
+            are read as one text, with ` | ` between its parts; two as a pair, which a pretrained model takes
+            apart.
         label: the labels; `None` looks for a usual name (`label`, `class`, ...), or takes the column with
             fewer different values. Several columns of 0 and 1 are several labels, by the names of
             the columns; several of other values are as many labels.
         separator: between several labels of one text, for instance `"|"`; a JSON list
             needs none.
         rare: treatment of labels that occur once in training, see `check_labels`.
+        pairs: whether to look for two columns of texts first, by usual names of pairs (`premise` and
+            `hypothesis`, `sentence1` and `sentence2`, ...).
     """
 
     text: Columns | None = None
     label: Columns | None = None
     separator: str | None = None
     rare: RareLabels = "error"
+    pairs: bool = False
 
     def __post_init__(self) -> None:
         if self.rare not in get_args(RareLabels):
@@ -92,11 +96,13 @@ class Texts:
             only column. Several columns are read as one text, with ` | ` between its parts.
         trained: the column that a model was trained on: taken where the table has it.
         labels: names of labels, if known: a column of these is not the texts.
+        pairs: see `Labelled`.
     """
 
     text: Columns | None = None
     trained: Columns | None = None
     labels: tuple[str, ...] = ()
+    pairs: bool = False
 
     @property
     def roles(self) -> dict[str, Columns | None]:
@@ -117,6 +123,7 @@ class Layout:
         names: of all columns, or their numbers counted from 1 where they have no names.
         header: true if the first row holds names.
         guessed: true if the values decided, not names.
+        pair: true if two columns were taken for the text by usual names of pairs.
     """
 
     text: tuple[Any, ...]
@@ -124,6 +131,7 @@ class Layout:
     names: tuple[str, ...]
     header: bool = False
     guessed: bool = False
+    pair: bool = False
 
 
 def choose_cells(
@@ -139,9 +147,31 @@ def choose_cells(
     Raises:
         DataError: a column is missing (the message names those present) or ambiguous.
     """
+    first = [cell.strip() for cell in head[0]]
+    named = _with_usual_pair(columns, first)
+    layout = _cells_layout(named, head, first, path)
+    return replace(layout, pair=named is not columns)
+
+
+def _with_usual_pair(
+    columns: Labelled | Pairs | Texts, names: Sequence[str]
+) -> Labelled | Pairs | Texts:
+    """The columns with a usual pair of names for the text, where a pair is looked for and both are there."""
+    if isinstance(columns, Pairs) or not columns.pairs or columns.text is not None:
+        return columns
+    by_letters = {name.lower(): name for name in names}
+    usual = next((pair for pair in USUAL_PAIRS if {*pair} <= by_letters.keys()), None)
+    return columns if usual is None else replace(columns, text=[by_letters[n] for n in usual])
+
+
+def _cells_layout(
+    columns: Labelled | Pairs | Texts,
+    head: Sequence[list[str]],
+    first: Sequence[str],
+    path: str | None,
+) -> Layout:
     if isinstance(columns, Texts):
         return _texts_layout(columns, head, path)
-    first = [cell.strip() for cell in head[0]]
     found = {
         role: _find_columns(role, column, first, path) for role, column in columns.roles.items()
     }
@@ -226,6 +256,9 @@ def choose_fields(
 ) -> Layout:
     """Find the fields among the names of the first records."""
     names = _field_names(head)
+    asked = columns
+    columns = _with_usual_pair(columns, names)
+    pair = columns is not asked
     if isinstance(columns, Texts):
         columns = _as_trained(columns, names, by_number=False)
     chosen: list[tuple[str, ...]] = []
@@ -246,7 +279,7 @@ def choose_fields(
                 problem = f"no column {part!r}; there are {_shown(_leaves(names))}"
                 raise DataError(problem, path=path, line=1, remedy=remedy)
         chosen.append(parts)
-    return Layout(chosen[0], chosen[1] if len(chosen) > 1 else (), tuple(names))
+    return Layout(chosen[0], chosen[1] if len(chosen) > 1 else (), tuple(names), pair=pair)
 
 
 def _field_names(head: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -346,7 +379,12 @@ def _unclear(
         path=path,
         line=1,
         remedy=f"say {say} ({options}), by name"
-        + (" or by number counted from 1" if by_number else ""),
+        + (" or by number counted from 1" if by_number else "")
+        + (
+            "; two columns of text that the model reads as a pair: a,b"
+            if not isinstance(columns, Pairs) and columns.pairs
+            else ""
+        ),
     )
 
 

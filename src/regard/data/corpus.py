@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
-from regard.text import split_sentences
+from regard.text import SentencePair, split_sentences
 
 __all__ = ["ROWS_AT_A_TIME", "Corpus", "Example", "Report", "Text", "listed"]
 
 Text: TypeAlias = str | tuple[str, ...]
-"""A text, or a document as its sentences."""
+"""A text (also two, as a `SentencePair`), or a document as its sentences."""
 
 ROWS_AT_A_TIME = 8192
 """Rows processed at a time."""
@@ -170,9 +170,16 @@ class Corpus(Sequence[Example]):
     def _example(self, row: dict[str, Any]) -> Example:
         source, targets = row["source"], tuple(row["targets"])
         return Example(
-            source=source if isinstance(source, str) else tuple(source),
+            source=_source(source),
             target=targets[0] if targets else None,
             labels=tuple(row["labels"]),
             origin=(self.report.files[row["file"]], row["line"]),
             references=targets,
         )
+
+
+def _source(stored: str | list[str] | dict[str, str]) -> Text:
+    """A source as `collect` stores it: a text, a document, or both texts of a pair by name."""
+    if isinstance(stored, dict):
+        return SentencePair(**stored)
+    return stored if isinstance(stored, str) else tuple(stored)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-__all__ = ["USUAL_NAMES", "header_hint", "header_like", "names_languages"]
+__all__ = ["USUAL_NAMES", "USUAL_PAIRS", "header_hint", "header_like", "names_languages"]
 
 USUAL_NAMES = {
     "text": [
@@ -17,6 +17,17 @@ USUAL_NAMES = {
     "source": ["source", "src", "document", "article", "text", "content", "body"],
     "target": ["target", "tgt", "summary", "highlights", "translation"],
 }
+USUAL_PAIRS = (
+    *(("premise", "hypothesis"), ("sentence1", "sentence2"), ("question1", "question2")),
+    *(
+        ("sentence_a", "sentence_b"),
+        ("text1", "text2"),
+        ("text_a", "text_b"),
+        ("text", "text_pair"),
+    ),
+    *(("query", "passage"), ("question", "answer"), ("question", "sentence")),
+)
+"""Columns of two texts that are read together, as data sets of pairs call them."""
 
 
 def names_languages(head: Sequence[Sequence[str]]) -> bool:

@@ -205,6 +205,7 @@ def rows_of_cells(
             note += header_hint(filled, options)
         else:
             note += f"; line 1 taken for a header ({', '.join(map(repr, layout.names))})"
+    note = note or _pair_note(layout)
     data = filled[layout.header :]
     flags = len(layout.other) > 1 and all(
         are_flags([cells[i] for i in layout.other])
@@ -316,7 +317,15 @@ def rows_of_records(
         for line, record in head
         if record
     )
-    return TableRows(layout, rows(), flags)
+    return TableRows(layout, rows(), flags, _pair_note(layout))
+
+
+def _pair_note(layout: Layout) -> str:
+    """Note for the report where a pair was found by its usual names."""
+    if not layout.pair:
+        return ""
+    first, second = (layout.names[i] if isinstance(i, int) else i for i in layout.text)
+    return f"{first!r} and {second!r} are read as a pair"
 
 
 def rows_of_table(

@@ -9,11 +9,9 @@ from functools import lru_cache
 from typing import Any
 
 from regard.data.corpus import Text
+from regard.text import PART_SEPARATOR, SentencePair
 
-__all__ = ["PART_SEPARATOR", "LabelSpelling", "canonical", "flag", "labels_in", "text_in"]
-
-PART_SEPARATOR = " | "
-"""Stands between the parts of a text that is read from several columns."""
+__all__ = ["LabelSpelling", "canonical", "flag", "labels_in", "text_in"]
 
 _NO_LABEL = ("nan", "NaN", "<NA>", r"\N")
 """Cells that pandas, MySQL and Hive write where there is no value."""
@@ -24,17 +22,20 @@ _HIDDEN = (-1, "-1", "-1.0")
 
 
 def text_in(values: Sequence[Any]) -> Text:
-    """A text or a tuple of sentences; a missing value is an empty text.
+    """A text, a pair or a tuple of sentences; a missing value is an empty text.
 
     Args:
-        values: of the text's columns. Several are parts of one text.
+        values: of the text's columns. Two are a `SentencePair`, more the parts of one text.
     """
     if len(values) == 1:
         value = values[0]
         return value if isinstance(value, str) else _text(value)
     parts = (_text(value) for value in values)
     texts = [part if isinstance(part, str) else " ".join(part) for part in parts]
-    return PART_SEPARATOR.join(text.strip() for text in texts if text.strip())
+    texts = [text.strip() for text in texts]
+    if len(texts) == 2:
+        return SentencePair(*texts)
+    return PART_SEPARATOR.join(filter(None, texts))
 
 
 def _text(value: Any) -> Text:

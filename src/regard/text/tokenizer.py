@@ -19,6 +19,7 @@ from tokenizers import Tokenizer as Backend
 from regard.errors import InputError, ModelFolderError, SettingsError, nearest
 from regard.files import atomic_write
 from regard.text.normalize import META, Normalizer, Span
+from regard.text.pairs import shares
 from regard.text.words import WORDS, detokenize, word_ids, word_spans
 
 __all__ = ["BOS", "EOS", "PAD", "SPECIALS", "UNK", "Encoding", "Kind", "Tokenizer"]
@@ -45,6 +46,8 @@ class Encoding:
         offsets: half-open span of characters in `text` for each token, without spaces before it.
         special: positions of tokens that belong to the model and not to the text (`[CLS]` of a pretrained
             tokenizer); our own tokenizers put none into a text.
+        segments: of two texts that are read as a pair (`SentencePair`), 0 or 1 for each token, special
+            ones with the text before them; empty for one text.
     """
 
     text: str
@@ -52,6 +55,7 @@ class Encoding:
     tokens: list[str]
     offsets: list[Span]
     special: frozenset[int] = frozenset()
+    segments: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -67,6 +71,8 @@ class Encoding:
     def first(self, count: int) -> Encoding:
         """The first tokens, `count` at most; special ones at the end keep their place there.
 
+        Of a pair, every special token stays, and the longer text is cut first.
+
         >>> encoding = Encoding("a b", [7, 8, 5], ["a", "b", "[SEP]"], [(0, 1), (2, 3), (3, 3)], frozenset({2}))
         >>> encoding.first(2).tokens
         ['a', '[SEP]']
@@ -74,16 +80,30 @@ class Encoding:
         size = len(self)
         if size <= count:
             return self
+        if self.segments:
+            return self._take(self._first_of_both(count))
         end = size
         while end and end - 1 in self.special and size - end < count:
             end -= 1
-        kept = [*range(count - (size - end)), *range(end, size)]
+        return self._take([*range(count - (size - end)), *range(end, size)])
+
+    def _first_of_both(self, count: int) -> list[int]:
+        """Positions of a pair that are kept."""
+        texts = [
+            [i for i, own in enumerate(self.segments) if own == which and i not in self.special]
+            for which in (0, 1)
+        ]
+        first, second = shares(len(texts[0]), len(texts[1]), count - len(self.special))
+        return sorted([*self.special, *texts[0][:first], *texts[1][:second]])
+
+    def _take(self, kept: Sequence[int]) -> Encoding:
         return Encoding(
             self.text,
             [self.ids[i] for i in kept],
             [self.tokens[i] for i in kept],
             [self.offsets[i] for i in kept],
             frozenset(new for new, old in enumerate(kept) if old in self.special),
+            tuple(self.segments[i] for i in kept) if self.segments else (),
         )
 
     def words(self) -> tuple[list[int], list[Span]]:
@@ -185,6 +205,11 @@ class Tokenizer:
         space = " " if self.kind == "word" else ""
         known = [space + piece.replace(META, " ") for piece in self._pieces[len(SPECIALS) :]]
         return ["", space + "\ufffd", "", "", *known]
+
+    @property
+    def marks_pairs(self) -> bool:
+        """Whether it puts marks between the texts of a `SentencePair`; ours read it as one text."""
+        return False
 
     def encode(self, text: str) -> Encoding:
         """Encode a text to ids, tokens and offsets; an empty text has none."""

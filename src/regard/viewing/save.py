@@ -186,6 +186,7 @@ def _tokens(side: dict[str, Any]) -> Tokens:
         _one(str, "text", side["text"]),
         tuple((_one(int, "offsets", a), _one(int, "offsets", b)) for a, b in side["offsets"]),
         _all(bool, "special", side["special"]),
+        _all(int, "segments", side.get("segments", [])),
     )
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -59,7 +59,7 @@ from regard.evaluation.faithfulness.adapters import adapt_classifier
 from regard.layers.intervene import replaced_pooling
 from regard.models import Classifier as Network
 from regard.models import Output, configure
-from regard.text import Encoding, Tokenizer
+from regard.text import Encoding, SentencePair, TextOrPair, Tokenizer, to_text
 from regard.training import Batch, Loss, smoothed_cross_entropy
 from regard.training.batch import labelled_batch
 from regard.viewing import AttentionRecord, Tokens, Track
@@ -251,16 +251,17 @@ class Classifier(Model):
     # Answering
 
     def classify(
-        self, texts: str | Sequence[str], *, attention: bool = False
+        self, texts: str | Sequence[TextOrPair], *, attention: bool = False
     ) -> list[Classification]:
         """Label some texts.
 
         Args:
-            texts: one or several; an empty one has no labels.
+            texts: one or several; an empty one has no labels. Two that are read together, such as premise and
+                hypothesis, are a tuple.
             attention: keep the attention to each token (`Classification.aligned`), which otherwise
                 takes one more forward pass for each text.
         """
-        texts = [texts] if isinstance(texts, str) else list(texts)
+        read = [texts] if isinstance(texts, str) else [self._read_as(text) for text in texts]
 
         def classified(nonempty: list[str]) -> list[Classification]:
             encodings = self.tokenizer.encode_batch(nonempty)
@@ -268,9 +269,35 @@ class Classifier(Model):
             triples = zip(encodings, probabilities, weights, strict=True)
             return [self._to_answer(*triple) for triple in triples]
 
-        return answer_nonempty(texts, classified, lambda text: Classification(text=text))
+        return answer_nonempty(read, classified, lambda text: Classification(text=text))
 
-    def reweigh(self, text: str, strengths: ArrayLike) -> Classification:
+    def _read_as(self, text: TextOrPair) -> str:
+        """A text, or a pair if the model reads pairs.
+
+        Raises:
+            InputError: a pair for a model that reads one text.
+        """
+        read = to_text(text)
+        if isinstance(read, SentencePair) and not self.reads_pairs:
+            raise InputError(
+                "this model reads one text at a time, and a pair would be read as one; give one text, "
+                "joined as the model was trained"
+            )
+        return read
+
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether it reads two texts as a pair: by marks between them, or as it was trained on two columns."""
+        if self.tokenizer.marks_pairs:
+            return True
+        columns = self.data_facts.get("columns") or {}
+        text = columns.get("text") or ()
+        return (
+            not isinstance(text, int)
+            and len(text.split(",") if isinstance(text, str) else text) == 2
+        )
+
+    def reweigh(self, text: TextOrPair, strengths: ArrayLike) -> Classification:
         r"""Label a text with its attention changed by a factor for each token.
 
         .. math:: a'_i = \frac{s_i a_i}{\sum_j s_j a_j}
@@ -285,7 +312,7 @@ class Classifier(Model):
         Raises:
             InputError: a wrong number of strengths, all zero, or a model that does not pool by attention.
         """
-        encoding = self.tokenizer.encode(text)
+        encoding = self.tokenizer.encode(self._read_as(text))
         ids = encoding.first(self.settings.text.max_tokens).ids
         factors = np.asarray(strengths, dtype=np.float64)
         if factors.shape != (len(ids),):
@@ -313,9 +340,9 @@ class Classifier(Model):
         """True if it pools by attention, so that `reweigh` has weights to change."""
         return self.network.pools_by_attention
 
-    def input_tokens(self, text: str) -> Tokens:
+    def input_tokens(self, text: TextOrPair) -> Tokens:
         """Tokens of a text as the network reads them; `reweigh` counts them."""
-        return self._read_tokens(self.tokenizer.encode(text))
+        return self._read_tokens(self.tokenizer.encode(self._read_as(text)))
 
     @torch.inference_mode()
     def _predict(
@@ -326,7 +353,7 @@ class Classifier(Model):
         sequences = [encoding.first(limit).ids or [0] for encoding in encodings]
         probabilities = np.empty((len(sequences), len(self.labels)))
         attended: list[NDArray[np.float64] | None] = [None] * len(sequences)
-        for indices in token_batches([len(s) for s in sequences], max_tokens=16384):
+        for indices in _alike_batches(encodings, [len(s) for s in sequences]):
             check_cancelled()
             ids, lengths = pad_batch([sequences[index] for index in indices], device)
             output = self.network(ids, lengths)
@@ -360,15 +387,16 @@ class Classifier(Model):
     # Views
 
     def look(
-        self, text: str, target: str | None = None, *, reading: Reading | None = None
+        self, text: TextOrPair, target: str | None = None, *, reading: Reading | None = None
     ) -> AttentionRecord:
         """Record of the attention while the network reads `text`."""
         if target is not None:
             raise InputError("a classifier writes no text, so it takes no target")
         check_no_reading(reading)
-        if not text.strip():
+        read = self._read_as(text)
+        if not read.strip():
             raise empty_text_error()
-        return self._view(self.tokenizer.encode(text))[1]
+        return self._view(self.tokenizer.encode(read))[1]
 
     def _read_tokens(self, encoding: Encoding) -> Tokens:
         return input_tokens(encoding.first(self.settings.text.max_tokens), end=False)
@@ -408,7 +436,7 @@ class Classifier(Model):
         return output
 
     @torch.no_grad()
-    def explain(self, text: str) -> Explanation:
+    def explain(self, text: TextOrPair) -> Explanation:
         """How much each word of a text counts for its likeliest label, by every method side by side.
 
         Attention, the contribution of n-grams (of a model that has some), and the effect of leaving the word
@@ -417,9 +445,10 @@ class Classifier(Model):
         Raises:
             InputError: the text is empty.
         """
-        if not text.strip():
+        read = self._read_as(text)
+        if not read.strip():
             raise empty_text_error()
-        encoding = self.tokenizer.encode(text)
+        encoding = self.tokenizer.encode(read)
         return self._explanation(encoding, self._forward(encoding))
 
     def _explanation(self, encoding: Encoding, output: Output) -> Explanation:
@@ -434,3 +463,11 @@ class Classifier(Model):
             multilabel=self.multilabel,
             findings=self.findings,
         )
+
+
+def _alike_batches(encodings: Sequence[Encoding], lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Batches of texts, and of pairs: some networks count the marks of a batch, which must be equal."""
+    for pairs in (False, True):
+        group = [i for i, encoding in enumerate(encodings) if bool(encoding.segments) == pairs]
+        for batch in token_batches([lengths[i] for i in group], max_tokens=16384):
+            yield [group[i] for i in batch]

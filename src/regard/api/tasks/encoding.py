@@ -18,7 +18,7 @@ from regard.choices import Task
 from regard.data import Example
 from regard.decoding import DecodingSettings, Reading
 from regard.errors import InputError
-from regard.text import Tokenizer
+from regard.text import TextOrPair, Tokenizer, to_text
 from regard.training import Batch, Loss
 from regard.viewing import AttentionRecord
 
@@ -37,19 +37,25 @@ class Encoder(Model):
         self.tokenizer = tokenizer
 
     def look(
-        self, text: str, target: str | None = None, *, reading: Reading | None = None
+        self, text: TextOrPair, target: str | None = None, *, reading: Reading | None = None
     ) -> AttentionRecord:
-        """Record of the attention while the network reads `text`."""
+        """Record of the attention while the network reads `text`, or both texts of a pair."""
         if target is not None:
             raise InputError("an encoder writes no text, so it takes no target")
         check_no_reading(reading)
-        if not text.strip():
+        read = to_text(text)
+        if not read.strip():
             raise empty_text_error()
-        encoding = self.tokenizer.encode(text).first(self.settings.text.max_tokens)
+        encoding = self.tokenizer.encode(read).first(self.settings.text.max_tokens)
         with torch.no_grad():
             maps = self.network(*pad_batch([encoding.ids], device_of(self.network))).maps
         tokens = {"text": input_tokens(encoding, end=False)}
-        return make_record(maps, tokens, title=text, verdict=self.verdict)
+        return make_record(maps, tokens, title=read, verdict=self.verdict)
+
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether its tokenizer puts marks between two texts."""
+        return self.tokenizer.marks_pairs
 
     @classmethod
     def from_examples(cls, examples: Sequence[Example], settings: RunSettings) -> Self:

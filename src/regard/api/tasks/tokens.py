@@ -24,7 +24,10 @@ def input_tokens(encoding: Encoding, *, begin: bool = False, end: bool = True) -
     offsets = [(0, 0)] * begin + list(encoding.offsets) + [(last, last)] * end
     own = tuple(position in encoding.special for position in range(len(encoding)))
     special = (True,) * begin + own + (True,) * end
-    return Tokens(tuple(pieces), encoding.text, tuple(offsets), special)
+    segments = encoding.segments
+    if segments:
+        segments = (0,) * begin + segments + (1,) * end
+    return Tokens(tuple(pieces), encoding.text, tuple(offsets), special, segments)
 
 
 def output_tokens(

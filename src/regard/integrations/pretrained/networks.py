@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -15,6 +16,7 @@ from regard.attention import AttentionMap
 from regard.errors import InputError
 from regard.integrations.captured import Keep
 from regard.integrations.pretrained.folder import Loaded
+from regard.integrations.pretrained.segments import PairLayout
 from regard.integrations.pretrained.tokenizer import PretrainedTokenizer
 from regard.integrations.pretrained.vocabulary import Vocabulary
 from regard.integrations.watching import watch
@@ -104,7 +106,17 @@ class PretrainedEncoder(PretrainedBase):
     def inputs(self, ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """Arguments of the model of transformers for our ids `(batch, length)`."""
         real = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
-        return {"input_ids": self.vocabulary.theirs(ids), "attention_mask": real.long()}
+        inputs = {"input_ids": self.vocabulary.theirs(ids), "attention_mask": real.long()}
+        types = self._pair_layout.types(ids, lengths) if self._takes_types else None
+        return inputs if types is None else {**inputs, "token_type_ids": types}
+
+    @cached_property
+    def _pair_layout(self) -> PairLayout:
+        return PairLayout.of(self._tokenizer)
+
+    @cached_property
+    def _takes_types(self) -> bool:
+        return "token_type_ids" in inspect.signature(self.model.forward).parameters
 
     def maps_alone(self, ids: Tensor, lengths: Tensor) -> Maps:
         """Maps of one pass that gives no logits."""

@@ -8,8 +8,9 @@ from os import PathLike
 from typing import Any, Literal, TypeAlias
 
 from regard.errors import InputError
+from regard.integrations.pretrained.segments import PairLayout, segments_of
 from regard.integrations.pretrained.vocabulary import Vocabulary
-from regard.text import BOS, EOS, PAD, SPECIALS, UNK, Encoding, Tokenizer
+from regard.text import BOS, EOS, PAD, SPECIALS, UNK, Encoding, SentencePair, Tokenizer
 from regard.text.normalize import Normalizer, Span
 from regard.text.tokenizer import Kind
 
@@ -108,7 +109,19 @@ class PretrainedTokenizer(Tokenizer):
         """Encode texts, with the special tokens that the model expects around them."""
         return [self._encode(text) for text in texts]
 
+    @cached_property
+    def pair_layout(self) -> PairLayout:
+        """Where it puts its marks around two texts."""
+        return PairLayout.of(self.backend)
+
+    @property
+    def marks_pairs(self) -> bool:
+        """Whether it puts marks between the texts of a `SentencePair`."""
+        return self._role == "text" and self.pair_layout.mark is not None
+
     def _encode(self, text: str) -> Encoding:
+        if isinstance(text, SentencePair) and self._role == "text":
+            return self._encode_pair(text)
         given: dict[str, Any] = {"text_target": text} if self._role == "target" else {"text": text}
         found = self.backend(
             **given,
@@ -134,6 +147,48 @@ class PretrainedTokenizer(Tokenizer):
             offsets[kept],
             frozenset(i for i, mark in enumerate(marks[kept]) if mark),
         )
+
+    def _encode_pair(self, pair: SentencePair) -> Encoding:
+        """Encode two texts; BOS of ours stands for the mark behind the first.
+
+        Raises:
+            InputError: the tokenizer puts no mark between two texts, so they would be read as one.
+        """
+        if self.pair_layout.mark is None:
+            raise InputError(
+                "this model's tokenizer puts no mark between two texts, so a pair would be read as one; "
+                "give one text, joined as the model was trained"
+            )
+        backend = self.backend
+        found = backend(
+            pair.first,
+            pair.second,
+            truncation=False,
+            verbose=False,
+            return_offsets_mapping=backend.is_fast,
+            return_special_tokens_mask=True,
+        )
+        theirs = [int(index) for index in found["input_ids"]]
+        marks = [bool(mark) for mark in found["special_tokens_mask"]]
+        names = [str(name) for name in backend.convert_ids_to_tokens(theirs)]
+        if backend.is_fast:
+            texts = found.sequence_ids(0)
+            mark = self.pair_layout.front + texts.count(0)
+        else:
+            first = backend(pair.first, add_special_tokens=False)["input_ids"]
+            mark = self.pair_layout.front + len(first)
+            texts = [int(i > mark) for i in range(len(theirs))]
+        segments = segments_of(marks, texts)
+        spans = found["offset_mapping"] if backend.is_fast else _found_spans(pair, names, marks)
+        shift = pair.second_start if backend.is_fast else 0
+        offsets = [
+            _without_spaces(pair, _shifted(span, shift * segment, len(pair)), own)
+            for span, segment, own in zip(spans, segments, marks, strict=True)
+        ]
+        ids = self._words.ours(theirs)
+        ids[mark] = BOS
+        special = frozenset(i for i, own in enumerate(marks) if own)
+        return Encoding(pair, ids, names, offsets, special, segments)
 
     def _kept(self, ids: Sequence[int], marks: Sequence[bool]) -> slice:
         """The positions that our tasks do not add themselves."""
@@ -182,6 +237,11 @@ def _found_spans(text: str, names: Sequence[str], marks: Sequence[bool]) -> list
             at = start + len(piece)
         spans.append((at, at) if start < 0 else (start, at))
     return spans
+
+
+def _shifted(span: Sequence[int], by: int, longest: int) -> Span:
+    """A span of the second text of a pair, in the text of both."""
+    return (min(span[0] + by, longest), min(span[1] + by, longest))
 
 
 def _without_spaces(text: str, span: Sequence[int], special: bool) -> Span:

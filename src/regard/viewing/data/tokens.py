@@ -39,12 +39,14 @@ class Tokens:
             tokens that stand for no text, such as `<s>`.
         special: `True` where the token belongs to the model and not to the text. By
             default every piece with an empty span.
+        segments: of two texts that were read as a pair, 0 or 1 for each token; empty for one text.
     """
 
     pieces: tuple[str, ...]
     text: str
     offsets: tuple[tuple[int, int], ...]
     special: tuple[bool, ...] = field(default=())
+    segments: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         # Other libraries keep them as NumPy's numbers, which JSON, and so every file, does not know.
@@ -55,6 +57,11 @@ class Tokens:
             raise InputError(
                 f"{len(self.pieces)} pieces, {len(self.offsets)} offsets and {len(self.special)} "
                 "special marks do not go together; give one of each per token"
+            )
+        if self.segments and len(self.segments) != len(self.pieces):
+            raise InputError(
+                f"{len(self.pieces)} pieces and {len(self.segments)} segments; give one of each per token, or "
+                "no segments"
             )
         for piece, (start, end) in zip(self.pieces, self.offsets, strict=True):
             if not 0 <= start <= end <= len(self.text):
@@ -96,6 +103,7 @@ class Tokens:
             self.text,
             tuple(self.offsets[i] for i in keep),
             tuple(self.special[i] for i in keep),
+            tuple(self.segments[i] for i in keep) if self.segments else (),
         )
 
     def word_starts(self) -> list[int]:
@@ -137,7 +145,8 @@ class Tokens:
             pieces.append(written if end - start > 1 and written else piece)
             offsets.append(span)
             special.append(self.special[start])
-        return Tokens(tuple(pieces), self.text, tuple(offsets), tuple(special))
+        segments = tuple(self.segments[start] for start in starts) if self.segments else ()
+        return Tokens(tuple(pieces), self.text, tuple(offsets), tuple(special), segments)
 
 
 def word_units(text: str) -> list[int]:
