@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from regard.api.tasks.model import Model
 from regard.decoding import Reading
 from regard.errors import InputError, nearest
+from regard.integrations.pretrained.folder import is_pretrained
 from regard.viewing import AttentionRecord, Tokens
 
 if TYPE_CHECKING:
     from regard.integrations.steering import Place
 
-__all__ = ["head_places", "knocked_out", "look_without", "positions_of_words"]
+__all__ = [
+    "head_places",
+    "knocked_out",
+    "look_without",
+    "positions_of_words",
+    "steerable_heads",
+    "steered",
+    "told",
+]
 
 
 @contextlib.contextmanager
@@ -33,22 +42,57 @@ def knocked_out(
     Raises:
         InputError: no such head or word; a model that cannot be steered.
     """
-    if not (silence or hide):
-        yield
-        return
-    from regard.integrations.steering import steer  # transformers is slow to import
-
     positions: list[int] = []
     if hide:
         sides = model.look(text).tokens
         positions = positions_of_words(sides["source" if "source" in sides else "text"], hide)
-    cross = model.alignment_at(None) is not None
+    with steered(model, silence=silence, factors=dict.fromkeys(positions, 0.0)):
+        yield
+
+
+@contextlib.contextmanager
+def steered(
+    model: Model, *, silence: Sequence[str] = (), factors: Mapping[int, float] | None = None
+) -> Iterator[None]:
+    """Silence heads and reweigh tokens of the text that is read, in every layer, inside the block.
+
+    Args:
+        model: pretrained, by transformers.
+        silence: heads as `layer.head` or `map.layer.head`, from 1.
+        factors: of tokens, by position; 0 hides one. Those of a translator's source change its
+            cross-attention, those of a classifier with a decoder its encoder, too.
+
+    Raises:
+        InputError: no such head; a model that cannot be steered.
+    """
+    if not (silence or factors):
+        yield
+        return
+    from regard.integrations.steering import steer  # transformers is slow to import
+
+    sites: tuple[str, ...] = ()
+    if factors and model.writes and model.alignment_at(None) is not None:
+        sites = ("cross",)
+    elif factors and len(found := steerable_heads(model)) > 1:
+        sites = tuple(site for site in ("encoder", "cross") if site in found)
+    places = head_places(silence)
+    if silence and (known := steerable_heads(model)):
+        _check_places(places, known)
     with steer(
         model.network,
-        heads=head_places(silence),
-        hide=({"cross": positions} if cross else positions) if positions else None,
+        heads=places,
+        scale=dict.fromkeys(sites, factors) if factors and sites else factors,
     ):
         yield
+
+
+def steerable_heads(model: Model) -> dict[str, list[int]]:
+    """Number of heads of each layer by site, of a model whose heads can be silenced; empty for any other."""
+    if model.folder is None or not is_pretrained(model.folder):
+        return {}
+    from regard.integrations.steering import heads_by_layer
+
+    return heads_by_layer(model.network)
 
 
 def look_without(
@@ -75,11 +119,27 @@ def look_without(
     """
     with knocked_out(model, text, silence=silence, hide=hide):
         record = model.look(text, target, reading=reading)
+    return told(record, silence, dict.fromkeys(hide, 0.0))
+
+
+def told(
+    record: AttentionRecord, silence: Sequence[str], factors: Mapping[str, float]
+) -> AttentionRecord:
+    """The record of a steered pass with a note on what was changed.
+
+    Args:
+        record: made while the model was steered.
+        silence: heads.
+        factors: of words, as they are spelled.
+    """
     done = [f"without head {name}" for name in silence]
-    done += [f"no attention to {word!r}" for word in hide]
+    done += [
+        f"attention to {word!r} x {factor:g}" if factor else f"no attention to {word!r}"
+        for word, factor in factors.items()
+    ]
     if done:
         record = replace(record, notes=(*record.notes, f"Steered: {', '.join(done)}."))
-    return replace(record, explanation=None) if hide else record
+    return replace(record, explanation=None) if factors else record
 
 
 def head_places(names: Sequence[str]) -> dict[Place, list[int]]:
@@ -102,6 +162,33 @@ def head_places(names: Sequence[str]) -> dict[Place, list[int]]:
         layer, head = (int(part) - 1 for part in numbers)
         found.setdefault((site[0], layer) if site else layer, []).append(head)
     return found
+
+
+def _check_places(places: Mapping[Place, Sequence[int]], known: Mapping[str, list[int]]) -> None:
+    """Refuse heads that are not there, counted from 1 as users count.
+
+    Raises:
+        InputError: no such map, layer or head, or none of several maps is named.
+    """
+    for place, heads in places.items():
+        site, layer = place if isinstance(place, tuple) else (None, place)
+        assert isinstance(layer, int)
+        if site is None and len(known) > 1:
+            head = f"{layer + 1}.{heads[0] + 1}"
+            ways = ", ".join(f"{name}.{head}" for name in known)
+            raise InputError(f"head {head} of a model with several maps; say of which: {ways}")
+        site = next(iter(known)) if site is None else site
+        if site not in known:
+            raise InputError(f"no map {site!r}; {nearest(site, known)}")
+        if layer >= len(known[site]):
+            raise InputError(
+                f"no layer {layer + 1} in {site!r}, which has {len(known[site])}, counted from 1"
+            )
+        count = known[site][layer]
+        if max(heads) >= count:
+            raise InputError(
+                f"no head {max(heads) + 1} in layer {layer + 1} of {site!r}, which has {count}, counted from 1"
+            )
 
 
 def positions_of_words(tokens: Tokens, words: Sequence[str]) -> list[int]:

@@ -44,7 +44,7 @@ try:
 except ImportError as _error:
     raise MissingExtraError("regard.steer", "transformers") from _error
 
-__all__ = ["Place", "Steered", "steer"]
+__all__ = ["Place", "Steered", "heads_by_layer", "hidden_keys", "steer"]
 
 Place: TypeAlias = int | str | tuple[str, int]
 """Where something is knocked out: a layer (from 0), a site with all its layers, or a layer of a site."""
@@ -111,6 +111,57 @@ def steer(
         _enter(root, steered, undo)
         yield steered
         steered.check_used()
+
+
+@contextlib.contextmanager
+def hidden_keys(model: nn.Module, positions: Sequence[int]) -> Iterator[None]:
+    """Hide keys in all layers inside the block, also of a model that is being steered already.
+
+    Args:
+        model: see `steer`; all its layers attend to the same keys.
+        positions: see `steer`.
+    """
+    layers = [steered_layers.get(id(part)) for part in model.modules()]
+    running = [layer for layer in layers if layer is not None]
+    if not running:
+        with steer(model, hide=positions):
+            yield
+        return
+    before = [dict(layer.factors) for layer in running]
+    for layer in running:
+        layer.factors |= dict.fromkeys(positions, 0.0)
+    try:
+        yield
+    finally:
+        for layer, factors in zip(running, before, strict=True):
+            layer.factors = factors
+
+
+def heads_by_layer(model: nn.Module) -> dict[str, list[int]]:
+    """Number of heads of each layer by site; empty for a model that cannot be steered.
+
+    Args:
+        model: a `transformers` model, or a module that contains one.
+    """
+    try:
+        root = _root(model)
+        layers = _layers_of(root)
+    except InputError:
+        return {}
+    found = {site: [_heads_of(part) for part in stack] for site, stack in layers.items()}
+    return found if all(all(counts) for counts in found.values()) else {}
+
+
+_HEAD_COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head")
+
+
+def _heads_of(part: nn.Module) -> int:
+    """Number of heads of an attention module, by its own account or its configuration's; 0: not known."""
+    for owner in (part, getattr(part, "config", None)):
+        for name in _HEAD_COUNTS:
+            if isinstance(count := getattr(owner, name, None), int):
+                return count
+    return 0
 
 
 class Steered:

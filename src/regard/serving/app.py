@@ -116,7 +116,7 @@ class Service:
         batch_key: Hashable = None,
     ) -> Job:
         """Queue a request; those with equal handler, model and `batch_key` are answered together."""
-        for field in ("text", "begin", "target"):
+        for field in ("text", "pair", "begin", "target"):
             value = getattr(question, field, None) or ""
             if len(value) > self.limits.max_characters:
                 raise too_long(f"'{field}'", len(value), self.limits.max_characters)
@@ -135,14 +135,13 @@ class Service:
     async def write(self, question: m.WriteRequest, task: str, client: str | None) -> Any:
         """Answer with a written text, whole or as a stream of drafts."""
         handler = language.continued if task == "language" else handlers.write
+        key = object() if question.silence else question.beam  # steered alone
         if not question.stream:
             item = WriteItem(question)
-            return await self.ask(
-                handler, question, task, item=item, client=client, batch_key=question.beam
-            )
+            return await self.ask(handler, question, task, item=item, client=client, batch_key=key)
         drafts = events.Drafts()
         item = WriteItem(question, drafts.on_draft)
-        job = self.put(handler, question, task, item=item, client=client, batch_key=question.beam)
+        job = self.put(handler, question, task, item=item, client=client, batch_key=key)
         answered = self.queue.wait(job)
         return StreamingResponse(events.events(drafts, answered), media_type="text/event-stream")
 
@@ -166,7 +165,7 @@ def _add_api(app: FastAPI, service: Service) -> None:
     @app.post("/classify", response_model=m.ClassifyAnswer, responses=_PROBLEMS, tags=["answers"])
     async def classify(question: m.ClassifyRequest, client: Client) -> Any:
         """Label a text; change how strongly single words are attended to."""
-        alone = object() if question.strength or question.explain else None
+        alone = object() if question.strength or question.silence or question.explain else None
         return await service.ask(
             handlers.classify, question, "classification", client=client, batch_key=alone
         )
@@ -205,9 +204,20 @@ def _add_api(app: FastAPI, service: Service) -> None:
         model: str | None = None,
         target: Annotated[str | None, Query()] = None,
         reading: Reading | None = None,
+        pair: str | None = None,
+        hide: Annotated[list[int] | None, Query()] = None,
+        silence: Annotated[list[str] | None, Query()] = None,
     ) -> Response:
         """Everything a model attends to, as the interactive page that `record.save` writes."""
-        question = m.LookRequest(text=text, model=model, target=target, reading=reading)
+        question = m.LookRequest(
+            text=text,
+            model=model,
+            target=target,
+            reading=reading,
+            pair=pair,
+            hide=hide or [],
+            silence=silence or [],
+        )
         html = await service.ask(handlers.view, question, None, client=client, batch_key=object())
         # The page carries a policy of its own: exactly its script and its style, and no network.
         return HTMLResponse(html, headers={"content-security-policy": "frame-ancestors 'none'"})

@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import Any, TypeAlias
 
-from regard.api import Classifier, Generator, Model, Summarizer, Summary, Translation
+from regard.api import (
+    Classification,
+    Classifier,
+    Generator,
+    Model,
+    Summarizer,
+    Summary,
+    Translation,
+)
+from regard.api.knockouts import steerable_heads, steered, told
 from regard.api.tasks.steering import Steering
 from regard.api.tasks.text_to_text import TextToText
 from regard.api.views import head_index, select_map
@@ -20,6 +29,7 @@ from regard.serving.parts import (
     next_words_of,
     on_draft_of,
     one_line,
+    read_text,
     rounded,
     side_of,
     word_numbers,
@@ -57,7 +67,8 @@ def write(name: str, model: Model, items: Sequence[WriteItem]) -> list[m.WriteAn
         masked_out=[_hidden_tokens(model, item.question) for item in items],
         on_draft=on_draft_of(items),
     )
-    answers = model.answer(texts, settings=settings, steering=steering)
+    with steered(model, silence=items[0].question.silence):
+        answers = model.answer(texts, settings=settings, steering=steering)
     return [
         _written(name, model, answer, item.question.reading)
         for answer, item in zip(answers, items, strict=True)
@@ -68,44 +79,75 @@ def alternatives(
     name: str, model: Model, items: Sequence[m.AlternativesRequest]
 ) -> list[m.NextWords]:
     """Alternative next words after a beginning, each with the answer that follows."""
-    if isinstance(model, Generator):
-        return [language.alternatives(model, question) for question in items]
-    assert isinstance(model, TextToText)
-    return [_alternatives(model, question) for question in items]
+    found = []
+    for question in items:
+        with steered(model, silence=question.silence):
+            if isinstance(model, Generator):
+                found.append(language.alternatives(model, question))
+            else:
+                assert isinstance(model, TextToText)
+                found.append(_alternatives(model, question))
+    return found
 
 
 def classify(name: str, model: Model, items: Sequence[m.ClassifyRequest]) -> list[m.ClassifyAnswer]:
     """Classify a batch; a text with edited attention is classified alone."""
     assert isinstance(model, Classifier)
-    plain = [item for item in items if not item.strength or not item.text.strip()]
-    answers = iter(model.classify([one_line(item.text) for item in plain], attention=True))
-    found = []
-    for item in items:
-        text = one_line(item.text)
-        if item.strength and text.strip():
-            answer = model.reweigh(text, _strengths(model.input_tokens(text), item.strength))
-        else:
-            answer = next(answers)
-        record = answer.aligned().words() if text.strip() else None
-        explained = item.explain and record is not None and not item.strength
-        found.append(
-            m.ClassifyAnswer(
-                model=name,
-                source=side_of(record.tokens["text"] if record else None, text),
-                label=answer.label,
-                labels=list(answer.labels),
-                probabilities=[
-                    m.Probability(label=label, probability=p)
-                    for label, p in answer.probabilities.items()
-                ],
-                attention=rounded(record.tracks[0].dense()[0]) if record else [],
-                heads=_by_head(record.tracks[0]) if record else [],
-                explanation=_explanation(model.explain(text)) if explained else None,
-                note=answer.note,
-                editable=model.pools_by_attention,
+    texts = [read_text(model, item) for item in items]
+    plain = [t for t, item in zip(texts, items, strict=True) if not (_edited(item) and t.strip())]
+    answers = iter(model.classify(plain, attention=True))
+    return [
+        _classify_edited(name, model, text, item)
+        if _edited(item) and text.strip()
+        else _classified(name, model, text, next(answers), explain=item.explain)
+        for text, item in zip(texts, items, strict=True)
+    ]
+
+
+def _edited(item: m.ClassifyRequest) -> bool:
+    return bool(item.strength or item.silence)
+
+
+def _classify_edited(
+    name: str, model: Classifier, text: str, item: m.ClassifyRequest
+) -> m.ClassifyAnswer:
+    """Classify a text with other weights: those of the pooling, or of every layer of a pretrained model."""
+    if model.pools_by_attention:
+        with steered(model, silence=item.silence):  # which only pretrained models allow
+            strengths = _strengths(model.input_tokens(text), item.strength)
+            return _classified(name, model, text, model.reweigh(text, strengths))
+    factors: dict[int, float] = {}
+    if item.strength:
+        if not steerable_heads(model):
+            raise InputError(
+                f"{name} does not pool by attention, and is no pretrained model whose layers can be steered; "
+                "leave 'strength' out"
             )
-        )
-    return found
+        factors = dict(enumerate(_strengths(model.input_tokens(text), item.strength)))
+        factors = {position: factor for position, factor in factors.items() if factor != 1}
+    with steered(model, silence=item.silence, factors=factors):
+        (answer,) = model.classify([text], attention=True)
+        return _classified(name, model, text, answer)
+
+
+def _classified(
+    name: str, model: Classifier, text: str, answer: Classification, *, explain: bool = False
+) -> m.ClassifyAnswer:
+    record = answer.aligned().words() if text.strip() else None
+    return m.ClassifyAnswer(
+        model=name,
+        source=side_of(record.tokens["text"] if record else None, text),
+        label=answer.label,
+        labels=list(answer.labels),
+        probabilities=[
+            m.Probability(label=label, probability=p) for label, p in answer.probabilities.items()
+        ],
+        attention=rounded(record.tracks[0].dense()[0]) if record else [],
+        heads=_by_head(record.tracks[0]) if record else [],
+        explanation=_explanation(model.explain(text)) if explain and record else None,
+        note=answer.note,
+        editable=model.pools_by_attention or bool(steerable_heads(model)),
+    )
 
 
 def look(name: str, model: Model, items: Sequence[m.LookRequest]) -> list[m.LookAnswer]:
@@ -145,10 +187,30 @@ def _hidden_tokens(model: AnyWriter, question: m.WriteRequest | m.AlternativesRe
 
 
 def _record(model: Model, question: m.LookRequest) -> AttentionRecord:
-    text = one_line(question.text)
+    text = read_text(model, question)
     if isinstance(model, TextToText):
         _checked_tokens(model, text, question.target or "", "target")
-    return model.look(text, question.target, reading=question.reading)
+    factors: dict[int, float] = {}
+    names: dict[str, float] = {}
+    if question.hide:
+        tokens = _read_tokens(model, text)
+        numbers = word_numbers(tokens, max(question.hide))
+        hidden = [at for at, word in enumerate(numbers) if word in question.hide]
+        if isinstance(model, Generator):
+            hidden = model.read_positions(hidden)
+        factors = dict.fromkeys(hidden, 0.0)
+        words = tokens.words().pieces
+        names = {words[word]: 0.0 for word in question.hide}
+    with steered(model, silence=question.silence, factors=factors):
+        record = model.look(text, question.target, reading=question.reading)
+    return told(record, question.silence, names)
+
+
+def _read_tokens(model: Model, text: str) -> Tokens:
+    """Tokens of the text that a model reads."""
+    if not isinstance(model, Classifier | Generator | TextToText):
+        raise InputError("this model has no words to hide; leave 'hide' out")
+    return model.input_tokens(text)
 
 
 def _strengths(tokens: Tokens, given: Mapping[str, float]) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from regard.api import Continuation, Generator, Model
+from regard.api.knockouts import steered
 from regard.serving import schemas as m
 from regard.serving.parts import (
     WriteItem,
@@ -28,14 +29,15 @@ def continued(name: str, model: Model, items: Sequence[WriteItem]) -> list[m.Wri
     texts = [one_line(item.question.text) for item in items]
     prefix = [one_line(item.question.begin) for item in items]
     hidden = [hidden_tokens(model, item.question) for item in items]
-    answers = model.generate(
-        texts,
-        settings=settings,
-        prefix=prefix,
-        masked_out=hidden if any(hidden) else None,
-        on_draft=on_draft_of(items),
-    )
-    return [answer_of(name, model, answer) for answer in answers]
+    with steered(model, silence=items[0].question.silence):
+        answers = model.generate(
+            texts,
+            settings=settings,
+            prefix=prefix,
+            masked_out=hidden if any(hidden) else None,
+            on_draft=on_draft_of(items),
+        )
+        return [answer_of(name, model, answer) for answer in answers]  # its map is made here
 
 
 def hidden_tokens(model: Generator, question: m.WriteRequest | m.AlternativesRequest) -> list[int]:

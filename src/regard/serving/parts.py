@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from regard.api import Model
+from regard.api.pairs import paired
 from regard.api.tasks.answers import TextAnswer
 from regard.api.tasks.steering import OnTextDraft
 from regard.errors import InputError
@@ -19,6 +21,7 @@ __all__ = [
     "next_words_of",
     "on_draft_of",
     "one_line",
+    "read_text",
     "rounded",
     "side_of",
     "word_after",
@@ -39,6 +42,12 @@ class WriteItem:
 def one_line(text: str) -> str:
     """The text with single spaces for all white space."""
     return " ".join(text.split())
+
+
+def read_text(model: Model, question: m.ClassifyRequest | m.LookRequest) -> str:
+    """The text of a request, or both of a pair, with single spaces for all white space."""
+    second = None if question.pair is None else one_line(question.pair)
+    return paired(model, one_line(question.text), second)
 
 
 def on_draft_of(items: Sequence[WriteItem]) -> OnTextDraft | None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
-from regard.api import Model
+from regard.api import Classifier, Model
+from regard.api.knockouts import steerable_heads
 from regard.api.load import load
 from regard.errors import InputError, nearest
 from regard.integrations.pretrained.hub import is_hub_name
@@ -92,5 +93,7 @@ def _model_info(name: str, model: Model) -> m.ModelInfo:
         writes=model.writes,
         labels=list(model.labels),
         beam=decoding.beam if decoding.method == "beam" else 1,
+        reads_pairs=isinstance(model, Classifier) and model.tokenizer.marks_pairs,
+        heads=steerable_heads(model),
         verdict=model.verdict,
     )

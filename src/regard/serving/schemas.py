@@ -48,6 +48,17 @@ Hide = Annotated[
         max_length=5000, description="Numbers of source words that attention is knocked out from."
     ),
 ]
+Pair = Annotated[
+    Whole | None,
+    Field(description="A second text, for classifiers that read two: hypothesis, answer, ..."),
+]
+Silence = Annotated[
+    list[Annotated[str, Field(pattern=r"^([a-z_]{1,40}\.)?\d{1,4}\.\d{1,4}$")]],
+    Field(
+        max_length=5000,
+        description="Heads of a pretrained model to silence: `LAYER.HEAD` or `MAP.LAYER.HEAD`, from 1.",
+    ),
+]
 
 ReadingStep = Annotated[
     Reading | None,
@@ -80,6 +91,7 @@ class WriteRequest(ModelRequest):
     ] = None
     begin: Begin = ""
     hide: Hide = []
+    silence: Silence = []
     reading: ReadingStep = None
     stream: Annotated[
         bool, Field(description="Answer in server-sent events: `draft`s, then `answer` or `error`.")
@@ -91,26 +103,30 @@ class AlternativesRequest(ModelRequest):
 
     begin: Begin = ""
     hide: Hide = []
+    silence: Silence = []
     count: Annotated[int, Field(ge=1, le=10)] = 5
 
 
 class ClassifyRequest(ModelRequest):
-    """Classify a text."""
+    """Classify a text, or two that are read together."""
 
+    pair: Pair = None
     strength: Annotated[
         dict[
             Annotated[str, Field(pattern=r"^\d{1,5}$")], Annotated[float, Field(ge=0.0, le=100.0)]
         ],
         Field(
             max_length=5000,
-            description="Factors on the attention to words, by their numbers; 0 knocks a word out.",
+            description="Factors on the attention to words, by their numbers; 0 knocks a word out. Of our "
+            "own models they change the pooling, of pretrained ones every layer.",
         ),
     ] = {}
+    silence: Silence = []
     explain: Annotated[
         bool,
         Field(
             description="Whether to answer with `explanation`, which classifies the text again without each "
-            "word. Not with `strength`."
+            "word. Not with `strength` or `silence`."
         ),
     ] = False
 
@@ -118,6 +134,9 @@ class ClassifyRequest(ModelRequest):
 class LookRequest(ModelRequest):
     """Ask for an attention map of a text."""
 
+    pair: Pair = None
+    hide: Hide = []
+    silence: Silence = []
     target: Annotated[
         Whole | None, Field(description="What the model should write, instead of its own answer.")
     ] = None
@@ -279,6 +298,14 @@ class ModelInfo(_Message):
     writes: Annotated[bool, Field(description="Whether it writes its answer word by word.")]
     labels: list[str]
     beam: int
+    reads_pairs: Annotated[bool, Field(description="Whether `pair` may be given.")]
+    heads: Annotated[
+        dict[str, list[int]],
+        Field(
+            description="Heads of each layer by map, of a model whose heads can be silenced and whose words "
+            "can be hidden in every layer."
+        ),
+    ]
     verdict: Annotated[
         str, Field(description="How far its attention explains, if `regard trust` has asked.")
     ]

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { HeadGrid } from "#serving/heads.js";
 import { Pane, unsteered } from "#serving/pane.js";
 import { FakeElement, inside, install } from "../../fake_dom.js";
 
@@ -13,10 +14,13 @@ install();
 /**
  * @param {Task} task
  * @param {Partial<Steering>} steering
+ * @param {string} reading
+ * @param {Record<string, number[]>} heads
  */
-function paneFor(task, steering = {}, reading = "input") {
+function paneFor(task, steering = {}, reading = "input", heads = {}) {
   const app = /** @type {App} */ (/** @type {unknown} */ ({ reading, announce: () => {} }));
-  const info = { name: "m", task, kind: "rnn", parameters: 1234, writes: task !== "classification", verdict: "" };
+  const info = { name: "m", task, kind: "rnn", parameters: 1234, writes: task !== "classification", verdict: "",
+    reads_pairs: task === "classification", heads };
   const pane = new Pane(app, info, { model: "m", ...unsteered(), ...steering });
   pane.text = "a b";
   return pane;
@@ -31,6 +35,35 @@ test("a question has what steers its task, unless it asks for the answer without
   assert.deepEqual(classification.question(true), { model: "m", text: "a b", strength: { 0: 2 } });
   assert.deepEqual(classification.question(false), { model: "m", text: "a b", explain: true });
   assert.equal(classification.path, "/classify");
+});
+
+test("heads are silenced, and two texts are sent together, where a model can do so", () => {
+  const pane = paneFor("classification", { silence: ["2.1"], strength: { 3: 0, 4: 2 } }, "own", { encoder: [2, 2] });
+  pane.pair = "c d";
+  const asked = { model: "m", text: "a b", pair: "c d" };
+  assert.deepEqual(pane.question(true), { ...asked, strength: { 3: 0, 4: 2 }, silence: ["2.1"] });
+  assert.deepEqual(pane.question(false), { ...asked, explain: true });
+  const [anchor] = inside(pane.recordLink("")).children;
+  assert(anchor instanceof FakeElement);
+  assert.match(anchor.attributes.href, /pair=c\+d&hide=3&silence=2\.1$/);
+  assert.match(inside(pane.recordLink("")).textContent, /without the change of words/); // × 2 is not in the page
+  const writing = paneFor("translation", { silence: ["cross.1.1"] }, "own", { cross: [1] });
+  assert.deepEqual(writing.question(true), { model: "m", text: "a b", begin: "", hide: [], silence: ["cross.1.1"] });
+});
+
+test("a grid has a button for each head, which silences it and gives it back", () => {
+  /** @type {string[][]} */
+  const changes = [];
+  const grid = new HeadGrid({ encoder: [2], cross: [2] }, (silence) => changes.push(silence));
+  assert.deepEqual([...grid.buttons.keys()], ["encoder.1.1", "encoder.1.2", "cross.1.1", "cross.1.2"]);
+  grid.toggle("cross.1.2");
+  grid.show(["cross.1.2"]);
+  assert.equal(inside(grid.buttons.get("cross.1.2")).attributes["aria-pressed"], "true");
+  assert.equal(inside(grid.buttons.get("cross.1.1")).attributes["aria-pressed"], "false");
+  grid.toggle("encoder.1.1");
+  grid.toggle("cross.1.2");
+  assert.deepEqual(changes, [["cross.1.2"], ["cross.1.2", "encoder.1.1"], []]);
+  assert.deepEqual([...new HeadGrid({ encoder: [1, 1] }, () => {}).buttons.keys()], ["1.1", "2.1"]);
 });
 
 test("the page of all maps is read at the same step", () => {

@@ -218,7 +218,7 @@ class Generator(Model):
 
         def decoded(rows: Sequence[int], hidden: Sequence[int]) -> list[list[Hypothesis]]:
             draft = None if on_draft is None else lambda row, ids: on_draft_ids(rows[row], ids)
-            shifted = self._shifted(hidden)
+            shifted = self.read_positions(hidden)
             with self.network.without_keys(shifted) if hidden else nullcontext():
                 begun = [[*read[row].ids, *read[row].begun] for row in rows]
                 return generate(self.network, begun, settings, on_draft=draft)
@@ -281,7 +281,9 @@ class Generator(Model):
             [[*self._begin, *prompt.ids, *prompt.begun]], device_of(self.network)
         )
         hidden = (
-            self.network.without_keys(self._shifted(masked_out)) if masked_out else nullcontext()
+            self.network.without_keys(self.read_positions(masked_out))
+            if masked_out
+            else nullcontext()
         )
         with torch.no_grad(), hidden:
             log_probs = self.network(ids, lengths).logits[0, -1].float().log_softmax(-1)
@@ -338,7 +340,7 @@ class Generator(Model):
         names = self.tokenizer.vocabulary
         return output_tokens(self.tokenizer, [names[index] for index in ids])
 
-    def _shifted(self, positions: Sequence[int]) -> list[int]:
+    def read_positions(self, positions: Sequence[int]) -> list[int]:
         """Positions of a prompt's tokens among all that the network reads."""
         return [position + len(self._begin) for position in positions]
 
@@ -355,7 +357,7 @@ class Generator(Model):
         )
         start = first + len(prompt.ids)
         rows = list(range(start - 1, start - 1 + len(ids)))
-        with self.network.without_keys(self._shifted(hidden)) if hidden else nullcontext():
+        with self.network.without_keys(self.read_positions(hidden)) if hidden else nullcontext():
             layers = [maps[:, :, rows] for maps in self.network(batch, lengths).maps["decoder"]]
         mean = torch.stack([torch.as_tensor(layer).float().mean((0, 1)) for layer in layers]).mean(
             0

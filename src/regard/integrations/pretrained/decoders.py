@@ -16,7 +16,7 @@ from regard.errors import ModelFolderError
 from regard.integrations.pretrained.folder import Loaded
 from regard.integrations.pretrained.networks import LazyMaps, PretrainedBase
 from regard.integrations.pretrained.vocabulary import Vocabulary
-from regard.integrations.steering import steer
+from regard.integrations.steering import hidden_keys
 from regard.layers.eval_mode import eval_mode
 from regard.models import EncoderDecoder, LanguageModel, Memory, Output, State, Step
 from regard.models.contracts import Maps
@@ -120,7 +120,7 @@ class PretrainedLanguageModel(PretrainedBase, LanguageModel):
 
     def without_keys(self, positions: Sequence[int]) -> AbstractContextManager[object]:
         """Let no token attend to these positions of the text, by `regard.steer`."""
-        return steer(self.model, hide=positions) if positions else nullcontext()
+        return hidden_keys(self.model, positions) if positions else nullcontext()
 
     def step(self, token: Tensor, state: State) -> Step:
         """Feed one token per row; everything before it is in the cache."""

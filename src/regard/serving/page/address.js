@@ -14,12 +14,14 @@ export function parse(hash) {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
   return {
     text: given.get("text") ?? "",
+    pair: given.get("pair") ?? "",
     reading: readingStep(given.get("reading")),
     panes: given.getAll("model").slice(0, MAX_PANES).map((model, index) => ({
       model,
       begin: given.get(`begin.${index}`) ?? "",
       hide: numbers(given.get(`hide.${index}`)),
       strength: factors(given.get(`strength.${index}`)),
+      silence: heads(given.get(`silence.${index}`)),
     })),
   };
 }
@@ -28,16 +30,18 @@ export function parse(hash) {
  * A state as an address holds it, without "#". Defaults are left out.
  * @param {State} state
  */
-export function format({ text, reading, panes }) {
+export function format({ text, pair, reading, panes }) {
   const query = new URLSearchParams(panes.map(({ model }) => ["model", model]));
-  panes.forEach(({ begin, hide, strength }, index) => {
+  panes.forEach(({ begin, hide, strength, silence }, index) => {
     if (begin) query.set(`begin.${index}`, begin);
     if (hide.length) query.set(`hide.${index}`, hide.join(","));
     const pairs = Object.entries(strength);
     if (pairs.length) query.set(`strength.${index}`, pairs.map((pair) => pair.join(":")).join(","));
+    if (silence.length) query.set(`silence.${index}`, silence.join(","));
   });
   if (reading !== "own") query.set("reading", reading);
   if (text) query.set("text", text);
+  if (pair) query.set("pair", pair);
   return query.toString();
 }
 
@@ -56,6 +60,14 @@ export function readingStep(text) {
  */
 function numbers(text) {
   return (text ?? "").split(",").filter(isIndex).map(Number);
+}
+
+/**
+ * "2.1,cross.1.4" as names of heads.
+ * @param {string | null} text
+ */
+function heads(text) {
+  return (text ?? "").split(",").filter((name) => /^([a-z_]+\.)?\d+\.\d+$/.test(name));
 }
 
 /**

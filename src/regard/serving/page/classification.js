@@ -162,7 +162,9 @@ export class ClassificationView {
     });
     return h("section", {},
       h("h3", {}, "What if it had got another share?"),
-      h("p", { class: "fact" }, "The word is still read; only the weight it is pooled with changes."),
+      h("p", { class: "fact" }, this.pane.canSteerLayers
+        ? "The word is still read; its share of attention changes in every layer and head."
+        : "The word is still read; only the weight it is pooled with changes."),
       h("div", { class: "editor" }, slider, shown,
         h("button", { type: "button", class: "action", "data-control": "knock", onclick: () => change(current === 0 ? 1 : 0) },
           current === 0 ? "Let it look again" : "Knock out attention to it")));

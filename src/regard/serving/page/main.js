@@ -31,6 +31,11 @@ export class App {
       id: "text", rows: "4", spellcheck: "false", dir: "auto", placeholder: "Type or paste a text",
       onkeydown: (event) => this.onKey(event), oninput: () => this.countCharacters(),
     });
+    this.pair = h("textarea", {
+      id: "pair", rows: "2", spellcheck: "false", dir: "auto", placeholder: "A second text, if the model was trained on pairs",
+      onkeydown: (event) => this.onKey(event), oninput: () => this.countCharacters(),
+    });
+    this.pairBox = h("div", { hidden: true }, h("label", { for: "pair", class: "visually-hidden" }, "Second text"), this.pair);
     this.readingBox = h("select", { id: "reading", onchange: () => this.changeModels() },
       Object.entries(READING_NAMES).map(([value, name]) => h("option", { value }, name)));
     this.readingChoice = h("span", { class: "choice" }, h("label", { for: "reading" }, "Words looked"), this.readingBox);
@@ -55,7 +60,7 @@ export class App {
           h("span", { class: "choice" }, h("label", { for: "model" }, "Model"), this.first),
           h("span", { class: "choice" }, h("label", { for: "second" }, "Compare with"), this.second),
           this.readingChoice),
-        h("label", { for: "text", class: "visually-hidden" }, "Text"), this.input,
+        h("label", { for: "text", class: "visually-hidden" }, "Text"), this.input, this.pairBox,
         h("div", { class: "send" }, this.button, h("span", { class: "fact help" }, "or Ctrl+Enter"), this.length)),
       this.stage, this.live);
   }
@@ -80,20 +85,21 @@ export class App {
 
   /** Offer what goes with the first model: only models for the same task can be compared. */
   updateChoices() {
-    const { task, writes } = this.modelInfo(this.first.value);
+    const { task, writes, reads_pairs: readsPairs } = this.modelInfo(this.first.value);
     const before = this.second.value;
     const comparable = this.models.filter((model) => model.task === task && model.name !== this.first.value);
     this.second.replaceChildren(h("option", { value: "" }, "nothing"), ...comparable.map(({ name }) => h("option", { value: name }, name)));
     this.second.value = comparable.some(({ name }) => name === before) ? before : "";
     this.second.disabled = !comparable.length;
     this.readingChoice.hidden = !writes || task === "language"; // cross-attention alone has steps to choose from
+    this.pairBox.hidden = !readsPairs;
     this.button.textContent = VERBS[task];
     this.countCharacters();
   }
 
   /** Show what the address holds. */
   readAddress() {
-    const { text, reading, panes } = parse(location.hash);
+    const { text, pair, reading, panes } = parse(location.hash);
     this.readingBox.value = reading;
     const known = panes.filter(({ model }) => this.models.some(({ name }) => name === model));
     if (known.length) this.first.value = known[0].model;
@@ -101,6 +107,7 @@ export class App {
     this.second.value = known[1]?.model ?? "";
     if (this.second.selectedIndex < 0) this.second.value = "";
     this.input.value = text;
+    this.pair.value = pair;
     this.countCharacters();
     this.buildPanes(known);
     if (text.trim()) this.answer({ keep: true });
@@ -135,12 +142,12 @@ export class App {
   /** @param {{ keep?: boolean }} [options] whether to keep the steering */
   async answer(options) {
     this.stage.hidden = false;
-    const text = this.input.value.split(/\s+/).filter(Boolean).join(" ");
-    await Promise.all(this.panes.map((pane) => pane.run(text, options)));
+    const [text, pair] = [this.input.value, this.pairText].map((given) => given.split(/\s+/).filter(Boolean).join(" "));
+    await Promise.all(this.panes.map((pane) => pane.run(text, { ...options, pair })));
   }
 
   writeAddress() {
-    const hash = format({ text: this.input.value, reading: this.reading, panes: this.panes.map(({ state }) => state) });
+    const hash = format({ text: this.input.value, pair: this.pairText, reading: this.reading, panes: this.panes.map(({ state }) => state) });
     history.replaceState(null, "", `#${hash}`);
   }
 
@@ -153,9 +160,14 @@ export class App {
     this.button.disabled = over;
   }
 
-  /** The length of the text in code points, as the server counts; `length` counts most emoji twice. */
+  /** The second text; none where the model reads one. */
+  get pairText() {
+    return this.pairBox.hidden ? "" : this.pair.value;
+  }
+
+  /** The length of the longer text in code points, as the server counts; `length` counts most emoji twice. */
   characters() {
-    return [...this.input.value].length;
+    return Math.max([...this.input.value].length, [...this.pairText].length);
   }
 
   /** @param {KeyboardEvent} event */

@@ -4,7 +4,8 @@ import { h } from "../../viewing/page/dom.js";
 import { ClassificationView } from "./classification.js";
 import { isAbort, messageOf, post, postStreaming } from "./client.js";
 import { GenerationView } from "./generation.js";
-import { withCode } from "./words.js";
+import { HeadGrid } from "./heads.js";
+import { nameOf, withCode } from "./words.js";
 
 /** @import { App } from "./main.js" */
 /** @import { Answer, ModelInfo, PaneState, Steering, WriteAnswer } from "./types" */
@@ -12,7 +13,7 @@ import { withCode } from "./words.js";
 const PATHS = { translation: "/translate", summarization: "/summarize", classification: "/classify", language: "/generate" };
 
 /** @returns {Steering} */
-export const unsteered = () => ({ begin: "", hide: [], strength: {} });
+export const unsteered = () => ({ begin: "", hide: [], strength: {}, silence: [] });
 
 export class Pane {
   /**
@@ -25,8 +26,11 @@ export class Pane {
     this.info = info;
     this.state = state;
     this.text = "";
+    this.pair = "";
     /** @type {Answer | null} */
     this.base = null; // the answer to `text` without steering
+    /** @type {HeadGrid | null} */
+    this.grid = null;
     /** @type {AbortController | null} */
     this.running = null;
     /** @type {ClassificationView | GenerationView | null} */
@@ -41,8 +45,8 @@ export class Pane {
   }
 
   get steered() {
-    const { begin, hide, strength } = this.state;
-    return Boolean(begin || hide.length || Object.keys(strength).length);
+    const { begin, hide, strength, silence } = this.state;
+    return Boolean(begin || hide.length || silence.length || Object.keys(strength).length);
   }
 
   /** @param {string} text */
@@ -53,12 +57,13 @@ export class Pane {
   /**
    * Answer a text. Steering ends unless `keep`: words chosen for one text mean nothing for another.
    * @param {string} text
-   * @param {{ keep?: boolean }} options
+   * @param {{ keep?: boolean, pair?: string }} options `pair`: the second text, if the model reads two
    */
-  async run(text, { keep = false } = {}) {
+  async run(text, { keep = false, pair = "" } = {}) {
     if (!keep) Object.assign(this.state, unsteered());
-    if (text !== this.text) this.base = null;
+    if (text !== this.text || pair !== this.pair) this.base = null;
     this.text = text;
+    this.pair = this.info.reads_pairs ? pair : "";
     await this.answer();
   }
 
@@ -124,11 +129,14 @@ export class Pane {
    */
   question(steered) {
     const { model, begin, hide, strength } = this.state;
-    const common = { model, text: this.text };
-    if (this.info.task === "classification") return steered && this.steered ? { ...common, strength } : { ...common, explain: true };
+    const silence = this.state.silence.length ? { silence: this.state.silence } : {};
+    const common = { model, text: this.text, ...(this.pair ? { pair: this.pair } : {}) };
+    if (this.info.task === "classification") {
+      return steered && this.steered ? { ...common, strength, ...silence } : { ...common, explain: true };
+    }
     const { reading } = this;
     const written = reading === "own" ? common : { ...common, reading };
-    return steered ? { ...written, begin, hide } : written;
+    return steered ? { ...written, begin, hide, ...silence } : written;
   }
 
   /** @param {string} text */
@@ -142,7 +150,8 @@ export class Pane {
     this.view = this.viewOf(answer);
     if (before?.answer.source.text === answer.source.text) reopen(this.view, before);
     const said = isWriteAnswer(answer) ? answer.answer.text : answer.label;
-    this.body.replaceChildren(this.view.element, ...this.trust(isWriteAnswer(answer) ? answer.reading : ""), this.recordLink(said));
+    this.body.replaceChildren(this.view.element, ...this.headGrid(), ...this.trust(isWriteAnswer(answer) ? answer.reading : ""),
+      this.recordLink(said));
     this.announce(`${this.state.model}: ${said}`);
   }
 
@@ -172,12 +181,31 @@ export class Pane {
    * @param {string} said the answer
    */
   recordLink(said) {
-    const changed = this.state.hide.length || Object.keys(this.state.strength).length;
+    const { hide, strength, silence } = this.state;
     const query = new URLSearchParams({ model: this.state.model, text: this.text });
+    if (this.pair) query.set("pair", this.pair);
+    // Every layer of a pretrained model is steered, and so are the maps of its page, where words are hidden.
+    const hidden = this.canSteerLayers ? [...hide, ...Object.keys(strength).filter((i) => strength[i] === 0)] : [];
+    for (const index of hidden) query.append("hide", String(index));
+    for (const head of silence) query.append("silence", head);
+    const changed = hide.length + Object.keys(strength).length > hidden.length;
     if (this.info.writes && said) query.set("target", said);
     if (this.info.writes && this.reading !== "own") query.set("reading", this.reading);
     return h("p", { class: "record-link" }, h("a", { href: `/view?${query}`, target: "_blank", rel: "noopener" }, "All layers and heads"),
-      changed ? h("span", { class: "fact" }, " as they are without the change") : null);
+      changed ? h("span", { class: "fact" }, " as they are without the change of words' weights") : null);
+  }
+
+  /** Whether heads can be silenced, and words hidden in every layer. */
+  get canSteerLayers() {
+    return Object.keys(this.info.heads).length > 0;
+  }
+
+  /** The grid of heads, each a button that silences it. */
+  headGrid() {
+    if (!this.canSteerLayers) return [];
+    this.grid ??= new HeadGrid(this.info.heads, (silence) => this.steer({ silence }));
+    this.grid.show(this.state.silence);
+    return [this.grid.element];
   }
 
   /** @param {string | null} message */
@@ -189,7 +217,7 @@ export class Pane {
 
   /** Show what steers the answer, each with a button that takes it back. */
   showSteering() {
-    const { begin, hide, strength } = this.state;
+    const { begin, hide, strength, silence } = this.state;
     /**
      * @param {string} text
      * @param {() => Partial<Steering>} undo
@@ -206,6 +234,9 @@ export class Pane {
       const rest = Object.fromEntries(Object.entries(strength).filter(([i]) => i !== index));
       chips.push(chip(factor ? `attention to ${name} × ${factor}` : `no attention to ${name}`, () => ({ strength: rest })));
     }
+    for (const head of silence) {
+      chips.push(chip(`without head ${head}`, () => ({ silence: silence.filter((name) => name !== head) })));
+    }
     this.steering.replaceChildren(...chips);
   }
 
@@ -215,7 +246,7 @@ export class Pane {
    */
   nameOf(index) {
     const word = this.base?.source.words[index];
-    return word ? `“${word.special ? "end of text" : word.text}”` : `word ${index + 1}`;
+    return word ? `“${nameOf(word)}”` : `word ${index + 1}`;
   }
 }
 

@@ -67,6 +67,10 @@ export interface ModelInfo {
   parameters: number;
   /** Whether it writes its answer word by word. */
   writes: boolean;
+  /** Whether it reads two texts as a pair. */
+  reads_pairs: boolean;
+  /** Heads of each layer by map, of a pretrained model whose layers can be steered; empty for others. */
+  heads: Record<string, number[]>;
   verdict: string;
 }
 
@@ -78,11 +82,12 @@ export interface Health {
 
 // What is on screen
 
-/** How an answer is steered: what it begins with, source words hidden from attention, factors on attention to words. */
+/** How an answer is steered: what it begins with, source words hidden from attention, factors on attention to words, heads silenced. */
 export interface Steering {
   begin: string;
   hide: number[];
   strength: Record<string, number>;
+  silence: string[];
 }
 
 export interface PaneState extends Steering {
@@ -92,6 +97,8 @@ export interface PaneState extends Steering {
 /** Everything the address holds. */
 export interface State {
   text: string;
+  /** The second text, for models that read two. */
+  pair: string;
   reading: ReadingStep;
   panes: PaneState[];
 }

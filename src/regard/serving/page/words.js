@@ -9,6 +9,7 @@ import { h, truncate } from "../../viewing/page/dom.js";
 const RIGHT_TO_LEFT = /^\P{L}*[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u;
 const MAX_ACCENT = 46; // per cent of the accent colour behind the word with the largest weight: text stays readable
 const RANKED = 5;
+const END = "</s>"; // a pretrained model has marks of other names, too, which are shown as they are
 
 export class WordList {
   /**
@@ -177,5 +178,5 @@ export function withCode(text) {
  * @param {Word} word
  */
 export function nameOf(word) {
-  return word.special ? "end of text" : word.text;
+  return word.special && word.text === END ? "end of text" : word.text;
 }
