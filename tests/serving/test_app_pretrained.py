@@ -152,9 +152,9 @@ def test_heads_and_words_of_a_classifier_are_taken_away(
 def test_heads_of_models_that_write_are_taken_away(
     client: TestClient, registry: ModelRegistry
 ) -> None:
-    asked = {"text": TEXT, "model": "gpt2", "beam": 1, "begin": "in the"}
-    plain = answer(client, "/generate", **asked)
-    found = answer(client, "/generate", **asked, silence=["1.1", "2.3"], hide=[3])
+    requested = {"text": TEXT, "model": "gpt2", "beam": 1, "begin": "in the"}
+    plain = answer(client, "/generate", **requested)
+    found = answer(client, "/generate", **requested, silence=["1.1", "2.3"], hide=[3])
     gpt2 = registry.models["gpt2"]
     assert isinstance(gpt2, Generator)
     with regard.steer(gpt2.network, heads={0: [0], 1: [2]}):
@@ -167,15 +167,17 @@ def test_heads_of_models_that_write_are_taken_away(
     assert found["answer"]["text"] == expected.text
     np.testing.assert_allclose(found["attention"], weights, atol=1e-5)
     assert np.array(found["attention"])[:, 3].max() == 0
-    assert answer(client, "/generate", **asked) == plain
+    assert answer(client, "/generate", **requested) == plain
     choices = answer(client, "/alternatives", text=TEXT, model="gpt2", silence=["1.1"])["choices"]
     assert choices != answer(client, "/alternatives", text=TEXT, model="gpt2")["choices"]
-    asked = {"text": TEXT, "model": "marian", "beam": 2}
-    plain = answer(client, "/translate", **asked)
-    found = answer(client, "/translate", **asked, silence=["cross.1.1", "encoder.2.3"], hide=[1])
+    requested = {"text": TEXT, "model": "marian", "beam": 2}
+    plain = answer(client, "/translate", **requested)
+    found = answer(
+        client, "/translate", **requested, silence=["cross.1.1", "encoder.2.3"], hide=[1]
+    )
     assert found["score"] != plain["score"]
     assert np.array(found["attention"])[:, 1].max() == 0
-    assert answer(client, "/translate", **asked) == plain
+    assert answer(client, "/translate", **requested) == plain
 
 
 @pytest.mark.parametrize(
@@ -214,17 +216,17 @@ def test_after_an_error_the_model_is_as_before(
 
 
 def test_maps_and_pages_are_those_of_the_steered_run(client: TestClient) -> None:
-    asked = {"text": TEXT, "model": "sentiment", "map": "encoder", "layer": 2}
-    found = answer(client, "/look", **asked, head=1, silence=["2.1"], hide=[4])
+    requested = {"text": TEXT, "model": "sentiment", "map": "encoder", "layer": 2}
+    found = answer(client, "/look", **requested, head=1, silence=["2.1"], hide=[4])
     assert np.array(found["map"]["weights"]).max() == 0
-    found = answer(client, "/look", **asked, head=2, silence=["2.1"], hide=[4])
+    found = answer(client, "/look", **requested, head=2, silence=["2.1"], hide=[4])
     word = found["map"]["keys"]["words"][4]["text"]
     assert np.array(found["map"]["weights"])[:, 4].max() == 0
     assert found["notes"][-1] == f"Steered: without head 2.1, no attention to {word!r}."
     page = client.get("/view", params={"text": TEXT, "model": "sentiment", "silence": "2.1"})
     assert "without head 2.1" in page.text
-    asked = {"text": "in the night", "model": "gpt2", "map": "decoder", "layer": 1}
-    found = answer(client, "/look", **asked, hide=[1])
+    requested = {"text": "in the night", "model": "gpt2", "map": "decoder", "layer": 1}
+    found = answer(client, "/look", **requested, hide=[1])
     assert np.array(found["map"]["weights"])[1:, 1].max() == 0
 
 

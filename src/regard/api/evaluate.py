@@ -16,7 +16,7 @@ from regard.api.examples import (
     texts_of,
 )
 from regard.api.load import load
-from regard.api.pairs import looks_for_pairs
+from regard.api.pairs import with_usual_pairs
 from regard.api.storage.data_files import difference
 from regard.api.tasks.model import Evaluation, Model
 from regard.data import Corpus, Example, Labelled, Pairs, ReadOptions, Texts, match_labels
@@ -108,7 +108,7 @@ def _with_pairs(model: Model, columns: Tables | None) -> Tables | None:
     """Columns that are looked for by usual names of pairs, too, for a model that reads pairs."""
     if model.task != "classification":
         return columns
-    return looks_for_pairs(model, Labelled() if columns is None else columns)
+    return with_usual_pairs(model, Labelled() if columns is None else columns)
 
 
 def reader_with(
@@ -140,9 +140,9 @@ def reader_with(
     elif isinstance(columns, Pairs):
         given |= {"target": target}
     given = {name: value for name, value in given.items() if value is not None}
-    asked = _with_pairs(model, type(columns)(**{**vars(columns), **given}))
+    requested = _with_pairs(model, type(columns)(**{**vars(columns), **given}))
     read_options = (reader.options or ReadOptions()).replace(**(options or {}))
-    return ExampleReader(reader.task, asked, read_options)
+    return ExampleReader(reader.task, requested, read_options)
 
 
 def texts_for(
@@ -166,7 +166,7 @@ def texts_for(
     if spaced and read_options.separator is None:  # `label the text`, which nothing else gives away
         read_options = text_options(read_options.replace(separator=" "), [name], model.labels)
     texts = texts_of(trained.columns, text=source, labels=model.labels)
-    return looks_for_pairs(model, texts), read_options
+    return with_usual_pairs(model, texts), read_options
 
 
 def _trained_reader(model: Model) -> ExampleReader:

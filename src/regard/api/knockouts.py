@@ -23,7 +23,7 @@ __all__ = [
     "positions_of_words",
     "steerable_heads",
     "steered",
-    "told",
+    "with_steering_note",
 ]
 
 
@@ -119,10 +119,10 @@ def look_without(
     """
     with knocked_out(model, text, silence=silence, hide=hide):
         record = model.look(text, target, reading=reading)
-    return told(record, silence, dict.fromkeys(hide, 0.0))
+    return with_steering_note(record, silence, dict.fromkeys(hide, 0.0))
 
 
-def told(
+def with_steering_note(
     record: AttentionRecord, silence: Sequence[str], factors: Mapping[str, float]
 ) -> AttentionRecord:
     """The record of a steered pass with a note on what was changed.

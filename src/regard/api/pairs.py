@@ -15,7 +15,7 @@ from regard.text import SentencePair
 
 C = TypeVar("C", bound=Labelled | Pairs | Texts)
 
-__all__ = ["check_text_columns", "looks_for_pairs", "paired"]
+__all__ = ["check_text_columns", "paired", "with_usual_pairs"]
 
 
 def paired(model: Model, text: str, second: str | None) -> str:
@@ -39,7 +39,7 @@ def paired(model: Model, text: str, second: str | None) -> str:
     return SentencePair(text, second)
 
 
-def looks_for_pairs(model: Model, columns: C) -> C:
+def with_usual_pairs(model: Model, columns: C) -> C:
     """Columns that are looked for by the usual names of pairs, too, if a pretrained model reads pairs.
 
     What our own models read is what they were trained on.

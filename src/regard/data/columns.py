@@ -256,9 +256,9 @@ def choose_fields(
 ) -> Layout:
     """Find the fields among the names of the first records."""
     names = _field_names(head)
-    asked = columns
+    requested = columns
     columns = _with_usual_pair(columns, names)
-    pair = columns is not asked
+    pair = columns is not requested
     if isinstance(columns, Texts):
         columns = _as_trained(columns, names, by_number=False)
     chosen: list[tuple[str, ...]] = []

@@ -15,7 +15,7 @@ from regard.api import (
     Summary,
     Translation,
 )
-from regard.api.knockouts import steerable_heads, steered, told
+from regard.api.knockouts import steerable_heads, steered, with_steering_note
 from regard.api.tasks.steering import Steering
 from regard.api.tasks.text_to_text import TextToText
 from regard.api.views import head_index, select_map
@@ -203,7 +203,7 @@ def _record(model: Model, question: m.LookRequest) -> AttentionRecord:
         names = {words[word]: 0.0 for word in question.hide}
     with steered(model, silence=question.silence, factors=factors):
         record = model.look(text, question.target, reading=question.reading)
-    return told(record, question.silence, names)
+    return with_steering_note(record, question.silence, names)
 
 
 def _read_tokens(model: Model, text: str) -> Tokens:
