@@ -52,3 +52,23 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path, line: str) -> Non
     file.write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n', encoding="utf-8")
     with pytest.raises(DataError, match=r"history\.jsonl:2: not a record .*--resume"):
         History.load(file)
+
+
+def test_a_row_for_each_validation_with_the_loss_since_the_one_before() -> None:
+    history = History(
+        [
+            {"step": 2, "epoch": 1, "train_loss": 4.0},
+            {"step": 3, "epoch": 1, "train_loss": 1.0},
+            {"step": 3, "epoch": 1, "valid_loss": 2.0, "best": True},
+            {"finding": "something"},
+            {"step": 5, "epoch": 2, "train_loss": 0.5},
+            {"step": 5, "epoch": 2, "valid_loss": 3.0, "best": False},
+            {"step": 6, "epoch": 2, "valid_loss": 2.5, "best": False},
+        ]
+    )
+    assert history.table == [
+        {"step": 3, "epoch": 1, "train_loss": 3.0, "valid_loss": 2.0, "best": True},
+        {"step": 5, "epoch": 2, "train_loss": 0.5, "valid_loss": 3.0, "best": False},
+        {"step": 6, "epoch": 2, "valid_loss": 2.5, "best": False},
+    ]
+    assert repr(history) == "History(7 records, 3 validations)"

@@ -19,6 +19,7 @@ from regard.cli.heads import heads
 from regard.cli.learn import learn
 from regard.cli.look import look
 from regard.cli.options import spread_options
+from regard.cli.plot import plot
 from regard.cli.serve import serve
 from regard.cli.shared import MultiValueCommand, report_errors
 from regard.cli.show import show
@@ -73,6 +74,7 @@ _add(
     generate,
     look,
     show,
+    plot,
     heads,
     compare,
     serve,

@@ -84,6 +84,34 @@ class History:
         """Validation records in order."""
         return [record for record in self.records if metrics_of(record)]
 
+    @property
+    def table(self) -> list[Record]:
+        """One row for each validation, with the mean training loss since the one before.
+
+        For a frame: `pandas.DataFrame(history.table)`. A column is missing where a validation lacks it.
+
+        >>> step = {"step": 2, "epoch": 1, "train_loss": 3.0}
+        >>> History([step, {"step": 2, "epoch": 1, "valid_loss": 2.5, "best": True}]).table
+        [{'step': 2, 'epoch': 1, 'train_loss': 3.0, 'valid_loss': 2.5, 'best': True}]
+        """
+        rows: list[Record] = []
+        losses, before, last = 0.0, 0, 0
+        for record in self.records:
+            if "train_loss" in record:  # the mean of the updates since the training record before
+                losses += record["train_loss"] * (record["step"] - before)
+                before = record["step"]
+            elif metrics_of(record):
+                row = {name: record[name] for name in ("step", "epoch") if name in record}
+                if before > last:
+                    row["train_loss"] = losses / (before - last)
+                row |= {name: value for name, value in record.items() if name.startswith(_PREFIX)}
+                rows.append({**row, "best": record.get("best", False)})
+                losses, last = 0.0, before
+        return rows
+
+    def __repr__(self) -> str:
+        return f"History({len(self.records)} records, {len(self.validations)} validations)"
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write one JSON object per line."""
         with atomic_write(path) as unfinished:

@@ -193,7 +193,7 @@ def test_the_palette_steps_evenly_and_its_text_can_be_read(theme):
 
 
 def test_history_knows_its_words():
-    found = history._curves(
+    found = history.curves_of(
         [
             {"step": 10, "loss": 3.0, "lr": 0.1, "valid/bleu": 4, "note": "x", "done": True},
             {"step": 20, "loss": float("nan"), "dev_loss": 2, "accuracy": 0.5, "epoch": 1},

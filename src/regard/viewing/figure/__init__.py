@@ -7,5 +7,6 @@
 
 from regard.viewing.figure.drawing import draw, write
 from regard.viewing.figure.history import plot_history
+from regard.viewing.figure.runs import plot_runs
 
-__all__ = ["draw", "plot_history", "write"]
+__all__ = ["draw", "plot_history", "plot_runs", "write"]

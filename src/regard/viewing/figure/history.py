@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,16 @@ from matplotlib.ticker import MaxNLocator
 from regard.errors import InputError
 from regard.viewing.figure import style
 
-__all__ = ["plot_history"]
+__all__ = [
+    "axis_of",
+    "best_point",
+    "curves_of",
+    "finish_panel",
+    "lower_is_better",
+    "mark_best",
+    "panels_for",
+    "plot_history",
+]
 
 _SPLITS = {"train": "training", "training": "training", "test": "test"} | dict.fromkeys(
     ("valid", "validation", "val", "dev"), "validation"
@@ -33,18 +42,31 @@ def plot_history(entries: Sequence[Mapping[str, Any]], *, title: str = "") -> Fi
     `train_loss`, `valid_loss`, `valid_bleu`. A quantity without a split is the training one when
     it is `loss`, else validation. The best validation value is marked.
     """
-    curves = _curves(entries)
+    curves = curves_of(entries)
     if not curves:
         raise InputError(
             f"no numbers to draw in {len(entries)} entries; expected keys such as train_loss, "
             "valid_loss or valid_accuracy"
         )
-    along = next((name for name in _STEPS if any(name in e for e in entries)), "")
-    across = 2 if len(curves) == 4 else min(3, len(curves))
-    down = -(-len(curves) // across)
+    figure, panels = panels_for(len(curves), title)
+    for axes, (name, splits) in zip(panels, curves.items(), strict=True):
+        _panel(axes, name, splits, axis_of(entries))
+    return figure
+
+
+def axis_of(entries: Sequence[Mapping[str, Any]]) -> str:
+    """What the points of a history are along: `step`, `epoch`, or nothing but their number."""
+    return next((name for name in _STEPS if any(name in e for e in entries)), "")
+
+
+def panels_for(count: int, title: str) -> tuple[Figure, list[Axes]]:
+    """A figure with a title and so many empty panels, in rows of at most three."""
+    across = 2 if count == 4 else min(3, count)
+    down = -(-count // across)
     wide, tall = (style.PAGE_WIDTH if across > 1 else 3.6) / across, 2.0
     figure = style.new_figure(wide * across, down * (tall + 0.35) + 0.4)
-    for number, (name, splits) in enumerate(curves.items()):
+    panels = []
+    for number in range(count):
         row, column = divmod(number, across)
         left, bottom = column * wide + 0.45, (down - row - 1) * (tall + 0.35) + 0.4
         total = figure.get_size_inches()
@@ -56,16 +78,16 @@ def plot_history(entries: Sequence[Mapping[str, Any]], *, title: str = "") -> Fi
                 (tall - 0.45) / total[1],
             )
         )
-        _panel(axes, name, splits, along)
+        panels.append(axes)
     y = down * (tall + 0.35) + 0.02
     for line, look in reversed(style.heading_lines(title, "", style.PAGE_WIDTH)):
         drawn = figure.text(0.1 / figure.get_figwidth(), y / figure.get_figheight(), line, **look)
         style.set_family([drawn])
         y += look["fontsize"] * 1.6 / 72
-    return figure
+    return figure, panels
 
 
-def _curves(
+def curves_of(
     entries: Sequence[Mapping[str, Any]],
 ) -> dict[str, dict[str, list[tuple[float, float]]]]:
     """Points by quantity and split, loss first, otherwise in the order met."""
@@ -97,27 +119,8 @@ def _panel(axes: Axes, name: str, splits: dict[str, list[tuple[float, float]]], 
             x, y, color=_COLORS[split], lw=1.4, label=split, marker=marker, ms=2.5, clip_on=False
         )
     if "validation" in splits:
-        _mark_best(axes, name, splits["validation"])
-    axes.margins(y=0.14)  # room for the number at the best point
-    style.apply_to(axes)
-    axes.spines["left"].set_visible(True)
-    axes.spines["bottom"].set_visible(True)
-    for spine in axes.spines.values():
-        spine.set_color(style.RULE_COLOR)
-    axes.grid(axis="y", color=style.RULE_COLOR, lw=0.5)
-    axes.set_axisbelow(True)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    positions = {x for points in splits.values() for x, _ in points}
-    if len(positions) == 1:  # between two whole numbers the locator would find fractions
-        axes.set_xticks(list(positions))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.tick_params(labelsize=style.SMALL_SIZE, labelcolor=style.MUTED_COLOR)
-    axes.set_xlabel(along, fontsize=style.SMALL_SIZE, color=style.MUTED_COLOR, labelpad=2)
-    heading = style.label_line(name.replace("_", " "))
-    title = axes.set_title(
-        heading, fontsize=style.BODY_SIZE, color=style.TEXT_COLOR, loc="left", pad=6
-    )
-    style.set_family([title])
+        mark_best(axes, name, splits["validation"], _COLORS["validation"])
+    finish_panel(axes, name, along, {x for points in splits.values() for x, _ in points})
     if len(splits) > 1:
         axes.legend(
             fontsize=style.SMALL_SIZE,
@@ -128,10 +131,51 @@ def _panel(axes: Axes, name: str, splits: dict[str, list[tuple[float, float]]], 
         )
 
 
-def _mark_best(axes: Axes, name: str, points: list[tuple[float, float]]) -> None:
-    lower = any(word in name for word in _LOWER_IS_BETTER)
-    x, y = (min if lower else max)(points, key=lambda point: point[1])
-    axes.plot([x], [y], "o", ms=5, mfc="white", mec=_COLORS["validation"], mew=1.4, zorder=5)
+def finish_panel(axes: Axes, name: str, along: str, positions: Collection[float]) -> None:
+    """Draw axes, grid and heading of a panel.
+
+    Args:
+        axes: with its curves.
+        name: of the quantity.
+        along: what its points are along.
+        positions: of all points.
+    """
+    axes.margins(y=0.14)  # room for the number at the best point
+    style.apply_to(axes)
+    axes.spines["left"].set_visible(True)
+    axes.spines["bottom"].set_visible(True)
+    for spine in axes.spines.values():
+        spine.set_color(style.RULE_COLOR)
+    axes.grid(axis="y", color=style.RULE_COLOR, lw=0.5)
+    axes.set_axisbelow(True)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    if len(positions) == 1:  # between two whole numbers the locator would find fractions
+        axes.set_xticks(list(positions))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.tick_params(labelsize=style.SMALL_SIZE, labelcolor=style.MUTED_COLOR)
+    axes.set_xlabel(along, fontsize=style.SMALL_SIZE, color=style.MUTED_COLOR, labelpad=2)
+    heading = style.label_line(name.replace("_", " "))
+    title = axes.set_title(
+        heading, fontsize=style.BODY_SIZE, color=style.TEXT_COLOR, loc="left", pad=6
+    )
+    style.set_family([title])
+
+
+def lower_is_better(name: str) -> bool:
+    """Return `True` for losses, perplexities and errors."""
+    return any(word in name for word in _LOWER_IS_BETTER)
+
+
+def best_point(name: str, points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The point with the best value of a quantity; of equals, the earliest."""
+    return (min if lower_is_better(name) else max)(points, key=lambda point: point[1])
+
+
+def mark_best(axes: Axes, name: str, points: Sequence[tuple[float, float]], color: str) -> None:
+    """Mark the best point of a curve with its value."""
+    lower = lower_is_better(name)
+    x, y = best_point(name, points)
+    axes.plot([x], [y], "o", ms=5, mfc="white", mec=color, mew=1.4, zorder=5)
     axes.annotate(
         f"{y:.4g}",
         (x, y),
@@ -140,5 +184,5 @@ def _mark_best(axes: Axes, name: str, points: list[tuple[float, float]]) -> None
         ha="center",
         va="top" if lower else "bottom",
         fontsize=style.SMALL_SIZE,
-        color=_COLORS["validation"],
+        color=color,
     )
