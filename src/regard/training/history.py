@@ -101,7 +101,7 @@ class History:
                 losses += record["train_loss"] * (record["step"] - before)
                 before = record["step"]
             elif metrics_of(record):
-                row = {name: record[name] for name in ("step", "epoch") if name in record}
+                row: Record = {n: record[n] for n in ("step", "epoch") if n in record}
                 if before > last:
                     row["train_loss"] = losses / (before - last)
                 row |= {name: value for name, value in record.items() if name.startswith(_PREFIX)}

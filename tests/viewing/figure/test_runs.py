@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from regard.errors import InputError
@@ -19,7 +20,7 @@ def test_a_panel_for_each_figure_that_any_run_has() -> None:
     figure = plot_runs({"one": ONE, "other": OTHER})
     panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
     assert list(panels) == ["loss", "bleu", "accuracy"]
-    drawn = [line.get_xydata() for line in panels["loss"].lines]
+    drawn = [np.asarray(line.get_xydata()) for line in panels["loss"].lines]
     assert [points.tolist() for points in drawn if len(points) > 1] == [
         [[1, 3], [2, 2]], [[2, 2.5], [4, 2]],
     ]  # fmt: skip
