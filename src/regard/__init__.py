@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         layers,
         models,
         serving,
+        sklearn,
         text,
         training,
         viewing,
@@ -78,7 +79,7 @@ else:
             name: f"regard.{name}"
             for name in (
                 "api", "data", "decoding", "errors", "evaluation", "integrations", "keras", "layers",
-                "models", "serving", "text", "training", "viewing",
+                "models", "serving", "sklearn", "text", "training", "viewing",
             )
         },
     }  # fmt: skip
@@ -121,6 +122,7 @@ __all__ = [
     "rollout",
     "scores",
     "serving",
+    "sklearn",
     "steer",
     "text",
     "train",

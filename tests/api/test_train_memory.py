@@ -160,3 +160,15 @@ def test_what_a_killed_process_left_is_deleted_by_the_next(
     trained(ROWS, callback=Second())
     assert used
     assert list(tmp_path.glob("regard-*")) == [other]
+
+
+def test_a_folder_whose_lock_is_being_taken_is_not_abandoned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run in another thread or process has opened its lock file, and not locked it yet."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    begun = tmp_path / "regard-model-of-another-run"
+    begun.mkdir()
+    (begun / ".lock").touch()
+    trained(ROWS)
+    assert (begun / ".lock").is_file()

@@ -131,7 +131,8 @@ def _train_beside(run: Run) -> Model:
 def _train_in_memory(run: Run) -> Model:
     """Train one model in a folder that is deleted; what it holds beside the weights is kept for `save`."""
     _remove_abandoned()
-    temporary = tempfile.TemporaryDirectory(prefix=_TEMPORARY)
+    # Another run, which ends its search for abandoned folders as this one ends, may still look into it.
+    temporary = tempfile.TemporaryDirectory(prefix=_TEMPORARY, ignore_cleanup_errors=True)
     with temporary as folder, locked(Path(folder), "train"):
         out = Path(folder) / "model"
         out.mkdir()
@@ -150,6 +151,7 @@ def _remove_abandoned() -> None:
     """Delete the folders of models in memory whose processes were killed; their locks are stale."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
         with suppress(RegardError, OSError):  # it is in use, or somebody else's
-            if (folder / LOCK).is_file():  # else it is being made
+            # Without a holder's name in it, the lock is about to be taken: the folder is being made.
+            if (folder / LOCK).stat().st_size:
                 with locked(folder, "train"):
                     shutil.rmtree(folder, ignore_errors=True)
