@@ -74,10 +74,13 @@ docs: $(STAMP)  ## the site, in docs/_build/html: pages, reference, search
 site: docs  ## the site at http://127.0.0.1:8000
 	$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory docs/_build/html
 
+lessons: $(STAMP)  ## the notebooks and pictures of the course, made again from its pages
+	$(BIN)/python .ci/lessons.py --pictures
+
 package: $(STAMP)  ## build what a release uploads, and try it in an environment without extras
 	.ci/package
 
 clean:  ## remove what the other commands made
 	rm -rf .venv .venv-* node_modules build dist docs/_build demo-run .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help setup demo test fuzz coverage oldest python313 check javascript bundle bench docs site package clean
+.PHONY: help setup demo test fuzz coverage oldest python313 check javascript bundle bench docs lessons site package clean

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 
 from regard.learn import find_exercise
 from regard.learn.judge import judge
+
+os.environ.setdefault("KERAS_BACKEND", "torch")  # as the judge does
 
 Judged = Callable[[str, str], dict[str, Any]]
 

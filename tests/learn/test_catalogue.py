@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from regard.errors import InputError
 from regard.learn import EXERCISES, LESSONS, find_exercise
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "learn"
 
 
 def test_every_lesson_has_an_exercise_of_its_number_first():
@@ -26,6 +30,17 @@ def test_the_file_to_fill_in_says_that_it_is_not_filled_in(judged, exercise):
     line = exercise.text.splitlines()[found["line"] - 1]
     assert "raise NotImplementedError" in line
     assert found["passed"] == []
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+def test_every_exercise_has_its_page_and_says_what_is_checked(exercise):
+    page = DOCS / f"{exercise.page}.md"
+    assert f"regard learn {exercise.name}" in page.read_text(encoding="utf-8")
+    assert page.name.startswith(str(exercise.lesson))
+    for check in exercise.checks:
+        assert check.__doc__
+        assert len(check.__doc__) < 100
+    assert max(map(len, exercise.text.splitlines())) <= 112
 
 
 def test_names_are_found_in_any_case_and_others_are_told():
