@@ -1,15 +1,19 @@
-"""Pictures of a classifier's explanation for the pages of documentation, in `docs/images`.
+"""Pictures of a translator and of a classifier for the pages of documentation, in `docs/images`.
 
-Trains the default classifier on four fifths of the sentiment sentences, asks `trust` with the rest, and takes
-the terminal, the page and the web app with Chromium (`playwright`).
+Trains the default classifier on four fifths of the sentiment sentences and asks `trust` with the rest; takes a
+translator that you trained; and photographs figures, terminal, page and web app with Chromium (`playwright`).
 
-    python -m benchmarks.view_pictures
+    cd DATA/eutrans-es-en
+    regard train translation --out runs/es-en --set epochs=14 --train train.es train.en --valid dev.es dev.en
+    python -m benchmarks.view_pictures --translator runs/es-en
+    python -m benchmarks.view_pictures --classifier
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 import random
 import shutil
 import socket
@@ -18,6 +22,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from benchmarks.results import DATA, ROOT
 
@@ -26,24 +31,97 @@ TEXT = "I did not expect much, but this wonderful little film is great."
 WIDTH = 96  # cells of the terminal
 
 
+SOURCE = "nos hemos de marchar el jueves cinco de enero por la tarde ."
+DAY = 5  # the index of "jueves" in it
+"""Its order changes: "Thursday January the fifth"."""
+
+
 def main() -> None:
-    """Train, judge, and draw every picture."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    """Draw the pictures of the models that are named."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--translator", type=Path, metavar="FOLDER", help="a model of es-en")
+    parser.add_argument("--classifier", action="store_true", help="train one, and draw it")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        model = _model(Path(folder) / "sentiment")
-        record = model.look(TEXT)
-        page = record.save(Path(folder) / "page.html")
-        terminal = Path(folder) / "terminal.svg"
-        terminal.write_text(_terminal(record), encoding="utf-8")
-        with Served(model.folder) as address:
-            _photograph(
-                {
-                    "terminal-attributions.png": (terminal.as_uri(), (1180, 560), "dark"),
-                    "page-attributions.png": (page.as_uri(), (1280, 800), "light"),
-                    "serve-classify.png": (f"{address}/#{_query(TEXT)}", (1000, 1120), "light"),
-                    "serve-classify-phone.png": (f"{address}/#{_query(TEXT)}", (390, 1290), "dark"),
-                }
-            )
+        if given.translator:
+            _translator(given.translator, Path(folder))
+        if given.classifier:
+            _classifier(Path(folder))
+
+
+def _translator(model_folder: Path, folder: Path) -> None:
+    import regard
+    from regard.viewing import figure
+
+    model: Any = regard.load(model_folder)
+    answer = model.translate(SOURCE)[0]
+    answer.aligned().save(IMAGES / "translation.png")
+    answer.aligned().save(IMAGES / "alignment.png", view="alignment")
+    record = answer.look()
+    last = record.select("cross", layer=-1)
+    last.save(IMAGES / "map.png")
+    last.save(IMAGES / "heads.png", view="heads")
+    record.save(IMAGES / "layers.png", view="layers")
+    history = [json.loads(line) for line in (model_folder / "history.jsonl").open(encoding="utf-8")]
+    figure.write(figure.plot_history(history, title="Spanish to English"), IMAGES / "history.png")
+    page, terminal = record.save(folder / "page.html"), folder / "terminal.svg"
+    terminal.write_text(_terminal(last), encoding="utf-8")
+    cross = next(i for i, track in enumerate(record.tracks) if track.name == "cross")
+    word = f"{page.as_uri()}#layer={cross + 2}&query=4&key={DAY}"
+    name = model_folder.resolve().name
+    hidden = {"model": name, "text": SOURCE, "hide.0": str(DAY)}
+    again = folder / f"{name}-again"
+    shutil.copytree(model_folder, again, ignore=shutil.ignore_patterns("last"))
+    with Served(model_folder, again) as address:
+        _photograph(
+            {
+                "terminal.png": (terminal.as_uri(), (1180, 620), "dark"),
+                "page-overview.png": (page.as_uri(), (1280, 720), "light"),
+                "page-map.png": (f"{word}&view=map&hideSpecial=true", (1280, 800), "light"),
+                "page-links.png": (f"{word}&view=links", (1280, 800), "dark"),
+                "page-phone.png": (f"{word}&view=map&hideSpecial=true", (390, 844), "light"),
+                "serve-translate.png": (f"{address}/#{_query(SOURCE, name)}", (1000, 800), "light"),
+                "serve-knockout-phone-dark.png": (
+                    f"{address}/#{urlencode(hidden)}",
+                    (390, 900),
+                    "dark",
+                ),
+                "serve-compare-dark.png": (
+                    f"{address}/#{urlencode([*hidden.items(), ('model', again.name)])}",
+                    (1100, 720),
+                    "dark",
+                ),
+                "serve-docs.png": (f"{address}/docs", (900, 760), "light"),
+            },
+            chosen="Thursday",
+        )
+
+
+def _classifier(folder: Path) -> None:
+    model = _model(folder / "sentiment")
+    record = model.look(TEXT)
+    page = record.save(folder / "page.html")
+    terminal = folder / "terminal.svg"
+    terminal.write_text(_terminal(record), encoding="utf-8")
+    with Served(model.folder) as address:
+        _photograph(
+            {
+                "terminal-attributions.png": (terminal.as_uri(), (1180, 560), "dark"),
+                "page-attributions.png": (page.as_uri(), (1280, 800), "light"),
+                "serve-classify.png": (
+                    f"{address}/#{_query(TEXT, 'sentiment')}",
+                    (1000, 1120),
+                    "light",
+                ),
+                "serve-classify-phone.png": (
+                    f"{address}/#{_query(TEXT, 'sentiment')}",
+                    (390, 1290),
+                    "dark",
+                ),
+            }
+        )
 
 
 def _model(folder: Path) -> Any:
@@ -76,16 +154,14 @@ def _terminal(record: Any) -> str:
     return console.export_svg(title="regard look")
 
 
-def _query(text: str) -> str:
-    from urllib.parse import urlencode
-
-    return urlencode({"model": "sentiment", "text": text})
+def _query(text: str, model: str) -> str:
+    return urlencode({"model": model, "text": text})
 
 
 class Served:
-    """The web app of a model on a free port, while the block runs."""
+    """The web app of some models on a free port, while the block runs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, *folders: Path) -> None:
         import uvicorn
 
         from regard.serving.app import create_app
@@ -94,7 +170,7 @@ class Served:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        app = create_app(ModelRegistry.of([folder]))
+        app = create_app(ModelRegistry.of(folders))
         config = uvicorn.Config(app, port=self.port, log_level="warning")
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
@@ -110,7 +186,8 @@ class Served:
         self.thread.join()
 
 
-def _photograph(pictures: dict[str, tuple[str, tuple[int, int], Any]]) -> None:
+def _photograph(pictures: dict[str, tuple[str, tuple[int, int], Any]], *, chosen: str = "") -> None:
+    """Take each picture; in the web app a word of the answer is chosen first."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
@@ -125,6 +202,13 @@ def _photograph(pictures: dict[str, tuple[str, tuple[int, int], Any]]) -> None:
             )
             page.goto(address)
             page.wait_for_timeout(4000)
+            if (
+                chosen
+                and name.startswith("serve-")
+                and (word := page.get_by_text(chosen, exact=True)).count()
+            ):
+                word.first.click()
+                page.wait_for_timeout(5000)
             page.screenshot(path=IMAGES / name)
             page.close()
         browser.close()
