@@ -21,12 +21,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = "# not run here"
+MODELS = "REGARD_DOCUMENTS_MODELS"  # the variable that names the folder of models which pages share
 QUICK = ("--preset", "tiny", "--set", "epochs=1")
 MINUTES = 0.25
 SHORTENED = """#!/bin/sh
@@ -79,13 +80,13 @@ TRAINED = {
 """Models in the folders that pages take for granted: arguments of `regard train`."""
 
 
-@cache
 def trained(out: str) -> Path:
     """A folder with the files and this model in it, a small one, trained for one epoch."""
-    folder = Path(tempfile.mkdtemp(prefix="trained-"))
-    atexit.register(shutil.rmtree, folder)
-    files(folder)
-    run(["regard", "train", *TRAINED[out], "--out", out, *QUICK], folder)
+    folder = Path(os.environ[MODELS]) / out.replace("/", "-")
+    if not folder.exists():
+        folder.mkdir()
+        files(folder)
+        run(["regard", "train", *TRAINED[out], "--out", out, *QUICK], folder)
     return folder
 
 
@@ -157,12 +158,14 @@ def shorten_training() -> None:
     os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 
-def run_page(page: Path) -> int:
-    """Run a page's blocks; the number of those that were run."""
+def blocks_of(page: Path) -> list[tuple[str, str]]:
+    """The blocks of a page that are run: kind and text."""
     blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
-    blocks = [(kind, text) for kind, text in blocks if not text.startswith(NOT_RUN)]
-    if not blocks:
-        return 0
+    return [(kind, text) for kind, text in blocks if not text.startswith(NOT_RUN)]
+
+
+def run_page(page: Path) -> None:
+    """Run a page's blocks."""
     folder = Path(tempfile.mkdtemp(prefix=f"{page.stem}-"))
     names: dict[str, object] = {"__name__": "__main__"}
     before = Path.cwd()
@@ -170,7 +173,7 @@ def run_page(page: Path) -> int:
         PREPARE.get(page.name, lambda folder: None)(folder)
         os.chdir(folder)
         names |= NAMES.get(page.name, dict)()
-        for kind, text in blocks:
+        for kind, text in blocks_of(page):
             print(f"--- {page.relative_to(ROOT)}: {kind}\n{text}", end="", flush=True)
             if kind == "python":
                 exec(compile(text, f"{page.name} (a block of it)", "exec"), names)  # noqa: S102  (our own page)
@@ -180,24 +183,45 @@ def run_page(page: Path) -> int:
     finally:
         os.chdir(before)
         shutil.rmtree(folder)
-    return len(blocks)
+
+
+def run_apart(page: Path) -> tuple[str, int]:
+    """Run a page in a process of its own; what it printed, and its exit status."""
+    call = [sys.executable, __file__, str(page)]
+    done = subprocess.run(call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603
+    return done.stdout, done.returncode
 
 
 def main(pages: list[str]) -> int:
-    """Run the pages named, or all of them; stop at the first block that fails."""
-    binaries = Path(sys.executable).parent
-    os.environ["PATH"] = f"{binaries}{os.pathsep}{os.environ['PATH']}"
-    os.environ["MPLBACKEND"] = "agg"
-    shorten_training()
+    """Run one page here, or several in a process each, as many at once as there are processors."""
     started = time.monotonic()
     chosen = [Path(page).resolve() for page in pages] or [
         ROOT / "README.md", *sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))
     ]  # fmt: skip
-    done = {page: run_page(page) for page in dict.fromkeys(chosen)}
-    for page, count in done.items():
-        if count:
-            print(f"{count:3} blocks of {page.relative_to(ROOT)} ran")
-    print(f"{sum(done.values())} blocks ran in {time.monotonic() - started:.0f} s")
+    chosen = [page for page in dict.fromkeys(chosen) if blocks_of(page)]
+    if MODELS not in os.environ:
+        binaries = Path(sys.executable).parent
+        os.environ["PATH"] = f"{binaries}{os.pathsep}{os.environ['PATH']}"
+        os.environ["MPLBACKEND"] = "agg"
+        os.environ[MODELS] = tempfile.mkdtemp(prefix="models-")
+        atexit.register(shutil.rmtree, os.environ[MODELS])
+        shorten_training()
+    if len(chosen) == 1:
+        run_page(chosen[0])
+    else:
+        os.environ["OMP_NUM_THREADS"] = "1"  # a page takes one processor
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(trained, TRAINED))
+            for page, (printed, status) in zip(chosen, pool.map(run_apart, chosen), strict=True):
+                print(printed, end="", flush=True)
+                if status:
+                    pool.shutdown(cancel_futures=True)
+                    print(f"{page.relative_to(ROOT)} failed: exit status {status}")
+                    return status
+    counts = {page: len(blocks_of(page)) for page in chosen}
+    for page, count in counts.items():
+        print(f"{count:3} blocks of {page.relative_to(ROOT)} ran")
+    print(f"{sum(counts.values())} blocks ran in {time.monotonic() - started:.0f} s")
     return 0
 
 
