@@ -79,6 +79,7 @@ def test_right_multi_head(passes, body):
             "not scaled",
         ),
         ("return torch.softmax(q @ k.mT / w**0.5, -1) @ v @ W_o", "a single head"),
+        (CUT + "return torch.softmax(q @ k.mT / d**0.5, -1) @ v", "The heads are still apart"),
         (
             CUT + "a = torch.softmax(q @ k.mT / d**0.5, -1) @ v\n"
             "    return a.transpose(1, 2).reshape(b, n, w)",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from regard.learn.answer import Answer, Array, check_close
+from regard.learn.answer import Answer, Array, Wrong, check_close
 from regard.learn.exercise import Exercise
 from regard.learn.lessons.reference import attention, draw, softmax
 
@@ -174,6 +174,11 @@ def _multi_head_numbers(answer: Answer) -> None:
             "Your weights sum to 1 over the queries; softmax over the keys: dim=-1.",
         ),
     ]
+    if got.shape == context.shape:
+        raise Wrong(
+            "The heads are still apart: the result has the shape (batch, heads, length, d). Swap heads "
+            "and length, reshape to (batch, length, width), and multiply with W_o."
+        )
     check_close(got, _multi_head(x, weights, heads), what="multi_head", mistakes=mistakes)
 
 
