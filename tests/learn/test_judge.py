@@ -22,6 +22,7 @@ OPENING = "import numpy as np\n\n\ndef weighted_sum(weights, values):\n"
         (OPENING + "    return f(weights)\n\ndef f(x):\n    return x.sun()\n", 8, "at `return x.sun()`"),
         (OPENING + "    return np.linalg.inv(weights)\n", 5, "LinAlgError"),
         (OPENING + "    return weighted_sum(weights, values)\n", 5, "RecursionError"),
+        (OPENING + "    raise ValueError('x' * 10**6)\n", 5, "xxx... in weighted_sum("),
         (OPENING + "    raise SystemExit\n", 5, "ends the program"),
         (OPENING + "    raise MemoryError\n", 5, "GiB"),
         ("", None, "has no `weighted_sum`"),

@@ -31,6 +31,9 @@ STACK = "stack.txt"
 MEMORY = 4 << 30
 """Bytes that the answer may have beside what the libraries took."""
 
+LONGEST = 400
+"""Characters of an exception's message that are shown: some hold whole arrays."""
+
 OUTPUT = 16 << 20
 """Bytes that any file may have that it writes, what it prints included."""
 
@@ -89,6 +92,7 @@ def _blame(error: BaseException, path: Path, call: str) -> dict[str, Any]:
     if isinstance(error, EOFError):
         return {"hint": f"The file waits for input{during}{at}; nobody is there.", "line": line}
     message = f"{type(error).__name__}: {error}".rstrip(": ")
+    message = message if len(message) <= LONGEST else message[:LONGEST] + "..."
     advice = "".join(f" {each}" for each in _advice(error))
     return {"hint": f"{message}{during}{at}.{advice}", "line": line}
 
