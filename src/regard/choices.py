@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-__all__ = ["FirstIndex", "OverLong", "Preset", "RareLabels", "Reading", "TableFormat", "Task"]
+__all__ = [
+    "FirstIndex",
+    "OverLong",
+    "Preset",
+    "RareLabels",
+    "Reading",
+    "TableFormat",
+    "Task",
+    "Tune",
+]
 
 Task: TypeAlias = Literal["translation", "classification", "summarization", "language"]
 """Task of a model."""
@@ -17,6 +26,9 @@ Preset: TypeAlias = Literal["tiny", "small", "base"]
 
 TableFormat: TypeAlias = Literal["tsv", "csv", "jsonl", "parquet", "fasttext"]
 """Format of a table."""
+
+Tune: TypeAlias = Literal["frozen", "full", "lora"]
+"""Which weights of a pretrained model are trained: a solved head alone, all, or low-rank changes."""
 
 OverLong: TypeAlias = Literal["skip", "cut"]
 """Treatment of texts longer than allowed: leave the example out, or keep the beginning."""

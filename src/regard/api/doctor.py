@@ -151,7 +151,9 @@ def still_improving(history: History, ranking: Ranking, *, limited: bool) -> Fin
     """
     *earlier, last = history.validations or [{}]
     best = history.best(ranking)
-    if not last or best is not last or not ranking.measured(metrics_of(last)):
+    if not last or not last["step"]:  # nothing was trained
+        return None
+    if best is not last or not ranking.measured(metrics_of(last)):
         return None
     metric, value = ranking.metric, metrics_of(last)[ranking.metric]
     before = History(earlier).best(ranking)

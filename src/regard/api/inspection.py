@@ -21,13 +21,14 @@ from regard.api.storage.folder import (
     SEALED,
     parse_json,
     read_config,
+    record_of,
     sealed_config,
     weights_sha256,
-    write_json,
+    write_record,
 )
 from regard.api.storage.lock import locked
 from regard.api.storage.replacing import finish_replacing, read_whole
-from regard.api.storage.seal import FILES, IDENTITY, RESULTS, SEAL, check_file
+from regard.api.storage.seal import FILES, IDENTITY, RESULTS, SEAL, THEIR_CONFIG, check_file
 from regard.api.storage.verdict import TRUST_FILE as TRUST
 from regard.api.storage.verdict import read_findings, write_verdict
 from regard.errors import ModelFolderError, RegardError
@@ -126,7 +127,10 @@ def _inspect(folder: Path) -> FolderState:
         files += _beside(folder, config)
     if not any(file.state == "faulty" for file in files):
         fault = fault or _whole_fault(folder)
-    files.insert(0, _state(folder, CONFIG, "faulty" if fault else _sealed(config), fault))
+    record = record_of(folder).name
+    files.insert(0, _state(folder, record, "faulty" if fault else _sealed(config), fault))
+    if record != CONFIG and config:  # it holds the content of the other
+        files.insert(1, _state(folder, CONFIG, "faulty" if fault else _sealed(config)))
     known = {file.name for file in files} | {*OUR_FILES, LOCK}
     files += [_state(folder, name, "other") for name in _names(folder) if name not in known]
     return FolderState(str(folder), _facts(folder, config), tuple(files))
@@ -164,6 +168,9 @@ def _state(folder: Path, name: str, state: State, note: str = "") -> FileState:
 
 def _answering(folder: Path, config: Mapping[str, Any]) -> Iterator[FileState]:
     """Files that answers depend on."""
+    theirs = [name for name in config.get(FILES, {}) if THEIR_CONFIG in config]
+    for name in theirs:
+        yield _judged(folder, name, config, partial(check_file, folder, name, config))
     for name in _TOKENIZERS:
         if name in config.get(FILES, {}) or (folder / name).is_file():
             yield _judged(folder, name, config, partial(_check_tokenizer, folder, name, config))
@@ -192,8 +199,9 @@ def _check_weights(folder: Path, config: Mapping[str, Any]) -> None:
     path = folder / WEIGHTS_FILE
     stored = read_tensors(path)
     check_owner(stored, path, config.get(IDENTITY, ""))
-    model = from_config(config["model"])
-    check_layout(state_layout(model, tensors=len(stored.tensors)), stored.tensors, path)
+    if THEIR_CONFIG not in config:  # else loading the whole tells
+        model = from_config(config["model"])
+        check_layout(state_layout(model, tensors=len(stored.tensors)), stored.tensors, path)
     check_values(stored.tensors, path)
 
 
@@ -278,7 +286,7 @@ def _seal(folder: Path) -> None:
         if before.encode() in card:  # about these weights, whose file is another now
             with atomic_write(folder / CARD_FILE) as unfinished:
                 unfinished.write_bytes(card.replace(before.encode(), after.encode()))
-    write_json(folder / CONFIG, sealed_config(folder, config))
+    write_record(folder, sealed_config(folder, config))
     if judged.get("weights") == before:
         own = ("format", "weights", SEAL)
         verdict = {name: value for name, value in judged.items() if name not in own}

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from regard.api.config.presets import PRESETS
+from regard.api.config.presets import PRESETS, PRETRAINED
 from regard.api.config.settings import RunSettings
 from regard.api.storage.folder import CONFIG, read_config
 from regard.api.storage.replacing import read_whole
@@ -27,7 +27,7 @@ from regard.models.layout import state_layout
 from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE, check_layout, load_weights
 from regard.training.tensors import read_layout
 
-__all__ = ["MODELS", "load", "load_model"]
+__all__ = ["MODELS", "load", "load_model", "model_class"]
 
 MODELS: dict[str, type[Model]] = {
     "transformer": Translator,
@@ -38,6 +38,15 @@ MODELS: dict[str, type[Model]] = {
     "lm": Generator,
 }
 """Class of the model for each kind of network."""
+
+
+def model_class(settings: RunSettings) -> type[Model]:
+    """Class of the model of a run."""
+    if settings.kind == PRETRAINED:
+        from regard.api.tuning import TUNED  # transformers is slow to import
+
+        return TUNED[settings.task]
+    return MODELS[settings.kind]
 
 
 def load(folder: str | PathLike[str], *, weights: bool = True, task: Task | None = None) -> Model:
@@ -81,7 +90,7 @@ def load_model(folder: Path, *, weights: bool = True, seals: bool = True) -> Mod
         _check_sizes(folder, config, weights=weights)
         for name in config.get(FILES, ()) if seals else ():
             check_file(folder, name, config)
-        model = MODELS[settings.kind].from_folder(folder, settings, config)
+        model = model_class(settings).from_folder(folder, settings, config)
     except ModelFolderError:
         raise
     except (KeyError, TypeError, AttributeError, RegardError) as error:
@@ -96,6 +105,8 @@ def load_model(folder: Path, *, weights: bool = True, seals: bool = True) -> Mod
 
 def _check_sizes(folder: Path, config: Mapping[str, Any], *, weights: bool) -> None:
     """Compare the network of `config.json` with the tensors on disk, before memory is taken for it."""
+    if config["settings"]["kind"] == PRETRAINED:
+        return  # its layout is that of transformers, which tells it when it makes the network
     path = folder / (WEIGHTS_FILE if weights else RUN_FILE)
     if not weights and not path.is_file():
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import model_validator
 
@@ -13,6 +13,7 @@ from regard.api.tasks.encoding import Encoder
 from regard.api.tasks.generation import Generator
 from regard.api.tasks.model import Model
 from regard.api.tasks.summarization import AbstractiveSummarizer
+from regard.api.tasks.text_to_text import TextToText
 from regard.api.tasks.translation import Translator
 from regard.choices import Task
 from regard.decoding import DecodingSettings
@@ -33,7 +34,12 @@ from regard.integrations.pretrained.segments import PairLayout
 from regard.integrations.pretrained.tokenizer import PretrainedTokenizer
 from regard.integrations.pretrained.vocabulary import Vocabulary
 
-__all__ = ["model_of"]
+__all__ = ["classifier_of", "generator_of", "model_of", "text_to_text_of"]
+
+
+C = TypeVar("C", bound=Classifier)
+G = TypeVar("G", bound=Generator)
+W = TypeVar("W", bound=TextToText[Any])
 
 
 class PretrainedRunSettings(RunSettings):
@@ -63,15 +69,16 @@ def model_of(folder: Path, task: Task | None = None) -> Model:
 
 def _model_of(loaded: Loaded, task: Task | None) -> Model:
     if loaded.use == "classification":
-        return _classifier(loaded)
+        return classifier_of(loaded, Classifier)
     if loaded.use == "language":
-        return _generator(loaded)
+        return generator_of(loaded, Generator)
     if loaded.use == "reading":
         return _encoder(loaded)
-    return _text_to_text(loaded, AbstractiveSummarizer if task == "summarization" else Translator)
+    return text_to_text_of(loaded, AbstractiveSummarizer if task == "summarization" else Translator)
 
 
-def _classifier(loaded: Loaded) -> Classifier:
+def classifier_of(loaded: Loaded, kind: type[C]) -> C:
+    """Model of a `...ForSequenceClassification`."""
     vocabulary = vocabulary_of(loaded)
     tokenizer = PretrainedTokenizer(loaded.tokenizer, vocabulary)
     config = loaded.model.config
@@ -80,7 +87,7 @@ def _classifier(loaded: Loaded) -> Classifier:
         raise InputError(
             f"{loaded.folder}: two labels of id2label have one name: {', '.join(names)}"
         )
-    return Classifier(
+    return kind(
         _settings(loaded, "classification"),
         PretrainedClassifier(loaded, vocabulary, tokenizer),
         tokenizer,
@@ -95,8 +102,8 @@ def _encoder(loaded: Loaded) -> Encoder:
     return Encoder(_settings(loaded, "language"), PretrainedEncoder(loaded, vocabulary), tokenizer)
 
 
-def _generator(loaded: Loaded) -> Generator:
-    """A language model; its tokenizer says whether BOS is in front of a text."""
+def generator_of(loaded: Loaded, kind: type[G]) -> G:
+    """Model of a causal language model; its tokenizer says whether BOS is in front of a text."""
     backend, ends = loaded.tokenizer, end_ids(loaded)
     read = list(backend("a")["input_ids"])
     begin = backend.bos_token_id
@@ -109,12 +116,11 @@ def _generator(loaded: Loaded) -> Generator:
     tokenizer = PretrainedTokenizer(backend, vocabulary, role="prompt", first=first)
     network = PretrainedLanguageModel(loaded, vocabulary, begins=begins)
     decoding = DecodingSettings(**decoding_values(loaded))
-    return Generator(_settings(loaded, "language", decoding=decoding), network, tokenizer)
+    return kind(_settings(loaded, "language", decoding=decoding), network, tokenizer)
 
 
-def _text_to_text(
-    loaded: Loaded, kind: type[Translator] | type[AbstractiveSummarizer]
-) -> Translator | AbstractiveSummarizer:
+def text_to_text_of(loaded: Loaded, kind: type[W]) -> W:
+    """Model of an encoder-decoder."""
     backend, model, ends = loaded.tokenizer, loaded.model, end_ids(loaded)
     if not ends or backend("a")["input_ids"][-1] not in ends:
         raise ModelFolderError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -11,17 +12,21 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from regard.api.config.settings import by_group, resolve
+from regard.api.config.presets import PRESETS
+from regard.api.config.settings import RunSettings, by_group, resolve, resolve_tuning
 from regard.api.examples import Data, ExampleReader, Tables
-from regard.api.load import MODELS
+from regard.api.load import model_class
 from regard.api.progress import TrainingBar
-from regard.api.storage.folder import CONFIG, LOCK
+from regard.api.storage.folder import CONFIG, LOCK, weights_sha256
 from regard.api.storage.lock import locked
 from regard.api.storage.replacing import discard_next, next_of, writing
 from regard.api.tasks.model import Model
 from regard.api.training_run import Run, train_run
+from regard.choices import Tune
 from regard.data import ReadOptions
-from regard.errors import RegardError, SettingsError, nearest
+from regard.errors import InputError, RegardError, SettingsError, nearest
+from regard.integrations.pretrained.folder import check_loadable, holds_transformers
+from regard.integrations.pretrained.hub import is_hub_name, local_folder
 from regard.training import Callback, Callbacks, Interrupted, ProcessGroup
 from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE
 
@@ -34,7 +39,8 @@ def train(
     train: Data,
     valid: Data | None = None,
     out: str | PathLike[str] | None = None,
-    model: str | None = None,
+    model: str | PathLike[str] | None = None,
+    tune: Tune | None = None,
     preset: str = "small",
     settings: Mapping[str, Any] | None = None,
     columns: Tables | None = None,
@@ -57,8 +63,12 @@ def train(
             dictionaries or tuples. Parallel text of files comes as source and target by turns.
         valid: data of the same kinds; `None` holds out a tenth of `train`, a thousand examples at most.
         out: the model's folder; `None` keeps the model in memory until `Model.save`.
-        model: which kind, e.g. `"rnn"`; `None` takes the task's own.
-        preset: `"tiny"`, `"small"` or `"base"`.
+        model: which kind, e.g. `"rnn"`; `None` takes the task's own. Or a pretrained model to begin with: a
+            folder that `save_pretrained` of transformers wrote, or `hf:OWNER/NAME` of the Hub.
+        tune: what is trained of a pretrained model: `"frozen"`, its head alone, solved in seconds (of
+            classification, its default); `"full"`, all weights (the other tasks' default); `"lora"`, low-rank
+            changes beside them (needs peft).
+        preset: `"tiny"`, `"small"` or `"base"`; a pretrained model has its own size.
         settings: single settings by name, e.g. `{"epochs": 3}`. Of those not given, batch size, epochs,
             warm-up and moving average are fitted to small data (`config/derived.py`).
         columns: of tables whose columns do not have the usual names.
@@ -79,8 +89,8 @@ def train(
         TrainingError: the loss is no longer a number.
         Interrupted: stopped by a signal, everything saved.
     """
-    chosen = resolve(task, kind=model, preset=preset, values=settings)
-    metrics, metric = MODELS[chosen.kind].metrics, chosen.training.metric
+    chosen = _resolve(task, model, tune, preset, settings, out)
+    metrics, metric = model_class(chosen).metrics, chosen.training.metric
     if metric not in metrics:
         raise SettingsError(f"{task} has no metric {metric!r}; {nearest(metric, metrics)}")
     processes = ProcessGroup()
@@ -100,6 +110,49 @@ def train(
             trained = _train_beside(run)
         informed.on_message(f"the model is in {out}")
     return trained
+
+
+def _resolve(
+    task: str,
+    model: str | PathLike[str] | None,
+    tune: Tune | None,
+    preset: str,
+    values: Mapping[str, Any] | None,
+    out: str | PathLike[str] | None,
+) -> RunSettings:
+    """Settings of a run, from a random start or from a pretrained model."""
+    name = None if model is None else str(model)
+    kinds = PRESETS[task].kinds if task in PRESETS else ()
+    if name is None or name in kinds or not _is_place(name):
+        if tune is not None:
+            raise SettingsError(
+                f"tune={tune!r} tunes a pretrained model; name it, model=FOLDER or model='hf:OWNER/NAME'"
+            )
+        return resolve(task, kind=name, preset=preset, values=values)
+    if preset != "small":
+        raise SettingsError(
+            f"preset={preset!r}: {name} has a size of its own; leave the preset out"
+        )
+    folder = local_folder(name) if is_hub_name(name) else Path(name)
+    if not folder.is_dir():
+        raise InputError(f"{name}: no such folder; expected one that save_pretrained wrote")
+    if not holds_transformers(folder):
+        raise InputError(
+            f"{name} holds no model of transformers (config.json with a model_type, model.safetensors, a "
+            "tokenizer); fine-tuning begins with a folder that save_pretrained wrote"
+        )
+    if out is not None and Path(out).resolve() == folder.resolve():
+        raise InputError(
+            f"{out} holds the pretrained model; choose another folder for the tuned one"
+        )
+    check_loadable(folder)
+    weights = weights_sha256(folder)
+    return resolve_tuning(task, tune=tune, base=name, base_weights=weights, values=values)
+
+
+def _is_place(name: str) -> bool:
+    """Whether a model is named by where it is, and not by its kind."""
+    return is_hub_name(name) or "/" in name or os.sep in name or Path(name).is_dir()
 
 
 def _train_beside(run: Run) -> Model:

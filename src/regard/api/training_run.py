@@ -10,7 +10,7 @@ from pathlib import Path
 
 from regard.api import doctor
 from regard.api.config.derived import DERIVED, derive, planned_updates
-from regard.api.config.presets import PRESETS
+from regard.api.config.presets import defaults_of
 from regard.api.config.settings import RunSettings
 from regard.api.examples import (
     TOO_FEW_TO_HOLD_OUT,
@@ -19,7 +19,7 @@ from regard.api.examples import (
     hold_out,
     names_of,
 )
-from regard.api.load import MODELS, load
+from regard.api.load import load, model_class
 from regard.api.parts import PartsInCommon, compare_while_reading
 from regard.api.selection import describe_choice
 from regard.api.storage.card import write_card
@@ -110,17 +110,22 @@ def train_run(run: Run) -> Model:
     parts = _read_parts(run)
     continues = run.resume and (run.place / RUN_FILE).is_file()
     if continues:
-        run = replace(run, settings=as_begun(run.place, run.settings, run.given))
-        check_same_settings(run.place, run.settings)
         model = load(run.place, weights=False)
+        settings = model.fitted_settings(as_begun(run.place, run.settings, run.given))
+        run = replace(run, settings=settings)
+        check_same_settings(run.place, run.settings)
     else:
-        model = MODELS[run.settings.kind].from_examples(parts.train, run.settings)
+        model = model_class(run.settings).from_examples(parts.train, run.settings)
+        run = replace(run, settings=model.settings)
     encoded = _encode_train(run, model, parts.train)
     encoded_valid = model.encode_examples(parts.valid, training=False)
     derived: list[str] = []
     if not continues:
         run, derived = _fit_settings(run, model, parts, encoded)
-        model.fit_features(encoded)
+        fitted = model.fit_features(encoded)
+        if fitted:
+            run.callback.on_message(fitted)
+    model.begin_training()
     common = _open_folder(run, model, parts, derived, continues=continues)
     findings = _findings_before(run, parts, encoded, common)
     ranking = _ranking(run, model, parts)
@@ -145,6 +150,7 @@ def train_run(run: Run) -> Model:
         on_weights=partial(_replace_model, run) if run.place != run.out else None,
     )
     run.processes.barrier()
+    model.end_training()
     load_weights(model.network, run.out / WEIGHTS_FILE, belongs_to=identity)
     model.network.eval()
     model.folder = run.out
@@ -215,7 +221,7 @@ def _fit_settings(
 ) -> tuple[Run, list[str]]:
     """Fit the settings that the user did not give to the data; return the names of those that changed."""
     preset = run.settings.training
-    updates = PRESETS[run.settings.task].updates[run.settings.kind]
+    updates = defaults_of(run.settings.task, run.settings.kind).updates[run.settings.kind]
     fitted = derive(preset, encoded.lengths, given=run.given, updates=updates)
     metric, reason = model.usable_metric(parts.valid, preset.metric, given="metric" in run.given)
     fitted = fitted.replace(metric=metric)
@@ -243,6 +249,11 @@ def _encode_train(run: Run, model: Model, examples: Sequence[Example]) -> Encode
     encoded = model.encode_examples(examples, training=True)
     for reason, count in encoded.skipped.items():
         run.callback.on_message(f"left out {count:,} training examples: {reason}")
+    if encoded.cut:
+        limit = model.settings.text.max_tokens
+        run.callback.on_message(
+            f"cut {encoded.cut:,} of {len(encoded.lengths):,} training texts to their first {limit:,} tokens"
+        )
     if not len(encoded.lengths):
         raise InputError("no training example is left; raise max_tokens")
     return encoded

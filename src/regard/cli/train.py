@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regard.choices import Preset, RareLabels, Task
+from regard.choices import Preset, RareLabels, Task, Tune
 from regard.cli.options import DataOptions
 from regard.cli.shared import read_settings
 
@@ -36,7 +36,17 @@ def train(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Kind of model, such as transformer, rnn, bigru, cnn, pointer."),
+        typer.Option(
+            help="Kind of model, such as transformer, rnn, bigru, cnn, pointer; or a pretrained one: "
+            "a folder of save_pretrained, or hf:OWNER/NAME."
+        ),
+    ] = None,
+    tune: Annotated[
+        Tune | None,
+        typer.Option(
+            help="What is trained of a pretrained model: its head alone (frozen, seconds), all of it, "
+            "or low-rank changes (lora) [dim](default: frozen in classification, else full)[/dim]."
+        ),
     ] = None,
     preset: Annotated[Preset, typer.Option(help="Size of the model.")] = "small",
     set_: Annotated[
@@ -64,6 +74,8 @@ def train(
 
     regard train classification --train reviews.tsv --out runs/mood
 
+    regard train classification --train reviews.tsv --model ./minilm-folder --out runs/mood
+
     regard train summarization --train papers.jsonl --source source --target target --out runs/short
 
     regard train language --train book.txt --out runs/book --preset tiny --set epochs=3
@@ -79,6 +91,7 @@ def train(
             valid=[*valid] if valid else None,
             out=out,
             model=model,
+            tune=tune,
             preset=preset,
             settings=read_settings(config, set_),
             columns=_columns(task, reading, rare_labels),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -21,6 +21,7 @@ __all__ = [
     "WEIGHTS_FILE",
     "RunState",
     "Running",
+    "StoresAnother",
     "assign_weights",
     "check_layout",
     "check_owner",
@@ -109,6 +110,18 @@ _DERIVED = ("best",)
 """Fields of earlier files that follow from the history."""
 
 
+@runtime_checkable
+class StoresAnother(Protocol):
+    """A network around the one whose weights its file holds, under the names that they have there."""
+
+    @property
+    def stored(self) -> nn.Module:
+        """Module that the weights of a file are loaded into."""
+
+    def stored_state(self) -> Mapping[str, Tensor]:
+        """Weights that a file is to hold."""
+
+
 def save_weights(model: nn.Module, path: str | PathLike[str], *, belongs_to: str = "") -> None:
     """Write a model's weights, whole or not at all, with a checksum of each; tied weights once.
 
@@ -117,7 +130,8 @@ def save_weights(model: nn.Module, path: str | PathLike[str], *, belongs_to: str
         path: of the file.
         belongs_to: identity of the files that the weights are of use with; `load_weights` compares it.
     """
-    write_tensors(model.state_dict(), path, {"format": "pt"}, belongs_to=belongs_to)
+    state = model.stored_state() if isinstance(model, StoresAnother) else model.state_dict()
+    write_tensors(state, path, {"format": "pt"}, belongs_to=belongs_to)
 
 
 def load_weights(
@@ -137,7 +151,9 @@ def load_weights(
     """
     stored = read_tensors(path, seals=seals)
     check_owner(stored, path, belongs_to)
-    assign_weights(model, stored.tensors, path)
+    assign_weights(
+        model.stored if isinstance(model, StoresAnother) else model, stored.tensors, path
+    )
 
 
 def check_owner(stored: TensorFile, path: str | PathLike[str], belongs_to: str) -> None:

@@ -89,6 +89,8 @@ def fit(
     process_group = process_group or ProcessGroup()
     model.to(process_group.device).train()
     total = settings.steps or settings.epochs * _updates(batches(0), settings)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        total = 0  # everything is solved; what remains is to validate and save it
     updater = Updater(model, settings, total=total, process_group=process_group)
     ranking = ranking or Ranking(settings.metric, ties=("loss",))
     every = settings.validate_every
@@ -117,7 +119,9 @@ def fit(
                 run.next_epoch()
                 if every is None:
                     run.validate(signals)
-        run.validate(signals)  # the last weights, unless that was just done
+        run.validate(
+            signals
+        )  # the last weights, unless that was just done; those of no update, too
     return run.history
 
 
@@ -210,7 +214,8 @@ class _Run:
     def _report_progress(self) -> None:
         state, minutes = self.state, self.settings.minutes
         since = state.since_validation
-        done = max(state.step / self.total, state.seconds / (60 * minutes) if minutes else 0.0)
+        made = state.step / self.total if self.total else 1.0
+        done = max(made, state.seconds / (60 * minutes) if minutes else 0.0)
         self.callback.on_step(
             Progress(
                 step=state.step,
@@ -287,7 +292,9 @@ class _Run:
 
     def validate(self, signals: DeferredSignals) -> None:
         """Validate unless that was just done; keep the weights if they are the best so far."""
-        if self.state.validated_step == self.state.step:
+        if self.state.validated_step == self.state.step and (
+            self.total or self.history.validations
+        ):
             return
         # Saved as pending first: if the process ends meanwhile, the validation is done again.
         self.state.validation_pending = True

@@ -84,6 +84,15 @@ def _cross_entropies(
     return found
 
 
+def _never(logits: Tensor) -> Tensor | None:
+    """Entries that a model never writes, -inf in every row; `None` if there are none.
+
+    A pretrained model has none of some of our ids. Smoothing is over the others.
+    """
+    never = logits[:1].isinf().any(0)
+    return never if bool(never.any()) else None
+
+
 class _SmoothedCrossEntropy(torch.autograd.Function):
     """Both losses; the gradient of the smoothed one is computed in the forward pass."""
 
@@ -95,6 +104,8 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
         total, plain = torch.zeros(2, dtype=torch.float64, device=logits.device)
         gradient = torch.empty_like(logits) if logits.requires_grad else None
         rows = max(1, _CHUNK_BYTES // (4 * logits.shape[-1]))
+        never = _never(logits)
+        size = logits.shape[-1] - (0 if never is None else int(never.sum()))
         for start in range(0, len(logits), rows):
             chunk, target = logits[start : start + rows].to(wide), targets[start : start + rows]
             counted = (target != ignore_index).to(wide)
@@ -103,12 +114,17 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
             probabilities = (chunk - top).exp_()
             norm = probabilities.sum(-1, keepdim=True)
             log_sum = top + norm.log()
-            chosen, mean = chunk.gather(1, index), chunk.mean(-1, keepdim=True)
+            chosen = chunk.gather(1, index)
+            if never is None:
+                mean = chunk.mean(-1, keepdim=True)
+            else:
+                mean = chunk.masked_fill(never, 0.0).sum(-1, keepdim=True) / size
+                chosen = torch.where(counted[:, None] > 0, chosen, 0.0)  # padding may be -inf, too
             losses = log_sum - (1 - smoothing) * chosen - smoothing * mean
             total += losses[:, 0] @ counted
             plain += (log_sum - chosen)[:, 0] @ counted
             if gradient is not None:
-                probabilities.div_(norm).sub_(smoothing / chunk.shape[-1])
+                probabilities.div_(norm).sub_(smoothing / size)
                 probabilities.scatter_add_(1, index, torch.full_like(chosen, smoothing - 1))
                 gradient[start : start + rows] = probabilities.mul_(counted[:, None])
         ctx.save_for_backward(gradient)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["PRESETS", "Defaults"]
+__all__ = ["PRESETS", "PRETRAINED", "TUNING", "Defaults", "defaults_of"]
 
 Group = Mapping[str, Any]
 
@@ -48,6 +48,9 @@ class Defaults:
             for name in names
         }
 
+
+PRETRAINED = "pretrained"
+"""Kind of every model that was trained elsewhere and is fine-tuned here."""
 
 PRESETS: Mapping[str, Defaults] = {
     "translation": Defaults(
@@ -156,3 +159,83 @@ PRESETS: Mapping[str, Defaults] = {
         },
     ),
 }
+
+TUNING: Mapping[str, Defaults] = {
+    "classification": Defaults(
+        kind=PRETRAINED,
+        kinds=(PRETRAINED,),
+        updates={PRETRAINED: 1},
+        base={
+            "training": {
+                "epochs": 3,
+                "batch_tokens": 512,
+                "learning_rate": 5e-5,
+                "schedule": "linear",
+                "warmup": 100,
+                "metric": "accuracy",
+                "patience": 3,
+            },
+        },
+        of_preset={
+            "frozen": {"training": {"epochs": 1, "warmup": 0}},
+            "lora": {"training": {"learning_rate": 5e-4}},
+        },
+    ),
+    "translation": Defaults(
+        kind=PRETRAINED,
+        kinds=(PRETRAINED,),
+        updates={PRETRAINED: 1},
+        base={
+            "training": {
+                "epochs": 5,
+                "batch_tokens": 2048,
+                "learning_rate": 5e-5,
+                "schedule": "linear",
+                "warmup": 100,
+                "metric": "bleu",
+                "patience": 3,
+            },
+        },
+        of_preset={"lora": {"training": {"learning_rate": 5e-4}}},
+    ),
+    "summarization": Defaults(
+        kind=PRETRAINED,
+        kinds=(PRETRAINED,),
+        updates={PRETRAINED: 1},
+        base={
+            "training": {
+                "epochs": 5,
+                "batch_tokens": 2048,
+                "learning_rate": 5e-5,
+                "schedule": "linear",
+                "warmup": 100,
+                "metric": "rouge1",
+                "patience": 3,
+            },
+        },
+        of_preset={"lora": {"training": {"learning_rate": 5e-4}}},
+    ),
+    "language": Defaults(
+        kind=PRETRAINED,
+        kinds=(PRETRAINED,),
+        updates={PRETRAINED: 1},
+        base={
+            "training": {
+                "epochs": 3,
+                "batch_tokens": 2048,
+                "learning_rate": 5e-5,
+                "schedule": "linear",
+                "warmup": 100,
+                "metric": "loss",
+                "patience": 2,
+            },
+        },
+        of_preset={"lora": {"training": {"learning_rate": 5e-4}}},
+    ),
+}
+"""Defaults of fine-tuning by task; its sizes are the ways to tune (`Tune`)."""
+
+
+def defaults_of(task: str, kind: str) -> Defaults:
+    """Defaults of a task for a kind of model."""
+    return (TUNING if kind == PRETRAINED else PRESETS)[task]

@@ -6,13 +6,14 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args
 
 import yaml
 from pydantic import Field, model_validator
 
-from regard.api.config.presets import PRESETS
-from regard.choices import Task
+from regard.api.config.presets import PRESETS, PRETRAINED, TUNING
+from regard.api.config.tuning import TuningSettings
+from regard.choices import Task, Tune
 from regard.decoding import DecodingSettings
 from regard.errors import SettingsError, nearest
 from regard.models import FROM_DATA, KINDS, configure
@@ -20,7 +21,15 @@ from regard.settings import Settings
 from regard.text.tokenizer import Kind as TokenizerKind
 from regard.training import TrainingSettings
 
-__all__ = ["RunSettings", "TextSettings", "by_group", "named_values", "read_file", "resolve"]
+__all__ = [
+    "RunSettings",
+    "TextSettings",
+    "by_group",
+    "named_values",
+    "read_file",
+    "resolve",
+    "resolve_tuning",
+]
 
 Values = Mapping[str, Any]
 
@@ -68,6 +77,9 @@ class RunSettings(Settings):
 
     @model_validator(mode="after")
     def _model_can_be_made(self) -> RunSettings:
+        if self.kind == PRETRAINED:
+            TuningSettings(**self.model)
+            return self
         # Sizes of vocabularies and labels come from data that is read later; any will do here.
         sizes = dict.fromkeys(FROM_DATA & _fields_of(self.kind), 2)
         configure(self.kind, self.preset, **{**self.model, **sizes})
@@ -102,6 +114,40 @@ def resolve(
     return RunSettings(**settings)
 
 
+def resolve_tuning(
+    task: str, *, tune: Tune | None, base: str, base_weights: str, values: Values | None = None
+) -> RunSettings:
+    """Settings of fine-tuning: those of the task and the way to tune, then `values` over them.
+
+    Args:
+        task: as of `resolve`.
+        tune: `"frozen"`, `"full"` or `"lora"`; `None` for frozen in classification, else full.
+        base: the pretrained model, as the user named it.
+        base_weights: SHA-256 of its weights.
+        values: settings by name, as of `resolve`.
+
+    Raises:
+        SettingsError: an unknown name (with the nearest one) or a value that is not allowed.
+    """
+    if task not in TUNING:
+        raise SettingsError(f"no task {task!r}; {nearest(task, TUNING)}")
+    tune = tune or ("frozen" if task == "classification" else "full")
+    if tune not in get_args(Tune):
+        raise SettingsError(f"tune is {tune!r}; {nearest(tune, get_args(Tune))}")
+    if tune == "frozen" and task != "classification":
+        raise SettingsError(
+            f"tune is 'frozen', which solves the head of a classifier, and {task} has none; tune it "
+            "'full', or 'lora' with less memory"
+        )
+    groups = {name: dict(group) for name, group in TUNING[task].groups(PRETRAINED, tune).items()}
+    for name, group in by_group(PRETRAINED, values or {}).items():
+        groups[name] |= group
+    own: dict[str, Any] = {"tune": tune, "base": base, "base_weights": base_weights}
+    groups["model"] = TuningSettings(**groups["model"], **own).model_dump()
+    settings: dict[str, Any] = {"task": task, "kind": PRETRAINED, **groups}
+    return RunSettings(**settings)
+
+
 def by_group(kind: str, values: Values) -> dict[str, dict[str, Any]]:
     """Values of a user by group and plain name: `{"training": {"epochs": 3}, ...}`.
 
@@ -123,6 +169,8 @@ def by_group(kind: str, values: Values) -> dict[str, dict[str, Any]]:
 
 def _fields_of(kind: str) -> set[str]:
     """Names of the settings of a kind of model."""
+    if kind == PRETRAINED:
+        return set(TuningSettings.model_fields) - {"tune", "base", "base_weights"}
     return set(KINDS[kind][0].model_fields) if kind in KINDS else set()
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from regard.api.config.presets import PRESETS
-from regard.api.storage.seal import FILES, IDENTITY, RESULTS, SEAL
+from regard.api.config.presets import PRESETS, PRETRAINED
+from regard.api.storage.seal import FILES, IDENTITY, RESULTS, SEAL, THEIR_CONFIG
 from regard.errors import ModelFolderError
 
 __all__ = ["check_config"]
@@ -48,10 +48,13 @@ def _faults_of_keys(config: Mapping[str, Any]) -> Iterator[str]:
     settings = config.get("settings")
     kind = settings.get("kind") if isinstance(settings, dict) else None
     required = {**_REQUIRED}
-    if kind in PRESETS["classification"].kinds:
+    classifies = isinstance(settings, dict) and settings.get("task") == "classification"
+    if kind in PRESETS["classification"].kinds or (kind == PRETRAINED and classifies):
         required |= _OF_CLASSIFIERS
     if kind == "extractive":
         required |= _OF_EXTRACTIVE
+    if kind == PRETRAINED:
+        required |= {THEIR_CONFIG: dict}
     known = {**required, **_OPTIONAL}
     missing = [name for name in required if name not in config]
     if missing:

@@ -18,6 +18,7 @@ from regard.api.storage.seal import (
     REMEDY,
     RESULTS,
     SEAL,
+    THEIR_CONFIG,
     check_content,
     identity_of,
     seal,
@@ -36,6 +37,7 @@ __all__ = [
     "LOCK",
     "NEXT",
     "OUR_FILES",
+    "RECORD",
     "RESULT_FILES",
     "SEALED",
     "acquire_folder",
@@ -44,6 +46,8 @@ __all__ = [
     "parse_json",
     "read_config",
     "read_small_files",
+    "record_in",
+    "record_of",
     "seal_results",
     "sealed_config",
     "update_config",
@@ -51,9 +55,12 @@ __all__ = [
     "weights_state",
     "write_config",
     "write_json",
+    "write_record",
 ]
 
 CONFIG = "config.json"
+RECORD = "regard.json"
+"""What `config.json` holds elsewhere, of a model whose `config.json` is that of transformers."""
 CARD_FILE = "README.md"
 SEALED = 3
 """First format with seals."""
@@ -70,8 +77,26 @@ NEXT = ".next"
 LOCK = ".lock"
 """File of the process that writes into a folder; of one that was killed it is left."""
 
-_FIRST = ("source.json", "target.json", "tokenizer.json")
-"""Files written before `config.json`: all that a run killed at its very beginning leaves."""
+_THEIRS = (
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "source.spm",
+    "target.spm",
+    "target_vocab.json",
+    "tokenizer.model",
+    "chat_template.jinja",
+    "generation_config.json",
+)
+"""Files that transformers writes beside a model and its `config.json`."""
+
+_FIRST = ("source.json", "target.json", "tokenizer.json", *_THEIRS)
+"""Files written before `config.json`; with `regard.json` all that a run killed at its beginning leaves."""
 
 OUR_FILES = (
     WEIGHTS_FILE,
@@ -81,6 +106,7 @@ OUR_FILES = (
     CARD_FILE,
     "attention.png",  # the demo's
     "trust.json",
+    RECORD,
     CONFIG,  # the last to go: a folder with it is known as a model's
 )
 RESULT_FILES = (HISTORY_FILE, "history.png", CARD_FILE)
@@ -106,7 +132,7 @@ def acquire_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
     if folder.is_file():
         raise InputError(f"{folder} is a file; give the name of a folder")
     has_run = (folder / CONFIG).is_file()
-    begun = (NEXT, LOCK, *_FIRST)  # of which a killed run leaves at least one
+    begun = (NEXT, LOCK, RECORD, *_FIRST)  # of which a killed run leaves at least one
     if resume and not has_run and not any((folder / name).exists() for name in begun):
         raise ModelFolderError(f"{folder} holds no run to go on with; train without resume")
     if not has_run and _foreign(folder):
@@ -130,12 +156,13 @@ def acquire_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
 def _foreign(folder: Path) -> list[str]:
     """Names of files that other programs put there."""
     found = folder.iterdir() if folder.is_dir() else ()
-    return sorted(f.name for f in found if f.name not in _FIRST and not f.name.startswith("."))
+    first = (RECORD, *_FIRST)
+    return sorted(f.name for f in found if f.name not in first and not f.name.startswith("."))
 
 
 def read_small_files(folder: Path) -> dict[str, bytes]:
     """Contents of all files of a model by name, but for its weights."""
-    paths = [folder / name for name in OUR_FILES if name != WEIGHTS_FILE]
+    paths = [folder / name for name in _own_files(folder) if name != WEIGHTS_FILE]
     return {path.name: path.read_bytes() for path in paths if path.is_file()}
 
 
@@ -160,8 +187,18 @@ def clear(folder: Path) -> None:
     """Delete what `regard` writes; other people's files stay."""
     for name in _OUR_FOLDERS:
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in OUR_FILES:
+    for name in _own_files(folder):
         (folder / name).unlink(missing_ok=True)
+
+
+def _own_files(folder: Path) -> list[str]:
+    """Names of the files of a model, `config.json` last; its record names those of an uncommon tokenizer."""
+    try:
+        named = json.loads((folder / RECORD).read_text(encoding="utf-8")).get(FILES, {})
+        more = [name for name in named if name == Path(name).name and name not in OUR_FILES]
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
+        more = []
+    return [*more, *OUR_FILES]
 
 
 def write_config(
@@ -179,23 +216,39 @@ def write_config(
         settings: of the run.
         derived: names of the training settings that follow from the data.
         data: facts about the training and validation part.
-        model: settings of the network, and what a task keeps beside them.
+        model: settings of the network, and what a task keeps beside them; under `"transformers"` the
+            content of `config.json` where that is theirs.
     """
     head = {"regard": __version__, "format": FORMAT, "settings": settings}
     config = {**head, "derived": list(derived), "data": data, **model}
-    write_json(folder / CONFIG, sealed_config(folder, config))
+    write_record(folder, sealed_config(folder, config))
+
+
+def write_record(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write what `regard` knows of a model: into `config.json`, or beside that of transformers."""
+    if THEIR_CONFIG in config:
+        write_json(folder / RECORD, config)
+        write_json(folder / CONFIG, config[THEIR_CONFIG])
+    else:
+        write_json(folder / CONFIG, config)
 
 
 def update_config(folder: Path, **facts: Any) -> None:
     """Add facts that are known only after training to `config.json`."""
     config = {**read_config(folder), **facts}
     sealed = config["format"] >= SEALED
-    write_json(folder / CONFIG, seal(config) if sealed else {**config, "format": SEALED - 1})
+    write_json(record_of(folder), seal(config) if sealed else {**config, "format": SEALED - 1})
+
+
+def record_of(folder: Path) -> Path:
+    """The file with what `regard` knows of a model: `regard.json` beside a `config.json` of transformers."""
+    return folder / (RECORD if (folder / RECORD).is_file() else CONFIG)
 
 
 def sealed_config(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """Content of `config.json` with the hashes of the files in the folder, and its own."""
-    known = {**config, "format": FORMAT, FILES: seals_of(folder, _FIRST)}
+    names = dict.fromkeys([*_FIRST, *config.get(FILES, ())])
+    known = {**config, "format": FORMAT, FILES: seals_of(folder, names)}
     if RESULTS in known:
         known[RESULTS] = seals_of(folder, known[RESULTS])
     return seal({**known, IDENTITY: identity_of(known)})
@@ -206,11 +259,16 @@ def seal_results(folder: Path) -> None:
     update_config(folder, **{RESULTS: seals_of(folder, RESULT_FILES)})
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file, whole or not at all."""
     with atomic_write(path) as unfinished:
         text = json.dumps(content, indent=1, ensure_ascii=False)
         unfinished.write_text(text + "\n", encoding="utf-8")
+
+
+def record_in(files: Mapping[str, bytes]) -> str | None:
+    """Name of that file among the files of a model; `None` if it is not there."""
+    return next((name for name in (RECORD, CONFIG) if name in files), None)
 
 
 def read_config(folder: str | PathLike[str], *, seals: bool = True) -> dict[str, Any]:
@@ -224,7 +282,7 @@ def read_config(folder: str | PathLike[str], *, seals: bool = True) -> dict[str,
         ModelFolderError: no model here, or a file that is damaged, changed or from a newer version.
     """
     folder = Path(folder)
-    path = folder / CONFIG
+    path = record_of(folder)
     if folder.is_file():
         raise ModelFolderError(f"{folder} is a file; give the folder it is in (of --out)")
     if not folder.is_dir():
@@ -235,7 +293,21 @@ def read_config(folder: str | PathLike[str], *, seals: bool = True) -> dict[str,
         content = path.read_bytes()
     except OSError as error:
         raise ModelFolderError(f"{path}: cannot be read ({error.strerror})") from error
-    return parse_config(content, path, seals=seals)
+    config = parse_config(content, path, seals=seals)
+    if THEIR_CONFIG in config:
+        theirs = _their_config(folder / CONFIG)
+        if seals and theirs != config[THEIR_CONFIG]:
+            raise ModelFolderError(f"{folder / CONFIG} was changed after regard wrote it; {REMEDY}")
+        config[THEIR_CONFIG] = theirs
+    return config
+
+
+def _their_config(path: Path) -> dict[str, Any]:
+    """Content of the `config.json` of transformers."""
+    try:
+        return parse_json(path.read_bytes(), path, REMEDY)
+    except OSError as error:
+        raise ModelFolderError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def parse_config(content: bytes, path: Path, *, seals: bool = True) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from regard.errors import InputError, SettingsError
 
 __all__ = ["as_begun", "check_same_data", "check_same_settings", "command_line", "fingerprint"]
 
-_MAY_DIFFER = ("minutes", "save_seconds", "tensorboard")
-"""Settings that change no loss."""
+_MAY_DIFFER = ("minutes", "save_seconds", "tensorboard", "base")
+"""Settings that change no loss; of a pretrained model the weights count, not where they lie."""
 
 
 def as_begun(folder: Path, settings: RunSettings, given: Collection[str]) -> RunSettings:

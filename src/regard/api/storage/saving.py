@@ -8,7 +8,15 @@ from tempfile import TemporaryDirectory
 
 from torch import nn
 
-from regard.api.storage.folder import CARD_FILE, CONFIG, parse_config, sealed_config, write_json
+from regard.api.storage.folder import (
+    CARD_FILE,
+    CONFIG,
+    RECORD,
+    parse_config,
+    record_in,
+    sealed_config,
+    write_record,
+)
 from regard.api.storage.replacing import begin_next, discard_next, replace_by_next, writing
 from regard.api.storage.seal import IDENTITY
 from regard.errors import InputError
@@ -32,7 +40,7 @@ def save_model(
     Raises:
         InputError: the folder is in use, or the model was never trained.
     """
-    if CONFIG not in files:
+    if record_in(files) is None:
         raise InputError(
             "this model was never trained, so there is nothing to save; regard.train trains"
         )
@@ -73,9 +81,11 @@ def _write_all(files: Mapping[str, bytes], network: nn.Module, place: Path, *, n
     for file, content in files.items():
         if file == CARD_FILE:
             content = f"# {name}\n".encode() + content.partition(b"\n")[2]
-        if file != CONFIG:
+        if file not in (CONFIG, RECORD):
             with atomic_write(place / file) as unfinished:
                 unfinished.write_bytes(content)
-    config = sealed_config(place, parse_config(files[CONFIG], place / CONFIG))
+    record = record_in(files)
+    assert record is not None
+    config = sealed_config(place, parse_config(files[record], place / record))
     save_weights(network, place / WEIGHTS_FILE, belongs_to=config[IDENTITY])
-    write_json(place / CONFIG, config)
+    write_record(place, config)

@@ -23,6 +23,7 @@ __all__ = [
     "REMEDY",
     "RESULTS",
     "SEAL",
+    "THEIR_CONFIG",
     "check_content",
     "check_file",
     "check_history",
@@ -45,7 +46,10 @@ HISTORY = "history.jsonl"
 SEAL = "seal"
 """Key of the hash of a JSON file's own content."""
 
-_IDENTIFYING = ("settings", "model", "labels", "multilabel", "sentences", FILES)
+THEIR_CONFIG = "transformers"
+"""Key of `regard.json`: content of the `config.json` beside it."""
+
+_IDENTIFYING = ("settings", "model", "labels", "multilabel", "sentences", THEIR_CONFIG, FILES)
 
 
 def seal(content: Mapping[str, Any]) -> dict[str, Any]:

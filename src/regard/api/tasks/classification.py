@@ -125,31 +125,36 @@ class Classifier(Model):
     def encode_examples(self, examples: Sequence[Example], *, training: bool) -> LabelledTexts:
         """Texts are cut to `max_tokens`."""
         targets = label_targets(examples, self.labels, multilabel=self.multilabel)
-        texts = Ragged(
-            ids for chunk in in_chunks(examples) for ids in self._ids([e.text for e in chunk])
-        )
+        limit, cut = self.settings.text.max_tokens, 0
+
+        def rows() -> Iterator[list[int]]:
+            nonlocal cut
+            for chunk in in_chunks(examples):
+                for encoding in self.tokenizer.encode_batch([e.text for e in chunk]):
+                    cut += len(encoding) > limit
+                    yield encoding.first(limit).ids or [0]
+
+        texts = Ragged(rows())
         return LabelledTexts(
             texts.lengths,
             lambda indices: labelled_batch(texts, targets, indices),
             {},
             texts,
             targets,
+            cut=cut,
         )
 
-    def fit_features(self, examples: EncodedExamples) -> None:
+    def fit_features(self, examples: EncodedExamples) -> str:
         """Choose the n-grams of a network that has some, and fit their weights."""
         assert isinstance(examples, LabelledTexts)
         self.network.fit_features(self.tokenizer.spelling, examples.ids(), examples.targets)
+        return ""
 
     def refit(self, parts: Sequence[EncodedExamples]) -> bool:
         """Refit the n-gram weights of a network that has some, on all parts together."""
         labelled = [part for part in parts if isinstance(part, LabelledTexts)]
         texts = [ids for part in labelled for ids in part.ids()]
         return self.network.refit(texts, torch.cat([part.targets for part in labelled]))
-
-    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        limit = self.settings.text.max_tokens
-        return [e.first(limit).ids or [0] for e in self.tokenizer.encode_batch(list(texts))]
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
         """Label-smoothed cross entropy; with several labels, the binary one of each label.

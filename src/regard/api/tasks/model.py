@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
 from regard.api.storage.folder import (
-    CONFIG,
     parse_config,
     read_small_files,
+    record_in,
     weights_sha256,
     weights_state,
 )
@@ -75,11 +75,13 @@ class EncodedExamples:
         lengths: `(examples,)` or `(examples, sides)`, for batches of equal cost.
         batch: makes a batch of the examples at some indices.
         skipped: number of examples left out, by reason.
+        cut: number of texts of which only the beginning is read.
     """
 
     lengths: np.ndarray[Any, np.dtype[np.int64]]
     batch: Callable[[Sequence[int]], Batch]
     skipped: Mapping[str, int]
+    cut: int = field(default=0, kw_only=True)
 
     def epochs(self, settings: TrainingSettings) -> Callable[[int], Epoch]:
         """Batches by epoch, in an order drawn for each epoch."""
@@ -191,12 +193,26 @@ class Model(ABC):
     def encode_examples(self, examples: Sequence[Example], *, training: bool) -> EncodedExamples:
         """Turn examples into ids; in training, examples that are too long may be left out."""
 
-    def fit_features(self, examples: EncodedExamples) -> None:  # noqa: B027 - optional
+    def fit_features(self, examples: EncodedExamples) -> str:
         """Fit what depends on the training examples as a whole, before the first update.
 
         May change the settings of the network, so it comes before `config.json` is written. Most models
         have nothing to fit.
+
+        Returns:
+            A sentence for the user on what was fitted, or an empty text.
         """
+        return ""
+
+    def fitted_settings(self, settings: RunSettings) -> RunSettings:
+        """Settings of a run, with those in their place that follow from a pretrained model."""
+        return settings
+
+    def begin_training(self) -> None:  # noqa: B027 - optional
+        """Change the network for its training, of a new run and of one that goes on."""
+
+    def end_training(self) -> None:  # noqa: B027 - optional
+        """Undo `begin_training`, before the best weights are loaded."""
 
     def refit(self, parts: Sequence[EncodedExamples]) -> bool:
         """Refit parts that are solved, not trained, after training, on all these examples together.
@@ -283,10 +299,10 @@ class Model(ABC):
     @property
     def data_facts(self) -> Mapping[str, Any]:
         """Facts about the data that it was trained on, of `config.json`; empty where they are not known."""
-        content = self.files.get(CONFIG)
-        if content is None:
+        name = record_in(self.files)
+        if name is None:
             return {}
-        found: Mapping[str, Any] = parse_config(content, self._path(CONFIG))["data"]
+        found: Mapping[str, Any] = parse_config(self.files[name], self._path(name))["data"]
         return found
 
     @property
@@ -296,11 +312,11 @@ class Model(ABC):
         Raises:
             ModelFolderError: the file was changed after the run had ended.
         """
-        content = self.files.get(HISTORY)
-        if content is None:
+        content, name = self.files.get(HISTORY), record_in(self.files)
+        if content is None or name is None:
             return History()
         path = self._path(HISTORY)
-        config = parse_config(self.files[CONFIG], self._path(CONFIG))
+        config = parse_config(self.files[name], self._path(name))
         check_history(content, path, config)
         return History.parse(content, path)
 

@@ -15,11 +15,23 @@ from typing import Any, Literal, TypeAlias
 
 from regard.errors import MissingExtraError, ModelFolderError
 
-__all__ = ["Loaded", "Use", "is_pretrained", "load_pretrained", "weight_files"]
+__all__ = [
+    "Loaded",
+    "Use",
+    "check_loadable",
+    "holds_transformers",
+    "is_pretrained",
+    "load_head",
+    "load_pretrained",
+    "reopened",
+    "weight_files",
+]
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
+FINE_TUNED = "regard.json"
+"""File that a folder has beside these if `regard` has fine-tuned its model."""
 
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model.pt")
 _FOREIGN = ("tf_model.h5", "flax_model.msgpack", "model.gguf", "model.onnx")
@@ -37,12 +49,14 @@ class Loaded:
         model: the `PreTrainedModel`, in evaluation mode.
         tokenizer: the `PreTrainedTokenizer`, fast or slow.
         use: what the model can be used for.
+        had_head: whether the folder held a classification head already.
     """
 
     folder: Path
     model: Any
     tokenizer: Any
     use: Use
+    had_head: bool = True
 
     @property
     def positions(self) -> int | None:
@@ -78,6 +92,11 @@ def _first_position(table: Any) -> int:
 
 def is_pretrained(folder: Path) -> bool:
     """Whether a folder holds a model of transformers, and not one of `regard`."""
+    return not (folder / FINE_TUNED).is_file() and holds_transformers(folder)
+
+
+def holds_transformers(folder: Path) -> bool:
+    """Whether transformers opens a folder: one that it wrote, or one that `regard` wrote of a tuned model."""
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -109,19 +128,96 @@ def load_pretrained(folder: Path) -> Loaded:
             that transformers does not know, that reads no text, or whose weights do not fit.
         MissingExtraError: transformers is not installed.
     """
-    try:
-        import transformers
-    except ImportError as error:
-        raise MissingExtraError("a model of transformers", "transformers") from error
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    _refuse_own_code(folder)
-    _check_weights(folder)
-    kind = _model_class(transformers, folder, config)
+    transformers = _transformers()
+    kind = _checked_class(transformers, folder)
     with _quiet(transformers):
         model = _load_model(kind, folder)
         tokenizer = _load_tokenizer(transformers, folder)
     model.eval()
     return Loaded(folder, model, tokenizer, _use_of(model, folder))
+
+
+def load_head(folder: Path, *, seed: int, **config: Any) -> Loaded:
+    """Load an encoder with a classification head, new where it has none of that shape.
+
+    Args:
+        folder: of any model that reads text in one pass.
+        seed: of the initial weights of the head.
+        config: values of the model's configuration, such as `num_labels` and `id2label`.
+
+    Raises:
+        ModelFolderError: as `load_pretrained`, or a model that cannot be a classifier.
+    """
+    import torch
+
+    transformers = _transformers()
+    _checked_class(transformers, folder)
+    own = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    kinds = transformers.AutoModelForSequenceClassification._model_mapping
+    if type(own) not in kinds or own.is_encoder_decoder:
+        raise ModelFolderError(
+            f"{folder}: a model of type {own.model_type!r} cannot be tuned to classify; give an encoder, such "
+            "as a BERT, or a decoder that transformers has with a ...ForSequenceClassification"
+        )
+    kind = kinds[type(own)]
+    if isinstance(kind, tuple):
+        kind = kind[0]
+    with _quiet(transformers), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = _load_model(
+            kind, folder, head=True, dtype=torch.float32, ignore_mismatched_sizes=True, **config
+        )
+        tokenizer = _load_tokenizer(transformers, folder)
+    model.config.architectures = [kind.__name__]
+    own_head = "ForSequenceClassification" in str(own.architectures)
+    return Loaded(folder, model.eval(), tokenizer, "classification", had_head=own_head)
+
+
+def reopened(folder: Path, config: dict[str, Any]) -> Loaded:
+    """Model of a folder that `regard` writes, without its weights, and its tokenizer.
+
+    Args:
+        folder: with the tokenizer.
+        config: content of the `config.json` of transformers.
+    """
+    import torch
+
+    transformers = _transformers()
+    kind = _model_class(transformers, folder, config)
+    _refuse_own_code(folder)
+    with _quiet(transformers), torch.random.fork_rng():
+        model = kind(kind.config_class.from_dict(dict(config)))
+        if (folder / "generation_config.json").is_file():
+            model.generation_config = transformers.GenerationConfig.from_pretrained(
+                folder, local_files_only=True
+            )
+        tokenizer = _load_tokenizer(transformers, folder)
+    return Loaded(folder, model.eval(), tokenizer, _use_of(model, folder))
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise MissingExtraError("a model of transformers", "transformers") from error
+    return transformers
+
+
+def _checked_class(transformers: Any, folder: Path) -> Any:
+    """The class of a folder's model, after a look at what must not be there."""
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    check_loadable(folder)
+    return _model_class(transformers, folder, config)
+
+
+def check_loadable(folder: Path) -> None:
+    """Look for what must not be in a folder, before anything of it is read.
+
+    Raises:
+        ModelFolderError: it brings code of its own, or its weights are not whole or not safetensors.
+    """
+    _refuse_own_code(folder)
+    _check_weights(folder)
 
 
 def _refuse_own_code(folder: Path) -> None:
@@ -188,27 +284,37 @@ def _model_class(transformers: Any, folder: Path, config: dict[str, Any]) -> Any
     return found
 
 
-def _load_model(kind: Any, folder: Path) -> Any:
+def _load_model(kind: Any, folder: Path, *, head: bool = False, **options: Any) -> Any:
+    """Load a model; with `head`, the weights that its body does not have may be new."""
     try:
         model, report = kind.from_pretrained(
             folder,
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,
+            **options,
         )
     except Exception as error:  # from many libraries below, each with errors of its own
         raise ModelFolderError(
             f"{folder}: transformers cannot load its {kind.__name__} ({_first_line(error)})"
         ) from error
+    body = f"{model.base_model_prefix}."
     for what in ("missing_keys", "mismatched_keys", "error_msgs"):
-        if report.get(what):
-            first = str(sorted(map(str, report[what]))[0])
+        found = [each for each in report.get(what) or () if not (head and _of_head(each, body))]
+        if found:
+            first = str(sorted(map(str, found))[0])
             raise ModelFolderError(
                 f"{folder}: its weights do not fit the {kind.__name__} of {CONFIG}: "
-                f"{what.replace('_', ' ')}, {first} ({len(report[what])} in all); transformers would draw "
+                f"{what.replace('_', ' ')}, {first} ({len(found)} in all); transformers would draw "
                 "them at random"
             )
     return model
+
+
+def _of_head(found: Any, body: str) -> bool:
+    """Whether a key of a report (with its shapes, or alone) is of a head, and not of the body."""
+    name = found if isinstance(found, str) else str(found[0])
+    return not name.startswith(body) or name.startswith(f"{body}pooler.")
 
 
 def _load_tokenizer(transformers: Any, folder: Path) -> Any:

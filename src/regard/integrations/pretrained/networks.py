@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from regard.attention import AttentionMap
 from regard.errors import InputError
 from regard.integrations.captured import Keep
+from regard.integrations.pretrained.adapters import merged_state
 from regard.integrations.pretrained.folder import Loaded
 from regard.integrations.pretrained.segments import PairLayout
 from regard.integrations.pretrained.tokenizer import PretrainedTokenizer
@@ -93,6 +96,31 @@ class PretrainedBase(nn.Module):
     def caches(self) -> bool:
         """Whether the model keeps keys and values of past tokens unless told not to."""
         return bool(getattr(self.model.config.get_text_config(), "use_cache", False))
+
+    @property
+    def stored(self) -> nn.Module:
+        """Module whose weights a file holds, under the names that transformers gives them."""
+        found: nn.Module = self.model
+        return found
+
+    def stored_state(self) -> Mapping[str, Tensor]:
+        """Its state dict; low-rank changes are part of the weights."""
+        return merged_state(self.model)
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer, and how the model decodes, as transformers does."""
+        self._tokenizer.save_pretrained(folder)
+        if self.model.can_generate():
+            self.model.generation_config.save_pretrained(folder)
+
+    def config(self) -> dict[str, Any]:
+        """Content of its `config.json`, as transformers writes it."""
+        self.model.config.architectures = [type(self.model).__name__]
+        with TemporaryDirectory() as place:
+            self.model.config.save_pretrained(place)
+            content = (Path(place) / "config.json").read_text(encoding="utf-8")
+        found: dict[str, Any] = json.loads(content)
+        return {**found, "dtype": str(self.model.dtype).removeprefix("torch.")}
 
     def save(self, folder: Path) -> None:
         """Write the model and its tokenizer as transformers does, so that both open them."""
