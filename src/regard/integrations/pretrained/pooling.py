@@ -1,10 +1,10 @@
 """Mean pooling as a layer of attention, so that a plain `...ForSequenceClassification` pools its text.
 
 Classifiers of the BERT family read the state of one token, `[CLS]` or `<s>`. In encoders that were made to
-embed sentences (SBERT, Reimers and Gurevych 2019) the mean of all states says more of a text: of the 22 M MiniLM,
-90 % against 84 % of sentiment sentences (docs/log.md). No head of BERT computes that mean, but a layer of
-attention does, if its queries and keys are zero: its weights are uniform over the text, padding left out. So the
-mean can be had in a model that everybody opens.
+embed sentences (SBERT, Reimers and Gurevych 2019) the mean of all states says more of a text: of the 22 M
+MiniLM, 90 % against 84 % of sentiment sentences (docs/log.md). No head of BERT computes that mean, but a layer
+of attention does, if its queries and keys are zero: its weights are uniform over the text, padding left out. So
+the mean can be had in a model that everybody opens.
 """
 
 from __future__ import annotations
