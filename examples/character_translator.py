@@ -158,6 +158,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the parameters (default 0)")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    lines = "".join(f"{source}\t{target}\n" for source, target in PAIRS)
+    (arguments.out / "pairs.tsv").write_text(lines, encoding="utf-8")
     answers: dict[str, dict[str, str]] = {}
     for kind in (Recurrent, Transformer):
         torch.manual_seed(arguments.seed)

@@ -147,6 +147,9 @@ def main() -> None:
 
     numbers = np.random.default_rng(arguments.seed).permutation(np.arange(1, 1000))
     german, english = [in_german(n) for n in numbers], [in_english(n) for n in numbers]
+    for language, texts in (("de", german), ("en", english)):
+        lines = "".join(" ".join(text) + "\n" for text in texts[:700])
+        (arguments.out / f"numbers.{language}").write_text(lines, encoding="utf-8")
     source_words, target_words = vocabulary(german), vocabulary(english)
     source = encode(german, source_words)
     # The decoder reads START and the words; it is to write the words and END: one position apart.

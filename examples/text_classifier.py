@@ -1,4 +1,4 @@
-"""A bidirectional GRU, an attention layer and a softmax over classes: which language is a name in?
+"""Bidirectional GRU, attention layer and softmax over classes: the language that a name is in.
 
 The names of countries in six languages come from the package babel, so there is nothing to download.
 The network reads a name letter by letter in both directions, attention makes one vector of the
@@ -49,7 +49,7 @@ def known_names() -> list[tuple[str, int]]:
             for name in map(str.lower, names.values()):
                 if 4 <= len(name) <= LONGEST and name.replace(" ", "").isalpha():
                     found.setdefault(name, set()).add(number)
-    return sorted((name, *languages) for name, languages in found.items() if len(languages) == 1)
+    return sorted((name, min(numbers)) for name, numbers in found.items() if len(numbers) == 1)
 
 
 def encode(names: list[str], letters: list[str]) -> Ids:
@@ -99,6 +99,11 @@ def main() -> None:
     letters = sorted(set("".join(names)))
     ids = encode(names, letters)
     test, valid = len(names) - 200, len(names) - 350
+    rows = [
+        f"{name}\t{list(LANGUAGES.values())[label]}\n"
+        for name, label in zip(names, labels, strict=True)
+    ]
+    (arguments.out / "names.tsv").write_text("".join(rows[:test]), encoding="utf-8")
 
     model, seeing = build(len(letters), len(LANGUAGES))
     model.compile(
@@ -112,7 +117,9 @@ def main() -> None:
         epochs=arguments.epochs,
         verbose=2,
     )
-    plot_history(epochs_of(history.history)).savefig(arguments.out / "history.png", dpi=150)
+    plot_history(epochs_of(history.history), title="History of fit").savefig(
+        arguments.out / "history.png", dpi=150
+    )
 
     probabilities, weights = seeing.predict(ids[test:], verbose=0)
     found = probabilities.argmax(-1)

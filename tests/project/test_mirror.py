@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "regard"
 TESTS = ROOT / "tests"
 
-WHOLE_PROJECT = ("docs", "project", "typing")
+WHOLE_PROJECT = ("docs", "examples", "project", "typing")
 """Folders of tests that are about the project and no single module."""
 
 
