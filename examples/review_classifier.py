@@ -36,7 +36,7 @@ from regard.viewing import AttentionRecord
 from regard.viewing.figure import plot_history
 
 Ids = NDArray[np.int64]
-ASKED = "Saw the movie today and thought it was a good effort, good messages for kids."
+QUESTION = "Saw the movie today and thought it was a good effort, good messages for kids."
 LONGEST = 30  # words of a sentence that are read
 THINGS = {
     "shop.txt": ["phone", "case", "battery", "headset", "charger"],
@@ -73,7 +73,7 @@ def read(paths: list[Path]) -> list[tuple[str, int]]:
     for path in paths:
         for line in path.read_text(encoding="utf-8").split("\n"):
             text, tab, label = line.rpartition("\t")
-            if tab and text.strip() != ASKED:
+            if tab and text.strip() != QUESTION:
                 rows.append((text.strip(), int(label)))
     return rows
 
@@ -157,7 +157,7 @@ def main() -> None:
     found = model.predict(ids[test:], verbose=0)[:, 0] > 0.5
     simple = make_pipeline(TfidfVectorizer(), LogisticRegression(C=10))
     simple.fit([text for text, _ in rows[:valid]], labels[:valid])
-    known = [word for word in clean(ASKED) if word in words]
+    known = [word for word in clean(QUESTION) if word in words]
     probability, weights = seeing.predict(encode([known], words), verbose=0)
     answer = "Positive" if probability[0, 0] > 0.5 else "Negative"
     result = {
@@ -167,7 +167,7 @@ def main() -> None:
             [text for text, _ in rows[test:]], labels[test:]
         ),
         "attention on padding": float(weights[0, 0, len(known) :].max()),
-        ASKED: answer,
+        QUESTION: answer,
     }
     (arguments.out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     record = AttentionRecord.of(weights[0, :, : len(known)], [answer], known, title=answer)
