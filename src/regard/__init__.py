@@ -39,7 +39,6 @@ if TYPE_CHECKING:
         AttentionMap,
         attend,
         causal,
-        check,
         documents,
         masks,
         normalizers,
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
         window,
         worked,
     )
-    from regard.integrations import steer, watch, watch_jax
+    from regard.integrations import check, steer, watch, watch_jax
 else:
     from importlib import import_module
 
@@ -58,7 +57,7 @@ else:
         "AttentionMap": "regard.attention",
         "attend": "regard.attention",
         "causal": "regard.attention",
-        "check": "regard.attention",
+        "check": "regard.integrations",
         "compare": "regard.api",
         "documents": "regard.attention",
         "fit": "regard.api",

@@ -12,7 +12,7 @@ This package imports nothing of text, models, training or pictures.
 
 from regard.attention import masks, normalizers, positions, scores
 from regard.attention.attend import attend
-from regard.attention.check import CheckReport, check
+from regard.attention.check_report import CheckReport, Finding
 from regard.attention.map import AttentionMap
 from regard.attention.masks import causal, documents, padding, window
 from regard.attention.rollout import rollout
@@ -21,9 +21,9 @@ from regard.attention.worked import worked
 __all__ = [
     "AttentionMap",
     "CheckReport",
+    "Finding",
     "attend",
     "causal",
-    "check",
     "documents",
     "masks",
     "normalizers",

@@ -1,11 +1,10 @@
-"""`check`: whether a score, normaliser, mask or bias of your own keeps its contract, at any size."""
+"""Whether a score, normaliser, mask or bias of your own keeps its contract, at any size, for `regard.check`."""
 
 from __future__ import annotations
 
 import re
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -24,6 +23,7 @@ from regard.attention.check_parts import (
     normalizer_contract,
     score_contract,
 )
+from regard.attention.check_report import CheckReport, Finding
 from regard.attention.masks import as_mask
 from regard.attention.normalizers import Normalizer, Softmax
 from regard.attention.positions import as_bias
@@ -32,67 +32,14 @@ from regard.attention.scores import ScaledDot, Score
 from regard.errors import InputError, RegardError, nearest
 from regard.shapes import Array
 
-__all__ = ["CheckReport", "Finding", "check"]
+__all__ = ["LIBRARIES", "check_contracts"]
 
 LIBRARIES = ("numpy", "torch", "jax")
 LENGTHS = ((1, 13), (7, 7), (7, 11), (191, 193))
 """Queries and keys: a decoding step, short sequences, and enough for the fused kernels with 8 heads."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One broken contract.
-
-    Attributes:
-        part: `"score"`, `"normalizer"`, `"mask"`, `"bias"` or `"attend"`.
-        problem: what is wrong.
-        advice: what to do about it.
-        where: the first library and sizes at which it was seen.
-    """
-
-    part: str
-    problem: str
-    advice: str
-    where: str
-
-    def __str__(self) -> str:
-        return f"{self.part}: {self.problem}\n    seen with {self.where}\n    try: {self.advice}"
-
-
-@dataclass(frozen=True)
-class CheckReport:
-    """Result of `check`; `print` shows it.
-
-    Attributes:
-        checked: names of the parts, with their classes.
-        findings: what is wrong, each contract once.
-        runs: libraries and sizes that ran.
-        refused: sizes that a part refused with an error of its own, and the error.
-    """
-
-    checked: tuple[str, ...]
-    findings: tuple[Finding, ...]
-    runs: tuple[str, ...]
-    refused: tuple[str, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether something ran and nothing is wrong."""
-        return bool(self.runs) and not self.findings
-
-    def __str__(self) -> str:
-        what = ", ".join(self.checked)
-        lines = [f"{what}: {'ok' if self.ok else f'{len(self.findings)} wrong'}"]
-        lines += [f"- {finding}" for finding in self.findings]
-        libraries = dict.fromkeys(run.partition(",")[0] for run in self.runs)
-        lines.append(f"{len(self.runs)} runs ({', '.join(libraries) or 'none'})")
-        lines += [f"refused: {text}" for text in self.refused[:3]]
-        if len(self.refused) > 3:
-            lines.append(f"... and {len(self.refused) - 3} more")
-        return "\n".join(lines)
-
-
-def check(
+def check_contracts(
     *,
     score: Score | None = None,
     normalizer: Normalizer | None = None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from regard.integrations.captured import AttentionCall, Keep, LayerAttention
+    from regard.integrations.checking.check import check
     from regard.integrations.jax import watch_jax
     from regard.integrations.seen_pass import SeenPass
     from regard.integrations.steering import Steered, steer
@@ -29,6 +30,7 @@ else:
         "SeenPass": "regard.integrations.seen_pass",
         "Steered": "regard.integrations.steering",
         "Watched": "regard.integrations.watched",
+        "check": "regard.integrations.checking.check",
         "steer": "regard.integrations.steering",
         "tokens": "regard.integrations.tokenizing",
         "watch": "regard.integrations.watching",
@@ -52,6 +54,7 @@ __all__ = [
     "SeenPass",
     "Steered",
     "Watched",
+    "check",
     "steer",
     "tokens",
     "watch",

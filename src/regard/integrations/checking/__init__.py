@@ -1,0 +1,1 @@
+"""`regard.check` for layers, models and functions: what is wrong, found by changing what goes in."""
