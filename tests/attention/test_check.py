@@ -192,7 +192,7 @@ def test_arguments_that_are_no_parts():
     with pytest.raises(regard.errors.InputError, match="nothing to check"):
         regard.check()
     with pytest.raises(regard.errors.InputError, match=r"subclass of regard\.scores\.Score"):
-        regard.check(score=scores.ScaledDot)  # type: ignore[arg-type]
+        regard.check(score=scores.ScaledDot)  # type: ignore[call-overload]
     with pytest.raises(regard.errors.InputError, match="torch"):
         regard.check(score=scores.Dot(), libraries=["torh"])
 

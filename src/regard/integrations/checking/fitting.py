@@ -177,6 +177,7 @@ def fit_example(subject: Subject, example: Any, padding: int | float | None) -> 
         else [to_array(x) for x in example]
     )
     inputs = [_of_example(subject, a, x) for a, x in zip(arguments, arrays, strict=False)]
+    inputs = [_by_state(x, inputs) for x in inputs]
     keyed = next(
         (x for x in reversed(inputs) if x.length is not None and x.argument.role != "query"),
         inputs[0],
@@ -213,6 +214,15 @@ def _of_example(subject: Subject, argument: Argument, array: np.ndarray) -> Inpu
     else:
         axes = (0, array.ndim - 2) if first else (1, 0)
     return Input(argument, array, *axes)
+
+
+def _by_state(each: Input, inputs: list[Input]) -> Input:
+    """An input with the length first, if its second axis is as long as a state's batch and its first is not."""
+    states = {x.values.shape[0] for x in inputs if x.batch == 0 and x.length is None}
+    if each.values.ndim != 3 or len(states) != 1 or each.batch != 0:
+        return each
+    first, second = each.values.shape[:2]
+    return replace(each, batch=1, length=0) if first not in states and second in states else each
 
 
 def _others_wider(subject: Subject, argument: Argument) -> bool:
@@ -306,7 +316,7 @@ def _candidates(
 
 def _fits_together(way: tuple[str, ...]) -> bool:
     """Return whether all have heads or lack a batch, or none."""
-    return len(set(way)) == 1 or not ({"4", "2"} & set(way))
+    return len(set(way)) == 1 or not ({"4", "2"} & set(way) or {"3", "3t"} <= set(way))
 
 
 def _ways(argument: Argument, vocabulary: int) -> Iterator[str]:
@@ -319,7 +329,7 @@ def _ways(argument: Argument, vocabulary: int) -> Iterator[str]:
     yield "3"
     if argument.role == "query" and not state:
         yield from ("state", "layers")
-    yield from ("4", "2")
+    yield from ("4", "2", "3t")
 
 
 def _made(
@@ -333,6 +343,7 @@ def _made(
     shape, axes = {
         "state": ((sizes.batch, width), (0, None)),
         "layers": ((LAYERS, sizes.batch, width), (1, None)),
+        "3t": ((length, sizes.batch, width), (1, 0)),
         "3": ((sizes.batch, length, width), (0, 1))
         if first
         else ((length, sizes.batch, width), (1, 0)),

@@ -13,6 +13,9 @@ from regard.integrations.checking.subject import read_answer, to_array
 
 __all__ = ["probe_masks", "probe_padding"]
 
+_LARGE = 30.0
+"""Factor of vectors whose scores overcome a mask that is a small number."""
+
 
 def probe_masks(lab: Lab) -> None:
     """Hidden keys have no influence, and hiding all of them gives no NaN."""
@@ -33,18 +36,38 @@ def probe_masks(lab: Lab) -> None:
     if leak.max() > MOVED:
         _describe_leak(lab, name, masked, leak.max(), effect)
     else:
-        strong = lab.redrawn(lab.keyed, ~_chosen(lab), None, 30.0)
-        off = np.where(real, lab.change(lab.run(strong, lab.keep), masked), 0)
-        if off.max() > MOVED:
-            lab.add(
-                "mask-too-weak",
-                name,
-                "hidden keys get weight when their scores are large",
-                change=off.max(),
-            )
+        _probe_strength(lab, name)
     _probe_transposed(lab, name)
     _probe_half(lab, name)
     _probe_all_hidden(lab, name)
+
+
+def _probe_strength(lab: Lab, name: str) -> None:
+    """Hidden keys get no weight either where the score of the one that is kept is far below theirs."""
+    inputs = list(lab.fitted.inputs.values())
+    if any(each.vocabulary for each in inputs):
+        return
+    keep = np.zeros_like(lab.keep)
+    keep[:, 0] = True
+    large = {each.argument.name: each.values * np.float32(_LARGE) for each in inputs}
+    changed = dict(large)
+    for each in lab.keyed:
+        hidden = np.broadcast_to(spread(each, ~keep), each.values.shape)
+        other = lab.redrawn([each], factor=_LARGE)[each.argument.name]
+        changed[each.argument.name] = np.where(hidden, other, large[each.argument.name])
+    before = lab.run(large, keep)
+    if not np.isfinite(before.output).all():
+        return
+    off = lab.change(lab.run(changed, keep), before)
+    if lab.attends_to_itself and off.shape == keep.shape:
+        off = np.where(keep, off, 0)
+    if off.max() > MOVED:
+        lab.add(
+            "mask-too-weak",
+            name,
+            "hidden keys get weight where the score of a kept key is far below theirs",
+            change=off.max(),
+        )
 
 
 def _chosen(lab: Lab) -> np.ndarray:
@@ -185,16 +208,15 @@ def _probe_transposed(lab: Lab, name: str) -> None:
     )
     mask = shaped_mask(lab.fitted, lab.subject, causal)
     base = lab.subject.answer(lab.base, mask)
-    late = lab.subject.answer(lab.redrawn(lab.keyed, [length - 1]), mask)
-    early = lab.subject.answer(lab.redrawn(lab.keyed, [0]), mask)
-    ahead, behind = lab.change(late, base)[:, :-1].max(), lab.change(early, base)[:, 1:].max()
+    last = lab.subject.answer(lab.redrawn(lab.keyed, [length - 1]), mask)
+    first = lab.subject.answer(lab.redrawn(lab.keyed, [0]), mask)
+    ahead, behind = lab.change(last, base)[:, :-1].max(), lab.change(first, base)[:, 1:].max()
     if ahead > MOVED and behind < STILL:
         lab.add(
             "mask-transposed",
             name,
-            "with a mask whose row t allows the keys up to t, a position "
-            "sees what is "
-            "after it and nothing before it",
+            "with a mask whose row t allows the keys up to t, a position sees what is after it and "
+            "nothing before it",
             change=ahead,
         )
 
@@ -235,7 +257,7 @@ def _probe_all_hidden(lab: Lab, name: str) -> None:
         lab.unchecked.append(f"an example without keys: refused by {type(error).__name__}: {error}")
         return
     lab.tried.append("an example with all keys hidden")
-    wrong = ~np.isfinite(lab.rows(answer)).all((1, 2))
+    wrong = np.asarray(~np.isfinite(lab.rows(answer)).all((1, 2)))
     if wrong.any() and np.isfinite(lab.answer.output).all():
         others = (
             "; other examples get NaN as well"
@@ -282,13 +304,27 @@ def probe_padding(lab: Lab, padding: float | None) -> None:
         )
         return
     if worst > 10 * MOVED:
-        name = "depends-on-padding" if masked else "padding-attended"
+        weighed = not masked or _weighs_hidden(lab, values)
+        name = "padding-attended" if weighed else "depends-on-padding"
         lab.add(
             name,
             lab.keyed[0].argument.name,
             "a sentence alone and the same sentence padded in a batch get different answers",
             difference=worst,
         )
+
+
+def _weighs_hidden(lab: Lab, values: dict[str, np.ndarray]) -> bool:
+    """Return whether a softmax over the keys gives weight to one that is hidden."""
+    for found in lab.traced(values, lab.keep):
+        shape = found.weights.shape
+        if shape[found.axis] != lab.keep.shape[1] or shape[0] != len(lab.keep) or not found.axis:
+            continue
+        weights = np.moveaxis(to_array(found.weights), found.axis, -1)
+        hidden = ~lab.keep.reshape(len(lab.keep), *[1] * (weights.ndim - 2), -1)
+        if np.where(hidden, weights, 0).max() > MOVED:
+            return True
+    return False
 
 
 def _alone(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ def probe_softmax(lab: Lab) -> None:
             lab.unchecked.append("softmax: none was seen in Python, and no weights are returned")
         return
     lab.tried.append(f"{len(lab.trace)} softmax of the call")
-    for found in _attention(lab):
+    for found in lab.trace:
         size, shape = found.weights.shape[found.axis], tuple(found.weights.shape)
         rows = _row_axes(lab, found)
         if size == 1:
@@ -53,16 +52,6 @@ def probe_softmax(lab: Lab) -> None:
                 f"which is that of the {wrong}",
                 length_of_axis=size,
             )
-
-
-def _attention(lab: Lab) -> Iterator[Normalized]:
-    """What is normalised with an axis of the keys, the output of a classifier excepted."""
-    output = lab.answer.output.shape
-    for found in lab.trace:
-        shape = tuple(found.weights.shape)
-        if shape == output and not (lab.fitted.sizes.keys == shape[found.axis] or 1 in shape):
-            continue
-        yield found
 
 
 def _wrong_axis(lab: Lab, found: Normalized, rows: list[int]) -> str | None:
@@ -336,9 +325,9 @@ def probe_scale(lab: Lab) -> None:
     """Scores that are dot products are divided by the root of their width."""
     if lab.fitted.of_role("memory") and lab.fitted.of_role("query"):
         return  # Luong's dot score has no scale
-    for found in _attention(lab):
+    for found in lab.trace:
         product = _dot_product(lab, found)
-        if product is None or found.scaled or found.scores is None:
+        if product is None or found.scaled or found.scores is None or _of_library(lab, found):
             continue
         width = product.operands[0].shape[-1]
         query, key = (x.detach().double() for x in product.operands[:2])
@@ -370,6 +359,14 @@ def _dot_product(lab: Lab, found: Normalized) -> Any:
         general = raw[0] != raw[1]  # one was multiplied with a matrix, the other is as it came
         return None if general else product
     return None
+
+
+def _of_library(lab: Lab, found: Normalized) -> bool:
+    """Return whether the code is that of a library, which documents a score without scale (Keras, T5)."""
+    kinds = (type(lab.subject.thing), type(found.module))
+    return any(
+        kind.__module__.partition(".")[0] in ("keras", "transformers", "regard") for kind in kinds
+    )
 
 
 def _is_parameter(lab: Lab, operand: Tensor) -> bool:
