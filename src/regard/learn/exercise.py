@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from regard.errors import InputError
 from regard.files import atomic_write
@@ -12,7 +13,7 @@ from regard.learn.answer import Answer
 
 __all__ = ["Check", "Exercise", "write_exercise"]
 
-Check = Callable[[Answer], None]
+Check: TypeAlias = Callable[[Answer], None]
 """A property that an answer must have: returns if it has it, raises `Wrong` with a hint if not.
 
 The first line of its docstring is shown to the learner, beside a tick or a cross."""

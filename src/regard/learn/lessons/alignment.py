@@ -160,7 +160,7 @@ def _links_of_unequal_lengths(answer: Answer) -> None:
     _compare_links(answer, np.array(rows))
 
 
-EXERCISES = (
+EXERCISES: tuple[Exercise, ...] = (
     Exercise(
         "3",
         "one step of additive attention",

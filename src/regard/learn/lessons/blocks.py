@@ -251,7 +251,7 @@ def _count_others(answer: Answer) -> None:
             )
 
 
-EXERCISES = (
+EXERCISES: tuple[Exercise, ...] = (
     Exercise(
         "6",
         "a Transformer block in PyTorch",

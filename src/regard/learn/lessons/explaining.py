@@ -204,7 +204,7 @@ def _comprehensive_ends(answer: Answer) -> None:
     check_close(got, _fall(tokens, {1}), what="comprehensiveness", mistakes=mistakes, atol=1e-7)
 
 
-EXERCISES = (
+EXERCISES: tuple[Exercise, ...] = (
     Exercise(
         "7",
         "leaving out one word at a time",

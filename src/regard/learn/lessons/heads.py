@@ -224,7 +224,7 @@ def _keras_numbers(answer: Answer) -> None:
     check_close(got, attention(query, key, value), what="attend", mistakes=mistakes)
 
 
-EXERCISES = (
+EXERCISES: tuple[Exercise, ...] = (
     Exercise(
         "4",
         "cutting features into heads",

@@ -272,7 +272,7 @@ def _pairs(answer: Answer) -> None:
 
 _SIDES = ("inputs", "targets")
 
-EXERCISES = (
+EXERCISES: tuple[Exercise, ...] = (
     Exercise(
         "5",
         "softmax with a mask",

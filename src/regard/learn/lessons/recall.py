@@ -122,7 +122,7 @@ def _look_up_by_dot(answer: Answer) -> None:
     check_close(got, values[1], what="the value of the key [3, 3]")
 
 
-EXERCISES = (
+EXERCISES: tuple[Exercise, ...] = (
     Exercise(
         "1",
         "a weighted sum",

@@ -203,7 +203,7 @@ def _attention_in_general(answer: Answer) -> None:
         check_close(got, attention(query, key, value), what="the output", mistakes=mistakes)
 
 
-EXERCISES = (
+EXERCISES: tuple[Exercise, ...] = (
     Exercise(
         "2",
         "softmax",
