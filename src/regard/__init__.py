@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         training,
         viewing,
     )
-    from regard.api import compare, fit, heads, load, train
+    from regard.api import compare, fit, heads, load, look_at_image, look_at_sound, train
     from regard.attention import (
         AttentionMap,
         attend,
@@ -63,6 +63,8 @@ else:
         "fit": "regard.api",
         "heads": "regard.api",
         "load": "regard.api",
+        "look_at_image": "regard.api",
+        "look_at_sound": "regard.api",
         "padding": "regard.attention",
         "rollout": "regard.attention",
         "steer": "regard.integrations",
@@ -113,6 +115,8 @@ __all__ = [
     "keras",
     "layers",
     "load",
+    "look_at_image",
+    "look_at_sound",
     "masks",
     "models",
     "normalizers",

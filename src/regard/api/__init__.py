@@ -9,6 +9,7 @@ from regard.api.evaluate import evaluate
 from regard.api.fit import fit
 from regard.api.heads import heads
 from regard.api.load import load
+from regard.api.pictures import look_at_image, look_at_sound
 from regard.api.tasks.answers import Classification, Continuation, Summary, Translation
 from regard.api.tasks.classification import Classifier
 from regard.api.tasks.extractive import ExtractiveSummarizer
@@ -42,5 +43,7 @@ __all__ = [
     "fit",
     "heads",
     "load",
+    "look_at_image",
+    "look_at_sound",
     "train",
 ]

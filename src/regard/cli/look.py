@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from regard.choices import Reading
 from regard.cli.shared import ModelFolder
 from regard.cli.streams import as_text
+
+if TYPE_CHECKING:
+    from regard.viewing.media import ImageRecord, SoundRecord
 
 __all__ = ["look"]
 
@@ -22,7 +25,9 @@ SINGLE_MAP = ("map", "heads", "alignment", "highlight")
 
 def look(
     model: ModelFolder,
-    text: Annotated[str, typer.Argument(callback=as_text, help="Text for the model to read.")],
+    text: Annotated[
+        str | None, typer.Argument(callback=as_text, help="Text for the model to read.")
+    ] = None,
     target: Annotated[
         str | None,
         typer.Option(callback=as_text, help="Text for it to write, instead of its own answer."),
@@ -79,6 +84,12 @@ def look(
             help="Let a pretrained model attend to no piece of this word; may be repeated.",
         ),
     ] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="An image, in place of the text, for a vision model.")
+    ] = None,
+    audio: Annotated[
+        Path | None, typer.Option(help="A WAV file, in place of the text, for a speech model.")
+    ] = None,
     pieces: Annotated[bool, typer.Option("--pieces", help="Do not merge pieces to words.")] = False,
 ) -> None:
     """Show what a model attends to, in the terminal or as a picture.
@@ -96,6 +107,10 @@ def look(
     regard look ./bert-folder "The bank raised its rates." --silence 2.1 --hide rates
 
     regard look ./nli-folder "It rains." --pair "The street is wet."
+
+    regard look ./vit-folder --image photo.jpg --layer -1 --out attention.png
+
+    regard look ./whisper-folder --audio speech.wav --out speech.html
     """
     import regard
     from regard.api.knockouts import look_without
@@ -103,6 +118,22 @@ def look(
     from regard.api.views import head_index, in_words, select_map
     from regard.errors import SettingsError
 
+    if image is not None or audio is not None:
+        given: dict[str, Any] = {
+            "text": text,
+            "--target": target,
+            "--pair": pair,
+            "--view": view,
+            "--map": map_,
+        }
+        given |= {"--reading": reading, "--silence": silence, "--hide": hide, "--pieces": pieces}
+        given |= {"--audio": audio if image is not None else None}
+        if other := next((name for name, value in given.items() if value), None):
+            raise SettingsError(f"{other} does not go with an image or a sound; leave it out")
+        _look_at_file(model, image, audio, out, layer, head)
+        return
+    if text is None:
+        raise SettingsError("nothing to look at; give a text, --image FILE or --audio FILE")
     picture = out is not None and out.suffix.lower() in PICTURES
     if view is not None and not picture:
         raise SettingsError(
@@ -142,3 +173,29 @@ def look(
         typer.echo(
             record.save(out, **options, **({} if view is None else {"view": view})), err=True
         )
+
+
+def _look_at_file(
+    model: Path,
+    image: Path | None,
+    audio: Path | None,
+    out: Path | None,
+    layer: int | None,
+    head: int | None,
+) -> None:
+    """Show what a vision or speech model attends to."""
+    import regard
+    from regard.viewing.media import check_picture_path
+
+    if out is not None:
+        check_picture_path(out)
+    seen: ImageRecord | SoundRecord
+    if image is not None:
+        seen = regard.look_at_image(model, image)
+    else:
+        assert audio is not None
+        seen = regard.look_at_sound(model, audio)
+    if out is None:
+        typer.echo("\n".join([seen.title, *seen.lines(layer, head), *seen.notes]))
+    else:
+        typer.echo(seen.save(out, layer=layer, head=head), err=True)

@@ -22,6 +22,7 @@ __all__ = [
     "holds_transformers",
     "is_pretrained",
     "load_head",
+    "load_model",
     "load_pretrained",
     "reopened",
     "weight_files",
@@ -128,13 +129,25 @@ def load_pretrained(folder: Path) -> Loaded:
             that transformers does not know, that reads no text, or whose weights do not fit.
         MissingExtraError: transformers is not installed.
     """
+    model = load_model(folder)
+    use = _use_of(model, folder)
+    transformers = _transformers()
+    with _quiet(transformers):
+        tokenizer = _load_tokenizer(transformers, folder)
+    return Loaded(folder, model, tokenizer, use)
+
+
+def load_model(folder: Path) -> Any:
+    """Load the model of a folder in evaluation mode, by the class that its `config.json` names.
+
+    Raises:
+        ModelFolderError: see `load_pretrained`.
+        MissingExtraError: transformers is not installed.
+    """
     transformers = _transformers()
     kind = _checked_class(transformers, folder)
     with _quiet(transformers):
-        model = _load_model(kind, folder)
-        tokenizer = _load_tokenizer(transformers, folder)
-    model.eval()
-    return Loaded(folder, model, tokenizer, _use_of(model, folder))
+        return _load_model(kind, folder).eval()
 
 
 def load_head(folder: Path, *, seed: int, **config: Any) -> Loaded:
@@ -341,8 +354,8 @@ def _use_of(model: Any, folder: Path) -> Use:
     name = type(model).__name__
     if model.main_input_name != "input_ids":
         raise ModelFolderError(
-            f"{folder} holds a {name}, which reads {model.main_input_name}, not text; regard.watch shows "
-            "its attention in Python"
+            f"{folder} holds a {name}, which reads {model.main_input_name}, not text; regard look takes "
+            "--image FILE or --audio FILE for it, and regard.watch shows its attention in Python"
         )
     if name.endswith("ForSequenceClassification"):
         config = model.config
