@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,13 +17,19 @@ from regard.cli.app import app
 from regard.errors import ModelFolderError
 
 
+def processor_class(name: str) -> Any:
+    """An image processor that needs Pillow alone, by the name that this version of transformers has."""
+    pillow = getattr(transformers, f"{name}ImageProcessorPil", None)
+    return pillow or getattr(transformers, f"{name}ImageProcessor")
+
+
 @pytest.fixture(scope="module")
 def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("vit")
     sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = transformers.ViTConfig(image_size=16, patch_size=8, intermediate_size=8, **sizes)  # type: ignore[arg-type]
     transformers.ViTModel(config).save_pretrained(folder)
-    transformers.ViTImageProcessorPil(size={"height": 16, "width": 16}).save_pretrained(folder)
+    processor_class("ViT")(size={"height": 16, "width": 16}).save_pretrained(folder)
     Image.fromarray(np.zeros((10, 20, 3), np.uint8)).save(folder / "photo.png")
     return folder
 

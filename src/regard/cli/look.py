@@ -119,15 +119,9 @@ def look(
     from regard.errors import SettingsError
 
     if image is not None or audio is not None:
-        given: dict[str, Any] = {
-            "text": text,
-            "--target": target,
-            "--pair": pair,
-            "--view": view,
-            "--map": map_,
-        }
-        given |= {"--reading": reading, "--silence": silence, "--hide": hide, "--pieces": pieces}
-        given |= {"--audio": audio if image is not None else None}
+        given: dict[str, Any] = {"text": text, "--target": target, "--pair": pair, "--view": view}
+        given |= {"--map": map_, "--reading": reading, "--silence": silence, "--hide": hide}
+        given |= {"--pieces": pieces, "--audio": audio if image is not None else None}
         if other := next((name for name, value in given.items() if value), None):
             raise SettingsError(f"{other} does not go with an image or a sound; leave it out")
         _look_at_file(model, image, audio, out, layer, head)
