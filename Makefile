@@ -45,6 +45,9 @@ oldest:  ## the tests with the oldest version allowed of every dependency
 python313:  ## the tests on Python 3.13
 	@.ci/tests-with python3.13 constraints.txt
 
+keras:  ## the tests of the Keras layers on torch, JAX and TensorFlow, in an environment of their own
+	@PYTHON=$(PYTHON) .ci/keras
+
 check: $(STAMP)  ## lint, types, import contract; the JavaScript too, where there is npm
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -83,4 +86,4 @@ package: $(STAMP)  ## build what a release uploads, and try it in an environment
 clean:  ## remove what the other commands made
 	rm -rf .venv .venv-* node_modules build dist docs/_build demo-run .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help setup demo test fuzz coverage oldest python313 check javascript bundle bench docs lessons site package clean
+.PHONY: help setup demo test fuzz coverage oldest python313 keras check javascript bundle bench docs lessons site package clean

@@ -9,16 +9,17 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from torch import nn
 
-from regard.errors import SettingsError, nearest
+from regard.errors import InputError, SettingsError, nearest
 from regard.integrations.captured import Keep
 from regard.integrations.dispatcher import watch_dispatcher
+from regard.integrations.keras_models import is_keras_model, watch_keras
 from regard.integrations.registry import module_of
 from regard.integrations.watched import Watched
 
 __all__ = ["Way", "watch"]
 
-Way: TypeAlias = Literal["interface", "dispatcher"]
-"""Where attention is captured: at `AttentionInterface` of transformers, or at torch's dispatcher."""
+Way: TypeAlias = Literal["interface", "dispatcher", "layers"]
+"""Where attention is captured: at `AttentionInterface` of transformers, torch's dispatcher, Keras's layers."""
 
 
 @contextlib.contextmanager
@@ -34,7 +35,7 @@ def watch(model: Any, *, keep: Keep | None = None, way: Way | None = None) -> It
     >>> seen["encoder"][0].entropy.shape  # (batch, heads, queries)
     (1, 2, 3)
 
-    There are two ways:
+    There are two ways for modules of PyTorch, and one for models of Keras:
 
     * `"interface"`, for models of `transformers` that route their attention through `AttentionInterface`:
       inside the block they run on `scaled_dot_product_attention`, whichever implementation they had
@@ -42,15 +43,19 @@ def watch(model: Any, *, keep: Keep | None = None, way: Way | None = None) -> It
     * `"dispatcher"`, for any PyTorch module: every operation is looked at, and the model computes what it
       always computes, bit for bit. Fused attention is asked without a matrix; attention that the model
       writes out is shown from the matrix that the model makes.
+    * `"layers"`, for models of Keras on any backend: each layer that can return its attention scores returns
+      them, and is a site of its own by the name that Keras gives it, `seen["multi_head_attention"][0]`. The
+      model must be called itself, `model(x)`: inside a compiled function weights hold no numbers.
 
     Afterwards the model is as before, also after an error. Several models may be watched at once, also
     from several threads, but each model only once at a time.
 
     Args:
-        model: a module: a model of `transformers`, one around it, or any other; or a pipeline.
+        model: a module: a model of `transformers`, one around it, or any other; a model or layer of Keras; or
+            a pipeline.
         keep: statistics to keep; `Keep()` by default.
-        way: where attention is captured; by default `"interface"` where the model fits it, else
-            `"dispatcher"`.
+        way: where attention is captured; by default `"layers"` for a model of Keras, `"interface"` where
+            the model fits it, else `"dispatcher"`.
 
     Yields:
         The attention captured so far; complete when the block ends.
@@ -63,6 +68,12 @@ def watch(model: Any, *, keep: Keep | None = None, way: Way | None = None) -> It
     """
     if way is not None and way not in get_args(Way):
         raise SettingsError(f"way is {way!r}; {nearest(way, get_args(Way))}")
+    if is_keras_model(model) and way in (None, "layers"):
+        with watch_keras(model, keep=keep) as seen:
+            yield seen
+        return
+    if way == "layers":
+        raise InputError(f"way='layers' is for models of Keras; got a {type(model).__name__}")
     module = module_of(model)
     chosen = _at_interface if _takes_interface(module, way) else watch_dispatcher
     with chosen(module, keep=keep) as seen:

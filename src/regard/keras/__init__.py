@@ -9,6 +9,7 @@ from regard.keras.attention import AdditiveAttention, Attention, ScoreMode
 from regard.keras.luong import Local, LuongAttention, LuongScore
 from regard.keras.multi_head import GroupedQueryAttention, MultiHeadAttention
 from regard.keras.pooling import AttentionPooling
+from regard.keras.record import Words, record
 
 __all__ = [
     "AdditiveAttention",
@@ -20,4 +21,6 @@ __all__ = [
     "LuongScore",
     "MultiHeadAttention",
     "ScoreMode",
+    "Words",
+    "record",
 ]

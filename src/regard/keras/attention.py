@@ -13,7 +13,7 @@ from regard.errors import InputError, SettingsError, ShapeError, nearest
 from regard.keras.backend import ops
 from regard.keras.checks import check_size, check_widths
 from regard.keras.list_attention import ListAttention
-from regard.keras.score_config import score_from_config, score_to_config
+from regard.keras.score_config import score_from_config, score_to_config, with_tensors
 
 __all__ = ["AdditiveAttention", "Attention", "ScoreMode"]
 
@@ -123,7 +123,7 @@ class Attention(ListAttention):
         mode, features = self.score_mode, query.shape[-1]
         scale = None if self.scale is None else tensor(self.scale)
         if isinstance(mode, Score):
-            return mode, query, key
+            return with_tensors(mode), query, key
         match mode:
             case "dot":
                 return scores.Dot() if scale is None else scores.ScaledDot(scale), query, key

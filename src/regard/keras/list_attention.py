@@ -56,6 +56,8 @@ class ListAttention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no t
 
     def build(self, input_shape: Any) -> None:
         """Create the weights."""
+        if input_shape and not isinstance(input_shape[0], list | tuple):
+            check_list(type(self).__name__, keras.KerasTensor(tuple(input_shape)))
         shapes = [tuple(shape) for shape in check_list(type(self).__name__, input_shape)]
         check_lengths(type(self).__name__, *shapes)
         self.make_weights(*shapes)

@@ -42,7 +42,7 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):  # type: ignore[misc]
               \mathrm{output} = [\mathrm{head}_1; \dots; \mathrm{head}_h] W^O
 
     Constructor, weights and call are Keras's; see there. A query that may attend to nothing gets zeros from
-    every head, where Keras gives the mean of all values, masked ones too.
+    every head, where Keras's gives the mean of all values, masked ones too, unless its scores are asked for.
     """
 
     def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:

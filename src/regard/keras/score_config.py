@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import keras
@@ -13,7 +13,7 @@ from regard.attention.scores import Score
 from regard.errors import InputError
 from regard.keras.backend import ops
 
-__all__ = ["score_from_config", "score_to_config"]
+__all__ = ["score_from_config", "score_to_config", "with_tensors"]
 
 _CLASSES = {
     kind.__name__: kind
@@ -64,6 +64,20 @@ def score_from_config(config: dict[str, Any]) -> Score:
         raise InputError(f"score_mode names {name!r}; known: {', '.join(_CLASSES)}")
     made: Score = _CLASSES[name](**{key: _array(value) for key, value in values.items()})
     return made
+
+
+def with_tensors(score: Score) -> Score:
+    """A score of `regard.scores` with its arrays as tensors of the backend; another as it is."""
+    if _CLASSES.get(type(score).__name__) is not type(score) or not is_dataclass(score):
+        return score
+    arrays = {
+        field.name: ops.convert_to_tensor(value)
+        for field in fields(score)
+        if (value := getattr(score, field.name)) is not None and not isinstance(value, int | float)
+    }
+    made: Any = replace(score, **arrays)
+    found: Score = made
+    return found
 
 
 def _plain(value: Any) -> Any:
