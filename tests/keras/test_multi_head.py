@@ -36,18 +36,20 @@ def test_against_keras_layer(ours, theirs, sizes, causal, masked, numpy, random)
     ours, theirs = pair(ours(*sizes), theirs(*sizes), query.shape, value.shape)
     mask = np.tril(np.ones((5, 5), bool), 1)
     given = {"no": None, "mask": np.stack([mask, mask | mask.T]), "heads": mask[None, None]}[masked]
-    for asked in (False, True):
+    for requested in (False, True):
         found, wanted = (
             layer(
                 query,
                 value,
                 attention_mask=given,
                 use_causal_mask=causal,
-                return_attention_scores=asked,
+                return_attention_scores=requested,
             )
             for layer in (ours, theirs)
         )
-        for mine, keras_own in zip(*((x if asked else (x,)) for x in (found, wanted)), strict=True):
+        for mine, keras_own in zip(
+            *((x if requested else (x,)) for x in (found, wanted)), strict=True
+        ):
             np.testing.assert_allclose(numpy(mine), numpy(keras_own), atol=1e-5)
 
 

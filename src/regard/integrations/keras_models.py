@@ -48,12 +48,12 @@ def attention_layers(model: Any) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     unable = []
-    for path, layer in _walk(model, ()):
+    for path, layer in _nested(model, ()):
         if "return_attention_scores" in inspect.signature(layer.call).parameters:
             found.setdefault(path, layer)
         elif _ATTENTION.search(type(layer).__name__) and not any(
             "return_attention_scores" in inspect.signature(inner.call).parameters
-            for _, inner in _walk(layer, ())
+            for _, inner in _nested(layer, ())
         ):
             unable.append(f"{path} ({type(layer).__name__})")
     remedy = (
@@ -72,13 +72,13 @@ def attention_layers(model: Any) -> dict[str, Any]:
     return found
 
 
-def _walk(layer: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+def _nested(layer: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     """A layer and all layers inside it, those of Keras's own attention left closed."""
     yield "/".join(path) or layer.name, layer
     if "return_attention_scores" in inspect.signature(layer.call).parameters:
         return
     for inner in layer._flatten_layers(include_self=False, recursive=False):
-        yield from _walk(inner, (*path, inner.name))
+        yield from _nested(inner, (*path, inner.name))
 
 
 class _Parts(nn.Module):
