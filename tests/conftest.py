@@ -178,6 +178,13 @@ def pretrained(
     return folder_of
 
 
+@pytest.fixture
+def hub() -> Iterator[Any]:
+    """A Hub on loopback (`hub_server.py`), without models."""
+    with _module("hub_server").running() as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def planted_heads() -> ModuleType:
     """The module `planted_heads.py`: a GPT-2 whose heads do exactly one thing each, and texts for it."""

@@ -44,7 +44,7 @@ def test_a_model_in_memory_is_saved_as_if_trained_there(model: Classifier, tmp_p
     trained(ROWS, out=there)
     names = {path.name for path in there.iterdir()} - {"last"}
     assert {path.name for path in out.iterdir()} == names
-    assert (out / "README.md").read_text().startswith("# mood\n\nA wide model for classification")
+    assert "\n---\n# mood\n\nA wide model for classification" in (out / "README.md").read_text()
     again = regard.load(out)
     assert isinstance(again, Classifier)
     assert again.classify(TEXTS[3])[0].probabilities == model.classify(TEXTS[3])[0].probabilities

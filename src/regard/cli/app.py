@@ -20,6 +20,7 @@ from regard.cli.learn import learn
 from regard.cli.look import look
 from regard.cli.options import spread_options
 from regard.cli.plot import plot
+from regard.cli.push import push
 from regard.cli.serve import serve
 from regard.cli.shared import MultiValueCommand, report_errors
 from regard.cli.show import show
@@ -80,6 +81,7 @@ _add(
     serve,
     trust,
     check,
+    push,
     learn,
 )
 

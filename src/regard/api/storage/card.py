@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from regard.api.storage.folder import CARD_FILE, read_config
+from regard.api.storage.front_matter import card_facts, with_facts
 from regard.api.tasks.model import Evaluation, Model
 from regard.evaluation.alignment.choice import AlignmentChoice
 from regard.files import atomic_write, file_sha256
@@ -38,7 +39,15 @@ def _card(model: Model, history: History, scores: Evaluation, choice: str, out: 
     how = model.decoding_note(data["examples"][1])
     findings = [record["message"] for record in history if "finding" in record]
     values = {**settings.model, **training.model_dump(), **settings.text.model_dump()}
-    return "\n".join(
+    where = ", ".join(Path(name).name for name in (data["valid"] or data["train"]))
+    facts = card_facts(
+        out.name,
+        task=settings.task,
+        kind=settings.kind,
+        data=f"validation part of {where}" if where else "validation part",
+        scores=scores.scores,
+    )
+    text = "\n".join(
         [
             f"# {out.name}",
             "",
@@ -86,6 +95,7 @@ def _card(model: Model, history: History, scores: Evaluation, choice: str, out: 
             "",
         ]
     )
+    return with_facts(facts, text)
 
 
 def _where_words_looked(config: Mapping[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from regard.api.storage.folder import (
     sealed_config,
     write_record,
 )
+from regard.api.storage.front_matter import renamed
 from regard.api.storage.replacing import begin_next, discard_next, replace_by_next, writing
 from regard.api.storage.seal import IDENTITY
 from regard.errors import InputError
@@ -80,7 +81,7 @@ def save_foreign(save: Callable[[Path], None], folder: Path) -> None:
 def _write_all(files: Mapping[str, bytes], network: nn.Module, place: Path, *, name: str) -> None:
     for file, content in files.items():
         if file == CARD_FILE:
-            content = f"# {name}\n".encode() + content.partition(b"\n")[2]
+            content = renamed(content.decode("utf-8", errors="replace"), name).encode()
         if file not in (CONFIG, RECORD):
             with atomic_write(place / file) as unfinished:
                 unfinished.write_bytes(content)

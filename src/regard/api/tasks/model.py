@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -17,12 +18,14 @@ from torch import Tensor, nn
 
 from regard.api.config.settings import RunSettings
 from regard.api.storage.folder import (
+    OUR_FILES,
     parse_config,
     read_small_files,
     record_in,
     weights_sha256,
     weights_state,
 )
+from regard.api.storage.front_matter import merged
 from regard.api.storage.saving import save_foreign, save_model
 from regard.api.storage.seal import HISTORY, check_history
 from regard.api.storage.verdict import TRUST_FILE, Findings, read_findings
@@ -34,6 +37,7 @@ from regard.errors import ModelFolderError
 from regard.evaluation import Score, comparison
 from regard.evaluation.alignment.choice import AlignmentChoice
 from regard.integrations.pretrained.folder import is_pretrained
+from regard.integrations.pretrained.upload import upload_folder
 from regard.models import AlignmentSettings, ModelSettings, build, from_config
 from regard.models.summary import ModelSummary
 from regard.text import Tokenizer
@@ -332,14 +336,44 @@ class Model(ABC):
         Raises:
             InputError: the folder is in use.
         """
-        if self.folder is not None and is_pretrained(self.folder):
-            save: Callable[[Path], None] = getattr(self.network, "save")  # noqa: B009 - theirs alone have it
-            save_foreign(save, Path(folder))
-            return
-        save_model(self.files, self.network, Path(folder), overwrite=overwrite)
+        self._write(Path(folder), overwrite=overwrite)
         if self.folder is None:
             self.folder = Path(folder)
             self.take_files_of(self.folder)
+
+    def _write(self, folder: Path, *, overwrite: bool = False) -> None:
+        if self.folder is not None and is_pretrained(self.folder):
+            save: Callable[[Path], None] = getattr(self.network, "save")  # noqa: B009 - theirs alone have it
+            save_foreign(save, folder)
+        else:
+            save_model(self.files, self.network, folder, overwrite=overwrite)
+
+    def push_to_hub(self, repo: str, *, private: bool = False, token: str | None = None) -> str:
+        """Give this model to the Hugging Face Hub, where `regard.load("hf:OWNER/NAME")` finds it.
+
+        What is pushed is what `save` writes. Facts in the front matter of a card that is there already
+        (`license`, `datasets`, `language`, ...) stay; regard's own are replaced.
+
+        Args:
+            repo: `OWNER/NAME`; made where there is none.
+            private: whether only its owner may see it, where it is made.
+            token: that may write; `None` takes `HF_TOKEN`, or that of `hf auth login`.
+
+        Returns:
+            Address of the commit.
+
+        Raises:
+            InputError: not such a name, or one that is not yours to write to.
+            RegardError: the Hub cannot be reached, or refuses.
+            MissingExtraError: `huggingface_hub` is not installed.
+        """
+        with TemporaryDirectory() as place:
+            folder = Path(place) / (repo.rpartition("/")[2] or "model")
+            self._write(folder)
+            own = () if record_in(self.files) is None else OUR_FILES
+            return upload_folder(
+                folder, repo, private=private, token=token, replaces=own, merge_cards=merged
+            )
 
     def take_files_of(self, folder: Path) -> None:
         """Remember what a folder holds beside the weights: later it may hold another model's."""

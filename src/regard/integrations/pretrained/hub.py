@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from os import PathLike
 from pathlib import Path
 
 from regard.errors import InputError, MissingExtraError, ModelFolderError
+from regard.files import file_sha256
 
 __all__ = ["PREFIX", "is_hub_name", "local_folder"]
 
@@ -14,7 +16,16 @@ PREFIX = "hf:"
 
 _NAME = re.compile(r"hf:(?P<repo>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?")
 
-_WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.spm", "*.jinja", "README.md")
+_WANTED = (
+    "*.json",
+    "*.safetensors",
+    "*.model",
+    "*.txt",
+    "*.spm",
+    "*.jinja",
+    "README.md",
+    "history.jsonl",
+)
 """Files that a model is read from; pickles and other formats are never fetched."""
 
 
@@ -52,6 +63,7 @@ def local_folder(name: str | PathLike[str]) -> Path:
     except ImportError as error:
         raise MissingExtraError("a model of the Hub", "transformers") from error
     try:
+        known = _blobs(match["repo"])
         found = snapshot_download(
             match["repo"], revision=match["revision"], allow_patterns=list(_WANTED)
         )
@@ -78,4 +90,48 @@ def local_folder(name: str | PathLike[str]) -> Path:
         raise ModelFolderError(
             f"{name}: cannot be fetched from the Hub ({first}); try again, or give the folder of a copy"
         ) from error
+    _check_hashes(Path(found), known, str(name))
     return Path(found)
+
+
+def _blobs(repo: str) -> set[str]:
+    """Names of the files of a model that are in the cache; each is the hash of the file."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="model")
+    return {path.name for path in folder.glob("blobs/*")}
+
+
+def _check_hashes(folder: Path, known: set[str], name: str) -> None:
+    """Compare files that were just fetched with the hashes that the Hub names them by.
+
+    SHA-256 of large files, Git's own hash of small ones. `huggingface_hub` compares sizes alone.
+
+    Raises:
+        ModelFolderError: a file is another than the Hub's; all such files are deleted, and the next try fetches
+            them again.
+    """
+    damaged = []
+    for path in sorted(folder.rglob("*")):
+        blob = path.resolve()
+        if not blob.is_file() or blob.name in known or not _HASH.fullmatch(blob.name):
+            continue
+        found = file_sha256(blob) if len(blob.name) == 64 else _git_sha1(blob)
+        if found != blob.name:
+            damaged.append(
+                f"{path.name} arrived damaged ({found[:12]}..., not {blob.name[:12]}...)"
+            )
+            blob.unlink()
+            path.unlink(missing_ok=True)
+    if damaged:
+        raise ModelFolderError(f"{name}: {'; '.join(damaged)}; try again")
+
+
+_HASH = re.compile("[0-9a-f]{64}|[0-9a-f]{40}")
+
+
+def _git_sha1(path: Path) -> str:
+    """Hash of a file as Git names it."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
