@@ -7,5 +7,6 @@ from regard.viewing.attention_record import AttentionRecord
 from regard.viewing.data.record import Record, Track
 from regard.viewing.data.summary import MapSummary
 from regard.viewing.data.tokens import Tokens
+from regard.viewing.page.steps import save_steps
 
-__all__ = ["AttentionRecord", "MapSummary", "Record", "Tokens", "Track"]
+__all__ = ["AttentionRecord", "MapSummary", "Record", "Tokens", "Track", "save_steps"]

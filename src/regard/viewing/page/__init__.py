@@ -3,7 +3,7 @@
 Python packs the numbers and the texts; the JavaScript modules beside this file draw them. `bundle/`
 holds those modules linked to one script for each entry point (`npm run bundle` writes it, and
 docs/decisions/0007 says why it is committed): `page.js` for the file, `notebook.js` for the widget,
-`grid_page.js` for a grid of heads (`grid.py`).
+`grid_page.js` for a grid of heads (`grid.py`), `steps_page.js` for the steps of attention (`steps.py`).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def preload() -> None:
 
 @cache
 def script(entry: str) -> str:
-    """The front end as one ES module: `"page"` or `"grid_page"` for a saved file, `"notebook"` for the widget.
+    """The front end as one ES module: `"page"`, `"grid_page"` or `"steps_page"`, or `"notebook"` for a widget.
 
     The notebook's default export is what `anywidget` calls; the page's script exports nothing.
     """

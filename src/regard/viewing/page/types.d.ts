@@ -301,3 +301,23 @@ export interface GridFact {
   /** Length of its bar, 0 to 1. */
   share: number | null;
 }
+
+/** What the page of steps begins with, and what its fields change. */
+export interface StepsProblem {
+  query: number[][];
+  key: number[][];
+  value: number[][];
+  mask: boolean[][];
+  queries: string[];
+  keys: string[];
+  score: "scaled dot" | "dot" | "cosine" | "additive";
+  normalizer: "softmax" | "sparsemax" | "entmax 1.5" | "sigmoid" | "hard";
+}
+
+export interface Steps {
+  scores: number[][];
+  masked: number[][];
+  weights: number[][];
+  weighted: number[][][];
+  output: number[][];
+}
