@@ -89,3 +89,19 @@ def test_ignored_targets_have_no_gradient() -> None:
     plain = F.cross_entropy(logits.flatten(0, 1)[:2], torch.tensor([1, 4]), reduction="sum")
     rest = F.cross_entropy(logits[1, :1], torch.tensor([2]), reduction="sum")
     torch.testing.assert_close(smoothed_cross_entropy(logits, targets), plain + rest)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_entries_that_are_never_written_change_nothing(smoothing: float) -> None:
+    """Against the loss over the other entries alone; padding may be such an entry."""
+    torch.manual_seed(0)
+    possible = torch.randn(4, 3, 7, requires_grad=True)
+    targets = torch.randint(1, 7, (4, 3))
+    wide = torch.cat([torch.full((4, 3, 2), -torch.inf), possible], -1)
+    padded = torch.where(torch.arange(3) < 2, targets + 2, 0)  # of wide, entry 0 is never written
+    found = smoothed_cross_entropy(wide, padded, smoothing=smoothing)
+    (gradient,) = torch.autograd.grad(found, possible)
+    expected = smoothed_cross_entropy(possible[:, :2], targets[:, :2], smoothing=smoothing)
+    (wanted,) = torch.autograd.grad(expected, possible)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(gradient, wanted)
