@@ -15,7 +15,7 @@ from regard.files import atomic_write
 from regard.viewing.page import asset, digest, inert, script, style
 from regard.viewing.printable import printable
 
-__all__ = ["NormalizerName", "ScoreName", "save_steps", "steps_html"]
+__all__ = ["Inputs", "NormalizerName", "ScoreName", "save_steps", "steps_html"]
 
 ScoreName: TypeAlias = Literal["scaled dot", "dot", "cosine", "additive"]
 """Scores that the page computes; `additive` is the sum of `tanh(q + k)`, with ones for its vector."""
@@ -31,22 +31,27 @@ class Inputs(Protocol):
     @property
     def query(self) -> Any:
         """`(queries, features)`."""
+        ...
 
     @property
     def key(self) -> Any:
         """`(keys, features)`."""
+        ...
 
     @property
     def value(self) -> Any:
         """`(keys, values)`."""
+        ...
 
     @property
     def query_labels(self) -> Sequence[str]:
         """A name for each query."""
+        ...
 
     @property
     def key_labels(self) -> Sequence[str]:
         """A name for each key."""
+        ...
 
 
 def save_steps(
