@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import pickletools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,21 @@ def test_classes_of_every_type(classes: list[Any], kind: str) -> None:
     labels = [answer.label for answer in found.model_.classify(TEXTS)]
     assert [str(value) for value in predicted.tolist()] == labels
     assert found.score(TEXTS, y) > 0.9
+
+
+@pytest.mark.parametrize("tune", ["frozen", "lora"])
+def test_pretrained_encoders(pretrained: Callable[[str], Path], tune: Any) -> None:
+    pytest.importorskip("peft")
+    settings = {} if tune == "frozen" else {"steps": 2}
+    estimator = TextClassifier(
+        str(pretrained("bert")), tune=tune, settings=settings, random_state=1
+    )
+    estimator.fit(TEXTS, MOODS)
+    again = pickle.loads(pickle.dumps(estimator))
+    assert np.array_equal(again.predict_proba(TEXTS), estimator.predict_proba(TEXTS))
+    assert [e.label for e in estimator.explain(TEXTS[:3])] == estimator.predict(TEXTS[:3]).tolist()
+    with pytest.raises(SettingsError, match="tunes a pretrained model"):
+        quick(tune=tune).fit(TEXTS, MOODS)
 
 
 def test_classes_are_sorted_as_numpy_sorts_them() -> None:

@@ -28,6 +28,7 @@ from regard.api.load import load
 from regard.api.tasks.classification import Classifier
 from regard.api.train import train
 from regard.api.trust import trust
+from regard.choices import Tune
 from regard.data import Example, Labelled
 from regard.errors import InputError
 from regard.evaluation.faithfulness.verdict import Verdict
@@ -58,7 +59,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
 
     Args:
         model: kind of model, `"wide"`, `"cnn"`, `"bigru"`, `"feedforward"`, `"transformer-classifier"` or
-            `"hierarchical"`; `None` takes the default of `regard.train`.
+            `"hierarchical"`; or a pretrained one, a folder or `"hf:OWNER/NAME"`. `None` takes the default of
+            `regard.train`.
+        tune: how a pretrained model is tuned, `"frozen"`, `"full"` or `"lora"`; as in `regard.train`.
         preset: `"tiny"`, `"small"` or `"base"`.
         settings: single settings of the training, the text or the model by name, e.g. `{"epochs": 3}`.
         random_state: seed; `None` draws one from NumPy's global generator, as scikit-learn does.
@@ -79,11 +82,13 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         self,
         model: str | None = None,
         *,
+        tune: Tune | None = None,
         preset: str = "small",
         settings: Mapping[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.model = model
+        self.tune = tune
         self.preset = preset
         self.settings = settings
         self.random_state = random_state
@@ -117,6 +122,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             "classification",
             train=examples,
             model=self.model,
+            tune=self.tune,
             preset=self.preset,
             settings={**(self.settings or {}), "seed": self._seed()},
             columns=Labelled(rare="keep"),
