@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import pytest
+import torch
 
 from regard.errors import SettingsError
 from regard.models import KINDS, ModelSettings, build, configure
@@ -88,3 +89,11 @@ def test_an_outline_imports_no_compiler() -> None:
     program = [sys.executable, "-c", OUTLINES.format(sizes=SIZES)]
     done = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[]\n"
+
+
+def test_a_model_that_is_given_up_leaves_gradients_on() -> None:
+    settings = configure("masked", "tiny", size=9, layers=3000)
+    for most in range(4):
+        with pytest.raises(SettingsError):
+            state_layout(settings, tensors=most)
+        assert torch.is_grad_enabled()

@@ -15,6 +15,7 @@ from regard.api.storage.seal import FILES, IDENTITY, check_file
 from regard.api.tasks.classification import Classifier
 from regard.api.tasks.extractive import ExtractiveSummarizer
 from regard.api.tasks.generation import Generator
+from regard.api.tasks.masked import MaskedLanguage
 from regard.api.tasks.model import Model
 from regard.api.tasks.summarization import AbstractiveSummarizer
 from regard.api.tasks.translation import Translator
@@ -36,6 +37,7 @@ MODELS: dict[str, type[Model]] = {
     "extractive": ExtractiveSummarizer,
     **dict.fromkeys(PRESETS["classification"].kinds, Classifier),
     "lm": Generator,
+    "masked": MaskedLanguage,
 }
 """Class of the model for each kind of network."""
 

@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from regard.api.beginning import KIND, beginning_of
 from regard.api.config.presets import PRESETS
 from regard.api.config.settings import RunSettings, by_group, resolve, resolve_tuning
 from regard.api.examples import Data, ExampleReader, Tables
@@ -64,7 +65,8 @@ def train(
         valid: data of the same kinds; `None` holds out a tenth of `train`, a thousand examples at most.
         out: the model's folder; `None` keeps the model in memory until `Model.save`.
         model: which kind, e.g. `"rnn"`; `None` takes the task's own. Or a pretrained model to begin with: a
-            folder that `save_pretrained` of transformers wrote, or `hf:OWNER/NAME` of the Hub.
+            folder that `save_pretrained` of transformers wrote, or `hf:OWNER/NAME` of the Hub; or, for
+            classification, the folder of a masked language model of ours (`model="masked"`).
         tune: what is trained of a pretrained model: `"frozen"`, its head alone, solved in seconds (of
             classification, its default); `"full"`, all weights (the other tasks' default); `"lora"`, low-rank
             changes beside them (needs peft).
@@ -89,7 +91,12 @@ def train(
         TrainingError: the loss is no longer a number.
         Interrupted: stopped by a signal, everything saved.
     """
-    chosen = _resolve(task, model, tune, preset, settings, out)
+    beginning = beginning_of(task, model)
+    if beginning is None:
+        chosen = _resolve(task, model, tune, preset, settings, out)
+    else:
+        values = beginning.values(settings or {}, preset=preset, tune=tune, out=out)
+        chosen = resolve(task, kind=KIND, values=values)
     metrics, metric = model_class(chosen).metrics, chosen.training.metric
     if metric not in metrics:
         raise SettingsError(f"{task} has no metric {metric!r}; {nearest(metric, metrics)}")
@@ -100,7 +107,9 @@ def train(
     reader = ExampleReader(chosen.task, columns, read_options)
     given = frozenset(by_group(chosen.kind, settings or {})["training"])
     folder = Path() if out is None else Path(out)
-    run = Run(chosen, given, reader, train, valid, folder, folder, resume, informed, processes)
+    run = Run(
+        chosen, given, reader, train, valid, folder, folder, resume, informed, processes, beginning
+    )
     with bar or nullcontext():
         if out is None:
             return _train_in_memory(replace(run, resume=False))

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from regard.api import doctor
+from regard.api.beginning import Beginning
 from regard.api.config.derived import DERIVED, derive, planned_updates
 from regard.api.config.presets import defaults_of
 from regard.api.config.settings import RunSettings
@@ -76,6 +77,7 @@ class Run:
         resume: whether to go on with the run in `out`.
         callback: informed of progress; does nothing except in the main process.
         processes: the processes that train together.
+        beginning: masked language model whose encoder the model begins with; `None` begins at random.
     """
 
     settings: RunSettings
@@ -88,6 +90,7 @@ class Run:
     resume: bool
     callback: Callback
     processes: ProcessGroup
+    beginning: Beginning | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,8 @@ def train_run(run: Run) -> Model:
         run = replace(run, settings=settings)
         check_same_settings(run.place, run.settings)
     else:
-        model = model_class(run.settings).from_examples(parts.train, run.settings)
+        begin = run.beginning.model_of if run.beginning else model_class(run.settings).from_examples
+        model = begin(parts.train, run.settings)
         run = replace(run, settings=model.settings)
     encoded = _encode_train(run, model, parts.train)
     encoded_valid = model.encode_examples(parts.valid, training=False)
@@ -291,6 +295,8 @@ def _open_folder(
         else:
             begin_next(run.out)
         data["files"] = file_records(names_of(run.train))
+        if run.beginning is not None:
+            data["beginning"] = run.beginning.facts()
         write_config(
             run.place,
             settings=run.settings.model_dump(mode="json"),

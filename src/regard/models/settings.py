@@ -21,6 +21,7 @@ __all__ = [
     "KINDS",
     "ExtractiveSettings",
     "LmSettings",
+    "MaskedSettings",
     "ModelSettings",
     "PointerSettings",
     "RnnSettings",
@@ -164,6 +165,32 @@ class LmSettings(ModelSettings):
         return self
 
 
+class MaskedSettings(ModelSettings):
+    """Masked language model: a Transformer encoder that finds words from both sides (Devlin et al. 2019)."""
+
+    kind: Literal["masked"] = "masked"
+    size: Size  # of the vocabulary; the last id is [MASK]
+    embedding: Size = 256  # and of every layer
+    layers: Size = 4
+    self_attention_heads: Size = 4
+    feedforward: Size = 1024
+    positions: Literal["sinusoidal", "rotary"] = "rotary"
+    dropout: Rate = 0.1
+
+    presets: ClassVar[Mapping[str, Values]] = {
+        "tiny": {"embedding": 128, "layers": 2, "feedforward": 256},
+        "small": {},
+        "base": {"embedding": 512, "layers": 8, "self_attention_heads": 8, "feedforward": 2048},
+    }
+
+    @model_validator(mode="after")
+    def _fits(self) -> MaskedSettings:
+        _divides(
+            self.embedding, self.self_attention_heads, what="embedding", by="self_attention_heads"
+        )
+        return self
+
+
 class ExtractiveSettings(ModelSettings):
     """Extractive summariser: attention over sentences selects them."""
 
@@ -220,6 +247,7 @@ register(RnnSettings, "regard.models.recurrent_encoder_decoder:RecurrentEncoderD
 register(PointerSettings, "regard.models.pointer_generator:PointerGenerator")
 register(ExtractiveSettings, "regard.models.extractive:SentenceExtractor")
 register(LmSettings, "regard.models.language_model:TransformerLanguageModel")
+register(MaskedSettings, "regard.models.masked_language_model:MaskedLanguageModel")
 
 
 def configure(kind: str, preset: str = "small", **values: Any) -> ModelSettings:

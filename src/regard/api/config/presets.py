@@ -144,8 +144,8 @@ PRESETS: Mapping[str, Defaults] = {
     ),
     "language": Defaults(
         kind="lm",
-        kinds=("lm",),
-        updates={"lm": 350},
+        kinds=("lm", "masked"),
+        updates={"lm": 350, "masked": 1000},
         base={
             "training": {
                 "epochs": 10,
@@ -157,6 +157,8 @@ PRESETS: Mapping[str, Defaults] = {
             },
             "decoding": {"method": "sample", "top_p": 0.95, "max_length": 100},
         },
+        # One word in seven is a target, so the same text is worth more passes, each with other masks.
+        of_kind={"masked": {"training": {"epochs": 30}}},
     ),
 }
 

@@ -60,6 +60,7 @@ from regard.layers.intervene import replaced_pooling
 from regard.models import Classifier as Network
 from regard.models import Output, configure
 from regard.text import Encoding, SentencePair, TextOrPair, Tokenizer, to_text
+from regard.text.marked import MarkedTokenizer
 from regard.training import Batch, Loss, smoothed_cross_entropy
 from regard.training.batch import labelled_batch
 from regard.viewing import AttentionRecord, Tokens, Track
@@ -103,6 +104,8 @@ class Classifier(Model):
         """Learn vocabulary and labels from the training part."""
         labels, multilabel = label_names(examples)
         tokenizer = train_tokenizer([example.text for example in examples], settings)
+        if settings.model.get("marks"):
+            tokenizer = MarkedTokenizer(tokenizer)
         values = {**settings.model, "size": len(tokenizer), "labels": len(labels)}
         network = build_untrained(settings, configure(settings.kind, settings.preset, **values))
         return cls(settings, network, tokenizer, labels, multilabel=multilabel)
@@ -110,7 +113,10 @@ class Classifier(Model):
     @classmethod
     def from_folder(cls, folder: Path, settings: RunSettings, config: Mapping[str, Any]) -> Self:
         """Read tokenizer and labels."""
-        tokenizer = read_tokenizer(folder, "source.json", config["model"]["size"])
+        rows, marks = config["model"]["size"], bool(config["model"].get("marks"))
+        tokenizer = read_tokenizer(folder, "source.json", rows - marks)
+        if marks:
+            tokenizer = MarkedTokenizer(tokenizer)
         network, labels = network_from_config(config), config["labels"]
         return cls(settings, network, tokenizer, labels, multilabel=config["multilabel"])
 

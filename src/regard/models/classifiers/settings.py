@@ -103,6 +103,9 @@ class TransformerClassifierSettings(ClassifierSettings):
 
     kind: Literal["transformer-classifier"] = "transformer-classifier"
     head: Literal["pooled", "first"] = "pooled"
+    marks: bool = (
+        False  # texts are read between [CLS] and [SEP]; the last id of the vocabulary is [MASK]
+    )
     embedding: Size = 128  # and of every layer
     layers: Size = 2
     self_attention_heads: Size = 4

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import torch
 from torch import Tensor, nn
 
-from regard.attention import padding
+from regard.attention import AttentionMap, padding
 from regard.layers import Positions, RotaryPositions, SinusoidalPositions
 from regard.layers.pooling import AttentionPooling
 from regard.models.building_blocks import padding_mask
@@ -56,19 +59,23 @@ class TransformerTextEncoder(TextEncoder):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
         """Encode, then pool or take the first state."""
-        x = self.embedding(ids)
-        if self.places is not None:
-            x = x + self.places(ids.shape[1])
-        mask = padding(lengths)
-        maps = []
-        for layer in self.layers:
-            x, weights = layer(x, mask)
-            maps.append(weights)
-        x = self.norm(x)
+        x, maps = self.states(ids, lengths)
         if self.pooling is None:
             return x[:, 0], {"encoder": maps}
         pooled, weights = self.pooling(x, padding_mask(lengths, ids.shape[1]))
         return pooled, {"encoder": maps, "pooling": [weights]}
+
+    def states(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, list[AttentionMap]]:
+        """States of the last layer, `(batch, length, width)`, and the map of each layer."""
+        x = self.embedding(ids)
+        if self.places is not None:
+            x = x + self.places(ids.shape[1])
+        mask = padding(lengths)
+        maps: list[AttentionMap] = []
+        for layer in self.layers:
+            x, weights = layer(x, mask)
+            maps.append(weights)
+        return self.norm(x), maps
 
 
 class TransformerClassifier(EnsembleClassifier):
@@ -76,3 +83,18 @@ class TransformerClassifier(EnsembleClassifier):
 
     def __init__(self, settings: TransformerClassifierSettings) -> None:
         super().__init__(settings, lambda: TransformerTextEncoder(settings))
+        self._reads_cls: bool = settings.marks and settings.head == "first"
+        if settings.marks:
+            self.mask_id = settings.size - 1
+
+    def token_attention(
+        self, maps: Mapping[str, Sequence[AttentionMap]], lengths: Tensor
+    ) -> Tensor:
+        """Weight of each token, `(batch, heads, length)`: of a head on `[CLS]`, those that `[CLS]` gives.
+
+        Other states of the last layer have no way to its answer.
+        """
+        if not self._reads_cls:
+            return super().token_attention(maps, lengths)
+        last = {layer.member: layer for layer in maps["encoder"]}  # of each member
+        return torch.cat([layer[..., 0, :] for layer in last.values()], 1)
