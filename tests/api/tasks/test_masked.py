@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import regard
@@ -71,7 +72,9 @@ def test_the_planted_word_is_found_and_where_it_follows_from(pretrained: MaskedL
         assert record.prediction is not None
         assert record.prediction.labels == (home,)
         assert record.tokens["text"].pieces == ("[CLS]", animal, "red", "[MASK]", "[SEP]")
-        weights = record.tracks[0].weights.mean(0)  # of heads
+        heads = record.tracks[0].weights
+        assert isinstance(heads, np.ndarray)
+        weights = np.mean(heads, axis=0)
         assert weights[3, 1] > 2 * weights[3, 2]  # the animal, not the adjective
     first, second = loaded.fill("[MASK] red [MASK]", count=2)
     assert len(first) == len(second) == 2
