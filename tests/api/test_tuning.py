@@ -416,3 +416,19 @@ def test_a_folder_that_transformers_saves_again_is_theirs(
     model = regard.load(again)
     assert isinstance(model, Classifier)
     assert model.labels == ("10", "Good", "bad")
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_a_run_that_was_killed_at_its_beginning_is_begun_again(
+    pretrained: Pretrained, tmp_path: Path, left: int
+) -> None:
+    """After the tokenizer, after regard.json, and after config.json, which is written last."""
+    out, base = tmp_path / "run", pretrained("bert")
+    whole = tune("classification", base, tmp_path / "whole", tune="full")
+    out.mkdir()
+    names = ["tokenizer.json", "tokenizer_config.json", "regard.json", "config.json"]
+    for name in names[: left + 2]:
+        shutil.copy(tmp_path / "whole" / name, out)
+    again = tune("classification", base, out, tune="full", resume=True)
+    assert losses(again) == losses(whole)
+    assert inspect_folder(out).problems == ()

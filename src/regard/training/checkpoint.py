@@ -117,9 +117,11 @@ class StoresAnother(Protocol):
     @property
     def stored(self) -> nn.Module:
         """Module that the weights of a file are loaded into."""
+        ...
 
     def stored_state(self) -> Mapping[str, Tensor]:
         """Weights that a file is to hold."""
+        ...
 
 
 def save_weights(model: nn.Module, path: str | PathLike[str], *, belongs_to: str = "") -> None:
