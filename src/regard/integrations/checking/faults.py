@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["CONSEQUENCES", "CURES"]
 
-CURES = {
+CURES: dict[str, str] = {
     "query-ignored": "compute the score from the query and the key, as (query * key).sum(-1) or "
     "v . tanh(W q + U k); a layer over the keys alone is pooling, and a sum of two linear terms without tanh "
     "cancels in the softmax",
@@ -71,7 +71,7 @@ _OF_MASKS = (
     "mask-after-softmax",
     "depends-on-padding",
 )
-CONSEQUENCES = {
+CONSEQUENCES: dict[str, tuple[str, ...]] = {
     "weights-always-1": ("query-ignored", "key-ignored", *_OF_MASKS),
     "softmax-wrong-axis": ("batch-dependent", "rows-not-1", "query-ignored", *_OF_MASKS),
     "heads-and-length-swapped": ("batch-dependent", "rows-not-1", *_OF_MASKS),

@@ -42,17 +42,19 @@ class Lab:
     def __init__(
         self, subject: Subject, fitted: Fitted, seed: int, ignore: Collection[str]
     ) -> None:
-        self.subject, self.fitted, self.ignore = subject, fitted, ignore
-        self.rng = np.random.default_rng(seed)
+        self.subject: Subject = subject
+        self.fitted: Fitted = fitted
+        self.ignore: Collection[str] = ignore
+        self.rng: np.random.Generator = np.random.default_rng(seed)
         sizes = fitted.sizes
         hidden = 1 + np.arange(sizes.batch) % max(1, sizes.keys // 2)
-        self.keep = np.arange(sizes.keys) < (sizes.keys - hidden)[:, None]
+        self.keep: np.ndarray = np.arange(sizes.keys) < (sizes.keys - hidden)[:, None]
         self.findings: dict[str, Finding] = {}
         self.tried: list[str] = []
         self.unchecked: list[str] = []
-        self.base = fitted.values
-        self.answer = self.run()
-        self.trace = self.traced(self.base)
+        self.base: dict[str, np.ndarray] = fitted.values
+        self.answer: Answer = self.run()
+        self.trace: list[Normalized] = self.traced(self.base)
 
     # Roles
 

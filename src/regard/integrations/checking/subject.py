@@ -50,14 +50,14 @@ class Subject:
     """
 
     def __init__(self, thing: Any, *, given: Any, hides: bool | None, library: str | None) -> None:
-        self.name = _name(thing)
-        self._original = thing if _is_unbuilt(thing) else None
+        self.name: str = _name(thing)
+        self._original: Any = thing if _is_unbuilt(thing) else None
         self.thing: Any = thing
         self.call: Callable[..., Any]
         self.modules: list[nn.Module]
         self.renew()
         thing = self.thing
-        self.library = library or _library(thing, self.modules)
+        self.library: str = library or _library(thing, self.modules)
         self.fixed: dict[str, Any] = {}
         code = self.call if self.call is not thing else _code(thing)
         if hides is None and type(thing).__module__.startswith("torch.nn"):
