@@ -87,11 +87,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         settings: Mapping[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        self.model = model
-        self.tune = tune
-        self.preset = preset
-        self.settings = settings
-        self.random_state = random_state
+        self.model: str | None = model
+        self.tune: Tune | None = tune
+        self.preset: str = preset
+        self.settings: Mapping[str, Any] | None = settings
+        self.random_state: int | np.random.RandomState | None = random_state
 
     def fit(self, X: Texts, y: ArrayLike) -> Self:
         """Train on texts and their classes.
