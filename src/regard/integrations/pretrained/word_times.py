@@ -49,7 +49,7 @@ def token_starts(
     normal = (given - given.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
     tokens, frames = warp(-_median_filter(normal, median).mean(axis=0))
     begins = np.diff(tokens, prepend=-1) > 0
-    return np.asarray(frames[begins] * seconds)
+    return np.asarray(frames[begins] * seconds, dtype=np.float64)
 
 
 def warp(cost: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
