@@ -216,10 +216,10 @@ def load_for(kind: type[M], folder: str | PathLike[str]) -> M:
 
     model = load(folder, task=kind.task)
     if not isinstance(model, kind):
-        raise InputError(
-            f"{folder} holds a model for {model.task}, not for {kind.task}; "
-            f"try: regard {model.verb} {folder}"
-        )
+        held = f"a model for {model.task}, not for {kind.task}"
+        if model.task == kind.task:  # one that reads, beside one that writes
+            held = f"a {model.settings.kind}, which regard {kind.verb} cannot use"
+        raise InputError(f"{folder} holds {held}; try: regard {model.verb} {folder}")
     return model
 
 

@@ -253,7 +253,8 @@ def _by_row(
     """Sums of the chosen words of each row: nats, words found, words; `(rows, 3)`."""
     row = np.nonzero(chosen.numpy())[0]
     columns = (nats, right, np.ones(len(row)))
-    return np.stack([np.bincount(row, x, minlength=len(chosen)) for x in columns], axis=1)
+    sums = [np.bincount(row, x, minlength=len(chosen)) for x in columns]
+    return np.stack(sums, axis=1).astype(np.float64)
 
 
 def _scores(rows: NDArray[np.float64]) -> tuple[Score, ...]:
