@@ -43,7 +43,7 @@ def card_facts(
     """
     pipeline = _PIPELINES[task]
     metrics = [
-        {"type": _metric(score), "name": score.name, "value": round(score.value, 4)}
+        {"type": _metric(score), "name": score.name, "value": round(float(score.value), 4)}
         for score in scores
     ]
     result = {
