@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import (
     assert_all_finite,
     check_consistent_length,
@@ -34,13 +33,27 @@ from regard.errors import InputError
 from regard.evaluation.faithfulness.verdict import Verdict
 from regard.viewing.data.explanation import Explanation
 
+if TYPE_CHECKING:  # scikit-learn has no types
+
+    class BaseEstimator:
+        def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+        def set_params(self, **params: Any) -> Self: ...
+        def __getstate__(self) -> dict[str, Any]: ...
+        def __setstate__(self, state: dict[str, Any]) -> None: ...
+        def __sklearn_tags__(self) -> Any: ...
+
+    class ClassifierMixin:
+        def score(self, X: Any, y: Any, sample_weight: Any = None) -> float: ...
+else:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+
 __all__ = ["TextClassifier"]
 
 Texts: TypeAlias = Iterable[str]
 """A list, NumPy array or pandas Series of texts."""
 
 
-class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sklearn has no types
+class TextClassifier(ClassifierMixin, BaseEstimator):
     """Text classifier of `regard` as an estimator of scikit-learn.
 
     It takes texts, not features, so it is a pipeline by itself, and the last step of one whose other steps
@@ -209,7 +222,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         return [self.model_.explain(text) for text in texts]
 
     def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = {**cast("dict[str, Any]", super().__getstate__())}
+        state: dict[str, Any] = {**super().__getstate__()}
         if "model_" in state:
             state["model_"] = _pack(self.model_)
         return state

@@ -22,8 +22,8 @@ from regard.layers.eval_mode import eval_mode
 
 try:
     from transformers import PrinterCallback, ProgressCallback, TrainerCallback
-except ImportError as error:
-    raise MissingExtraError("a callback for transformers.Trainer", "transformers") from error
+except ImportError as _error:
+    raise MissingExtraError("a callback for transformers.Trainer", "transformers") from _error
 
 __all__ = ["AttentionCallback", "HeadFigures"]
 
