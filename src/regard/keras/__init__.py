@@ -1,7 +1,7 @@
 """Keras 3 layers of every attention here, on the torch, JAX and TensorFlow backends.
 
 They take what Keras's own layers take and return what those return: change `keras.layers.` to `regard.keras.`
-and a program runs on. Where they differ, [the page on Keras](../docs/keras.md) says so, and why.
+and a program runs on. Where they differ, `docs/keras.md` says so.
 """
 
 from regard.keras import installed as installed  # first: it says what is missing
