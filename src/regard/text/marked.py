@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from os import PathLike
 
-from regard.text.tokenizer import BOS, EOS, PAD, Encoding, Tokenizer
+from regard.text.normalize import Normalizer
+from regard.text.tokenizer import BOS, EOS, PAD, Encoding, Kind, Tokenizer
 
 __all__ = ["CLS_NAME", "MASK_NAME", "SEP_NAME", "MarkedTokenizer"]
 
@@ -26,8 +27,8 @@ class MarkedTokenizer(Tokenizer):
     """
 
     def __init__(self, words: Tokenizer) -> None:
-        self.kind = words.kind
-        self.normalizer = words.normalizer
+        self.kind: Kind = words.kind
+        self.normalizer: Normalizer = words.normalizer
         self.words = words
 
     def __len__(self) -> int:

@@ -123,7 +123,7 @@ class Tokenizer:
 
     def __init__(self, backend: Backend, *, kind: Kind, normalizer: Normalizer) -> None:
         self.kind: Kind = kind
-        self.normalizer = normalizer
+        self.normalizer: Normalizer = normalizer
         self._backend = backend
         backend.encode_special_tokens = (
             True  # "</s>" in a text is plain characters, not an end of sequence

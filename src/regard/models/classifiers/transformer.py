@@ -85,7 +85,7 @@ class TransformerClassifier(EnsembleClassifier):
         super().__init__(settings, lambda: TransformerTextEncoder(settings))
         self._reads_cls: bool = settings.marks and settings.head == "first"
         if settings.marks:
-            self.mask_id = settings.size - 1
+            self.mask_id: int = settings.size - 1
 
     def token_attention(
         self, maps: Mapping[str, Sequence[AttentionMap]], lengths: Tensor
