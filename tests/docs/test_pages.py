@@ -8,6 +8,12 @@ import pytest
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Pages write files into the folder that they are run in."""
+    monkeypatch.chdir(tmp_path)
+
+
 def run(page: str) -> int:
     """Runs a page's code; returns how many blocks there were."""
     text = (DOCS / page).read_text(encoding="utf-8")
