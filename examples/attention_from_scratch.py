@@ -122,7 +122,7 @@ def main() -> None:
 
     output, weights = attention(QUERY, KEY, VALUE)
     print("weights", weights[0].round(3), "output", output[0].round(3))
-    steps = regard.worked(QUERY, KEY, VALUE, scale=1.0, key_tokens=NAMES)
+    steps = regard.worked(QUERY, KEY, VALUE, score=regard.scores.Dot(), key_tokens=NAMES)
     module = Attention(query_width=3, key_width=6, hidden=8)
     allowed = np.array([True, True, False])
     two_heads = exercise_3(WIDE_QUERY, WIDE_KEY, WIDE_VALUE, heads=2)

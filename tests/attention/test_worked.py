@@ -1,17 +1,22 @@
 """The six steps on paper."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import regard
-from regard.errors import ShapeError
+from regard import masks, normalizers, positions, scores
+from regard.attention.normalizers import Normalizer
+from regard.attention.scores import Dot, Score
+from regard.errors import MaskError, ShapeError
 
 KEY, VALUE = [[1, 0, 0], [0, 1, 0], [1, 0, 1]], [[1, 2], [3, 4], [5, 6]]
 
 
 def test_the_classic_example(capsys):
     steps = regard.worked(
-        [1, 0, 1], KEY, VALUE, scale=1, tokens=["she"], key_tokens=["a", "b", "c"]
+        [1, 0, 1], KEY, VALUE, score=Dot(), tokens=["she"], key_tokens=["a", "b", "c"]
     )
     np.testing.assert_array_equal(steps.scores, [[1, 0, 2]])
     np.testing.assert_allclose(steps.output, [[3.84102497, 4.84102497]])
@@ -62,3 +67,90 @@ def test_what_does_not_fit_is_named():
         regard.worked([[[1, 0, 1]]], KEY, VALUE)
     with pytest.raises(ShapeError, match=r"key_weight has shape \(2, 2\); expected \(3, \.\.\.\)"):
         regard.worked([1, 0, 1], KEY, VALUE, key_weight=np.eye(2))
+
+
+rng = np.random.default_rng(3)
+X, Y, Z = rng.normal(size=(4, 3)), rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
+ANY_SCORE = [
+    scores.Dot(),
+    scores.ScaledDot(),
+    scores.ScaledDot(0.25),
+    scores.General(rng.normal(size=(3, 3))),
+    scores.Additive(rng.normal(size=4), rng.normal(size=(3, 4)), rng.normal(size=(3, 4))),
+    scores.Concat(rng.normal(size=4), rng.normal(size=(6, 4))),
+    scores.Cosine(2.0),
+    scores.Location(rng.normal(size=(5, 3))),
+]
+ANY_NORMALIZER = [
+    normalizers.Softmax(),
+    normalizers.Sigmoid(),
+    normalizers.Sparsemax(),
+    normalizers.Entmax15(),
+    normalizers.Hard(),
+]
+
+
+def name(part: object) -> str:
+    return type(part).__name__
+
+
+@pytest.mark.parametrize("score", ANY_SCORE, ids=name)
+@pytest.mark.parametrize("normalizer", ANY_NORMALIZER, ids=name)
+def test_every_score_and_normalizer_is_that_of_attend(score: Score, normalizer: Normalizer) -> None:
+    parts: dict[str, Any] = {
+        "score": score,
+        "normalizer": normalizer,
+        "mask": masks.window(2) & masks.where(lambda batch, head, q, k: q != 3),
+        "bias": positions.ALiBi(),
+    }
+    steps = regard.worked(X, Y, Z, show=False, **parts)
+    output, weights = regard.attend(X, Y, Z, **parts)
+    np.testing.assert_allclose(steps.output, output, atol=1e-12)
+    np.testing.assert_allclose(steps.weights, weights.dense(), atol=1e-12)
+    assert (steps.output[3] == 0).all()
+    assert f"4. {name(normalizer)} of each" in str(steps)
+    assert steps.titles[2].endswith("; add the bias; mask: -inf where a query may not attend")
+
+
+def test_additive_scores_by_hand() -> None:
+    """v = (1, 2), q = (0.5, 0), k = (-0.5, 1): 1 tanh(0) + 2 tanh(1) = 1.5232."""
+    steps = regard.worked(
+        [0.5, 0], [[-0.5, 1]], [[1]], score=scores.Additive(np.array([1.0, 2.0])), show=False
+    )
+    assert steps.scores[0, 0] == pytest.approx(2 * np.tanh(1))
+    assert "q1 . k1 = 1 x tanh(0.5000 + -0.5000) + 2 x tanh(0 + 1) = 1.5232" in str(steps)
+
+
+def test_general_scores_by_hand() -> None:
+    """q W = (1, 2) W = (2, 1) with W the exchange of features; times k = (3, 4) it is 10."""
+    steps = regard.worked(
+        [1, 2], [[3, 4]], [[1]], score=scores.General(np.eye(2)[::-1]), show=False
+    )
+    assert steps.scores.tolist() == [[10.0]]
+    assert "q1 . k1 = 2 x 3 + 1 x 4 = 10" in str(steps)
+
+
+def test_masks_as_lists_and_what_they_hide() -> None:
+    steps = regard.worked(
+        [1, 0, 1], KEY, [[1, 2], [np.nan, 4], [5, 6]], mask=[[True, False, True]], show=False
+    )
+    assert steps.scaled[0, 1] == -np.inf
+    assert steps.weights[0, 1] == 0
+    assert np.isfinite(steps.output).all()
+    with pytest.raises(MaskError):
+        regard.worked([1, 0, 1], KEY, VALUE, mask=[[1, 0, 1]])
+
+
+def test_a_score_of_ones_own_is_shown_without_its_terms() -> None:
+    class Distance(Score):
+        def project(self, query, key):
+            return query, key
+
+        def pairwise(self, query, key):
+            return -((query[..., :, None, :] - key[..., None, :, :]) ** 2).sum(-1)
+
+    steps = regard.worked([1, 0, 1], KEY, VALUE, score=Distance(), show=False)
+    assert steps.scores.tolist() == [[-1, -3, 0]]
+    assert "2. Score: Distance\n" in str(steps)
+    assert "3. Scale: nothing to scale" in str(steps)
+    assert "q1 . k1" not in str(steps)
