@@ -30,7 +30,7 @@ from regard.integrations.pretrained.generation import (
     forced_first,
 )
 from regard.integrations.pretrained.networks import PretrainedClassifier, PretrainedEncoder
-from regard.integrations.pretrained.segments import PairLayout
+from regard.integrations.pretrained.segments import PairLayout, known_text
 from regard.integrations.pretrained.tokenizer import PretrainedTokenizer
 from regard.integrations.pretrained.vocabulary import Vocabulary
 
@@ -105,7 +105,7 @@ def _encoder(loaded: Loaded) -> Encoder:
 def generator_of(loaded: Loaded, kind: type[G]) -> G:
     """Model of a causal language model; its tokenizer says whether BOS is in front of a text."""
     backend, ends = loaded.tokenizer, end_ids(loaded)
-    read = list(backend("a")["input_ids"])
+    read = list(backend(known_text(backend))["input_ids"])
     begin = backend.bos_token_id
     begins = begin is not None and read[:1] == [begin]
     vocabulary = Vocabulary(
@@ -122,7 +122,7 @@ def generator_of(loaded: Loaded, kind: type[G]) -> G:
 def text_to_text_of(loaded: Loaded, kind: type[W]) -> W:
     """Model of an encoder-decoder."""
     backend, model, ends = loaded.tokenizer, loaded.model, end_ids(loaded)
-    if not ends or backend("a")["input_ids"][-1] not in ends:
+    if not ends or backend(known_text(backend))["input_ids"][-1] not in ends:
         raise ModelFolderError(
             f"{loaded.folder}: its tokenizer does not end a source with the end token (eos_token_id "
             f"{list(ends)}), which regard's encoder-decoders read; set it in the tokenizer"

@@ -11,7 +11,7 @@ import transformers
 from tokenizers import processors
 
 from regard.errors import InputError
-from regard.integrations.pretrained.segments import PairLayout
+from regard.integrations.pretrained.segments import PairLayout, known_text
 from regard.integrations.pretrained.tokenizer import PretrainedTokenizer
 from regard.integrations.pretrained.vocabulary import Vocabulary
 from regard.text import BOS, Encoding, SentencePair
@@ -105,3 +105,23 @@ def test_a_tokenizer_without_a_mark_between_reads_no_pairs(pretrained_folders: M
     assert PairLayout.of(pretrained_folders.byte_pairs()).mark is None
     with pytest.raises(InputError, match="no mark between"):
         encode(pretrained_folders.byte_pairs(), SentencePair(A, B))
+
+
+def test_a_vocabulary_without_the_letter_a_and_without_an_unknown_token() -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    backend = Tokenizer(
+        models.WordLevel({"[CLS]": 0, "[SEP]": 1, "red": 2, "blue": 3}, unk_token="[UNK]")
+    )
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 0), ("[SEP]", 1)],
+    )
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend, cls_token="[CLS]", sep_token="[SEP]"
+    )
+    assert known_text(tokenizer) == "red"
+    layout = PairLayout.of(tokenizer)
+    assert (layout.front, layout.mark) == (1, 1)

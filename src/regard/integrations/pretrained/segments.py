@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from regard.errors import ModelFolderError
 from regard.text import BOS
 
-__all__ = ["PairLayout", "segments_of"]
+__all__ = ["PairLayout", "known_text", "segments_of"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class PairLayout:
     @classmethod
     def of(cls, tokenizer: Any) -> PairLayout:
         """Find the layout of a tokenizer of transformers by what it makes of two words."""
-        single, pair = _encode(tokenizer, "a"), _encode(tokenizer, "a", "a")
+        word = known_text(tokenizer)
+        single, pair = _encode(tokenizer, word), _encode(tokenizer, word, word)
         front = _specials(pair.marks, 0)
         first = _ordinary(pair.marks, front)
         between = _specials(pair.marks, front + first)
@@ -46,11 +49,11 @@ class PairLayout:
         if pair.types is None or single.types is None or mark is None:
             return cls(None, None, front, mark)
         head = _specials(single.marks, 0)
-        word = _ordinary(single.marks, head)
+        text = _ordinary(single.marks, head)
         behind = front + first + between + _ordinary(pair.marks, front + first + between)
         types = pair.types
         return cls(
-            (single.types[:head], single.types[head], single.types[head + word :]),
+            (single.types[:head], single.types[head], single.types[head + text :]),
             (
                 types[:front],
                 types[front],
@@ -105,6 +108,19 @@ def segments_of(marks: Sequence[bool], texts: Sequence[int | None]) -> tuple[int
         at = at if special or text is None else int(text)
         found.append(at)
     return tuple(found)
+
+
+def known_text(tokenizer: Any) -> str:
+    """A text that a tokenizer can encode: "a", or an entry of one that has neither that nor an unknown token."""
+    entries = (tokenizer.decode([index]).strip() for index in range(len(tokenizer)))
+    special = set(tokenizer.all_special_tokens)
+    for text in chain(["a"], (entry for entry in entries if entry and entry not in special)):
+        try:
+            if tokenizer(text, add_special_tokens=False)["input_ids"]:
+                return text
+        except Exception:  # noqa: S112  (`tokenizers` raises no other class)
+            continue
+    raise ModelFolderError("its tokenizer encodes none of its own entries")
 
 
 @dataclass(frozen=True)
