@@ -111,9 +111,10 @@ def segments_of(marks: Sequence[bool], texts: Sequence[int | None]) -> tuple[int
 
 
 def known_text(tokenizer: Any) -> str:
-    """A text that a tokenizer can encode: "a", or an entry of one that has neither that nor an unknown token."""
+    """A text that a tokenizer can encode: "a", or an entry if it has neither that nor an unknown token."""
     entries = (tokenizer.decode([index]).strip() for index in range(len(tokenizer)))
     special = set(tokenizer.all_special_tokens)
+    text: str
     for text in chain(["a"], (entry for entry in entries if entry and entry not in special)):
         try:
             if tokenizer(text, add_special_tokens=False)["input_ids"]:
