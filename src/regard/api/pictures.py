@@ -19,6 +19,8 @@ __all__ = ["look_at_image", "look_at_sound"]
 def look_at_image(folder: str | PathLike[str], image: str | PathLike[str]) -> ImageRecord:
     """Attention of a vision model over the patches of an image.
 
+    A captioning model writes its caption; `words` then holds what each word looked at as it was written.
+
     Example::
 
         seen = regard.look_at_image("./vit-folder", "photo.jpg")
@@ -26,7 +28,8 @@ def look_at_image(folder: str | PathLike[str], image: str | PathLike[str]) -> Im
         seen.grid(layer=12, head=3)  # (rows, columns)
 
     Args:
-        folder: of a ViT-like model or of a CLIP-like one, with its image processor; or `hf:OWNER/NAME`.
+        folder: of a ViT-like model, a CLIP-like one or a captioning `VisionEncoderDecoderModel`, with its
+            image processor (and tokenizer); or `hf:OWNER/NAME`.
         image: a PNG, JPEG, ...
 
     Raises:

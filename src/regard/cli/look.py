@@ -85,7 +85,8 @@ def look(
         ),
     ] = None,
     image: Annotated[
-        Path | None, typer.Option(help="An image, in place of the text, for a vision model.")
+        Path | None,
+        typer.Option(help="An image, in place of the text, for a vision or captioning model."),
     ] = None,
     audio: Annotated[
         Path | None, typer.Option(help="A WAV file, in place of the text, for a speech model.")

@@ -15,7 +15,7 @@ from regard.attention.map import WATCHABLE, Pool, TopK
 from regard.errors import InputError, RegardError
 from regard.settings import Settings
 
-__all__ = ["AttentionCall", "Keep", "LayerAttention", "capture"]
+__all__ = ["MAPS", "AttentionCall", "Keep", "LayerAttention", "capture"]
 
 Floats = NDArray[np.float32]
 
@@ -73,6 +73,10 @@ class Keep(Settings):
             "topk": WATCHABLE["topk"] == ("topk", self.topk),
         }
         return tuple(name for name, is_wanted in wanted.items() if is_wanted)
+
+
+MAPS: Keep = Keep(pool=0, topk=0, entropy=False, received=False, dense_limit=0, maps=True)
+"""Whole maps, to be asked later, and nothing else."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,28 +7,32 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from regard.errors import DataError, InputError, ModelFolderError
-from regard.integrations.captured import Keep
+from regard.integrations.captured import MAPS
+from regard.integrations.pretrained.captions import Caption, is_captioner, write_caption
 from regard.integrations.pretrained.folder import load_model
 from regard.integrations.watching import watch
 from regard.layers.eval_mode import eval_mode
+from regard.viewing.data.picture import WordAttention
 from regard.viewing.media import ImageRecord
 
-__all__ = ["MAPS", "look_at_image", "patch_positions", "processor_of"]
-
-MAPS = Keep(pool=0, topk=0, entropy=False, received=False, dense_limit=0, maps=True)
+__all__ = ["look_at_image", "patch_positions", "processor_of"]
 
 
 def look_at_image(folder: Path, path: Path) -> ImageRecord:
     """Attention of a vision model over an image: of its class token, or the mean of all patches.
 
+    Of a model that writes a caption: the cross-attention of the step that wrote each word.
+
     The image is what the folder's own processor makes of it. Which token a patch is, is found by changing
     patches one by one, not taken for granted.
 
     Args:
-        folder: of a ViT, DeiT, BEiT, DINOv2, or of a CLIP-like model, whose vision tower is run.
+        folder: of a ViT, DeiT, BEiT, DINOv2, or of a CLIP-like model, whose vision tower is run; or of a
+            captioning `VisionEncoderDecoderModel` with its tokenizer.
         path: a PNG, JPEG or anything else that Pillow reads.
 
     Raises:
@@ -37,55 +41,94 @@ def look_at_image(folder: Path, path: Path) -> ImageRecord:
         InputError: attention that does not see all patches at once (windows), or patches that overlap.
     """
     model = load_model(folder)
-    tower = getattr(model, "vision_model", model)
+    captions = is_captioner(model)
+    tower = model.encoder if captions else getattr(model, "vision_model", model)
     if getattr(tower, "main_input_name", "pixel_values") != "pixel_values":
         raise ModelFolderError(
             f"{folder} holds a {type(model).__name__}, which reads {tower.main_input_name}, no image"
         )
     processor = processor_of(folder, "AutoImageProcessor")
     pixels = processor(_open(path), return_tensors="pt")["pixel_values"]
-    config = getattr(model.config, "vision_config", model.config)
+    config = model.config.encoder if captions else model.config
+    config = getattr(config, "vision_config", config)
     first, grid = patch_positions(tower, config, pixels, type(model).__name__)
-    with torch.no_grad(), eval_mode(tower), watch(model, keep=MAPS) as seen:
-        tower(pixel_values=pixels)
-    layers = seen[seen.sites[0]]
-    count = grid[0] * grid[1]
-    weights = []
-    for layer in layers:
-        rows = torch.as_tensor(layer.map[:, :, :1] if first else layer.map[:, :, :]).float()
-        if rows.shape[-1] < first + count:
-            raise InputError(
-                f"{type(model).__name__} attends to {rows.shape[-1]} of {count} patches at a time, so no "
-                "map lies on the whole image; regard.watch shows its windows"
-            )
-        weights.append(rows[0, :, :, first : first + count].mean(1).reshape(-1, *grid).numpy())
     image = _as_seen(pixels[0], processor)
     with _opened(path) as original:
         size = f"{original.width} x {original.height}"
+    note = f"The model reads {image.shape[1]} x {image.shape[0]} pixels of a file of {size}."
+    if captions:
+        written = write_caption(model, processor_of(folder, "AutoTokenizer"), pixels)
+        return _captioned(image, written, first, grid, path.name, note)
+    with torch.no_grad(), eval_mode(tower), watch(model, keep=MAPS) as seen:
+        tower(pixel_values=pixels)
+    weights = []
+    for layer in seen[seen.sites[0]]:
+        rows = torch.as_tensor(layer.map[:, :, :1] if first else layer.map[:, :, :]).float()
+        weights.append(_on_patches(rows[0].numpy(), first, grid, type(model).__name__).mean(1))
+    query = "class token" if first else "mean of all patches"
+    return ImageRecord(image, np.stack(weights), query, title=path.name, notes=(note,))
+
+
+def _captioned(
+    image: NDArray[np.uint8],
+    caption: Caption,
+    first: int,
+    grid: tuple[int, int],
+    name: str,
+    note: str,
+) -> ImageRecord:
+    """The record of a caption; the mean of its words stands for the whole."""
+    weights = _on_patches(caption.weights, first, grid, "the decoder")
+    notes = [note]
+    if caption.weights.shape[-1] > grid[0] * grid[1]:
+        share = float(weights.sum((-2, -1)).mean())
+        notes.append(f"{share:.0%} of the attention is on patches, the rest on other tokens.")
+    if not caption.whole:
+        notes.append("The caption was cut off at the length that the model may write.")
     return ImageRecord(
         image,
-        np.stack(weights).astype(np.float32),
-        "class token" if first else "mean of all patches",
-        title=path.name,
-        notes=(f"The model reads {image.shape[1]} x {image.shape[0]} pixels of a file of {size}.",),
+        weights.mean(0),
+        "step that wrote each word",
+        title=f"{name}: {caption.text}",
+        notes=tuple(notes),
+        words=tuple(map(WordAttention, caption.words, weights)),
     )
 
 
+def _on_patches(
+    weights: NDArray[Any], first: int, grid: tuple[int, int], name: str
+) -> NDArray[np.float32]:
+    """Weights `(..., tokens)` on patches alone, `(..., rows, columns)`.
+
+    Raises:
+        InputError: fewer tokens than patches.
+    """
+    count = grid[0] * grid[1]
+    if weights.shape[-1] < first + count:
+        raise InputError(
+            f"{name} attends to {weights.shape[-1]} tokens at a time and the image has {count} patches, so "
+            "no map lies on the whole image; regard.watch shows what there is"
+        )
+    found = weights[..., first : first + count].reshape(*weights.shape[:-1], *grid)
+    return np.asarray(found, dtype=np.float32)
+
+
 def processor_of(folder: Path, kind: str) -> Any:
-    """The image processor or feature extractor of a folder.
+    """The image processor, feature extractor or tokenizer of a folder.
 
     Raises:
         ModelFolderError: there is none.
     """
     import transformers
 
+    what = "tokenizer" if kind == "AutoTokenizer" else "processor"
     try:
         return getattr(transformers, kind).from_pretrained(folder, local_files_only=True)
     except Exception as error:  # from many libraries below, each with errors of its own
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelFolderError(
-            f"{folder}: its processor cannot be loaded ({lines[0]}); save it beside the model with "
-            "processor.save_pretrained(FOLDER)"
+            f"{folder}: its {what} cannot be loaded ({lines[0]}); save it beside the model with "
+            f"{what}.save_pretrained(FOLDER)"
         ) from error
 
 

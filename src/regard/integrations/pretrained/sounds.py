@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regard.errors import DataError, InputError, ModelFolderError
+from regard.integrations.captured import MAPS
 from regard.integrations.pretrained.folder import load_model
-from regard.integrations.pretrained.patches import MAPS, processor_of
+from regard.integrations.pretrained.patches import processor_of
 from regard.integrations.pretrained.word_times import FRAME_SECONDS, token_starts, word_times
 from regard.integrations.tokenizing import tokens
 from regard.integrations.watching import watch

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from regard.errors import InputError
 
-__all__ = ["PictureAttention", "SoundAttention", "WordTime"]
+__all__ = ["PictureAttention", "SoundAttention", "WordAttention", "WordTime"]
 
 Floats = NDArray[np.float32]
 
@@ -40,6 +40,19 @@ class _Weighted:
 
 
 @dataclass(frozen=True)
+class WordAttention(_Weighted):
+    """What a word of a caption looked at as it was written.
+
+    Attributes:
+        word: as it was written.
+        weights: `(layers, heads, rows, columns)`, as of `PictureAttention`.
+    """
+
+    word: str
+    weights: Floats
+
+
+@dataclass(frozen=True)
 class PictureAttention(_Weighted):
     """Attention over the patches of an image, as the model reads it.
 
@@ -47,9 +60,13 @@ class PictureAttention(_Weighted):
         image: `(height, width, 3)`, 0 to 255: what the model's own processor made of the file, which may be
             resized and cropped, so that patches lie on it exactly.
         weights: `(layers, heads, rows, columns)`: what one query gave to each patch; the top row first.
-        query: whose attention it is: `"class token"`, or `"mean of all patches"` where there is none.
+            Of a caption the mean of its words.
+        query: whose attention it is: `"class token"`, or `"mean of all patches"` where there is none, or
+            `"step that wrote each word"` of a caption.
         title: what the image is.
         notes: sentences below the picture.
+        words: of the caption that the model wrote, each with what it looked at; empty for a model that
+            writes no text.
     """
 
     image: NDArray[np.uint8]
@@ -57,6 +74,7 @@ class PictureAttention(_Weighted):
     query: str
     title: str = ""
     notes: tuple[str, ...] = ()
+    words: tuple[WordAttention, ...] = ()
 
     def __post_init__(self) -> None:
         rows, columns = self.weights.shape[2:]
@@ -66,37 +84,65 @@ class PictureAttention(_Weighted):
                 f"an image of {height} x {width} pixels has no {rows} x {columns} equal patches"
             )
 
-    def grid(self, layer: int | None = None, head: int | None = None) -> Floats:
+    def grid(
+        self, layer: int | None = None, head: int | None = None, *, word: int | None = None
+    ) -> Floats:
         """Weights of the patches, `(rows, columns)`.
 
         Args:
             layer: from 1, -1 the last; `None` the mean of all.
             head: from 1; `None` the mean of all.
-        """
-        return self.part(layer, head)
+            word: of the caption, from 1; `None` the mean of all.
 
-    def pixels(self, layer: int | None = None, head: int | None = None) -> Floats:
+        Raises:
+            InputError: no such layer, head or word.
+        """
+        if word is None:
+            return self.part(layer, head)
+        if not 1 <= word <= len(self.words):
+            some = (
+                f"expected 1 to {len(self.words)}" if self.words else "the model wrote no caption"
+            )
+            raise InputError(f"no word {word}; {some}")
+        return self.words[word - 1].part(layer, head)
+
+    def pixels(
+        self, layer: int | None = None, head: int | None = None, *, word: int | None = None
+    ) -> Floats:
         """Weights of the patches at every pixel of the image, `(height, width)`; arguments as of `grid`."""
-        grid = self.grid(layer, head)
+        grid = self.grid(layer, head, word=word)
         height, width = self.image.shape[:2]
         rows = np.repeat(grid, height // grid.shape[0], axis=0)
         return np.repeat(rows, width // grid.shape[1], axis=1)
 
-    def spotlight(self, layer: int | None = None, head: int | None = None) -> NDArray[np.uint8]:
+    def spotlight(
+        self, layer: int | None = None, head: int | None = None, *, word: int | None = None
+    ) -> NDArray[np.uint8]:
         """The image, each patch as bright as its share of the largest weight; arguments as of `grid`."""
-        weights = self.pixels(layer, head)
+        weights = self.pixels(layer, head, word=word)
         share = weights / max(float(weights.max()), float(np.finfo(np.float32).tiny))
         lit = self.image * (0.12 + 0.88 * share[..., None])
         return np.rint(lit).astype(np.uint8)
 
     def lines(self, layer: int | None = None, head: int | None = None) -> list[str]:
-        """The grid in characters for a terminal: darker is a larger share; arguments as of `grid`."""
+        """The grid in characters for a terminal: darker is a larger share; arguments as of `grid`.
+
+        Of a caption the patch that each word looked at most.
+        """
+        if self.words:
+            return [self._strongest(n + 1, layer, head) for n in range(len(self.words))]
         grid = self.grid(layer, head)
         share = grid / max(float(grid.max()), float(np.finfo(np.float32).tiny))
         rows = [
             "".join(2 * _SHADES[int(x * (len(_SHADES) - 1) + 0.5)] for x in row) for row in share
         ]
         return [f"attention of the {self.query} to each patch", *rows]
+
+    def _strongest(self, word: int, layer: int | None, head: int | None) -> str:
+        grid = self.grid(layer, head, word=word)
+        row, column = np.unravel_index(grid.argmax(), grid.shape)
+        place = f"row {row + 1} of {grid.shape[0]}, column {column + 1} of {grid.shape[1]}"
+        return f"{self.words[word - 1].word}: most attention at {place} ({grid[row, column]:.2f})"
 
 
 @dataclass(frozen=True)

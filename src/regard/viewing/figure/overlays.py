@@ -24,26 +24,15 @@ def picture(
 ) -> Figure:
     """The image, and under a spotlight each layer, or of one layer each head, or one head.
 
+    Of a caption a picture for each word, as in Xu et al. (2015): the mean of all layers and heads, or of a
+    layer, or of a head.
+
     Args:
         attention: what to draw.
         layer: from 1, -1 the last; `None` draws every layer.
         head: from 1; `None` draws means over heads, and of one layer every head.
     """
-    layers, heads = attention.weights.shape[:2]
-    panels: list[tuple[str, Any]] = [("as the model reads it", attention.image)]
-    if layer is None:
-        panels += [
-            (
-                f"layer {n + 1}" + (f", head {head}" if head else ""),
-                attention.spotlight(n + 1, head),
-            )
-            for n in range(layers)
-        ]
-    elif head is not None:
-        panels.append((f"layer {layer}, head {head}", attention.spotlight(layer, head)))
-    else:
-        panels.append((f"layer {layer}, mean of heads", attention.spotlight(layer)))
-        panels += [(f"head {n + 1}", attention.spotlight(layer, n + 1)) for n in range(heads)]
+    panels = [("as the model reads it", attention.image), *_panels(attention, layer, head)]
     across = min(_ACROSS, len(panels))
     down = -(-len(panels) // across)
     height = _PANEL * attention.image.shape[0] / attention.image.shape[1]
@@ -57,10 +46,29 @@ def picture(
     _heading(
         figure,
         attention.title,
-        f"attention of the {attention.query} to each patch",
+        _facts(attention, layer, head),
         attention.notes,
     )
     return figure
+
+
+def _panels(
+    attention: PictureAttention, layer: int | None, head: int | None
+) -> list[tuple[str, Any]]:
+    """Names and pictures of what is drawn beside the image."""
+    layers, heads = attention.weights.shape[:2]
+    if attention.words:
+        return [
+            (each.word, attention.spotlight(layer, head, word=n))
+            for n, each in enumerate(attention.words, 1)
+        ]
+    if layer is None:
+        of_head = f", head {head}" if head else ""
+        return [(f"layer {n}{of_head}", attention.spotlight(n, head)) for n in range(1, layers + 1)]
+    if head is not None:
+        return [(f"layer {layer}, head {head}", attention.spotlight(layer, head))]
+    mean = (f"layer {layer}, mean of heads", attention.spotlight(layer))
+    return [mean, *((f"head {n}", attention.spotlight(layer, n)) for n in range(1, heads + 1))]
 
 
 def sound(
@@ -112,6 +120,16 @@ def sound(
         axes.tick_params(labelsize=7)
     _heading(figure, attention.title, "each row relative to its largest weight", attention.notes)
     return figure
+
+
+def _facts(attention: PictureAttention, layer: int | None, head: int | None) -> str:
+    facts = f"attention of the {attention.query} to each patch"
+    if not attention.words:  # the panels say which layer and head they are of
+        return facts
+    if layer is None and head is None:
+        return f"{facts}; mean of layers and heads"
+    of_layer = "mean of layers" if layer is None else f"layer {layer}"
+    return f"{facts}; {of_layer}, " + ("mean of heads" if head is None else f"head {head}")
 
 
 def _shown(text: str) -> str:

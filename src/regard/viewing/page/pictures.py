@@ -16,7 +16,10 @@ __all__ = ["picture_html", "sound_html"]
 
 
 def picture_html(attention: PictureAttention) -> str:
-    """The page of an image: a row for each layer, with the mean of its heads and each of them."""
+    """The page of an image: a row for each layer, with the mean of its heads and each of them.
+
+    Of a caption a picture for each word: the mean of all layers, then each layer.
+    """
     from PIL import Image
 
     def shown(pixels: Any, name: str) -> str:
@@ -24,9 +27,18 @@ def picture_html(attention: PictureAttention) -> str:
         Image.fromarray(pixels).save(buffer, "PNG")
         return _figure(buffer.getvalue(), name)
 
+    def words(layer: int | None) -> str:
+        named = enumerate(attention.words, 1)
+        return "".join(shown(attention.spotlight(layer, word=n), each.word) for n, each in named)
+
     layers, heads = attention.weights.shape[:2]
     parts = [f'<div class="row">{shown(attention.image, "as the model reads it")}</div>']
+    if attention.words:
+        parts.append(f'<div class="row">{words(None)}</div>')
     for layer in range(1, layers + 1):
+        if attention.words:
+            parts.append(f'<h2>Layer {layer}</h2>\n<div class="row">{words(layer)}</div>')
+            continue
         cells = [shown(attention.spotlight(layer), "mean of heads")]
         cells += [shown(attention.spotlight(layer, n), f"head {n}") for n in range(1, heads + 1)]
         parts.append(f"<h2>Layer {layer}</h2>\n" + f'<div class="row">{"".join(cells)}</div>')
@@ -60,7 +72,8 @@ def sound_html(attention: SoundAttention) -> str:
 
 
 def _figure(png: bytes, name: str) -> str:
-    return f'<figure><img alt="{name}" src="{_uri(png)}"><figcaption>{name}</figcaption></figure>'
+    label = markup.escape(printable(name))
+    return f'<figure><img alt="{label}" src="{_uri(png)}"><figcaption>{label}</figcaption></figure>'
 
 
 def _uri(png: bytes) -> str:

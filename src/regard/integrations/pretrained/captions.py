@@ -1,0 +1,99 @@
+"""What a captioning model of transformers writes about an image, and what each word looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from regard.errors import InputError, ModelFolderError
+from regard.integrations.captured import MAPS
+from regard.integrations.tokenizing import tokens
+from regard.integrations.watching import watch
+from regard.layers.eval_mode import eval_mode
+
+__all__ = ["Caption", "is_captioner", "write_caption"]
+
+_LONGEST = 20
+"""Tokens that are written where a folder names no number: the default of transformers."""
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A text about an image.
+
+    Attributes:
+        text: as it was written.
+        words: of the text, without special tokens.
+        weights: `(words, layers, heads, image tokens)`: cross-attention of the step that wrote each word, of
+            a word of several tokens the mean of their steps.
+        whole: whether the model ended the text itself.
+    """
+
+    text: str
+    words: tuple[str, ...]
+    weights: NDArray[np.float64]
+    whole: bool
+
+
+def is_captioner(model: Any) -> bool:
+    """Whether a model is an encoder-decoder that reads an image and writes words."""
+    import transformers
+
+    return isinstance(model, transformers.VisionEncoderDecoderModel)
+
+
+def write_caption(model: Any, tokenizer: Any, pixels: Tensor) -> Caption:
+    """Let a captioning model write, then read its cross-attention in one pass over what it wrote.
+
+    It writes as the generation settings of its folder say, and draws nothing at random.
+
+    Args:
+        model: a `VisionEncoderDecoderModel`.
+        tokenizer: of what it writes.
+        pixels: `(1, channels, height, width)`.
+
+    Raises:
+        ModelFolderError: the model does not say which token a text begins with.
+        InputError: it wrote nothing, or its decoder does not attend to the image.
+    """
+    name, settings = type(model).__name__, model.generation_config
+    if settings.decoder_start_token_id is None and settings.bos_token_id is None:
+        raise ModelFolderError(
+            f"the {name} does not say which token a text begins with; set "
+            "model.generation_config.decoder_start_token_id and save it again"
+        )
+    named = settings.max_length is not None or settings.max_new_tokens is not None
+    length = {} if named else {"max_new_tokens": _LONGEST}
+    with torch.no_grad(), eval_mode(model):
+        ids = model.generate(pixels, do_sample=False, return_dict_in_generate=False, **length)[0]
+        with watch(model, keep=MAPS) as seen:
+            model(pixel_values=pixels, decoder_input_ids=ids[None, :-1], use_cache=False)
+    if "cross" not in seen.sites:
+        raise InputError(f"the decoder of the {name} does not attend to the image")
+    # Row `n` of the pass read token `n` and wrote the next.
+    layers = [torch.as_tensor(layer.map[:, :, :])[0].double().numpy() for layer in seen["cross"]]
+    by_token = np.stack(layers).transpose(2, 0, 1, 3)
+    pieces = tokens(tokenizer, ids[1:].tolist())
+    starts = pieces.word_starts()
+    spans = [
+        (word, begin, end)
+        for word, begin, end in zip(
+            pieces.words().pieces, starts, [*starts[1:], len(pieces)], strict=True
+        )
+        if not pieces.special[begin]
+    ]
+    if not spans:
+        raise InputError(f"the {name} wrote no word about this image, so there is nothing to see")
+    end = settings.eos_token_id
+    ends = end if isinstance(end, list) else [end]
+    return Caption(
+        tokenizer.decode(ids, skip_special_tokens=True).strip(),
+        tuple(word for word, _, _ in spans),
+        np.stack([by_token[begin:end].mean(0) for _, begin, end in spans]),
+        any(index in ends for index in ids[1:].tolist()),
+    )
