@@ -28,8 +28,8 @@ def look_at_image(folder: str | PathLike[str], image: str | PathLike[str]) -> Im
         seen.grid(layer=12, head=3)  # (rows, columns)
 
     Args:
-        folder: of a ViT-like model, a CLIP-like one or a captioning `VisionEncoderDecoderModel`, with its
-            image processor (and tokenizer); or `hf:OWNER/NAME`.
+        folder: of a ViT-like model, a CLIP-like one, or a captioning one (`VisionEncoderDecoderModel`,
+            BLIP), with its image processor (and tokenizer); or `hf:OWNER/NAME`.
         image: a PNG, JPEG, ...
 
     Raises:

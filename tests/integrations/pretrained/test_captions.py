@@ -33,14 +33,14 @@ def write_tokenizer(folder: Path, pieces: tuple[str, ...] = PIECES) -> None:
     ).save_pretrained(folder)
 
 
-def write_processor(folder: Path) -> None:
+def write_processor(folder: Path, tall: int = ROWS * PATCH, wide: int = COLUMNS * PATCH) -> None:
     name = "ViTImageProcessor"  # the one that needs Pillow alone, by the name this version has
     kind = getattr(transformers, f"{name}Pil", None) or getattr(transformers, name)
-    kind(size={"height": ROWS * PATCH, "width": COLUMNS * PATCH}).save_pretrained(folder)
+    kind(size={"height": tall, "width": wide}).save_pretrained(folder)
 
 
-def captioner(decoder: Any, **settings: Any) -> Any:
-    encoder = transformers.ViTConfig(
+def captioner(decoder: Any, encoder: Any = None, **settings: Any) -> Any:
+    encoder = encoder or transformers.ViTConfig(
         image_size=(ROWS * PATCH, COLUMNS * PATCH),  # type: ignore[arg-type]
         patch_size=PATCH,
         hidden_size=WIDTH,
@@ -224,6 +224,60 @@ def test_caption_and_maps_are_those_of_transformers(kind: str, beams: int, tmp_p
     assert float(expected.max()) > 0.5
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
     assert any("cut off" in note for note in seen.notes) == (ids[-1] != 2)
+
+
+def test_blip_writes_and_looks_as_in_transformers(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    sizes = {"hidden_size": WIDTH, "num_hidden_layers": 2, "num_attention_heads": 2}
+    marks = {"bos_token_id": 1, "eos_token_id": 2, "sep_token_id": 2, "pad_token_id": 0}
+    text = {"vocab_size": len(PIECES), "intermediate_size": 8, "max_position_embeddings": 32}
+    config = transformers.BlipConfig(
+        text_config={**sizes, **marks, **text, "encoder_hidden_size": WIDTH},
+        vision_config={**sizes, "intermediate_size": 8, "image_size": 24, "patch_size": PATCH},
+    )
+    model = transformers.BlipForConditionalGeneration(config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1 and "norm" not in name:
+                parameter.normal_(0, 0.5)
+        model.text_decoder.cls.predictions.bias[:3] = -9.0  # words, and no end
+    plain = ("[PAD]", "[BOS]", "[EOS]", *(letter * 2 for letter in "bcdfghj"))
+    model.save_pretrained(tmp_path)
+    write_processor(tmp_path, 24, 24)
+    write_tokenizer(tmp_path, plain)
+    seen = look_at_image(tmp_path, photo(tmp_path))
+
+    theirs = transformers.BlipForConditionalGeneration.from_pretrained(
+        tmp_path, attn_implementation="eager"
+    ).eval()
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
+    pixels = processor(Image.open(tmp_path / "photo.png"), return_tensors="pt")["pixel_values"]
+    ids = theirs.generate(pixels, do_sample=False, max_new_tokens=20)
+    words = [plain[i] for i in ids[0, 1:].tolist()]
+    assert [each.word for each in seen.words] == words
+    assert seen.title == f"photo.png: {' '.join(words)}"
+    with torch.no_grad():
+        steps = theirs.text_decoder(
+            ids[:, :-1],
+            encoder_hidden_states=theirs.vision_model(pixels).last_hidden_state,
+            output_attentions=True,
+        ).cross_attentions
+    by_token = torch.stack([layer[0] for layer in steps]).permute(2, 0, 1, 3)
+    found = np.stack([each.weights for each in seen.words])
+    expected = by_token[..., 1:].reshape(*found.shape)
+    assert float(expected.max()) > 0.5
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+
+
+def test_an_encoder_that_merges_patches_is_refused(tmp_path: Path) -> None:
+    windows = transformers.SwinConfig(
+        image_size=16, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[1, 1], window_size=2
+    )
+    model = captioner(gpt2(), windows, suppress_tokens=[0, 1, 2], max_new_tokens=3)
+    with pytest.raises(
+        InputError, match="attends to 6 tokens at a time and the image has 24 patches"
+    ):
+        look_at_image(save(tmp_path, model), photo(tmp_path))
 
 
 def test_what_writes_no_caption_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -44,7 +44,13 @@ def is_captioner(model: Any) -> bool:
     """Whether a model is an encoder-decoder that reads an image and writes words."""
     import transformers
 
-    return isinstance(model, transformers.VisionEncoderDecoderModel)
+    return _is_blip(model) or isinstance(model, transformers.VisionEncoderDecoderModel)
+
+
+def _is_blip(model: Any) -> bool:
+    import transformers
+
+    return isinstance(model, transformers.BlipForConditionalGeneration)
 
 
 def write_caption(model: Any, tokenizer: Any, pixels: Tensor) -> Caption:
@@ -53,7 +59,7 @@ def write_caption(model: Any, tokenizer: Any, pixels: Tensor) -> Caption:
     It writes as the generation settings of its folder say, and draws nothing at random.
 
     Args:
-        model: a `VisionEncoderDecoderModel`.
+        model: a `VisionEncoderDecoderModel` or a `BlipForConditionalGeneration`.
         tokenizer: of what it writes.
         pixels: `(1, channels, height, width)`.
 
@@ -61,18 +67,22 @@ def write_caption(model: Any, tokenizer: Any, pixels: Tensor) -> Caption:
         ModelFolderError: the model does not say which token a text begins with.
         InputError: it wrote nothing, or its decoder does not attend to the image.
     """
-    name, settings = type(model).__name__, model.generation_config
-    if settings.decoder_start_token_id is None and settings.bos_token_id is None:
+    name, blip = type(model).__name__, _is_blip(model)
+    # BLIP's decoder writes with settings of its own, and BLIP says where a text begins and ends.
+    settings = (model.text_decoder if blip else model).generation_config
+    end = model.config.text_config.sep_token_id if blip else settings.eos_token_id
+    if not blip and settings.decoder_start_token_id is None and settings.bos_token_id is None:
         raise ModelFolderError(
             f"the {name} does not say which token a text begins with; set "
             "model.generation_config.decoder_start_token_id and save it again"
         )
     named = settings.max_length is not None or settings.max_new_tokens is not None
     length = {} if named else {"max_new_tokens": _LONGEST}
+    read = "input_ids" if blip else "decoder_input_ids"
     with torch.no_grad(), eval_mode(model):
         ids = model.generate(pixels, do_sample=False, return_dict_in_generate=False, **length)[0]
         with watch(model, keep=MAPS) as seen:
-            model(pixel_values=pixels, decoder_input_ids=ids[None, :-1], use_cache=False)
+            model(pixel_values=pixels, **{read: ids[None, :-1]})
     if "cross" not in seen.sites:
         raise InputError(f"the decoder of the {name} does not attend to the image")
     # Row `n` of the pass read token `n` and wrote the next.
@@ -89,10 +99,9 @@ def write_caption(model: Any, tokenizer: Any, pixels: Tensor) -> Caption:
     ]
     if not spans:
         raise InputError(f"the {name} wrote no word about this image, so there is nothing to see")
-    end = settings.eos_token_id
     ends = end if isinstance(end, list) else [end]
     return Caption(
-        tokenizer.decode(ids, skip_special_tokens=True).strip(),
+        tokenizer.decode(ids[1:], skip_special_tokens=True).strip(),
         tuple(word for word, _, _ in spans),
         np.stack([by_token[begin:end].mean(0) for _, begin, end in spans]),
         any(index in ends for index in ids[1:].tolist()),

@@ -32,7 +32,7 @@ def look_at_image(folder: Path, path: Path) -> ImageRecord:
 
     Args:
         folder: of a ViT, DeiT, BEiT, DINOv2, or of a CLIP-like model, whose vision tower is run; or of a
-            captioning `VisionEncoderDecoderModel` with its tokenizer.
+            captioning `VisionEncoderDecoderModel` or BLIP with its tokenizer.
         path: a PNG, JPEG or anything else that Pillow reads.
 
     Raises:
@@ -42,15 +42,15 @@ def look_at_image(folder: Path, path: Path) -> ImageRecord:
     """
     model = load_model(folder)
     captions = is_captioner(model)
-    tower = model.encoder if captions else getattr(model, "vision_model", model)
+    own = model.encoder if captions and hasattr(model, "encoder") else model
+    tower = getattr(model, "vision_model", own)
     if getattr(tower, "main_input_name", "pixel_values") != "pixel_values":
         raise ModelFolderError(
             f"{folder} holds a {type(model).__name__}, which reads {tower.main_input_name}, no image"
         )
     processor = processor_of(folder, "AutoImageProcessor")
     pixels = processor(_open(path), return_tensors="pt")["pixel_values"]
-    config = model.config.encoder if captions else model.config
-    config = getattr(config, "vision_config", config)
+    config = getattr(tower.config, "vision_config", tower.config)
     first, grid = patch_positions(tower, config, pixels, type(model).__name__)
     image = _as_seen(pixels[0], processor)
     with _opened(path) as original:
