@@ -15,6 +15,7 @@ from regard.integrations.captured import MAPS
 from regard.integrations.tokenizing import tokens
 from regard.integrations.watching import watch
 from regard.layers.eval_mode import eval_mode
+from regard.viewing.data.tokens import Tokens
 
 __all__ = ["Caption", "is_captioner", "write_caption"]
 
@@ -88,15 +89,7 @@ def write_caption(model: Any, tokenizer: Any, pixels: Tensor) -> Caption:
     # Row `n` of the pass read token `n` and wrote the next.
     layers = [torch.as_tensor(layer.map[:, :, :])[0].double().numpy() for layer in seen["cross"]]
     by_token = np.stack(layers).transpose(2, 0, 1, 3)
-    pieces = tokens(tokenizer, ids[1:].tolist())
-    starts = pieces.word_starts()
-    spans = [
-        (word, begin, end)
-        for word, begin, end in zip(
-            pieces.words().pieces, starts, [*starts[1:], len(pieces)], strict=True
-        )
-        if not pieces.special[begin]
-    ]
+    spans = _spans(tokens(tokenizer, ids[1:].tolist()))
     if not spans:
         raise InputError(f"the {name} wrote no word about this image, so there is nothing to see")
     ends = end if isinstance(end, list) else [end]
@@ -106,3 +99,11 @@ def write_caption(model: Any, tokenizer: Any, pixels: Tensor) -> Caption:
         np.stack([by_token[begin:end].mean(0) for _, begin, end in spans]),
         any(index in ends for index in ids[1:].tolist()),
     )
+
+
+def _spans(pieces: Tokens) -> list[tuple[str, int, int]]:
+    """Each word that is no special token, with where its pieces begin and end."""
+    starts = pieces.word_starts()
+    stops = [*starts[1:], len(pieces)]
+    words = zip(pieces.words().pieces, starts, stops, strict=True)
+    return [each for each in words if not pieces.special[each[1]]]
