@@ -12,6 +12,7 @@ from regard.cli.shared import ModelFolder
 from regard.cli.streams import as_text
 
 if TYPE_CHECKING:
+    from regard.viewing import AttentionRecord
     from regard.viewing.media import ImageRecord, SoundRecord
 
 __all__ = ["look"]
@@ -116,7 +117,7 @@ def look(
     import regard
     from regard.api.knockouts import look_without
     from regard.api.pairs import paired
-    from regard.api.views import head_index, in_words, select_map
+    from regard.api.views import in_words, select_map
     from regard.errors import SettingsError
 
     if image is not None or audio is not None:
@@ -145,20 +146,26 @@ def look(
         silence=silence or (),
         hide=hide or (),
     )
-    chosen = map_ is not None or layer is not None
+    named = map_ is not None or layer is not None
     explained = record.explanation is not None and head is None
     whole = view == "layers" or (explained and view in (None, "attributions"))
-    if chosen or not (whole or (out is not None and not picture)):
+    if named or not (whole or (out is not None and not picture)):
+        alignment = None if view == "heads" else loaded.alignment_at(reading, head=head)
+        single = view in SINGLE_MAP
         record = select_map(
-            record,
-            name=map_,
-            layer=layer,
-            words=words,
-            single=view in SINGLE_MAP,
-            alignment=None if view == "heads" else loaded.alignment_at(reading, head=head),
+            record, name=map_, layer=layer, words=words, single=single, alignment=alignment
         )
     elif words:
         record = in_words(record)
+    _show_or_save(record, out, view, scale, head)
+
+
+def _show_or_save(
+    record: AttentionRecord, out: Path | None, view: View | None, scale: Scale, head: int | None
+) -> None:
+    """Show a record in the terminal, or write it and print the path."""
+    from regard.api.views import head_index
+
     options: dict[str, Any] = {} if head is None else {"heads": head_index(record, head)}
     if scale != "linear":
         options["scale"] = scale
