@@ -129,12 +129,7 @@ def worked(
             (value, value_weight, "value"),
         )
     )
-    if keeps_inputs(score) and Q.shape[1] != K.shape[1]:
-        raise ShapeError(f"query has {Q.shape[1]} features, key has {K.shape[1]}; expected as many")
-    if len(K) != len(V):
-        raise ShapeError(
-            f"key has {len(K)} positions, value has {len(V)}; each key needs its value"
-        )
+    _check(Q, K, V, same_width=keeps_inputs(score))
     if tokens is not None and key_tokens is None and len(tokens) == len(K):
         key_tokens = tokens
     mask, bias = (np.asarray(x) if isinstance(x, list | tuple) else x for x in (mask, bias))
@@ -165,6 +160,15 @@ def worked(
     if show:
         print(steps)
     return steps
+
+
+def _check(Q: Matrix, K: Matrix, V: Matrix, *, same_width: bool) -> None:
+    if same_width and Q.shape[1] != K.shape[1]:
+        raise ShapeError(f"query has {Q.shape[1]} features, key has {K.shape[1]}; expected as many")
+    if len(K) != len(V):
+        raise ShapeError(
+            f"key has {len(K)} positions, value has {len(V)}; each key needs its value"
+        )
 
 
 def _project(x: Any, weight: Any, name: str) -> Matrix:
