@@ -162,78 +162,35 @@ PRESETS: Mapping[str, Defaults] = {
     ),
 }
 
-TUNING: Mapping[str, Defaults] = {
-    "classification": Defaults(
+
+def _tuning(metric: str, *, epochs: int, patience: int = 3, batch_tokens: int = 2048) -> Defaults:
+    return Defaults(
         kind=PRETRAINED,
         kinds=(PRETRAINED,),
         updates={PRETRAINED: 1},
         base={
             "training": {
-                "epochs": 3,
-                "batch_tokens": 512,
+                "epochs": epochs,
+                "batch_tokens": batch_tokens,
                 "learning_rate": 5e-5,
                 "schedule": "linear",
                 "warmup": 100,
-                "metric": "accuracy",
-                "patience": 3,
+                "metric": metric,
+                "patience": patience,
             },
         },
         of_preset={
             "frozen": {"training": {"epochs": 1, "warmup": 0}},
             "lora": {"training": {"learning_rate": 5e-4}},
         },
-    ),
-    "translation": Defaults(
-        kind=PRETRAINED,
-        kinds=(PRETRAINED,),
-        updates={PRETRAINED: 1},
-        base={
-            "training": {
-                "epochs": 5,
-                "batch_tokens": 2048,
-                "learning_rate": 5e-5,
-                "schedule": "linear",
-                "warmup": 100,
-                "metric": "bleu",
-                "patience": 3,
-            },
-        },
-        of_preset={"lora": {"training": {"learning_rate": 5e-4}}},
-    ),
-    "summarization": Defaults(
-        kind=PRETRAINED,
-        kinds=(PRETRAINED,),
-        updates={PRETRAINED: 1},
-        base={
-            "training": {
-                "epochs": 5,
-                "batch_tokens": 2048,
-                "learning_rate": 5e-5,
-                "schedule": "linear",
-                "warmup": 100,
-                "metric": "rouge1",
-                "patience": 3,
-            },
-        },
-        of_preset={"lora": {"training": {"learning_rate": 5e-4}}},
-    ),
-    "language": Defaults(
-        kind=PRETRAINED,
-        kinds=(PRETRAINED,),
-        updates={PRETRAINED: 1},
-        base={
-            "training": {
-                "epochs": 3,
-                "batch_tokens": 2048,
-                "learning_rate": 5e-5,
-                "schedule": "linear",
-                "warmup": 100,
-                "metric": "loss",
-                "patience": 2,
-            },
-        },
-        of_preset={"lora": {"training": {"learning_rate": 5e-4}}},
-    ),
+    )
+
+
+TUNING: Mapping[str, Defaults] = {
+    "classification": _tuning("accuracy", epochs=3, batch_tokens=512),
+    "translation": _tuning("bleu", epochs=5),
+    "summarization": _tuning("rouge1", epochs=5),
+    "language": _tuning("loss", epochs=3, patience=2),
 }
 """Defaults of fine-tuning by task; its sizes are the ways to tune (`Tune`)."""
 
