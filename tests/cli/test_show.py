@@ -12,7 +12,7 @@ from regard.cli.app import app
 
 
 def show(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["show", *map(str, arguments)])
+    result = CliRunner().invoke(app, ["show", *map(str, arguments)], env={"COLUMNS": "120"})
     return result.exit_code, result.output
 
 

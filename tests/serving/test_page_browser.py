@@ -75,7 +75,7 @@ def shades(group):
 
 def test_typing_a_text_gives_an_answer_by_keyboard_alone(visit):
     tab = visit()
-    tab.get_by_label("Text").focus()
+    tab.get_by_label("Text", exact=True).focus()
     tab.keyboard.type(TEXT)
     tab.keyboard.press("Control+Enter")
     answered(tab, "the")
@@ -168,7 +168,7 @@ def test_an_answer_without_words_says_so(visit):
     tab.route(
         "**/translate", lambda route: route.fulfill(body=events, content_type="text/event-stream")
     )
-    tab.get_by_label("Text").fill("der")
+    tab.get_by_label("Text", exact=True).fill("der")
     tab.get_by_role("button", name="Translate").click()
     playwright.expect(tab.get_by_text("No words: the model ended at once.")).to_be_visible()
     read(tab).get_by_role("button").click()
@@ -277,10 +277,10 @@ def test_a_summary_is_picked(visit):
 
 def test_what_the_server_refuses_is_told(visit):
     tab = visit()
-    tab.get_by_label("Text").fill("x" * 401)
+    tab.get_by_label("Text", exact=True).fill("x" * 401)
     playwright.expect(tab.get_by_text("401 characters, at most 400 are taken")).to_be_visible()
     playwright.expect(tab.get_by_role("button", name="Translate")).to_be_disabled()
-    tab.get_by_label("Text").fill(
+    tab.get_by_label("Text", exact=True).fill(
         "👩" * 400
     )  # 800 to JavaScript, 400 to a reader and to the server
     playwright.expect(tab.get_by_role("button", name="Translate")).to_be_enabled()
