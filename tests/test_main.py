@@ -16,3 +16,24 @@ def test_the_module_is_the_command() -> None:
     assert found.returncode == 0
     assert "Usage: regard train" in found.stdout
     assert found.stderr == ""
+
+
+WITHOUT_EXTRAS = """
+import sys
+for name in ("transformers", "peft", "keras", "accelerate", "fastapi", "datasets", "anywidget"):
+    sys.modules[name] = None  # an import of it raises ImportError
+import regard
+from regard.cli.app import app
+model = regard.train(
+    "classification", train=[("warm film", "good"), ("dull film", "bad")] * 10, preset="tiny",
+    settings={"epochs": 1},
+)
+print(model.summary().parameters)
+"""
+
+
+def test_models_of_ours_need_no_extra() -> None:
+    program = [sys.executable, "-c", WITHOUT_EXTRAS]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0

@@ -1,4 +1,4 @@
-"""Summary of the network of a model, ours or one of transformers."""
+"""Summary of the network of a model, ours or one of transformers, which may be absent."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import torch
 from torch import nn
 
 from regard.attention import AttentionMap
-from regard.integrations.attention_modules import attention_modules
 from regard.integrations.captured import Keep
-from regard.integrations.pretrained.decoders import PretrainedEncoderDecoder
 from regard.integrations.pretrained.networks import PretrainedBase
-from regard.integrations.watching import watch
 from regard.layers.eval_mode import eval_mode
 from regard.models.summarizing import Probe, probe_network, summarize
 from regard.models.summary import ModelSummary
@@ -38,6 +35,9 @@ def summarize_network(network: nn.Module, title: str) -> ModelSummary:
 
 def _maps(network: PretrainedBase, probe: Probe) -> tuple[dict[str, AttentionMap], set[str]]:
     """Map of each attention module of a model of transformers by its name, and names of those that cross."""
+    from regard.integrations.attention_modules import attention_modules
+    from regard.integrations.watching import watch
+
     model: nn.Module = network.model
     names = {name for name, _ in attention_modules(model)}
     with torch.no_grad(), eval_mode(model), watch(model, keep=_MAPS) as seen:
@@ -50,6 +50,8 @@ def _maps(network: PretrainedBase, probe: Probe) -> tuple[dict[str, AttentionMap
 
 def _pretrained_probe(network: PretrainedBase, number: int) -> Probe:
     """A pass of a model of transformers over padded ids: its own, without `regard` around it."""
+    from regard.integrations.pretrained.decoders import PretrainedEncoderDecoder
+
     model, batch, length, target = network.model, (3, 2)[number], (7, 6)[number], (5, 4)[number]
     word = min(10, len(network.vocabulary) - 5)
     ids = torch.full((batch, length), word)
