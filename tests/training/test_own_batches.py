@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import pytest
@@ -47,3 +48,18 @@ def test_data_that_shrinks_is_told() -> None:
     batches.pop()
     with pytest.raises(InputError, match=r"gave 2 batches in this epoch, and 3 when"):
         epoch[2]
+
+
+@dataclass(frozen=True)
+class Texts:
+    ids: Tensor
+    name: str
+
+
+def test_batches_that_are_dataclasses_move_to_a_device() -> None:
+    batch = OwnBatch((Texts(torch.zeros(3, 2), "a"), {"labels": torch.zeros(3)}))
+    texts, labels = batch.to(torch.device("meta")).content
+    assert texts.ids.is_meta
+    assert labels["labels"].is_meta
+    assert texts.name == "a"
+    assert rows_of(Texts(torch.zeros(3, 2), "a")) == 3

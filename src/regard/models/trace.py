@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from regard.attention import AttentionMap
 from regard.layers import AttentionPooling, MultiHeadAttention
+from regard.layers.nested import tensors_in
 from regard.layers.pointer import PointerAttention
 from regard.layers.single_head import SingleHeadAttention
 from regard.models.recurrent_layers import BidirectionalRnn, DecoderRnn
@@ -145,7 +146,7 @@ class _Tracer(TorchFunctionMode):
     def _sources(self, values: Sequence[Any]) -> dict[str, None]:
         """Names of the layers that the tensors in `values` came from."""
         found: dict[str, None] = {}
-        for tensor in _tensors(values):
+        for tensor in tensors_in(values):
             found |= self._came_from.get(id(tensor), {})
         return found
 
@@ -161,7 +162,7 @@ class _Tracer(TorchFunctionMode):
         if self._inside:
             return result
         given = [*args, *kwargs.values()]
-        made = list(_tensors(result))
+        made = list(tensors_in(result))
         sources = self._sources(given)
         name = getattr(func, "__name__", "")
         if made and (owners := self._owners(given)):
@@ -179,11 +180,11 @@ class _Tracer(TorchFunctionMode):
 
     def _owners(self, values: Sequence[Any]) -> dict[str, None]:
         """Layers that hold the parameters in `values`."""
-        return {self._owner[id(t)]: None for t in _tensors(values) if id(t) in self._owner}
+        return {self._owner[id(t)]: None for t in tensors_in(values) if id(t) in self._owner}
 
     def _distinct(self, values: Sequence[Any]) -> set[tuple[str, ...]]:
         """Different places that the tensors in `values` came from."""
-        found = {tuple(self._came_from.get(id(tensor), ())) for tensor in _tensors(values)}
+        found = {tuple(self._came_from.get(id(tensor), ())) for tensor in tensors_in(values)}
         return found - {()}
 
     def _joined(self, kind: str, sources: Mapping[str, None], output: Tensor) -> str:
@@ -260,7 +261,7 @@ class _Tracer(TorchFunctionMode):
                 result = method(*args, **kwargs)
             finally:
                 self._inside = False
-            made = list(_tensors(result))
+            made = list(tensors_in(result))
             if gives_output:
                 maps = result if isinstance(result, tuple) else ()
                 seen = next((each for each in maps if isinstance(each, AttentionMap)), None)
@@ -270,17 +271,3 @@ class _Tracer(TorchFunctionMode):
             return result
 
         return call
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """All tensors in a value of tuples, lists, mappings and dataclasses."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from _tensors(list(value.values()))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for each in fields(value):
-            yield from _tensors(getattr(value, each.name))

@@ -6,7 +6,7 @@ import random
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Self, TypeAlias, overload
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from regard.errors import InputError
+from regard.layers.nested import tensors_in
 
 __all__ = ["OwnBatch", "OwnBatches", "OwnEpoch", "epochs_of", "rows_of"]
 
@@ -59,7 +60,7 @@ def rows_of(content: Any) -> int:
     Raises:
         InputError: it holds no tensor with an axis.
     """
-    for tensor in _tensors(content):
+    for tensor in tensors_in(content):
         if tensor.ndim:
             return len(tensor)
     raise InputError(
@@ -203,16 +204,6 @@ def _number(name: str) -> int:
     return zlib.crc32(name.encode())
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from _tensors(list(value.values()))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)
-
-
 def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """The value with every tensor with an axis changed."""
     if isinstance(value, Tensor):
@@ -225,4 +216,9 @@ def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
         changed = {name: _mapped(item, change) for name, item in value.items()}
         rebuild: Any = type(value)
         return rebuild(changed)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(
+            value,
+            **{item.name: _mapped(getattr(value, item.name), change) for item in fields(value)},
+        )
     return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 
 from regard.integrations.checking.lab import MOVED, STILL, Lab
 from regard.integrations.checking.subject import read_answer, to_array
+from regard.layers.nested import tensors_in
 
 __all__ = ["probe_batch", "probe_gradient", "probe_inputs", "probe_order", "probe_repetition"]
 
@@ -253,20 +253,9 @@ def _output_tensor(returned: Any) -> torch.Tensor | None:
     return next(
         (
             x
-            for x in _tensors(returned)
+            for x in tensors_in(returned)
             if tuple(x.shape) == wanted.shape
             and np.array_equal(to_array(x), wanted, equal_nan=True)
         ),
         None,
     )
-
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from _tensors(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _tensors(each)
