@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         positions,
         rollout,
         scores,
+        statistics,
         window,
         worked,
     )
@@ -75,7 +76,10 @@ else:
         "worked": "regard.attention",
     }
     _MODULES = {
-        **{name: f"regard.attention.{name}" for name in ("masks", "normalizers", "positions", "scores")},
+        **{
+            name: f"regard.attention.{name}"
+            for name in ("masks", "normalizers", "positions", "scores", "statistics")
+        },
         **{
             name: f"regard.{name}"
             for name in (
@@ -126,6 +130,7 @@ __all__ = [
     "scores",
     "serving",
     "sklearn",
+    "statistics",
     "steer",
     "text",
     "train",

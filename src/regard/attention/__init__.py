@@ -10,7 +10,7 @@ This package imports nothing of text, models, training or pictures.
 ((5, 8), (5, 5))
 """
 
-from regard.attention import masks, normalizers, positions, scores
+from regard.attention import masks, normalizers, positions, scores, statistics
 from regard.attention.attend import attend
 from regard.attention.check_report import CheckReport, Finding
 from regard.attention.map import AttentionMap
@@ -31,6 +31,7 @@ __all__ = [
     "positions",
     "rollout",
     "scores",
+    "statistics",
     "window",
     "worked",
 ]

@@ -27,6 +27,10 @@ from regard.attention.pooling import pool_blocks
 from regard.attention.problem import DenseMatrix, Problem, RowSource, ScaledColumns
 from regard.attention.scores import Score
 from regard.attention.snapshot import Snapshot
+from regard.attention.statistics import Statistic as OwnStatistic
+from regard.attention.statistics import evaluate
+from regard.attention.statistics.base import arrays_of
+from regard.attention.statistics.tiles import rows_of
 from regard.errors import InputError, SettingsError, ShapeError, nearest
 from regard.shapes import Array, Float, Int
 
@@ -329,6 +333,26 @@ class AttentionMap:
             lambda: pool_blocks(self._source, query_blocks, key_blocks),
         )
         return Pool(self._restore(mean), self._restore(maximum))
+
+    def statistic(self, statistic: OwnStatistic, *, queries: slice | None = None) -> Any:
+        """A statistic of your own, or one of `regard.statistics`, computed tile by tile.
+
+        Args:
+            statistic: what to take from a tile, how to merge, how to finish; see
+                `regard.statistics.Statistic`.
+            queries: compute it from these queries alone, without the others: `slice(-32, None)` for the
+                last 32. All unless given.
+
+        Returns:
+            What its `finish` returns, an array or a tuple of arrays, with the map's leading axes.
+
+        Raises:
+            InputError: no statistic; a statistic of scores asked of a map of a matrix.
+            ShapeError: a statistic that does not fit this map.
+        """
+        answer = evaluate(self._source, statistic, rows=rows_of(queries, self._layout.queries))
+        arrays = tuple(map(self._restore, arrays_of(answer)))
+        return arrays if isinstance(answer, tuple) else arrays[0]
 
     def norms(
         self,

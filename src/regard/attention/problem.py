@@ -177,6 +177,12 @@ class Problem:
         with no_autocast(self.query):
             return self._normalized(self.scores(rows), rows)
 
+    def scores_and_weights(self, rows: slice) -> tuple[Array, Array]:
+        """The scores of some rows, -inf where masked, and the weights made of them."""
+        with no_autocast(self.query):
+            scores = self.scores(rows)
+            return scores, self._normalized(scores, rows)
+
     def output(self, rows: slice, dropout: float, seed: int) -> Float[Array, "batch heads rows dv"]:
         """Weights after dropout, times values, in the type of the values."""
         xp, layout = self.layout.xp, self.layout
