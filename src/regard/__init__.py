@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         training,
         viewing,
     )
-    from regard.api import compare, fit, heads, load, look_at_image, look_at_sound, train
+    from regard.api import compare, export, fit, heads, load, look_at_image, look_at_sound, train
     from regard.attention import (
         AttentionMap,
         attend,
@@ -61,6 +61,7 @@ else:
         "check": "regard.integrations",
         "compare": "regard.api",
         "documents": "regard.attention",
+        "export": "regard.api",
         "fit": "regard.api",
         "heads": "regard.api",
         "load": "regard.api",
@@ -113,6 +114,7 @@ __all__ = [
     "documents",
     "errors",
     "evaluation",
+    "export",
     "fit",
     "heads",
     "integrations",

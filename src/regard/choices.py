@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 __all__ = [
+    "ExportFormat",
     "FirstIndex",
     "OverLong",
     "Preset",
@@ -38,6 +39,9 @@ RareLabels: TypeAlias = Literal["error", "skip", "keep"]
 
 Reading: TypeAlias = Literal["output", "input"]
 """Decoder step whose cross-attention a target token has: the one that writes it, or the one that reads it."""
+
+ExportFormat: TypeAlias = Literal["onnx", "ctranslate2", "torch"]
+"""Format of another runtime that a model can be exported to."""
 
 FirstIndex: TypeAlias = Literal[0, 1]
 """Number of the first word of a sentence in a file of word links."""

@@ -6,6 +6,7 @@ from regard.api.corpus.head_comparison import HeadComparison
 from regard.api.corpus.head_report import HeadReport
 from regard.api.corpus.head_result import HeadResult
 from regard.api.evaluate import evaluate
+from regard.api.export import Exported, export
 from regard.api.fit import fit
 from regard.api.heads import heads
 from regard.api.load import load
@@ -26,6 +27,7 @@ __all__ = [
     "Classifier",
     "Continuation",
     "Evaluation",
+    "Exported",
     "ExtractiveSummarizer",
     "Generator",
     "HeadComparison",
@@ -40,6 +42,7 @@ __all__ = [
     "Translator",
     "compare",
     "evaluate",
+    "export",
     "fit",
     "heads",
     "load",

@@ -14,6 +14,7 @@ from regard.cli.compare import compare
 from regard.cli.data import data
 from regard.cli.demo import demo
 from regard.cli.evaluate import evaluate
+from regard.cli.export import export
 from regard.cli.generate import generate
 from regard.cli.heads import heads
 from regard.cli.learn import learn
@@ -81,6 +82,7 @@ _add(
     serve,
     trust,
     check,
+    export,
     push,
     learn,
 )

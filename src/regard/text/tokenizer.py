@@ -187,6 +187,13 @@ class Tokenizer:
         return self._pieces
 
     @property
+    def backend(self) -> Backend:
+        """A copy of the tokenizer of the `tokenizers` library that splits normalised texts."""
+        copy = Backend.from_str(self._backend.to_str())
+        copy.encode_special_tokens = True
+        return copy
+
+    @property
     def first_ids(self) -> tuple[int, ...]:
         """Ids that a text which is written begins with, after BOS; those of a pretrained tokenizer alone."""
         return ()

@@ -1,0 +1,1 @@
+"""Parts of `regard export`: what can be exported, the files of each format, and the comparison of answers."""

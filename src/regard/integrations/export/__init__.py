@@ -1,0 +1,1 @@
+"""Our networks in formats of other runtimes."""

@@ -1,0 +1,97 @@
+"""`regard.export`: a folder that needs no regard, and no folder where answers differ."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import regard
+from regard.api import Generator, Translator
+from regard.data import dates
+from regard.errors import InputError, RegardError
+from regard.files import file_sha256
+from regard.integrations.export.ctranslate2 import translator_spec
+
+pytest.importorskip("ctranslate2")
+TEXTS = [example.text for example in dates.generate(12, seed=5)]
+
+
+def program_of(folder: Path, text: str) -> str:
+    """The program of a README, for one text."""
+    found = re.search(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    assert found
+    assert "regard" not in found[1]
+    return found[1].replace('"..."', repr(text))
+
+
+def printed(program: str, folder: Path) -> str:
+    output = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(output):
+        exec(program, {})
+    return output.getvalue().removesuffix("\n")
+
+
+def test_a_translator_for_ctranslate2(translator: Translator, tmp_path: Path) -> None:
+    found = regard.export(translator, tmp_path / "out", to="ctranslate2", texts=TEXTS)
+    assert found.parity.texts == 12
+    assert found.parity.difference < 1e-4
+    assert found.parity.equal["greedy"] == 1.0
+    manifest = json.loads((found.folder / "export.json").read_text())
+    files = {path.name for path in found.folder.iterdir()} - {"export.json"}
+    assert set(manifest["sha256"]) == files
+    assert all(file_sha256(found.folder / name) == manifest["sha256"][name] for name in files)
+    assert manifest["weights_sha256"] == translator.weights
+
+
+def test_its_readme_translates(translator: Translator, tmp_path: Path) -> None:
+    folder = regard.export(translator, tmp_path / "out", to="ctranslate2").folder
+    program = program_of(folder, TEXTS[0]).replace("min_decoding_length=0", "max_decoding_length=9")
+    settings = translator.decoding_settings({"max_length": 9})
+    assert printed(program, folder) == translator.write([TEXTS[0]], settings=settings)[0]
+
+
+def test_a_generator_for_ctranslate2(generator: Generator, tmp_path: Path) -> None:
+    assert generator.folder is not None
+    found = regard.export(generator.folder, tmp_path / "out", to="ctranslate2")
+    assert found.parity.equal == {"greedy": 1.0}
+    settings = generator.decoding_settings({"method": "greedy", "max_length": 20})
+    (answer,) = generator.generate("red is", settings=settings)
+    assert printed(program_of(found.folder, "red is"), found.folder) == answer.text.strip()
+
+
+def test_a_model_that_differs_is_not_written(
+    translator: Translator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(*arguments: Any, **options: Any) -> Any:
+        spec = translator_spec(*arguments, **options)
+        spec.encoder.layer[0].ffn.linear_0.bias[0] += 1.0
+        return spec
+
+    monkeypatch.setattr("regard.api.exporting.ctranslate2.translator_spec", wrong)
+    with pytest.raises(RegardError, match="log-probabilities differ from this model's"):
+        regard.export(translator, tmp_path / "out", to="ctranslate2", texts=TEXTS)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_what_cannot_be_exported(abstractive, classifier, tmp_path):
+    with pytest.raises(InputError, match=r"ctranslate2 cannot run this model \(pointer\).* copies"):
+        regard.export(abstractive, tmp_path / "out", to="ctranslate2")
+    with pytest.raises(InputError, match="it runs models that write a text"):
+        regard.export(classifier, tmp_path / "out", to="ctranslate2")
+
+
+def test_a_folder_in_use(translator, tmp_path):
+    (tmp_path / "mine").write_text("")
+    with pytest.raises(InputError, match="is not empty"):
+        regard.export(translator, tmp_path, to="ctranslate2")
+
+
+def test_texts_that_cannot_be_read(translator, tmp_path):
+    with pytest.raises(InputError, match="none of 2 texts can be compared"):
+        regard.export(translator, tmp_path / "out", to="ctranslate2", texts=["", "  "])
