@@ -8,7 +8,7 @@ import pytest
 from regard.cancel import check_cancelled
 from regard.serving import Limits
 from regard.serving.batch_queue import BatchQueue
-from regard.serving.errors import RequestError
+from regard.serving.errors import RequestError, worker_died
 
 
 class Worker:
@@ -28,8 +28,8 @@ class Worker:
 def make_queue():
     made = []
 
-    def make(**limits):
-        made.append(BatchQueue(Limits(**limits)))
+    def make(threads=1, **limits):
+        made.append(BatchQueue(Limits(**limits), threads))
         made[-1].open()
         return made[-1]
 
@@ -255,3 +255,62 @@ def test_nothing_is_kept_of_what_is_over(make_queue):
     for n in range(50):
         assert queue.put(n, lambda items: items, n, client=f"client {n}").result(20) == n
     assert queue._waiting == {}
+
+
+def test_two_batches_are_answered_at_the_same_time(make_queue):
+    queue = make_queue(threads=2, max_batch=1)
+    meeting = threading.Barrier(2)
+
+    def meet(items):
+        meeting.wait(20)
+        return items
+
+    jobs = [queue.put("key", meet, n) for n in range(4)]
+    assert [job.result(20) for job in jobs] == [0, 1, 2, 3]
+
+
+def test_closing_gives_up_what_every_thread_runs():
+    queue = BatchQueue(Limits(grace=0.0), threads=2)
+    queue.open()
+    steps = [Steps(), Steps()]
+    running = [queue.put(n, each, n) for n, each in enumerate(steps)]
+    assert all(each.begun.wait(20) for each in steps)
+    queue.close()
+    for job in running:
+        with pytest.raises(RequestError, match="the server is stopping"):
+            job.result(20)
+    assert all(each.ended.wait(20) for each in steps)
+
+
+class Dying:
+    """Answers, but for a batch with one of some items, which takes the process with it."""
+
+    def __init__(self, *deadly, deaths=1000):
+        self.deadly, self.deaths, self.batches = deadly, deaths, []
+
+    def __call__(self, items):
+        self.batches.append(list(items))
+        if self.deaths and set(items) & set(self.deadly):
+            self.deaths -= 1
+            raise worker_died("was killed by SIGKILL")
+        return [f"{item}!" for item in items]
+
+
+def test_a_death_that_happens_once_is_not_seen(make_queue):
+    queue, dying = make_queue(), Dying(1, deaths=1)
+    assert queue.put("key", dying, 1).result(20) == "1!"
+    assert dying.batches == [[1], [1]]
+
+
+def test_a_job_that_kills_is_tried_twice_and_fails_alone(make_queue):
+    queue, dying = make_queue(), Dying(2)
+    worker, _ = held(queue)
+    jobs = [queue.put("key", dying, n) for n in (1, 2, 3)]
+    worker.released.set()
+    assert (jobs[0].result(20), jobs[2].result(20)) == ("1!", "3!")
+    with pytest.raises(
+        RequestError, match=r"request was killed by SIGKILL, as .*try again"
+    ) as error:
+        jobs[1].result(20)
+    assert (error.value.status, error.value.retry_after) == (503, 1)
+    assert dying.batches == [[1, 2, 3], [1], [2], [3]]

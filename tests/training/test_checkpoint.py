@@ -35,6 +35,20 @@ def test_weights_come_back_and_tied_ones_stay_tied(tmp_path: Path) -> None:
     assert (tmp_path / "model.safetensors").stat().st_mode & 0o044 == 0o044 & ~umask()
 
 
+def test_mapped_weights_are_those_of_the_file_and_tied_ones_stay_tied(tmp_path: Path) -> None:
+    saved, found = Tied(), Tied()
+    save_weights(saved, tmp_path / "model.safetensors")
+    load_weights(found, tmp_path / "model.safetensors", mapped=True)
+    assert torch.equal(found.second.weight, saved.first.weight)
+    assert torch.equal(found.second.bias, saved.second.bias)
+    assert found.first.weight is found.second.weight
+    assert found.first.weight.requires_grad
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    (mapping,) = (line.split()[0] for line in maps if str(tmp_path / "model.safetensors") in line)
+    low, high = (int(end, 16) for end in mapping.split("-"))
+    assert all(low <= each.data_ptr() < high for each in found.parameters())
+
+
 def umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -28,7 +28,7 @@ from regard.models.layout import state_layout
 from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE, check_layout, load_weights
 from regard.training.tensors import read_layout
 
-__all__ = ["MODELS", "load", "load_model", "model_class"]
+__all__ = ["MODELS", "load", "load_mapped", "load_model", "model_class"]
 
 MODELS: dict[str, type[Model]] = {
     "transformer": Translator,
@@ -73,17 +73,33 @@ def load(folder: str | PathLike[str], *, weights: bool = True, task: Task | None
     return read_whole(folder, lambda: _load(folder, weights=weights, task=task))
 
 
-def _load(folder: Path, *, weights: bool, task: Task | None) -> Model:
+def load_mapped(folder: Path) -> Model:
+    """Load the model of a folder, whose weights stay in their files: processes that map them share the memory.
+
+    Args:
+        folder: whose safetensors nobody changes as long as the model is in use.
+
+    Raises:
+        ModelFolderError: see `load`.
+    """
+    return _load(folder, weights=True, task=None, mapped=True)
+
+
+def _load(folder: Path, *, weights: bool, task: Task | None, mapped: bool = False) -> Model:
     if is_pretrained(folder):
-        from regard.api.pretrained import model_of  # transformers is slow to import
+        from regard.api.pretrained import (
+            model_of,
+        )  # transformers is slow to import, and always maps
 
         model = model_of(folder, task)
         model.take_files_of(folder)
         return model
-    return load_model(folder, weights=weights)
+    return load_model(folder, weights=weights, mapped=mapped)
 
 
-def load_model(folder: Path, *, weights: bool = True, seals: bool = True) -> Model:
+def load_model(
+    folder: Path, *, weights: bool = True, seals: bool = True, mapped: bool = False
+) -> Model:
     """Load a model that `regard train` wrote; with `seals=False` also one that was changed by hand."""
     config = read_config(folder, seals=seals)
     owner = config.get(IDENTITY, "") if seals else ""
@@ -98,7 +114,9 @@ def load_model(folder: Path, *, weights: bool = True, seals: bool = True) -> Mod
     except (KeyError, TypeError, AttributeError, RegardError) as error:
         raise ModelFolderError(f"{folder / CONFIG}: damaged ({error}); train it again") from error
     if weights:
-        load_weights(model.network, folder / WEIGHTS_FILE, belongs_to=owner, seals=seals)
+        load_weights(
+            model.network, folder / WEIGHTS_FILE, belongs_to=owner, seals=seals, mapped=mapped
+        )
         model.network.eval()
         model.take_files_of(folder)
     model.folder = folder

@@ -22,6 +22,9 @@ def serve(
         str, typer.Option(help="Address to listen on; other machines see all but loopback.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that run the models, and share their memory.")
+    ] = 1,
     max_characters: Annotated[int, typer.Option(min=1, help="Longest text.")] = 5000,
     max_queue: Annotated[int, typer.Option(min=1, help="Requests that may wait.")] = 100,
     max_batch: Annotated[int, typer.Option(min=1, help="Requests answered at once.")] = 16,
@@ -52,6 +55,8 @@ def serve(
     regard serve runs/de-en runs/mood
 
     regard serve runs/de-en runs/de-en-rnn --port 9000
+
+    regard serve runs/de-en --workers 2
     """
     try:
         from regard.serving import Limits
@@ -75,6 +80,7 @@ def serve(
         host=host,
         port=port,
         limits=limits,
+        workers=workers,
         proxies=proxy or (),
         log_format=log_format,
         ready=_print_address if log_format == "text" else _log_address,

@@ -1,4 +1,4 @@
-"""Queue in front of the models: one thread answers requests of many clients in batches."""
+"""Queue in front of the models: a thread for each worker answers requests of many clients in batches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from itertools import islice, zip_longest
 from typing import Any
 
 from regard.cancel import AbandonedError, cancelled_if
-from regard.serving.errors import RequestError, pushed_out, queue_full, stopping, timed_out
+from regard.serving.errors import (
+    RequestError,
+    WorkerDiedError,
+    pushed_out,
+    queue_full,
+    stopping,
+    timed_out,
+)
 from regard.serving.limits import Limits
 
 __all__ = ["Answer", "BatchQueue", "Job"]
@@ -36,6 +43,7 @@ class Job(Future[Any]):
 
     Attributes:
         abandoned: true once nobody waits for the answer.
+        since: when it was made, in nanoseconds since 1970.
     """
 
     def __init__(self, key: Hashable, answer: Answer, item: Any, client: Hashable) -> None:
@@ -45,6 +53,7 @@ class Job(Future[Any]):
         self.item: Any = item
         self.client: Hashable = client
         self.abandoned: bool = False
+        self.since: int = time.time_ns()
 
     def resolve(self, answer: Any = None, error: BaseException | None = None) -> None:
         """Set the answer or an error, unless there is one."""
@@ -64,12 +73,18 @@ class BatchQueue:
     When the queue is full, a client with fewer jobs than another takes the place of the other's latest one
     (longest queue drop, Suter et al. 1998): nobody can fill the queue against anybody else, and alone a
     client has all of it.
+
+    Args:
+        limits: of jobs, batches and time.
+        threads: batches that are answered at the same time.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, threads: int = 1) -> None:
         self._limits = limits
         self._waiting: dict[Hashable, deque[Job]] = {}  # by client, whose turn is next first
-        self._running: Sequence[Job] = ()
+        self._running: dict[int, Sequence[Job]] = {}  # by thread
+        self._count_of_threads = threads
+        self._threads: list[threading.Thread] = []
         self._changed = threading.Condition()
         self._open = False
         self._end = 0.0
@@ -77,10 +92,14 @@ class BatchQueue:
         """Jobs that were given up before their answer, since the server began."""
 
     def open(self) -> None:
-        """Start the thread and accept jobs."""
+        """Start the threads and accept jobs."""
         self._open = True
-        self._thread = threading.Thread(target=self._work, name="regard-queue", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, args=(n,), name=f"regard-queue-{n}", daemon=True)
+            for n in range(self._count_of_threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def __len__(self) -> int:
         with self._changed:
@@ -91,7 +110,7 @@ class BatchQueue:
 
         Args:
             key: items with equal keys may be answered by one call.
-            answer: maps a list of items to a list of answers; called in the queue's thread.
+            answer: maps a list of items to a list of answers; called in a thread of the queue.
             item: the request.
             client: who sent it; clients share the queue evenly.
 
@@ -148,23 +167,27 @@ class BatchQueue:
             if self._open:
                 self._end = time.monotonic() + self._limits.grace
             self._open = False
-            self._changed.notify()
+            self._changed.notify_all()
 
     def abandon_all(self) -> None:
         """Give up what waits or runs: it is answered that the server stops."""
         with self._changed:
-            jobs = [*self._running, *(job for jobs in self._waiting.values() for job in jobs)]
-        for job in jobs:
+            everywhere = [*self._running.values(), *self._waiting.values()]
+        for job in [job for jobs in everywhere for job in jobs]:
             if not job.done():
                 self.abandon(job, stopping())
 
     def close(self) -> None:
         """Refuse new jobs, answer the others within the time of grace, and stop."""
         self.refuse()
-        self._thread.join(max(0.0, self._end - time.monotonic()))
-        if self._thread.is_alive():
+        self._join(self._end)
+        if any(thread.is_alive() for thread in self._threads):
             self.abandon_all()
-            self._thread.join(_LAST_STEP)  # a daemon: it ends with the process if a step is longer
+            self._join(time.monotonic() + _LAST_STEP)  # daemons: they end with the process
+
+    def _join(self, until: float) -> None:
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _count(self) -> int:
         return sum(map(len, self._waiting.values()))
@@ -175,13 +198,13 @@ class BatchQueue:
         if not jobs:
             del self._waiting[job.client]
 
-    def _work(self) -> None:
-        while jobs := self._next():
-            self._running = [job for job in jobs if job.set_running_or_notify_cancel()]
-            _answer_batch(self._running)
-            self._running = ()
+    def _work(self, thread: int) -> None:
+        while jobs := self._next(thread):
+            _answer_batch([job for job in jobs if job.set_running_or_notify_cancel()])
+            with self._changed:
+                self._running[thread] = ()
 
-    def _next(self) -> list[Job]:
+    def _next(self, thread: int) -> list[Job]:
         """The next batch; empty if there is none and never will be."""
         with self._changed:
             while not self._waiting and self._open:
@@ -195,6 +218,7 @@ class BatchQueue:
                 self._remove(job)
             if client in self._waiting:  # its turn is over
                 self._waiting[client] = self._waiting.pop(client)
+            self._running[thread] = batch
             return batch
 
     def _in_turn(self, key: Hashable) -> Iterator[Job]:
@@ -204,8 +228,12 @@ class BatchQueue:
             yield from (job for job in turn if job is not None)
 
 
-def _answer_batch(jobs: Sequence[Job]) -> None:
-    """Answer jobs as one batch; if that fails, one by one, so that one bad job fails alone."""
+def _answer_batch(jobs: Sequence[Job], *, again: bool = False) -> None:
+    """Answer jobs as one batch; if that fails, one by one, so that one bad job fails alone.
+
+    If the process that answers dies, each job is tried once more, alone: the process may have been killed for
+    a reason of its own, but a job that kills processes must not kill one after another.
+    """
     jobs = [job for job in jobs if not job.abandoned]
     if not jobs:
         return
@@ -216,11 +244,12 @@ def _answer_batch(jobs: Sequence[Job]) -> None:
         for job in jobs:
             job.resolve(error=error)
     except Exception as error:
-        if len(jobs) == 1:
+        died = isinstance(error, WorkerDiedError)
+        if len(jobs) == 1 and (again or not died):
             jobs[0].resolve(error=error)
         else:
             for job in jobs:
-                _answer_batch([job])
+                _answer_batch([job], again=again or died)
     else:
         for job, answer in zip(jobs, answers, strict=True):
             job.resolve(answer)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from regard.errors import RegardError
 
 __all__ = [
     "RequestError",
+    "WorkerDiedError",
     "crowded",
     "foreign_host",
     "foreign_page",
@@ -18,6 +22,7 @@ __all__ = [
     "too_many_bytes",
     "too_many_tokens",
     "too_slow",
+    "worker_died",
 ]
 
 
@@ -39,11 +44,20 @@ class RequestError(RegardError):
         self.retry_after: int | None = retry_after
         self.closes: bool = closes
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default an error is made again from its message alone, in the process that waits for an answer.
+        make = partial(RequestError, retry_after=self.retry_after, closes=self.closes)
+        return make, (self.status, str(self))
+
     @property
     def headers(self) -> dict[str, str]:
         """Headers of the answer that belong to this error."""
         headers = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
         return headers | ({"connection": "close"} if self.closes else {})
+
+
+class WorkerDiedError(RequestError):
+    """A worker process ended while it answered."""
 
 
 def malformed(status: int, problem: str) -> RequestError:
@@ -144,3 +158,13 @@ def crowded(connections: int) -> RequestError:
 def stopping() -> RequestError:
     """503: the server is stopping."""
     return RequestError(503, "the server is stopping; try again when it is back", retry_after=10)
+
+
+def worker_died(how: str) -> WorkerDiedError:
+    """503: the process that was answering ended, and so did the one that tried again."""
+    return WorkerDiedError(
+        503,
+        f"the process that was answering this request {how}, as another one had before; they are started "
+        "again: try again in a second, and with a shorter text if that happens again",
+        retry_after=1,
+    )

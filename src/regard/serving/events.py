@@ -6,11 +6,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import suppress
-from typing import Any
-
-from pydantic import BaseModel
 
 from regard.errors import RegardError
+from regard.serving.messages import Content
 
 __all__ = ["Drafts", "events"]
 
@@ -42,7 +40,7 @@ class Drafts:
         return self._latest
 
 
-async def events(drafts: Drafts, answer: Awaitable[Any]) -> AsyncIterator[str]:
+async def events(drafts: Drafts, answer: Awaitable[Content]) -> AsyncIterator[str]:
     """Yield `draft` events while the answer is written, then `answer`, or `error` with a remedy."""
     final = asyncio.ensure_future(answer)
     draft = asyncio.ensure_future(drafts.next())
@@ -52,9 +50,7 @@ async def events(drafts: Drafts, answer: Awaitable[Any]) -> AsyncIterator[str]:
             if draft.done():
                 yield _event("draft", json.dumps({"text": draft.result()}))
                 draft = asyncio.ensure_future(drafts.next())
-        found = final.result()
-        assert isinstance(found, BaseModel)
-        yield _event("answer", found.model_dump_json())
+        yield _event("answer", final.result().text)
     except RegardError as error:
         yield _event("error", json.dumps({"error": str(error)}))
     finally:

@@ -17,7 +17,7 @@ __all__ = ["JsonFormatter", "LogFormat", "RepeatFilter", "log_to_stderr"]
 LogFormat = Literal["text", "json"]
 
 _INTERVAL = 60.0  # seconds in which one record of a kind is written
-_LOGGERS = ("uvicorn", "asyncio", "regard")
+_LOGGERS = ("uvicorn", "asyncio", "opentelemetry", "regard")
 
 
 class RepeatFilter(logging.Filter):
@@ -64,7 +64,15 @@ def _kind(record: logging.LogRecord) -> object:
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one JSON object: `time`, `level`, `logger`, `message`, `exception`, its `fields`."""
+    """A record as one JSON object: `time`, `level`, `logger`, `message`, `exception`, its `fields`.
+
+    Args:
+        worker: number of the process that logs, a field of each of its records; 0 is the server itself.
+    """
+
+    def __init__(self, worker: int = 0) -> None:
+        super().__init__()
+        self._own: dict[str, Any] = {"worker": worker} if worker else {}
 
     def format(self, record: logging.LogRecord) -> str:
         """Write the object on one line."""
@@ -73,6 +81,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **self._own,
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
@@ -81,16 +90,18 @@ class JsonFormatter(logging.Formatter):
 
 
 @contextmanager
-def log_to_stderr(style: LogFormat) -> Iterator[None]:
+def log_to_stderr(style: LogFormat, *, worker: int = 0) -> Iterator[None]:
     """Write the records of the server and its libraries to standard error.
 
     Args:
         style: `"text"`, warnings and errors; or `"json"`, in which each answered request is a record, too.
+        worker: number of the process, which its records name; 0 is the server itself.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(RepeatFilter())
-    plain = logging.Formatter("regard: %(message)s")
-    handler.setFormatter(plain if style == "text" else JsonFormatter())
+    name = f"regard: worker {worker}" if worker else "regard"
+    plain = logging.Formatter(f"{name}: %(message)s")
+    handler.setFormatter(plain if style == "text" else JsonFormatter(worker))
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     before = [(logger.level, logger.propagate) for logger in loggers]
     for logger in loggers:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
-from regard.serving import schemas as m
 from regard.serving.batch_queue import BatchQueue
 from regard.serving.limits import Limits
 from regard.serving.middleware import App, Message, Receive, Send
+from regard.serving.notes import notes_of
+from regard.serving.pool import WorkerPool
+from regard.serving.registry import ModelRegistry
+from regard.serving.tracing import Tracing
 
 __all__ = ["Metrics", "RequestObserver", "make_metrics"]
 
@@ -29,14 +32,16 @@ class Metrics:
 
     Args:
         queue: measured when somebody reads.
-        models: facts about each.
+        models: that answer; so are the workers.
         limits: of the queue.
 
     Raises:
         ModuleNotFoundError: `prometheus_client` is not installed.
     """
 
-    def __init__(self, queue: BatchQueue, models: Sequence[m.ModelInfo], limits: Limits) -> None:
+    def __init__(
+        self, queue: BatchQueue, models: ModelRegistry | WorkerPool, limits: Limits
+    ) -> None:
         # By name, since the rest of the server works without it.
         self._client: Any = import_module("prometheus_client")
         self.content_type: str = import_module("prometheus_client.exposition").CONTENT_TYPE_LATEST
@@ -69,12 +74,13 @@ class Metrics:
         parameters = self._client.Gauge(
             "regard_model_parameters", "Learned parameters of a model.", ["model"], **own
         )
-        for model in models:
+        for model in models.infos:
             info.labels(model.name, model.task, model.kind).set(1)
             parameters.labels(model.name).set(model.parameters)
         limit = self._client.Gauge("regard_queue_limit", "Requests that may wait.", **own)
         limit.set(limits.max_queue)
         self._registry.register(_QueueReadings(queue))
+        self._registry.register(_WorkerReadings(models))
         self._client.ProcessCollector(registry=self._registry)
 
     def count(self, route: str, status: int, seconds: float | None = None) -> None:
@@ -115,8 +121,43 @@ class _QueueReadings:
         )
 
 
+class _WorkerReadings:
+    """State of the workers. The server itself counts what clients see of all of them."""
+
+    def __init__(self, models: ModelRegistry | WorkerPool) -> None:
+        self._models = models
+        self._families: Any = import_module("prometheus_client.core")
+
+    def collect(self) -> Iterable[Any]:
+        yield self._families.GaugeMetricFamily(
+            "regard_workers",
+            "Processes that answer at the same time, now.",
+            value=self._models.workers,
+        )
+        if not isinstance(self._models, WorkerPool):
+            return
+        counters = (
+            ("regard_worker_restarts", "Starts after a death.", self._models.restarts),
+            ("regard_worker_batches", "Batches given to a worker.", self._models.batches),
+        )
+        for name, text, counts in counters:
+            family = self._families.CounterMetricFamily(name, text, labels=["worker"])
+            for number, count in counts.items():
+                family.add_metric([str(number)], count)
+            yield family
+        memory = self._families.GaugeMetricFamily(
+            "regard_worker_memory_bytes",
+            "Memory of a worker: resident, and private, which no other process shares.",
+            labels=["worker", "kind"],
+        )
+        for worker in self._models.living:
+            for kind, size in worker.memory().items():
+                memory.add_metric([str(worker.number), kind], size)
+        yield memory
+
+
 def make_metrics(
-    queue: BatchQueue, models: Sequence[m.ModelInfo], limits: Limits
+    queue: BatchQueue, models: ModelRegistry | WorkerPool, limits: Limits
 ) -> Metrics | None:
     """Metrics of a server; `None` if `prometheus_client` is not installed."""
     try:
@@ -128,25 +169,34 @@ def make_metrics(
 
 
 class RequestObserver:
-    """ASGI middleware that counts and logs requests, with everything that others answer for the application.
+    """ASGI middleware that counts, logs and traces requests, also those that others answer for the application.
 
     Args:
         app: the wrapped application.
         routes: the paths that are counted by name.
-        metrics: `None` to log only.
+        metrics: `None` to count nothing.
+        tracing: `None` to trace nothing.
     """
 
-    def __init__(self, app: App, *, routes: Iterable[str], metrics: Metrics | None) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        routes: Iterable[str],
+        metrics: Metrics | None,
+        tracing: Tracing | None = None,
+    ) -> None:
         self.app: App = app
         self.routes: frozenset[str] = frozenset(routes)
         self.metrics: Metrics | None = metrics
+        self.tracing: Tracing | None = tracing
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass a request on and note how it ended."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begin, status, complete = time.monotonic(), _HUNG_UP, False
+        begin, clock, status, complete = time.time_ns(), time.monotonic(), _HUNG_UP, False
 
         async def observed(message: Message) -> None:
             nonlocal status, complete
@@ -162,14 +212,21 @@ class RequestObserver:
             status, complete = 500, True
             raise
         finally:
-            self._note(scope, status if complete else _HUNG_UP, time.monotonic() - begin)
+            seconds = time.monotonic() - clock
+            self._note(scope, status if complete else _HUNG_UP, begin, seconds)
 
-    def _note(self, scope: Message, status: int, seconds: float) -> None:
+    def _note(self, scope: Message, status: int, begin: int, seconds: float) -> None:
         route = scope["path"] if scope["path"] in self.routes else "none"
+        notes = notes_of(scope)
         if self.metrics is not None:
             self.metrics.count(route, status, seconds)
+        if self.tracing is not None:
+            end = begin + int(1e9 * seconds)
+            self.tracing.record(scope, notes, route=route, status=status, begin=begin, end=end)
         fields = {"route": route, "status": status, "seconds": round(seconds, 4)}
         fields |= {"method": scope["method"], "client": (scope.get("client") or ("",))[0]}
+        if notes.worker:
+            fields["worker"] = notes.worker
         # Answers are as many as the models can give; what is refused is one record a minute of each kind.
         kind = None if status < 400 else (route, status)
         _log.info("%s %d", route, status, extra={"fields": fields, "kind": kind})

@@ -2,29 +2,70 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from os import PathLike
-from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
 
 from regard.api import Classifier, Model
 from regard.api.knockouts import steerable_heads
-from regard.api.load import load
 from regard.errors import InputError, nearest
-from regard.integrations.pretrained.hub import is_hub_name
 from regard.serving import schemas as m
 from regard.serving.errors import RequestError
+from regard.serving.messages import Content, Handler, Run
+from regard.serving.snapshot import load_from, snapshots_of
 
-__all__ = ["ModelRegistry"]
+__all__ = ["ModelList", "ModelRegistry", "run_batch"]
 
 
-class ModelRegistry:
-    """Loaded models by name. Clients send names, never paths.
+class ModelList:
+    """Facts about the models of a server, by which requests find theirs.
+
+    Args:
+        infos: of each model.
+
+    Attributes:
+        infos: of each model, in order.
+    """
+
+    def __init__(self, infos: Sequence[m.ModelInfo]) -> None:
+        self.infos: list[m.ModelInfo] = list(infos)
+
+    def find(self, name: str | None, task: str | None) -> m.ModelInfo:
+        """The model that a request names or implies.
+
+        Args:
+            name: given by the client; `None` if a single model fits.
+            task: required of the model; `None` for any.
+
+        Raises:
+            RequestError: 404 for an unknown name, 422 if the model is for another task or not named.
+        """
+        fitting = {info.name: info for info in self.infos if task in (None, info.task)}
+        if name is None:
+            if len(fitting) == 1:
+                return next(iter(fitting.values()))
+            have = ", ".join(fitting) or "none"
+            raise RequestError(422, f"say which model: 'model' is one of {have}, see /health")
+        if name in fitting:
+            return fitting[name]
+        known = {info.name: info for info in self.infos}
+        if name not in known:
+            raise RequestError(404, f"no model {name[:80]!r} here; {nearest(name[:80], known)}")
+        raise RequestError(422, f"{name!r} is for {known[name].task}; try /{known[name].verb}")
+
+
+class ModelRegistry(ModelList):
+    """Loaded models by name, which answer in this process. Clients send names, never paths.
 
     Args:
         models: by the name that clients use.
 
     Attributes:
-        infos: public facts about each model.
+        models: by name.
 
     Raises:
         InputError: no model, or one that gives no answer.
@@ -39,8 +80,8 @@ class ModelRegistry:
                     f"{name} gives no answer that could be served (it only reads); "
                     f"try: regard {model.verb} {model.folder or name}"
                 )
+        super().__init__([_model_info(name, model) for name, model in models.items()])
         self.models: dict[str, Model] = dict(models)
-        self.infos: list[m.ModelInfo] = [_model_info(name, model) for name, model in models.items()]
 
     @classmethod
     def of(cls, folders: Sequence[str | PathLike[str]]) -> ModelRegistry:
@@ -50,37 +91,44 @@ class ModelRegistry:
             InputError: two of the same name.
             ModelFolderError: a folder without a model.
         """
-        paths = [Path(f) if is_hub_name(f) else Path(f).resolve() for f in folders]
-        names = [path.name for path in paths]
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise InputError(f"two folders are called {min(twice)!r}; rename one")
-        return cls({path.name: load(path) for path in paths})
+        models = {}
+        with ExitStack() as stack:
+            snapshots = [stack.enter_context(closing(each)) for each in snapshots_of(folders)]
+            for snapshot in snapshots:
+                with snapshot.folder() as place:
+                    models[snapshot.name] = load_from(place, snapshot.source)
+        return cls(models)
 
-    def find(self, name: str | None, task: str | None) -> tuple[str, Model]:
-        """The model that a request names or implies.
+    @property
+    def workers(self) -> int:
+        """Processes that answer at the same time, now."""
+        return 1
+
+    @property
+    def most_workers(self) -> int:
+        """Processes that answer at the same time."""
+        return 1
+
+    def answer(self, handler: Handler, name: str, items: Sequence[Any]) -> list[Content]:
+        """Answer a batch of requests.
 
         Args:
-            name: given by the client; `None` if a single model fits.
-            task: required of the model; `None` for any.
-
-        Raises:
-            RequestError: 404 for an unknown name, 422 if the model is for another task or not named.
+            handler: of the kind of request.
+            name: of the model.
+            items: requests.
         """
-        fitting = [n for n, model in self.models.items() if task in (None, model.task)]
-        if name is None:
-            if len(fitting) == 1:
-                return fitting[0], self.models[fitting[0]]
-            have = ", ".join(fitting) or "none"
-            raise RequestError(422, f"say which model: 'model' is one of {have}, see /health")
-        if name not in self.models:
-            raise RequestError(
-                404, f"no model {name[:80]!r} here; {nearest(name[:80], self.models)}"
-            )
-        if name not in fitting:
-            model = self.models[name]
-            raise RequestError(422, f"{name!r} is for {model.task}; try /{model.verb}")
-        return name, self.models[name]
+        return run_batch(handler, name, self.models[name], items)
+
+
+def run_batch(
+    handler: Handler, name: str, model: Model, items: Sequence[Any], *, worker: int = 0
+) -> list[Content]:
+    """Answer a batch by a model, as texts that can be sent; `worker` is the number of this process."""
+    begin = time.time_ns()
+    answers = handler(name, model, items)
+    texts = [a.model_dump_json() if isinstance(a, BaseModel) else str(a) for a in answers]
+    run = Run(worker, name, begin, time.time_ns(), len(items))
+    return [Content(text, run) for text in texts]
 
 
 def _model_info(name: str, model: Model) -> m.ModelInfo:
@@ -90,6 +138,7 @@ def _model_info(name: str, model: Model) -> m.ModelInfo:
         task=model.task,
         kind=model.settings.kind,
         parameters=model.num_parameters,
+        verb=model.verb,
         writes=model.writes,
         labels=list(model.labels),
         beam=decoding.beam if decoding.method == "beam" else 1,

@@ -295,6 +295,9 @@ class ModelInfo(_Message):
     task: str
     kind: str
     parameters: int
+    verb: Annotated[
+        str, Field(description="The call that it answers: `translate`, `classify`, ...")
+    ]
     writes: Annotated[bool, Field(description="Whether it writes its answer word by word.")]
     labels: list[str]
     beam: int
@@ -319,6 +322,7 @@ class Health(_Message):
     queued: Annotated[int, Field(description="Requests in the queue.")]
     max_queue: int
     max_characters: int
+    workers: Annotated[int, Field(description="Processes that answer at the same time, now.")]
     models: list[ModelInfo]
 
 

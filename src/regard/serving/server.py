@@ -6,9 +6,11 @@ import asyncio
 import ipaddress
 import logging
 import math
+import signal
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from os import PathLike
 from typing import Any
@@ -22,6 +24,7 @@ from regard.serving.connections import Connection, Connections
 from regard.serving.limits import Limits
 from regard.serving.logs import LogFormat, log_to_stderr
 from regard.serving.origin import is_loopback
+from regard.serving.pool import WorkerPool
 from regard.serving.registry import ModelRegistry
 
 __all__ = ["serve"]
@@ -43,6 +46,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     limits: Limits | None = None,
+    workers: int = 1,
     proxies: Sequence[str] = (),
     log_format: LogFormat = "text",
     ready: Callable[[str], None] = lambda address: None,
@@ -53,18 +57,29 @@ def serve(
         folders: as `regard train` wrote them; read once, now.
         host: an address of this machine; anything but loopback can be reached from elsewhere.
         port: 0 takes a free one.
-        limits: of text, queue, batch, connections and time.
+        limits: of text, queue, batch, connections and time, of all workers together.
+        workers: processes that run the models; 1 runs them in this process, more in processes of their own,
+            which share the memory of the weights and are started again when they die.
         proxies: addresses, or networks, of reverse proxies whose `X-Forwarded-For` names the client.
         log_format: of the lines on standard error: `"text"` or `"json"`.
         ready: called with the address of the page once connections are accepted.
 
     Raises:
-        InputError: the port cannot be bound; a proxy that is no address; too few files may be open.
+        InputError: the port cannot be bound; a proxy that is no address; too few files may be open; no worker.
     """
-    models = ModelRegistry.of(folders)
+    if workers < 1:
+        raise InputError(
+            f"workers={workers}: expected at least 1, the processes that run the models"
+        )
     _check_proxies(proxies)
-    with log_to_stderr(log_format), _bind(host, port) as bound:
-        limits, accepted = _fit_files(limits or Limits())
+    limits = limits or Limits()
+    with (
+        _ended_by_sigterm(),
+        log_to_stderr(log_format),
+        _models(folders, workers, limits, log_format) as models,
+        _bind(host, port) as bound,
+    ):
+        limits, accepted = _fit_files(limits)
         app = create_app(models, limits=limits, loopback=is_loopback(host))
         metrics = app.state.metrics
         count = partial(metrics.count, "none") if metrics else _ignore
@@ -90,6 +105,43 @@ def serve(
         server = _Server(config, connections, app.state.queue, lambda: ready(address))
         with suppress(KeyboardInterrupt):  # uvicorn raises it again after stopping
             server.run(sockets=[bound])
+
+
+@contextmanager
+def _models(
+    folders: Sequence[str | PathLike[str]], workers: int, limits: Limits, log_format: LogFormat
+) -> Iterator[ModelRegistry | WorkerPool]:
+    """Context with the models of a server, loaded."""
+    if workers == 1:
+        yield ModelRegistry.of(folders)
+        return
+    with WorkerPool(folders, workers, patience=limits.timeout, log_format=log_format) as pool:
+        yield pool
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Context that SIGTERM ends as an exception does, so that nothing is left; then it ends the process.
+
+    uvicorn has a handler of its own while it serves, and raises the signal again afterwards.
+    """
+    if threading.current_thread() is not threading.main_thread():  # no place for handlers
+        yield
+        return
+    came: list[int] = []
+
+    def end(number: int, frame: object) -> None:
+        if not came:  # else it is ending already
+            came.append(number)
+            raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if came:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _ignore(status: int) -> None:

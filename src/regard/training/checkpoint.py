@@ -137,7 +137,12 @@ def save_weights(model: nn.Module, path: str | PathLike[str], *, belongs_to: str
 
 
 def load_weights(
-    model: nn.Module, path: str | PathLike[str], *, belongs_to: str = "", seals: bool = True
+    model: nn.Module,
+    path: str | PathLike[str],
+    *,
+    belongs_to: str = "",
+    seals: bool = True,
+    mapped: bool = False,
 ) -> None:
     """Load weights that `save_weights` wrote into a model with the same settings.
 
@@ -146,6 +151,8 @@ def load_weights(
         path: of the file. One of an earlier version has no checksums, and is taken as it is.
         belongs_to: identity of the files that the weights must have been written for; empty for any.
         seals: compare the weights with the checksums.
+        mapped: leave the weights in the file, which is mapped into memory: processes that do so share them.
+            Nobody may change the file as long as the model is in use.
 
     Raises:
         ModelFolderError: there is no such file, it is damaged, was changed after it was written or belongs
@@ -153,9 +160,8 @@ def load_weights(
     """
     stored = read_tensors(path, seals=seals)
     check_owner(stored, path, belongs_to)
-    assign_weights(
-        model.stored if isinstance(model, StoresAnother) else model, stored.tensors, path
-    )
+    network = model.stored if isinstance(model, StoresAnother) else model
+    assign_weights(network, stored.tensors, path, mapped=mapped)
 
 
 def check_owner(stored: TensorFile, path: str | PathLike[str], belongs_to: str) -> None:
@@ -171,7 +177,11 @@ def check_owner(stored: TensorFile, path: str | PathLike[str], belongs_to: str) 
 
 
 def assign_weights(
-    model: nn.Module, tensors: Mapping[str, Tensor], path: str | PathLike[str]
+    model: nn.Module,
+    tensors: Mapping[str, Tensor],
+    path: str | PathLike[str],
+    *,
+    mapped: bool = False,
 ) -> None:
     """Copy tensors into a model after checking that names, shapes and types are the model's, and values finite.
 
@@ -181,6 +191,7 @@ def assign_weights(
         model: changed in place, or not at all.
         tensors: a state dict.
         path: file they were read from, for errors.
+        mapped: take the tensors themselves in place of copies; those of another type are copied all the same.
 
     Raises:
         ModelFolderError: they belong to another model, or cannot be weights; names all faults.
@@ -188,7 +199,22 @@ def assign_weights(
     state = model.state_dict()
     check_layout(state, tensors, path)
     check_values({name: t for name, t in tensors.items() if _is_finite(state[name])}, path)
-    model.load_state_dict(tensors)
+    if mapped:
+        _take(model, tensors)
+    else:
+        model.load_state_dict(tensors)
+
+
+def _take(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put tensors in the place of a model's own."""
+    # Not `assign=True`, which makes a parameter of each name: tied ones would come apart, and be counted twice.
+    targets = [*model.named_parameters(remove_duplicate=False)]
+    for name, target in [*targets, *model.named_buffers(remove_duplicate=False)]:
+        if name in tensors:  # a buffer that is not saved has no tensor
+            target.data = tensors[name].to(target.dtype)
+    model.load_state_dict(
+        {}, strict=False
+    )  # runs the hooks of modules that derive something from weights
 
 
 def check_values(tensors: Mapping[str, Tensor], path: str | PathLike[str]) -> None:

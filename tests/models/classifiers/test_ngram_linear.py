@@ -17,6 +17,7 @@ from torch import Tensor
 from regard.models.classifiers.ngram_linear import NgramLinear
 from regard.models.classifiers.settings import WideSettings
 from regard.text import Tokenizer
+from regard.training.checkpoint import assign_weights
 
 Encode: TypeAlias = Callable[[list[str]], tuple[Tensor, Tensor]]
 Fit: TypeAlias = Callable[..., NgramLinear]
@@ -126,5 +127,20 @@ def test_limits_are_settings_and_may_be_left_out(
     values |= {"alphabet_size": len(linear.code), "ngrams": len(linear.key)}
     again = NgramLinear(WideSettings(**values))
     again.load_state_dict(linear.state_dict())
+    batch = encoded(reviews)
+    assert torch.equal(again(*batch), linear(*batch))
+
+
+def test_mapped_weights_answer_as_copied_ones(
+    reviews: list[str], tokenizer: Tokenizer, encoded: Encode, fitted: Fit
+) -> None:
+    """What is looked up follows from the weights, however these came."""
+    linear = fitted(words=1, skip_bigrams=1, lead_pairs=0)
+    values: dict[str, Any] = {"size": len(tokenizer), "labels": 2, "words": 1, "skip_bigrams": 1}
+    values |= {"alphabet_size": len(linear.code), "ngrams": len(linear.key)}
+    again = NgramLinear(WideSettings(**values))
+    state = linear.state_dict()
+    assign_weights(again, state, "model.safetensors", mapped=True)
+    assert again.weight.data_ptr() == state["weight"].data_ptr()
     batch = encoded(reviews)
     assert torch.equal(again(*batch), linear(*batch))
