@@ -57,6 +57,6 @@ def test_marks_stand_around_a_text():
 def test_the_original_is_unchanged():
     tokenizer = OURS["bpe", False, "NFC"]
     standalone(tokenizer)
-    content = json.loads(tokenizer.backend.to_str())
+    content = json.loads(tokenizer.copied_backend().to_str())
     assert content["normalizer"] is None
     assert content["added_tokens"]

@@ -30,7 +30,7 @@ def standalone(tokenizer: Tokenizer) -> Backend:
     """
     marked = isinstance(tokenizer, MarkedTokenizer)
     words = tokenizer.words if isinstance(tokenizer, MarkedTokenizer) else tokenizer
-    backend = words.backend
+    backend = words.copied_backend()
     form = {"NFC": normalizers.NFC, "NFKC": normalizers.NFKC}[words.normalizer.form]
     steps: list[normalizers.Normalizer] = [form()]
     if words.normalizer.lowercase:

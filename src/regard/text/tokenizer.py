@@ -186,8 +186,7 @@ class Tokenizer:
         """All entries, by id."""
         return self._pieces
 
-    @property
-    def backend(self) -> Backend:
+    def copied_backend(self) -> Backend:
         """A copy of the tokenizer of the `tokenizers` library that splits normalised texts."""
         copy = Backend.from_str(self._backend.to_str())
         copy.encode_special_tokens = True
