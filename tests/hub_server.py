@@ -72,7 +72,8 @@ class Hub(BaseHTTPRequestHandler):
         self.send_header("X-Repo-Commit", self.server.commit)
         self.end_headers()
         if body:
-            self.wfile.write(content[:-1] + b"?" if name in self.server.damaged else content)
+            damaged = content[:-1] + bytes([content[-1] ^ 1])
+            self.wfile.write(damaged if name in self.server.damaged else content)
 
     def do_POST(self) -> None:
         path = self.path.partition("?")[0]

@@ -6,7 +6,9 @@ fixture `pretrained` of `conftest.py`.
 
 from __future__ import annotations
 
+import math
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,14 +52,21 @@ STACKS: dict[str, Any] = {
 
 
 def wordpiece() -> Any:
-    """Tokenizer of a BERT: `[CLS] text [SEP]`."""
-    backend = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    """Tokenizer of a BERT: `[CLS] text [SEP]`; words of more than six letters are cut.
+
+    Its words are not learned: the trainers of WordPiece and Unigram settle ties another way in every process.
+    """
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = sorted({word.strip(".").lower() for text in TEXTS for word in text.split()})
+    letters = sorted({letter for word in words for letter in word} | {"."})
+    pieces = [*letters, *(f"##{letter}" for letter in letters)]
+    pieces += [word for word in words if 1 < len(word) <= 6]
+    pieces += [piece for word in words if len(word) > 6 for piece in (word[:4], f"##{word[4:]}")]
+    vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys([*names, *pieces]))}
+    backend = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer()
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
-    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(vocab_size=120, special_tokens=names, show_progress=False)
-    backend.train_from_iterator(TEXTS, trainer)
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
@@ -100,17 +109,15 @@ def marked_byte_pairs() -> Any:
 
 
 def unigram() -> Any:
-    """Tokenizer of a T5 or a Marian: `text </s>`."""
-    backend = tokenizers.Tokenizer(models.Unigram())
+    """Tokenizer of a T5 or a Marian: `text </s>`; short words and letters are its pieces."""
+    words = [f"▁{word.strip('.')}" for text in TEXTS for word in text.split()]
+    counts = Counter("".join(words)) + Counter(word for word in words if len(word) <= 5)
+    total = sum(counts.values())
+    pieces = [(piece, math.log(count / total)) for piece, count in sorted(counts.items())]
+    specials = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    backend = tokenizers.Tokenizer(models.Unigram([*specials, *pieces, (".", -4.0)], 2, False))
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
     backend.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=100,
-        special_tokens=["<pad>", "</s>", "<unk>"],
-        unk_token="<unk>",
-        show_progress=False,
-    )
-    backend.train_from_iterator(TEXTS, trainer)
     backend.post_processor = processors.TemplateProcessing(
         single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
     )
