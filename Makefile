@@ -26,10 +26,13 @@ $(NODE_STAMP): package.json package-lock.json
 demo: $(STAMP)  ## train, score and look at a small attention model (about three minutes)
 	$(BIN)/regard demo --overwrite
 
-test: $(STAMP)  ## the tests; then those of arrays again, with the shapes in every signature checked
+test: $(STAMP)  ## the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
-	OMP_NUM_THREADS=1 PYTHONPATH=tests/plugins $(BIN)/pytest -n 2 -p checked_shapes \
-		tests/attention tests/decoding --ignore tests/attention/kernels
+
+ARRAYS := tests/attention tests/decoding --ignore tests/attention/kernels
+
+shapes: $(STAMP)  ## the tests of arrays, with the shapes in every signature checked (part of python313)
+	OMP_NUM_THREADS=1 PYTHONPATH=tests/plugins $(BIN)/pytest -n 2 -p checked_shapes $(ARRAYS)
 
 fuzz: $(STAMP)  ## the tests of properties on new random examples, many more of them
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m hypothesis --hypothesis-profile fuzz
@@ -42,10 +45,11 @@ oldest:  ## the tests with the oldest version allowed of every dependency
 	@.ci/tests-with python3.11 constraints-oldest.txt \
 		-W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
-python313:  ## the tests on Python 3.13
-	@.ci/tests-with python3.13 constraints.txt
+python313:  ## the tests on Python 3.13, those of arrays with the shapes in every signature checked
+	@.ci/tests-with python3.13 constraints.txt --ignore tests/decoding --ignore-glob '*/tests/attention/test_*.py'
+	@PYTHONPATH=tests/plugins .ci/tests-with python3.13 constraints.txt -p checked_shapes $(ARRAYS)
 
-keras:  ## the tests of the Keras layers on torch, JAX and TensorFlow, in an environment of their own
+keras:  ## the tests of the Keras layers on JAX and TensorFlow, in an environment of their own
 	@PYTHON=$(PYTHON) .ci/keras
 
 check: $(STAMP)  ## lint, types, import contract; the JavaScript too, where there is npm
@@ -86,4 +90,4 @@ package: $(STAMP)  ## build what a release uploads, and try it in an environment
 clean:  ## remove what the other commands made
 	rm -rf .venv .venv-* node_modules build dist docs/_build demo-run .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help setup demo test fuzz coverage oldest python313 keras check javascript bundle bench docs lessons site package clean
+.PHONY: help setup demo test fuzz coverage shapes oldest python313 keras check javascript bundle bench docs lessons site package clean
