@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from regard.api.storage.folder import weights_sha256
 from regard.api.storage.lock import locked
 from regard.api.storage.verdict import save_verdict
 from regard.errors import ModelFolderError
-from regard.training.tensors import read_tensors
+from regard.training.tensors import read_tensors, write_tensors
 
 
 @pytest.fixture
@@ -40,6 +41,7 @@ def test_a_folder_as_it_was_written(here: Path) -> None:
     found = inspect_folder(here)
     assert not found.problems
     assert set(states(here).values()) == {"whole"}
+    assert {file.note for file in found.files} == {""}
     assert {"config.json", "source.json", "model.safetensors", "history.jsonl"} <= states(
         here
     ).keys()
@@ -48,6 +50,32 @@ def test_a_folder_as_it_was_written(here: Path) -> None:
     stored = read_tensors(here / "model.safetensors").tensors.values()
     assert facts["values"] == sum(tensor.numel() for tensor in stored)
     assert json.loads(found.to_json())["usable"] is True
+
+
+def test_a_card_about_other_weights(here: Path) -> None:
+    """Weights of an earlier save of the run fit its other files, and have other scores than its card says."""
+    path = here / "model.safetensors"
+    stored = read_tensors(path)
+    changed = {name: tensor.clone() for name, tensor in stored.tensors.items()}
+    next(iter(changed.values())).view(-1)[0] += 1
+    write_tensors(changed, path, stored.texts, belongs_to=stored.belongs_to)
+    found = {file.name: file for file in inspect_folder(here).files}
+    assert found["model.safetensors"].state == found["README.md"].state == "whole"
+    assert re.fullmatch(
+        r"about other weights: it names [0-9a-f]{12}\.\.\., model\.safetensors is [0-9a-f]{12}\.\.\.",
+        found["README.md"].note,
+    )
+    text = (here / "README.md").read_text(encoding="utf-8")
+    (here / "README.md").write_text("Tried on Monday.\n" + text, encoding="utf-8")
+    (card,) = (file for file in inspect_folder(here).files if file.name == "README.md")
+    assert (card.state, card.note[:19]) == ("edited", "about other weights")
+    seal_folder(here)  # takes the weights as they are, and claims nothing of what they score
+    assert (
+        "about other weights" in {f.name: f for f in inspect_folder(here).files}["README.md"].note
+    )
+    (here / "README.md").write_text("My own words.\n", encoding="utf-8")
+    (card,) = (file for file in inspect_folder(here).files if file.name == "README.md")
+    assert (card.state, card.note) == ("edited", "")
 
 
 def test_the_lock_of_who_writes_there_is_not_foreign(here: Path) -> None:

@@ -155,6 +155,25 @@ def test_errors_before_the_first_save_leave_nothing_at_all(out: Path) -> None:
     assert not list(out.rglob(".*"))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_data_is_read_leaves_nothing(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    before, handlers = content(out), [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    rows = Path(__file__)  # any file; the signal comes before its first line is read
+    monkeypatch.setattr(
+        "regard.api.training_run._read_parts", lambda run: signal.raise_signal(number)
+    )
+    for folder, options in ((out, {"overwrite": True}), (tmp_path / "new", {})):
+        with pytest.raises(Interrupted) as stopped:
+            train(folder, rows=rows, **options)
+        assert (stopped.value.signal, stopped.value.folder) == (number, None)
+    assert content(out) == before
+    assert not list(out.rglob(".*"))
+    assert not (tmp_path / "new").exists()
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
 def test_an_interrupted_replacement_is_given_up_for_the_next(out: Path) -> None:
     def stop() -> None:
         signal.raise_signal(signal.SIGTERM)

@@ -126,7 +126,7 @@ def test_two_workers(folders, served, tmp_path):
     for worker in workers:
         os.kill(worker, signal.SIGSTOP)
     with ThreadPoolExecutor(2) as threads:
-        asked = [
+        answers = [
             threads.submit(
                 client.post, "/translate", json={"text": TEXT, "model": "de-en", "beam": beam}
             )
@@ -136,7 +136,7 @@ def test_two_workers(folders, served, tmp_path):
             time.sleep(0.02)
         os.kill(workers[0], signal.SIGKILL)
         os.kill(workers[1], signal.SIGCONT)
-        assert [each.result().status_code for each in asked] == [200, 200]
+        assert [each.result().status_code for each in answers] == [200, 200]
     death = served.line("status", -9)
     assert "ended (signal 9); it is started again" in death["message"]
     while client.get("/health").json()["workers"] < 2:

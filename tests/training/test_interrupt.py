@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from regard.training.interrupt import DeferredSignals
+from regard.training.interrupt import DeferredSignals, Interrupted, ended_by_signals
 
 
 def test_the_first_signal_is_recorded_and_the_second_raises() -> None:
@@ -51,3 +51,28 @@ def test_what_others_do_about_these_signals_stays(number: signal.Signals, other:
         assert signal.getsignal(number) is other
     finally:
         signal.signal(number, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_context_that_signals_end(number: signal.Signals) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with pytest.raises(Interrupted) as stopped, ended_by_signals():
+            _twice(number)
+        assert (stopped.value.signal, stopped.value.folder) == (number, None)
+        assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def _twice(number: signal.Signals) -> None:
+    with DeferredSignals() as inner:  # a loop inside, which stops when it wants to
+        signal.raise_signal(number)
+        assert inner.signal == number
+    signal.raise_signal(number)
+
+
+def test_what_was_interrupted_inside_stays_as_it_was_told() -> None:
+    with pytest.raises(Interrupted) as stopped, ended_by_signals():
+        raise Interrupted("runs/a", signal.SIGTERM)
+    assert (stopped.value.signal, stopped.value.folder) == (signal.SIGTERM, "runs/a")

@@ -26,6 +26,7 @@ from regard.training import (
 )
 from regard.training import fit as run_loop
 from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE, load_weights
+from regard.training.interrupt import ended_by_signals
 from regard.training.own_batches import OwnBatches, epochs_of
 from regard.viewing.figure import plot_history, write
 
@@ -148,7 +149,11 @@ def fit(
     bar = TrainingBar() if progress and processes.is_main else None
     observers = [each for each in (bar, callback) if each is not None and processes.is_main]
     informed = Callbacks(observers)
-    with bar or nullcontext(), run_folder(out, resume=resume, overwrite=overwrite) as folder:
+    with (
+        bar or nullcontext(),
+        ended_by_signals(),
+        run_folder(out, resume=resume, overwrite=overwrite) as folder,
+    ):
         continues = resume and (folder / RUN_FILE).is_file()
         facts = {"settings": training.model_dump(mode="json"), "batches": len(train_epochs(0))}
         open_run(folder, facts, continues=continues)

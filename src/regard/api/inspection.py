@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from regard.api.load import load_model
+from regard.api.storage.card import weights_of_card
 from regard.api.storage.folder import (
     CARD_FILE,
     CONFIG,
@@ -210,14 +211,16 @@ def _beside(folder: Path, config: Mapping[str, Any]) -> Iterator[FileState]:
     for name in RESULT_FILES:
         if name not in config.get(RESULTS, {}):
             if (folder / name).is_file():
-                yield _state(folder, name, "unsealed", "a finished run seals it")
+                note = _card_note(folder) if name == CARD_FILE else ""
+                yield _state(folder, name, "unsealed", note or "a finished run seals it")
             continue
         try:
             check_file(folder, name, config, key=RESULTS)
-            yield _state(folder, name, "whole")
+            yield _state(folder, name, "whole", _card_note(folder) if name == CARD_FILE else "")
         except ModelFolderError as error:
-            own = name == "README.md" and (folder / name).is_file()
-            yield _state(folder, name, *(("edited", "") if own else ("faulty", str(error))))
+            own = name == CARD_FILE and (folder / name).is_file()
+            edited: tuple[State, str] = ("edited", _card_note(folder))
+            yield _state(folder, name, *(edited if own else ("faulty", str(error))))
     if (folder / TRUST).is_file():
         try:
             content, weights = (folder / TRUST).read_bytes(), weights_sha256(folder)
@@ -226,6 +229,17 @@ def _beside(folder: Path, config: Mapping[str, Any]) -> Iterator[FileState]:
             yield _state(folder, TRUST, "whole", note)
         except (ModelFolderError, OSError) as error:
             yield _state(folder, TRUST, "faulty", str(error))
+
+
+def _card_note(folder: Path) -> str:
+    """What to know of the model card: that it, and so its scores, is about other weights; else nothing."""
+    named = weights_of_card((folder / CARD_FILE).read_text(encoding="utf-8", errors="replace"))
+    if named is None or not (folder / WEIGHTS_FILE).is_file():
+        return ""
+    found = file_sha256(folder / WEIGHTS_FILE)
+    if named == found:
+        return ""
+    return f"about other weights: it names {named[:12]}..., {WEIGHTS_FILE} is {found[:12]}..."
 
 
 def _names(folder: Path) -> list[str]:

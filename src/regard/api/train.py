@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -18,18 +16,19 @@ from regard.api.config.settings import RunSettings, by_group, resolve, resolve_t
 from regard.api.examples import Data, ExampleReader, Tables
 from regard.api.load import model_class
 from regard.api.progress import TrainingBar
-from regard.api.storage.folder import CONFIG, LOCK, weights_sha256
-from regard.api.storage.lock import locked
+from regard.api.storage.folder import CONFIG, weights_sha256
 from regard.api.storage.replacing import discard_next, next_of, writing
+from regard.api.storage.temporary import temporary_folder
 from regard.api.tasks.model import Model
 from regard.api.training_run import Run, train_run
 from regard.choices import Tune
 from regard.data import ReadOptions
-from regard.errors import InputError, RegardError, SettingsError, nearest
+from regard.errors import InputError, SettingsError, nearest
 from regard.integrations.pretrained.folder import check_loadable, holds_transformers
 from regard.integrations.pretrained.hub import is_hub_name, local_folder
 from regard.training import Callback, Callbacks, Interrupted, ProcessGroup
 from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE
+from regard.training.interrupt import ended_by_signals
 
 __all__ = ["train"]
 
@@ -110,7 +109,7 @@ def train(
     run = Run(
         chosen, given, reader, train, valid, folder, folder, resume, informed, processes, beginning
     )
-    with bar or nullcontext():
+    with bar or nullcontext(), ended_by_signals():
         if out is None:
             return _train_in_memory(replace(run, resume=False))
         alone = writing(folder, "train", resume=resume, overwrite=overwrite)
@@ -192,28 +191,10 @@ def _train_beside(run: Run) -> Model:
 
 def _train_in_memory(run: Run) -> Model:
     """Train one model in a folder that is deleted; what it holds beside the weights is kept for `save`."""
-    _remove_abandoned()
-    # Another run, which ends its search for abandoned folders as this one ends, may still look into it.
-    temporary = tempfile.TemporaryDirectory(prefix=_TEMPORARY, ignore_cleanup_errors=True)
-    with temporary as folder, locked(Path(folder), "train"):
-        out = Path(folder) / "model"
-        out.mkdir()
+    with temporary_folder("train") as out:
         try:
             trained = train_run(replace(run, out=out, place=out))
         except Interrupted as stop:  # the folder that it names does not outlive this
             raise Interrupted(None, stop.signal) from None
     trained.folder = None
     return trained
-
-
-_TEMPORARY = "regard-model-"
-
-
-def _remove_abandoned() -> None:
-    """Delete the folders of models in memory whose processes were killed; their locks are stale."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
-        with suppress(RegardError, OSError):  # it is in use, or somebody else's
-            # Without a holder's name in it, the lock is about to be taken: the folder is being made.
-            if (folder / LOCK).stat().st_size:
-                with locked(folder, "train"):
-                    shutil.rmtree(folder, ignore_errors=True)

@@ -113,7 +113,7 @@ def make_tracing(environment: Mapping[str, str] = os.environ) -> Tracing | None:
             reads all others, from the process: `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`,
             `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_TRACES_SAMPLER`, `OTEL_BSP_...`, `OTEL_PROPAGATORS`.
     """
-    kind = _exporter_asked_for(environment)
+    kind = _requested_exporter(environment)
     if kind is None:
         return None
     try:
@@ -142,7 +142,7 @@ def make_tracing(environment: Mapping[str, str] = os.environ) -> Tracing | None:
     return Tracing(provider)
 
 
-def _exporter_asked_for(environment: Mapping[str, str]) -> str | None:
+def _requested_exporter(environment: Mapping[str, str]) -> str | None:
     """`"console"`, the module of an OTLP exporter, or `None`."""
     if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
-__all__ = ["DeferredSignals", "Interrupted"]
+__all__ = ["DeferredSignals", "Interrupted", "ended_by_signals"]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -53,7 +53,7 @@ class DeferredSignals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            default = [n for n in _POLITE if signal.getsignal(n) is signal.SIG_DFL]
+            default = [n for n in _POLITE if _is_free(signal.getsignal(n))]
             for number in (signal.SIGINT, signal.SIGTERM, *default):
                 self._previous[number] = signal.signal(number, self._handle)
         return self
@@ -76,3 +76,28 @@ class DeferredSignals:
             self.signal = number
             raise KeyboardInterrupt
         self.signal = number
+
+
+def _is_free(handler: Any) -> bool:
+    """Whether a signal has its default handler, or that of a context around."""
+    return handler is signal.SIG_DFL or isinstance(
+        getattr(handler, "__self__", None), DeferredSignals
+    )
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Context that a signal ends at once, as an exception does: locks and unfinished files in it are tidied up.
+
+    A loop inside may still defer signals, by `DeferredSignals` of its own.
+
+    Raises:
+        Interrupted: a signal came.
+    """
+    with DeferredSignals() as signals, signals.raising():
+        try:
+            yield
+        except KeyboardInterrupt as stop:
+            if signals.signal is None:  # it came to a context inside
+                raise
+            raise Interrupted(getattr(stop, "folder", None), signals.signal) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,15 @@ from regard.training import History
 from regard.training.checkpoint import WEIGHTS_FILE
 from regard.version import __version__
 
-__all__ = ["write_card"]
+__all__ = ["weights_of_card", "write_card"]
+
+_HASH = re.compile(r"the SHA-256\s+`([0-9a-f]{64})`")
+
+
+def weights_of_card(text: str) -> str | None:
+    """SHA-256 of the weights that a model card is about; `None` if it names none."""
+    found = _HASH.search(text)
+    return None if found is None else found[1]
 
 
 def write_card(model: Model, history: History, scores: Evaluation, choice: str, out: Path) -> None:

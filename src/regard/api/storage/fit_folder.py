@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
@@ -13,6 +12,7 @@ from typing import Any
 
 from regard.api.storage.folder import CONFIG
 from regard.api.storage.lock import locked
+from regard.api.storage.temporary import temporary_folder
 from regard.errors import InputError, ModelFolderError, SettingsError
 from regard.files import atomic_write
 from regard.training import ProcessGroup
@@ -33,8 +33,8 @@ def run_folder(out: str | PathLike[str] | None, *, resume: bool, overwrite: bool
     if out is None:
         if resume:
             raise InputError("resume needs out=, the folder of the run to go on with")
-        with tempfile.TemporaryDirectory(prefix="regard-fit-") as temporary:
-            yield Path(temporary)
+        with temporary_folder("fit") as folder:
+            yield folder
         return
     if resume and overwrite:
         raise InputError("resume goes on with a run, overwrite throws it away; choose one")
