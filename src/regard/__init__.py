@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         api,
         data,
         decoding,
+        distributed,
         errors,
         evaluation,
         integrations,
@@ -84,8 +85,8 @@ else:
         **{
             name: f"regard.{name}"
             for name in (
-                "api", "data", "decoding", "errors", "evaluation", "integrations", "keras", "layers",
-                "models", "serving", "sklearn", "text", "training", "viewing",
+                "api", "data", "decoding", "distributed", "errors", "evaluation", "integrations", "keras",
+                "layers", "models", "serving", "sklearn", "text", "training", "viewing",
             )
         },
     }  # fmt: skip
@@ -111,6 +112,7 @@ __all__ = [
     "compare",
     "data",
     "decoding",
+    "distributed",
     "documents",
     "errors",
     "evaluation",

@@ -10,6 +10,7 @@ Every error a user can meet says what was given, what was expected and what to t
     ├── DataError            a line of a file that cannot be used: file, line, value, remedy
     ├── ModelFolderError     a folder that holds no model, or a damaged or newer one
     ├── TrainingError        training cannot go on (a loss that is NaN, a full disk)
+    ├── ProcessGroupError    another process has ended, or does not answer in time
     └── MissingExtraError    an optional package is absent (also an ImportError)
 
 `assert` states our own invariants; it never checks a user's arguments.
@@ -29,6 +30,7 @@ __all__ = [
     "MaskError",
     "MissingExtraError",
     "ModelFolderError",
+    "ProcessGroupError",
     "RegardError",
     "SettingsError",
     "ShapeError",
@@ -99,6 +101,10 @@ class ModelFolderError(RegardError):
 
 class TrainingError(RegardError):
     """Training that cannot continue."""
+
+
+class ProcessGroupError(RegardError):
+    """A process of a group has ended, failed or not answered in time, or holds other arguments."""
 
 
 class MissingExtraError(RegardError, ImportError):

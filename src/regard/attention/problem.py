@@ -28,7 +28,15 @@ from regard.attention.scores import AdditiveScore, Score
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Bool, Float
 
-__all__ = ["DenseMatrix", "NonFinite", "Problem", "RowSource", "ScaledColumns", "make_problem"]
+__all__ = [
+    "DenseMatrix",
+    "NonFinite",
+    "Problem",
+    "RowSource",
+    "ScaledColumns",
+    "make_problem",
+    "split_nonfinite",
+]
 
 
 @runtime_checkable
@@ -320,7 +328,7 @@ def make_problem(
             part.check(layout)
     nonfinite = None
     if mask is not None or bias is not None:
-        query, key, value, nonfinite = _split_nonfinite(query, key, value)
+        query, key, value, nonfinite = split_nonfinite(query, key, value)
     query, key = _project(score, layout, query, key)
     return Problem(layout, query, key, value, score, normalizer, mask, bias, nonfinite)
 
@@ -351,7 +359,7 @@ def _project(
     return query, key
 
 
-def _split_nonfinite(
+def split_nonfinite(
     query: Array, key: Array, value: Array
 ) -> tuple[Array, Array, Array, NonFinite | None]:
     """Replace vectors that hold NaN or infinity by zeros, and mark their positions, if any.

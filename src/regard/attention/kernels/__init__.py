@@ -4,7 +4,24 @@ Every function returns `None` where no fast path fits the problem; the caller th
 matrix a tile of rows at a time.
 """
 
-from regard.attention.kernels.dispatch import matmul, one_pass, output, rmatmul, statistic
+from regard.attention.kernels.dispatch import (
+    gradients,
+    matmul,
+    one_pass,
+    output,
+    rmatmul,
+    rows,
+    statistic,
+)
 from regard.attention.kernels.statistics import Statistic
 
-__all__ = ["Statistic", "matmul", "one_pass", "output", "rmatmul", "statistic"]
+__all__ = [
+    "Statistic",
+    "gradients",
+    "matmul",
+    "one_pass",
+    "output",
+    "rmatmul",
+    "rows",
+    "statistic",
+]

@@ -19,7 +19,7 @@ from regard.attention.problem import Problem
 from regard.attention.scores import additive_vector
 from regard.shapes import Array
 
-__all__ = ["matmul", "one_pass", "output", "rmatmul", "statistic"]
+__all__ = ["gradients", "matmul", "one_pass", "output", "rmatmul", "rows", "statistic"]
 
 
 def one_pass(
@@ -115,6 +115,47 @@ def rmatmul(problem: Problem, g: Array) -> Array | None:
 
         return torch_flash.rmatmul(problem, g)
     return None
+
+
+def rows(problem: Problem, top: int) -> tuple[Array, Array, Array, Array, Array] | None:
+    """What softmax makes of rows that go on in other blocks of a larger matrix; `None` where no kernel fits.
+
+    Without gradients, and without the NaN that `problem.nonfinite` remembers.
+
+    Args:
+        problem: of torch tensors.
+        top: length of the lists of largest weights.
+
+    Returns:
+        Output, log-sum-exp (float64), entropy, largest weights and their keys; the axes `(batch, heads,
+        queries)` are in front.
+    """
+    kernel = _fused_kernel(problem)
+    if kernel is None or not kernel.fits(problem, (("topk", top),)):
+        return None
+    found = kernel.rows(problem, top)
+    return None if found is None else tuple(found[:5])
+
+
+def gradients(
+    problem: Problem, output_grad: Array, lse: Array, constant: Array, slope: Array
+) -> tuple[Array, Array, Array] | None:
+    """Gradients of query, key and value from what is known of each row; `None` where no kernel fits.
+
+    For a block of a larger matrix: `lse` and the output are those of whole rows.
+
+    Args:
+        problem: of torch tensors.
+        output_grad: `(batch, heads, queries, values)`.
+        lse: `(batch, heads, queries)` float64; -inf for rows without a gradient.
+        constant: `(batch, heads, queries)`, added to the gradient of each weight of the row.
+        slope: `(batch, heads, queries)`, multiplies the logarithm of each weight.
+    """
+    kernel = _fused_kernel(problem)
+    if kernel is None or not kernel.fits(problem):
+        return None
+    found: tuple[Array, Array, Array] = kernel.gradients(problem, output_grad, lse, constant, slope)
+    return found
 
 
 def statistic(problem: Problem, which: Statistic) -> Any | None:

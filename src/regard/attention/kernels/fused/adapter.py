@@ -18,11 +18,13 @@ import numpy as np
 from regard.attention.arrays import broadcast_heads, is_concrete, split_rows, stop_gradient
 from regard.attention.kernels import limits
 from regard.attention.kernels.fused.arguments import (
+    BackwardCall,
     CallArrays,
     CallSettings,
     ForwardCall,
     Requested,
     Results,
+    RowGradients,
 )
 from regard.attention.kernels.fused.partition import BlockEdges, block_edges
 from regard.attention.kernels.statistics import Statistic, propagate_nan
@@ -33,7 +35,7 @@ from regard.attention.problem import Problem
 from regard.attention.scores import additive_vector, dot_factor
 from regard.shapes import Array
 
-__all__ = ["fits", "fits_float32", "one_pass", "without_values"]
+__all__ = ["fits", "fits_float32", "gradients", "one_pass", "rows", "without_values"]
 
 
 class RowBlock(NamedTuple):
@@ -112,11 +114,39 @@ def one_pass(
     """
     layout = problem.layout
     requested = _requested(statistics, layout)
+    found = _results(problem, requested, dropout, seed)
+    if found is None:
+        return None
+    results, starts = found
+    edges = _joined_edges(starts, layout, requested) if requested.key_block else None
+    return results.output, {
+        which: _statistic(which, results, layout, edges) for which in statistics
+    }
+
+
+def rows(problem: Problem, top: int) -> Results | None:
+    """Output, log-sum-exp, entropy and largest weights of a problem that `fits`, as the kernel has them.
+
+    Args:
+        problem: a matrix, or a block of a larger one whose rows go on in other blocks.
+        top: length of the lists of largest weights.
+
+    Returns:
+        `None` if the bias needs a gradient.
+    """
+    found = _results(problem, Requested(entropy=True, top=top), 0.0, 0)
+    return None if found is None else found[0]
+
+
+def _results(
+    problem: Problem, requested: Requested, dropout: float, seed: int
+) -> tuple[Results, list[tuple[int, int]]] | None:
+    """The results of all rows, and where each call's rows begin and end."""
     query, key, value = _broadcast_inputs(problem)
     scale, vector = _scale(problem), None
     if scale is None:
         scale, vector = 1.0, additive_vector(problem.score)
-        vector = layout.xp.astype(vector, layout.xp.float32, copy=False)
+        vector = problem.layout.xp.astype(vector, problem.layout.xp.float32, copy=False)
     run = _run_torch if compat.is_torch_array(query) else _run_numpy
     parts, starts = [], []
     for block in _row_blocks(problem, query):
@@ -135,11 +165,57 @@ def one_pass(
         settings = CallSettings(scale, dropout, seed, block.start)
         parts.append(run(ForwardCall(arrays, settings, requested)))
         starts.append((block.start, block.stop))
-    results = parts[0] if len(parts) == 1 else _concat(layout.xp, parts)
-    edges = _joined_edges(starts, layout, requested) if requested.key_block else None
-    return results.output, {
-        which: _statistic(which, results, layout, edges) for which in statistics
-    }
+    return parts[0] if len(parts) == 1 else _concat(problem.layout.xp, parts), starts
+
+
+def gradients(
+    problem: Problem, output_grad: Array, lse: Array, constant: Array, slope: Array
+) -> tuple[Array, Array, Array]:
+    """Gradients of query, key and value of a problem of torch tensors that `fits`.
+
+    Args:
+        problem: a matrix, or a block of a larger one whose rows go on in other blocks.
+        output_grad: as all that follow, of `RowGradients`.
+        lse: of whole rows.
+        constant: of each row.
+        slope: of each row.
+    """
+    from regard.attention.kernels.fused import torch_ops
+
+    query, key, value = _broadcast_inputs(problem)
+    scale, vector = _scale(problem), None
+    if scale is None:
+        scale, vector = 1.0, stop_gradient(additive_vector(problem.score)).float()
+    of_query, of_key, of_value = [], 0, 0
+    for block in _row_blocks(problem, query):
+        arrays = CallArrays(
+            block.query, key, value, block.low, block.high, vector, block.allowed, block.bias
+        )
+        rows = slice(block.start, block.stop)
+        given = RowGradients(
+            output_grad[:, :, rows].to(value.dtype),
+            lse[:, :, rows],
+            *(x[:, :, rows].float() for x in (constant, slope)),
+        )
+        found = torch_ops.attend_backward(
+            *BackwardCall(arrays, CallSettings(scale, first_row=block.start), given).flat()
+        )
+        of_query.append(found[0])
+        of_key, of_value = of_key + found[1], of_value + found[2]
+    whole = _concat_rows(problem.layout.xp, of_query)
+    three = (whole, of_key, of_value), (problem.query, problem.key, problem.value)
+    return tuple(_unbroadcast(grad, x) for grad, x in zip(*three, strict=True))
+
+
+def _concat_rows(xp: Any, parts: list[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else xp.concat(parts, axis=2)
+
+
+def _unbroadcast(grad: Array, like: Array) -> Array:
+    """The gradient of an array whose batch or heads were repeated: the sum over the copies."""
+    if grad.shape[1] != like.shape[1]:
+        grad = grad.unflatten(1, (like.shape[1], -1)).sum(2)
+    return grad.sum(0, keepdim=True) if grad.shape[0] != like.shape[0] else grad
 
 
 def _run_torch(call: ForwardCall) -> Results:
