@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 __all__ = [
+    "EngineName",
     "ExportFormat",
     "FirstIndex",
     "OverLong",
@@ -27,6 +28,9 @@ Preset: TypeAlias = Literal["tiny", "small", "base"]
 
 TableFormat: TypeAlias = Literal["tsv", "csv", "jsonl", "parquet", "fasttext"]
 """Format of a table."""
+
+EngineName: TypeAlias = Literal["ray"]
+"""Where the shards of a corpus are worked on, if not in this process."""
 
 Tune: TypeAlias = Literal["frozen", "full", "lora"]
 """Which weights of a pretrained model are trained: a solved head alone, all, or low-rank changes."""

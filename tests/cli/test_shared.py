@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import typer
 
-from regard.api.tasks.answers import Continuation
 from regard.cli import shared
 from regard.cli.shared import repeat_options
 from regard.training import Interrupted
@@ -21,46 +20,6 @@ def test_names_up_to_the_next_option_belong_to_the_one_before() -> None:
         *("x", "--train", "a", "--train", "b", "--out", "c", "--test", "d")
     ]
     assert repeat_options(["--valid", "-", "--json", "x"]) == ["--valid", "-", "--json", "x"]
-
-
-def test_many_lines_are_answered_together_but_not_all(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO())
-    sizes: list[int] = []
-    lines = [f"line {number}" for number in range(600)]
-
-    def answer(batch: list[str]) -> list[Continuation]:
-        sizes.append(len(batch))
-        return [Continuation(prompt=line) for line in batch]
-
-    shared.answer_lines(iter(lines), answer, lambda found: found.prompt.upper())
-    assert sizes == [256, 256, 88]
-    found = capsys.readouterr()
-    assert found.out.splitlines() == [line.upper() for line in lines]
-    assert found.err == ""
-
-
-def test_notes_name_their_line_and_many_are_counted(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO())
-    monkeypatch.setattr(shared, "LINES_PER_BATCH", 3)
-
-    def answer(batch: list[str]) -> list[Continuation]:
-        return [Continuation(prompt=line, note=line.strip()) for line in batch]
-
-    lines = ["", "a", "", "", "b", "c", "d", "e", "f", "g"]
-    shared.answer_lines(iter(lines), answer, lambda found: found.prompt)
-    found = capsys.readouterr()
-    assert found.out.split("\n") == [*lines, ""]
-    assert found.err.splitlines() == [
-        *(
-            f"regard: line {n}: {note}"
-            for n, note in ((2, "a"), (5, "b"), (6, "c"), (7, "d"), (8, "e"))
-        ),
-        "regard: and 2 more lines with such notes",
-    ]
 
 
 def test_a_prompt_answers_each_line(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +37,7 @@ def test_a_prompt_answers_each_line(model: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(sys, "stdin", Terminal())
     monkeypatch.setattr("builtins.input", ask)
-    assert list(shared.read_input([], "Type.")) == ["3. Mai 2018", ""]
+    assert list(shared.read_input("Type.")) == ["3. Mai 2018", ""]
 
 
 @pytest.mark.parametrize(

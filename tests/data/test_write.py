@@ -68,3 +68,40 @@ def test_a_name_that_is_taken() -> None:
     assert free_name("label", {"text": ""}) == "label"
     assert free_name("label", {"label": ""}) == "predicted_label"
     assert free_name("label", {"label": "", "predicted_label": ""}) == "predicted_predicted_label"
+
+
+def test_parquet_holds_few_rows_and_one_type_for_each_column(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {"n": 1, "late": None, "several": []},
+        {"n": 2, "late": None, "several": []},
+        {"n": 2.5, "late": "x", "several": ["a"]},
+        {"n": None, "late": None, "several": ["b", "c"], "new": True},
+        {"n": 4, "late": "y", "several": []},
+    ]
+    with table_writer(tmp_path / "whole.parquet") as write:
+        for row in rows:
+            write(row)
+    monkeypatch.setattr("regard.data.write.ROWS_PER_GROUP", 2)
+    with table_writer(tmp_path / "groups.parquet") as write:
+        for row in rows:
+            write(row)
+    whole, groups = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("whole", "groups"))
+    assert groups.schema == whole.schema
+    assert groups.to_pylist() == whole.to_pylist()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["groups.parquet", "whole.parquet"]
+
+    def several_types() -> None:
+        with table_writer(tmp_path / "bad.parquet") as write:
+            for n in (1, 2, "three"):
+                write({"n": n})
+
+    with pytest.raises(InputError, match=r"of several types .*; write \.jsonl"):
+        several_types()
+
+
+def test_a_parquet_file_without_rows(tmp_path: Path) -> None:
+    with table_writer(tmp_path / "none.parquet"):
+        pass
+    assert pq.read_table(tmp_path / "none.parquet").num_rows == 0

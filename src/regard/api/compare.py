@@ -9,11 +9,16 @@ from pathlib import Path
 from regard.api.corpus.attention import AttentionReader, TextPair
 from regard.api.corpus.compare_pass import ComparePass
 from regard.api.corpus.comparison import ModelComparison
+from regard.api.corpus.copies import ModelCopy
 from regard.api.corpus.head_comparison import HeadComparison
+from regard.api.corpus.pass_work import ComparePart
 from regard.api.corpus.readers import AnyModel, reader_of_model
 from regard.api.corpus.streaming import OnProgress, run_pass
 from regard.api.corpus.texts import CorpusTexts, stream_texts, without_targets
 from regard.api.heads import example_records, texts_were
+from regard.api.load import load
+from regard.api.tasks.model import Model
+from regard.engines import Engine
 from regard.errors import InputError
 from regard.evaluation.heads.comparison import LayerSums, interval_of, news_of
 
@@ -28,6 +33,7 @@ def compare(
     floor: AnyModel | None = None,
     state: str | PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
+    engine: Engine | None = None,
 ) -> ModelComparison:
     r"""Measure how differently two models attend to the same texts, head by head.
 
@@ -52,6 +58,8 @@ def compare(
         floor: another seed of the first model.
         state: file that keeps the state of the pass, so that an interrupted one goes on.
         on_progress: called with the number of texts that are done.
+        engine: who reads the texts, such as `regard.engines.RayEngine`; `None` is this process. The figures
+            are the same.
 
     Raises:
         InputError: models that cannot be compared: one writes and the other reads, their attention is of
@@ -59,7 +67,10 @@ def compare(
         DataError: a line that cannot be used.
         Interrupted: by a signal, after the state was saved.
     """
-    models = [first, second, *([] if floor is None else [floor])]
+    models = [
+        each if isinstance(each, Model) else load(each)
+        for each in (first, second, *([] if floor is None else [floor]))
+    ]
     readers = [reader_of_model(model) for model in models]
     if len({reader.takes_targets for reader in readers}) > 1:
         kinds = [
@@ -83,6 +94,10 @@ def compare(
         path=None if state is None else Path(state),
         settings=settings,
         on_progress=on_progress,
+        engine=engine,
+        work=lambda files: ComparePart(
+            tuple(ModelCopy.of(model, files=files) for model in models), {}
+        ),
     )
     if not found.counts["texts"]:
         raise InputError(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
+from regard.api.corpus.each import each_of, itself
 from regard.api.examples import (
     Data,
     ExampleReader,
@@ -24,6 +25,7 @@ from regard.data.columns import Columns
 from regard.data.labels import labels_of, names_of_model, rename_labels
 from regard.data.sniff import ending_of, has_table_ending
 from regard.decoding import DecodingSettings
+from regard.engines import Engine
 from regard.errors import RegardError
 from regard.integrations.pretrained.folder import is_pretrained
 
@@ -37,6 +39,7 @@ def evaluate(
     columns: Tables | None = None,
     read_options: ReadOptions | None = None,
     settings: DecodingSettings | None = None,
+    engine: Engine | None = None,
 ) -> Evaluation:
     """Score a model on a test part, beside an honest simple baseline on the same part.
 
@@ -50,6 +53,8 @@ def evaluate(
         columns: of tables; `None` as in training.
         read_options: encoding and separator; `None` as in training.
         settings: how to decode; `None` for the settings the model was trained with.
+        engine: who runs the model, such as `regard.engines.RayEngine`; `None` is this process. The batches
+            are the same.
 
     Raises:
         DataError: a line that cannot be used.
@@ -64,7 +69,8 @@ def evaluate(
     if isinstance(examples, Corpus) and (examples.report.skipped or examples.report.notes):
         note = "\n\n".join(filter(None, [note, str(examples.report)]))
     note = "\n\n".join(filter(None, [note, spelled]))
-    return model.evaluate(examples, train=train, settings=settings, note=note)
+    each = None if engine is None else each_of(model, engine, itself)
+    return model.evaluate(examples, train=train, settings=settings, note=note, each=each)
 
 
 def _as_the_model_names(examples: Sequence[Example], model: Model) -> tuple[Sequence[Example], str]:

@@ -7,14 +7,19 @@ from os import PathLike
 from pathlib import Path
 
 from regard.api.corpus.attention import AttentionReader, TextPair
+from regard.api.corpus.copies import ModelCopy
 from regard.api.corpus.head_report import HeadReport
 from regard.api.corpus.head_result import HeadResult
 from regard.api.corpus.heads_pass import HeadsPass
 from regard.api.corpus.links import stream_links
+from regard.api.corpus.pass_work import HeadsPart
 from regard.api.corpus.readers import AnyModel, reader_of_model
 from regard.api.corpus.streaming import OnProgress, run_pass
 from regard.api.corpus.texts import CorpusTexts, stream_texts, without_targets
+from regard.api.load import load
+from regard.api.tasks.model import Model
 from regard.api.tasks.records import make_record
+from regard.engines import Engine
 from regard.errors import InputError
 from regard.evaluation.heads.rules import judge
 from regard.files import file_sha256
@@ -30,6 +35,7 @@ def heads(
     links: str | PathLike[str] | None = None,
     state: str | PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
+    engine: Engine | None = None,
 ) -> HeadReport:
     """Measure what every attention head does over a corpus, in one pass and in memory that does not grow.
 
@@ -53,6 +59,8 @@ def heads(
             the source to word `j` of the target.
         state: file that keeps the state of the pass, so that an interrupted one goes on.
         on_progress: called with the number of texts that are done.
+        engine: who reads the texts, such as `regard.engines.RayEngine`; `None` is this process. The figures
+            are the same.
 
     Raises:
         InputError: no text that can be read, a model whose attention is not between tokens, or a state of
@@ -60,6 +68,7 @@ def heads(
         DataError: a line that cannot be used.
         Interrupted: by a signal, after the state was saved.
     """
+    model = model if isinstance(model, Model) else load(model)
     reader = reader_of_model(model)
     settings = {"verb": "heads"}
     if state is not None:
@@ -74,6 +83,8 @@ def heads(
         path=None if state is None else Path(state),
         settings=settings,
         on_progress=on_progress,
+        engine=engine,
+        work=lambda files: HeadsPart((ModelCopy.of(model, files=files),), {}),
     )
     if not found.sums:
         raise InputError(

@@ -86,10 +86,12 @@ class TextsBar:
 
     Args:
         count: number of all texts; called only if there is a bar. `None` if it is not known.
+        quiet: whether the terminal is needed for something else.
     """
 
-    def __init__(self, count: Callable[[], int | None]) -> None:
+    def __init__(self, count: Callable[[], int | None], *, quiet: bool = False) -> None:
         console = Console(stderr=True)
+        shown = console.is_terminal and not quiet
         self._bar = bars.Progress(
             bars.TextColumn("[bold]texts"),
             bars.BarColumn(bar_width=None),
@@ -99,9 +101,9 @@ class TextsBar:
             bars.TimeRemainingColumn(),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=not shown,
         )
-        self._task = self._bar.add_task("", total=count() if console.is_terminal else None)
+        self._task = self._bar.add_task("", total=count() if shown else None)
 
     def __enter__(self) -> Self:
         self._bar.start()

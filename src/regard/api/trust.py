@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from regard.api.corpus.each import each_of, itself
 from regard.api.evaluate import reader_of
 from regard.api.examples import Data, Tables
 from regard.api.load import load
@@ -21,13 +22,14 @@ from regard.api.tasks.model import Model
 from regard.api.tasks.text_to_text import TextToText
 from regard.choices import FirstIndex
 from regard.data import Corpus, Example, ReadOptions
+from regard.engines import Engine
 from regard.errors import InputError, RegardError
 from regard.evaluation.alignment.cross_attention import CrossAttention, words_of_pieces
 from regard.evaluation.alignment.gold import GoldFile, read_gold_file
 from regard.evaluation.alignment.verdict import AlignmentVerdict, judge_alignment
 from regard.evaluation.faithfulness.adapters import adapt_classifier
-from regard.evaluation.faithfulness.contracts import TrustSettings
-from regard.evaluation.faithfulness.extractive import trust_extraction
+from regard.evaluation.faithfulness.contracts import ExplainableClassifier, TrustSettings
+from regard.evaluation.faithfulness.extractive import ExtractiveAdapter, trust_extraction
 from regard.evaluation.faithfulness.trust import trust as trust_classifier
 from regard.evaluation.faithfulness.verdict import Verdict
 
@@ -44,6 +46,7 @@ def trust(
     columns: Tables | None = None,
     read_options: ReadOptions | None = None,
     settings: TrustSettings | None = None,
+    engine: Engine | None = None,
 ) -> Verdict | AlignmentVerdict:
     """Measure how far the attention of a model explains its answers; see `docs/trust.md`.
 
@@ -64,6 +67,8 @@ def trust(
         columns: of tables; `None` as in training.
         read_options: encoding and separator; `None` as in training.
         settings: how thoroughly to measure, without gold links.
+        engine: who runs the model, such as `regard.engines.RayEngine`; `None` is this process. Draws and
+            batches are the same.
 
     Raises:
         InputError: a language model; gold links that are missing or needless.
@@ -83,13 +88,14 @@ def trust(
     verdict: Verdict | AlignmentVerdict
     if isinstance(model, TextToText):
         assert links is not None
-        verdict = _judge_alignment(model, reader.read(test), links)
+        verdict = _judge_alignment(model, reader.read(test), links, engine)
     else:
         text = None if columns is None else next(iter(columns.roles.values()))
         examples = reader.read_texts(test, text=text, labels=model.labels)
         count = min(texts, len(examples))
         drawn = np.unique(np.linspace(0, len(examples) - 1, count).astype(int))
-        verdict = _judge_faithfulness(model, [examples[int(index)] for index in drawn], settings)
+        chosen = [examples[int(index)] for index in drawn]
+        verdict = _judge_faithfulness(model, chosen, settings, engine)
     if model.folder:
         try:
             kept = save_verdict(model.folder, asdict(verdict), weights=model.weights)
@@ -117,11 +123,15 @@ def _read_links(
 
 
 def _judge_faithfulness(
-    model: Model, examples: Sequence[Example], settings: TrustSettings | None
+    model: Model,
+    examples: Sequence[Example],
+    settings: TrustSettings | None,
+    engine: Engine | None,
 ) -> Verdict:
     """Verdict on a model that reads: erased tokens, changed weights."""
     assert isinstance(model, Classifier | ExtractiveSummarizer)
     surfaces = model.tokenizer.spelling
+    each = None if engine is None else each_of(model, engine, _adapter_of)
 
     def id_to_token(token: int) -> str:
         return surfaces[token].strip()
@@ -129,17 +139,24 @@ def _judge_faithfulness(
     if isinstance(model, ExtractiveSummarizer):
         documents = [model.sentence_ids(example.sentences) for example in examples]
         return trust_extraction(
-            model.network, documents, settings=settings, id_to_token=id_to_token
+            model.network, documents, settings=settings, id_to_token=id_to_token, each=each
         )
     encodings = model.tokenizer.encode_batch([example.text for example in examples])
     limit = model.settings.text.max_tokens
-    adapter = adapt_classifier(model.network, multilabel=model.multilabel)
+    adapter = adapt_classifier(model.network, multilabel=model.multilabel, each=each)
     texts = [encoding.first(limit).ids for encoding in encodings]
     return trust_classifier(adapter, texts, settings=settings, id_to_token=id_to_token)
 
 
+def _adapter_of(model: Classifier | ExtractiveSummarizer) -> ExplainableClassifier:
+    """A model that reads as it is examined, in a worker."""
+    if isinstance(model, ExtractiveSummarizer):
+        return ExtractiveAdapter(model.network)
+    return adapt_classifier(model.network, multilabel=model.multilabel)
+
+
 def _judge_alignment(
-    model: TextToText[Any], examples: Sequence[Example], links: GoldFile
+    model: TextToText[Any], examples: Sequence[Example], links: GoldFile, engine: Engine | None
 ) -> AlignmentVerdict:
     """Verdict on a model that writes: its cross-attention, under teacher forcing, beside gold links."""
     pairs = [(example.text.split(), (example.target or "").split()) for example in examples]
@@ -150,8 +167,9 @@ def _judge_alignment(
         gold = links.gold_of(pairs, numbers, count=report.lines)
     else:
         gold = links.gold_of(pairs)
+    each = None if engine is None else each_of(model, engine, itself)
     layers: list[list[CrossAttention]] = []
-    for example, pair in zip(examples, cross_attention(model, examples), strict=True):
+    for example, pair in zip(examples, cross_attention(model, examples, each), strict=True):
         layers = layers or [[] for _ in pair.weights]
         source_words = words_of_pieces(example.text, pair.source.offsets)
         source_words = [*source_words[: pair.weights.shape[-1] - 1], -1]  # EOS belongs to no word

@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from regard.cli.engines import EngineChoice, StateFile
 from regard.cli.options import TextOptions
 from regard.cli.shared import JsonLines, ModelFolder, TextFiles, load_for
 from regard.cli.tables import OutTable, answer_files, check_out
 
+if TYPE_CHECKING:
+    from regard.api.tasks.answers import Classification
+    from regard.api.tasks.classification import Classifier
+
 __all__ = ["classify"]
+
+
+@dataclass(frozen=True)
+class _Classify:
+    """How texts are classified."""
+
+    json: bool
+    probability: bool
+
+    def answer(self, model: Classifier, texts: list[str]) -> list[Classification]:
+        return model.classify(texts)
+
+    def line(self, answer: Classification) -> str:
+        from regard.cli.formats import classification_line
+
+        return classification_line(answer, json=self.json, probability=self.probability)
+
+    def columns(self, model: Classifier, answer: Classification) -> dict[str, Any]:
+        from regard.cli.formats import classification_columns
+
+        return classification_columns(answer, several=model.multilabel)
 
 
 def classify(
@@ -21,6 +48,8 @@ def classify(
     ] = False,
     json: JsonLines = False,
     out: OutTable = None,
+    engine: EngineChoice = None,
+    state: StateFile = None,
     *,
     options: TextOptions,
 ) -> None:
@@ -33,19 +62,19 @@ def classify(
     regard classify runs/mood reviews.txt --json
 
     regard classify runs/mood reviews.csv --source review --out predictions.csv
+
+    regard classify runs/mood reviews.parquet --engine ray --state mood.state --out predictions.parquet
     """
     from regard.api.tasks.classification import Classifier
-    from regard.cli.formats import classification_columns, classification_line
 
     check_out(out, json=json)
-    classifier = load_for(Classifier, model)
     answer_files(
-        classifier,
+        load_for(Classifier, model),
         files,
-        classifier.classify,
+        _Classify(json, probability),
         options=options,
         prompt="Type a text.",
-        line=lambda answer: classification_line(answer, json=json, probability=probability),
-        columns=lambda answer: classification_columns(answer, several=classifier.multilabel),
         out=out,
+        engine=engine,
+        state=state,
     )

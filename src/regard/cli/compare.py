@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.engines import EngineChoice, StateFile, open_engine
 from regard.cli.options import TextOptions
-from regard.cli.reports import ReportFile, StateFile, write_report
+from regard.cli.reports import ReportFile, write_report
 from regard.cli.shared import CorpusFileNames, OneJson, corpus_files
 
 __all__ = ["compare"]
@@ -24,6 +25,7 @@ def compare(
     ] = None,
     out: ReportFile = None,
     state: StateFile = None,
+    engine: EngineChoice = None,
     json: OneJson = False,
     *,
     reading: TextOptions,
@@ -48,8 +50,14 @@ def compare(
         check_ending(out)
     models = [regard.load(first), regard.load(second)]
     files = corpus_files(models[0], texts, reading)
-    with TextsBar(lambda: text_count(files)) as bar:
+    with open_engine(engine) as workers, TextsBar(lambda: text_count(files)) as bar:
         found = regard.compare(
-            models[0], models[1], files, floor=floor, state=state, on_progress=bar.on_texts
+            models[0],
+            models[1],
+            files,
+            floor=floor,
+            state=state,
+            on_progress=bar.on_texts,
+            engine=workers,
         )
     write_report(found, out, json=json)

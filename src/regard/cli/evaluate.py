@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from regard.cli.engines import EngineChoice, open_engine
 from regard.cli.options import DataOptions
 from regard.cli.shared import (
     DecodingValues,
@@ -22,6 +23,7 @@ def evaluate(
     test: TestFiles,
     set_: DecodingValues = None,
     json: OneJson = False,
+    engine: EngineChoice = None,
     *,
     reading: DataOptions,
 ) -> None:
@@ -40,12 +42,14 @@ def evaluate(
     loaded = regard.load(model)
     settings = loaded.decoding_settings(read_settings(None, set_)) if set_ else None
     reader = reader_with(loaded, **reading.reader_arguments(), data=[*test])
-    found = run(
-        loaded,
-        [*test],
-        columns=reader.columns,
-        read_options=reader.options,
-        settings=settings,
-    )
+    with open_engine(engine) as workers:
+        found = run(
+            loaded,
+            [*test],
+            columns=reader.columns,
+            read_options=reader.options,
+            settings=settings,
+            engine=workers,
+        )
     write_utf8()
     typer.echo(found.to_json() if json else str(found))

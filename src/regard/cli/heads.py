@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.engines import EngineChoice, StateFile, open_engine
 from regard.cli.options import TextOptions
-from regard.cli.reports import ReportFile, StateFile, write_report
+from regard.cli.reports import ReportFile, write_report
 from regard.cli.shared import CorpusFileNames, ModelFolder, OneJson, corpus_files
 
 __all__ = ["heads"]
@@ -23,6 +24,7 @@ def heads(
     ] = None,
     out: ReportFile = None,
     state: StateFile = None,
+    engine: EngineChoice = None,
     json: OneJson = False,
     *,
     reading: TextOptions,
@@ -49,6 +51,8 @@ def heads(
         check_ending(out)
     loaded = regard.load(model)
     files = corpus_files(loaded, texts, reading)
-    with TextsBar(lambda: text_count(files)) as bar:
-        report = regard.heads(loaded, files, links=links, state=state, on_progress=bar.on_texts)
+    with open_engine(engine) as workers, TextsBar(lambda: text_count(files)) as bar:
+        report = regard.heads(
+            loaded, files, links=links, state=state, on_progress=bar.on_texts, engine=workers
+        )
     write_report(report, out, json=json)

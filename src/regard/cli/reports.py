@@ -13,17 +13,13 @@ if TYPE_CHECKING:
     from regard.api.corpus.comparison import ModelComparison
     from regard.api.corpus.head_report import HeadReport
 
-__all__ = ["ReportFile", "StateFile", "write_report"]
+__all__ = ["ReportFile", "write_report"]
 
 ReportFile = Annotated[
     Path | None,
     typer.Option(
         help="Write the page (.html), or a row for each head (.csv, .tsv, .jsonl, .parquet, .json)."
     ),
-]
-StateFile = Annotated[
-    Path | None,
-    typer.Option(help="File that keeps the state: an interrupted run goes on from it."),
 ]
 
 

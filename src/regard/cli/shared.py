@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from io import TextIOWrapper
-from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
@@ -23,7 +22,6 @@ from regard.errors import DataError, InputError, MissingExtraError, ModelFolderE
 
 if TYPE_CHECKING:
     from regard.api.corpus.texts import CorpusFiles
-    from regard.api.tasks.answers import Answer
     from regard.api.tasks.model import Model
     from regard.cli.options import TextOptions
 
@@ -31,7 +29,6 @@ __all__ = [
     "Beam",
     "CorpusFileNames",
     "DecodingValues",
-    "Encoding",
     "JsonLines",
     "ModelFolder",
     "MultiValueCommand",
@@ -41,7 +38,6 @@ __all__ = [
     "Prefix",
     "TestFiles",
     "TextFiles",
-    "answer_lines",
     "corpus_files",
     "decoding_values",
     "load_for",
@@ -84,15 +80,10 @@ NBest = Annotated[
 Prefix = Annotated[str, typer.Option(callback=as_text, help="Words that every answer begins with.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 OneJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
-Encoding = Annotated[str, typer.Option(help="Encoding of the text that is read.")]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 M = TypeVar("M", bound="Model")
-AnswerType = TypeVar("AnswerType", bound="Answer")
-
-LINES_PER_BATCH = 256
-"""Lines answered together where nobody waits at a prompt: a longer batch is hardly faster."""
 
 MOST_NOTES = 5
 """Notes on answers that are printed one by one; the others are counted."""
@@ -234,27 +225,15 @@ def corpus_files(model: Model, names: list[str], options: TextOptions) -> Corpus
     return CorpusFiles(tuple(names), columns, read_options)
 
 
-def read_input(files: list[str] | None, prompt: str, *, encoding: str = "utf-8") -> Iterator[str]:
-    """Lines of files or of standard input; at a terminal, lines typed at a prompt.
+def read_input(prompt: str, *, encoding: str = "utf-8") -> Iterator[str]:
+    """Lines of standard input; at a terminal, lines typed at a prompt.
 
     Raises:
-        DataError: a file that cannot be read, or bytes that are not text in this encoding.
+        DataError: bytes that are not text in this encoding.
     """
-    from regard.data import read_lines
-
-    if files:
-        for file in files:
-            if file == "-":
-                yield from _standard_input(encoding)
-            else:
-                yield from (line for _, line in read_lines(file, encoding=encoding))
-    elif sys.stdin.isatty():
+    if sys.stdin.isatty():
         yield from _typed(prompt)
-    else:
-        yield from _standard_input(encoding)
-
-
-def _standard_input(encoding: str) -> Iterator[str]:
+        return
     from regard.data import read_lines
 
     yield from (line for _, line in read_lines(sys.stdin.buffer, encoding=encoding))
@@ -300,28 +279,3 @@ class NoteReport:
         more = self._notes - MOST_NOTES
         if more > 0:
             print_error(f"regard: and {more:,} more {self._unit}s with such notes", "yellow")
-
-
-def answer_lines(
-    lines: Iterator[str],
-    answer: Callable[[list[str]], Iterable[AnswerType]],
-    format_: Callable[[AnswerType], str],
-) -> None:
-    """Answer line by line, in order; notes on answers go to standard error.
-
-    At a prompt each line is answered at once; otherwise many together, because that is faster.
-
-    Args:
-        lines: the input.
-        answer: answers to some lines, one each, in order.
-        format_: an answer as a line, or as some lines.
-    """
-    size = 1 if sys.stdin.isatty() else LINES_PER_BATCH
-    write_utf8()
-    notes = NoteReport("line")
-    while batch := list(islice(lines, size)):
-        for found in answer(batch):
-            sys.stdout.write(format_(found) + "\n")
-            notes.add(found.note)
-        sys.stdout.flush()
-    notes.finish()

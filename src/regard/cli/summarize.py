@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from regard.cli.engines import EngineChoice, StateFile
 from regard.cli.options import TextOptions
 from regard.cli.shared import (
     Beam,
@@ -21,8 +23,37 @@ from regard.errors import InputError
 
 if TYPE_CHECKING:
     from regard.api.tasks.answers import Summary
+    from regard.api.tasks.summarization import Summarizer
+    from regard.decoding import DecodingSettings
 
 __all__ = ["summarize"]
+
+
+@dataclass(frozen=True)
+class _Summarize:
+    """How texts are summarised."""
+
+    settings: DecodingSettings
+    prefix: str
+    json: bool
+
+    def answer(self, model: Summarizer, texts: list[str]) -> list[Summary]:
+        from regard.api.tasks.summarization import AbstractiveSummarizer
+
+        if not isinstance(model, AbstractiveSummarizer):
+            return model.summarize(texts, settings=self.settings)
+        prefixes = [self.prefix] * len(texts) if self.prefix else None
+        return model.summarize(texts, settings=self.settings, prefix=prefixes)
+
+    def line(self, answer: Summary) -> str:
+        from regard.cli.formats import summary_lines
+
+        return summary_lines(answer, n_best=self.settings.n_best, json=self.json)
+
+    def columns(self, model: Summarizer, answer: Summary) -> dict[str, Any]:
+        from regard.cli.formats import text_columns
+
+        return text_columns("summary", answer, n_best=self.settings.n_best)
 
 
 def summarize(
@@ -34,6 +65,8 @@ def summarize(
     set_: DecodingValues = None,
     json: JsonLines = False,
     out: OutTable = None,
+    engine: EngineChoice = None,
+    state: StateFile = None,
     *,
     options: TextOptions,
 ) -> None:
@@ -46,34 +79,22 @@ def summarize(
     regard summarize runs/short --beam 10 --json < abstracts.txt
     """
     from regard.api.tasks.summarization import AbstractiveSummarizer, Summarizer
-    from regard.cli.formats import summary_lines, text_columns
 
     check_out(out, json=json)
     summarizer = load_for(Summarizer, model)  # type: ignore[type-abstract]
     settings = summarizer.decoding_settings(decoding_values(beam, n_best, set_))
-    if isinstance(summarizer, AbstractiveSummarizer):
-        steered = summarizer
-
-        def answer(texts: list[str]) -> list[Summary]:
-            prefixes = [prefix] * len(texts) if prefix else None
-            return steered.summarize(texts, settings=settings, prefix=prefixes)
-    else:
-        if prefix or settings.n_best > 1:
-            raise InputError(
-                f"{model} picks sentences and writes none: there is no --prefix and no --n-best; leave "
-                "them out, or train with --model pointer"
-            )
-
-        def answer(texts: list[str]) -> list[Summary]:
-            return summarizer.summarize(texts, settings=settings)
-
+    if not isinstance(summarizer, AbstractiveSummarizer) and (prefix or settings.n_best > 1):
+        raise InputError(
+            f"{model} picks sentences and writes none: there is no --prefix and no --n-best; leave "
+            "them out, or train with --model pointer"
+        )
     answer_files(
         summarizer,
         files,
-        answer,
+        _Summarize(settings, prefix, json),
         options=options,
         prompt="Type a text.",
-        line=lambda summary: summary_lines(summary, n_best=settings.n_best, json=json),
-        columns=lambda summary: text_columns("summary", summary, n_best=settings.n_best),
         out=out,
+        engine=engine,
+        state=state,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from regard.choices import Reading
+from regard.cli.engines import EngineChoice, StateFile
 from regard.cli.options import TextOptions
 from regard.cli.shared import (
     Beam,
@@ -21,7 +23,42 @@ from regard.cli.shared import (
 )
 from regard.cli.tables import OutTable, answer_files, check_out
 
+if TYPE_CHECKING:
+    from regard.api.tasks.answers import Translation
+    from regard.api.tasks.translation import Translator
+    from regard.decoding import DecodingSettings
+    from regard.models import AlignmentSettings
+
 __all__ = ["translate"]
+
+
+@dataclass(frozen=True)
+class _Translate:
+    """How texts are translated."""
+
+    settings: DecodingSettings
+    prefix: str
+    read_at: AlignmentSettings
+    json: bool
+    links: bool
+
+    def answer(self, model: Translator, texts: list[str]) -> list[Translation]:
+        prefixes = [self.prefix] * len(texts) if self.prefix else None
+        return model.translate(
+            texts, settings=self.settings, prefix=prefixes, alignment=self.read_at
+        )
+
+    def line(self, answer: Translation) -> str:
+        from regard.cli.formats import translation_lines
+
+        return translation_lines(
+            answer, n_best=self.settings.n_best, json=self.json, alignment=self.links
+        )
+
+    def columns(self, model: Translator, answer: Translation) -> dict[str, Any]:
+        from regard.cli.formats import text_columns
+
+        return text_columns("translation", answer, n_best=self.settings.n_best)
 
 
 def translate(
@@ -54,6 +91,8 @@ def translate(
         int | None, typer.Option(min=0, help="Of links and unknown words, from 1; 0: their mean.")
     ] = None,
     out: OutTable = None,
+    engine: EngineChoice = None,
+    state: StateFile = None,
     *,
     options: TextOptions,
 ) -> None:
@@ -70,9 +109,10 @@ def translate(
     regard translate runs/de-en --prefix "A woman" test.de
 
     regard translate runs/de-en table.csv --source german --out translated.csv
+
+    regard translate runs/de-en test.de --engine ray --state de-en.state > test.out
     """
     from regard.api.tasks.translation import Translator
-    from regard.cli.formats import text_columns, translation_lines
 
     check_out(out, json=json)
     translator = load_for(Translator, model)
@@ -89,17 +129,10 @@ def translate(
     answer_files(
         translator,
         files,
-        lambda texts: translator.translate(
-            texts,
-            settings=settings,
-            prefix=[prefix] * len(texts) if prefix else None,
-            alignment=chosen,
-        ),
+        _Translate(settings, prefix, chosen, json, alignment),
         options=options,
         prompt="Type a sentence.",
-        line=lambda answer: translation_lines(
-            answer, n_best=settings.n_best, json=json, alignment=alignment
-        ),
-        columns=lambda answer: text_columns("translation", answer, n_best=settings.n_best),
         out=out,
+        engine=engine,
+        state=state,
     )

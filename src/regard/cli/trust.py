@@ -8,6 +8,7 @@ from typing import Annotated, cast
 import typer
 
 from regard.choices import FirstIndex
+from regard.cli.engines import EngineChoice, open_engine
 from regard.cli.options import DataOptions
 from regard.cli.shared import ModelFolder, OneJson, TestFiles, print_error, write_utf8
 
@@ -27,6 +28,7 @@ def trust(
     ] = None,
     texts: Annotated[int, typer.Option(help="Models that read: largest number of texts.")] = 200,
     json: OneJson = False,
+    engine: EngineChoice = None,
     *,
     reading: DataOptions,
 ) -> None:
@@ -52,7 +54,7 @@ def trust(
 
     loaded = regard.load(model)
     reader = reader_with(loaded, **reading.reader_arguments(), data=[*test])
-    with warnings.catch_warnings(record=True) as caught:
+    with open_engine(engine) as workers, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         verdict = run(
             loaded,
@@ -62,6 +64,7 @@ def trust(
             texts=texts,
             columns=reader.columns if reading.source or reading.target else None,
             read_options=reader.options,
+            engine=workers,
         )
     write_utf8()
     typer.echo(dumps(asdict(verdict), ensure_ascii=False, indent=1) if json else str(verdict))

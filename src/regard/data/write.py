@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TextIO
 
 from regard.data.streams import FilePath
@@ -16,6 +17,9 @@ from regard.files import atomic_write
 __all__ = ["ENDINGS", "free_name", "table_writer"]
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
+
+ROWS_PER_GROUP = 2**16
+"""Rows of a Parquet file that are held in memory."""
 
 Write = Callable[[Mapping[str, Any]], None]
 
@@ -42,9 +46,10 @@ def table_writer(path: FilePath) -> Iterator[Write]:
         raise InputError(f"{path}: there is no folder {path.parent}")
     with atomic_write(path) as unfinished:
         if ending == ".parquet":
-            rows: list[dict[str, Any]] = []
-            yield lambda row: rows.append(dict(row))
-            _write_parquet(unfinished, rows)
+            with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as groups:
+                table = _RowGroups(Path(groups))
+                yield table.add
+                table.write(unfinished)
             return
         with open(unfinished, "w", encoding="utf-8", newline="") as file:
             if ending == ".jsonl":
@@ -83,13 +88,75 @@ def _cell(value: Any) -> Any:
     return "" if value is None else value
 
 
-def _write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+class _RowGroups:
+    """Rows of a Parquet file in groups, of which only the last is in memory.
 
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    try:
-        table = pa.table({name: [row.get(name) for row in rows] for name in names})
-    except pa.ArrowException as error:
-        raise InputError(f"the rows are of several types ({error}); write .jsonl") from error
-    pq.write_table(table, path)
+    A column's type is known once all its values are: the groups wait on disk, each with the types of its own
+    values, until those that all of them share are found.
+
+    Args:
+        folder: for the groups.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._rows: list[dict[str, Any]] = []
+        self._schemas: list[Any] = []
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add a row."""
+        self._rows.append(dict(row))
+        if len(self._rows) >= ROWS_PER_GROUP:
+            self._flush()
+
+    def write(self, path: Path) -> None:
+        """Write all rows.
+
+        Raises:
+            InputError: a column has values of several types.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self._rows or not self._schemas:
+            self._flush()
+        try:
+            schema = pa.unify_schemas(self._schemas, promote_options="permissive")
+            with pq.ParquetWriter(path, schema) as file:
+                for number in range(len(self._schemas)):
+                    file.write_table(_as_schema(pq.read_table(self._place(number)), schema))
+        except pa.ArrowException as error:
+            raise _several_types(error) from error
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        names = list(dict.fromkeys(name for row in self._rows for name in row))
+        try:
+            table = pa.table({name: [row.get(name) for row in self._rows] for name in names})
+        except pa.ArrowException as error:
+            raise _several_types(error) from error
+        pq.write_table(table, self._place(len(self._schemas)))
+        self._schemas.append(table.schema)
+        self._rows = []
+
+    def _place(self, number: int) -> Path:
+        return self._folder / f"{number}.parquet"
+
+
+def _as_schema(table: Any, schema: Any) -> Any:
+    """A table with all columns of a schema, in its order; those it lacks are empty."""
+    import pyarrow as pa
+
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(len(table), field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def _several_types(error: Exception) -> InputError:
+    return InputError(f"the rows are of several types ({error}); write .jsonl")

@@ -22,7 +22,7 @@ from regard.layers.eval_mode import eval_mode
 from regard.models import EncoderDecoder, LanguageModel, Memory, Reading
 from regard.text import BOS
 
-__all__ = ["decode", "generate", "next_log_probs", "search"]
+__all__ = ["decode", "decoding_batches", "generate", "next_log_probs", "search"]
 
 Prefixes: TypeAlias = Sequence[Sequence[int]]
 
@@ -70,10 +70,7 @@ def decode(
     _check_one_each(len(source), prefix=prefix, masked_out=masked_out)
     if not len(source):
         return []
-    per_example = settings.beam if settings.method == "beam" else settings.n_best
-    # Sorted by length, a batch has little padding. Longest first, so that the threads end together.
-    order = source_lengths.argsort(descending=True, stable=True)
-    batches = torch.split(order, max(1, settings.rows // per_example))
+    batches = decoding_batches(source_lengths, settings)
     local = threading.local()
 
     @torch.inference_mode()  # which threads do not inherit
@@ -99,11 +96,26 @@ def decode(
             found = parallel_map(decode_batch, batches, device=source.device, one_thread=alone)
         else:  # the callback runs in the caller's thread
             found = [decode_batch(indices) for indices in batches]
-    answers: list[list[Hypothesis]] = [[] for _ in order]
+    answers: list[list[Hypothesis]] = [[] for _ in source]
     for indices, hypotheses in zip(batches, found, strict=True):
         for index, of_example in zip(indices.tolist(), hypotheses, strict=True):
             answers[index] = of_example
     return answers
+
+
+def decoding_batches(source_lengths: Tensor, settings: DecodingSettings) -> tuple[Tensor, ...]:
+    """Indices of the sources that `decode` decodes together.
+
+    Sorted by length, a batch has little padding; the longest come first, so that threads end together. A batch
+    that is decoded on its own is one batch in the same order.
+
+    Args:
+        source_lengths: `(batch)`.
+        settings: how to decode.
+    """
+    per_example = settings.beam if settings.method == "beam" else settings.n_best
+    order = source_lengths.argsort(descending=True, stable=True)
+    return torch.split(order, max(1, settings.rows // per_example))
 
 
 @torch.inference_mode()

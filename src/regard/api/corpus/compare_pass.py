@@ -100,6 +100,31 @@ class ComparePass:
         }
         state.arrays |= {f"answers/{n}": sums.sums for n, sums in enumerate(self.answers)}
 
+    @property
+    def common(self) -> dict[str, Any] | None:
+        """Facts that a pass over a part of the texts begins with: the unit, once the first text told it."""
+        return {"unit": self.unit} if self.unit else None
+
+    def merge(self, part: ComparePass) -> None:
+        """Add the sums of a pass over the next texts."""
+        self.unit = self.unit or part.unit
+        for site, heads in part.layers.items():
+            if site not in self.layers:
+                self.layers[site] = heads
+                self._make_sums(site, None)
+        for place, sums in part.sums.items():
+            self.sums[place].merge(sums)
+        for own, more in zip(self.answers, part.answers, strict=True):
+            own.merge(more)
+        for name, count in part.counts.items():
+            self.counts[name] += count
+        self._offer(part.example)
+
+    def _offer(self, example: list[Any] | None) -> None:
+        """Take a text to show if it is better than the one before."""
+        if example is not None and (self.example is None or example[0] > self.example[0]):
+            self.example = example
+
     def add(self, texts: Sequence[TextPair], links: Sequence[WordLinks | None]) -> None:
         """Read the next texts with every model; links are not used."""
         filled = [text for text in texts if text.text.strip()]
@@ -169,8 +194,7 @@ class ComparePass:
         self.counts["texts"] += len(group)
         for each in group:
             score = -abs(each.texts[0].length - TYPICAL_TOKENS)
-            if self.example is None or score > self.example[0]:
-                self.example = [score, *each.texts[0].pair]
+            self._offer([score, *each.texts[0].pair])
 
     def _add_site(self, sites: Sequence[Site], group: Sequence[_Sides]) -> None:
         """Compare a site layer by layer, text by text."""

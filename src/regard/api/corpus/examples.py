@@ -39,6 +39,11 @@ class ExampleTexts:
                 if count:
                     self._offer(interest, count, text.pair)
 
+    def merge(self, others: ExampleTexts) -> None:
+        """Look at the best of the next texts."""
+        for interest, (score, *pair) in others.kept.items():
+            self._offer(interest, score, TextPair(*pair))
+
     def _offer(self, interest: str, score: float, pair: TextPair) -> None:
         if interest not in self.kept or score > self.kept[interest][0]:
             self.kept[interest] = [score, *pair]

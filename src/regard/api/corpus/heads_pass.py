@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from regard.api.corpus.attention import (
     AttentionReader,
@@ -60,6 +61,20 @@ class HeadsPass:
             for name, array in sums.arrays().items()
         }
 
+    @property
+    def common(self) -> dict[str, Any]:
+        """Facts that a pass over a part of the texts begins with: none."""
+        return {}
+
+    def merge(self, part: HeadsPass) -> None:
+        """Add the sums of a pass over the next texts."""
+        for site, sums in part.sums.items():
+            heads = self._heads_of(site, part.layers[site])
+            self.sums.setdefault(site, SiteSums(sum(heads))).merge(sums)
+        for name, count in part.counts.items():
+            self.counts[name] += count
+        self.examples.merge(part.examples)
+
     def add(self, texts: Sequence[TextPair], links: Sequence[WordLinks | None]) -> None:
         """Read the next texts.
 
@@ -89,18 +104,26 @@ class HeadsPass:
 
     def _measure(self, site: Site, links: Sequence[WordLinks | None]) -> list[TextSums]:
         """Add the texts of a batch to the sums of a site."""
-        heads = list(site.heads)
-        if self.layers.setdefault(site.name, heads) != heads:
-            raise InputError(
-                f"{site.name} has {heads} heads by layer in one text and {self.layers[site.name]} in another; "
-                "expected the same layers for every text"
-            )
+        heads = self._heads_of(site.name, list(site.heads))
         total = self.sums.setdefault(site.name, SiteSums(sum(heads)))
         groups = [_group_sums(site, layers) for layers in site.layer_groups()]
         found = [TextSums.of_heads(parts) for parts in zip(*groups, strict=True)]
         for text, sums in enumerate(found):
             total.add(sums, self._link_sums(site, text, links[text]))
         return found
+
+    def _heads_of(self, site: str, heads: list[int]) -> list[int]:
+        """Heads of each layer of a site.
+
+        Raises:
+            InputError: other texts had other ones.
+        """
+        if self.layers.setdefault(site, heads) != heads:
+            raise InputError(
+                f"{site} has {heads} heads by layer in one text and {self.layers[site]} in another; "
+                "expected the same layers for every text"
+            )
+        return heads
 
     def _link_sums(self, site: Site, text: int, links: WordLinks | None) -> LinkSums | None:
         """Agreement of all heads with the links of a text."""

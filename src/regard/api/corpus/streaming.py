@@ -1,16 +1,24 @@
-"""One pass over a corpus, chunk by chunk, which can be interrupted and go on."""
+"""One pass over a corpus, chunk by chunk, which can be interrupted and go on.
+
+The sums of each chunk are made on their own and then added, in the order of the chunks: so it makes no
+difference to any figure, bit for bit, in which process a chunk was read.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from regard.api.corpus.attention import TextPair
 from regard.api.corpus.links import WordLinks
+from regard.api.corpus.pass_work import Chunk, HeadsPart
 from regard.api.corpus.state import PassState, TextHash, load_state, save_state
+from regard.engines import Engine
 from regard.errors import DataError, InputError
 from regard.training.interrupt import DeferredSignals, Interrupted
 
@@ -27,6 +35,15 @@ OnProgress = Callable[[int], None]
 
 class PassSums(Protocol):
     """What a pass adds up."""
+
+    @property
+    def common(self) -> dict[str, Any] | None:
+        """Facts that a pass over a part of the texts begins with; `None` while no text has told them."""
+        ...
+
+    def merge(self, part: Self) -> None:
+        """Add the sums of a pass over the next texts."""
+        ...
 
     def add(self, texts: Sequence[TextPair], links: Sequence[WordLinks | None]) -> None:
         """Read the next texts, with the links of each."""
@@ -48,6 +65,8 @@ def run_pass(
     path: Path | None,
     settings: dict[str, str],
     on_progress: OnProgress | None,
+    engine: Engine | None = None,
+    work: Callable[[bool], HeadsPart] | None = None,
 ) -> P:
     """Read all texts, going on from a saved state if there is one.
 
@@ -58,6 +77,8 @@ def run_pass(
         path: of the state; `None` keeps none.
         settings: what the pass is of, for the state.
         on_progress: called after every chunk.
+        engine: who reads the chunks; `None` is this process.
+        work: makes what an engine does to each (`Engine.run`).
 
     Raises:
         InputError: a state of another model or of other texts.
@@ -69,31 +90,76 @@ def run_pass(
     if on_progress is not None:
         on_progress(state.done)
     saved = time.monotonic()
+    parts = _parts(make, found, _chunks(texts, links, state.done), engine, work)
     with DeferredSignals() as signals:
-        while chunk := list(islice(texts, TEXTS_PER_CHUNK)):
-            if path is None:
-                with signals.raising():
-                    found.add(chunk, _links_of(chunk, links, state.done))
-            else:
-                found.add(chunk, _links_of(chunk, links, state.done))
-            for text in chunk:
-                hashed.add(text)
-            state.done, state.texts = state.done + len(chunk), hashed.value
-            if on_progress is not None:
-                on_progress(state.done)
+        # Parts of an engine wait for other processes; nothing is lost by leaving them.
+        waits = path is None or engine is not None
+        while True:
+            try:
+                with signals.raising() if waits else nullcontext():
+                    chunk, part = next(parts, (None, None))
+            except KeyboardInterrupt:
+                parts.close()
+                if path is None:
+                    raise
+                chunk = part = None
+            if chunk is not None and part is not None:
+                found.merge(part)
+                for text in chunk.texts:
+                    hashed.add(text)
+                state.done, state.texts = state.done + len(chunk.texts), hashed.value
+                if on_progress is not None:
+                    on_progress(state.done)
             due = time.monotonic() - saved > SECONDS_BETWEEN_SAVES
-            if path is not None and (due or signals.signal is not None):
+            if path is not None and (due or chunk is None or signals.signal is not None):
                 found.save_to(state)
                 save_state(path, state)
                 saved = time.monotonic()
             if signals.signal is not None:
                 raise Interrupted(path, signals.signal)
+            if chunk is None:
+                break
     if links is not None and next(links, None) is not None:
         raise DataError("more lines of links than texts", remedy="give a line for each text")
-    if path is not None:
-        found.save_to(state)
-        save_state(path, state)
     return found
+
+
+def _chunks(
+    texts: Iterator[TextPair], links: Iterator[WordLinks] | None, done: int
+) -> Iterator[Chunk]:
+    """The texts that are left, chunk by chunk, with their links."""
+    while chunk := list(islice(texts, TEXTS_PER_CHUNK)):
+        yield Chunk(chunk, _links_of(chunk, links, done))
+        done += len(chunk)
+
+
+def _parts(
+    make: Callable[[PassState], P],
+    whole: P,
+    chunks: Iterator[Chunk],
+    engine: Engine | None,
+    work: Callable[[bool], HeadsPart] | None,
+) -> Generator[tuple[Chunk, P], None, None]:
+    """Each chunk with its sums, in order.
+
+    Without an engine, and until the pass knows what its parts have in common, this process reads them.
+    """
+    while engine is None or work is None or whole.common is None:
+        chunk = next(chunks, None)
+        if chunk is None:
+            return
+        part = make(PassState({}, facts=whole.common or {}))
+        part.add(*chunk)
+        yield chunk, part
+    common, waiting = whole.common, deque[Chunk]()
+
+    def shards() -> Iterator[Chunk]:
+        for chunk in chunks:
+            waiting.append(chunk)
+            yield chunk
+
+    for state in engine.run(lambda files: work(files).beginning_with(common), shards()):
+        yield waiting.popleft(), make(state)
 
 
 def _skip(

@@ -14,6 +14,7 @@ from regard.api.tasks.sources import EncodedSource
 from regard.api.tasks.text_to_text import TextToText
 from regard.api.tasks.tokens import input_tokens
 from regard.data import Example
+from regard.engines import Each, Here
 from regard.evaluation.alignment.choice import (
     AlignmentChoice,
     CrossAttentionStack,
@@ -57,16 +58,35 @@ class PairAttention(NamedTuple):
     weights: NDArray[np.float32]
 
 
-def cross_attention(model: TextToText[Any], examples: Sequence[Example]) -> Iterator[PairAttention]:
-    """Cross-attention of all layers and heads while the model is made to write each target."""
-    for first in range(0, len(examples), PAIRS_PER_BATCH):
-        chunk = [examples[i] for i in range(first, min(first + PAIRS_PER_BATCH, len(examples)))]
-        sources = model.encode_sources([example.text for example in chunk])
-        targets = model.target_tokenizer.encode_batch([example.target or "" for example in chunk])
-        cells = max(len(source.ids) for source in sources) * (1 + max(map(len, targets)))
-        step = PAIRS_PER_BATCH if cells <= CELLS_PER_PAIR else 1
-        for row in range(0, len(chunk), step):
-            yield from _attention_of(model, sources[row : row + step], targets[row : row + step])
+def cross_attention(
+    model: TextToText[Any], examples: Sequence[Example], each: Each | None = None
+) -> Iterator[PairAttention]:
+    """Cross-attention of all layers and heads while the model is made to write each target.
+
+    Args:
+        model: the model.
+        examples: sources and targets.
+        each: calls functions of this model for batch after batch; `None` does so in this process.
+    """
+    chunks = (
+        [examples[i] for i in range(first, min(first + PAIRS_PER_BATCH, len(examples)))]
+        for first in range(0, len(examples), PAIRS_PER_BATCH)
+    )
+    for pairs in (each or Here(model))(_attention_of_chunk, chunks):
+        yield from pairs
+
+
+def _attention_of_chunk(model: TextToText[Any], chunk: Sequence[Example]) -> list[PairAttention]:
+    """Cross-attention of some pairs: of all at once, or of each alone where they are long."""
+    sources = model.encode_sources([example.text for example in chunk])
+    targets = model.target_tokenizer.encode_batch([example.target or "" for example in chunk])
+    cells = max(len(source.ids) for source in sources) * (1 + max(map(len, targets)))
+    step = PAIRS_PER_BATCH if cells <= CELLS_PER_PAIR else 1
+    return [
+        pair
+        for row in range(0, len(chunk), step)
+        for pair in _attention_of(model, sources[row : row + step], targets[row : row + step])
+    ]
 
 
 @torch.no_grad()

@@ -48,6 +48,7 @@ from regard.choices import Task
 from regard.data import Example, token_batches
 from regard.data.ragged import Ragged
 from regard.decoding import DecodingSettings, Reading
+from regard.engines import Each, Here
 from regard.errors import InputError
 from regard.evaluation import (
     ClassificationScores,
@@ -243,12 +244,19 @@ class Classifier(Model):
         train: Sequence[Example] | None = None,
         settings: DecodingSettings | None = None,
         note: str = "",
+        each: Each | None = None,
     ) -> Evaluation:
         """Accuracy and F1, beside TF-IDF of words with logistic regression."""
         label_targets(examples, self.labels, multilabel=self.multilabel)  # errors before any work
         gold = [example.labels for example in examples]
         texts = [example.text for example in examples]
-        probabilities, _ = self._predict(self.tokenizer.encode_batch(texts))
+        sequences, batches = self._batches(self.tokenizer.encode_batch(texts))
+        rows = (each or Here(self))(
+            Classifier.probabilities_of, ([sequences[i] for i in batch] for batch in batches)
+        )
+        probabilities = np.empty((len(sequences), len(self.labels)))
+        for batch, row in zip(batches, rows, strict=True):
+            probabilities[batch] = row
         found = self._scored(gold, probabilities)
         baselines = {}
         try:
@@ -355,16 +363,29 @@ class Classifier(Model):
         """Tokens of a text as the network reads them; `reweigh` counts them."""
         return self._read_tokens(self.tokenizer.encode(self._read_as(text)))
 
+    def _batches(self, encodings: Sequence[Encoding]) -> tuple[list[list[int]], list[list[int]]]:
+        """Ids of each text as the network reads them, and the indices of those that it reads together."""
+        limit = self.settings.text.max_tokens
+        sequences = [encoding.first(limit).ids or [0] for encoding in encodings]
+        return sequences, [*_alike_batches(encodings, [len(s) for s in sequences])]
+
+    @torch.inference_mode()
+    def probabilities_of(self, sequences: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """Probabilities `(texts, labels)` of one batch of token ids."""
+        check_cancelled()
+        output = self.network(*pad_batch(sequences, device_of(self.network)))
+        return self._probabilities(output.logits)
+
     @torch.inference_mode()
     def _predict(
         self, encodings: Sequence[Encoding], *, attention: bool = False
     ) -> tuple[NDArray[np.float64], list[NDArray[np.float64] | None]]:
         """Probabilities `(texts, labels)`, and the attention to tokens `(heads, tokens)` of each text."""
-        limit, device = self.settings.text.max_tokens, device_of(self.network)
-        sequences = [encoding.first(limit).ids or [0] for encoding in encodings]
+        device = device_of(self.network)
+        sequences, batches = self._batches(encodings)
         probabilities = np.empty((len(sequences), len(self.labels)))
         attended: list[NDArray[np.float64] | None] = [None] * len(sequences)
-        for indices in _alike_batches(encodings, [len(s) for s in sequences]):
+        for indices in batches:
             check_cancelled()
             ids, lengths = pad_batch([sequences[index] for index in indices], device)
             output = self.network(ids, lengths)
@@ -372,7 +393,7 @@ class Classifier(Model):
             if attention:
                 weights = self.network.token_attention(output.maps, lengths).double()
                 for index, row in zip(indices, weights.numpy(force=True), strict=True):
-                    attended[index] = row[:, : min(limit, len(encodings[index]))]
+                    attended[index] = row[:, : min(len(sequences[index]), len(encodings[index]))]
         return probabilities, attended
 
     def _to_answer(

@@ -17,6 +17,7 @@ from regard.api.tasks.tokens import input_tokens
 from regard.choices import Task
 from regard.data import Example
 from regard.decoding import DecodingSettings, Reading
+from regard.engines import Each
 from regard.errors import InputError
 from regard.text import TextOrPair, Tokenizer, to_text
 from regard.training import Batch, Loss
@@ -92,6 +93,7 @@ class Encoder(Model):
         train: Sequence[Example] | None = None,
         settings: DecodingSettings | None = None,
         note: str = "",
+        each: Each | None = None,
     ) -> Evaluation:
         """Refuse: it gives no answer that could be right or wrong."""
         _refuse()

@@ -44,6 +44,9 @@ from regard.viewing import AttentionRecord, Tokens, Track
 
 __all__ = ["ExtractiveSummarizer", "resemblance"]
 
+TEXTS_PER_GROUP = 32
+"""Texts that a worker summarises at a time."""
+
 
 class ExtractiveSummarizer(Summarizer):
     """Model that picks the sentences of a summary from the text.
@@ -145,6 +148,13 @@ class ExtractiveSummarizer(Summarizer):
     ) -> list[Summary]:
         """Summarise some texts: see `Summarizer`."""
         return [self._summary(sentences) for sentences in documents_of(texts)]
+
+    def decoding_groups(
+        self, texts: Sequence[str], settings: DecodingSettings | None = None
+    ) -> list[list[int]]:
+        """Indices of texts in groups: each text is read on its own, so any will do."""
+        filled = [index for index, text in enumerate(texts) if text.strip()]
+        return [filled[i : i + TEXTS_PER_GROUP] for i in range(0, len(filled), TEXTS_PER_GROUP)]
 
     def _summary(self, sentences: Sequence[str]) -> Summary:
         text = " ".join(sentences)

@@ -49,6 +49,7 @@ from regard.choices import Task
 from regard.data import Example
 from regard.data.ragged import Ragged
 from regard.decoding import DecodingSettings, Hypothesis, Reading, generate
+from regard.engines import Each, Here
 from regard.errors import InputError, SettingsError
 from regard.evaluation import Score, bootstrap
 from regard.models import LanguageModel, configure
@@ -144,6 +145,10 @@ class Generator(Model):
 
         return validate
 
+    def nats(self, batch: Batch) -> NDArray[np.float64]:
+        """Summed negative log-likelihood in nats, and number of tokens, of each row: `(rows, 2)`."""
+        return self._nats(self.network, batch)
+
     @torch.no_grad()
     def _nats(self, network: nn.Module, batch: Batch) -> NDArray[np.float64]:
         """Summed negative log-likelihood in nats, and number of tokens, of each row: `(rows, 2)`."""
@@ -162,10 +167,11 @@ class Generator(Model):
         train: Sequence[Example] | None = None,
         settings: DecodingSettings | None = None,
         note: str = "",
+        each: Each | None = None,
     ) -> Evaluation:
         """Perplexity per token, beside that of the token frequencies of the training part."""
         batches = list(self.encode_examples(examples, training=False).one_pass())
-        model = np.concatenate([self._nats(self.network, batch) for batch in batches])
+        model = np.concatenate([*(each or Here(self))(Generator.nats, batches)])
         baselines = {}
         if train is not None:
             baselines["word frequencies"] = (self._unigram(train, batches),)

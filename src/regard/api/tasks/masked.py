@@ -36,6 +36,7 @@ from regard.api.tasks.tokens import input_tokens
 from regard.data import Example
 from regard.data.ragged import Ragged
 from regard.decoding import DecodingSettings, Reading
+from regard.engines import Each, Here
 from regard.errors import InputError
 from regard.evaluation import Score, bootstrap
 from regard.models import configure
@@ -139,6 +140,10 @@ class MaskedLanguage(Encoder):
         generator = torch.Generator().manual_seed(seed)
         return mask_tokens(batch.source, self.tokenizer.mask_id, generator=generator)
 
+    def found(self, batch: Batch) -> NDArray[np.float64]:
+        """Negative log-likelihood in nats, words found and words masked of each row, `(rows, 3)`."""
+        return self._found(self.network, batch)
+
     @torch.no_grad()
     def _found(self, network: MaskedLanguageModel, batch: Batch) -> NDArray[np.float64]:
         """Negative log-likelihood in nats, words found and words masked of each row, `(rows, 3)`."""
@@ -158,10 +163,11 @@ class MaskedLanguage(Encoder):
         train: Sequence[Example] | None = None,
         settings: DecodingSettings | None = None,
         note: str = "",
+        each: Each | None = None,
     ) -> Evaluation:
         """Perplexity and accuracy of masked words, beside the word frequencies of the training part."""
         batches = list(self.encode_examples(examples, training=False).one_pass())
-        found = np.concatenate([self._found(self.network, batch) for batch in batches])
+        found = np.concatenate([*(each or Here(self))(MaskedLanguage.found, batches)])
         baselines = {}
         if train is not None:
             baselines["word frequencies"] = _scores(self._unigram(train, batches))

@@ -33,6 +33,7 @@ from regard.api.summary import summarize_network
 from regard.choices import Task
 from regard.data import Example, pad, token_batches
 from regard.decoding import DecodingSettings, Reading
+from regard.engines import Each
 from regard.errors import ModelFolderError
 from regard.evaluation import Score, comparison
 from regard.evaluation.alignment.choice import AlignmentChoice
@@ -280,8 +281,17 @@ class Model(ABC):
         train: Sequence[Example] | None = None,
         settings: DecodingSettings | None = None,
         note: str = "",
+        each: Each | None = None,
     ) -> Evaluation:
-        """Scores on some examples; a baseline that must be fitted is fitted on `train`."""
+        """Scores on some examples; a baseline that must be fitted is fitted on `train`.
+
+        Args:
+            examples: the test part.
+            train: the training part; `None` for no such baseline.
+            settings: how to decode; `None` for the model's own settings.
+            note: what else to know, for the evaluation.
+            each: calls functions of this model for batch after batch; `None` does so in this process.
+        """
 
     @abstractmethod
     def look(

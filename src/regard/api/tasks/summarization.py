@@ -14,11 +14,12 @@ from regard.api.tasks.answers import (
 from regard.api.tasks.model import Evaluation, Model, build_untrained, train_tokenizer
 from regard.api.tasks.sources import EncodedSource
 from regard.api.tasks.steering import OnTextDraft, Steering
-from regard.api.tasks.text_to_text import TextToText, references_of
+from regard.api.tasks.text_to_text import TextToText, in_groups, references_of
 from regard.api.tasks.tokens import output_tokens
 from regard.choices import Task
 from regard.data import Example
 from regard.decoding import DecodingSettings, Hypothesis
+from regard.engines import Each, Here
 from regard.evaluation import Score, rouge
 from regard.models import configure
 from regard.models.pointer_generator import assign_copy_ids
@@ -49,6 +50,15 @@ class Summarizer(Model):
             settings: how to decode, for a model that writes.
         """
 
+    @abstractmethod
+    def decoding_groups(
+        self, texts: Sequence[str], settings: DecodingSettings | None = None
+    ) -> list[list[int]]:
+        """Indices of texts that are summarised together; blank texts are in no group.
+
+        A group that is summarised on its own is summarised as among all texts.
+        """
+
     def floors(self, examples: Sequence[Example]) -> Mapping[str, float]:
         """ROUGE is 0 as long as no word is right."""
         return dict.fromkeys(("rouge1", "rouge2", "rougel"), 0.0)
@@ -60,17 +70,26 @@ class Summarizer(Model):
         train: Sequence[Example] | None = None,
         settings: DecodingSettings | None = None,
         note: str = "",
+        each: Each | None = None,
     ) -> Evaluation:
         """ROUGE, beside that of the first sentence."""
         references = references_of(examples)
-        found = self.summarize([example.sentences for example in examples], settings=settings)
+        documents = [list(example.sentences) for example in examples]
+        groups = self.decoding_groups([" ".join(document) for document in documents], settings)
+        written = in_groups(documents, groups, settings, each or Here(self), _summarize_group)
         first = [example.sentences[0] for example in examples]
         return Evaluation(
             len(examples),
-            rouge([summary.text for summary in found], references),
+            rouge(written, references),
             {"first sentence": rouge(first, references)},
             note=note,
         )
+
+
+def _summarize_group(
+    model: Summarizer, group: tuple[list[list[str]], DecodingSettings | None]
+) -> list[str]:
+    return [summary.text for summary in model.summarize(group[0], settings=group[1])]
 
 
 class AbstractiveSummarizer(Summarizer, TextToText[Summary]):
@@ -135,6 +154,12 @@ class AbstractiveSummarizer(Summarizer, TextToText[Summary]):
         return self.answer(
             joined, settings=settings, steering=Steering(prefix, masked_out, on_draft)
         )
+
+    def decoding_groups(
+        self, texts: Sequence[str], settings: DecodingSettings | None = None
+    ) -> list[list[int]]:
+        """Indices of texts that are decoded together: see `TextToText.decoding_groups`."""
+        return TextToText.decoding_groups(self, texts, settings)
 
     def _empty_answer(self, text: str) -> Summary:
         return Summary(source=text)

@@ -9,7 +9,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import torch
@@ -48,6 +48,8 @@ from regard.decoding import (
     next_log_probs,
     replace_unknown,
 )
+from regard.decoding.search import decoding_batches
+from regard.engines import Each
 from regard.evaluation import Score
 from regard.evaluation.alignment.choice import AlignmentChoice
 from regard.models import AlignmentSettings, EncoderDecoder, describe_reading
@@ -56,7 +58,9 @@ from regard.training import Batch, Loss, cross_entropy_loss
 from regard.training.batch import pair_batch
 from regard.viewing import AttentionRecord, Tokens, Track
 
-__all__ = ["TextToText", "references_of"]
+__all__ = ["TextToText", "in_groups", "references_of"]
+
+S = TypeVar("S")
 
 
 class TextToText(Model, Generic[A]):
@@ -243,8 +247,38 @@ class TextToText(Model, Generic[A]):
 
         return answer_nonempty(texts, decoded, self._empty_answer)
 
-    def write(self, texts: Sequence[str], *, settings: DecodingSettings | None = None) -> list[str]:
-        """Text of the best answer to each text, without its tokens and attention."""
+    def decoding_groups(
+        self, texts: Sequence[str], settings: DecodingSettings | None = None
+    ) -> list[list[int]]:
+        """Indices of texts that are decoded together; blank texts, which are not, are in none.
+
+        A group that is decoded on its own is decoded as among all texts.
+        """
+        filled = [index for index, text in enumerate(texts) if text.strip()]
+        if not filled:
+            return []
+        lengths = [len(source.ids) for source in self._read_sources([texts[i] for i in filled])]
+        groups = decoding_batches(torch.tensor(lengths), settings or self.settings.decoding)
+        return [[filled[index] for index in group.tolist()] for group in groups]
+
+    def write(
+        self,
+        texts: Sequence[str],
+        *,
+        settings: DecodingSettings | None = None,
+        each: Each | None = None,
+    ) -> list[str]:
+        """Text of the best answer to each text, without its tokens and attention.
+
+        Args:
+            texts: blank ones have empty answers.
+            settings: how to decode; `None` for the model's own settings.
+            each: writes group after group (`decoding_groups`); `None` decodes in this process.
+        """
+        if each is not None:
+            return in_groups(
+                texts, self.decoding_groups(texts, settings), settings, each, _write_group
+            )
 
         def decoded(nonempty: list[str]) -> list[str]:
             return [
@@ -447,6 +481,36 @@ class TextToText(Model, Generic[A]):
             source.alignment.replace(reading=hypothesis.reading).describe(layers, heads),
             verdict=self.verdict,
         )
+
+
+def in_groups(
+    items: Sequence[S],
+    groups: Sequence[Sequence[int]],
+    settings: DecodingSettings | None,
+    each: Each,
+    write: Callable[[Any, tuple[list[S], DecodingSettings | None]], list[str]],
+) -> list[str]:
+    """Texts written for some items, group after group; empty where an item is in none.
+
+    Args:
+        items: what a text is written for.
+        groups: indices of the items of each.
+        settings: how to decode.
+        each: calls `write` with the model.
+        write: texts for the items of a group.
+    """
+    texts = [""] * len(items)
+    found = each(write, (([items[i] for i in group], settings) for group in groups))
+    for group, written in zip(groups, found, strict=True):
+        for index, text in zip(group, written, strict=True):
+            texts[index] = text
+    return texts
+
+
+def _write_group(
+    model: TextToText[Any], group: tuple[list[str], DecodingSettings | None]
+) -> list[str]:
+    return model.write(group[0], settings=group[1])
 
 
 def references_of(examples: Sequence[Example]) -> list[tuple[str, ...]]:

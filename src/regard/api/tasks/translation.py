@@ -17,6 +17,7 @@ from regard.api.tasks.tokens import output_tokens
 from regard.choices import Task
 from regard.data import Example
 from regard.decoding import DecodingSettings, Hypothesis
+from regard.engines import Each
 from regard.evaluation import Score, bleu, chrf, count_with_4grams, exact_match
 from regard.evaluation.alignment.choice import AlignmentChoice
 from regard.models import KINDS, AlignmentSettings, configure
@@ -94,6 +95,7 @@ class Translator(TextToText[Translation]):
         train: Sequence[Example] | None = None,
         settings: DecodingSettings | None = None,
         note: str = "",
+        each: Each | None = None,
     ) -> Evaluation:
         """BLEU, chrF and exact matches, beside those of an unchanged copy of the source."""
         references = references_of(examples)
@@ -102,7 +104,7 @@ class Translator(TextToText[Translation]):
         remark = f"{cut:,} of {len(sources):,} sources are longer than max_tokens and were cut"
         return Evaluation(
             len(examples),
-            self.score(self.write(sources, settings=settings), references),
+            self.score(self.write(sources, settings=settings, each=each), references),
             {"copy of the source": self.score(sources, references)},
             note="; ".join(filter(None, [note, remark if cut else ""])),
         )

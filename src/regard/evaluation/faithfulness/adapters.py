@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from regard.data import pad, token_batches
+from regard.engines import Each, Here
 from regard.errors import InputError
 from regard.evaluation.faithfulness.contracts import ExplainableClassifier, Ids
 from regard.evaluation.faithfulness.rivals import (
@@ -40,6 +41,7 @@ def adapt_classifier(
     mask_id: int | None = None,
     special_ids: frozenset[int] | None = None,
     multilabel: bool = False,
+    each: Each | None = None,
 ) -> ExplainableClassifier:
     """Wrap a classifier for `trust`; its attention can be replaced if it pools by attention.
 
@@ -49,6 +51,7 @@ def adapt_classifier(
         special_ids: ids of tokens that are not part of the text, which are never erased; `None` for the
             model's own.
         multilabel: whether a text may have any number of labels, each logit being a yes or no.
+        each: calls functions of such an adapter of this model; `None` does so in this process.
 
     Raises:
         InputError: the model returns no attention over its tokens (raised by `attention`).
@@ -63,6 +66,7 @@ def adapt_classifier(
         mask_id=model.mask_id if mask_id is None else mask_id,
         special_ids=model.special_ids if special_ids is None else special_ids,
         multilabel=multilabel,
+        each=each,
     )
 
 
@@ -76,7 +80,9 @@ class ClassifierAdapter:
         mask_id: int = UNK,
         special_ids: frozenset[int] = frozenset({PAD, BOS, EOS}),
         multilabel: bool = False,
+        each: Each | None = None,
     ) -> None:
+        self.each: Each = each or Here(self)
         self.model: Any = model  # `ExtractiveAdapter` holds another kind
         self.mask_id: int = mask_id
         self.special_ids: frozenset[int] = special_ids

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 from numpy.typing import ArrayLike
 from pydantic import Field
 
+from regard.engines import Each, Here
 from regard.evaluation.metrics.intervals import Floats, Interval, mean_interval
 from regard.settings import Settings
 
@@ -16,7 +17,10 @@ __all__ = [
     "ExplainableClassifier",
     "Ids",
     "ReweightableClassifier",
+    "SpreadClassifier",
     "TrustSettings",
+    "predict_each",
+    "predict_each_with_attention",
 ]
 
 Ids = Sequence[int]
@@ -62,6 +66,41 @@ class ComparedClassifier(ExplainableClassifier, Protocol):
     def rivals(self, texts: Sequence[Ids]) -> Mapping[str, list[Floats]]:
         """Return attributions of the predicted label by name, `(length,)` for each text."""
         ...
+
+
+@runtime_checkable
+class SpreadClassifier(ExplainableClassifier, Protocol):
+    """A classifier whose functions may be called in several processes.
+
+    Attributes:
+        each: calls functions of such a classifier with item after item.
+    """
+
+    each: Each
+
+
+def predict_each(model: ExplainableClassifier, texts: Iterable[Sequence[Ids]]) -> Iterator[Floats]:
+    """Yield the model's probabilities for one list of texts after another."""
+    each = model.each if isinstance(model, SpreadClassifier) else Here(model)
+    return each(_predict, texts)
+
+
+def predict_each_with_attention(
+    model: ReweightableClassifier, changed: Iterable[tuple[Sequence[Ids], Sequence[Floats]]]
+) -> Iterator[Floats]:
+    """Yield the model's probabilities for one pair of texts and weights after another."""
+    each = model.each if isinstance(model, SpreadClassifier) else Here(model)
+    return each(_predict_with_attention, changed)
+
+
+def _predict(model: ExplainableClassifier, texts: Sequence[Ids]) -> Floats:
+    return model.predict(texts)
+
+
+def _predict_with_attention(
+    model: ReweightableClassifier, changed: tuple[Sequence[Ids], Sequence[Floats]]
+) -> Floats:
+    return model.predict_with_attention(*changed)
 
 
 _Count = Annotated[int, Field(ge=1)]

@@ -7,14 +7,19 @@ token. Both make texts that the model was not trained on, each in its own way, s
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from regard.evaluation.faithfulness.contracts import ExplainableClassifier, Ids, TrustSettings
+from regard.evaluation.faithfulness.contracts import (
+    ExplainableClassifier,
+    Ids,
+    TrustSettings,
+    predict_each,
+)
 from regard.evaluation.faithfulness.instances import RANKINGS, Instance, rank_positions
 from regard.evaluation.metrics.intervals import Floats, Interval
 
@@ -75,20 +80,25 @@ def erasure_scores(
     names = tuple(instances[0].attributions)
     named = len(names)
     changes = np.empty((len(kinds), named + 1, len(instances)))
-    for n, instance in enumerate(instances):
-        orders = [rank_positions(s, instance.erasable) for s in instance.attributions.values()]
-        orders += [
-            rng.permutation(instance.erasable).tolist() for _ in range(settings.random_rankings)
-        ]
-        sizes = token_counts(len(instance.erasable), settings.token_fractions)
-        variants = [
-            _variant(model, instance, order[:size], metric, method)
-            for metric, method in kinds
-            for order in orders
-            for size in sizes
-        ]
-        change = _probability_fall(model, instance, variants)
-        change = change.reshape(len(kinds), len(orders), len(sizes)).mean(-1)
+    shapes: list[tuple[int, int, int]] = []
+
+    def variants() -> Iterator[list[Ids]]:
+        for instance in instances:
+            orders = [rank_positions(s, instance.erasable) for s in instance.attributions.values()]
+            orders += [
+                rng.permutation(instance.erasable).tolist() for _ in range(settings.random_rankings)
+            ]
+            sizes = token_counts(len(instance.erasable), settings.token_fractions)
+            shapes.append((len(kinds), len(orders), len(sizes)))
+            yield [
+                _variant(model, instance, order[:size], metric, method)
+                for metric, method in kinds
+                for order in orders
+                for size in sizes
+            ]
+
+    for n, fall in enumerate(_probability_falls(model, instances, variants())):
+        change = fall.reshape(shapes[n]).mean(-1)
         changes[:, :named, n] = change[:, :named]
         changes[:, named, n] = change[:, named:].mean(-1)  # over the random rankings
     return {
@@ -109,14 +119,14 @@ def _variant(
     return keep_tokens(instance.text, top, instance.erasable, method=method, mask_id=model.mask_id)
 
 
-def _probability_fall(
-    model: ExplainableClassifier, instance: Instance, variants: Sequence[Ids]
-) -> Floats:
-    """Return by how much the predicted label's probability falls in each variant of the text."""
-    fall: Floats = (
-        instance.probabilities[instance.label] - model.predict(variants)[:, instance.label]
-    )
-    return fall
+def _probability_falls(
+    model: ExplainableClassifier, instances: Sequence[Instance], variants: Iterable[Sequence[Ids]]
+) -> Iterator[Floats]:
+    """Yield, for each text, by how much the predicted label's probability falls in each of its variants."""
+    answers = predict_each(model, variants)
+    for instance, found in zip(instances, answers, strict=True):
+        fall: Floats = instance.probabilities[instance.label] - found[:, instance.label]
+        yield fall
 
 
 def _summarize(
@@ -138,14 +148,20 @@ def leave_one_out_agreement(
 ) -> dict[str, Interval]:
     """Compute Kendall's tau between attributions and the effect of deleting single tokens."""
     taus: dict[str, list[float]] = {name: [] for name in instances[0].attributions}
-    for instance in instances:
-        count = min(settings.max_left_out, len(instance.erasable))
-        left_out = rng.permutation(instance.erasable)[:count].tolist()
-        variants = [
-            erase_tokens(instance.text, [i], method="delete", mask_id=model.mask_id)
-            for i in left_out
-        ]
-        effects = _probability_fall(model, instance, variants)
+    drawn: list[list[int]] = []
+
+    def variants() -> Iterator[list[Ids]]:
+        for instance in instances:
+            count = min(settings.max_left_out, len(instance.erasable))
+            left_out: list[int] = rng.permutation(instance.erasable)[:count].tolist()
+            drawn.append(left_out)
+            yield [
+                erase_tokens(instance.text, [i], method="delete", mask_id=model.mask_id)
+                for i in left_out
+            ]
+
+    for n, effects in enumerate(_probability_falls(model, instances, variants())):
+        instance, left_out = instances[n], drawn[n]
         for name, scores in instance.attributions.items():
             taus[name].append(kendall_tau(scores[left_out], effects))
     return {name: settings.interval(values) for name, values in taus.items()}

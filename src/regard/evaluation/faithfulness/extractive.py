@@ -12,7 +12,7 @@ An extractive model has two attention maps, and they are examined differently.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regard.data import pad_documents
+from regard.engines import Each
 from regard.errors import InputError
 from regard.evaluation.faithfulness.adapters import ClassifierAdapter
-from regard.evaluation.faithfulness.contracts import Ids, TrustSettings
+from regard.evaluation.faithfulness.contracts import Ids, TrustSettings, predict_each
 from regard.evaluation.faithfulness.instances import Instance
 from regard.evaluation.faithfulness.trust import examine
 from regard.evaluation.faithfulness.verdict import Verdict
@@ -82,6 +83,7 @@ def trust_extraction(
     *,
     settings: TrustSettings | None = None,
     id_to_token: Callable[[int], str] = str,
+    each: Each | None = None,
 ) -> ExtractionVerdict:
     """Measure how far the attention of an extractive model explains which sentence it chooses.
 
@@ -92,12 +94,13 @@ def trust_extraction(
         documents: sentences of token ids. Documents of one sentence leave no choice and are left out.
         settings: sample sizes, thresholds and seed.
         id_to_token: the readable form of a token id, for the name of the sink.
+        each: calls functions of an `ExtractiveAdapter` of this model; `None` does so in this process.
 
     Raises:
         InputError: no document has two sentences.
     """
     settings = settings or TrustSettings()
-    adapter = ExtractiveAdapter(model)
+    adapter = ExtractiveAdapter(model, each=each)
     texts = [adapter.flatten(document) for document in documents if len(document) > 1]
     if not texts:
         raise InputError(
@@ -126,17 +129,24 @@ def _position_bias(
 ) -> PositionBias:
     rng = np.random.default_rng(settings.seed)
     same_sentence, same_position, lengths = [], [], []
-    for instance in instances:
-        document = adapter.unflatten(instance.text)
-        orders = [
-            _displaced(rng, len(document), instance.label) for _ in range(settings.permutations)
-        ]
-        shuffled = [adapter.flatten([document[i] for i in order]) for order in orders]
-        chosen = adapter.predict(shuffled).argmax(-1)  # positions in the shuffled documents
+    orders_of: list[list[list[int]]] = []
+
+    def shuffled() -> Iterator[list[list[int]]]:
+        for instance in instances:
+            document = adapter.unflatten(instance.text)
+            orders = [
+                _displaced(rng, len(document), instance.label) for _ in range(settings.permutations)
+            ]
+            orders_of.append(orders)
+            lengths.append(len(document))
+            yield [adapter.flatten([document[i] for i in order]) for order in orders]
+
+    for n, probabilities in enumerate(predict_each(adapter, shuffled())):
+        instance, orders = instances[n], orders_of[n]
+        chosen = probabilities.argmax(-1)  # positions in the shuffled documents
         sentences = [order[position] for order, position in zip(orders, chosen, strict=True)]
         same_sentence.append(float(np.mean(np.array(sentences) == instance.label)))
         same_position.append(float(np.mean(chosen == instance.label)))
-        lengths.append(len(document))
     return PositionBias(
         same_sentence=settings.interval(same_sentence),
         same_position=settings.interval(same_position),

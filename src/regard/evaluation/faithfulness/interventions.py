@@ -7,12 +7,18 @@ Pinter 2019).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from regard.evaluation.faithfulness.contracts import ReweightableClassifier, TrustSettings
+from regard.evaluation.faithfulness.contracts import (
+    Ids,
+    ReweightableClassifier,
+    TrustSettings,
+    predict_each_with_attention,
+)
 from regard.evaluation.faithfulness.instances import Instance, rank_positions
 from regard.evaluation.metrics.intervals import Floats, Interval
 
@@ -60,15 +66,20 @@ def weight_controls(
 ) -> WeightControls:
     """Replace the weights by shuffled and by uniform ones (Jain and Wallace 2019)."""
     permuted, permuted_flips, uniform, uniform_flips = [], [], [], []
-    for instance in instances:
-        positions = instance.reweightable
-        own = instance.weights[:, positions]
-        # One row for each shuffle, and a last one with uniform weights.
-        replaced = np.repeat(instance.weights[None], settings.permutations + 1, 0)
-        for row in replaced[:-1]:
-            row[:, positions] = own[:, rng.permutation(len(positions))]
-        replaced[-1][:, positions] = own.mean(-1, keepdims=True)
-        answers = model.predict_with_attention([instance.text] * len(replaced), list(replaced))
+
+    def changed() -> Iterator[tuple[list[Ids], list[Floats]]]:
+        for instance in instances:
+            positions = instance.reweightable
+            own = instance.weights[:, positions]
+            # One row for each shuffle, and a last one with uniform weights.
+            replaced = np.repeat(instance.weights[None], settings.permutations + 1, 0)
+            for row in replaced[:-1]:
+                row[:, positions] = own[:, rng.permutation(len(positions))]
+            replaced[-1][:, positions] = own.mean(-1, keepdims=True)
+            yield [instance.text] * len(replaced), list(replaced)
+
+    found = predict_each_with_attention(model, changed())
+    for instance, answers in zip(instances, found, strict=True):
         distances, flips = instance.distances(answers), instance.flips(answers)
         permuted.append(float(np.median(distances[:-1])))
         permuted_flips.append(float(flips[:-1].mean()))
@@ -92,25 +103,33 @@ def decision_flips(
     without_highest, without_random = [], []
     names = (*instances[0].attributions, "random")
     removed: dict[str, list[float]] = {name: [] for name in names}
-    for instance in instances:
-        length = len(instance.reweightable)
-        orders = {
-            name: rank_positions(scores, instance.reweightable)
-            for name, scores in instance.attributions.items()
-        }
-        orders["random"] = rng.permutation(instance.reweightable).tolist()
-        highest = orders["attention"][0]
-        other = [i for i in orders["random"] if i != highest][:1]
-        steps = min(settings.removal_steps, length)
-        sizes = np.unique(np.linspace(1, length, steps).round().astype(int))
-        removals = [[highest], other]
-        removals += [order[:size] for order in orders.values() for size in sizes]
-        weights = [zero_weights(instance.weights, positions) for positions in removals]
-        answers = model.predict_with_attention([instance.text] * len(weights), weights)
+    sizes_of: list[NDArray[np.int64]] = []
+
+    def changed() -> Iterator[tuple[list[Ids], list[Floats]]]:
+        for instance in instances:
+            orders = {
+                name: rank_positions(scores, instance.reweightable)
+                for name, scores in instance.attributions.items()
+            }
+            orders["random"] = rng.permutation(instance.reweightable).tolist()
+            highest = orders["attention"][0]
+            other = [i for i in orders["random"] if i != highest][:1]
+            length = len(instance.reweightable)
+            steps = min(settings.removal_steps, length)
+            sizes = np.unique(np.linspace(1, length, steps).round().astype(int))
+            sizes_of.append(sizes)
+            removals = [[highest], other]
+            removals += [order[:size] for order in orders.values() for size in sizes]
+            weights = [zero_weights(instance.weights, positions) for positions in removals]
+            yield [instance.text] * len(weights), weights
+
+    for n, answers in enumerate(predict_each_with_attention(model, changed())):
+        instance, sizes = instances[n], sizes_of[n]
         flips = instance.flips(answers)
         without_highest.append(float(flips[0]))
         without_random.append(float(flips[1]))
-        for name, flipped in zip(orders, flips[2:].reshape(len(orders), -1), strict=True):
+        for name, flipped in zip(names, flips[2:].reshape(len(names), -1), strict=True):
+            length = len(instance.reweightable)
             fraction = sizes[flipped.argmax()] / length if flipped.any() else 1.0
             removed[name].append(fraction)
     return DecisionFlips(

@@ -68,6 +68,11 @@ class LayerSums:
             self._sums["difference"].add(same[:size] - floor_same[:size], count)
             self._sums["difference_layer"].add(_mean_of_heads(pair) - _mean_of_heads(floor), count)
 
+    def merge(self, other: LayerSums) -> None:
+        """Add the sums over other texts."""
+        for name, sums in other._sums.items():
+            self._sums[name].merge(sums)
+
     def nearest(self, head: int) -> tuple[int, float]:
         """The other model's head of this layer that is nearest on all texts, from 0, and its distance."""
         means = self._sums["distance"].means().mean[head]

@@ -47,6 +47,13 @@ class SiteSums:
             self._links.add(links.total, links.count[:, None])
             self._by_offset = self._by_offset + links.by_offset
 
+    def merge(self, other: SiteSums) -> None:
+        """Add the sums over other texts."""
+        self._sums.merge(other._sums)
+        self._chance = self._chance + other._chance
+        self._links.merge(other._links)
+        self._by_offset = self._by_offset + other._by_offset
+
     def values(self) -> list[dict[str, Value]]:
         """Statistics of each head by name; those that no text says anything about are left out."""
         sums, links = self._sums, self._links

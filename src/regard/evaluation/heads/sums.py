@@ -57,6 +57,10 @@ class RatioSums:
         seen = (count > 0).astype(np.float64)
         self.sums += np.stack([seen, total, count, total * total, total * count, count * count])
 
+    def merge(self, other: RatioSums) -> None:
+        """Add the sums over other texts."""
+        self.sums += other.sums
+
     @property
     def counts(self) -> Floats:
         """Number of queries behind each mean."""
