@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -73,7 +74,7 @@ def test_a_name_that_is_taken() -> None:
 def test_parquet_holds_few_rows_and_one_type_for_each_column(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"n": 1, "late": None, "several": []},
         {"n": 2, "late": None, "several": []},
         {"n": 2.5, "late": "x", "several": ["a"]},

@@ -11,6 +11,7 @@ import torch
 
 import regard
 from regard.api.corpus.copies import ModelCopy
+from regard.api.tasks.translation import Translator
 from regard.errors import InputError, RegardError
 
 
@@ -25,8 +26,11 @@ def test_files_travel_where_workers_do_not_see_them(
     assert without.load().folder == folder.resolve()
     shutil.rmtree(folder)
     loaded = with_files.load()
+    assert loaded.folder is not None
     assert loaded.folder.name == "gone"
-    assert loaded.translate(["3. Mai 2018"])[0].text == model.translate(["3. Mai 2018"])[0].text
+    assert isinstance(model, Translator)
+    assert isinstance(loaded, Translator)
+    assert loaded.translate("3. Mai 2018")[0].text == model.translate("3. Mai 2018")[0].text
     assert not any("last" in name for name in with_files.files)  # of training, and large
     assert with_files.memory == without.memory > with_files.size
 

@@ -26,7 +26,7 @@ def test_a_translator(translators: tuple[Path, Path], tmp_path: Path) -> None:
     assert str(found) == str(evaluate(translators[0], examples, settings=settings))
     assert engine.shards == 3  # of 40, with a beam of 5
 
-    pairs = [Example(e.source.replace(" ", ""), e.target, origin=e.origin) for e in DATES]
+    pairs = [Example(e.text.replace(" ", ""), e.target, origin=e.origin) for e in DATES]
     (tmp_path / "links").write_text("0-0\n" * 100)
     verdicts = [
         trust(regard.load(translators[0]), pairs, gold=tmp_path / "links", engine=each)

@@ -14,7 +14,7 @@ from regard.errors import InputError
 from regard.training import Interrupted
 from tests.pickled_engine import PickledEngine
 
-PAIRS = [(each.source, each.target or "") for each in dates.generate(300, part="test")]
+PAIRS = [(each.text, each.target or "") for each in dates.generate(300, part="test")]
 
 
 def test_heads(translators: tuple[Path, Path], tmp_path: Path) -> None:
