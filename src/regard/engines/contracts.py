@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 __all__ = ["AnyWork", "Done", "Each", "Engine", "Here", "Work"]
 
@@ -59,7 +59,7 @@ class Engine(Protocol):
         ...
 
 
-AnyWork = Work[Any, Any]
+AnyWork: TypeAlias = Work[Any, Any]
 """Work on shards of any kind."""
 
 

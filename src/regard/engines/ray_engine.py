@@ -1,7 +1,7 @@
 """Shards on a Ray cluster: a local one that starts by itself, or one that is joined.
 
-Actors rather than Ray Data read the shards: see decision 0000. Ray is imported with the first engine that is
-made, and started with the first shard.
+Shards go to actors, and not through Ray Data: docs/decisions/0029-shards-on-actors.md says why. Ray is imported
+and a cluster started with the first shard that is to be done.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from regard.api.corpus.copies import ModelCopy
 from regard.api.tasks.model import Model
@@ -14,7 +14,7 @@ __all__ = ["each_of", "itself"]
 
 S = TypeVar("S")
 R = TypeVar("R")
-Prepare = Callable[[Any], Any]
+Prepare: TypeAlias = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
