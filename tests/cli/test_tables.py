@@ -117,3 +117,40 @@ def test_a_changed_training_file_gives_no_baseline(mood: Path, tmp_path: Path) -
         train.write_text(content)
     assert f"no baseline: {train} is not the file the model was trained on" in found.stdout
     assert "TF-IDF" not in found.stdout
+
+
+def test_beginnings_come_from_a_prompt_lines_or_tables(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("a b c d e f g h i\n" * 20)
+    regard.train(
+        "language",
+        train=tmp_path / "train.txt",
+        out=tmp_path / "run",
+        preset="tiny",
+        settings={"steps": 2, "tokenizer": "char"},
+    )
+    (tmp_path / "begin.jsonl").write_text('{"text": "a b", "n": 1}\n{"text": "c\\td", "n": 2}\n')
+    command = ["generate", tmp_path / "run", "--length", 4, "--temperature", 1]
+    lines = call(*command, text="a b\nc\td\n").stdout  # a tab in a line makes no table
+    assert [line[:3] for line in lines.splitlines()] == ["a b", "c\td"]
+    assert call(*command, "--texts", tmp_path / "begin.jsonl").stdout == lines
+    out = tmp_path / "out.jsonl"
+    assert call(*command, "--texts", tmp_path / "begin.jsonl", "--out", out).exit_code == 0
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [[*row] for row in rows] == [["text", "n", "continuation", "score"]] * 2
+    assert [row["text"] + row["continuation"] for row in rows] == lines.splitlines()
+    found = call(*command, "a", "--texts", tmp_path / "begin.jsonl")
+    assert (found.exit_code, "leave one out" in found.stderr) == (2, True)
+
+
+def test_an_interrupted_table_goes_on_from_its_state(mood: Path, tmp_path: Path) -> None:
+    rows = "".join(f"{n},good day {n}\n" for n in range(300))
+    (tmp_path / "test.csv").write_text("id,tweet\n" + rows)
+    command = ["classify", mood, tmp_path / "test.csv", "--state", tmp_path / "state"]
+    assert call(*command, "--out", tmp_path / "a.csv").exit_code == 0
+    kept = (tmp_path / "state").read_text().splitlines(keepends=True)
+    assert len(kept) == 3  # what it is of, and two batches
+    (tmp_path / "state").write_text("".join(kept[:2]) + kept[2][:40])
+    assert call(*command, "--out", tmp_path / "b.csv").exit_code == 0
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    found = call(*command)
+    assert (found.exit_code, "differs by its settings" in found.stderr) == (2, True)

@@ -95,12 +95,14 @@ def test_no_cluster_starts_where_everything_is_done(monkeypatch: pytest.MonkeyPa
 
 
 def test_an_address_without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(**_: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise ConnectionError("nobody there\nand much more")
 
     monkeypatch.setattr(ray, "init", refuse)
+    for name in ray_engine._QUIET:
+        monkeypatch.setenv(name, "0")
     with pytest.raises(RegardError, match=r"RAY_ADDRESS=10\.0\.0\.1:1 \(nobody there\); start one"):
-        ray_engine._start(ray, "10.0.0.1:1")
+        ray_engine._start("10.0.0.1:1")
 
 
 def test_without_ray_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,8 @@ import logging
 import os
 import pickle
 import secrets
+import socket
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from types import TracebackType
@@ -95,7 +97,7 @@ class RayEngine:
             return  # nothing is left to do, and no cluster starts for it
         ray = self._session()
         hosts = {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
-        pool = self._pool_for(ray, make_work(len(hosts) > 1))
+        pool = self._pool_for(ray, make_work(hosts != {socket.gethostname()}))
         try:
             yield from pool.results(chain([first], rest))
         except BaseException:  # also where nobody wants the rest of the results
@@ -118,38 +120,29 @@ class RayEngine:
     def _session(self) -> Any:
         """Ray, in a session with a cluster."""
         if self._ray is None:
-            address = os.environ.get(ADDRESS)
-            values = _QUIET if address else _QUIET | _PRIVATE
-            for name, value in values.items():
-                os.environ.setdefault(name, value)  # before Ray is imported: it reads them then
-            if not address and os.environ["RAY_AUTH_MODE"] == "token":
-                os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-            import ray
-
-            if not ray.is_initialized():
-                _start(ray, address)
+            self._ray = sys.modules.get("ray")
+            if self._ray is None or not self._ray.is_initialized():
+                self._ray = _start(os.environ.get(ADDRESS))
                 self._owns = True
-            self._ray = ray
         return self._ray
 
 
-def _start(ray: Any, address: str | None) -> None:
-    """Begin a session with a cluster.
+def _start(address: str | None) -> Any:
+    """Begin a session with a cluster; return Ray.
 
     Raises:
         RegardError: there is no cluster at the address, or none can be started.
     """
+    for name, value in (_QUIET if address else _QUIET | _PRIVATE).items():
+        os.environ.setdefault(name, value)  # before Ray is imported: it reads them then
+    if not address and os.environ["RAY_AUTH_MODE"] == "token":
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    import ray
+
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
     try:
-        if address:
-            ray.init(address=address, **quiet)
-        else:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE,
-                **quiet,
-            )
+        ray.init(address=address, **quiet) if address else ray.init("local", **own, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().split("\n")[0]
         if address:
@@ -161,3 +154,4 @@ def _start(ray: Any, address: str | None) -> None:
             f"no Ray cluster can be started on this machine ({reason}); see its logs (ray logs), or leave "
             "--engine out"
         ) from error
+    return ray

@@ -62,9 +62,9 @@ def test_a_line_that_a_killed_run_began_is_dropped(tmp_path: Path, end: bytes) -
         ("{}\n", "no log of answers, or a damaged one"),
         (
             json.dumps({"version": 1, "settings": {"model": "n", "settings": "s"}}) + "\n",
-            "another model;",
+            "differs by its model;",
         ),
-        (json.dumps({"version": 2, "settings": SETTINGS}) + "\n", "another version;"),
+        (json.dumps({"version": 2, "settings": SETTINGS}) + "\n", "differs by its version;"),
     ],
 )
 def test_another_file_is_refused_and_stays(tmp_path: Path, content: str, message: str) -> None:

@@ -102,7 +102,8 @@ class AnswerLog:
             file.close()
             what = " and ".join(differing) or "version"
             raise InputError(
-                f"{self._path}: log of a run with another {what}; name another file, or delete it to begin anew"
+                f"{self._path}: log of a run that differs by its {what}; name another file, or delete it "
+                "to begin anew"
             )
         if whole < self._path.stat().st_size:
             with open(self._path, "r+b") as cut:
