@@ -140,7 +140,7 @@ def _start(address: str | None) -> Any:
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
+    own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
     try:
         ray.init(address=address, **quiet) if address else ray.init("local", **own, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
