@@ -62,7 +62,8 @@ def write_lines(path: Path, count: int) -> None:
 
 def train(folder: Path, steps: int) -> None:
     """Train a small translator of dates."""
-    settings: dict[str, Any] = {**SIZE, "steps": steps, "decoding.max_length": 12}
+    settings: dict[str, Any] = {**SIZE, "steps": steps, "batch_tokens": 1024}
+    settings["decoding.max_length"] = 12
     regard.train(
         "translation",
         train=dates.generate(4000),

@@ -48,9 +48,9 @@ def engine(cluster: Any) -> Iterator[RayEngine]:
     assert ray.is_initialized()  # the session is not the engine's
 
 
-def test_results_come_in_order_from_both_nodes(engine: RayEngine) -> None:
+def test_results_come_in_order_from_both_nodes(engine: RayEngine, tmp_path: Path) -> None:
     shards = [Done("known"), *range(30), Done("too")]
-    found: list[Any] = list(engine.run(lambda _: Sent(), shards))
+    found: list[Any] = list(engine.run(lambda _: Sent(str(tmp_path)), shards))
     assert (found[0], found[-1]) == ("known", "too")
     assert [each.shard for each in found[1:-1]] == [*range(30)]
     assert {each.threads for each in found[1:-1]} == {"1"}
