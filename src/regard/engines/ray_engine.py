@@ -1,6 +1,6 @@
 """Shards on a Ray cluster: a local one that starts by itself, or one that is joined.
 
-Shards go to actors, and not through Ray Data: docs/decisions/0029-shards-on-actors.md says why. Ray is imported
+Shards go to actors, and not through Ray Data: docs/decisions/0031-shards-on-actors.md says why. Ray is imported
 and a cluster started with the first shard that is to be done.
 """
 
