@@ -41,7 +41,7 @@ def settings(q: Any, k: Any, make: Callable[[Any], Any]) -> list[dict[str, Any]]
             "mask": masks.local(np.zeros(queries), 2),
             "bias": positions.Gaussian(np.zeros(queries), 2),
         },
-        {"watch": ("entropy", "topk", "pool", "received")},
+        {"watch": ("entropy", "lse", "max_score", "topk", "pool", "received")},
         {"dropout": 0.5},
         {"normalizer": normalizers.Sparsemax(), "score": scores.Cosine()},
         {"normalizer": normalizers.Entmax15(), "score": scores.Dot()},

@@ -270,10 +270,11 @@ def test_autocast_does_not_round_statistics(normalizer):
         return (
             weights.dense(), weights.entropy(), weights.received(), weights.topk().values,
             weights.distance(), weights.pool(3, 3).mean, weights @ x, weights.T @ g,
+            weights.lse(), weights.max_score(),
         )  # fmt: skip
 
     plain = statistics()
-    weights._statistics.clear()
+    weights._answers.named.clear()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         cast = statistics()
     for one, other in zip(plain, cast, strict=True):
@@ -289,6 +290,75 @@ def test_autocast_does_not_round_the_output_of_tiles(score, dropout):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output, _ = regard.attend(x, x, x, score=score, normalizer=entmax, dropout=dropout)
     assert torch.equal(output, plain)
+
+
+def test_lse_and_the_largest_score(libraries, rng, monkeypatch):
+    """By the kernel, along with the output and later, by tiles, and in every library."""
+    arrays, mask = problem(rng, 70, 90)
+    bias = rng.normal(size=(6, 70, 90)).astype(np.float32)[None]
+    query, key = (x.astype(np.float64) for x in arrays[:2])
+    scores = query @ key.repeat(2, 1).swapaxes(-1, -2) / math.sqrt(5) + bias
+    scores = np.where(mask, scores, -np.inf)
+    largest = scores.max(-1)
+    sums = np.exp(scores - np.maximum(largest, -1e9)[..., None]).sum(-1)
+    lse = largest + np.log(np.where(sums, sums, 1))
+    for least in (1, 2**30):
+        monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", least)
+        for name, make in libraries.items():
+            given = [make(x) for x in arrays]
+            for watch in ((), ("lse", "max_score")):
+                _, weights = regard.attend(*given, mask=make(mask), bias=make(bias), watch=watch)
+                close(weights.lse(), lse)
+                close(weights.max_score(), largest)
+                assert weights.lse().dtype == weights.dtype, name
+    assert (np.isneginf(lse) == np.isneginf(largest)).all()
+    assert np.isneginf(lse).any()
+
+
+@pytest.mark.parametrize("least", [1, 2**30])
+def test_the_gradient_of_lse(monkeypatch, least):
+    """Also beside a row that sees nothing, whose lse is -inf."""
+    monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", least)
+    torch.manual_seed(0)
+    query, key = (torch.randn(1, 2, 20, 4, requires_grad=True) for _ in range(2))
+    mask = torch.ones(20, 20, dtype=torch.bool).tril(-1)  # of query 0 nothing
+    _, weights = regard.attend(query, key, key, mask=mask, watch=("lse",))
+    scores = (query.double() @ key.double().mT / 2).masked_fill(~mask, -math.inf)
+    expected = torch.autograd.grad(scores[:, :, 1:].logsumexp(-1).square().sum(), (query, key))
+    for one in (weights, regard.attend(query, key, key, mask=mask)[1]):
+        found = torch.autograd.grad(one.lse()[:, :, 1:].square().sum(), (query, key))
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_matrix_holds_no_scores():
+    weights = AttentionMap.from_dense(np.eye(3))
+    for ask in (weights.lse, weights.max_score):
+        with pytest.raises(InputError, match="holds weights alone"):
+            ask()
+
+
+def test_received_of_some_queries(make_map, reference, rng):
+    arrays, mask = problem(rng)
+    weights, _ = make_map(arrays, mask)
+    dense = reference(*arrays, allowed=mask).weights
+    for queries in (slice(-4, None), slice(2, 9), slice(None, -20), slice(-99, 99)):
+        close(weights.received(queries=queries), dense[:, :, queries].sum(2))
+    with pytest.raises(InputError, match="without steps"):
+        weights.received(queries=slice(None, None, 2))
+
+
+def test_the_other_queries_are_not_computed(rng, monkeypatch):
+    arrays, _ = problem(rng, 4000, 1000)
+    _, weights = regard.attend(*arrays)
+    rows = []
+    source = type(weights._source)
+    plain = source.weights
+    monkeypatch.setattr(
+        source, "weights", lambda self, some: rows.append(some) or plain(self, some)
+    )
+    weights.received(queries=slice(-32, None))
+    assert rows[0].start == 4000 - 32
+    assert rows[-1].stop == 4000
 
 
 def test_watched_statistics_against_later_ones(libraries, rng):

@@ -32,6 +32,7 @@ __all__ = [
     "is_numpy",
     "is_on_host",
     "is_torch",
+    "log_sum_exp",
     "matmul",
     "namespace",
     "no_autocast",
@@ -305,6 +306,18 @@ def broadcast_heads(a: Array, b: Array, heads: int) -> tuple[Array, Array]:
         return x if x.shape[1] == count else xp.repeat(x, count // x.shape[1], axis=1)
 
     return with_count(a), with_count(b)
+
+
+def log_sum_exp(array: Array) -> Array:
+    """`log(sum(exp(array)))` over the last axis; -inf, with a gradient of 0, where all of it is -inf."""
+    xp = namespace(array=array)
+    if not array.shape[-1]:
+        return xp.sum(array, axis=-1) - math.inf
+    largest = stop_gradient(xp.max(array, axis=-1, keepdims=True))
+    largest = xp.where(largest == -math.inf, 0.0, largest)
+    total = xp.sum(xp.exp(array - largest), axis=-1)
+    none = total == 0
+    return xp.where(none, -math.inf, largest[..., 0] + xp.log(xp.where(none, 1.0, total)))
 
 
 def topk(array: Array, k: int) -> tuple[Array, Array]:

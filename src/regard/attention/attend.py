@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from regard.attention import kernels
+from regard.attention.answers import Answers, Watch, watched_statistics
 from regard.attention.arrays import checkpointed
 from regard.attention.inputs import shape_of
 from regard.attention.jagged import is_nested, pad_all
 from regard.attention.kernels import Statistic
-from regard.attention.map import AttentionMap, watched_statistics
+from regard.attention.map import AttentionMap
 from regard.attention.normalizers import Normalizer, Softmax
 from regard.attention.problem import Problem, make_problem
 from regard.attention.scores import ScaledDot, Score
+from regard.attention.statistics import evaluate
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Float, Real
 
@@ -33,7 +35,7 @@ def attend(
     bias: Any = None,
     dropout: float = 0.0,
     seed: int = 0,
-    watch: Sequence[str] = (),
+    watch: Watch = (),
 ) -> tuple[Float[Array, "... queries values"], AttentionMap]:
     """Attention: for each query, the average of the values weighted by the match of their keys.
 
@@ -61,9 +63,10 @@ def attend(
         dropout: the probability that a weight is left out of the average (the others are scaled
             up). The map shows the weights before dropout.
         seed: of the dropout; one seed leaves out the same weights every time.
-        watch: names of statistics to compute along with the output where a kernel can:
-            `"entropy"`, `"topk"`, `"pool"`, `"received"`. The map computes each of them later, too.
-            Of those computed along with the output only the entropy has a gradient.
+        watch: statistics to compute along with the output: `"entropy"`, `"lse"`, `"max_score"`, `"topk"`,
+            `"pool"`, `"received"`, where a kernel can, and objects of `regard.statistics` or of your own.
+            The map computes each of them later, too. Of those that a kernel computes along with the output
+            entropy and lse have a gradient; your own have that of their operations.
 
     Returns:
         The output, `(..., queries, values)`, and the `AttentionMap` of the weights, which costs
@@ -85,7 +88,7 @@ def attend(
     """
     if not 0 <= dropout < 1:
         raise InputError(f"dropout is {dropout}; expected a probability of at least 0 and below 1")
-    watched = watched_statistics(watch)
+    watched, own = watched_statistics(watch)
     nested = None
     if is_nested(query) or is_nested(key) or is_nested(value):
         (nested, key, value), mask = pad_all(query, key, value, mask, bias)
@@ -102,7 +105,10 @@ def attend(
     output = problem.layout.restore(output)
     if nested is not None:
         output = nested.nest(output)
-    return output, AttentionMap(problem, statistics)
+    answers = Answers(statistics)
+    for statistic in own:
+        answers.keep(statistic, evaluate(problem, statistic))
+    return output, AttentionMap(problem, answers)
 
 
 def _compute(

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from regard.attention.answers import WATCHABLE
 from regard.attention.arrays import is_array, is_torch, to_numpy
 from regard.attention.attend import attend
 from regard.attention.check_parts import Broken, difference
 from regard.attention.kernels.statistics import limit_entropy
 from regard.attention.layout import AttentionLayout
-from regard.attention.map import WATCHABLE, AttentionMap
+from regard.attention.map import AttentionMap
 from regard.attention.problem import Problem, make_problem
 from regard.shapes import Array
 

@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from typing import Any, NamedTuple, NoReturn
 
 from regard.attention import kernels
+from regard.attention.answers import Answers
 from regard.attention.arrays import (
-    copied,
     grouped_matmul,
     is_numpy,
+    log_sum_exp,
     matmul,
     namespace,
     no_autocast,
-    stop_gradient,
     topk,
     transpose,
 )
 from regard.attention.indexing import index_matrix
-from regard.attention.kernels import Statistic
+from regard.attention.kernels import Statistic as Named
 from regard.attention.kernels.statistics import limit_entropy
 from regard.attention.layout import AttentionLayout
 from regard.attention.pooling import pool_blocks
 from regard.attention.problem import DenseMatrix, Problem, RowSource, ScaledColumns
 from regard.attention.scores import Score
 from regard.attention.snapshot import Snapshot
-from regard.attention.statistics import Statistic as OwnStatistic
-from regard.attention.statistics import evaluate
+from regard.attention.statistics import Statistic, evaluate
 from regard.attention.statistics.base import arrays_of
-from regard.attention.statistics.tiles import rows_of
-from regard.errors import InputError, SettingsError, ShapeError, nearest
+from regard.attention.statistics.tiles import rows_of, tiles_within
+from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Float, Int
 
-__all__ = ["WATCHABLE", "AttentionMap", "Pool", "TopK", "TransposedMap", "watched_statistics"]
-
-WATCHABLE: dict[str, Statistic] = {
-    "entropy": ("entropy",),
-    "pool": ("pool", 64, 64),
-    "received": ("received",),
-    "topk": ("topk", 8),
-}
-"""Statistics that `attend(watch=...)` computes along with the output, with their default arguments."""
+__all__ = ["AttentionMap", "Pool", "TopK", "TransposedMap"]
 
 MATMUL_COLUMNS = 128
 """Columns of the right operand that `@` processes at a time."""
@@ -102,12 +94,12 @@ class AttentionMap:
     def __init__(
         self,
         source: RowSource | Snapshot,
-        statistics: Mapping[Statistic, Any] | None = None,
+        answers: Answers | None = None,
         *,
         member: int | None = None,
     ) -> None:
         self._snapshot = source if isinstance(source, Snapshot) else Snapshot.of(source)
-        self._statistics: dict[Statistic, Any] = dict(statistics or {})
+        self._answers: Answers = answers or Answers()
         self.member: int | None = member
 
     @classmethod
@@ -128,17 +120,11 @@ class AttentionMap:
 
         Members read an input side by side. Without the mark, their maps in one list look like layers.
         """
-        return AttentionMap(self._snapshot, self._statistics, member=member)
+        return AttentionMap(self._snapshot, self._answers.copy(), member=member)
 
     def __getstate__(self) -> dict[str, Any]:
         """Attributes for `pickle` and `copy`, without the graph behind the gradients of statistics."""
-        statistics = {
-            name: tuple(map(stop_gradient, kept))
-            if isinstance(kept, tuple)
-            else stop_gradient(kept)
-            for name, kept in self._statistics.items()
-        }
-        return {**vars(self), "_statistics": statistics}
+        return {**vars(self), "_answers": self._answers.without_gradients()}
 
     @property
     def _source(self) -> RowSource:
@@ -286,24 +272,67 @@ class AttentionMap:
             return xp.where(normal, limit_entropy(entropy, keys), entropy)
 
         found = self._statistic(("entropy",), lambda: self._concat_tiles(row_entropy))
-        if (
-            "entropy",
-        ) in self._statistics:  # from a kernel, so that the rows are those of a softmax
+        if ("entropy",) in self._answers.named:  # from a kernel, so of a softmax
             found = limit_entropy(found, keys)
         return self._restore(found)
 
-    def received(self) -> Float[Array, "*lead keys"]:
-        """How much attention each key received: the sum of its column."""
+    def lse(self) -> Float[Array, "*lead queries"]:
+        r"""Log-sum-exp of each query's scores, `\log \sum_j \exp s_{ij}`; -inf for a masked row.
+
+        The scores are those that the normaliser is given: with bias, -inf where masked.
+
+        Raises:
+            InputError: a map of a matrix, which holds no scores.
+        """
+        scores = self._scores("lse")
+        return self._restore(
+            self._statistic(("lse",), lambda: self._concat_tiles_of(log_sum_exp, scores))
+        )
+
+    def max_score(self) -> Float[Array, "*lead queries"]:
+        """The largest score of each query, with bias; -inf for a masked row.
+
+        Its maximum over queries and examples is the largest of each head, by which QK-clip scales the head's
+        queries and keys (Kimi Team 2025): `weights.max_score().amax((0, 2))` in torch.
+
+        Raises:
+            InputError: a map of a matrix, which holds no scores.
+        """
+        xp, scores = self._layout.xp, self._scores("max_score")
+
+        def largest(tile: Array) -> Array:
+            if not tile.shape[-1]:
+                return xp.sum(tile, axis=-1) - math.inf
+            return xp.max(tile, axis=-1)
+
+        return self._restore(
+            self._statistic(("max_score",), lambda: self._concat_tiles_of(largest, scores))
+        )
+
+    def received(self, *, queries: slice | None = None) -> Float[Array, "*lead keys"]:
+        """How much attention each key received: the sum of its column.
+
+        Args:
+            queries: from these alone, computed without the rest: `slice(-32, None)` for the last 32, by which
+                SnapKV (Li et al. 2024) chooses the keys that a cache keeps. All unless given.
+
+        Raises:
+            InputError: something else than a slice without steps.
+        """
         source, layout = self._source, self._layout
+        rows = rows_of(queries, layout.queries)
         # NumPy adds the rows of a matrix up one by one, with a rounding error for each.
         wide = layout.xp.float64 if is_numpy(layout.xp) else layout.dtype
 
         def column_sums() -> Array:
             parts = (
-                layout.xp.sum(source.weights(rows), axis=2, dtype=wide) for rows in source.tiles()
+                layout.xp.sum(source.weights(tile), axis=2, dtype=wide)
+                for tile in tiles_within(source.tiles(), rows)
             )
             return layout.xp.astype(_sum(parts), layout.dtype, copy=False)
 
+        if rows is not None:
+            return self._restore(column_sums())
         return self._restore(self._statistic(("received",), column_sums))
 
     def distance(self) -> Float[Array, "*lead queries"]:
@@ -334,7 +363,7 @@ class AttentionMap:
         )
         return Pool(self._restore(mean), self._restore(maximum))
 
-    def statistic(self, statistic: OwnStatistic, *, queries: slice | None = None) -> Any:
+    def statistic(self, statistic: Statistic, *, queries: slice | None = None) -> Any:
         """A statistic of your own, or one of `regard.statistics`, computed tile by tile.
 
         Args:
@@ -350,7 +379,10 @@ class AttentionMap:
             InputError: no statistic; a statistic of scores asked of a map of a matrix.
             ShapeError: a statistic that does not fit this map.
         """
-        answer = evaluate(self._source, statistic, rows=rows_of(queries, self._layout.queries))
+        rows = rows_of(queries, self._layout.queries)
+        answer = self._answers.kept(statistic) if rows is None else None
+        if answer is None:
+            answer = evaluate(self._source, statistic, rows=rows)
         arrays = tuple(map(self._restore, arrays_of(answer)))
         return arrays if isinstance(answer, tuple) else arrays[0]
 
@@ -400,21 +432,38 @@ class AttentionMap:
 
     # Evaluation by kernel or by tile
 
-    def _statistic(self, statistic: Statistic, by_tiles: Callable[[], Any]) -> Any:
+    def _statistic(self, statistic: Named, by_tiles: Callable[[], Any]) -> Any:
         """A statistic computed before, or by a kernel, or else `by_tiles()`.
 
         Answers by tiles are not kept: each call makes new ones, which may carry gradients. Of those that
         are kept the caller gets copies, so that writing into them changes no later answer.
         """
-        if statistic not in self._statistics:
-            found = None
-            if isinstance(self._source, Problem):
-                found = kernels.statistic(self._source, statistic)
-            if found is None:
-                return by_tiles()
-            self._statistics[statistic] = found
-        kept = self._statistics[statistic]
-        return tuple(map(copied, kept)) if isinstance(kept, tuple) else copied(kept)
+
+        def by_kernel() -> Any:
+            source = self._source
+            return kernels.statistic(source, statistic) if isinstance(source, Problem) else None
+
+        found = self._answers.of(statistic, by_kernel)
+        return by_tiles() if found is None else found
+
+    def _scores(self, name: str) -> Callable[[slice], Array]:
+        """The function that computes scores of some rows.
+
+        Raises:
+            InputError: a map of a matrix.
+        """
+        source = self._source
+        if not isinstance(source, Problem):
+            raise InputError(
+                f"{name} is of scores, and this map is one of a matrix, which holds weights alone; ask the "
+                "map that attend returned"
+            )
+
+        def scores(rows: slice) -> Array:
+            with no_autocast(source.query):
+                return source.scores(rows)
+
+        return scores
 
     def _restore(self, array: Array) -> Array:
         return self._layout.restore(array)
@@ -422,6 +471,13 @@ class AttentionMap:
     def _concat_tiles(self, function: Callable[[slice, Array], Array]) -> Array:
         """`function(rows, weights)` of every tile, concatenated along the queries."""
         parts = [function(rows, self._source.weights(rows)) for rows in self._source.tiles()]
+        return parts[0] if len(parts) == 1 else self._layout.xp.concat(parts, axis=2)
+
+    def _concat_tiles_of(
+        self, function: Callable[[Array], Array], scores: Callable[[slice], Array]
+    ) -> Array:
+        """`function(scores(rows))` of every tile, concatenated along the queries."""
+        parts = [function(scores(rows)) for rows in self._source.tiles()]
         return parts[0] if len(parts) == 1 else self._layout.xp.concat(parts, axis=2)
 
     def _concat_tile_pairs(
@@ -455,20 +511,6 @@ class TransposedMap:
     ) -> Float[Array, "... keys columns"]:
         """`weights.T @ g`: values of the queries summed up at the keys they attend to."""
         return self._map._restore(self._map.rmatmul(g))
-
-
-def watched_statistics(watch: Sequence[str]) -> tuple[Statistic, ...]:
-    """The statistics named by `watch`, with the default arguments of their methods.
-
-    Raises:
-        SettingsError: a statistic that does not exist; names the nearest.
-    """
-    if isinstance(watch, str):
-        raise SettingsError(f"watch got {watch!r}; expected several names, as in ({watch!r},)")
-    for name in watch:
-        if name not in WATCHABLE:
-            raise SettingsError(f"watch got {name!r}; {nearest(name, WATCHABLE)}")
-    return tuple(WATCHABLE[name] for name in watch)
 
 
 def _by_columns(function: Callable[[Array], Array], x: Array) -> Array:

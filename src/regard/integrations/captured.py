@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from regard.attention import AttentionMap
-from regard.attention.map import WATCHABLE, Pool, TopK
+from regard.attention.answers import WATCHABLE
+from regard.attention.map import Pool, TopK
 from regard.errors import InputError, RegardError
 from regard.settings import Settings
 

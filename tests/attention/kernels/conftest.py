@@ -16,7 +16,10 @@ from regard.attention.normalizers import Softmax
 from regard.attention.problem import make_problem
 from regard.attention.scores import DotScore, ScaledDot
 
-EVERYTHING = (("entropy",), ("topk", 5), ("pool", 7, 3), ("received",))
+EVERYTHING = (
+    *(("entropy",), ("lse",), ("max_score",)),
+    *(("topk", 5), ("pool", 7, 3), ("received",)),
+)
 
 
 @pytest.fixture
@@ -143,6 +146,12 @@ def check(output, found, weights, value, tolerance=2e-6):
     value = value.double().repeat_interleave(weights.shape[1] // value.shape[1], 1)
     assert difference(output, weights @ value) < tolerance
     assert difference(found["entropy",], torch.special.entr(weights).sum(-1)) < tolerance
+    lse, largest = (torch.as_tensor(found[name,]).double() for name in ("lse", "max_score"))
+    sees = weights.sum(-1) > 0
+    assert torch.equal(lse == -math.inf, ~sees)
+    assert torch.equal(largest == -math.inf, ~sees)
+    relative = torch.where(sees, (largest - lse).nan_to_num().exp(), 0.0)
+    assert difference(relative, weights.amax(-1)) < tolerance
     received = weights.sum(2)
     rounding = float(received.max()) * 2**-24  # of the answer to float32: 2e-6 at 32
     assert difference(found["received",], received) < tolerance + rounding

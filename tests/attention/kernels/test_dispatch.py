@@ -18,7 +18,7 @@ from regard.attention.kernels import limits
 from regard.attention.masks import Mask
 
 SIZES = (0, 2**60)  # of limits.FUSED_MIN_WEIGHTS: the fused kernel, or never
-WATCH = ((), ("entropy", "topk", "pool", "received"))
+WATCH = ((), ("entropy", "lse", "max_score", "topk", "pool", "received"))
 LENGTH = 37
 
 

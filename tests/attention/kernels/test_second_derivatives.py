@@ -36,7 +36,7 @@ def three():
 
 
 def dense(name, query, key, value):
-    """Output and entropy by the definition."""
+    """Output, entropy and log-sum-exp by the definition."""
     key, value = (x.repeat_interleave(2, 1) for x in (key, value))
     if name == "additive":
         pairs = torch.tanh(query[:, :, :, None] + key[:, :, None])
@@ -48,7 +48,8 @@ def dense(name, query, key, value):
     if name == "bias":
         matrix = matrix + CASES["bias"]["bias"]
     weights = matrix.softmax(-1)
-    return weights @ value, -(weights * weights.where(weights > 0, 1).log()).sum(-1)
+    entropy = -(weights * weights.where(weights > 0, 1).log()).sum(-1)
+    return weights @ value, entropy, matrix.logsumexp(-1)
 
 
 def penalty(loss, inputs):
@@ -61,18 +62,16 @@ def penalty(loss, inputs):
 @pytest.mark.parametrize("name", CASES)
 def test_second_derivatives_against_plain_operations(monkeypatch, three, name, least):
     monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", least)
-    output, entropy = dense(name, *three)
-    for watch in ((), ("entropy",)):
+    output, *others = dense(name, *three)
+    for watch in ((), ("entropy", "lse")):
         found, weights = regard.attend(*three, watch=watch, **CASES[name])
         loss, expected = found.square().sum(), output.square().sum()
         if watch:
-            loss, expected = (
-                loss + weights.entropy().square().sum(),
-                expected + entropy.square().sum(),
-            )
+            loss = loss + weights.entropy().square().sum() + weights.lse().square().sum()
+            expected = expected + sum(x.square().sum() for x in others)
         for one, other in zip(penalty(loss, three), penalty(expected, three), strict=True):
             assert (one - other).abs().max() < 1e-4 * other.abs().max()
-        output, entropy = dense(name, *three)
+        output, *others = dense(name, *three)
     loss, expected = ((x**2).sum() for x in (weights @ three[2], output))
     for one, other in zip(penalty(loss, three), penalty(expected, three), strict=True):
         assert (one - other).abs().max() < 1e-4 * other.abs().max()

@@ -48,13 +48,12 @@ def one_pass(
     if is_torch(output):
         from regard.attention.kernels import second_derivatives as second
 
-        slowly = (second.output_of(dropout, seed), second.entropy_of)
-        if ("entropy",) in found:
-            results = (output, found["entropy",])
-            output, entropy = second.with_second_derivatives(problem, results, slowly)
-            found = {**found, ("entropy",): entropy}
-        else:
-            (output,) = second.with_second_derivatives(problem, (output,), slowly[:1])
+        twins = {("entropy",): second.entropy_of, ("lse",): second.lse_of}
+        names = [which for which in twins if which in found]
+        results = (output, *(found[which] for which in names))
+        slowly = (second.output_of(dropout, seed), *(twins[which] for which in names))
+        output, *others = second.with_second_derivatives(problem, results, slowly)
+        found = {**found, **dict(zip(names, others, strict=True))}
     if problem.nonfinite is None:
         return output, found
     nan_weights, nan_output = problem.nonfinite.rows(problem)

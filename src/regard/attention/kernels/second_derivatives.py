@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regard.attention.arrays import checkpointed, grouped_matmul, is_concrete
+from regard.attention.arrays import checkpointed, grouped_matmul, is_concrete, log_sum_exp
 from regard.attention.problem import Problem
 from regard.attention.scores import Additive, additive_vector
 
-__all__ = ["entropy_of", "output_of", "product_of", "with_second_derivatives"]
+__all__ = ["entropy_of", "lse_of", "output_of", "product_of", "with_second_derivatives"]
 
 Compute = Callable[[Problem], Tensor]
 """Computes by tiles what a kernel computed, from query, key, value and score of another problem."""
@@ -70,6 +70,11 @@ def entropy_of(problem: Problem) -> Tensor:
         return -terms.sum(-1)
 
     return _by_tiles(problem, entropy)
+
+
+def lse_of(problem: Problem) -> Tensor:
+    """The log-sum-exp of each row; -inf, without a gradient, where it is masked."""
+    return _by_tiles(problem, lambda rows: log_sum_exp(problem.scores(rows)))
 
 
 def _by_tiles(problem: Problem, function: Callable[[slice], Tensor]) -> Tensor:

@@ -45,7 +45,7 @@ def propagate_nan(statistic: Statistic, found: Any, nan_rows: Array) -> Any:
     """
     name, *numbers = statistic
     xp = compat.array_namespace(nan_rows)
-    if name == "entropy":
+    if name in ("entropy", "lse", "max_score"):
         return xp.where(nan_rows, math.nan, found)
     if name == "output":
         return xp.where(nan_rows[..., None], math.nan, found)

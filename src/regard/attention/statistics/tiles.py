@@ -12,7 +12,7 @@ from regard.attention.statistics.base import Partial, Statistic, Tile, arrays_of
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array
 
-__all__ = ["MAX_COLUMNS", "evaluate", "partial_of", "rows_of", "tile_of"]
+__all__ = ["MAX_COLUMNS", "evaluate", "partial_of", "rows_of", "tile_of", "tiles_within"]
 
 MAX_COLUMNS = 4096
 """Keys of a tile: with the rows of `RowSource.tiles` at most a few megabytes for each array a statistic makes,
@@ -73,7 +73,7 @@ def partial_of(
             found.append(partial)
         return found if statistic.per == "key" else [reduce(statistic.merge, found)]
 
-    tiles = _within(source.tiles(), rows)
+    tiles = tiles_within(source.tiles(), rows)
     of_tile = _checkpointed(of_rows, source) if len(tiles) > 1 else of_rows
     # One row tile at a time: of a statistic per key or head, no more than two partial results exist.
     if statistic.per == "query":
@@ -114,7 +114,7 @@ def rows_of(queries: slice | None, count: int) -> slice | None:
     return slice(start, max(start, stop))
 
 
-def _within(tiles: list[slice], rows: slice | None) -> list[slice]:
+def tiles_within(tiles: list[slice], rows: slice | None) -> list[slice]:
     """The parts of tiles that lie within some rows; one empty tile where there is none."""
     if rows is None:
         return tiles

@@ -121,7 +121,9 @@ def test_any_shape(helpers, gpu, data):
     helpers.check(output, found, helpers.dense(q, k, allowed), v)
 
 
-@pytest.mark.parametrize("requested", [("received",), ("entropy",), ("topk", 3), ("pool", 2, 3)])
+@pytest.mark.parametrize(
+    "requested", [("received",), ("entropy",), ("max_score",), ("topk", 3), ("pool", 2, 3)]
+)
 def test_one_statistic_without_values(helpers, gpu, requested):
     """What the map asks later: the matrix, multiplied with nothing."""
     q, k, v = arrays()
@@ -134,13 +136,22 @@ def test_one_statistic_without_values(helpers, gpu, requested):
     assert all(torch.equal(x, y) for x, y in pairs)
 
 
-NO_STATISTICS = {"entropy": False, "top": 0, "query_block": 0, "key_block": 0, "received": False}
+NO_STATISTICS = {
+    "entropy": False, "top": 0, "query_block": 0, "key_block": 0, "received": False, "max_score": False,
+}  # fmt: skip
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="calls the passes with ordinary memory")
 @pytest.mark.parametrize(
     "requested",
-    [{}, {"entropy": True}, {"top": 3}, {"query_block": 9, "key_block": 300}, {"received": True}],
+    [
+        {},
+        {"entropy": True},
+        {"top": 3},
+        {"query_block": 9, "key_block": 300},
+        {"received": True},
+        {"max_score": True},
+    ],
 )
 def test_the_operator_gets_what_it_promises(helpers, gpu, requested):
     """Shapes and types, empty where nothing was requested, as on a processor."""
@@ -166,7 +177,7 @@ def test_gradients_are_those_of_a_processor(helpers, dropout, masked, monkeypatc
     if bias is not None:
         bias[..., 5], bias[..., 50:, 9] = -torch.inf, torch.inf
     settings = (low, (low + 60).clamp_max(131), None, allowed, bias, 0.2, dropout, 3, 7)
-    lse = torch_ops.attend(q, k, v, *settings, False, 0, 0, 0, False)[1]
+    lse = torch_ops.attend(q, k, v, *settings, False, 0, 0, 0, False, False)[1]
     of_rows = torch.randn(2, 6, 70), torch.randn(2, 6, 70)
     given = (q, k, v, *settings, torch.randn(2, 6, 70, 20), lse, *of_rows)
     expected = torch_ops.attend_backward(*given)[:3]
@@ -286,7 +297,7 @@ def test_attend_takes_this_way_on_a_gpu(helpers):
     for kind in (torch.float32, torch.bfloat16, torch.float16):
         given = [x.to(kind) for x in (q, k, v)]
         output, weights = regard.attend(*given, mask=regard.causal(), watch=watch)
-        assert len(weights._statistics) == len(watch)
+        assert len(weights._answers.named) == len(watch)
         exact, matrix = regard.attend(*(x.double().cpu() for x in given), mask=regard.causal())
         assert helpers.difference(weights.entropy().cpu(), matrix.entropy()) < 1e-5
         assert helpers.difference(weights.received().cpu(), matrix.received()) < 1e-4
@@ -351,8 +362,8 @@ for kind, queries, width, masked in (
         allowed, dropout = torch.ones(1, 1, queries, 300, dtype=torch.bool), 0.7
         bias = torch.zeros(1, 1, queries, 300)
     settings = (low, low + 300, None, allowed, bias, 0.1, dropout, 0, 0)
-    attend_on_gpu(query, key, key, *settings, True, 8, 5, 79 if masked else 300, True)
-    attend_on_gpu(query, key, key[..., :0], *settings, False, 0, 0, 0, False)
+    attend_on_gpu(query, key, key, *settings, True, 8, 5, 79 if masked else 300, True, True)
+    attend_on_gpu(query, key, key[..., :0], *settings, False, 0, 0, 0, False, False)
 assert len(COMPILED) == 20, len(COMPILED)
 assert max(COMPILED) <= 99 * 1024, COMPILED  # what the smallest of these has for a program
 print("compiled")

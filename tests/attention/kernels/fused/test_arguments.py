@@ -20,8 +20,8 @@ SETTINGS = CallSettings(0.5, 0.1, seed=3, first_row=40)
 
 
 def test_a_call_is_the_same_after_being_flat() -> None:
-    forward = ForwardCall(ARRAYS, SETTINGS, Requested(True, 8, 5, 9, True))
-    assert len(forward.flat()) == 17
+    forward = ForwardCall(ARRAYS, SETTINGS, Requested(True, 8, 5, 9, True, True))
+    assert len(forward.flat()) == 18
     assert ForwardCall.from_flat(forward.flat()) == forward
     backward = BackwardCall(ARRAYS, SETTINGS, RowGradients("g", "lse", "c", "s"))
     assert BackwardCall.from_flat(backward.flat()) == backward
@@ -40,7 +40,7 @@ def test_what_is_not_requested_is_empty() -> None:
     arrays = CallArrays(query, key, key, None, None)
     nothing = result_shapes(arrays, Requested(), None)
     assert nothing.output == (2, 6, 7, 4)
-    assert [shape[-1] for shape in nothing[2:]] == [0] * 6
+    assert [shape[-1] for shape in nothing[2:]] == [0] * 7
     requested = Requested(entropy=True, top=2, query_block=4, key_block=3, received=True)
     shapes = result_shapes(arrays, requested, block_edges(0, 7, 9, 4, 3))
     assert shapes.entropy == (2, 6, 7)

@@ -28,13 +28,16 @@ def arguments(grad=True, dropout=0.25, **requested):
     )
     low = torch.zeros(1, 1, 19, dtype=torch.int64)
     statistics = {"entropy": True, "top": 3, "query_block": 5, "key_block": 9, "received": True}
+    statistics["max_score"] = True
     return (
         q, k, v, low, low + 17, None, None, torch.randn(1, 1, 19, 23),
         0.25, dropout, 3, 0, *(statistics | requested).values(),
     )  # fmt: skip
 
 
-NO_STATISTICS = {"entropy": False, "top": 0, "query_block": 0, "key_block": 0, "received": False}
+NO_STATISTICS = {
+    "entropy": False, "top": 0, "query_block": 0, "key_block": 0, "received": False, "max_score": False,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.25])
@@ -350,7 +353,7 @@ def test_opcheck_of_masked_problems(name):
         low, high = torch.arange(33)[None, None] - 3, torch.arange(33)[None, None] + 1
     given = (
         q, k, v, low.clamp_min(0), high, None, REAL if name == "Boolean" else None, None,
-        0.3, 0.1, 3, 0, True, 5, 5, 9, True,
+        0.3, 0.1, 3, 0, True, 5, 5, 9, True, True,
     )  # fmt: skip
     torch.library.opcheck(torch.ops.regard.attend, given)
     detached = tuple(x.detach() if isinstance(x, torch.Tensor) else x for x in given)

@@ -73,7 +73,7 @@ def attend(call: ForwardCall) -> tuple[Tensor, ...]:
         rows = _forward(inputs, call.settings, requested)
         largest = _largest(inputs, rows, requested)
         blocks_and_received = _pooled(inputs, rows, call.settings.first_row, requested)
-    return rows.output, rows.lse, rows.entropy, *largest, *blocks_and_received
+    return rows.output, rows.lse, rows.entropy, rows.max_score, *largest, *blocks_and_received
 
 
 class TileShape(NamedTuple):
@@ -177,12 +177,13 @@ class Rows(NamedTuple):
     bits: Tensor
     correction: Tensor
     entropy: Tensor
+    max_score: Tensor
     top_maxima: Tensor
     top_chunks: Tensor
 
 
 def _forward(inputs: KernelInputs, settings: CallSettings, requested: Requested) -> Rows:
-    """Output, lse, entropy, and the chunks of the largest scores."""
+    """Output, lse, entropy, largest scores, and the chunks that hold the largest."""
     dropout, seed = settings.dropout, settings.seed
     batch, heads, queries, features = inputs.query.shape
     keys, values = inputs.key.shape[2], inputs.value.shape[3]
@@ -203,6 +204,9 @@ def _forward(inputs: KernelInputs, settings: CallSettings, requested: Requested)
         entropy=lse.new_empty(
             (*by_row[:2], queries if requested.entropy else 0), dtype=torch.float32
         ),
+        max_score=lse.new_empty(
+            (*by_row[:2], queries if requested.max_score else 0), dtype=torch.float32
+        ),
         top_maxima=lse.new_empty(lists, dtype=torch.float32),
         top_chunks=lse.new_empty(lists, dtype=torch.int32),
     )
@@ -217,7 +221,8 @@ def _forward(inputs: KernelInputs, settings: CallSettings, requested: Requested)
         queries, keys, features, values, row_tiles,
         ROWS=shape.rows, COLUMNS=shape.columns, FEATURES=feature_width, VALUES=value_width,
         TOP=requested.top, BIAS=inputs.has_bias, ALLOWED=inputs.has_mask, DROPOUT=dropout > 0,
-        ENTROPY=requested.entropy, PADDED=feature_width != features, PADDED_VALUES=value_width != values,
+        ENTROPY=requested.entropy, MAX_SCORE=requested.max_score, PADDED=feature_width != features,
+        PADDED_VALUES=value_width != values,
         num_warps=shape.warps, num_stages=shape.stages,
     )  # fmt: skip
     return found

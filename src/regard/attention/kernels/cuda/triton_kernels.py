@@ -197,14 +197,14 @@ def _forward_tiles(
 @triton.jit
 def forward(
     query, key, value, low, high, bias, allowed, row_keys, column_keys,
-    output, lse, row_bits, row_correction, entropy, top_maxima, top_chunks,
+    output, lse, row_bits, row_correction, entropy, max_score, top_maxima, top_chunks,
     query_steps, key_steps, value_steps, low_steps, high_steps, bias_steps, allowed_steps,
     scale, drop_below, keep_scale, heads, group, queries, keys, features, values, tiles,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, FEATURES: tl.constexpr, VALUES: tl.constexpr,
     TOP: tl.constexpr, BIAS: tl.constexpr, ALLOWED: tl.constexpr, DROPOUT: tl.constexpr,
-    ENTROPY: tl.constexpr, PADDED: tl.constexpr, PADDED_VALUES: tl.constexpr,
+    ENTROPY: tl.constexpr, MAX_SCORE: tl.constexpr, PADDED: tl.constexpr, PADDED_VALUES: tl.constexpr,
 ):  # fmt: skip
-    """Output, log-sum-exp, entropy and the chunks of the largest scores of a tile of queries.
+    """Output, log-sum-exp, entropy, largest score and the chunks of the largest of a tile of queries.
 
     `scale` is not negative. The log-sum-exp comes in float64, and in bits as a rounded float32 with the factor
     that makes good the rounding, for `pooled`. `VALUES` is a power of two, or 0 for none. `top_maxima` and
@@ -274,6 +274,9 @@ def forward(
             ((tl.log2(divisor) - row_moment / divisor) * LN2).to(tl.float32),
             row_exists,
         )
+    if MAX_SCORE:
+        # A maximum does not show NaN scores, and the sum does.
+        tl.store(max_score + rows, tl.where(row_sum != row_sum, row_sum, row_max * LN2), row_exists)
     if VALUES:
         feature = tl.arange(0, VALUES)
         out = (out / divisor.to(tl.float32)[:, None]).to(output.dtype.element_ty)

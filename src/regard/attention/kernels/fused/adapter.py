@@ -261,7 +261,7 @@ def _is_supported(which: Statistic, keys: int) -> bool:
             block_size(keys, numbers[1]) >= limits.FUSED_MIN_KEY_BLOCK
             or keys < limits.MAX_CHUNK_KEYS
         )
-    return name in ("entropy", "received")
+    return name in ("entropy", "lse", "max_score", "received")
 
 
 def _needs_gradient(bias: Array | None) -> bool:
@@ -297,6 +297,7 @@ def _requested(statistics: tuple[Statistic, ...], layout: AttentionLayout) -> Re
         query_block=block_size(layout.queries, pool[0]) if pool else 0,
         key_block=block_size(layout.keys, pool[1]) if pool else 0,
         received=("received",) in statistics,
+        max_score=("max_score",) in statistics,
     )
 
 
@@ -352,7 +353,7 @@ def _statistic(
 ) -> Any:
     """What the map computes for a statistic, from the results of the kernel.
 
-    Only the entropy keeps its gradient.
+    Only the entropy and the log-sum-exp keep their gradients.
     """
     name, *numbers = which
     if name == "topk":
@@ -360,6 +361,10 @@ def _statistic(
         return stop_gradient(results.top_weights[..., :k]), results.top_indices[..., :k]
     if name == "entropy":
         return results.entropy
+    if name == "lse":
+        return layout.xp.astype(results.lse, layout.dtype)
+    if name == "max_score":
+        return stop_gradient(results.max_score)
     nan_rows = layout.xp.isnan(results.lse)  # rows whose every weight is NaN
     if name == "received":
         return stop_gradient(propagate_nan(which, results.received, nan_rows))

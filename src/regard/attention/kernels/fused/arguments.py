@@ -71,6 +71,7 @@ class Requested(NamedTuple):
     key_block: int = 0
     """Keys of a pooled block; 0 for no pooling."""
     received: bool = False
+    max_score: bool = False
 
 
 class Results(NamedTuple):
@@ -82,6 +83,8 @@ class Results(NamedTuple):
     """(batch, heads, queries) float64: log-sum-exp, natural; -inf where a query sees nothing."""
     entropy: Array
     """(batch, heads, queries) float32, in nats."""
+    max_score: Array
+    """(batch, heads, queries) float32: the largest score; -inf where a query sees nothing."""
     top_weights: Array
     """(batch, heads, queries, top) float32, descending; 0 beyond what a query sees."""
     top_indices: Array
@@ -164,6 +167,7 @@ def result_shapes(arrays: CallArrays, requested: Requested, edges: BlockEdges | 
         output=(*by_head, queries, arrays.value.shape[3]),
         lse=(*by_head, queries),
         entropy=(*by_head, queries if requested.entropy else 0),
+        max_score=(*by_head, queries if requested.max_score else 0),
         top_weights=(*by_head, queries, requested.top),
         top_indices=(*by_head, queries, requested.top),
         block_sum=(*by_head, *blocks),

@@ -147,6 +147,7 @@ def _make_results(arrays: CallArrays, requested: Requested, edges: BlockEdges) -
         output=np.empty(shapes.output, np.uint16),
         lse=np.empty(shapes.lse),
         entropy=np.empty(shapes.entropy, np.float32),
+        max_score=np.empty(shapes.max_score, np.float32),
         top_weights=np.empty(shapes.top_weights, np.float32),
         top_indices=np.empty(shapes.top_indices, np.int64),
         block_sum=np.zeros(shapes.block_sum, np.float32),

@@ -141,6 +141,9 @@ def write_row(work, r, outputs, b, h, i):
     if outputs.entropy.size:
         entropy = log_sum - work.row_moment[r] / row_sum if some else 0.0
         outputs.entropy[b, h, i] = LN2 * entropy if not (entropy < 0) else 0.0  # keeps a NaN
+    if outputs.max_score.size:
+        # A maximum does not show NaN scores, and the sum does.
+        outputs.max_score[b, h, i] = np.nan if row_sum != row_sum else LN2 * row_max
     indices, spare = work.top_indices[r], 0
     for k in range(outputs.top_indices.shape[3]):
         score = work.top_scores[r, k]

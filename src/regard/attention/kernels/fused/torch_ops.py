@@ -33,6 +33,7 @@ RESULT_TYPES = Results(
     output=None,  # the value's
     lse=torch.float64,
     entropy=torch.float32,
+    max_score=torch.float32,
     top_weights=torch.float32,
     top_indices=torch.int64,
     block_sum=torch.float32,
@@ -84,15 +85,15 @@ def attend(
     query: Tensor, key: Tensor, value: Tensor, low: Tensor, high: Tensor,
     vector: Tensor | None, allowed: Tensor | None, bias: Tensor | None,
     scale: float, dropout: float, seed: int, first_row: int,
-    entropy: bool, top: int, query_block: int, key_block: int, received: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    entropy: bool, top: int, query_block: int, key_block: int, received: bool, max_score: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Output and statistics on a processor, in the order of `arguments.Results`.
 
     The output, the log-sum-exp and the entropy have gradients, towards query, key, value and vector.
     """
     call = ForwardCall.from_flat((
         query, key, value, low, high, vector, allowed, bias, scale, dropout, seed, first_row,
-        entropy, top, query_block, key_block, received,
+        entropy, top, query_block, key_block, received, max_score,
     ))  # fmt: skip
     numpy_call = call._replace(arrays=_to_numpy(call.arrays))
     results = cpu.attend(numpy_call, words=_words_each(query))

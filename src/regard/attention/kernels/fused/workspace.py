@@ -67,6 +67,8 @@ class Outputs(NamedTuple):
     """(batch, heads, queries) float64, natural; -inf where a query sees nothing."""
     entropy: Any
     """(batch, heads, queries) float32, in nats."""
+    max_score: Any
+    """(batch, heads, queries) float32: the largest score; -inf where a query sees nothing."""
     top_weights: Any
     """(batch, heads, queries, k) float32, descending; 0 beyond what a query sees."""
     top_indices: Any
