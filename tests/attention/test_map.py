@@ -350,12 +350,15 @@ def test_received_of_some_queries(make_map, reference, rng):
 def test_the_other_queries_are_not_computed(rng, monkeypatch):
     arrays, _ = problem(rng, 4000, 1000)
     _, weights = regard.attend(*arrays)
-    rows = []
+    rows: list[slice] = []
     source = type(weights._source)
     plain = source.weights
-    monkeypatch.setattr(
-        source, "weights", lambda self, some: rows.append(some) or plain(self, some)
-    )
+
+    def noted(self: Any, some: slice) -> Any:
+        rows.append(some)
+        return plain(self, some)
+
+    monkeypatch.setattr(source, "weights", noted)
     weights.received(queries=slice(-32, None))
     assert rows[0].start == 4000 - 32
     assert rows[-1].stop == 4000

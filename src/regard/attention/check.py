@@ -1,4 +1,4 @@
-"""Whether a score, normaliser, mask or bias of your own keeps its contract, at any size, for `regard.check`."""
+"""Whether a part or statistic of your own keeps its contract, at any size, for `regard.check`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ from regard.attention.check_parts import (
     score_contract,
 )
 from regard.attention.check_report import CheckReport, Finding
+from regard.attention.check_statistic import statistic_contract
 from regard.attention.masks import as_mask
 from regard.attention.normalizers import Normalizer, Softmax
 from regard.attention.positions import as_bias
 from regard.attention.problem import Problem, make_problem
 from regard.attention.scores import ScaledDot, Score
+from regard.attention.statistics import Statistic
 from regard.errors import InputError, RegardError, nearest
 from regard.shapes import Array
 
@@ -45,6 +47,7 @@ def check_contracts(
     normalizer: Normalizer | None = None,
     mask: Any = None,
     bias: Any = None,
+    statistic: Statistic | None = None,
     batch: int = 2,
     heads: int = 4,
     queries: int | None = None,
@@ -52,13 +55,16 @@ def check_contracts(
     features: int = 8,
     libraries: Sequence[str] | None = None,
 ) -> CheckReport:
-    """Run a score, normaliser, mask or bias of your own against what its methods define.
+    """Run a score, normaliser, mask, bias or statistic of your own against what its methods define.
 
     Each part is checked by itself (tiles are parts of one matrix, ranges agree with tiles, masked keys
     get no weight, gradients are finite ...); then `attend` is compared with `normalizer(score + bias,
     where mask) @ value`, written out in one piece: output, map, statistics with and without `watch`, and
     gradients, at sizes below and above those at which the fused kernels begin, with grouped heads, in
     NumPy, torch and JAX as far as they are installed.
+
+    A statistic is computed from the matrix cut in several ways, with pairs and a whole query masked: the answer
+    must be one, merging must not depend on order, what is masked must add nothing.
 
     A part that holds arrays fits some sizes and one library only: name the sizes it is made for. The
     library is that of its arrays.
@@ -68,6 +74,7 @@ def check_contracts(
         normalizer: a subclass of `regard.normalizers.Normalizer`.
         mask: a subclass of `regard.masks.Mask`, or a Boolean array.
         bias: a subclass of `regard.positions.Bias`, or a float array.
+        statistic: a subclass of `regard.statistics.Statistic`.
         batch: examples.
         heads: query heads.
         queries: length of the queries; several lengths unless given.
@@ -86,7 +93,7 @@ def check_contracts(
     >>> regard.check(score=regard.scores.ScaledDot(0.3), libraries=["numpy"]).ok
     True
     """
-    parts = _parts(score, normalizer, mask, bias)
+    parts = _parts(score, normalizer, mask, bias, statistic)
     arrays = [array for part in parts.values() for array in arrays_in(part)]
     log = _Log()
     for library in _libraries(libraries, parts):
@@ -141,8 +148,11 @@ def _run(
     )
     inputs = _inputs(library, sizes)
     complete: Parts = {"score": ScaledDot(), "normalizer": Softmax(), "mask": None, "bias": None}
+    of_attend = {name: part for name, part in parts.items() if name in complete}
     try:
-        problem = make_problem(*inputs, **(complete | parts))
+        problem = make_problem(*inputs, **(complete | of_attend))
+        if "statistic" in parts:
+            parts["statistic"].check(problem.layout)
     except RegardError as error:
         log.refused.append(f"{where}: {error}")
         return
@@ -154,14 +164,16 @@ def _run(
         "normalizer": normalizer_contract,
         "mask": mask_contract,
         "bias": bias_contract,
+        "statistic": statistic_contract,
     }
     steps: list[tuple[str, Callable[[], Iterable[Broken]]]] = [
         (name, partial(contracts[name], part, problem)) for name, part in parts.items()
     ]
-    steps.append(("attend", partial(attend_contract, problem, inputs, parts)))
-    if library == "torch":
+    if of_attend:
+        steps.append(("attend", partial(attend_contract, problem, inputs, of_attend)))
+    if of_attend and library == "torch":
         parameters = [x for x in arrays if is_torch(x) and x.requires_grad]
-        steps.append(("attend", partial(gradient_contract, problem, inputs, parts, parameters)))
+        steps.append(("attend", partial(gradient_contract, problem, inputs, of_attend, parameters)))
     for name, step in steps:
         try:
             for broken in step():
@@ -171,14 +183,19 @@ def _run(
     log.runs.append(where)
 
 
-def _parts(score: Any, normalizer: Any, mask: Any, bias: Any) -> Parts:
+def _parts(score: Any, normalizer: Any, mask: Any, bias: Any, statistic: Any) -> Parts:
     """The parts that were given, as objects.
 
     Raises:
         InputError: none, or one of another class.
     """
     parts: Parts = {}
-    for name, part, kind in (("score", score, Score), ("normalizer", normalizer, Normalizer)):
+    kinds = (
+        ("score", score, Score),
+        ("normalizer", normalizer, Normalizer),
+        ("statistic", statistic, Statistic),
+    )
+    for name, part, kind in kinds:
         if part is not None:
             if not isinstance(part, kind):
                 raise InputError(
@@ -191,7 +208,9 @@ def _parts(score: Any, normalizer: Any, mask: Any, bias: Any) -> Parts:
     if bias is not None:
         parts["bias"] = as_bias(bias)
     if not parts:
-        raise InputError("check got nothing to check; pass score=, normalizer=, mask= or bias=")
+        raise InputError(
+            "check got nothing to check; pass score=, normalizer=, mask=, bias= or statistic="
+        )
     return parts
 
 

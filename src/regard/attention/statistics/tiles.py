@@ -12,7 +12,15 @@ from regard.attention.statistics.base import Partial, Statistic, Tile, arrays_of
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array
 
-__all__ = ["MAX_COLUMNS", "evaluate", "partial_of", "rows_of", "tile_of", "tiles_within"]
+__all__ = [
+    "MAX_COLUMNS",
+    "cut_tile",
+    "evaluate",
+    "partial_of",
+    "rows_of",
+    "tile_of",
+    "tiles_within",
+]
 
 MAX_COLUMNS = 4096
 """Keys of a tile: with the rows of `RowSource.tiles` at most a few megabytes for each array a statistic makes,
@@ -24,6 +32,7 @@ def evaluate(
     statistic: Statistic,
     *,
     rows: slice | None = None,
+    tiles: Sequence[slice] | None = None,
     columns: Sequence[slice] | None = None,
 ) -> Partial:
     """The answer of a statistic, with four axes.
@@ -32,7 +41,8 @@ def evaluate(
         source: of the matrix.
         statistic: what to compute.
         rows: queries to compute it from; all unless given.
-        columns: how rows are cut, which changes nothing but memory.
+        tiles: how the queries are cut: a few megabytes at a time unless given.
+        columns: how the keys are cut. Neither changes anything but memory.
 
     Raises:
         InputError: a partial result that is no array, or a statistic that is none.
@@ -44,7 +54,7 @@ def evaluate(
             "such as regard.statistics.RenyiEntropy(2)"
         )
     statistic.check(source.layout)
-    partial = partial_of(source, statistic, rows=rows, columns=columns)
+    partial = partial_of(source, statistic, rows=rows, tiles=tiles, columns=columns)
     answer = statistic.finish(partial)
     _check_arrays(statistic, "finish", answer, (source.layout.batch, source.layout.heads))
     return answer
@@ -55,6 +65,7 @@ def partial_of(
     statistic: Statistic,
     *,
     rows: slice | None = None,
+    tiles: Sequence[slice] | None = None,
     columns: Sequence[slice] | None = None,
 ) -> Partial:
     """The merged partial result of some rows of a matrix; see `evaluate`."""
@@ -65,7 +76,7 @@ def partial_of(
         whole = tile_of(source, tile_rows)
         found = []
         for part in columns:
-            tile = whole if len(columns) == 1 else _cut(whole, part)
+            tile = whole if len(columns) == 1 else cut_tile(whole, part)
             partial = statistic.of_tile(tile)
             sizes = {"query": (_length(tile_rows),), "key": (_length(part),), "head": ()}
             shape = (layout.batch, layout.heads, *sizes[statistic.per])
@@ -73,7 +84,7 @@ def partial_of(
             found.append(partial)
         return found if statistic.per == "key" else [reduce(statistic.merge, found)]
 
-    tiles = tiles_within(source.tiles(), rows)
+    tiles = tiles_within(source.tiles() if tiles is None else tiles, rows)
     of_tile = _checkpointed(of_rows, source) if len(tiles) > 1 else of_rows
     # One row tile at a time: of a statistic per key or head, no more than two partial results exist.
     if statistic.per == "query":
@@ -114,7 +125,7 @@ def rows_of(queries: slice | None, count: int) -> slice | None:
     return slice(start, max(start, stop))
 
 
-def tiles_within(tiles: list[slice], rows: slice | None) -> list[slice]:
+def tiles_within(tiles: Sequence[slice], rows: slice | None) -> Sequence[slice]:
     """The parts of tiles that lie within some rows; one empty tile where there is none."""
     if rows is None:
         return tiles
@@ -130,7 +141,8 @@ def _columns(keys: int) -> list[slice]:
     return [slice(keys * n // count, keys * (n + 1) // count) for n in range(count)]
 
 
-def _cut(tile: Tile, columns: slice) -> Tile:
+def cut_tile(tile: Tile, columns: slice) -> Tile:
+    """Some keys of a tile of whole rows."""
     scores = tile.given_scores
     return Tile(
         tile.layout,

@@ -11,6 +11,7 @@ from regard.attention.masks import Mask
 from regard.attention.normalizers import Normalizer
 from regard.attention.positions import Bias
 from regard.attention.scores import Score
+from regard.attention.statistics import Statistic
 from regard.errors import InputError
 
 __all__ = ["check"]
@@ -35,6 +36,7 @@ def check(
     normalizer: Normalizer | None = None,
     mask: Any = None,
     bias: Any = None,
+    statistic: Statistic | None = None,
     batch: int = 2,
     heads: int = 4,
     queries: int | None = None,
@@ -55,6 +57,7 @@ def check(
     normalizer: Normalizer | None = None,
     mask: Any = None,
     bias: Any = None,
+    statistic: Statistic | None = None,
     batch: int = 2,
     heads: int = 4,
     queries: int | None = None,
@@ -62,7 +65,7 @@ def check(
     features: int | None = None,
     libraries: Sequence[str] | None = None,
 ) -> CheckReport:
-    """Find what is wrong with a layer or model, or with a score, normaliser, mask or bias of your own.
+    """Find what is wrong with a layer or model, or with a part of attention or a statistic of your own.
 
     **A layer, model or function** is called with small random inputs, and again with some of them changed:
     another query must change the weights, another value in a hidden place must change nothing, a later
@@ -74,8 +77,9 @@ def check(
     **A part** is run against what its methods define: tiles are parts of one matrix, ranges agree with
     tiles, masked keys get no weight, gradients are finite. Then `attend` is compared with
     `normalizer(score + bias, where mask) @ value`, at sizes below and above those of the fused kernels, in
-    NumPy, torch and JAX as far as they are installed. A part that holds arrays fits some sizes and one
-    library only: name its sizes; the library is that of its arrays.
+    NumPy, torch and JAX as far as they are installed. Of a statistic the answer must not depend on how the
+    matrix is cut, on the order of merging, or on what is masked. A part that holds arrays fits some sizes and
+    one library only: name its sizes; the library is that of its arrays.
 
     Args:
         thing: a torch module, a layer of Keras, a model, or a function of arrays. It runs in evaluation mode
@@ -92,6 +96,7 @@ def check(
         normalizer: a subclass of `regard.normalizers.Normalizer`.
         mask: a subclass of `regard.masks.Mask`, or a Boolean array.
         bias: a subclass of `regard.positions.Bias`, or a float array.
+        statistic: a subclass of `regard.statistics.Statistic`.
         batch: examples, for a part.
         heads: query heads, for a part.
         queries: length of the queries, for a part; several lengths unless given.
@@ -118,13 +123,13 @@ def check(
     >>> regard.check(score=regard.scores.ScaledDot(0.3), libraries=["numpy"]).ok
     True
     """
-    parts = (score, normalizer, mask, bias)
+    parts = (score, normalizer, mask, bias, statistic)
     if thing is None:
         from regard.attention.check import check_contracts
 
         return check_contracts(
-            score=score, normalizer=normalizer, mask=mask, bias=bias, batch=batch, heads=heads,
-            queries=queries, keys=keys, features=features or 8, libraries=libraries,
+            score=score, normalizer=normalizer, mask=mask, bias=bias, statistic=statistic,
+            batch=batch, heads=heads, queries=queries, keys=keys, features=features or 8, libraries=libraries,
         )  # fmt: skip
     if any(part is not None for part in parts):
         raise InputError(
@@ -141,7 +146,10 @@ def check(
 
 def _refuse(thing: object) -> None:
     """Refuse what is checked in another way, and say how."""
-    kinds = (("score", Score), ("normalizer", Normalizer), ("mask", Mask), ("bias", Bias))
+    kinds = (
+        *(("score", Score), ("normalizer", Normalizer), ("mask", Mask), ("bias", Bias)),
+        ("statistic", Statistic),
+    )
     for name, kind in kinds:
         if isinstance(thing, kind):
             raise InputError(f"check got a {name}; pass it by name: regard.check({name}=...)")
@@ -158,5 +166,5 @@ def _refuse(thing: object) -> None:
     if not callable(thing):
         raise InputError(
             f"check got {type(thing).__name__}; expected a torch module, a layer of Keras or a function, or "
-            "score=, normalizer=, mask= or bias="
+            "score=, normalizer=, mask=, bias= or statistic="
         )
