@@ -142,7 +142,7 @@ def test_beside_parts_and_other_sizes():
     assert not report.runs
     assert "ShareOnKeys has key 9" in str(report)
     assert check(Squares(), mask=regard.causal(), normalizer=regard.normalizers.Sparsemax()).ok
-    with pytest.raises(InputError, match="a subclass of regard.statistics.Statistic"):
+    with pytest.raises(InputError, match=r"a subclass of regard\.statistics\.Statistic"):
         check("entropy")
     with pytest.raises(InputError, match=r"regard.check\(statistic=...\)"):
         regard.check(Squares())  # type: ignore[call-overload]

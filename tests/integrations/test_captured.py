@@ -136,3 +136,35 @@ def test_statistics_that_cannot_be_joined_are_refused(make, ids):
     with pytest.raises(InputError, match="not generation step by step"):
         seen.rollout("decoder")
     assert seen["decoder"][0].calls[0].pool is not None
+
+
+def test_scores_and_statistics_of_ones_own_against_eager(make, ids, eager, watched):
+    model = make("llama")
+    matrices = [m.double().numpy() for m in next(iter(eager(model, input_ids=ids).values()))]
+    own = regard.statistics.RenyiEntropy(2), regard.statistics.WeightHistogram((0.1,))
+    keep = Keep(lse=True, max_score=True, statistics=own)
+    seen, _ = watched(model, keep, input_ids=ids)
+    for layer, matrix in zip(seen["decoder"], matrices, strict=True):
+        entropy = layer.statistic(regard.statistics.RenyiEntropy(2))
+        np.testing.assert_allclose(entropy, -np.log((matrix**2).sum(-1)), atol=1e-5)
+        np.testing.assert_allclose(np.exp(layer.max_score - layer.lse), matrix.max(-1), atol=1e-5)
+        large = layer.statistic(own[1])[..., 1]
+        assert (large == (matrix >= 0.1).sum((2, 3))).all()
+        with pytest.raises(InputError, match=r"RenyiEntropy of decoder layer .* was not kept"):
+            layer.statistic(regard.statistics.RenyiEntropy(3))
+
+
+def test_statistics_of_ones_own_over_steps_of_generation(make, ids):
+    model = make("gpt2")
+    own = regard.statistics.MassWithinWindow(1, 0), regard.statistics.WeightHistogram()
+    with torch.no_grad(), regard.watch(model, keep=Keep(lse=True, statistics=own)) as seen:
+        model.generate(ids[:, :3], max_new_tokens=4, do_sample=False, pad_token_id=0)
+    layer = seen["decoder"][0]
+    near = layer.statistic(own[0])
+    assert near.shape == layer.lse.shape == layer.entropy.shape
+    # The key of a step's query is the last, wherever the cache begins.
+    for query in range(1, near.shape[2]):
+        wanted = layer.dense[:, :, query, query - 1 : query + 1].sum(-1)
+        np.testing.assert_allclose(near[:, :, query], wanted, atol=1e-6)
+    with pytest.raises(InputError, match="cannot be joined"):
+        layer.statistic(own[1])

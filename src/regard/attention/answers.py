@@ -10,7 +10,7 @@ from regard.attention.kernels import Statistic as Named
 from regard.attention.statistics import Statistic
 from regard.errors import SettingsError, nearest
 
-__all__ = ["WATCHABLE", "Answers", "Watch", "watched_statistics"]
+__all__ = ["WATCHABLE", "Answers", "Watch", "is_same", "watched_statistics"]
 
 WATCHABLE: dict[str, Named] = {
     "entropy": ("entropy",),
@@ -89,6 +89,11 @@ class Answers:
         """The answers without the graph behind their gradients."""
         named = {name: _each(stop_gradient, answer) for name, answer in self.named.items()}
         return Answers(named, [(state, _each(stop_gradient, x)) for state, x in self._own])
+
+
+def is_same(one: Statistic, other: Statistic) -> bool:
+    """Whether two objects are one statistic: of one class, with equal numbers and texts and the same arrays."""
+    return _equal(_state(one), _state(other))
 
 
 def _each(function: Callable[[Any], Any], answer: Any) -> Any:

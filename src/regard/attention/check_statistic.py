@@ -112,7 +112,7 @@ def _gradient_contract(statistic: Statistic, problem: Problem, queries: int) -> 
         if not some:
             return
         finite = [torch.where(x.isfinite(), x, 0.0).sum() for x in some]
-        (slope,) = torch.autograd.grad(sum(finite), query, allow_unused=True)
+        (slope,) = torch.autograd.grad(finite, query, allow_unused=True)
     if slope is not None and not slope.isfinite().all():
         yield (
             "the gradient is NaN or infinite where something is masked",

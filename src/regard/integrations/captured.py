@@ -8,11 +8,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, InstanceOf
 
 from regard.attention import AttentionMap
-from regard.attention.answers import WATCHABLE
+from regard.attention.answers import WATCHABLE, is_same
 from regard.attention.map import Pool, TopK
+from regard.attention.statistics import Statistic
 from regard.errors import InputError, RegardError
 from regard.settings import Settings
 
@@ -33,6 +34,9 @@ class Keep(Settings):
         topk: number of largest weights to keep of each query; 0 keeps none.
         entropy: whether to keep the entropy of each query.
         received: whether to keep the attention that each key receives.
+        lse: whether to keep the log-sum-exp of each query's scores.
+        max_score: whether to keep the largest score of each query.
+        statistics: statistics of `regard.statistics` or of one's own to keep.
         dense_limit: maps of at most `dense_limit ** 2` weights are also kept in full; 0 keeps none.
         rows: queries whose weights are kept at any length; negative ones count from the end.
         rollout: queries whose attention rollout through all self-attention layers is kept.
@@ -53,6 +57,9 @@ class Keep(Settings):
     topk: _Count = 8
     entropy: bool = True
     received: bool = True
+    lse: bool = False
+    max_score: bool = False
+    statistics: tuple[InstanceOf[Statistic], ...] = ()
     dense_limit: _Count = 512
     rows: tuple[int, ...] = ()
     rollout: tuple[int, ...] = ()
@@ -69,6 +76,8 @@ class Keep(Settings):
         """Statistics that `attend` computes with the output of so many weights, as its `watch` argument."""
         wanted = {
             "entropy": True,  # shows NaN weights, so it is computed even if it is not kept
+            "lse": self.lse,
+            "max_score": self.max_score,
             "pool": WATCHABLE["pool"] == ("pool", self.pool, self.pool),
             "received": self.received and not self.is_whole(size),  # else summed over the whole
             "topk": WATCHABLE["topk"] == ("topk", self.topk),
@@ -92,6 +101,9 @@ class AttentionCall:
         topk: values and key positions, `(batch, heads, queries, k)`.
         entropy: `(batch, heads, queries)`, in nats.
         received: `(batch, heads, keys)`.
+        lse: `(batch, heads, queries)`.
+        max_score: `(batch, heads, queries)`.
+        statistics: other statistics, each with its answer: an array or a tuple of arrays.
         dense: all weights, `(batch, heads, queries, keys)`.
         rows: weights of the chosen queries, `(batch, heads, chosen, keys)`.
         map: the attention map itself.
@@ -105,6 +117,9 @@ class AttentionCall:
     topk: TopK | None = None
     entropy: Floats | None = None
     received: Floats | None = None
+    lse: Floats | None = None
+    max_score: Floats | None = None
+    statistics: tuple[tuple[Statistic, Any], ...] = ()
     dense: Floats | None = None
     rows: Floats | None = None
     map: AttentionMap | None = None
@@ -124,6 +139,13 @@ class AttentionCall:
             self.first_query,
             topk=self.topk and TopK(*(array[:, :, :queries] for array in self.topk)),
             entropy=None if self.entropy is None else self.entropy[:, :, :queries],
+            lse=None if self.lse is None else self.lse[:, :, :queries],
+            max_score=None if self.max_score is None else self.max_score[:, :, :queries],
+            statistics=tuple(
+                (one, _each(lambda array: array[:, :, :queries], answer))
+                for one, answer in self.statistics
+                if one.per == "query"
+            ),
             received=None if self.received is None or dense is None else dense.sum(2),
             dense=dense,
             is_cut=True,
@@ -165,6 +187,15 @@ class AttentionCall:
             self.first_query,
             topk=topk,
             entropy=end_to_end(self.entropy, other.entropy),
+            lse=end_to_end(self.lse, other.lse),
+            max_score=end_to_end(self.max_score, other.max_score),
+            statistics=tuple(
+                (one, _joined([answer, theirs]))
+                for (one, answer), (_, theirs) in zip(
+                    self.statistics, other.statistics, strict=False
+                )
+                if one.per == "query"
+            ),
             received=end_to_end(self.received, other.received),
             dense=dense,
         )
@@ -186,6 +217,9 @@ class AttentionCall:
             pool=self.pool and Pool(*map(rows, self.pool)),
             topk=self.topk and TopK(*map(rows, self.topk)),
             entropy=rows(self.entropy),
+            lse=rows(self.lse),
+            max_score=rows(self.max_score),
+            statistics=tuple((one, _each(rows, answer)) for one, answer in self.statistics),
             received=rows(self.received),
             dense=rows(self.dense),
             rows=rows(self.rows),
@@ -246,6 +280,9 @@ def capture(
         topk=topk,
         entropy=entropy.astype(keep.dtype, copy=False) if keep.entropy else None,
         received=received,
+        lse=_numpy(weights.lse()) if keep.lse else None,
+        max_score=_numpy(weights.max_score()) if keep.max_score else None,
+        statistics=tuple((one, _each(_numpy, weights.statistic(one))) for one in keep.statistics),
         dense=None if whole is None else kept(whole),
         rows=kept(weights[:, :, rows]) if rows else None,
         map=weights if keep.maps or keep.rollout else None,
@@ -294,6 +331,35 @@ class LayerAttention:
     def entropy(self) -> Floats:
         """Entropy of each query in nats, `(batch, heads, queries)`."""
         return self._join("entropy", lambda call: call.entropy, axis=2)
+
+    @property
+    def lse(self) -> Floats:
+        """Log-sum-exp of each query's scores, `(batch, heads, queries)`; -inf for a masked one."""
+        return self._join("lse", lambda call: call.lse, axis=2)
+
+    @property
+    def max_score(self) -> Floats:
+        """Largest score of each query, `(batch, heads, queries)`; -inf for a masked one."""
+        return self._join("max_score", lambda call: call.max_score, axis=2)
+
+    def statistic(self, statistic: Statistic) -> Any:
+        """Return the answer of a statistic that was kept, an array or a tuple of arrays.
+
+        Args:
+            statistic: one of `Keep.statistics`, or another object of its class with its attributes.
+
+        Raises:
+            InputError: a statistic that was not kept, or an answer for keys or heads over several calls.
+        """
+
+        def of(call: AttentionCall) -> Any:
+            found = (answer for one, answer in call.statistics if is_same(one, statistic))
+            return next(found, None)
+
+        several = statistic.per != "query"  # of queries the answers of the calls follow each other
+        name = type(statistic).__name__
+        parts = self._captured(name, "statistics", of, single=several)
+        return _joined([answer for _, answer in parts])
 
     @property
     def received(self) -> Floats:
@@ -392,6 +458,18 @@ class LayerAttention:
     def _at_keys(self, call: AttentionCall, array: NDArray[Any]) -> NDArray[Any]:
         """Pad an array over the keys of one call to the keys of all calls."""
         return _pad_last_axis(array, call.first_key, self._keys)
+
+
+def _each(function: Callable[[Any], Any], answer: Any) -> Any:
+    """The function of an array, or of each of a tuple of arrays."""
+    return tuple(map(function, answer)) if isinstance(answer, tuple) else function(answer)
+
+
+def _joined(answers: Sequence[Any]) -> Any:
+    """Answers for queries that follow each other, as one."""
+    if isinstance(answers[0], tuple):
+        return tuple(np.concatenate(parts, axis=2) for parts in zip(*answers, strict=True))
+    return answers[0] if len(answers) == 1 else np.concatenate(answers, axis=2)
 
 
 def _pad_last_axis(array: NDArray[Any], before: int, width: int) -> NDArray[Any]:
