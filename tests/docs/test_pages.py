@@ -34,7 +34,9 @@ def test_write_your_own(capsys):
     assert "try: subtract the row's maximum" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("page", ["coming-from.md", "troubleshooting.md", "../CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "page", ["coming-from.md", "statistics.md", "troubleshooting.md", "../CONTRIBUTING.md"]
+)
 def test_other_pages(page):
     assert run(page)
 
