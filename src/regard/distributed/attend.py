@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regard.attention.map import watched_statistics
+from regard.attention.answers import watched_statistics
 from regard.attention.scores import ScaledDot, Score
 from regard.distributed.block import RowGradients
 from regard.distributed.map import ShardedAttentionMap
@@ -18,7 +18,7 @@ from regard.distributed.passes import backward_pass, rows_pass
 from regard.distributed.problem import ShardedProblem, make_sharded_problem
 from regard.distributed.ring import Ring
 from regard.distributed.shards import Shards
-from regard.errors import InputError
+from regard.errors import InputError, SettingsError
 from regard.shapes import Float
 
 __all__ = ["attend", "attend_over"]
@@ -61,8 +61,8 @@ def attend(
             others. One that gives each query a range of keys takes two integers for each query, others
             are made by tiles.
         bias: of the whole sequence, in every process, such as `regard.positions.ALiBi()`.
-        watch: statistics to compute at once, of `"entropy"`, `"topk"`, `"pool"`, `"received"`. The map
-            answers all of them later, too; the entropy costs nothing either way.
+        watch: statistics to compute at once, of `"entropy"`, `"lse"`, `"topk"`, `"pool"`, `"received"`. The
+            map answers all of them later, too; entropy and lse cost nothing either way.
         group: of `torch.distributed` (gloo or NCCL); all processes unless given.
         timeout: seconds of the longest wait for a message; the group's own time-out unless given.
 
@@ -74,12 +74,17 @@ def attend(
     Raises:
         ShapeError: arrays whose shapes do not fit.
         MaskError: a mask of the wrong type or shape.
-        SettingsError: `watch` names a statistic that does not exist.
+        SettingsError: `watch` names a statistic that does not exist, or is not computed at once.
         InputError: arrays other than torch tensors; shards that do not fit; a score or bias with learned
             parameters that would need a gradient from pairs of a query and a key of another process.
         ProcessGroupError: a process has ended, does not answer in time or holds other arguments.
     """
-    watched = watched_statistics(watch)
+    watched, own = watched_statistics(watch)
+    if own or ("max_score",) in watched:
+        raise SettingsError(
+            "watch of sharded attention takes entropy, lse, topk, pool and received; ask the map for other "
+            "statistics, as in map.statistic(...)"
+        )
     problem = make_sharded_problem(
         Ring.of(group, timeout), query, key, value, shards=shards, key_shards=key_shards, score=score,
         mask=mask, bias=bias,

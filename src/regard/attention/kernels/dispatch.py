@@ -133,7 +133,9 @@ def rows(problem: Problem, top: int) -> tuple[Array, Array, Array, Array, Array]
     if kernel is None or not kernel.fits(problem, (("topk", top),)):
         return None
     found = kernel.rows(problem, top)
-    return None if found is None else tuple(found[:5])
+    if found is None:
+        return None
+    return found.output, found.lse, found.entropy, found.top_weights, found.top_indices
 
 
 def gradients(
