@@ -8,7 +8,6 @@ gradients) is summed over blocks and processes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ from regard.attention.arrays import grouped_matmul, no_autocast, split_rows
 from regard.attention.problem import Problem
 from regard.distributed.rows import PartialRows
 
-__all__ = ["RowGradients", "WeightTile", "gradients", "rows_of_block", "weights_by_tile"]
+__all__ = ["RowGradients", "gradients", "row_tiles", "rows_of_block", "weights_and_scores"]
 
 INFINITE_SCORE = 2**27 * math.log(2)
 """The score of a bias of +inf, as in the fused kernel: more than any other, yet in float64 the logarithm of
@@ -91,35 +90,28 @@ def _no_top(lse: Tensor) -> tuple[Tensor, Tensor]:
     return none, none.to(torch.int64)
 
 
-class WeightTile(NamedTuple):
-    """A few rows of a block.
-
-    Attributes:
-        rows: of the block.
-        weights: `(batch, heads, rows, keys)`.
-        scores: of that shape, -inf where masked.
-    """
-
-    rows: slice
-    weights: Tensor
-    scores: Tensor
+def row_tiles(problem: Problem, rows: slice) -> list[slice]:
+    """Rows of a block in tiles of a few megabytes."""
+    layout = problem.layout
+    row_bytes = layout.batch * layout.heads * layout.keys * layout.dtype.itemsize
+    parts = split_rows(rows.stop - rows.start, row_bytes)
+    return [slice(rows.start + part.start, rows.start + part.stop) for part in parts]
 
 
-def weights_by_tile(problem: Problem, lse: Tensor, rows: slice) -> Iterator[WeightTile]:
-    """Weights of a block, a few rows at a time, under the log-sum-exp of whole rows.
+def weights_and_scores(problem: Problem, lse: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+    """Weights of some rows of a block under the log-sum-exp of whole rows, and the scores.
 
     Args:
         problem: the block.
         lse: `(batch, heads, queries)` float64, of the queries of the block over all keys.
         rows: of the block.
+
+    Returns:
+        Weights and scores, `(batch, heads, rows, keys)`; scores are -inf where masked.
     """
-    layout = problem.layout
-    row_bytes = layout.batch * layout.heads * layout.keys * layout.dtype.itemsize
-    for part in split_rows(rows.stop - rows.start, row_bytes):
-        tile = slice(rows.start + part.start, rows.start + part.stop)
-        with no_autocast(problem.query):
-            scores = problem.scores(tile)
-        yield WeightTile(tile, _weights(scores, lse[:, :, tile, None]), scores)
+    with no_autocast(problem.query):
+        scores = problem.scores(rows)
+    return _weights(scores, lse[:, :, rows, None]), scores
 
 
 def _weights(scores: Tensor, lse: Tensor) -> Tensor:
@@ -127,7 +119,7 @@ def _weights(scores: Tensor, lse: Tensor) -> Tensor:
     lse = lse.masked_fill(lse == -math.inf, math.inf)  # rows that see nothing: weights of 0
     rounded = lse.to(scores.dtype)
     correction = (rounded.to(lse.dtype) - lse).nan_to_num(nan=0.0).exp().to(scores.dtype)
-    weights = (scores - rounded).exp() * correction
+    weights = (scores - rounded).exp_().mul_(correction)
     if bool((lse > INFINITE_SCORE / 2).logical_and(lse != math.inf).any()):  # a bias of +inf
         of_all = (INFINITE_SCORE - lse).exp().to(scores.dtype)
         weights = torch.where(scores >= scores.new_tensor(INFINITE_SCORE), of_all, weights)

@@ -48,7 +48,7 @@ def _per_query(problem: ShardedProblem, lse: Tensor, statistic: Statistic) -> Pa
     merged = tuple(x.clone() for x in arrays_of(nothing))
     keys = (problem.key.detach(),)
     for owner, (key,) in problem.ring.visit(keys, problem.key_shards.lengths):
-        for part in problem.blocks(owner, key, key[..., :0]):
+        for part in problem.tile_blocks(owner, key):
             for place, found in _partials(problem, part, lse, statistic):
                 before = tuple(x[:, :, place] for x in merged)
                 both = statistic.merge(_like(before, nothing), found)
@@ -65,7 +65,7 @@ def _per_key(problem: ShardedProblem, lse: Tensor, statistic: Statistic) -> Part
         (key,) = tensors
         nothing = _nothing(problem, statistic, keys=key.shape[2])
         merged = tuple(x.clone() for x in arrays_of(nothing))
-        for part in problem.blocks(owner, key, key[..., :0]):
+        for part in problem.tile_blocks(owner, key):
             own = slice(part.first, part.first + len(part.keys))
             partial = _like(tuple(x[:, :, own] for x in merged), form)
             for _, found in _partials(problem, part, lse, statistic):
@@ -87,7 +87,7 @@ def _per_head(problem: ShardedProblem, lse: Tensor, statistic: Statistic) -> Par
     ring, merged = problem.ring, _nothing(problem, statistic)
     keys = (problem.key.detach(),)
     for owner, (key,) in ring.visit(keys, problem.key_shards.lengths):
-        for part in problem.blocks(owner, key, key[..., :0]):
+        for part in problem.tile_blocks(owner, key):
             for _, found in _partials(problem, part, lse, statistic):
                 merged = statistic.merge(merged, found)
     gathered = [ring.gather(x, [tuple(x.shape)] * ring.size, None) for x in arrays_of(merged)]

@@ -101,7 +101,7 @@ def sums_pass(problem: ShardedProblem, lse: Tensor, query_blocks: int, key_block
     def contribute(owner: int, tensors: Tensors) -> Tensors:
         (key,) = tensors
         sums = nothing.repeat(1, 1, key.shape[2])
-        for part in problem.blocks(owner, key, key[..., :0]):
+        for part in problem.tile_blocks(owner, key):
             columns = sums[:, :, part.first : part.first + len(part.keys)]
             for tile in tiles_of(problem, part, lse):
                 columns += tile.weights.sum(2, dtype=torch.float64)
@@ -153,7 +153,9 @@ def tiles_of(problem: ShardedProblem, part: Block, lse: Tensor) -> Iterator[Plac
     keys, start = slice(part.keys.start, part.keys.stop), 0
     for piece in problem.queries:
         rows, shift = slice(start, start + len(piece)), piece.start - start
-        for tile in block.weights_by_tile(part.problem, lse, rows) if piece else ():
-            place = slice(tile.rows.start + shift, tile.rows.stop + shift)
-            yield PlacedTile(tile.rows, place, keys, tile.weights, tile.scores)
+        for tile_rows in block.row_tiles(part.problem, rows):
+            if problem.is_seen(part.keys, tile_rows):
+                place = slice(tile_rows.start + shift, tile_rows.stop + shift)
+                made = block.weights_and_scores(part.problem, lse, tile_rows)
+                yield PlacedTile(tile_rows, place, keys, *made)
         start += len(piece)

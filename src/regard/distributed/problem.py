@@ -29,6 +29,10 @@ BLOCK_KEYS = 2**14
 """Keys of a block, at most. Where no kernel fits, a tile of a block is then a hundred rows high, enough for
 the speed of a matrix product; and joining the results of two blocks takes next to nothing beside a block."""
 
+TILE_KEYS = 2**11
+"""Keys of a block whose weights are made: with a thousand rows a tile of a few megabytes, and little of it
+above the diagonal of a causal mask."""
+
 FACTS = ("batch", "heads", "features", "key batch", "key heads", "key features", "values", "axes")
 """What the arrays of all processes must agree about, beside their types and arguments."""
 
@@ -85,31 +89,39 @@ class ShardedProblem:
         """Positions of the queries of this process."""
         return self.shards.ranges[self.ring.rank]
 
-    def blocks(self, owner: int, key: Tensor, value: Tensor) -> Iterator[Block]:
+    def blocks(
+        self, owner: int, key: Tensor, value: Tensor, *, most: int = BLOCK_KEYS
+    ) -> Iterator[Block]:
         """The blocks of the keys of one process, without those that no query of this one may see.
 
         Args:
             owner: rank of the process.
             key: of that process.
             value: of that process.
+            most: keys of a block.
         """
         first = 0
         for piece in self.key_shards.ranges[owner]:
-            for start in range(piece.start, piece.stop, BLOCK_KEYS):
-                keys = range(start, min(piece.stop, start + BLOCK_KEYS))
-                if self._is_seen(keys):
+            for start in range(piece.start, piece.stop, most):
+                keys = range(start, min(piece.stop, start + most))
+                if self.is_seen(keys, slice(0, self.local.queries)):
                     own = slice(first, first + len(keys))
                     yield Block(
                         self._problem(key[:, :, own], value[:, :, own], keys.start), first, keys
                     )
                 first += len(keys)
 
-    def _is_seen(self, keys: range) -> bool:
-        if not self.local.queries:
+    def tile_blocks(self, owner: int, key: Tensor) -> Iterator[Block]:
+        """The blocks of the keys of one process, without values, for what is taken from weights."""
+        return self.blocks(owner, key, key[..., :0], most=TILE_KEYS)
+
+    def is_seen(self, keys: range, rows: slice) -> bool:
+        """Whether some of these queries of this process may see any of these keys, as far as ranges tell."""
+        if rows.start == rows.stop:
             return False
         if self.ranges is None:
             return True
-        low, high = self.ranges
+        low, high = (x if x.shape[2] == 1 else x[:, :, rows] for x in self.ranges)
         return bool(((low < keys.stop) & (high > keys.start) & (low < high)).any())
 
     def _problem(self, key: Tensor, value: Tensor, start: int) -> Problem:

@@ -1,5 +1,7 @@
 """torch's flash kernel and its algebra against the tiles: every mask, grouped heads, large scores."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -160,3 +162,15 @@ def test_memory_does_not_follow_the_square(monkeypatch):
             )
             weights.pool(), weights.distance()
     assert largest <= 4 * 2048 * 2048 * 4 / 4
+
+
+def test_gradients_where_several_keys_share_all_the_weight():
+    """The kernel's log-sum-exp loses how many they are, and its gradients would be those of one key."""
+    q, k, v = (torch.randn(1, 1, 6, 4, dtype=torch.float64).requires_grad_() for _ in range(3))
+    bias = torch.zeros(6, 6, dtype=torch.float64)
+    bias[2, 3:5] = math.inf
+    output, weights = regard.attend(q, k, v, bias=bias)
+    grad = torch.randn_like(output)
+    output.backward(grad)
+    assert weights[0, 0, 2, 3:5].tolist() == [0.5, 0.5]
+    torch.testing.assert_close(v.grad, weights.dense().detach().mT @ grad, rtol=0, atol=1e-14)

@@ -103,7 +103,9 @@ def matmul(problem: Problem, x: Tensor) -> Float[Tensor, "batch heads queries co
         return None
     parts, dtype = [], _working_dtype(problem, x)
     for block in _blocks(problem):
-        if block.bias is not None and block.bias.requires_grad:
+        if block.bias is not None and (
+            block.bias.requires_grad or _loses_gradient(problem, block.bias, x)
+        ):
             return None
         query, key, value = _kernel_inputs(
             problem.query[:, :, block.rows].to(dtype),
@@ -252,6 +254,19 @@ def _blocks(problem: Problem, *, transposed: bool = False) -> Iterator[Block]:
                 first, end = 0, 1
         block = Block(part.start, part.stop, first, end)
         yield block._replace(bias=_bias(problem, block.rows, block.columns))
+
+
+def _loses_gradient(problem: Problem, bias: Tensor, x: Tensor) -> bool:
+    """Whether a bias of +inf would make the kernel's gradients wrong.
+
+    It keeps the log-sum-exp of a row for its backward pass, and beside the largest number the logarithm of how
+    many keys share the row is lost: each would count as if it had all of the weight.
+    """
+    if bias.dtype == torch.bool or not torch.is_grad_enabled() or not is_concrete(problem.query):
+        return False
+    if not any(part.requires_grad for part in (problem.query, problem.key, x)):
+        return False
+    return bool((bias == torch.finfo(bias.dtype).max).any())
 
 
 def _key_range(problem: Problem) -> tuple[Tensor, Tensor]:
