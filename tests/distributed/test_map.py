@@ -52,16 +52,17 @@ def test_rows_and_columns(
     def question(found: ShardedAttentionMap) -> list[Tensor]:
         lists = found.topk(4)
         at_lists = lists.positions
-        columns = [found.entropy()[..., None], found.received()[..., None], lists.values]
-        return [*columns, at_lists, found.topk(12).values]
+        columns = [found.entropy(), found.lse(), found.max_score(), found.received()]
+        return [torch.stack(columns, -1), lists.values, at_lists, found.topk(12).values]
 
     parts = answers_of(threads, question, watched=watched)
-    entropy, received, values, positions, longer = (
-        SHARDS.join(part) for part in zip(*parts, strict=True)
-    )
+    columns, values, positions, longer = (SHARDS.join(part) for part in zip(*parts, strict=True))
+    entropy, lse, max_score, received = columns.unbind(-1)
     for found, right in (
-        (entropy[..., 0], alone.entropy()),
-        (received[..., 0], alone.received()),
+        (entropy, alone.entropy()),
+        (lse, alone.lse()),
+        (max_score, alone.max_score()),
+        (received, alone.received()),
         (values, alone.topk(4).values),
         (longer, alone.topk(12).values),
         (alone.dense().gather(-1, positions), values),

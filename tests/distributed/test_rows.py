@@ -18,7 +18,8 @@ def rows_of(scores: Tensor, values: Tensor, first: int, top: int) -> PartialRows
     weights = (scores - lse[:, None]).exp().nan_to_num(nan=0.0)
     entropy = -(weights * weights.where(weights > 0, 1.0).log()).sum(-1)
     largest = weights.topk(min(top, scores.shape[1]), -1)
-    parts = weights @ values, lse, entropy, largest.values, largest.indices + first
+    rows = weights @ values, lse, entropy, scores.amax(-1)
+    parts = *rows, largest.values, largest.indices + first
     return PartialRows(*(x[None, None] for x in parts))
 
 
@@ -58,6 +59,7 @@ def test_no_order_of_blocks_changes_anything() -> None:
         torch.testing.assert_close(totals.output, right.output, rtol=0, atol=1e-14)
         torch.testing.assert_close(totals.lse, right.lse, rtol=0, atol=1e-13)
         torch.testing.assert_close(totals.entropy, right.entropy, rtol=0, atol=1e-14)
+        assert totals.max_score.equal(right.max_score)
         torch.testing.assert_close(totals.topk()[0], right.top_weights, rtol=0, atol=1e-14)
         assert totals.topk()[1][:, :, [0, 1, 3]].equal(right.top_keys[:, :, [0, 1, 3]])
 

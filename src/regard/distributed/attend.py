@@ -10,15 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regard.attention.answers import watched_statistics
+from regard.attention.answers import Watch, watched_statistics
+from regard.attention.kernels import Statistic as Named
 from regard.attention.scores import ScaledDot, Score
+from regard.attention.statistics import Statistic
 from regard.distributed.block import RowGradients
-from regard.distributed.map import ShardedAttentionMap
+from regard.distributed.map import Rows, ShardedAttentionMap
 from regard.distributed.passes import backward_pass, rows_pass
 from regard.distributed.problem import ShardedProblem, make_sharded_problem
 from regard.distributed.ring import Ring
 from regard.distributed.shards import Shards
-from regard.errors import InputError, SettingsError
+from regard.errors import InputError
 from regard.shapes import Float
 
 __all__ = ["attend", "attend_over"]
@@ -36,7 +38,7 @@ def attend(
     score: Score = _SCORE,
     mask: Any = None,
     bias: Any = None,
-    watch: Sequence[str] = (),
+    watch: Watch = (),
     group: Any = None,
     timeout: float | None = None,
 ) -> tuple[Float[Tensor, "*lead queries values"], ShardedAttentionMap]:
@@ -61,8 +63,8 @@ def attend(
             others. One that gives each query a range of keys takes two integers for each query, others
             are made by tiles.
         bias: of the whole sequence, in every process, such as `regard.positions.ALiBi()`.
-        watch: statistics to compute at once, of `"entropy"`, `"lse"`, `"topk"`, `"pool"`, `"received"`. The
-            map answers all of them later, too; entropy and lse cost nothing either way.
+        watch: statistics to compute at once: names as for `regard.attend`, and statistics of your own. The
+            map answers all of them later, too; entropy, log-sum-exp and largest score cost nothing either way.
         group: of `torch.distributed` (gloo or NCCL); all processes unless given.
         timeout: seconds of the longest wait for a message; the group's own time-out unless given.
 
@@ -74,38 +76,42 @@ def attend(
     Raises:
         ShapeError: arrays whose shapes do not fit.
         MaskError: a mask of the wrong type or shape.
-        SettingsError: `watch` names a statistic that does not exist, or is not computed at once.
+        SettingsError: `watch` names a statistic that does not exist.
         InputError: arrays other than torch tensors; shards that do not fit; a score or bias with learned
             parameters that would need a gradient from pairs of a query and a key of another process.
         ProcessGroupError: a process has ended, does not answer in time or holds other arguments.
     """
-    watched, own = watched_statistics(watch)
-    if own or ("max_score",) in watched:
-        raise SettingsError(
-            "watch of sharded attention takes entropy, lse, topk, pool and received; ask the map for other "
-            "statistics, as in map.statistic(...)"
-        )
+    named, own = watched_statistics(watch)
     problem = make_sharded_problem(
         Ring.of(group, timeout), query, key, value, shards=shards, key_shards=key_shards, score=score,
         mask=mask, bias=bias,
     )  # fmt: skip
-    return attend_over(problem, [(name, *numbers) for name, *numbers in watched])
+    return attend_over(problem, named, own)
 
 
 def attend_over(
-    problem: ShardedProblem, watched: Sequence[tuple[str | int, ...]]
+    problem: ShardedProblem, named: Sequence[Named] = (), own: Sequence[Statistic] = ()
 ) -> tuple[Tensor, ShardedAttentionMap]:
-    """Output and map of a problem of which every process has its part."""
+    """Output and map of a problem of which every process has its part.
+
+    Args:
+        problem: in every process.
+        named: statistics of the library to compute at once.
+        own: those of users.
+    """
     _refuse_learned_parts(problem)
-    top = max((int(numbers[0]) for name, *numbers in watched if name == "topk"), default=0)
+    top = max((int(numbers[0]) for name, *numbers in named if name == "topk"), default=0)
     results = _RingAttention.apply(problem, top, problem.query, problem.key, problem.value)
-    output, lse, entropy, weights, keys = results
-    found = ShardedAttentionMap(problem, lse, entropy, (weights, keys) if top else None)
-    for name, *numbers in watched:
+    output, lse, entropy, max_score, weights, keys = results
+    rows = Rows(lse, entropy, max_score, (weights, keys) if top else None)
+    found = ShardedAttentionMap(problem, rows)
+    for name, *numbers in named:
         if name == "received":
             found.received()
         elif name == "pool":
             found.pool(*map(int, numbers))
+    for statistic in own:
+        found.statistic(statistic)
     return problem.local.restore(output), found
 
 
@@ -122,9 +128,9 @@ class _RingAttention(torch.autograd.Function):
         weights, keys = totals.topk()
         ctx.problem = problem
         ctx.save_for_backward(query, key, value, output, totals.lse, totals.entropy)
-        ctx.mark_non_differentiable(weights, keys)
+        ctx.mark_non_differentiable(totals.max_score, weights, keys)
         ctx.set_materialize_grads(False)
-        return output, totals.lse, entropy, weights, keys
+        return output, totals.lse, entropy, totals.max_score, weights, keys
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:

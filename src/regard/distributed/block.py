@@ -44,7 +44,7 @@ class RowGradients(NamedTuple):
 
 
 def rows_of_block(problem: Problem, first_key: int, top: int) -> PartialRows:
-    """Output, log-sum-exp, entropy and largest weights of the rows of a block.
+    """Output, log-sum-exp, entropy, largest score and largest weights of the rows of a block.
 
     Args:
         problem: the block.
@@ -62,6 +62,7 @@ def rows_of_block(problem: Problem, first_key: int, top: int) -> PartialRows:
         nan_rows, nan_output = problem.nonfinite.rows(problem)
         part = part._replace(
             lse=part.lse.masked_fill(nan_rows, math.nan),
+            max_score=part.max_score.masked_fill(nan_rows, math.nan),
             output=part.output.masked_fill(nan_output[..., None], math.nan),
         )
     return part._replace(top_keys=part.top_keys + first_key)
@@ -71,8 +72,8 @@ def _by_tile(problem: Problem, rows: slice, top: int) -> PartialRows:
     """By operations of torch: some rows of the block."""
     with no_autocast(problem.query):
         scores = problem.scores(rows).clamp(max=INFINITE_SCORE)
-        most = scores.amax(-1, keepdim=True)
-        most = most.masked_fill(most == -math.inf, 0.0)
+        largest_score = scores.amax(-1, keepdim=True)
+        most = largest_score.masked_fill(largest_score == -math.inf, 0.0)
         weights = (scores - most).exp()
         total = weights.sum(-1, keepdim=True, dtype=torch.float64)
         # Rounded to float32 the bound is another number.
@@ -82,7 +83,7 @@ def _by_tile(problem: Problem, rows: slice, top: int) -> PartialRows:
         output = grouped_matmul(weights, problem.value.to(weights.dtype))
     entropy = -(weights * weights.where(weights > 0, 1.0).log()).sum(-1)
     largest = weights.topk(top, -1) if top else _no_top(lse)
-    return PartialRows(output, lse, entropy, *largest)
+    return PartialRows(output, lse, entropy, largest_score[..., 0], *largest)
 
 
 def _no_top(lse: Tensor) -> tuple[Tensor, Tensor]:

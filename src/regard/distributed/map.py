@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from regard.attention.answers import Answers
 from regard.attention.arrays import copied
 from regard.attention.kernels.statistics import limit_entropy
 from regard.attention.map import Pool, TopK
@@ -20,7 +21,23 @@ from regard.distributed.shards import Shards
 from regard.errors import InputError
 from regard.shapes import Float
 
-__all__ = ["ShardedAttentionMap"]
+__all__ = ["Rows", "ShardedAttentionMap"]
+
+
+class Rows(NamedTuple):
+    """What the first pass has found of the queries of this process.
+
+    Attributes:
+        lse: `(batch, heads, queries)` float64.
+        entropy: `(batch, heads, queries)`.
+        max_score: `(batch, heads, queries)`.
+        top: largest weights and their keys, `(batch, heads, queries, k)`, if they were watched.
+    """
+
+    lse: Tensor
+    entropy: Tensor
+    max_score: Tensor
+    top: tuple[Tensor, Tensor] | None
 
 
 class ShardedAttentionMap:
@@ -40,12 +57,11 @@ class ShardedAttentionMap:
     def __init__(
         self,
         problem: ShardedProblem,
-        lse: Tensor,
-        entropy: Tensor,
-        top: tuple[Tensor, Tensor] | None,
+        rows: Rows,
     ) -> None:
-        self._problem, self._lse, self._entropy, self._top = problem, lse, entropy, top
+        self._problem, self._rows, self._top = problem, rows, rows.top
         self._sums: dict[tuple[int, int], Sums] = {}
+        self._own = Answers()
         self._versions = [(name, x, x._version) for name, x in _inputs(problem)]
         self.shards: Shards = problem.shards
         self.key_shards: Shards = problem.key_shards
@@ -70,11 +86,15 @@ class ShardedAttentionMap:
 
     def entropy(self) -> Float[Tensor, "*lead queries"]:
         """Entropy of the weights of each query of this process, in nats; 0 for a masked row."""
-        return self._restore(limit_entropy(self._entropy, self._problem.whole.keys))
+        return self._restore(limit_entropy(self._rows.entropy, self._problem.whole.keys))
 
     def lse(self) -> Float[Tensor, "*lead queries"]:
         """Log-sum-exp of the scores of each query of this process; -inf for a masked row."""
-        return self._restore(self._lse.to(self.dtype))
+        return self._restore(self._rows.lse.to(self.dtype))
+
+    def max_score(self) -> Float[Tensor, "*lead queries"]:
+        """The largest score of each query of this process, with bias; -inf for a masked row."""
+        return self._restore(copied(self._rows.max_score))
 
     def topk(self, k: int = 8) -> TopK:
         """The `k` keys that each query of this process attends to most, by their place in the whole sequence.
@@ -131,8 +151,12 @@ class ShardedAttentionMap:
             ShapeError: a statistic that does not fit the whole matrix.
             ProcessGroupError: a process has ended, or does not ask.
         """
-        self._check_unchanged()
-        answer = statistic_pass(self._problem, self._lse.detach(), statistic)
+        answer = self._own.kept(statistic)
+        if answer is None:
+            self._check_unchanged()
+            answer = statistic_pass(self._problem, self._rows.lse.detach(), statistic)
+            self._own.keep(statistic, answer)
+            answer = self._own.kept(statistic)
         arrays = tuple(map(self._restore, arrays_of(answer)))
         return arrays if isinstance(answer, tuple) else arrays[0]
 
@@ -170,7 +194,7 @@ class ShardedAttentionMap:
         if (query_blocks, key_blocks) not in self._sums:
             self._check_unchanged()
             self._sums[query_blocks, key_blocks] = sums_pass(
-                self._problem, self._lse.detach(), query_blocks, key_blocks
+                self._problem, self._rows.lse.detach(), query_blocks, key_blocks
             )
         return self._sums[query_blocks, key_blocks]
 

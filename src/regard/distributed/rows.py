@@ -32,6 +32,7 @@ class PartialRows(NamedTuple):
         lse: `(batch, heads, queries)` float64, natural; -inf where a query sees none of the keys, NaN where
             its weights are NaN.
         entropy: `(batch, heads, queries)`, in nats.
+        max_score: `(batch, heads, queries)`, the largest score; -inf where a query sees none of the keys.
         top_weights: `(batch, heads, queries, k)`, the largest weights.
         top_keys: `(batch, heads, queries, k)` int64, their keys in the whole sequence.
     """
@@ -39,6 +40,7 @@ class PartialRows(NamedTuple):
     output: Tensor
     lse: Tensor
     entropy: Tensor
+    max_score: Tensor
     top_weights: Tensor
     top_keys: Tensor
 
@@ -56,12 +58,14 @@ class RowTotals:
         output: `(batch, heads, queries, values)`, of the type of `like`.
         lse: `(batch, heads, queries)` float64.
         entropy: `(batch, heads, queries)` float64.
+        max_score: `(batch, heads, queries)`, of the type of `like`.
     """
 
     def __init__(self, shape: tuple[int, int, int], values: int, top: int, like: Tensor) -> None:
         self.output: Tensor = like.new_zeros((*shape, values))
         self.lse: Tensor = like.new_full(shape, -math.inf, dtype=torch.float64)
         self.entropy: Tensor = torch.zeros_like(self.lse)
+        self.max_score: Tensor = like.new_full(shape, -math.inf)
         self._weights = like.new_full((*shape, top), FILLER)
         self._keys = torch.zeros_like(self._weights, dtype=torch.int64)
 
@@ -77,6 +81,7 @@ class RowTotals:
             before * self.entropy + new * part.entropy + _surprise(before) + _surprise(new)
         )
         self.lse = lse
+        self.max_score = torch.maximum(self.max_score, part.max_score.to(self.max_score.dtype))
         if self._weights.shape[-1]:
             self._merge_top(part, before, new)
 

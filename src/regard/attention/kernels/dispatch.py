@@ -116,7 +116,7 @@ def rmatmul(problem: Problem, g: Array) -> Array | None:
     return None
 
 
-def rows(problem: Problem, top: int) -> tuple[Array, Array, Array, Array, Array] | None:
+def rows(problem: Problem, top: int) -> tuple[Array, Array, Array, Array, Array, Array] | None:
     """What softmax makes of rows that go on in other blocks of a larger matrix; `None` where no kernel fits.
 
     Without gradients, and without the NaN that `problem.nonfinite` remembers.
@@ -126,8 +126,8 @@ def rows(problem: Problem, top: int) -> tuple[Array, Array, Array, Array, Array]
         top: length of the lists of largest weights.
 
     Returns:
-        Output, log-sum-exp (float64), entropy, largest weights and their keys; the axes `(batch, heads,
-        queries)` are in front.
+        Output, log-sum-exp (float64), entropy, largest score, largest weights and their keys; the axes
+        `(batch, heads, queries)` are in front.
     """
     kernel = _fused_kernel(problem)
     if kernel is None or not kernel.fits(problem, (("topk", top),)):
@@ -135,7 +135,8 @@ def rows(problem: Problem, top: int) -> tuple[Array, Array, Array, Array, Array]
     found = kernel.rows(problem, top)
     if found is None:
         return None
-    return found.output, found.lse, found.entropy, found.top_weights, found.top_indices
+    row = found.output, found.lse, found.entropy, found.max_score
+    return *row, found.top_weights, found.top_indices
 
 
 def gradients(

@@ -125,7 +125,7 @@ def one_pass(
 
 
 def rows(problem: Problem, top: int) -> Results | None:
-    """Output, log-sum-exp, entropy and largest weights of a problem that `fits`, as the kernel has them.
+    """Output, log-sum-exp, entropy, largest score and weights of a problem that `fits`, as the kernel has them.
 
     Args:
         problem: a matrix, or a block of a larger one whose rows go on in other blocks.
@@ -134,7 +134,7 @@ def rows(problem: Problem, top: int) -> Results | None:
     Returns:
         `None` if the bias needs a gradient.
     """
-    found = _results(problem, Requested(entropy=True, top=top), 0.0, 0)
+    found = _results(problem, Requested(entropy=True, top=top, max_score=True), 0.0, 0)
     return None if found is None else found[0]
 
 
