@@ -12,6 +12,7 @@ __all__ = [
     "ExportFormat",
     "FirstIndex",
     "OverLong",
+    "Precision",
     "Preset",
     "RareLabels",
     "Reading",
@@ -37,6 +38,9 @@ Tune: TypeAlias = Literal["frozen", "full", "lora"]
 
 OverLong: TypeAlias = Literal["skip", "cut"]
 """Treatment of texts longer than allowed: leave the example out, or keep the beginning."""
+
+Precision: TypeAlias = Literal["float32", "bfloat16", "int8"]
+"""Precision of the matrix products with which a model answers; everything between them is float32."""
 
 RareLabels: TypeAlias = Literal["error", "skip", "keep"]
 """Treatment of labels that occur once in training: raise an error, leave their examples out, or keep them."""

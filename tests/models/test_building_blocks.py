@@ -10,25 +10,12 @@ from regard.models.building_blocks import (
     Embedding,
     Residual,
     WordDropout,
-    linear_into,
     padding_mask,
 )
 
 
 def test_padding_mask_by_hand() -> None:
     assert padding_mask(torch.tensor([0, 2]), 3).tolist() == [[False] * 3, [True, True, False]]
-
-
-@pytest.mark.parametrize("bias", [True, False])
-def test_linear_into_writes_to_the_buffer_if_it_fits(bias: bool) -> None:
-    layer, x, out = nn.Linear(3, 5, bias=bias), torch.randn(2, 3), torch.empty(2, 5)
-    with torch.no_grad():
-        expected = layer(x)
-        assert linear_into(layer, x, out).data_ptr() == out.data_ptr()
-        torch.testing.assert_close(out, expected)
-        doubles = out.double()
-        assert linear_into(layer, x, doubles).data_ptr() != doubles.data_ptr()
-        torch.testing.assert_close(linear_into(layer, x, None), expected)
 
 
 def test_padding_has_no_vector_and_no_gradient() -> None:

@@ -8,7 +8,6 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from regard.attention import AttentionMap, attend
 from regard.attention.jagged import is_nested, pad_all
@@ -20,6 +19,7 @@ from regard.errors import InputError, ShapeError
 from regard.layers.cache import Cache, attend_decode_step
 from regard.layers.checks import check_sequence
 from regard.layers.extra_keys import ExtraKey, ExtraKeys, bias_beside, mask_beside
+from regard.layers.linear import Linear
 from regard.layers.positions import Positions
 from regard.layers.torch_signature import StandsInForTorch, add_torch_masks, state_of
 
@@ -96,18 +96,18 @@ class MultiHeadAttention(StandsInForTorch):
         self.projected_width: int = width // heads * key_heads
         # W^Q, and W^K and W^V beside it unless keys or values have a width of their own.
         own = key_width is None and value_width is None
-        self.projection: nn.Linear = nn.Linear(
+        self.projection: Linear = Linear(
             width, width + (2 * self.projected_width if own else 0), bias=bias
         )
-        self.memory: nn.Linear | None = None
-        self.memory_value: nn.Linear | None = None
+        self.memory: Linear | None = None
+        self.memory_value: Linear | None = None
         if not own:
             apart = self.value_width != self.key_width
             columns = self.projected_width * (1 if apart else 2)
-            self.memory = nn.Linear(self.key_width, columns, bias=bias)
+            self.memory = Linear(self.key_width, columns, bias=bias)
             if apart:
-                self.memory_value = nn.Linear(self.value_width, columns, bias=bias)
-        self.output: nn.Linear = nn.Linear(width, width, bias=bias)
+                self.memory_value = Linear(self.value_width, columns, bias=bias)
+        self.output: Linear = Linear(width, width, bias=bias)
         self.extra_keys: ExtraKeys | None = (
             ExtraKeys(extra_keys, key_heads, width // heads) if extra_keys else None
         )
@@ -239,11 +239,11 @@ class MultiHeadAttention(StandsInForTorch):
                 (self.projection, self.width) if self.memory is None else (self.memory, 0)
             )
             if value is key:  # one product
-                both = _linear_rows(key, linear, slice(first, None))
+                both = linear.some(key, slice(first, None))
                 keys, values = torch.split(both, width, -1)
             else:
-                keys = _linear_rows(key, linear, slice(first, first + width))
-                values = _linear_rows(value, linear, slice(first + width, None))
+                keys = linear.some(key, slice(first, first + width))
+                values = linear.some(value, slice(first + width, None))
         return Cache(_split_heads(keys, self.key_heads), _split_heads(values, self.key_heads))
 
     def attend_cached(
@@ -308,7 +308,7 @@ class MultiHeadAttention(StandsInForTorch):
     def _project_query(self, query: Tensor) -> Tensor:
         """Queries `(batch, heads, queries, features)`, without positions."""
         check_sequence("query", query, self.width, self.projection.weight)
-        projected = _linear_rows(query, self.projection, slice(self.width))
+        projected = self.projection.some(query, slice(self.width))
         return _split_heads(projected, self.heads)
 
     def _project_self(self, x: Tensor, *, first: int = 0) -> tuple[Tensor, Cache]:
@@ -381,12 +381,6 @@ def _sum(first: Bias | None, second: Bias | Tensor | None) -> Bias | Tensor | No
     if first is None:
         return second
     return first if second is None else first + second
-
-
-def _linear_rows(x: Tensor, linear: nn.Linear, rows: slice) -> Tensor:
-    """The outputs `rows` of a linear layer."""
-    bias = None if linear.bias is None else linear.bias[rows]
-    return F.linear(x, linear.weight[rows], bias)
 
 
 def _split_heads(x: Tensor, heads: int) -> Tensor:

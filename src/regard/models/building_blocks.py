@@ -9,33 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from regard.layers.dropout import Dropout
+from regard.layers.linear import Linear
 from regard.text import PAD
 
-__all__ = ["Embedding", "FeedForward", "Residual", "WordDropout", "linear_into", "padding_mask"]
+__all__ = ["Embedding", "FeedForward", "Residual", "WordDropout", "padding_mask"]
 
 
 def padding_mask(lengths: Tensor, size: int) -> Tensor:
     """`(batch, size)` Boolean, `True` at the first `lengths[i]` positions of row `i`."""
     return torch.arange(size, device=lengths.device) < lengths[:, None]
-
-
-def linear_into(layer: nn.Linear, x: Tensor, out: Tensor | None) -> Tensor:
-    """Compute `layer(x)`, in `out` if it fits; not for training.
-
-    A decoding step writes so many logits that allocating memory for them takes longer than computing
-    them.
-
-    Args:
-        layer: the output projection.
-        x: `(rows, features)`.
-        out: `(rows, vocab)`; ignored if it is `None` or of another type than `x` and the weights.
-    """
-    if out is None or out.dtype != x.dtype or layer.weight.dtype != x.dtype:
-        logits: Tensor = layer(x)
-        return logits
-    if layer.bias is None:
-        return torch.mm(x, layer.weight.T, out=out)
-    return torch.addmm(layer.bias, x, layer.weight.T, out=out)
 
 
 class Embedding(nn.Embedding):
@@ -97,7 +79,7 @@ class FeedForward(nn.Sequential):
 
     def __init__(self, width: int, inner: int, *, activation: str, dropout: float) -> None:
         act = nn.ReLU() if activation == "relu" else nn.GELU()
-        super().__init__(nn.Linear(width, inner), act, Dropout(dropout), nn.Linear(inner, width))
+        super().__init__(Linear(width, inner), act, Dropout(dropout), Linear(inner, width))
         for layer in self:
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)

@@ -182,7 +182,7 @@ class EncoderDecoder(nn.Module, ABC):
             state: may have `n` times the rows of `memory` (a beam of `n`): rows `i * n ... i * n + n - 1`
                 then share row `i` of the memory, which is neither copied nor projected again.
             memory: from `encode`.
-            out: `(rows, vocab)`, where the logits may be written; see `building_blocks.linear_into`.
+            out: `(rows, vocab)`, where the logits may be written; see `layers.linear.Linear.into`.
         """
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from regard.attention import AttentionMap
 from regard.layers import Cache, Dropout, MultiHeadAttention, RotaryPositions
+from regard.layers.linear import Linear
 from regard.models.building_blocks import Embedding, FeedForward, Residual
 from regard.models.contracts import LanguageModel, Output, State, Step
 from regard.models.settings import LmSettings, ModelSettings
@@ -59,7 +60,7 @@ class TransformerLanguageModel(LanguageModel):
             DecoderLayer(settings) for _ in range(settings.layers)
         )
         self.norm: nn.LayerNorm = nn.LayerNorm(settings.width)
-        self.output: nn.Linear = nn.Linear(settings.width, settings.size, bias=False)
+        self.output: Linear = Linear(settings.width, settings.size, bias=False)
         if settings.tied:
             self.output.weight = self.embedding.weight
         else:

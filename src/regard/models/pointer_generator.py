@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from regard.attention import AttentionMap
 from regard.layers import Dropout, PointerAttention, copy_distribution
+from regard.layers.linear import Linear
 from regard.models.building_blocks import Embedding, padding_mask
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
 from regard.models.recurrent_layers import BidirectionalRnn, DecoderRnn, Hidden
@@ -84,8 +85,8 @@ class PointerGenerator(EncoderDecoder):
             width, 2 * width, coverage=settings.coverage > 0
         )
         self.cell: DecoderRnn = DecoderRnn(settings.cell, size, width, feed=2 * width)
-        self.combine: nn.Linear = nn.Linear(3 * width, size)
-        self.output: nn.Linear = nn.Linear(size, settings.size)
+        self.combine: Linear = Linear(3 * width, size)
+        self.output: Linear = Linear(size, settings.size)
         self.writes: nn.Linear = nn.Linear(3 * width + size, 1)
         nn.init.zeros_(self.output.bias)
         if settings.tied:

@@ -12,8 +12,9 @@ from regard.attention import AttentionMap, padding
 from regard.layers import AttentionalVector, BahdanauAttention, LuongScore, SingleHeadAttention
 from regard.layers.deferred_gradients import DeferredMatmul, Matmul
 from regard.layers.dropout import Dropout
+from regard.layers.linear import Linear
 from regard.layers.single_head import PLAIN_MATMUL
-from regard.models.building_blocks import Embedding, WordDropout, linear_into, padding_mask
+from regard.models.building_blocks import Embedding, WordDropout, padding_mask
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
 from regard.models.recurrent_layers import BidirectionalRnn, DecoderRnn, Hidden
 from regard.models.settings import ModelSettings, RnnSettings
@@ -81,7 +82,7 @@ class RecurrentEncoderDecoder(EncoderDecoder):
             layers=settings.encoder_layers,
             dropout=settings.dropout,
         )
-        self.bridge: nn.Linear = nn.Linear(2 * width, width)
+        self.bridge: Linear = Linear(2 * width, width)
         keys = width if settings.score == "dot" else 2 * width
         self.attention: SingleHeadAttention = _attention(settings.score, width, keys)
         self.cell: DecoderRnn = DecoderRnn(
@@ -93,7 +94,7 @@ class RecurrentEncoderDecoder(EncoderDecoder):
             dropout=settings.dropout,
         )
         self.combine: AttentionalVector = AttentionalVector(keys, width, size)
-        self.output: nn.Linear = nn.Linear(size, settings.target_size)
+        self.output: Linear = Linear(size, settings.target_size)
         nn.init.zeros_(self.output.bias)
         if settings.tied:
             self.output.weight = self.target.weight
@@ -131,7 +132,7 @@ class RecurrentEncoderDecoder(EncoderDecoder):
         assert isinstance(memory, RecurrentMemory)
         projected = self.cell.project_inputs(self.target(token))
         state, weights = self._advance(projected, state, memory)
-        return Step(linear_into(self.output, state.attentional, out), state, weights)
+        return Step(self.output.into(state.attentional, out), state, weights)
 
     def _advance(
         self,

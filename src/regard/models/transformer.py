@@ -21,11 +21,11 @@ from regard.layers import (
     SinusoidalPositions,
 )
 from regard.layers.dropout import Dropout
+from regard.layers.linear import Linear
 from regard.models.building_blocks import (
     Embedding,
     FeedForward,
     Residual,
-    linear_into,
     padding_mask,
 )
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
@@ -162,7 +162,7 @@ class Transformer(EncoderDecoder):
         self.decoder_norm: nn.LayerNorm | nn.Identity = (
             nn.LayerNorm(width) if last else nn.Identity()
         )
-        self.output: nn.Linear = nn.Linear(width, settings.target_size, bias=False)
+        self.output: Linear = Linear(width, settings.target_size, bias=False)
         if settings.tied:
             self.output.weight = self.target.weight
         else:
@@ -193,7 +193,7 @@ class Transformer(EncoderDecoder):
         mask = memory.mask[:, None, None]
         states, _, cross, state = self._decode(token[:, None], state, memory, mask)
         weights = self._alignment_weights(cross).reshape(len(token), -1)
-        return Step(linear_into(self.output, states[:, 0], out), state, weights)
+        return Step(self.output.into(states[:, 0], out), state, weights)
 
     @property
     def cross_attention_shape(self) -> tuple[int, int]:
