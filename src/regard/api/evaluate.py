@@ -68,7 +68,8 @@ def evaluate(
     train, note = _training_part(model) if model.fits_baseline else (None, "")
     if isinstance(examples, Corpus) and (examples.report.skipped or examples.report.notes):
         note = "\n\n".join(filter(None, [note, str(examples.report)]))
-    note = "\n\n".join(filter(None, [note, spelled]))
+    precision = "" if model.precision == "float32" else f"answers in {model.precision}"
+    note = "\n\n".join(filter(None, [note, spelled, precision]))
     each = None if engine is None else each_of(model, engine, itself)
     return model.evaluate(examples, train=train, settings=settings, note=note, each=each)
 

@@ -19,7 +19,7 @@ from regard.api.tasks.masked import MaskedLanguage
 from regard.api.tasks.model import Model
 from regard.api.tasks.summarization import AbstractiveSummarizer
 from regard.api.tasks.translation import Translator
-from regard.choices import Task
+from regard.choices import Precision, Task
 from regard.errors import ModelFolderError, RegardError
 from regard.integrations.pretrained.folder import is_pretrained
 from regard.integrations.pretrained.hub import is_hub_name, local_folder
@@ -51,7 +51,13 @@ def model_class(settings: RunSettings) -> type[Model]:
     return MODELS[settings.kind]
 
 
-def load(folder: str | PathLike[str], *, weights: bool = True, task: Task | None = None) -> Model:
+def load(
+    folder: str | PathLike[str],
+    *,
+    weights: bool = True,
+    task: Task | None = None,
+    precision: Precision = "float32",
+) -> Model:
     """Load the model in a folder that `regard train`, or `save_pretrained` of transformers, wrote.
 
     Example::
@@ -64,13 +70,19 @@ def load(folder: str | PathLike[str], *, weights: bool = True, task: Task | None
         weights: `False` leaves the network untrained.
         task: of a pretrained encoder-decoder, which may translate (unless it is to do another) or
             summarise; `None` takes the model's own.
+        precision: of the matrix products with which it answers: `"int8"` (weights quantised for each output,
+            activations for each row) or `"bfloat16"`. Embeddings, norms, attention and recurrent cells stay
+            in float32, and so does what needs gradients and what is saved.
 
     Raises:
+        SettingsError: a precision that the model cannot be given: it has no linear layer large enough.
         ModelFolderError: no model there, or one that is damaged, was changed after it was written, or is from
             a newer version.
     """
     folder = local_folder(folder) if is_hub_name(folder) else Path(folder)
-    return read_whole(folder, lambda: _load(folder, weights=weights, task=task))
+    model = read_whole(folder, lambda: _load(folder, weights=weights, task=task))
+    model.answer_in(precision)
+    return model
 
 
 def load_mapped(folder: Path) -> Model:

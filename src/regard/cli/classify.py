@@ -9,7 +9,7 @@ import typer
 
 from regard.cli.engines import EngineChoice, StateFile
 from regard.cli.options import TextOptions
-from regard.cli.shared import JsonLines, ModelFolder, TextFiles, load_for
+from regard.cli.shared import JsonLines, ModelFolder, PrecisionName, TextFiles, load_for
 from regard.cli.tables import OutTable, answer_files, check_out
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def classify(
         bool, typer.Option("--probability", help="Append the probability after a tab.")
     ] = False,
     json: JsonLines = False,
+    precision: PrecisionName = "float32",
     out: OutTable = None,
     engine: EngineChoice = None,
     state: StateFile = None,
@@ -69,7 +70,7 @@ def classify(
 
     check_out(out, json=json)
     answer_files(
-        load_for(Classifier, model),
+        load_for(Classifier, model, precision),
         files,
         _Classify(json, probability),
         options=options,

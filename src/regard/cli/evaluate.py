@@ -10,6 +10,7 @@ from regard.cli.shared import (
     DecodingValues,
     ModelFolder,
     OneJson,
+    PrecisionName,
     TestFiles,
     read_settings,
     write_utf8,
@@ -24,6 +25,7 @@ def evaluate(
     set_: DecodingValues = None,
     json: OneJson = False,
     engine: EngineChoice = None,
+    precision: PrecisionName = "float32",
     *,
     reading: DataOptions,
 ) -> None:
@@ -39,7 +41,7 @@ def evaluate(
     from regard.api.evaluate import evaluate as run
     from regard.api.evaluate import reader_with
 
-    loaded = regard.load(model)
+    loaded = regard.load(model, precision=precision)
     settings = loaded.decoding_settings(read_settings(None, set_)) if set_ else None
     reader = reader_with(loaded, **reading.reader_arguments(), data=[*test])
     with open_engine(engine) as workers:

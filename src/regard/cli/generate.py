@@ -14,6 +14,7 @@ from regard.cli.shared import (
     DecodingValues,
     JsonLines,
     ModelFolder,
+    PrecisionName,
     load_for,
     read_input,
     read_settings,
@@ -71,6 +72,7 @@ def generate(
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same text.")] = 0,
     set_: DecodingValues = None,
     json: JsonLines = False,
+    precision: PrecisionName = "float32",
     out: OutTable = None,
     engine: EngineChoice = None,
     state: StateFile = None,
@@ -93,7 +95,7 @@ def generate(
     check_out(out, json=json)
     if prompt is not None and texts:
         raise InputError("a beginning and --texts are both given; leave one out")
-    generator = load_for(Generator, model)
+    generator = load_for(Generator, model, precision)
     options = {
         "temperature": temperature,
         "top_k": top_k,

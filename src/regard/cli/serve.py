@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from regard.cli.shared import PrecisionName
 from regard.errors import MissingExtraError
 
 __all__ = ["serve"]
@@ -44,6 +45,7 @@ def serve(
         ),
     ] = None,
     log_format: Annotated[LogFormat, typer.Option(help="Of the lines on standard error.")] = "text",
+    precision: PrecisionName = "float32",
 ) -> None:
     """Serve models as a web page and a JSON API.
 
@@ -83,6 +85,7 @@ def serve(
         workers=workers,
         proxies=proxy or (),
         log_format=log_format,
+        precision=precision,
         ready=_print_address if log_format == "text" else _log_address,
     )
 

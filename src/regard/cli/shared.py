@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 import typer
 from typer.core import TyperCommand
 
+from regard.choices import Precision
 from regard.cli.streams import abandon_output, as_text, open_streams
 from regard.errors import DataError, InputError, MissingExtraError, ModelFolderError, RegardError
 
@@ -35,6 +36,7 @@ __all__ = [
     "NBest",
     "NoteReport",
     "OneJson",
+    "PrecisionName",
     "Prefix",
     "TestFiles",
     "TextFiles",
@@ -80,6 +82,9 @@ NBest = Annotated[
 Prefix = Annotated[str, typer.Option(callback=as_text, help="Words that every answer begins with.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 OneJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+PrecisionName = Annotated[
+    Precision, typer.Option("--precision", help="Of the matrix products; int8 is the fastest.")
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -197,7 +202,7 @@ def decoding_values(
     return values
 
 
-def load_for(kind: type[M], folder: str | PathLike[str]) -> M:
+def load_for(kind: type[M], folder: str | PathLike[str], precision: Precision = "float32") -> M:
     """Load the model in a folder, which must be of this kind.
 
     Raises:
@@ -205,7 +210,7 @@ def load_for(kind: type[M], folder: str | PathLike[str]) -> M:
     """
     from regard.api.load import load
 
-    model = load(folder, task=kind.task)
+    model = load(folder, task=kind.task, precision=precision)
     if not isinstance(model, kind):
         held = f"a model for {model.task}, not for {kind.task}"
         if model.task == kind.task:  # one that reads, beside one that writes

@@ -13,6 +13,7 @@ from regard.cli.shared import (
     JsonLines,
     ModelFolder,
     NBest,
+    PrecisionName,
     Prefix,
     TextFiles,
     decoding_values,
@@ -64,6 +65,7 @@ def summarize(
     prefix: Prefix = "",
     set_: DecodingValues = None,
     json: JsonLines = False,
+    precision: PrecisionName = "float32",
     out: OutTable = None,
     engine: EngineChoice = None,
     state: StateFile = None,
@@ -81,7 +83,7 @@ def summarize(
     from regard.api.tasks.summarization import AbstractiveSummarizer, Summarizer
 
     check_out(out, json=json)
-    summarizer = load_for(Summarizer, model)  # type: ignore[type-abstract]
+    summarizer = load_for(Summarizer, model, precision)  # type: ignore[type-abstract]
     settings = summarizer.decoding_settings(decoding_values(beam, n_best, set_))
     if not isinstance(summarizer, AbstractiveSummarizer) and (prefix or settings.n_best > 1):
         raise InputError(

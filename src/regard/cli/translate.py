@@ -16,6 +16,7 @@ from regard.cli.shared import (
     JsonLines,
     ModelFolder,
     NBest,
+    PrecisionName,
     Prefix,
     TextFiles,
     decoding_values,
@@ -69,6 +70,7 @@ def translate(
     prefix: Prefix = "",
     set_: DecodingValues = None,
     json: JsonLines = False,
+    precision: PrecisionName = "float32",
     alignment: Annotated[
         bool,
         typer.Option("--alignment", help="Append word links i-j after a tab, as Pharaoh counts."),
@@ -115,7 +117,7 @@ def translate(
     from regard.api.tasks.translation import Translator
 
     check_out(out, json=json)
-    translator = load_for(Translator, model)
+    translator = load_for(Translator, model, precision)
     values = decoding_values(beam, n_best, set_)
     if replace_unknown is not None:
         values["replace_unknown"] = replace_unknown

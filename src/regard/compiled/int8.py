@@ -1,8 +1,8 @@
 """Rows of activations to int8 and back, around a product of integers.
 
-A row `x` is stored as `q = round(x / s)` with `s = max |x| / 127`: whole numbers from -127 to 127, evenly around
-zero. The product of such a row with a row of weights stored alike, `s q . t r`, is `s t` times a sum of products
-of integers, which int32 holds without rounding.
+A row `x` is stored as `q = round(x / s)` with `s = max |x| / 127`: whole numbers from -127 to 127, evenly
+around zero. The product of such a row with a row of weights stored alike, `s q . t r`, is `s t` times a sum of
+products of integers, which int32 holds without rounding.
 """
 # mypy: disable-error-code="no-untyped-def"
 
@@ -61,9 +61,7 @@ def rescale_rows(sums: Tensor, row_scale: Tensor, column_scale: Tensor, bias: Te
     Returns:
         `(rows, columns)` in float32.
     """
-    call_serial(
-        _rescale, sums.numpy(), row_scale.numpy(), column_scale.numpy(), bias.numpy()
-    )
+    call_serial(_rescale, sums.numpy(), row_scale.numpy(), column_scale.numpy(), bias.numpy())
     return sums.view(torch.float32)
 
 
@@ -72,8 +70,8 @@ def _quantize(x, quantized, scale):
     wide_vectors()
     for i in range(x.shape[0]):
         row, out = assume_contiguous(x[i]), assume_contiguous(quantized[i])
-        # Without their sign, floats have the order of their bits as integers, those of NaN above all: the largest
-        # number is found in vectors, and NaN with it.
+        # Without their sign, floats have the order of their bits as integers, those of NaN above all: the
+        # largest number is found in vectors, and NaN with it.
         top = np.int32(0)
         for j in range(row.size):
             top = max(top, np.int32(float_as_bits(row[j]) & WITHOUT_SIGN))
@@ -81,7 +79,7 @@ def _quantize(x, quantized, scale):
         row_max = bits_as_float(top)
         factor = np.float32(LARGEST) / row_max if known else np.float32(0)
         for j in range(row.size):
-            # In the sum the last bit is worth 1, so that its low bits are the rounded number (of NaN, any bits).
+            # In the sum the last bit is worth 1, so its low bits are the rounded number (of NaN, any bits).
             out[j] = np.int8(float_as_bits(row[j] * factor + ONES_IN_LAST_BIT))
         scale[i] = row_max / np.float32(LARGEST) if top < INFINITY_BITS else np.float32(np.nan)
 

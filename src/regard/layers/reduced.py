@@ -7,7 +7,7 @@ softmax) stays in float32, and so do the attention maps.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from regard.choices import Precision
 from regard.compiled.int8 import quantize_rows, rescale_rows
-from regard.errors import SettingsError
+from regard.errors import SettingsError, nearest
 from regard.layers.linear import Linear
 
 __all__ = ["ReducedLinear", "reduce_precision"]
@@ -122,8 +122,7 @@ class ReducedLinear(Linear):
         nn.Module.__init__(self)
         self.in_features: int = layer.in_features
         self.out_features: int = layer.out_features
-        self.weight: nn.Parameter = layer.weight
-        self.bias: nn.Parameter = layer.bias
+        self._parameters.update(layer._parameters)
         self.precision: Precision = precision
         self.training: bool = layer.training
         self._stored: StoredWeight | None = None
@@ -147,7 +146,7 @@ class ReducedLinear(Linear):
         return self._weight().product(input.float(), out if fits else None)
 
     def _weight(self) -> StoredWeight:
-        """The weight in its precision: converted at the first product, and again where the float32 has changed."""
+        """The weight in its precision: converted at the first product, and anew where the float32 changed."""
         source = self.weight.data_ptr(), self.weight._version
         if self._stored is None or self._stored_from != source:
             kind = Int8Weight if self.precision == "int8" else BFloat16Weight
@@ -179,6 +178,10 @@ def reduce_precision(network: nn.Module, precision: Precision) -> int:
     Raises:
         SettingsError: an unknown precision; a network on another device, or without such a layer.
     """
+    if precision not in get_args(Precision):
+        raise SettingsError(
+            f"no precision {precision!r}; {nearest(precision, get_args(Precision))}"
+        )
     if precision == "float32":
         return 0
     devices = {parameter.device.type for parameter in network.parameters()} - {"cpu"}
@@ -190,7 +193,7 @@ def reduce_precision(network: nn.Module, precision: Precision) -> int:
     changed = 0
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
-            if type(child) in (nn.Linear, Linear) and _is_large(child):
+            if isinstance(child, nn.Linear) and _is_convertible(child):
                 setattr(parent, name, ReducedLinear(child, precision))
                 changed += 1
     if not changed:
@@ -201,7 +204,7 @@ def reduce_precision(network: nn.Module, precision: Precision) -> int:
     return changed
 
 
-def _is_large(layer: nn.Module) -> bool:
-    return (
-        isinstance(layer, nn.Linear) and min(layer.in_features, layer.out_features) >= MIN_FEATURES
-    )
+def _is_convertible(layer: nn.Linear) -> bool:
+    # Subclasses of others (of peft, say) compute more than a product.
+    plain = type(layer) in (nn.Linear, Linear)
+    return plain and min(layer.in_features, layer.out_features) >= MIN_FEATURES

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from regard.choices import Precision
 from regard.serving import schemas as m
 from regard.serving.logs import LogFormat
 
@@ -69,6 +70,7 @@ class Start:
         tuple[str, Path, Path]
     ]  # name of the model, folder to load from, folder it is of
     log_format: LogFormat
+    precision: Precision
 
 
 @dataclass(frozen=True)

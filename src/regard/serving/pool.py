@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from regard.cancel import check_cancelled
+from regard.choices import Precision
 from regard.compiled.cores import physical_cores
 from regard.serving import schemas as m
 from regard.serving.errors import stopping
@@ -41,6 +42,7 @@ class WorkerPool(ModelList):
         count: of processes.
         patience: seconds in which a process must come to its next step once nobody waits for its batch.
         log_format: of the lines that they write to standard error.
+        precision: of the matrix products with which the models answer.
 
     Raises:
         InputError: no model, two of the same name, or one that gives no answer.
@@ -59,11 +61,13 @@ class WorkerPool(ModelList):
         *,
         patience: float = 30.0,
         log_format: LogFormat = "text",
+        precision: Precision = "float32",
     ) -> None:
         self.restarts: dict[int, int] = dict.fromkeys(range(1, count + 1), 0)
         self.batches: dict[int, int] = dict(self.restarts)
         self._patience = patience
         self._log_format: LogFormat = log_format
+        self._precision: Precision = precision
         self._threads = max(1, (physical_cores() or os.cpu_count() or 1) // count)
         self._closing = threading.Event()
         self._changed = threading.Condition()
@@ -203,7 +207,7 @@ class WorkerPool(ModelList):
         try:
             if self._closing.is_set():  # `close` may not have seen it
                 raise stopping()
-            infos = worker.load(self._snapshots, self._log_format)
+            infos = worker.load(self._snapshots, self._log_format, self._precision)
         except BaseException:
             worker.end()
             raise

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from regard.api import Classifier, Model
 from regard.api.knockouts import steerable_heads
+from regard.choices import Precision
 from regard.errors import InputError, nearest
 from regard.serving import schemas as m
 from regard.serving.errors import RequestError
@@ -84,7 +85,9 @@ class ModelRegistry(ModelList):
         self.models: dict[str, Model] = dict(models)
 
     @classmethod
-    def of(cls, folders: Sequence[str | PathLike[str]]) -> ModelRegistry:
+    def of(
+        cls, folders: Sequence[str | PathLike[str]], *, precision: Precision = "float32"
+    ) -> ModelRegistry:
         """Load model folders; the last part of the path, or of a name of the Hub, names a model.
 
         Raises:
@@ -96,7 +99,7 @@ class ModelRegistry(ModelList):
             snapshots = [stack.enter_context(closing(each)) for each in snapshots_of(folders)]
             for snapshot in snapshots:
                 with snapshot.folder() as place:
-                    models[snapshot.name] = load_from(place, snapshot.source)
+                    models[snapshot.name] = load_from(place, snapshot.source, precision=precision)
         return cls(models)
 
     @property
@@ -139,6 +142,7 @@ def _model_info(name: str, model: Model) -> m.ModelInfo:
         kind=model.settings.kind,
         parameters=model.num_parameters,
         verb=model.verb,
+        precision=model.precision,
         writes=model.writes,
         labels=list(model.labels),
         beam=decoding.beam if decoding.method == "beam" else 1,

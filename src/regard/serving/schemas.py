@@ -298,6 +298,7 @@ class ModelInfo(_Message):
     verb: Annotated[
         str, Field(description="The call that it answers: `translate`, `classify`, ...")
     ]
+    precision: Annotated[str, Field(description="Of the matrix products with which it answers.")]
     writes: Annotated[bool, Field(description="Whether it writes its answer word by word.")]
     labels: list[str]
     beam: int

@@ -17,6 +17,7 @@ from typing import Any
 
 import uvicorn
 
+from regard.choices import Precision
 from regard.errors import InputError
 from regard.serving.app import create_app
 from regard.serving.batch_queue import BatchQueue
@@ -49,6 +50,7 @@ def serve(
     workers: int = 1,
     proxies: Sequence[str] = (),
     log_format: LogFormat = "text",
+    precision: Precision = "float32",
     ready: Callable[[str], None] = lambda address: None,
 ) -> None:
     """Serve model folders until SIGINT or SIGTERM; what is being answered then has `limits.grace` to end.
@@ -62,6 +64,7 @@ def serve(
             which share the memory of the weights and are started again when they die.
         proxies: addresses, or networks, of reverse proxies whose `X-Forwarded-For` names the client.
         log_format: of the lines on standard error: `"text"` or `"json"`.
+        precision: of the matrix products with which the models answer.
         ready: called with the address of the page once connections are accepted.
 
     Raises:
@@ -76,7 +79,7 @@ def serve(
     with (
         _ended_by_sigterm(),
         log_to_stderr(log_format),
-        _models(folders, workers, limits, log_format) as models,
+        _models(folders, workers, limits, log_format, precision) as models,
         _bind(host, port) as bound,
     ):
         limits, accepted = _fit_files(limits)
@@ -109,13 +112,19 @@ def serve(
 
 @contextmanager
 def _models(
-    folders: Sequence[str | PathLike[str]], workers: int, limits: Limits, log_format: LogFormat
+    folders: Sequence[str | PathLike[str]],
+    workers: int,
+    limits: Limits,
+    log_format: LogFormat,
+    precision: Precision,
 ) -> Iterator[ModelRegistry | WorkerPool]:
     """Context with the models of a server, loaded."""
     if workers == 1:
-        yield ModelRegistry.of(folders)
+        yield ModelRegistry.of(folders, precision=precision)
         return
-    with WorkerPool(folders, workers, patience=limits.timeout, log_format=log_format) as pool:
+    with WorkerPool(
+        folders, workers, patience=limits.timeout, log_format=log_format, precision=precision
+    ) as pool:
         yield pool
 
 

@@ -21,6 +21,7 @@ from regard.api.load import load_mapped
 from regard.api.storage.folder import read_config
 from regard.api.storage.replacing import read_whole
 from regard.api.tasks.model import Model
+from regard.choices import Precision
 from regard.errors import InputError, ModelFolderError
 from regard.integrations.pretrained.folder import check_loadable, is_pretrained, weight_files
 from regard.integrations.pretrained.hub import is_hub_name, local_folder
@@ -117,21 +118,24 @@ def snapshots_of(folders: Sequence[str | PathLike[str]]) -> list[Snapshot]:
     return taken
 
 
-def load_from(place: Path, source: Path) -> Model:
+def load_from(place: Path, source: Path, *, precision: Precision = "float32") -> Model:
     """Load a model from the folder of a snapshot.
 
     Args:
         place: the folder, from `Snapshot.folder`.
         source: that the snapshot was taken of; errors and the model name it.
+        precision: of the matrix products with which it answers.
 
     Raises:
         ModelFolderError: the model is damaged.
+        SettingsError: the model cannot answer in this precision.
     """
     try:
         model = load_mapped(place)
     except ModelFolderError as error:
         raise ModelFolderError(str(error).replace(str(place), str(source))) from error
     model.folder = source
+    model.answer_in(precision)
     return model
 
 

@@ -49,7 +49,10 @@ def main(descriptor: int) -> None:
         assert isinstance(start, Start)
         with log_to_stderr(start.log_format, worker=start.number):
             try:
-                models = {name: load_from(place, of) for name, place, of in start.places}
+                models = {
+                    name: load_from(place, of, precision=start.precision)
+                    for name, place, of in start.places
+                }
                 registry = ModelRegistry(models)
             except Exception as error:
                 connection.send(_failed(error))

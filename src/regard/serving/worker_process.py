@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from regard.cancel import AbandonedError, check_cancelled
+from regard.choices import Precision
 from regard.errors import RegardError
 from regard.serving import schemas as m
 from regard.serving.errors import worker_died
@@ -70,7 +71,9 @@ class WorkerProcess:
             )
         self._connection = Connection(os.dup(self._socket.fileno()))
 
-    def load(self, snapshots: Sequence[Snapshot], log_format: LogFormat) -> list[m.ModelInfo]:
+    def load(
+        self, snapshots: Sequence[Snapshot], log_format: LogFormat, precision: Precision
+    ) -> list[m.ModelInfo]:
         """Load the models, and return what is known of them.
 
         Raises:
@@ -79,7 +82,7 @@ class WorkerProcess:
         with ExitStack() as stack:
             places = [(s.name, stack.enter_context(s.folder()), s.source) for s in snapshots]
             try:
-                self._connection.send(Start(self.number, places, log_format))
+                self._connection.send(Start(self.number, places, log_format, precision))
                 answer = self._connection.recv()
             except (EOFError, OSError):
                 raise RegardError(

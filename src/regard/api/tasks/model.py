@@ -30,15 +30,16 @@ from regard.api.storage.saving import save_foreign, save_model
 from regard.api.storage.seal import HISTORY, check_history
 from regard.api.storage.verdict import TRUST_FILE, Findings, read_findings
 from regard.api.summary import summarize_network
-from regard.choices import Task
+from regard.choices import Precision, Task
 from regard.data import Example, pad, token_batches
 from regard.decoding import DecodingSettings, Reading
 from regard.engines import Each
-from regard.errors import ModelFolderError
+from regard.errors import ModelFolderError, SettingsError
 from regard.evaluation import Score, comparison
 from regard.evaluation.alignment.choice import AlignmentChoice
 from regard.integrations.pretrained.folder import is_pretrained
 from regard.integrations.pretrained.upload import upload_folder
+from regard.layers.reduced import reduce_precision
 from regard.models import AlignmentSettings, ModelSettings, build, from_config
 from regard.models.summary import ModelSummary
 from regard.text import Tokenizer
@@ -150,6 +151,7 @@ class Model(ABC):
         settings: settings of the run that trained it.
         network: the torch module.
         folder: the folder it was read from or written to; `None` for one that was never saved.
+        precision: of the matrix products with which it answers.
         files: what its folder held beside the weights when it was loaded, trained or saved, or would hold.
         task: task it is for.
         verb: command that uses it, `regard VERB`.
@@ -175,6 +177,7 @@ class Model(ABC):
     def __init__(self, settings: RunSettings, network: nn.Module) -> None:
         self.settings: RunSettings = settings
         self.network: nn.Module = network
+        self.precision: Precision = "float32"
         self.folder: Path | None = None
         self.files: dict[str, bytes] = {}
         self._weights: str | None = ""
@@ -451,6 +454,20 @@ class Model(ABC):
         content = self.files.get(TRUST_FILE)
         return read_findings(content, weights=self.weights, path=self._path(TRUST_FILE))
 
+    def answer_in(self, precision: Precision) -> None:
+        """Compute the matrix products of its answers in a precision, of which it is told once.
+
+        Raises:
+            SettingsError: it answers in another one already, or has no linear layer large enough.
+        """
+        if self.precision not in ("float32", precision):
+            raise SettingsError(
+                f"this model answers in {self.precision} already; load it again for {precision}"
+            )
+        if precision != self.precision:
+            reduce_precision(self.network, precision)
+            self.precision = precision
+
     @property
     def num_parameters(self) -> int:
         """Number of learned parameters."""
@@ -465,7 +482,9 @@ class Model(ABC):
         return summarize_network(self.network, repr(self))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.settings.kind}, {self.num_parameters:,} parameters)"
+        precision = "" if self.precision == "float32" else f", answers in {self.precision}"
+        size = f"{self.num_parameters:,} parameters"
+        return f"{type(self).__name__}({self.settings.kind}, {size}{precision})"
 
 
 def build_untrained(settings: RunSettings, model: ModelSettings) -> nn.Module:

@@ -1,0 +1,47 @@
+"""The processor, by what its system says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from regard.compiled import processor
+
+
+@pytest.fixture
+def asked_anew() -> Iterator[None]:
+    processor.prefers_onednn.cache_clear()
+    yield
+    processor.prefers_onednn.cache_clear()
+
+
+@pytest.mark.usefixtures("asked_anew")
+@pytest.mark.parametrize(
+    ("vendor", "vectors", "expected"),
+    [
+        ("AuthenticAMD", "AVX512", True),
+        ("AuthenticAMD", "AVX2", False),  # there MKL's kernels are as wide as the processor
+        ("GenuineIntel", "AVX512", False),
+    ],
+)
+def test_onednn_where_mkl_leaves_vectors_unused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vendor: str, vectors: str, expected: bool
+) -> None:
+    told = tmp_path / "cpuinfo"
+    told.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\n")
+    monkeypatch.setattr(processor, "_CPUINFO", told)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: vectors)
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    assert processor.prefers_onednn() is expected
+
+
+@pytest.mark.usefixtures("asked_anew")
+def test_a_system_without_cpuinfo_is_asked_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "none")
+    assert processor.prefers_onednn() in (True, False)
