@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regard.choices import Precision
-from regard.compiled.int8 import quantize_rows, rescale_rows
 from regard.errors import SettingsError, nearest
 from regard.layers.linear import Linear
 
@@ -54,6 +53,8 @@ class Int8Weight:
     @classmethod
     def of(cls, weight: Tensor, bias: Tensor | None) -> Int8Weight:
         """Quantise a weight."""
+        from regard.compiled.int8 import quantize_rows  # Numba is slow to import
+
         values, scale = quantize_rows(weight)
         return cls(values, scale, torch.zeros_like(scale) if bias is None else bias)
 
@@ -66,6 +67,8 @@ class Int8Weight:
 
         A row's result depends on that row alone, whatever stands beside it.
         """
+        from regard.compiled.int8 import quantize_rows, rescale_rows
+
         quantized, scale = quantize_rows(x)
         if out is None:
             out = x.new_empty(len(x), len(self.values))
