@@ -157,7 +157,8 @@ def _open_log(
     from regard.api.corpus.answering import log_settings
     from regard.api.corpus.fingerprint import hash_of_network
 
-    return AnswerLog(path, log_settings(hash_of_network(model.network), settings))
+    network = hash_of_network(model.network)
+    return AnswerLog(path, log_settings(network, settings, model.precision))
 
 
 @contextmanager

@@ -73,4 +73,6 @@ def test_batches_of_a_log_are_not_answered_again(tmp_path: Path) -> None:
     "other", [AnswerSettings(Capitals("?"), False), AnswerSettings(Capitals(), True)]
 )
 def test_what_is_written_is_part_of_what_a_log_is_of(other: AnswerSettings[Any, Any]) -> None:
-    assert log_settings("hash", other) != log_settings("hash", AnswerSettings(Capitals(), False))
+    plain = AnswerSettings(Capitals(), False)
+    assert log_settings("hash", other) != log_settings("hash", plain)
+    assert log_settings("hash", plain, "int8") != log_settings("hash", plain)

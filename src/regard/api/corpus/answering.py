@@ -17,6 +17,7 @@ from regard.api.corpus.answer_log import AnswerLog
 from regard.api.corpus.copies import ModelCopy
 from regard.api.tasks.answers import Answer
 from regard.api.tasks.model import Model
+from regard.choices import Precision
 from regard.data.inputs import Input
 from regard.engines import Done, Engine
 from regard.version import __version__
@@ -159,10 +160,13 @@ def _results(
         yield shard.result if isinstance(shard, Done) else settings.written(model, shard)
 
 
-def log_settings(fingerprint: str, settings: AnswerSettings[M, A]) -> dict[str, str]:
+def log_settings(
+    fingerprint: str, settings: AnswerSettings[M, A], precision: Precision = "float32"
+) -> dict[str, str]:
     """What the answers of a log depend on, by name."""
     return {
         "model": fingerprint,
+        "precision": precision,
         "settings": repr(settings),
         "version of regard": __version__,
     }

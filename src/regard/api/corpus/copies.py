@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from regard.api.corpus.fingerprint import hash_of_network
 from regard.api.load import load
 from regard.api.tasks.model import Model
-from regard.choices import Task
+from regard.choices import Precision, Task
 from regard.errors import InputError, RegardError
 from regard.training.checkpoint import RUN_FILE
 
@@ -29,6 +29,7 @@ class ModelCopy:
         task: what it was loaded for.
         fingerprint: hash of its weights; a worker takes no others.
         size: bytes of its files.
+        precision: of the matrix products with which it answers.
         files: their content by name, empty if the folder is enough.
     """
 
@@ -36,6 +37,7 @@ class ModelCopy:
     task: Task
     fingerprint: str
     size: int
+    precision: Precision
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -60,6 +62,7 @@ class ModelCopy:
             model.task,
             hash_of_network(model.network),
             sum(path.stat().st_size for path in found.values()),
+            model.precision,
             {name: path.read_bytes() for name, path in found.items()} if files else {},
         )
 
@@ -89,6 +92,7 @@ class ModelCopy:
                 f"{self.folder}: a worker loads other weights than this process has; save the model that is "
                 "changed in memory (model.save), or wait until nobody writes to its folder"
             )
+        model.answer_in(self.precision)
         return model
 
 
