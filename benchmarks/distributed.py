@@ -5,7 +5,8 @@
 
 One head of 64, float32, causal, zigzag shards; output, log-sum-exp and entropy. All processes share this
 machine, so that their time is the time of the whole work, and only memory per process can fall. Three rows
-of the output are compared with float64. Writes `benchmarks/results/distributed.json`.
+of the output are compared with float64. Writes `benchmarks/results/distributed.json`, and its table into
+`docs/distributed.md`.
 
 Of a cluster of n machines, each as this one: a pass takes `compute / n`, as zigzag shards give all equal work,
 and sends `n - 1` messages of a shard of keys and values, which travel while the machine computes.
@@ -23,12 +24,13 @@ import sys
 import tempfile
 import time
 from datetime import date
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
 import regard
-from benchmarks.results import RESULTS, machine
+from benchmarks.results import RESULTS, ROOT, machine
 from regard import distributed
 from regard.distributed import Shards
 from regard.distributed.ring import Ring
@@ -139,6 +141,40 @@ def cluster(figures: dict[str, float]) -> dict[str, float]:
     }
 
 
+def table(saved: dict[str, dict[str, Any]]) -> str:
+    """All runs, and the clusters, as they stand in the page."""
+    lines = [
+        "| positions | processes | minutes | processor minutes | MB per process | MB sent by each | error |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    notes = []
+    for length in sorted(map(int, saved)):
+        content = saved[str(length)]
+        for run in content["runs"]:
+            memory, sent = (
+                f"{run[name]:,.0f}"
+                for name in ("megabytes_per_process", "megabytes_sent_per_process")
+            )
+            lines.append(
+                f"| {length:,} | {run['processes']} | {run['seconds'] / 60:.2g} | "
+                f"{run['processor_seconds'] / 60:.2g} | {memory} | {sent} | {run['error']:.0e} |"
+            )
+        found = content["cluster"]
+        notes.append(
+            f"{length:,} positions over {CLUSTER} machines as this one ({content['machine']}): "
+            f"{found['compute_seconds']:.2g} s of work, and {found['megabytes_sent_per_machine']:,.0f} MB sent "
+            f"by each beside it, which take {found['seconds_of_messages_at_1_gbit']:.2g} s at 1 Gbit/s."
+        )
+    return "\n".join([*lines, "", *notes])
+
+
+def write_page(saved: dict[str, dict[str, Any]]) -> None:
+    page = ROOT / "docs" / "distributed.md"
+    before, start, rest = page.read_text(encoding="utf-8").partition("<!-- measured -->\n")
+    _, end, after = rest.partition("<!-- end of measured -->")
+    page.write_text(f"{before}{start}{table(saved)}\n{end}{after}", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--length", type=int, default=2**17)
@@ -158,6 +194,7 @@ def main() -> None:
         "runs": runs, "cluster": cluster(runs[-1]),
     }  # fmt: skip
     path.write_text(json.dumps(saved, indent=1) + "\n", encoding="utf-8")
+    write_page(saved)
     print(json.dumps(saved[str(options.length)]["cluster"], indent=1))
 
 
