@@ -220,12 +220,12 @@ def _local_problem(query: Any, key: Any, value: Any, score: Score) -> Problem:
     return make_problem(query, key, value, score=score, normalizer=Softmax(), mask=None, bias=None)
 
 
-def _numbers(score: Score) -> list[tuple[str, float | None]]:
-    """The parameters of a score that are no arrays, such as the scale of dot products."""
+def _numbers(score: Score) -> list[tuple[str, Any]]:
+    """The parameters of a score that are no arrays, such as the scale of dot products, or a score within it."""
     return [
-        (name, value)
+        (name, (type(value).__name__, _numbers(value)) if isinstance(value, Score) else value)
         for name, value in vars(score).items()
-        if value is None or isinstance(value, int | float)
+        if value is None or isinstance(value, int | float | Score)
     ]
 
 
