@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as parquet
@@ -320,3 +321,36 @@ def test_alignments_are_of_cross_attention(translator: Translator, tmp_path: Pat
 def test_a_model_that_writes_nothing_takes_no_targets(planted: Model) -> None:
     with pytest.raises(InputError, match="takes no targets"):
         regard.heads(planted, [("w1 w2", "w3 w4")])
+
+
+def test_statistics_of_ones_own(planted_heads: ModuleType, planted: Model, tmp_path: Path) -> None:
+    """Means over queries beside those of the library; a pass that goes on ends with the same."""
+    own = {
+        "order two": regard.statistics.RenyiEntropy(2),
+        "shannon": regard.statistics.RenyiEntropy(1),
+        "near": regard.statistics.MassWithinWindow(1, 0),
+    }
+    texts = planted_heads.repeated_texts(12)
+    found = regard.heads(planted, texts, statistics=own)
+    plain = regard.heads(planted, texts)
+    for each, other in zip(found.heads, plain.heads, strict=True):
+        kept = {name: value for name, value in each.values.items() if name not in own}
+        assert repr(kept) == repr(dict(other.values))  # NaN is not equal to itself
+        assert each.kind == other.kind
+        assert 0 <= each.values["order two"].mean <= each.values["shannon"].mean + 1e-6
+        assert each.values["near"].low <= each.values["near"].mean <= 1 + 1e-6
+        assert each.row()["near"] == each.values["near"].mean
+    by_kind = {each.kind: each.values["near"].mean for each in found.heads}
+    assert by_kind["previous"] > 0.99
+    state = tmp_path / "state"
+    regard.heads(planted, texts, statistics=own, state=state)
+    with pytest.raises(InputError, match="statistics"):
+        regard.heads(planted, texts, statistics={"near": own["near"]}, state=state)
+    refused: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"entropy": own["near"]}, "choose another name"),
+        ({"bins": regard.statistics.WeightHistogram()}, "one number for each query"),
+        ({"near": 3}, "expected an object"),
+    )
+    for wrong, message in refused:
+        with pytest.raises(InputError, match=message):
+            regard.heads(planted, texts, statistics=wrong)

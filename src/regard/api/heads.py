@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 
@@ -19,9 +19,12 @@ from regard.api.corpus.texts import CorpusTexts, stream_texts, without_targets
 from regard.api.load import load
 from regard.api.tasks.model import Model
 from regard.api.tasks.records import make_record
+from regard.attention.statistics import Statistic
 from regard.engines import Engine
 from regard.errors import InputError
+from regard.evaluation.heads.links import DIRECTIONS
 from regard.evaluation.heads.rules import judge
+from regard.evaluation.heads.statistics import STATISTICS
 from regard.files import file_sha256
 from regard.viewing import AttentionRecord
 
@@ -33,6 +36,7 @@ def heads(
     texts: CorpusTexts,
     *,
     links: str | PathLike[str] | None = None,
+    statistics: Mapping[str, Statistic] | None = None,
     state: str | PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
     engine: Engine | None = None,
@@ -57,25 +61,34 @@ def heads(
         links: file of given links `i-j`, a line for each text, words separated by spaces and counted from 0:
             of self-attention from word `i` to the word `j` it depends on, of cross-attention from word `i` of
             the source to word `j` of the target.
+        statistics: of `regard.statistics` or of your own, by the name they get in the report: each has one
+            number for a query, computed from NumPy arrays of weights (there are no scores). Their means over
+            queries stand beside the others in `HeadResult.values` and in the table.
         state: file that keeps the state of the pass, so that an interrupted one goes on.
         on_progress: called with the number of texts that are done.
         engine: who reads the texts, such as `regard.engines.RayEngine`; `None` is this process. The figures
             are the same.
 
     Raises:
-        InputError: no text that can be read, a model whose attention is not between tokens, or a state of
-            another model or of other texts.
+        InputError: no text that can be read, a model whose attention is not between tokens, a state of
+            another model or of other texts, or a statistic without one finite number for each query.
         DataError: a line that cannot be used.
         Interrupted: by a signal, after the state was saved.
     """
+    statistics = dict(statistics or {})
+    _check_names(statistics)
     model = model if isinstance(model, Model) else load(model)
     reader = reader_of_model(model)
     settings = {"verb": "heads"}
     if state is not None:
         settings["model"] = reader.fingerprint()
+        if statistics:
+            settings["statistics"] = repr(
+                {name: _facts_of(one) for name, one in statistics.items()}
+            )
         settings["file of links"] = "" if links is None else file_sha256(links)
     found = run_pass(
-        lambda kept: HeadsPass(reader, kept),
+        lambda kept: HeadsPass(reader, kept, statistics),
         stream_texts(texts)
         if reader.takes_targets
         else without_targets(stream_texts(texts), reader.name),
@@ -84,7 +97,7 @@ def heads(
         settings=settings,
         on_progress=on_progress,
         engine=engine,
-        work=lambda files: HeadsPart((ModelCopy.of(model, files=files),), {}),
+        work=lambda files: HeadsPart((ModelCopy.of(model, files=files),), {}, statistics),
     )
     if not found.sums:
         raise InputError(
@@ -93,6 +106,24 @@ def heads(
             else f"{reader.name} shows no attention between tokens, so there are no heads to measure"
         )
     return _report(reader, found)
+
+
+def _check_names(statistics: Mapping[str, Statistic]) -> None:
+    """Refuse what is no statistic, and names that others have."""
+    taken = {*STATISTICS, *DIRECTIONS}
+    for name, statistic in statistics.items():
+        if not isinstance(statistic, Statistic):
+            raise InputError(
+                f"statistics[{name!r}] is {statistic!r}; expected an object of a subclass of "
+                "regard.statistics.Statistic"
+            )
+        if name in taken:
+            raise InputError(f"there is a statistic {name!r} in every report; choose another name")
+
+
+def _facts_of(statistic: Statistic) -> tuple[str, str]:
+    """Class and attributes of a statistic, as a state of a pass is compared with."""
+    return type(statistic).__qualname__, repr(sorted(vars(statistic).items()))
 
 
 def _report(reader: AttentionReader, found: HeadsPass) -> HeadReport:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from regard.api.corpus.attention import (
     AttentionReader,
@@ -14,9 +18,11 @@ from regard.api.corpus.attention import (
 from regard.api.corpus.examples import ExampleTexts
 from regard.api.corpus.links import WordLinks, link_sums_of
 from regard.api.corpus.state import PassState
+from regard.attention.statistics import Statistic
 from regard.errors import InputError
 from regard.evaluation.heads.corpus import SiteSums
 from regard.evaluation.heads.links import LinkSums
+from regard.evaluation.heads.own import OwnSums
 from regard.evaluation.heads.statistics import TextSums, head_sums
 
 __all__ = ["HeadsPass"]
@@ -25,14 +31,25 @@ __all__ = ["HeadsPass"]
 class HeadsPass:
     """Sums of a pass over a corpus.
 
+    Args:
+        reader: reads the texts.
+        state: that the pass goes on from.
+        statistics: of one's own, by name.
+
     Attributes:
         layers: heads of each layer by site, in the order of the model.
         counts: texts, tokens, and texts left out or cut, by name.
         examples: texts that show what heads do.
     """
 
-    def __init__(self, reader: AttentionReader, state: PassState) -> None:
+    def __init__(
+        self,
+        reader: AttentionReader,
+        state: PassState,
+        statistics: Mapping[str, Statistic] | None = None,
+    ) -> None:
         self._reader = reader
+        self._statistics = dict(statistics or {})
         facts = state.facts
         self.layers: dict[str, list[int]] = dict(facts.get("layers", {}))
         self.counts: dict[str, int] = dict(
@@ -46,7 +63,7 @@ class HeadsPass:
                 for name, array in state.arrays.items()
                 if name.startswith(f"{site}/")
             }
-            self.sums[site] = SiteSums(sum(heads), own)
+            self.sums[site] = self._new_sums(heads, own)
 
     def save_to(self, state: PassState) -> None:
         """Put the sums into a state."""
@@ -70,7 +87,7 @@ class HeadsPass:
         """Add the sums of a pass over the next texts."""
         for site, sums in part.sums.items():
             heads = self._heads_of(site, part.layers[site])
-            self.sums.setdefault(site, SiteSums(sum(heads))).merge(sums)
+            self.sums.setdefault(site, self._new_sums(heads)).merge(sums)
         for name, count in part.counts.items():
             self.counts[name] += count
         self.examples.merge(part.examples)
@@ -105,12 +122,17 @@ class HeadsPass:
     def _measure(self, site: Site, links: Sequence[WordLinks | None]) -> list[TextSums]:
         """Add the texts of a batch to the sums of a site."""
         heads = self._heads_of(site.name, list(site.heads))
-        total = self.sums.setdefault(site.name, SiteSums(sum(heads)))
-        groups = [_group_sums(site, layers) for layers in site.layer_groups()]
+        total = self.sums.setdefault(site.name, self._new_sums(heads))
+        groups = [_group_sums(site, layers, self._statistics) for layers in site.layer_groups()]
         found = [TextSums.of_heads(parts) for parts in zip(*groups, strict=True)]
         for text, sums in enumerate(found):
             total.add(sums, self._link_sums(site, text, links[text]))
         return found
+
+    def _new_sums(
+        self, heads: Sequence[int], arrays: Mapping[str, NDArray[np.float64]] | None = None
+    ) -> SiteSums:
+        return SiteSums(sum(heads), arrays, own=tuple(self._statistics))
 
     def _heads_of(self, site: str, heads: list[int]) -> list[int]:
         """Heads of each layer of a site.
@@ -135,9 +157,13 @@ class HeadsPass:
         return found
 
 
-def _group_sums(site: Site, layers: range) -> list[TextSums]:
+def _group_sums(site: Site, layers: range, statistics: Mapping[str, Statistic]) -> list[TextSums]:
     """Sums of the heads of some layers, text by text."""
-    return [
-        head_sums(tiles, queries.axis(), keys.axis(), causal=site.causal, is_self=site.is_self)
-        for tiles, queries, keys in zip(site.texts(layers), site.queries, site.keys, strict=True)
-    ]
+    found = []
+    for tiles, queries, keys in zip(site.texts(layers), site.queries, site.keys, strict=True):
+        own = OwnSums(statistics, len(queries), len(keys))
+        sums = head_sums(
+            own.beside(tiles), queries.axis(), keys.axis(), causal=site.causal, is_self=site.is_self
+        )
+        found.append(replace(sums, own=own.total, queries=own.count))
+    return found

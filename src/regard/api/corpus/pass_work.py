@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from regard.api.corpus.attention import AttentionReader, TextPair
@@ -13,6 +13,7 @@ from regard.api.corpus.heads_pass import HeadsPass
 from regard.api.corpus.links import WordLinks
 from regard.api.corpus.readers import reader_of_model
 from regard.api.corpus.state import PassState
+from regard.attention.statistics import Statistic
 
 __all__ = ["Chunk", "ComparePart", "HeadsPart"]
 
@@ -31,10 +32,12 @@ class HeadsPart:
     Attributes:
         models: the model alone.
         facts: with which every part begins (`PassSums.common`).
+        statistics: of one's own, by name.
     """
 
     models: tuple[ModelCopy, ...]
     facts: dict[str, Any]
+    statistics: Mapping[str, Statistic] = field(default_factory=dict)
 
     @property
     def memory(self) -> int:
@@ -48,7 +51,9 @@ class HeadsPart:
     def begin(self) -> Callable[[Chunk], PassState]:
         """Load the model."""
         (reader,) = _readers(self.models)
-        return lambda chunk: _state_of(HeadsPass(reader, PassState({}, facts=self.facts)), chunk)
+        return lambda chunk: _state_of(
+            HeadsPass(reader, PassState({}, facts=self.facts), self.statistics), chunk
+        )
 
 
 @dataclass(frozen=True)

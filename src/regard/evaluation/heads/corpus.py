@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,19 @@ class SiteSums:
     Args:
         heads: number of heads, over all layers.
         arrays: of a state saved before (`arrays`).
+        own: names of statistics of one's own.
     """
 
-    def __init__(self, heads: int, arrays: Mapping[str, NDArray[np.float64]] | None = None) -> None:
+    def __init__(
+        self,
+        heads: int,
+        arrays: Mapping[str, NDArray[np.float64]] | None = None,
+        *,
+        own: Sequence[str] = (),
+    ) -> None:
         kept = arrays or {}
+        self._names = tuple(own)
+        self._own = RatioSums((len(own), heads), kept.get("own"))
         self._sums = RatioSums((len(STATISTICS), heads), kept.get("sums"))
         self._chance = kept.get("chance", np.zeros(len(STATISTICS)))
         self._links = RatioSums((2, heads), kept.get("links"))
@@ -37,12 +46,15 @@ class SiteSums:
             "chance": self._chance,
             "links": self._links.sums,
             "by_offset": self._by_offset,
+            **({"own": self._own.sums} if self._names else {}),
         }
 
     def add(self, text: TextSums, links: LinkSums | None = None) -> None:
         """Add one text, with its links where there are some."""
         self._sums.add(text.total, text.count[:, None])
         self._chance = self._chance + text.chance
+        if text.own is not None:
+            self._own.add(text.own, np.array(float(text.queries)))
         if links is not None:
             self._links.add(links.total, links.count[:, None])
             self._by_offset = self._by_offset + links.by_offset
@@ -51,6 +63,7 @@ class SiteSums:
         """Add the sums over other texts."""
         self._sums.merge(other._sums)
         self._chance = self._chance + other._chance
+        self._own.merge(other._own)
         self._links.merge(other._links)
         self._by_offset = self._by_offset + other._by_offset
 
@@ -62,8 +75,24 @@ class SiteSums:
         counts = sums.counts[shares, :1]
         chance[shares] = self._chance[shares, None] / np.maximum(counts, 1)
         position = self._by_offset.max(axis=1, keepdims=True) / np.maximum(links.counts[:, :1], 1)
-        own, linked = _by_head(STATISTICS, sums, chance), _by_head(DIRECTIONS, links, position)
-        return [{**first, **second} for first, second in zip(own, linked, strict=True)]
+        parts = (
+            _by_head(STATISTICS, sums, chance),
+            _by_head(DIRECTIONS, links, position),
+            self._values_of_own(),
+        )
+        return [{**first, **second, **own} for first, second, own in zip(*parts, strict=True)]
+
+    def _values_of_own(self) -> list[dict[str, Value]]:
+        """Statistics of one's own, of any sign, for each head."""
+        mean, low, high = self._own.means()
+        return [
+            {
+                name: Value(float(mean[row, head]), float(low[row, head]), float(high[row, head]))
+                for row, name in enumerate(self._names)
+                if self._own.counts[row, head] > 0
+            }
+            for head in range(mean.shape[1])
+        ]
 
 
 def _by_head(

@@ -94,17 +94,22 @@ class TextSums:
         count: `(statistics,)`, numbers of these queries; 0 where the text says nothing.
         chance: `(statistics,)`, sums of what a head that looks at all visible keys alike would have: shares
             of `SHARES` alone, else 0.
+        own: `(own statistics, heads)`, sums over all queries; `None` without any.
+        queries: of the text, over which `own` is summed.
     """
 
     total: NDArray[np.float64]
     count: NDArray[np.float64]
     chance: NDArray[np.float64]
+    own: NDArray[np.float64] | None = None
+    queries: int = 0
 
     @staticmethod
     def of_heads(parts: Sequence[TextSums]) -> TextSums:
         """Sums of the heads of several layers on one text, together."""
         total = np.concatenate([part.total for part in parts], axis=1)
-        return replace(parts[0], total=total)
+        own = [part.own for part in parts if part.own is not None]
+        return replace(parts[0], total=total, own=np.concatenate(own, axis=1) if own else None)
 
 
 def is_punctuation(piece: str) -> bool:
