@@ -150,8 +150,10 @@ def check(output, found, weights, value, tolerance=2e-6):
     sees = weights.sum(-1) > 0
     assert torch.equal(lse == -math.inf, ~sees)
     assert torch.equal(largest == -math.inf, ~sees)
-    relative = torch.where(sees, (largest - lse).nan_to_num().exp(), 0.0)
-    assert difference(relative, weights.amax(-1)) < tolerance
+    # Beside a bias of +inf or -1e10 a float32 has no room for the logarithm of the row's sum.
+    has_room = sees & (largest.abs() < 2.0**20)
+    relative = torch.where(has_room, (largest - lse).nan_to_num().exp(), 0.0)
+    assert difference(relative, weights.amax(-1) * has_room) < tolerance
     received = weights.sum(2)
     rounding = float(received.max()) * 2**-24  # of the answer to float32: 2e-6 at 32
     assert difference(found["received",], received) < tolerance + rounding

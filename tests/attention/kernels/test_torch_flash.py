@@ -113,6 +113,37 @@ def test_what_it_leaves_to_the_tiles():
         assert torch_flash.received(problem_of(wanted)) is not None
 
 
+@pytest.mark.parametrize("lowest", [-1e9, torch.finfo(torch.float32).min])
+def test_gradients_of_rows_whose_every_bias_is_a_huge_negative_number(lowest):
+    """torch's kernel took each weight of such a row for 1 in its backward pass."""
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(1, 2, n, 8) for n in (5, 40, 40))
+    q[:, :, 2] = 0  # equal scores: what float32 leaves of others beside -1e9
+    bias = torch.zeros(5, 40)
+    bias[:, 30:] = bias[2] = lowest
+    inputs = [x.requires_grad_() for x in (q, k, v)]
+    exact = [x.detach().double().requires_grad_() for x in inputs]
+    weights = (exact[0] @ exact[1].mT / 8**0.5 + bias).softmax(-1)
+    expected = torch.autograd.grad((weights @ exact[2]).square().sum(), exact)
+    output, _ = regard.attend(*inputs, bias=bias)
+    for one, other in zip(
+        torch.autograd.grad(output.square().sum(), inputs), expected, strict=True
+    ):
+        torch.testing.assert_close(one.double(), other, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1e8, 1e15])
+def test_statistics_of_scores_beyond_what_a_float64_can_add_to(size):
+    """Each query attends to one key; read from a sum that rounding hides, a key received infinitely much."""
+    torch.manual_seed(0)
+    q, k = torch.randn(1, 2, 9, 8) * size, torch.randn(1, 2, 11, 8) * size
+    _, weights = regard.attend(q, k, k)
+    one_hot = torch.nn.functional.one_hot((q.double() @ k.double().mT).argmax(-1), 11).float()
+    torch.testing.assert_close(weights.received(), one_hot.sum(2))
+    torch.testing.assert_close(weights.T @ torch.ones(1, 2, 9, 1), one_hot.sum(2)[..., None])
+    assert not weights.entropy().any()
+
+
 @pytest.mark.parametrize("keys", [1, 2, 7, 8, 15, 16, 17, 33])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_what_is_not_a_number_is_not_hidden_by_few_keys(keys, dtype):

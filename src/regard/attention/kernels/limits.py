@@ -21,7 +21,9 @@ __all__ = [
     "FEW_TASKS",
     "FLASH_BIAS_BYTES",
     "FLASH_BLOCK_QUERIES",
+    "FLASH_LARGEST_BIAS",
     "FLASH_MAX_SCORE_FLOAT32",
+    "FLASH_MAX_SCORE_FLOAT64",
     "FLASH_MIN_KEYS_BFLOAT16",
     "FLASH_MIN_KEYS_NAN",
     "FLASH_MIN_WEIGHTS_FLOAT32",
@@ -76,6 +78,15 @@ Entropy and received mass are read in float64 at every bound: in float32 their e
 those of dense attention, as `lse - scale * q . (P k)` is a small difference of two numbers as large as the
 scores, and `exp(lse)` rounds a logarithm.
 """
+
+FLASH_MAX_SCORE_FLOAT64 = 2.0**24
+"""Bound on the scores up to which entropy, received mass and `P^T g` are read from torch's flash kernel at all:
+an `lse` of that size is off by 2e-9 in float64. At 1e16 the received mass was infinite."""
+
+FLASH_LARGEST_BIAS = 2.0**14
+"""Size of the largest bias of a row beyond which torch's flash kernel is not trained through: its backward pass
+reads the `lse` in float32 (in float64 for float64), off by 1e-3 there. In a row of -1e9 it took each of 400 weights
+for 1."""
 
 FLASH_MIN_WEIGHTS_FLOAT32 = 2**18
 """Weights of the whole matrix below which `P^T g` is read from the flash kernel in float64, which costs

@@ -34,7 +34,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regard.attention.arrays import all_finite, broadcast_heads, is_concrete, split_rows
+from regard.attention.arrays import (
+    all_finite,
+    broadcast_heads,
+    is_concrete,
+    no_autocast,
+    split_rows,
+)
 from regard.attention.kernels import limits
 from regard.attention.masks import is_causal, tile_for_all_queries
 from regard.attention.normalizers import is_softmax
@@ -115,7 +121,7 @@ def matmul(problem: Problem, x: Tensor) -> Float[Tensor, "batch heads queries co
         # `enable_gqa=heads != key_heads` would not do: torch.compile may trace sizes as symbols, whose
         # comparison is no bool.
         grouped = {} if query.shape[1] == key.shape[1] else {"enable_gqa": True}
-        with torch.autocast(query.device.type, enabled=False):
+        with no_autocast(query):
             part = F.scaled_dot_product_attention(
                 query,
                 key,
@@ -257,16 +263,18 @@ def _blocks(problem: Problem, *, transposed: bool = False) -> Iterator[Block]:
 
 
 def _loses_gradient(problem: Problem, bias: Tensor, x: Tensor) -> bool:
-    """Whether a bias of +inf would make the kernel's gradients wrong.
+    """Whether the largest bias of a row, +inf or -1e9 for every key, would make the kernel's gradients wrong.
 
-    It keeps the log-sum-exp of a row for its backward pass, and beside the largest number the logarithm of how
+    It keeps the log-sum-exp of a row for its backward pass, and beside a number of that size the logarithm of how
     many keys share the row is lost: each would count as if it had all of the weight.
     """
     if bias.dtype == torch.bool or not torch.is_grad_enabled() or not is_concrete(problem.query):
         return False
     if not any(part.requires_grad for part in (problem.query, problem.key, x)):
         return False
-    return bool((bias == torch.finfo(bias.dtype).max).any())
+    largest = limits.FLASH_LARGEST_BIAS * (1 if bias.dtype == torch.float32 else 2**29)
+    highest = bias.amax(-1)
+    return bool(((highest.abs() > largest) & (highest > -math.inf)).any())
 
 
 def _key_range(problem: Problem) -> tuple[Tensor, Tensor]:
@@ -296,7 +304,10 @@ def _bias(problem: Problem, rows: slice, columns: slice) -> Tensor | None:
 
 
 def _has_lse(problem: Problem) -> bool:
-    """Whether the private operator, which returns `lse`, applies: processor, no bias, no gradient."""
+    """Whether the private operator, which returns `lse`, applies: processor, no bias, no gradient.
+
+    Nor are there scores so large that a float64 `lse` has no room for the logarithm of a row's sum.
+    """
     wanted = torch.is_grad_enabled() and (problem.query.requires_grad or problem.key.requires_grad)
     return (
         _applies(problem)
@@ -304,19 +315,24 @@ def _has_lse(problem: Problem) -> bool:
         and not wanted
         and problem.query.device.type == "cpu"
         and hasattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu")
+        and not _largest_score(problem) > limits.FLASH_MAX_SCORE_FLOAT64
     )
+
+
+def _largest_score(problem: Problem) -> float:
+    """A bound on the scores: the longest query times the longest key (Cauchy and Schwarz)."""
+    query, key = (x.detach().double().norm(dim=-1).max() for x in (problem.query, problem.key))
+    return abs(_factor(problem) * float(query * key))
 
 
 def _for_product(problem: Problem) -> Problem:
     """The problem in float32, or in float64 where its scores are large or the matrix is small."""
-    query, key = problem.query.detach(), problem.key.detach()
-    size = _factor(problem) * query.float().norm(dim=-1).max() * key.float().norm(dim=-1).max()
     layout = problem.layout
     small = (
         layout.batch * layout.heads * layout.queries * layout.keys
         < limits.FLASH_MIN_WEIGHTS_FLOAT32
     )
-    large = abs(float(size)) > limits.FLASH_MAX_SCORE_FLOAT32
+    large = _largest_score(problem) > limits.FLASH_MAX_SCORE_FLOAT32
     return _in_dtype(problem, torch.float64 if small or large else layout.dtype)
 
 

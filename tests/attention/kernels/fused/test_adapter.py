@@ -136,6 +136,43 @@ def test_infinite_bias_takes_all(helpers, device):
     helpers.check(output, found, weights, v)
 
 
+def test_rows_whose_every_bias_is_a_huge_negative_number(helpers, device, small_tiles):
+    """Only -inf masks: such a row is the softmax of what float32 leaves of its scores, here of equal ones."""
+    torch.manual_seed(5)
+    q, k, v = arrays()
+    lowest = torch.tensor([-1e10, -1e30, torch.finfo(torch.float32).min])[:, None]
+    bias = torch.zeros(43, 61)
+    bias[:, 20:40] = lowest[1]
+    bias[7:10], q[:, :, 7:10] = lowest, 0
+    bias[7, 3] = -math.inf
+    inputs = [x.requires_grad_(device == "processor") for x in (q, k, v)]
+    output, found = helpers.run(*inputs, bias=bias)
+    found["entropy",] = found["entropy",].detach()
+    exact = [x.detach().double().requires_grad_() for x in (q, k, v)]
+    weights = helpers.dense(*exact[:2], bias=bias)
+    helpers.check(output.detach(), found, weights.detach(), v.detach())
+    if device == "processor":
+        expected = (weights @ exact[2].repeat_interleave(2, 1)).square().sum()
+        slopes = torch.autograd.grad(output.square().sum(), inputs)
+        for one, other in zip(slopes, torch.autograd.grad(expected, exact), strict=True):
+            assert helpers.difference(one, other) < 1e-5 * other.abs().max()
+
+
+def test_scores_whose_logarithm_has_no_room_for_a_sum(monkeypatch):
+    """At 1e20 all weight is on one key, and sums, gradients and `received` stay numbers."""
+    monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", 0)
+    q, k, v = arrays()
+    q, k, v = ((x * size).requires_grad_() for x, size in ((q, 1e10), (k, 1e10), (v, 1)))
+    output, weights = regard.attend(q, k, v, watch=("entropy", "received"))
+    best = (q @ k.repeat_interleave(2, 1).mT).argmax(-1)
+    one_hot = torch.nn.functional.one_hot(best, 61).double()
+    torch.testing.assert_close(weights.received().double(), one_hot.sum(2))
+    assert not weights.entropy().any()
+    (slope,) = torch.autograd.grad(output.sum(), v)
+    expected = one_hot.sum(2).unflatten(1, (-1, 2)).sum(2)[..., None].expand(v.shape)
+    torch.testing.assert_close(slope.double(), expected)
+
+
 @pytest.mark.parametrize("size", [30.0, 1e4])
 def test_extreme_scores(helpers, device, size, small_tiles):
     q, k, v = arrays(4)

@@ -31,7 +31,7 @@ from regard.attention.kernels.fused.arguments import (
     Requested,
 )
 from regard.attention.kernels.fused.partition import block_edges
-from regard.attention.kernels.fused.tile import INFINITE_SCORE, LN2
+from regard.attention.kernels.fused.tile import INFINITE_SCORE, LN2, LOWEST_BIAS
 from regard.attention.kernels.statistics import Statistic
 from regard.attention.problem import Problem
 from regard.attention.scores import dot_factor
@@ -382,7 +382,8 @@ def backward(call: BackwardCall) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         scores = scale * grouped_matmul(q, key.mT)
         if bias is not None:
             part = bias if bias.shape[2] == 1 else bias[:, :, rows]
-            scores = (scores + part).clamp_max(float(INFINITE_SCORE) * LN2)
+            raised = torch.where(part > -torch.inf, part.clamp_min(float(LOWEST_BIAS)), part)
+            scores = (scores + raised).clamp_max(float(INFINITE_SCORE) * LN2)
         seen = (positions >= low[:, :, rows]) & (positions < high[:, :, rows])
         if allowed is not None:
             seen = seen & (allowed if allowed.shape[2] == 1 else allowed[:, :, rows])

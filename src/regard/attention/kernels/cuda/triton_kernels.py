@@ -24,6 +24,7 @@ __all__ = ["forward", "largest", "pooled"]
 
 LN2 = tl.constexpr(fused_tile.LN2)
 INFINITE_SCORE = tl.constexpr(float(fused_tile.INFINITE_SCORE))
+LOWEST_BIAS = tl.constexpr(float(fused_tile.LOWEST_BIAS))
 LOWEST = tl.constexpr(-(2**63))
 """Below the entry of any key or chunk."""
 
@@ -63,8 +64,10 @@ def _add_mask(
     """Scores in bits with their bias, -inf where `may` or the mask forbids; all three broadcast together."""
     if BIAS:
         address = bias + rows.to(tl.int64) * bias_steps[2] + columns * bias_steps[3]
-        scores += tl.load(address, mask=may, other=0.0) * (1 / LN2)
-        # As in `tile.add_mask`: a bias of +inf is a large number that takes all the weight; a NaN stays.
+        added = tl.load(address, mask=may, other=0.0)
+        # As in `tile.add_mask`: no bias but -inf is -inf in bits, and one of +inf is a large number that takes
+        # all the weight; a NaN stays.
+        scores += tl.where(added > -float("inf"), tl.maximum(added, LOWEST_BIAS), added) * (1 / LN2)
         scores = tl.minimum(scores, INFINITE_SCORE, propagate_nan=tl.PropagateNan.ALL)
     if ALLOWED:
         address = allowed + rows.to(tl.int64) * allowed_steps[2] + columns * allowed_steps[3]

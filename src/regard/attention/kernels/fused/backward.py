@@ -26,7 +26,14 @@ import numpy as np
 
 from regard.attention.kernels.fused.additive import additive_gradients
 from regard.attention.kernels.fused.rowwise import load_rows, lowbias32, mask_outside
-from regard.attention.kernels.fused.tile import LN2, add_mask, head_of, key_range, score_tile
+from regard.attention.kernels.fused.tile import (
+    LN2,
+    add_mask,
+    head_of,
+    key_range,
+    rounded_lse,
+    score_tile,
+)
 from regard.compiled.blas import gemm_nn, gemm_nt, gemm_tn
 from regard.compiled.intrinsics import next_index, wide_vectors
 from regard.compiled.jit import compiled, inlined
@@ -82,16 +89,14 @@ def softmax_backward_tile(work, inputs, gradients, b, h, i0, rows, j0, width):
     for r in range(rows):
         i = i0 + r
         scores, grad = work.scores[r], work.grad[r]
-        lse = gradients.lse[b, h, i] / LN2
+        lse = gradients.lse[b, h, i]
         if lse == -np.inf:  # sees nothing: no weights, no gradients
             scores[:] = 0
             grad[:] = 0
             continue
         add_mask(scores, bias, allowed, i, j0, width)
         mask_outside(scores, low[i] - j0, high[i] - j0, width)
-        # As in `received`: the rounding of lse to float32 is made good by a factor.
-        rounded = np.float32(lse)
-        correction = np.float32(2.0 ** (rounded - lse))
+        rounded, correction = rounded_lse(lse)
         constant = gradients.constant[b, h, i]
         slope = gradients.slope[b, h, i] * np.float32(LN2)  # multiplies logarithms in bits
         if inputs.drop_below:

@@ -45,6 +45,7 @@ from regard.attention.kernels.fused.tile import (
     find_segment,
     head_of,
     key_range,
+    rounded_lse,
     score_tile,
     weight,
 )
@@ -300,11 +301,7 @@ def received(counter, sgemm, work, tasks, inputs, plan, lse, out):
                     scores = work.scores[r]
                     add_mask(scores, bias, allowed, i, j0, width)
                     mask_outside(scores, low[i] - j0, high[i] - j0, width)
-                    # A float32 lse would be off by as much as the sum may be. What its rounding changes is made
-                    # good by a factor of the row.
-                    exact = lse[b, h, i] / LN2
-                    rounded = np.float32(exact)
-                    correction = np.float32(2.0 ** (rounded - exact))
+                    rounded, correction = rounded_lse(lse[b, h, i])
                     for j in range(width):
                         part[j] += correction * weight(scores[j], rounded)
                 # A few rows in float32, so that the loop vectorises; all rows in float64.

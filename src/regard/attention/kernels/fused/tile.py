@@ -13,10 +13,12 @@ from regard.compiled.math import NEGATIVE_INFINITY, clamp_exponent, exp2
 __all__ = [
     "INFINITE_SCORE",
     "LN2",
+    "LOWEST_BIAS",
     "add_mask",
     "find_segment",
     "head_of",
     "key_range",
+    "rounded_lse",
     "score_tile",
     "weight",
 ]
@@ -25,6 +27,10 @@ LN2 = float(np.log(2.0))
 
 INFINITE_SCORE = np.float32(2**27)
 """The score of a bias of +inf: more than any other, yet the log of a sum can still be added to it."""
+
+LOWEST_BIAS = np.float32(-(2**36))
+"""What masks of -1e30 or `finfo.min` are raised to: in bits they would be -inf, and a float64 near them has no
+room for the logarithm of a row's sum."""
 
 
 @inlined_ir
@@ -75,7 +81,11 @@ def add_mask(scores, bias, allowed, i, j0, width):
         line = bias[i if bias.shape[0] > 1 else 0]
         step = 1 if line.size > 1 else 0  # 0 reads one element again and again
         for j in range(width):
-            score = scores[j] + line[(j0 + j) * step] * np.float32(1 / LN2)
+            added = line[(j0 + j) * step]
+            # Two plain choices, as loops with `and` do not vectorise.
+            raised = LOWEST_BIAS if added < LOWEST_BIAS else added
+            added = raised if added != NEGATIVE_INFINITY else added
+            score = scores[j] + added * np.float32(1 / LN2)
             # +inf would make inf - inf. As in the slow twin it is a large number that takes all the weight.
             scores[j] = INFINITE_SCORE if score > INFINITE_SCORE else score
     if allowed.size:
@@ -94,6 +104,19 @@ def score_tile(sgemm, inputs, query, key, rows, width, scores):
     else:
         scale = inputs.scale / LN2
         gemm_nt(sgemm, rows, width, query.shape[1], scale, query, key, 0.0, scores)
+
+
+@inlined
+def rounded_lse(lse):
+    """A row's log-sum-exp in bits as float32, and the factor of its weights that makes the rounding good.
+
+    A float32 lse alone would be off by as much as the sum may be.
+    """
+    exact = lse / LN2
+    rounded = np.float32(exact)
+    # Near 2**53 float64 has no room for the sum either, and the difference is noise.
+    lost = rounded - exact if abs(exact) < 2.0**48 else 0.0
+    return rounded, np.float32(2.0**lost)
 
 
 @inlined
