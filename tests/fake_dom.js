@@ -51,6 +51,11 @@ export class FakeElement {
     this.children.push(...children);
   }
 
+  /** @param {(FakeElement | string)[]} children */
+  replaceChildren(...children) {
+    this.children = children;
+  }
+
   /** @param {FakeElement} child */
   appendChild(child) {
     this.children.push(child);

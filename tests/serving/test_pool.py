@@ -30,7 +30,7 @@ class Served:
             [*command, *options],
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "TMPDIR": str(temporary)},
+            env={**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "2"},
         )
         self.lines = []
         self.reader = threading.Thread(target=self._read)
@@ -103,6 +103,10 @@ def test_two_workers(folders, served, tmp_path):
     client, workers = served.client, children(served.process.pid)
     assert client.get("/health").json()["workers"] == len(workers) == 2
     assert list(tmp_path.iterdir()) == []  # what they loaded from
+
+    # Together they have as many threads as the server was given: more would wait for each other, and spin.
+    for worker in workers:
+        assert b"OMP_NUM_THREADS=1" in Path(f"/proc/{worker}/environ").read_bytes().split(b"\0")
 
     # Each maps all of the weights, and none has a page of its own.
     for worker in workers:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from regard.api import Continuation, Generator, Model
 from regard.api.knockouts import steered
+from regard.api.tasks.masked import MaskedLanguage
+from regard.api.views import select_map
 from regard.serving import schemas as m
 from regard.serving.parts import (
     WriteItem,
@@ -16,8 +18,9 @@ from regard.serving.parts import (
     side_of,
     word_numbers,
 )
+from regard.text.marked import MASK_NAME
 
-__all__ = ["alternatives", "continued"]
+__all__ = ["alternatives", "continued", "filled"]
 
 
 def continued(name: str, model: Model, items: Sequence[WriteItem]) -> list[m.WriteAnswer]:
@@ -88,3 +91,33 @@ def alternatives(model: Generator, question: m.AlternativesRequest) -> m.NextWor
         masked_out=[hidden] * len(ways) if hidden else None,
     )
     return next_words_of(answers, ways, begin, question.count)
+
+
+def filled(name: str, model: Model, items: Sequence[m.FillRequest]) -> list[m.FillAnswer]:
+    """Words for every `[MASK]` of each text, and what its place attended to in the last layer."""
+    assert isinstance(model, MaskedLanguage)
+    return [_filled(name, model, item) for item in items]
+
+
+def _filled(name: str, model: MaskedLanguage, item: m.FillRequest) -> m.FillAnswer:
+    text = one_line(item.text)
+    choices = model.fill(text, count=item.count)
+    record = model.look(text)
+    tokens = record.tokens["text"]
+    numbers = word_numbers(tokens, 0)
+    places = [numbers[at] for at, piece in enumerate(tokens.pieces) if piece == MASK_NAME]
+    found = select_map(record, name=None, layer=None, words=True, alignment=None)
+    track = found.tracks[-1]
+    weights = track.dense("mean")
+    masks = [
+        m.FilledMask(
+            word=word,
+            choices=[m.FilledWord(word=w, probability=round(p, 5)) for w, p in likely],
+            attention=rounded(weights[word]),
+        )
+        for word, likely in zip(places, choices, strict=True)
+    ]
+    where = "in the last layer, the mean over heads"
+    return m.FillAnswer(
+        model=name, source=side_of(found.keys(track), text), masks=masks, reading=where
+    )

@@ -68,7 +68,7 @@ class WorkerPool(ModelList):
         self._patience = patience
         self._log_format: LogFormat = log_format
         self._precision: Precision = precision
-        self._threads = max(1, (physical_cores() or os.cpu_count() or 1) // count)
+        self._threads = max(1, _all_threads() // count)
         self._closing = threading.Event()
         self._changed = threading.Condition()
         self._workers: dict[int, WorkerProcess] = {}
@@ -215,3 +215,9 @@ class WorkerPool(ModelList):
             self._idle.append(worker)
             self._changed.notify()
         return worker, infos
+
+
+def _all_threads() -> int:
+    """Threads of all workers together: `OMP_NUM_THREADS`, or as many as there are cores."""
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(given) if given.isdigit() else physical_cores() or os.cpu_count() or 1

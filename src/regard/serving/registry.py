@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from regard.api import Classifier, Model
 from regard.api.knockouts import steerable_heads
+from regard.api.tasks.masked import MaskedLanguage
 from regard.choices import Precision
 from regard.errors import InputError, nearest
 from regard.serving import schemas as m
@@ -35,17 +36,17 @@ class ModelList:
     def __init__(self, infos: Sequence[m.ModelInfo]) -> None:
         self.infos: list[m.ModelInfo] = list(infos)
 
-    def find(self, name: str | None, task: str | None) -> m.ModelInfo:
+    def find(self, name: str | None, verb: str | None) -> m.ModelInfo:
         """The model that a request names or implies.
 
         Args:
             name: given by the client; `None` if a single model fits.
-            task: required of the model; `None` for any.
+            verb: that the model must answer; `None` for any.
 
         Raises:
-            RequestError: 404 for an unknown name, 422 if the model is for another task or not named.
+            RequestError: 404 for an unknown name, 422 if the model answers another verb or is not named.
         """
-        fitting = {info.name: info for info in self.infos if task in (None, info.task)}
+        fitting = {info.name: info for info in self.infos if verb in (None, info.verb)}
         if name is None:
             if len(fitting) == 1:
                 return next(iter(fitting.values()))
@@ -76,7 +77,7 @@ class ModelRegistry(ModelList):
         if not models:
             raise InputError("no model to serve; give the folder of at least one")
         for name, model in models.items():
-            if not model.answers:
+            if _verb_of(model) == "look":
                 raise InputError(
                     f"{name} gives no answer that could be served (it only reads); "
                     f"try: regard {model.verb} {model.folder or name}"
@@ -134,6 +135,11 @@ def run_batch(
     return [Content(text, run) for text in texts]
 
 
+def _verb_of(model: Model) -> str:
+    """The call that a model answers; `look` of one that gives no answer."""
+    return "fill" if isinstance(model, MaskedLanguage) else model.verb
+
+
 def _model_info(name: str, model: Model) -> m.ModelInfo:
     decoding = model.settings.decoding
     return m.ModelInfo(
@@ -141,7 +147,7 @@ def _model_info(name: str, model: Model) -> m.ModelInfo:
         task=model.task,
         kind=model.settings.kind,
         parameters=model.num_parameters,
-        verb=model.verb,
+        verb=_verb_of(model),
         precision=model.precision,
         writes=model.writes,
         labels=list(model.labels),

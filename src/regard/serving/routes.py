@@ -8,7 +8,7 @@ from fastapi import FastAPI, Query
 from fastapi.responses import HTMLResponse, Response
 
 from regard.choices import Reading
-from regard.serving import assets, handlers
+from regard.serving import assets, handlers, language
 from regard.serving import schemas as m
 from regard.serving.errors import RequestError
 from regard.serving.metrics import Metrics
@@ -35,23 +35,28 @@ def add_answers(app: FastAPI, service: Service) -> None:
     @app.post("/translate", response_model=m.WriteAnswer, responses=_PROBLEMS, tags=["answers"])
     async def translate(question: m.WriteRequest, asking: Asking) -> Any:
         """Translate a text; say how the translation must begin, or hide words from attention."""
-        return await service.write(question, "translation", asking)
+        return await service.write(question, "translate", asking)
 
     @app.post("/summarize", response_model=m.WriteAnswer, responses=_PROBLEMS, tags=["answers"])
     async def summarize(question: m.WriteRequest, asking: Asking) -> Any:
         """Summarise a text. A model that picks sentences answers with sentences for words."""
-        return await service.write(question, "summarization", asking)
+        return await service.write(question, "summarize", asking)
 
     @app.post("/generate", response_model=m.WriteAnswer, responses=_PROBLEMS, tags=["answers"])
     async def generate(question: m.WriteRequest, asking: Asking) -> Any:
         """Continue a text; say how the continuation must begin, or hide words of the text."""
-        return await service.write(question, "language", asking)
+        return await service.write(question, "generate", asking)
+
+    @app.post("/fill", response_model=m.FillAnswer, responses=_PROBLEMS, tags=["answers"])
+    async def fill(question: m.FillRequest, asking: Asking) -> Any:
+        """Find the words in whose places `[MASK]` stands (models of `train language --model masked`)."""
+        return await service.ask(language.filled, question, "fill", asking)
 
     @app.post("/classify", response_model=m.ClassifyAnswer, responses=_PROBLEMS, tags=["answers"])
     async def classify(question: m.ClassifyRequest, asking: Asking) -> Any:
         """Label a text; change how strongly single words are attended to."""
         alone = bool(question.strength or question.silence or question.explain)
-        return await service.ask(handlers.classify, question, "classification", asking, alone=alone)
+        return await service.ask(handlers.classify, question, "classify", asking, alone=alone)
 
 
 def add_maps(app: FastAPI, service: Service) -> None:

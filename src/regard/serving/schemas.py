@@ -15,6 +15,10 @@ __all__ = [
     "ClassifyAnswer",
     "ClassifyRequest",
     "Explanation",
+    "FillAnswer",
+    "FillRequest",
+    "FilledMask",
+    "FilledWord",
     "HeadAttention",
     "Health",
     "LookAnswer",
@@ -105,6 +109,12 @@ class AlternativesRequest(ModelRequest):
     hide: Hide = []
     silence: Silence = []
     count: Annotated[int, Field(ge=1, le=10)] = 5
+
+
+class FillRequest(ModelRequest):
+    """Find the words of a text in whose places `[MASK]` stands."""
+
+    count: Annotated[int, Field(ge=1, le=50, description="Words for each `[MASK]`.")] = 5
 
 
 class ClassifyRequest(ModelRequest):
@@ -213,6 +223,30 @@ class Probability(_Message):
 
     label: str
     probability: float
+
+
+class FilledWord(_Message):
+    """A word that may stand in a place, and its probability."""
+
+    word: str
+    probability: float
+
+
+class FilledMask(_Message):
+    """A `[MASK]` of a text, and what may stand there."""
+
+    word: Annotated[int, Field(description="Its number in `source.words`.")]
+    choices: Annotated[list[FilledWord], Field(description="The most probable first.")]
+    attention: Annotated[list[float], Field(description="From its place to each word of the text.")]
+
+
+class FillAnswer(_Message):
+    """Words for every `[MASK]` of a text; each is found apart from the others."""
+
+    model: str
+    source: Side
+    masks: list[FilledMask]
+    reading: Annotated[str, Field(description="Where attention is read.")]
 
 
 class HeadAttention(_Message):

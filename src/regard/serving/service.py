@@ -67,14 +67,14 @@ class Service:
         self,
         handler: Handler,
         question: m.ModelRequest,
-        task: str | None,
+        verb: str | None,
         asking: _Asking,
         *,
         alone: bool = True,
     ) -> Response:
         """Queue a request and respond with its answer; others are answered with it unless it is `alone`."""
         key = object() if alone else None
-        job = self._put(handler, question, task, question, asking, key)
+        job = self._put(handler, question, verb, question, asking, key)
         return _json(await self._answered(job, asking))
 
     async def view(self, question: m.LookRequest, asking: _Asking) -> str:
@@ -82,16 +82,16 @@ class Service:
         job = self._put(handlers.view, question, None, question, asking, object())
         return (await self._answered(job, asking)).text
 
-    async def write(self, question: m.WriteRequest, task: str, asking: _Asking) -> Response:
+    async def write(self, question: m.WriteRequest, verb: str, asking: _Asking) -> Response:
         """Respond with a written text, whole or as a stream of drafts."""
-        handler = language.continued if task == "language" else handlers.write
+        handler = language.continued if verb == "generate" else handlers.write
         key = object() if question.silence else question.beam  # steered alone
         if not question.stream:
-            job = self._put(handler, question, task, WriteItem(question), asking, key)
+            job = self._put(handler, question, verb, WriteItem(question), asking, key)
             return _json(await self._answered(job, asking))
         drafts = events.Drafts()
         item = WriteItem(question, drafts.on_draft)
-        job = self._put(handler, question, task, item, asking, key)
+        job = self._put(handler, question, verb, item, asking, key)
         answer = self._answered(job, asking)
         return StreamingResponse(events.events(drafts, answer), media_type="text/event-stream")
 
@@ -99,7 +99,7 @@ class Service:
         self,
         handler: Handler,
         question: m.ModelRequest,
-        task: str | None,
+        verb: str | None,
         item: Any,
         asking: _Asking,
         key: Hashable,
@@ -109,7 +109,7 @@ class Service:
             value = getattr(question, field, None) or ""
             if len(value) > self.limits.max_characters:
                 raise too_long(f"'{field}'", len(value), self.limits.max_characters)
-        name = self.models.find(question.model, task).name
+        name = self.models.find(question.model, verb).name
         return self.queue.put(
             (handler, name, key),
             lambda items: self.models.answer(handler, name, items),

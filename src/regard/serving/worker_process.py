@@ -66,7 +66,7 @@ class WorkerProcess:
                 [sys.executable, "-P", "-m", "regard.serving.worker", str(handle)],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[handle, *descriptors],
-                env={"OMP_NUM_THREADS": str(threads), **os.environ},
+                env={**os.environ, "OMP_NUM_THREADS": str(threads)},
                 start_new_session=True,  # Ctrl-C in a terminal is for the server alone
             )
         self._connection = Connection(os.dup(self._socket.fileno()))

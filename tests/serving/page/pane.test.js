@@ -2,24 +2,29 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { FillView } from "#serving/filling.js";
 import { HeadGrid } from "#serving/heads.js";
 import { Pane, unsteered } from "#serving/pane.js";
 import { FakeElement, inside, install } from "../../fake_dom.js";
 
 /** @import { App } from "../../../src/regard/serving/page/main.js" */
-/** @import { Steering, Task } from "../../../src/regard/serving/page/types" */
+/** @import { Steering, Task, Verb } from "../../../src/regard/serving/page/types" */
 
 install();
+
+/** @type {Record<Task, Verb>} */
+const VERBS = { translation: "translate", summarization: "summarize", classification: "classify", language: "generate" };
 
 /**
  * @param {Task} task
  * @param {Partial<Steering>} steering
  * @param {string} reading
  * @param {Record<string, number[]>} heads
+ * @param {Verb} verb
  */
-function paneFor(task, steering = {}, reading = "input", heads = {}) {
+function paneFor(task, steering = {}, reading = "input", heads = {}, verb = VERBS[task]) {
   const app = /** @type {App} */ (/** @type {unknown} */ ({ reading, announce: () => {} }));
-  const info = { name: "m", task, kind: "rnn", parameters: 1234, writes: task !== "classification", verdict: "",
+  const info = { name: "m", task, kind: "rnn", parameters: 1234, verb, writes: task !== "classification", verdict: "",
     reads_pairs: task === "classification", heads };
   const pane = new Pane(app, info, { model: "m", ...unsteered(), ...steering });
   pane.text = "a b";
@@ -88,4 +93,22 @@ test("a pane says what its model is", () => {
   const pane = paneFor("translation");
   assert.match(inside(pane.element).textContent, /^mrnn, 1,234 parameters/);
   assert.equal(pane.nameOf(4), "word 5"); // before there is an answer
+});
+
+test("masked words are shown with what may stand there, and with what their places attended to", () => {
+  const pane = paneFor("language", {}, "own", {}, "fill");
+  pane.info.writes = false;
+  assert.equal(pane.path, "/fill");
+  assert.deepEqual(pane.question(true), { model: "m", text: "a b" });
+  const words = ["fish", "[MASK]", "[MASK]"].map((text, i) => ({ text, start: 7 * i, end: 7 * i + text.length, special: false }));
+  pane.show({ model: "m", source: { text: "fish   [MASK] [MASK]", words }, reading: "in the last layer", masks: [
+    { word: 1, choices: [{ word: "old", probability: 0.75 }, { word: "red", probability: 0.25 }], attention: [0.5, 0.5, 0] },
+    { word: 2, choices: [{ word: "sea", probability: 1 }], attention: [1, 0, 0] },
+  ] });
+  assert.match(inside(pane.body).textContent, /Place 1old75\.0 %red25\.0 %.*in the last layer/s);
+  assert(pane.view instanceof FillView);
+  pane.view.choose(0); // no place
+  assert.match(inside(pane.body).textContent, /Place 1old/);
+  pane.view.choose(2);
+  assert.match(inside(pane.body).textContent, /Place 2sea100\.0 %/);
 });

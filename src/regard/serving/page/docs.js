@@ -133,14 +133,10 @@ class Docs {
    * @param {string} path
    */
   example(path) {
-    /** @type {Record<string, string[]>} */
-    const tasks = {
-      "/translate": ["translation"], "/summarize": ["summarization"], "/classify": ["classification"],
-      "/alternatives": ["translation", "summarization"],
-    };
-    const fits = tasks[path];
-    const model = this.health.models.find(({ task, writes }) => (!fits || fits.includes(task)) && (path !== "/alternatives" || writes));
-    return { text: "A text.", ...(model ? { model: model.name } : {}) };
+    const verbs = ["translate", "summarize", "classify", "generate", "fill"];
+    const verb = path.slice(1);
+    const model = this.health.models.find((info) => (!verbs.includes(verb) || info.verb === verb) && (path !== "/alternatives" || info.writes));
+    return { text: path === "/fill" ? "A [MASK] text." : "A text.", ...(model ? { model: model.name } : {}) };
   }
 }
 

@@ -6,9 +6,10 @@ import { get, messageOf } from "./client.js";
 import { Pane, unsteered } from "./pane.js";
 import { themeButton } from "./theme.js";
 
-/** @import { Health, ModelInfo, PaneState, ReadingStep } from "./types" */
+/** @import { Health, ModelInfo, PaneState, ReadingStep, Verb } from "./types" */
 
-const VERBS = { translation: "Translate", summarization: "Summarize", classification: "Classify", language: "Continue" };
+/** @type {Record<Verb, string>} */
+const ACTIONS = { translate: "Translate", summarize: "Summarize", classify: "Classify", generate: "Continue", fill: "Fill in [MASK]" };
 /** @type {Record<ReadingStep, string>} */
 const READING_NAMES = { own: "at the model's own step", output: "as they were written", input: "as they were read back" };
 const COPIED_MS = 1500; // how long the button says so
@@ -85,15 +86,15 @@ export class App {
 
   /** Offer what goes with the first model: only models for the same task can be compared. */
   updateChoices() {
-    const { task, writes, reads_pairs: readsPairs } = this.modelInfo(this.first.value);
+    const { task, verb, writes, reads_pairs: readsPairs } = this.modelInfo(this.first.value);
     const before = this.second.value;
-    const comparable = this.models.filter((model) => model.task === task && model.name !== this.first.value);
+    const comparable = this.models.filter((model) => model.verb === verb && model.name !== this.first.value);
     this.second.replaceChildren(h("option", { value: "" }, "nothing"), ...comparable.map(({ name }) => h("option", { value: name }, name)));
     this.second.value = comparable.some(({ name }) => name === before) ? before : "";
     this.second.disabled = !comparable.length;
     this.readingChoice.hidden = !writes || task === "language"; // cross-attention alone has steps to choose from
     this.pairBox.hidden = !readsPairs;
-    this.button.textContent = VERBS[task];
+    this.button.textContent = ACTIONS[verb];
     this.countCharacters();
   }
 

@@ -3,14 +3,14 @@
 import { h } from "../../viewing/page/dom.js";
 import { ClassificationView } from "./classification.js";
 import { isAbort, messageOf, post, postStreaming } from "./client.js";
+import { FillView } from "./filling.js";
 import { GenerationView } from "./generation.js";
 import { HeadGrid } from "./heads.js";
 import { nameOf, withCode } from "./words.js";
 
 /** @import { App } from "./main.js" */
-/** @import { Answer, ModelInfo, PaneState, Steering, WriteAnswer } from "./types" */
-
-const PATHS = { translation: "/translate", summarization: "/summarize", classification: "/classify", language: "/generate" };
+/** @import { Answer, ClassifyAnswer, FillAnswer, ModelInfo, PaneState, Steering, WriteAnswer } from "./types" */
+/** @typedef {ClassificationView | GenerationView | FillView} View */
 
 /** @returns {Steering} */
 export const unsteered = () => ({ begin: "", hide: [], strength: {}, silence: [] });
@@ -33,7 +33,7 @@ export class Pane {
     this.grid = null;
     /** @type {AbortController | null} */
     this.running = null;
-    /** @type {ClassificationView | GenerationView | null} */
+    /** @type {View | null} */
     this.view = null;
     this.problem = h("p", { class: "status", hidden: true });
     this.steering = h("div", { class: "steering" });
@@ -120,7 +120,7 @@ export class Pane {
   }
 
   get path() {
-    return PATHS[this.info.task];
+    return `/${this.info.verb}`;
   }
 
   /**
@@ -134,6 +134,7 @@ export class Pane {
     if (this.info.task === "classification") {
       return steered && this.steered ? { ...common, strength, ...silence } : { ...common, explain: true };
     }
+    if (this.info.verb === "fill") return common;
     const { reading } = this;
     const written = reading === "own" ? common : { ...common, reading };
     return steered ? { ...written, begin, hide, ...silence } : written;
@@ -149,7 +150,7 @@ export class Pane {
     const before = this.view;
     this.view = this.viewOf(answer);
     if (before?.answer.source.text === answer.source.text) reopen(this.view, before);
-    const said = isWriteAnswer(answer) ? answer.answer.text : answer.label;
+    const said = saidBy(answer);
     this.body.replaceChildren(this.view.element, ...this.headGrid(), ...this.trust(isWriteAnswer(answer) ? answer.reading : ""),
       this.recordLink(said));
     this.announce(`${this.state.model}: ${said}`);
@@ -158,8 +159,9 @@ export class Pane {
   /** @param {Answer} answer */
   viewOf(answer) {
     const { base } = this;
+    if (isFillAnswer(answer)) return new FillView(this, answer);
     if (isWriteAnswer(answer)) return new GenerationView(this, answer, base && isWriteAnswer(base) ? base : null);
-    return new ClassificationView(this, answer, base && !isWriteAnswer(base) ? base : null);
+    return new ClassificationView(this, answer, base && isClassifyAnswer(base) ? base : null);
   }
 
   /**
@@ -259,8 +261,33 @@ function isWriteAnswer(answer) {
 }
 
 /**
- * @param {ClassificationView | GenerationView} view
- * @param {ClassificationView | GenerationView} before
+ * @param {Answer} answer
+ * @returns {answer is FillAnswer}
+ */
+function isFillAnswer(answer) {
+  return "masks" in answer;
+}
+
+/**
+ * @param {Answer} answer
+ * @returns {answer is ClassifyAnswer}
+ */
+function isClassifyAnswer(answer) {
+  return "label" in answer;
+}
+
+/**
+ * An answer in short.
+ * @param {Answer} answer
+ */
+function saidBy(answer) {
+  if (isFillAnswer(answer)) return answer.masks.map(({ choices }) => choices[0].word).join(", ");
+  return isWriteAnswer(answer) ? answer.answer.text : answer.label;
+}
+
+/**
+ * @param {View} view
+ * @param {View} before
  */
 function reopen(view, before) {
   if (view instanceof GenerationView && before instanceof GenerationView) view.reopen(before);

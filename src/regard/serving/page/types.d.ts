@@ -3,6 +3,8 @@
 import type { Explanation } from "../../viewing/page/types";
 
 export type Task = "translation" | "summarization" | "classification" | "language";
+/** What a model can be told to do: a path of the API. */
+export type Verb = "translate" | "summarize" | "classify" | "generate" | "fill";
 /** The decoder step that gives a word its row of cross-attention: where it is the output, or the input; or the model's own. */
 export type ReadingStep = "own" | "output" | "input";
 
@@ -52,7 +54,16 @@ export interface ClassifyAnswer {
   editable: boolean;
 }
 
-export type Answer = WriteAnswer | ClassifyAnswer;
+/** Of /fill. */
+export interface FillAnswer {
+  model: string;
+  source: Side;
+  /** Of each `[MASK]`: its word, what may stand there, and its attention to each word. */
+  masks: { word: number; choices: { word: string; probability: number }[]; attention: number[] }[];
+  reading: string;
+}
+
+export type Answer = WriteAnswer | ClassifyAnswer | FillAnswer;
 
 /** Of /alternatives. */
 export interface NextWords {
@@ -65,6 +76,8 @@ export interface ModelInfo {
   task: Task;
   kind: string;
   parameters: number;
+  /** The call that it answers. */
+  verb: Verb;
   /** Whether it writes its answer word by word. */
   writes: boolean;
   /** Whether it reads two texts as a pair. */
