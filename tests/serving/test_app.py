@@ -391,7 +391,15 @@ def test_the_full_view_has_a_policy_of_its_own(client):
 
 def test_the_api_describes_itself(client):
     api = client.get("/openapi.json").json()
-    posted = {"/translate", "/summarize", "/generate", "/classify", "/fill", "/alternatives", "/look"}
+    posted = {
+        "/translate",
+        "/summarize",
+        "/generate",
+        "/classify",
+        "/fill",
+        "/alternatives",
+        "/look",
+    }
     assert set(api["paths"]) == posted | {"/health"}
     for path in posted:
         assert {"404", "413", "422", "429", "503"} <= set(api["paths"][path]["post"]["responses"])
