@@ -146,12 +146,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=20_000)
     parser.add_argument("--steps", type=int, default=200, help="of training")
+    parser.add_argument("--model", type=Path, help="a trained one; otherwise one is trained")
     parser.add_argument("--no-alone", action="store_true", help="on the cluster alone")
     options = parser.parse_args()
     found: dict[str, Run] = {}
     with tempfile.TemporaryDirectory() as place:
-        folder, texts = Path(place) / "model", Path(place) / "texts.parquet"
-        train(folder, options.steps)
+        folder, texts = options.model or Path(place) / "model", Path(place) / "texts.parquet"
+        if options.model is None:
+            train(folder, options.steps)
         write_lines(texts, options.lines)
         if not options.no_alone:
             found["one process"] = run(folder, texts, "alone")

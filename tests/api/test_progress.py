@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import pytest
 from rich.console import Console
 
-from regard.api.progress import TrainingBar, time_left
+from regard.api.progress import TrainingBar, WatchedEngine, time_left
+from regard.engines import Done
 from regard.training import Progress
+from tests.engines.shard_work import Sent, Where
+from tests.pickled_engine import PickledEngine
 
 
 def progress(step: int, loss: float | None, done: float) -> Progress:
@@ -48,3 +52,27 @@ def test_what_is_left_follows_from_the_share_done(
     seconds: float, begun: float, done: float, left: str
 ) -> None:
     assert time_left(seconds, begun, done) == left
+
+
+def test_a_watched_engine_gives_what_the_engine_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+
+    class Bar:
+        def __init__(self, count: Callable[[], int | None], *, unit: str) -> None:
+            seen.append((count(), unit))
+
+        def __enter__(self) -> Bar:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def on_texts(self, done: int) -> None:
+            seen.append(done)
+
+    monkeypatch.setattr("regard.api.progress.TextsBar", Bar)
+    watched = WatchedEngine(PickledEngine())
+    shards: list[int | Done[Where]] = [Done(Where(3, 0, None)), 7]
+    assert [each.shard for each in watched.run(lambda _: Sent(), shards)] == [3, 7]
+    assert seen == [(2, "batches"), 1, 2]
+    assert len([*watched.run(lambda _: Sent(), iter([1]))]) == 1
+    assert seen[3] == (None, "batches")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sized
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -11,9 +11,11 @@ from typing import Any, Self
 from rich import progress as bars
 from rich.console import Console
 
+from regard.engines import Engine
+from regard.engines.contracts import AnyWork
 from regard.training import Callback, Progress
 
-__all__ = ["TextsBar", "TrainingBar"]
+__all__ = ["TextsBar", "TrainingBar", "WatchedEngine"]
 
 
 class TrainingBar(Callback):
@@ -87,13 +89,16 @@ class TextsBar:
     Args:
         count: number of all texts; called only if there is a bar. `None` if it is not known.
         quiet: whether the terminal is needed for something else.
+        unit: what is counted.
     """
 
-    def __init__(self, count: Callable[[], int | None], *, quiet: bool = False) -> None:
+    def __init__(
+        self, count: Callable[[], int | None], *, quiet: bool = False, unit: str = "texts"
+    ) -> None:
         console = Console(stderr=True)
         shown = console.is_terminal and not quiet
         self._bar = bars.Progress(
-            bars.TextColumn("[bold]texts"),
+            bars.TextColumn(f"[bold]{unit}"),
             bars.BarColumn(bar_width=None),
             bars.MofNCompleteColumn(),
             bars.TimeElapsedColumn(),
@@ -115,6 +120,29 @@ class TextsBar:
     def on_texts(self, done: int) -> None:
         """Move the bar to the number of texts that are done."""
         self._bar.update(self._task, completed=done)
+
+
+class WatchedEngine:
+    """An engine with a progress bar: batches of a test part, or texts that are examined.
+
+    Args:
+        engine: that does the work.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def run(self, make_work: Callable[[bool], AnyWork], shards: Iterable[Any]) -> Iterator[Any]:
+        """Results of all shards: see `Engine.run`."""
+        with TextsBar(lambda: _length(shards), unit="batches") as bar:
+            for done, result in enumerate(self._engine.run(make_work, shards), 1):
+                bar.on_texts(done)
+                yield result
+
+
+def _length(items: object) -> int | None:
+    """Number of items; `None` if only taking them would tell."""
+    return len(items) if isinstance(items, Sized) else None
 
 
 def time_left(seconds: float, begun: float, done: float) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +12,10 @@ import typer
 from regard.choices import EngineName
 
 if TYPE_CHECKING:
+    from regard.api.progress import WatchedEngine
     from regard.engines import RayEngine
 
-__all__ = ["EngineChoice", "StateFile", "open_engine"]
+__all__ = ["EngineChoice", "StateFile", "open_engine", "open_watched_engine"]
 
 EngineChoice = Annotated[
     EngineName | None,
@@ -40,3 +42,15 @@ def open_engine(name: EngineName | None) -> AbstractContextManager[RayEngine | N
     engine = engine_named(name)
     assert engine is not None
     return engine
+
+
+@contextmanager
+def open_watched_engine(name: EngineName | None) -> Iterator[WatchedEngine | None]:
+    """Context of an engine with a progress bar of its own, for commands without one (`open_engine`)."""
+    with open_engine(name) as engine:
+        if engine is None:
+            yield None
+            return
+        from regard.api.progress import WatchedEngine
+
+        yield WatchedEngine(engine)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from regard.cli.engines import EngineChoice, open_engine
+from regard.cli.engines import EngineChoice, open_watched_engine
 from regard.cli.options import DataOptions
 from regard.cli.shared import (
     DecodingValues,
@@ -44,7 +44,7 @@ def evaluate(
     loaded = regard.load(model, precision=precision)
     settings = loaded.decoding_settings(read_settings(None, set_)) if set_ else None
     reader = reader_with(loaded, **reading.reader_arguments(), data=[*test])
-    with open_engine(engine) as workers:
+    with open_watched_engine(engine) as workers:
         found = run(
             loaded,
             [*test],

@@ -8,7 +8,7 @@ from typing import Annotated, cast
 import typer
 
 from regard.choices import FirstIndex
-from regard.cli.engines import EngineChoice, open_engine
+from regard.cli.engines import EngineChoice, open_watched_engine
 from regard.cli.options import DataOptions
 from regard.cli.shared import ModelFolder, OneJson, TestFiles, print_error, write_utf8
 
@@ -54,7 +54,7 @@ def trust(
 
     loaded = regard.load(model)
     reader = reader_with(loaded, **reading.reader_arguments(), data=[*test])
-    with open_engine(engine) as workers, warnings.catch_warnings(record=True) as caught:
+    with open_watched_engine(engine) as workers, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         verdict = run(
             loaded,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -47,9 +47,10 @@ class _EachOf:
     engine: Engine
 
     def __call__(self, function: Callable[[Any, S], R], items: Iterable[S]) -> Iterator[R]:
+        shards: Iterable[tuple[Callable[[Any, S], R], S]] = ((function, item) for item in items)
         return self.engine.run(
             lambda files: _EachWork(ModelCopy.of(self.model, files=files), self.prepare),
-            ((function, item) for item in items),
+            [*shards] if isinstance(items, Sized) else shards,  # a progress bar needs their number
         )
 
 

@@ -68,10 +68,10 @@ def cross_attention(
         examples: sources and targets.
         each: calls functions of this model for batch after batch; `None` does so in this process.
     """
-    chunks = (
+    chunks = [
         [examples[i] for i in range(first, min(first + PAIRS_PER_BATCH, len(examples)))]
         for first in range(0, len(examples), PAIRS_PER_BATCH)
-    )
+    ]
     for pairs in (each or Here(model))(_attention_of_chunk, chunks):
         yield from pairs
 

@@ -252,7 +252,7 @@ class Classifier(Model):
         texts = [example.text for example in examples]
         sequences, batches = self._batches(self.tokenizer.encode_batch(texts))
         rows = (each or Here(self))(
-            Classifier.probabilities_of, ([sequences[i] for i in batch] for batch in batches)
+            Classifier.probabilities_of, [[sequences[i] for i in batch] for batch in batches]
         )
         probabilities = np.empty((len(sequences), len(self.labels)))
         for batch, row in zip(batches, rows, strict=True):

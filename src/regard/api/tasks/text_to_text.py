@@ -500,7 +500,7 @@ def in_groups(
         write: texts for the items of a group.
     """
     texts = [""] * len(items)
-    found = each(write, (([items[i] for i in group], settings) for group in groups))
+    found = each(write, [([items[i] for i in group], settings) for group in groups])
     for group, written in zip(groups, found, strict=True):
         for index, text in zip(group, written, strict=True):
             texts[index] = text
