@@ -10,6 +10,7 @@ import torch
 
 from regard.attention import normalizers
 from regard.attention.normalizers import (
+    Entmax,
     Entmax15,
     GumbelHard,
     Hard,
@@ -20,10 +21,11 @@ from regard.attention.normalizers import (
     reinforce,
     sample,
 )
-from regard.errors import InputError
+from regard.errors import InputError, ShapeError
 
 INF = math.inf
-EVERY = [Softmax(), Sparsemax(), Entmax15(), Sigmoid(), Hard(), GumbelHard()]
+EVERY = [Softmax(), Sparsemax(), Entmax15(), Entmax(1.3), Sigmoid(), Hard(), GumbelHard()]
+SMOOTH = [Softmax(), Sparsemax(), Entmax15(), Entmax(1.3), Sigmoid()]
 
 
 def name(x):
@@ -46,6 +48,43 @@ def test_entmax_by_hand():
     # Two equal scores: (s / 2 - tau)^2 = 1/2 each; a third 2 sqrt(1/2) below gets exactly nothing.
     low = -2 * math.sqrt(0.5)
     np.testing.assert_allclose(Entmax15()(np.array([[0.0, 0.0, low]])), [[0.5, 0.5, 0]], atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 4), (4, 1), (2, 3, 5, 1)])
+def test_an_alpha_that_does_not_fit_the_heads(shape):
+    scores = torch.zeros(2, 3, 5, 7)
+    with pytest.raises(ShapeError, match=r"alpha of Entmax has shape .*; expected one number"):
+        Entmax(torch.full(shape, 1.5))(scores)
+
+
+@pytest.mark.parametrize("alpha", [0, -1.0, INF, math.nan, True, "2", None])
+def test_an_alpha_that_is_no_positive_number(alpha):
+    with pytest.raises(InputError, match="expected a number above 0"):
+        Entmax(alpha)
+
+
+def test_an_alpha_of_integers():
+    with pytest.raises(InputError, match=r"alpha of Entmax holds torch\.int64; expected floats"):
+        Entmax(torch.tensor([1, 2]))(torch.zeros(1, 2, 3, 4))
+
+
+@pytest.mark.parametrize("library", [np.asarray, torch.asarray])
+def test_alpha_for_each_head(library, rng):
+    scores = rng.normal(size=(2, 3, 5, 7))
+    alpha = np.array([1.0, 1.4, 2.0])
+    found = np.asarray(Entmax(library(alpha))(library(scores)))
+    for head, one in enumerate(alpha):
+        alone = np.asarray(Entmax(float(one))(library(scores[:, head])))
+        np.testing.assert_allclose(found[:, head], alone, atol=1e-6)
+    twice = np.asarray(Entmax(library(np.tile(alpha, (2, 1))[..., None, None]))(library(scores)))
+    np.testing.assert_array_equal(twice, found)
+
+
+def test_half_precision_is_summed_in_float32():
+    scores = torch.randn(4, 3000, generator=torch.Generator().manual_seed(0)).half()
+    found = Entmax(1.2)(scores)
+    assert found.dtype == torch.float16
+    torch.testing.assert_close(found, Entmax(1.2)(scores.double()).half())
 
 
 def test_sigmoid_by_hand():
@@ -87,7 +126,7 @@ def test_huge_scores_stay_finite(normalizer, library):
         np.testing.assert_allclose(found.sum(-1), 1, atol=1e-6)
 
 
-@pytest.mark.parametrize("normalizer", [Softmax(), Sparsemax(), Entmax15(), Sigmoid()], ids=name)
+@pytest.mark.parametrize("normalizer", SMOOTH, ids=name)
 def test_gradients(normalizer):
     torch.manual_seed(0)
     scores = torch.randn(3, 11, dtype=torch.float64) * 2
@@ -101,7 +140,7 @@ def test_gradients(normalizer):
     assert torch.autograd.gradcheck(of, scores[free].requires_grad_())
 
 
-@pytest.mark.parametrize("normalizer", [Softmax(), Sparsemax(), Entmax15(), Sigmoid()], ids=name)
+@pytest.mark.parametrize("normalizer", SMOOTH, ids=name)
 def test_masked_rows_have_no_gradient_and_no_nan(normalizer):
     scores = torch.full((2, 3), -INF)
     scores[0, 0] = 1.0
@@ -142,7 +181,7 @@ def test_a_temperature_must_be_positive():
         GumbelHard(0)
 
 
-@pytest.mark.parametrize("normalizer", [Softmax(), Hard(), GumbelHard()])
+@pytest.mark.parametrize("normalizer", [Softmax(), Entmax(1.3), Hard(), GumbelHard()])
 def test_a_score_that_is_nan_makes_its_row_nan(normalizer, library):
     found = np.asarray(normalizer(library(np.array([[0.0, math.nan, 1.0], [0.0, 1.0, 2.0]]))))
     assert np.isnan(found[0]).all()

@@ -9,15 +9,23 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from regard.attention import random
-from regard.attention.arrays import namespace, stop_gradient
+from regard.attention.arrays import (
+    accumulation_dtype,
+    device_of,
+    is_array,
+    namespace,
+    stop_gradient,
+)
+from regard.attention.entmax import entmax
 from regard.attention.overrides import runs
-from regard.errors import InputError
+from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Float, Int
 
 __all__ = [
+    "Entmax",
     "Entmax15",
     "GumbelHard",
     "Hard",
@@ -144,6 +152,77 @@ class Entmax15(Normalizer):
         squares = xp.sum(xp.where(support, (z - mean) ** 2, 0.0), axis=-1, keepdims=True)
         tau = mean - xp.sqrt((1 - squares) / size)
         return _zero_where_masked(scores, xp.clip(z - tau, 0.0, None) ** 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Entmax(Normalizer):
+    """Entmax of any order alpha (Peters, Niculae and Martins 2019), which may be learned.
+
+    `w_j = max((alpha - 1) s_j - tau, 0)^(1 / (alpha - 1))` with the one `tau` for which the row sums to 1. From
+    1 on, the larger alpha is, the fewer keys get a weight: 1 is softmax, 2 sparsemax. Adaptively sparse
+    attention (Correia, Niculae and Martins 2019) learns an alpha between 1 and 2 for each head, here
+    `Entmax(1 + torch.sigmoid(a))` with a parameter `a` of shape `(heads,)`. The orders 1.5 and 2 have closed
+    forms, `Entmax15` and `Sparsemax`, several times as fast. Above 4 a weight at the edge of the support rises
+    by a jump, which float32 resolves to 1e-5 and less: use float64, or `Hard`.
+
+    Args:
+        alpha: more than 0: a number, or an array with one for all heads, with one for each, `(heads,)`, or that
+            broadcasts to `(batch, heads, 1, 1)`. A learned one gets its gradient.
+
+    Raises:
+        InputError: a number that is not finite and positive; when called, an array of no floats.
+        ShapeError: when called, an array that does not fit the heads.
+
+    >>> import numpy as np
+    >>> Entmax(1.3)(np.array([[2.0, 1.0, -1.0, -np.inf]])).round(3).tolist()
+    [[0.785, 0.215, 0.0, 0.0]]
+    """
+
+    alpha: Any
+
+    def __post_init__(self) -> None:
+        if is_array(self.alpha):
+            return
+        number = isinstance(self.alpha, int | float) and not isinstance(self.alpha, bool)
+        if not number or not 0 < self.alpha < math.inf:
+            raise InputError(
+                f"alpha is {self.alpha!r}; expected a number above 0 (1 is softmax, 2 sparsemax), or an array "
+                "with one for each head"
+            )
+
+    def __call__(self, scores: Float[Array, "... keys"], *, first_row: int = 0) -> Array:
+        """Entmax of each row, by Newton's method; it accumulates in float32 or float64."""
+        xp = namespace(scores=scores)
+        wide = accumulation_dtype(xp, scores)
+        alpha = _alpha_of_rows(self.alpha, scores, wide)
+        return xp.astype(
+            entmax(xp.astype(scores, wide, copy=False), alpha), scores.dtype, copy=False
+        )
+
+
+def _alpha_of_rows(alpha: Any, scores: Array, dtype: Any) -> Array:
+    """Alpha as an array that broadcasts to `(..., 1)`, in the library and on the device of the scores."""
+    if not is_array(alpha):
+        return namespace(scores=scores).asarray(alpha, dtype=dtype, device=device_of(scores))
+    xp = namespace(scores=scores, alpha=alpha)
+    if not xp.isdtype(alpha.dtype, "real floating"):
+        raise InputError(f"alpha of Entmax holds {alpha.dtype}; expected floats")
+    alpha, given, leading = (
+        xp.astype(alpha, dtype, copy=False),
+        tuple(alpha.shape),
+        scores.shape[:-2],
+    )
+    if math.prod(given) == 1:
+        return xp.reshape(alpha, (1,) * scores.ndim)
+    shape = (*given, 1, 1) if leading and given == (leading[-1],) else given
+    full = (*leading, 1, 1)
+    pairs = zip(shape[::-1], full[::-1], strict=False)
+    if len(shape) > len(full) or any(n != 1 and n != m for n, m in pairs):
+        raise ShapeError(
+            f"alpha of Entmax has shape {given}; expected one number, one for each head, or an array that "
+            f"broadcasts to {full}, for scores of shape {tuple(scores.shape)}"
+        )
+    return xp.reshape(alpha, shape)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from regard.errors import InputError, ShapeError
 from regard.layers.cache import Cache, attend_decode_step
 from regard.layers.checks import check_sequence
 from regard.layers.extra_keys import ExtraKey, ExtraKeys, bias_beside, mask_beside
+from regard.layers.learned_parts import register_parameters
 from regard.layers.linear import Linear
 from regard.layers.positions import Positions
 from regard.layers.torch_signature import StandsInForTorch, add_torch_masks, state_of
@@ -89,6 +90,8 @@ class MultiHeadAttention(StandsInForTorch):
         self.dropout: float = dropout
         self.score: Score | ScaledDot = score or ScaledDot()
         self.normalizer: Normalizer | Softmax = normalizer or Softmax()
+        for name, part in (("score", self.score), ("normalizer", self.normalizer)):
+            register_parameters(self, name, part)
         self.positions: Positions = positions or Positions()
         self.width: int = width
         self.key_width: int = width if key_width is None else key_width

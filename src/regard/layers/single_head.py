@@ -19,6 +19,7 @@ from regard.attention.normalizers import Normalizer, Softmax
 from regard.attention.scores import Score, additive_vector
 from regard.layers.checks import check_sequence
 from regard.layers.deferred_gradients import Matmul, PlainMatmul
+from regard.layers.learned_parts import register_parameters
 
 __all__ = ["PLAIN_MATMUL", "SingleHeadAttention", "masked_weights", "pairwise_scores"]
 
@@ -74,6 +75,7 @@ class SingleHeadAttention(nn.Module, ABC):
         self.query_width: int = query_width
         self.key_width: int = key_width
         self.normalizer: Normalizer | Softmax = normalizer or Softmax()
+        register_parameters(self, "normalizer", self.normalizer)
 
     @abstractmethod
     def project_keys(self, key: Tensor) -> Tensor:
