@@ -172,3 +172,63 @@ def test_what_holds_no_numbers_is_refused(arrays: Any, message: str | None) -> N
 def test_too_many_axes_are_refused() -> None:
     with pytest.raises(ShapeError, match=r"key has shape \(1, 1, 1, 3, 3\); expected 2 to 4"):
         regard.attend(QUERY, [[[KEY]]], VALUE)
+
+
+REFUSED = {
+    "float8": (
+        lambda x: x.to(torch.float8_e4m3fn),
+        r"holds torch\.float8_e4m3fn; expected .* 16 to 64 bits",
+    ),
+    "sparse": (
+        lambda x: x.to_sparse(),
+        r"is a tensor of layout torch\.sparse_coo; expected a dense one",
+    ),
+    "quantized": (
+        lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
+        r"holds torch\.qint8",
+    ),
+    "masked": (lambda x: np.ma.masked_greater(x.numpy(), 1.0), r"is a masked array .*filled\(0\)"),
+    "extended": (
+        lambda x: x.numpy().astype(np.longdouble),
+        r"holds float.*; expected .* 16 to 64 bits",
+    ),
+}
+
+
+@pytest.mark.unchecked
+@pytest.mark.filterwarnings("ignore:.*quantize")
+@pytest.mark.parametrize("kind", REFUSED)
+def test_arrays_whose_numbers_would_be_lost(kind):
+    """float128 was rounded to float32, and what a masked array hides was attended to or broke the shapes."""
+    make, message = REFUSED[kind]
+    x = make(torch.randn(4, 6))
+    if kind == "extended" and x.dtype.itemsize == 8:
+        pytest.skip("the long double of this platform is float64")
+    with pytest.raises(InputError, match=message):
+        regard.attend(x, x, x)
+
+
+@pytest.mark.parametrize("argument", ["mask", "bias"])
+def test_masked_arrays_as_mask_and_bias(argument):
+    x = np.ones((3, 4))
+    given = np.ma.masked_array(np.ones((3, 3), bool if argument == "mask" else float), mask=False)
+    with pytest.raises(InputError, match=f"{argument} is a masked array of NumPy"):
+        regard.attend(x, x, x, **{argument: given})
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_matrices_of_numpy_are_arrays():
+    """Their `*` is a matrix product."""
+    x = np.random.default_rng(0).normal(size=(5, 4))
+    output, weights = regard.attend(*[np.asmatrix(x)] * 3)
+    expected, others = regard.attend(x, x, x)
+    np.testing.assert_array_equal(output, expected)
+    np.testing.assert_array_equal(weights.entropy(), others.entropy())
+
+
+@pytest.mark.parametrize("options", [{}, {"mask": regard.causal()}, {"watch": ("entropy",)}])
+def test_shapes_alone_on_the_meta_device(options):
+    x = torch.zeros(1, 2, 600, 8, device="meta")
+    output, _ = regard.attend(x, x, x, **options)
+    assert output.shape == x.shape
+    assert output.device.type == "meta"

@@ -24,6 +24,7 @@ __all__ = [
     "beyond_backward",
     "broadcast_heads",
     "checkpointed",
+    "computes_as_float32",
     "copied",
     "device_of",
     "grouped_matmul",
@@ -95,7 +96,8 @@ def device_of(array: Array) -> Any:
 def is_concrete(array: Array) -> bool:
     """Whether `array` has values now, so that Python may branch on them.
 
-    It has none while JAX traces a function, torch compiles one or `torch.func` maps one.
+    It has none on torch's meta device, nor while JAX traces a function, torch compiles one or `torch.func` maps
+    one.
     """
     if compat.is_jax_array(array):
         from jax.core import Tracer
@@ -104,7 +106,7 @@ def is_concrete(array: Array) -> bool:
     if compat.is_torch_array(array):
         import torch
 
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or array.device.type == "meta":
             return False
         from torch._C._functorch import is_functorch_wrapped_tensor
 
@@ -154,6 +156,11 @@ def all_finite(*arrays: Array) -> bool:
     """
     xp = namespace(array=arrays[0])
     return bool(xp.isfinite(sum(xp.sum(x, dtype=accumulation_dtype(xp, x)) for x in arrays)))
+
+
+def computes_as_float32(half: Array) -> bool:
+    """Whether float16 is better widened where `half` is: everywhere but on another device of torch's."""
+    return not is_torch(half) or bool(half.device.type == "cpu")
 
 
 def accumulation_dtype(xp: Any, *arrays: Array) -> Any:
@@ -216,7 +223,7 @@ def stop_gradient(array: Array) -> Array:
 
 def no_autocast(like: Array) -> AbstractContextManager[Any]:
     """A context in which torch's autocast is off for the device of `like`: products keep their type."""
-    if not compat.is_torch_array(like):
+    if not compat.is_torch_array(like) or like.device.type == "meta":
         return nullcontext()
     import torch
 

@@ -103,6 +103,8 @@ def attend(
         raise ShapeError(f"{error} (got {shapes})") from None
     output, statistics = _compute(problem, watched, dropout, seed)
     output = problem.layout.restore(output)
+    if output.dtype != problem.layout.output_dtype:
+        output = problem.layout.xp.astype(output, problem.layout.output_dtype)
     if nested is not None:
         output = nested.nest(output)
     answers = Answers(statistics)

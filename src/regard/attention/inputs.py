@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from regard.attention.arrays import device_of, is_array, namespace, widest_float
+from regard.attention.arrays import device_of, is_array, is_torch, namespace, widest_float
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array
 
@@ -30,9 +30,11 @@ def as_inputs(query: Any, key: Any, value: Any) -> tuple[Any, tuple[Array, Array
     ]
     if listed:
         arrays = _without_lists(arrays, listed)
+    arrays = {name: _plain(name, array) for name, array in arrays.items()}
     xp = namespace(**arrays)
     first, second, third = (array.dtype for array in arrays.values())
-    if listed or not (first == second == third and xp.isdtype(first, "real floating")):
+    same = first == second == third and _is_float(xp, first)
+    if listed or not same:
         arrays = _of_one_type(xp, arrays, listed)
     for name, array in arrays.items():
         if array.ndim == 1:
@@ -70,16 +72,42 @@ def _without_lists(arrays: dict[str, Any], listed: list[str]) -> dict[str, Array
     return converted
 
 
+def _plain(name: str, array: Any) -> Any:
+    """An array of every number it has a place for: no subclass of NumPy's with rules of its own.
+
+    Raises:
+        InputError: a masked array, whose mask would be lost; a sparse tensor.
+    """
+    if isinstance(array, np.ndarray):
+        if isinstance(array, np.ma.MaskedArray):
+            raise InputError(
+                f"{name} is a masked array of NumPy; expected a plain one: {name}.filled(0), and "
+                "mask=regard.padding(...) for the keys that are missing"
+            )
+        return array if type(array) is np.ndarray else np.asarray(array)
+    if is_torch(array) and str(array.layout) != "torch.strided":
+        raise InputError(
+            f"{name} is a tensor of layout {array.layout}; expected a dense one (try {name}.to_dense())"
+        )
+    return array
+
+
+def _is_float(xp: Any, dtype: Any) -> bool:
+    """Whether a type is a float of 16 to 64 bits: fewer have no arithmetic, more would be rounded."""
+    return bool(xp.isdtype(dtype, "real floating")) and 2 <= dtype.itemsize <= 8
+
+
 def _of_one_type(xp: Any, arrays: dict[str, Array], listed: list[str]) -> dict[str, Array]:
     """Arrays converted to the widest float type among those that are no lists."""
     floats = []
     for name, array in arrays.items():
-        if xp.isdtype(array.dtype, "real floating"):
+        if _is_float(xp, array.dtype):
             if name not in listed:
                 floats.append(array.dtype)
         elif not xp.isdtype(array.dtype, "integral"):
             raise InputError(
-                f"{name} holds {array.dtype}; expected real numbers (convert it first)"
+                f"{name} holds {array.dtype}; expected real numbers, floats of 16 to 64 bits or integers "
+                "(convert it first)"
             )
     dtype = widest_float(xp, *floats) if floats else xp.asarray(0.0).dtype
     return {name: xp.astype(array, dtype, copy=False) for name, array in arrays.items()}

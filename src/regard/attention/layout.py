@@ -27,6 +27,7 @@ import numpy as np
 
 from regard.attention.arrays import (
     accumulation_dtype,
+    computes_as_float32,
     device_of,
     is_array,
     is_torch,
@@ -53,6 +54,7 @@ class AttentionLayout:
         xp: array namespace of the user's library (array API).
         device: where new arrays are made; `None` for JAX.
         dtype: type of weights and statistics, float32 or float64.
+        output_dtype: type of the output: the inputs'; `None` for a matrix, which has no values.
     """
 
     batch: int
@@ -63,6 +65,7 @@ class AttentionLayout:
     xp: Any
     device: Any
     dtype: Any
+    output_dtype: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Attributes for `pickle` and `copy`, the array namespace by its name."""
@@ -79,6 +82,9 @@ class AttentionLayout:
         cls, query: Array, key: Array, value: Array
     ) -> tuple[Self, tuple[Array, Array, Array]]:
         """The layout of `attend(query, key, value)`, and the three arrays with four axes.
+
+        float16 comes back as float32 on a processor, which has no fast products of it: what a score projects
+        may then be more than 65,504, and every kernel for float32 takes it.
 
         Raises:
             InputError: arrays that hold no real numbers or are of several libraries.
@@ -99,7 +105,10 @@ class AttentionLayout:
             xp=xp,
             device=device_of(query),
             dtype=accumulation_dtype(xp, query, key, value),
+            output_dtype=query.dtype,
         )
+        if query.dtype == xp.float16 and computes_as_float32(query):
+            query, key, value = (xp.astype(x, xp.float32) for x in (query, key, value))
         return layout, (query, key, value)
 
     @classmethod
@@ -135,7 +144,12 @@ class AttentionLayout:
 
         Raises:
             ShapeError: an array that does not broadcast to the matrix.
+            InputError: a masked array of NumPy, whose mask would be lost.
         """
+        if isinstance(array, np.ma.MaskedArray):
+            raise InputError(
+                f"{name} is a masked array of NumPy; expected a plain one ({name}.filled(...))"
+            )
         given = tuple(array.shape)
         array = _to_four_axes(self.xp, self.asarray(array), self.rank)
         full = (self.batch, self.heads, self.queries, self.keys)
