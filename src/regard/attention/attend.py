@@ -103,7 +103,7 @@ def attend(
         raise ShapeError(f"{error} (got {shapes})") from None
     output, statistics = _compute(problem, watched, dropout, seed)
     output = problem.layout.restore(output)
-    if output.dtype != problem.layout.output_dtype:
+    if problem.layout.output_dtype is not None:
         output = problem.layout.xp.astype(output, problem.layout.output_dtype)
     if nested is not None:
         output = nested.nest(output)

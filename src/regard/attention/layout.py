@@ -54,7 +54,7 @@ class AttentionLayout:
         xp: array namespace of the user's library (array API).
         device: where new arrays are made; `None` for JAX.
         dtype: type of weights and statistics, float32 or float64.
-        output_dtype: type of the output: the inputs'; `None` for a matrix, which has no values.
+        output_dtype: type of the output where it is not that of the values: float16, if the inputs were.
     """
 
     batch: int
@@ -96,6 +96,10 @@ class AttentionLayout:
             _check_three_axes_beside_four(*arrays)
         query, key, value = (_to_four_axes(xp, array, rank) for array in arrays)
         _check_sizes(query, key, value)
+        output_dtype = None
+        if query.dtype == xp.float16 and computes_as_float32(query):
+            output_dtype = xp.float16
+            query, key, value = (xp.astype(x, xp.float32) for x in (query, key, value))
         layout = cls(
             batch=max(query.shape[0], key.shape[0]),
             heads=query.shape[1],
@@ -105,10 +109,8 @@ class AttentionLayout:
             xp=xp,
             device=device_of(query),
             dtype=accumulation_dtype(xp, query, key, value),
-            output_dtype=query.dtype,
+            output_dtype=output_dtype,
         )
-        if query.dtype == xp.float16 and computes_as_float32(query):
-            query, key, value = (xp.astype(x, xp.float32) for x in (query, key, value))
         return layout, (query, key, value)
 
     @classmethod
