@@ -1,6 +1,7 @@
 """float16 on a processor: computed in float32 by every path, and rounded once, at the end."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ LENGTH = 37
 
 def score(name):
     generator = torch.Generator().manual_seed(1)
-    shapes = {
+    shapes: dict[str, list[tuple[int, ...]]] = {
         "General": [(16, 16)],
         "Additive": [(16,)],
         "Concat": [(8,), (32, 8)],
@@ -41,7 +42,7 @@ def test_every_score_against_float64(name, least, monkeypatch):
     torch.manual_seed(0)
     halves = [torch.randn(1, 2, LENGTH, width).half().requires_grad_() for width in (16, 16, 8)]
     exact = [x.detach().double().requires_grad_() for x in halves]
-    options = {"mask": regard.causal(), "watch": ("entropy", "received")}
+    options: dict[str, Any] = {"mask": regard.causal(), "watch": ("entropy", "received")}
     output, weights = regard.attend(*halves, score=score(name), **options)
     expected, others = regard.attend(*exact, score=in_float64(score(name)), **options)
     assert output.dtype == torch.float16

@@ -211,9 +211,10 @@ def test_arrays_whose_numbers_would_be_lost(kind):
 @pytest.mark.parametrize("argument", ["mask", "bias"])
 def test_masked_arrays_as_mask_and_bias(argument):
     x = np.ones((3, 4))
-    given = np.ma.masked_array(np.ones((3, 3), bool if argument == "mask" else float), mask=False)
+    ones = np.ones((3, 3), bool if argument == "mask" else float)
+    given: dict[str, Any] = {argument: np.ma.masked_array(ones, mask=False)}
     with pytest.raises(InputError, match=f"{argument} is a masked array of NumPy"):
-        regard.attend(x, x, x, **{argument: given})
+        regard.attend(x, x, x, **given)
 
 
 @pytest.mark.filterwarnings("ignore:the matrix subclass")
