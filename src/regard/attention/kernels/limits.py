@@ -84,9 +84,11 @@ FLASH_MAX_SCORE_FLOAT64 = 2.0**24
 an `lse` of that size is off by 2e-9 in float64. At 1e16 the received mass was infinite."""
 
 FLASH_LARGEST_BIAS = 2.0**14
-"""Size of the largest bias of a row beyond which torch's flash kernel is not trained through: its backward pass
-reads the `lse` in float32 (in float64 for float64), off by 1e-3 there. In a row of -1e9 it took each of 400 weights
-for 1."""
+"""Size of the largest bias of a row beyond which torch's flash kernel is not trained through.
+
+Its backward pass reads the `lse` in float32 (in float64 for float64), off by 1e-3 there. In a row of -1e9 it
+took each of 400 weights for 1.
+"""
 
 FLASH_MIN_WEIGHTS_FLOAT32 = 2**18
 """Weights of the whole matrix below which `P^T g` is read from the flash kernel in float64, which costs

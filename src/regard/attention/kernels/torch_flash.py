@@ -265,8 +265,8 @@ def _blocks(problem: Problem, *, transposed: bool = False) -> Iterator[Block]:
 def _loses_gradient(problem: Problem, bias: Tensor, x: Tensor) -> bool:
     """Whether the largest bias of a row, +inf or -1e9 for every key, would make the kernel's gradients wrong.
 
-    It keeps the log-sum-exp of a row for its backward pass, and beside a number of that size the logarithm of how
-    many keys share the row is lost: each would count as if it had all of the weight.
+    It keeps the log-sum-exp of a row for its backward pass, and beside a number of that size the logarithm of
+    how many keys share the row is lost: each would count as if it had all of the weight.
     """
     if bias.dtype == torch.bool or not torch.is_grad_enabled() or not is_concrete(problem.query):
         return False
