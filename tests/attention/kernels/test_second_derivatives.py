@@ -123,7 +123,7 @@ def test_forward_mode(monkeypatch, three, watch, least):
 
     def found(query):
         output, weights = regard.attend(query, key, value, watch=watch)
-        return output, weights.entropy()
+        return output, weights.entropy(), weights.lse()
 
     expected = torch.func.jvp(
         lambda query: dense("plain", query, key, value), (query,), (direction,)
