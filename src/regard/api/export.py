@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from regard.api.corpus.texts import CorpusTexts
-from regard.api.exporting import ctranslate2
+from regard.api.exporting import ctranslate2, graphs
 from regard.api.exporting.folder import README, new_folder, write_manifest
+from regard.api.exporting.graph_readme import graph_notes, graph_program
 from regard.api.exporting.parity import Parity
 from regard.api.exporting.readme import ctranslate2_notes, ctranslate2_program, readme
 from regard.api.exporting.texts import check_texts
@@ -18,6 +20,7 @@ from regard.api.load import load
 from regard.api.tasks.model import Model
 from regard.choices import ExportFormat
 from regard.errors import InputError
+from regard.integrations.export.graphs import obstacle
 
 __all__ = ["Exported", "export", "export_obstacles"]
 
@@ -46,6 +49,7 @@ def export(
     *,
     to: ExportFormat,
     texts: CorpusTexts | None = None,
+    attention: bool = False,
 ) -> Exported:
     """Write a model for another runtime, after comparing its answers there with the model's own.
 
@@ -59,9 +63,12 @@ def export(
     Args:
         model: a model or its folder.
         out: folder for the export, new or empty.
-        to: `"ctranslate2"`, for Transformers that translate, summarise or continue a text.
+        to: `"onnx"` or `"torch"` (a program of `torch.export`), for every batch and length; `"ctranslate2"`,
+            for Transformers that translate or continue a text.
         texts: to compare answers on, best those of the validation part: a file with a text per line (or a
             table), or texts, the first thousand of them; `None` takes random words of the vocabulary.
+
+        attention: whether the graphs give attention maps, too; of `"onnx"` and `"torch"`.
 
     Raises:
         InputError: a model that the runtime cannot run, and why; a folder that is in use; texts that cannot
@@ -70,28 +77,65 @@ def export(
         RegardError: the exported model's answers differ; nothing is written.
     """
     model = model if isinstance(model, Model) else load(model)
-    obstacle = export_obstacles(model)[to]
-    if obstacle:
-        others = [name for name, reason in export_obstacles(model).items() if not reason]
+    obstacles = export_obstacles(model)
+    if obstacles[to]:
+        others = [name for name, reason in obstacles.items() if not reason]
         raise InputError(
-            f"{to} cannot run this model ({model.settings.kind}): {obstacle}"
+            f"{to} cannot run this model ({model.settings.kind}): {obstacles[to]}"
             + (f"; try {' or '.join(others)}" if others else "")
+        )
+    if attention and to == "ctranslate2":
+        raise InputError(
+            "ctranslate2 gives no attention maps; leave attention out, or try onnx or torch"
         )
     out = Path(out)
     with new_folder(out) as place:
-        ctranslate2.write(model, place)
         tokenizer = save_tokenizers(model, place)
         chosen = check_texts(texts, tokenizer, model.settings.text.max_tokens - 1)
-        parity = ctranslate2.compare(model, place, chosen)
-        parity.check(to)
-        program, notes = ctranslate2_program(model), ctranslate2_notes(model)
-        (place / README).write_text(
-            readme(model, to, parity, out.name, program, notes), encoding="utf-8"
-        )
-        write_manifest(place, model, to, parity, {})
-    return Exported(out, to, parity)
+        write = _for_ctranslate2 if to == "ctranslate2" else _as_graphs
+        written = write(model, place, to, chosen, attention)
+        written.parity.check(to)
+        text = readme(model, to, written.parity, out.name, written.program, written.notes)
+        (place / README).write_text(text, encoding="utf-8")
+        write_manifest(place, model, to, written.parity, written.facts)
+    return Exported(out, to, written.parity)
 
 
 def export_obstacles(model: Model) -> Mapping[ExportFormat, str]:
     """For each format why a model cannot be exported to it, as the end of a sentence; empty if it can."""
-    return {"ctranslate2": ctranslate2.obstacle_of(model)}
+    as_graph = obstacle(model.network)
+    return {"onnx": as_graph, "ctranslate2": ctranslate2.obstacle_of(model), "torch": as_graph}
+
+
+class _Written(NamedTuple):
+    """What was written for a runtime, and what to say about it."""
+
+    parity: Parity
+    program: str
+    notes: str
+    facts: Mapping[str, Any]
+
+
+def _for_ctranslate2(
+    model: Model, place: Path, to: ExportFormat, texts: Sequence[str], attention: bool
+) -> _Written:
+    ctranslate2.write(model, place)
+    parity = ctranslate2.compare(model, place, texts)
+    return _Written(parity, ctranslate2_program(model), ctranslate2_notes(model), {})
+
+
+def _as_graphs(
+    model: Model, place: Path, to: ExportFormat, texts: Sequence[str], attention: bool
+) -> _Written:
+    written = graphs.write(model, place, to, attention=attention)
+    parity = graphs.compare(model, place, to, written, texts)
+    facts = {
+        graph.name: {
+            "inputs": {name: list(axes) for name, axes in graph.axes.items()},
+            "outputs": list(graph.outputs),
+            "longest": dict(graph.longest),
+        }
+        for graph in written
+    }
+    program, notes = graph_program(model, to, written), graph_notes(model, written)
+    return _Written(parity, program, notes, {"graphs": facts})

@@ -15,6 +15,7 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
+from regard.attention.exporting import is_exporting
 from regard.errors import InputError
 from regard.shapes import Array
 
@@ -223,7 +224,7 @@ def stop_gradient(array: Array) -> Array:
 
 def no_autocast(like: Array) -> AbstractContextManager[Any]:
     """A context in which torch's autocast is off for the device of `like`: products keep their type."""
-    if not compat.is_torch_array(like) or like.device.type == "meta":
+    if is_exporting() or not compat.is_torch_array(like) or like.device.type == "meta":
         return nullcontext()
     import torch
 
@@ -285,6 +286,8 @@ def grouped_matmul(a: Array, b: Array) -> Array:
     if heads == key_heads:
         return matmul(a, b)
     xp = namespace(a=a, b=b)
+    if is_exporting():  # whether rows can be folded depends on how they lie in memory
+        return matmul(a, xp.repeat(b, heads // key_heads, axis=1))
     # The heads of a group become further rows: one product for each key head, and no copy of `b`.
     folded = xp.reshape(a, (batch, key_heads, heads // key_heads * rows, inner))
     product = matmul(folded, b)
@@ -366,7 +369,7 @@ def split_rows(
         max_bytes: memory of one tile; a tile has at least one row, however large.
         max_rows: rows of one tile; no limit unless given.
     """
-    if max_rows is None and rows * row_bytes <= max_bytes:
+    if is_exporting() or (max_rows is None and rows * row_bytes <= max_bytes):
         # Without a minimum, by which a traced graph would hold for this number of rows alone.
         return [slice(0, rows)]
     size = max(1, min(max_rows or rows, rows, max_bytes // max(1, row_bytes)))

@@ -20,6 +20,7 @@ from regard.attention.arrays import (
     split_rows,
     take_along_last,
 )
+from regard.attention.exporting import is_exporting
 from regard.attention.layout import AttentionLayout
 from regard.attention.masks import Intervals, Mask, as_mask, key_ranges, mask_tile
 from regard.attention.normalizers import Normalizer
@@ -368,7 +369,7 @@ def split_nonfinite(
     costs one pass over the inputs and none over the matrix.
     """
     xp = namespace(query=query)
-    if is_concrete(query) and all_finite(query, key, value):
+    if is_exporting() or (is_concrete(query) and all_finite(query, key, value)):
         return query, key, value, None
     marks = [~xp.all(xp.isfinite(x), axis=-1, keepdims=True) for x in (query, key, value)]
     clean = [xp.where(bad, 0.0, x) for bad, x in zip(marks, (query, key, value), strict=True)]
@@ -377,4 +378,4 @@ def split_nonfinite(
 
 def _row_bytes(layout: AttentionLayout) -> int:
     width = 8 if layout.dtype == layout.xp.float64 else 4
-    return int(layout.batch * layout.heads * layout.keys * width)
+    return layout.batch * layout.heads * layout.keys * width

@@ -29,6 +29,9 @@ def export(
             help="Texts to compare answers on, best of the validation part; else random words.",
         ),
     ] = None,
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Attention maps as outputs, too (onnx, torch).")
+    ] = False,
     *,
     reading: TextOptions,
 ) -> None:
@@ -40,6 +43,8 @@ def export(
 
     [bold]Examples[/bold]
 
+    regard export runs/mood --to onnx --attention
+
     regard export runs/de-en --to ctranslate2 --texts valid.de
 
     regard export runs/de-en --to ctranslate2 --out served/de-en --texts valid.csv --source german
@@ -50,4 +55,4 @@ def export(
     place = model.with_name(f"{model.name}-{to}") if out is None else out
     files = corpus_files(loaded, texts, reading) if texts else None
     write_utf8()
-    typer.echo(str(regard.export(loaded, place, to=to, texts=files)))
+    typer.echo(str(regard.export(loaded, place, to=to, texts=files, attention=attention)))

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from regard.attention import AttentionMap
+from regard.attention.exporting import is_exporting
 from regard.attention.kernels import limits
 from regard.attention.masks import Mask
 
@@ -68,6 +69,8 @@ class Cache:
             key: `(batch, key_heads, new, features)`.
             value: `(batch, key_heads, new, features)`.
         """
+        if is_exporting():
+            return type(self)(torch.cat([self.key, key], 2), torch.cat([self.value, value], 2))
         batch, length = len(key), self.length + key.shape[2]
         row = torch.arange(batch, device=key.device)[:, None]
         own_rows = row.expand(batch, self.length)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.attention import AttentionMap, attend
+from regard.attention.exporting import is_exporting
 from regard.attention.jagged import is_nested, pad_all
 from regard.attention.masks import Mask, causal
 from regard.attention.normalizers import Normalizer, Softmax, is_softmax
@@ -284,7 +285,8 @@ class MultiHeadAttention(StandsInForTorch):
         first = 0 if cache is None else cache.length
         projected, new = self._project_self(query, first=first)
         cache = new if cache is None else cache.extend(new.key, new.value)
-        mask = causal() if query.shape[1] > 1 else None
+        length = query.shape[1]  # in a graph a symbol, which may be 1 or more
+        mask = causal() if not isinstance(length, int) or length > 1 else None
         return *self._attend(projected, cache, mask, self.positions.bias()), cache
 
     def _attend_nested(
@@ -343,7 +345,7 @@ class MultiHeadAttention(StandsInForTorch):
         scale = dot_factor(self.score, query.shape[-1]) if keeps_inputs(self.score) else None
         plain = is_softmax(self.normalizer) and bias is None and not dropout
         extra = self.extra_keys
-        if scale is not None and plain and extra is None:
+        if scale is not None and plain and extra is None and not is_exporting():
             found = attend_decode_step(query, cache, mask, scale=scale)
             if found is not None:
                 return self.output(found[0]), found[1]

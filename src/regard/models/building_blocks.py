@@ -8,16 +8,22 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from regard.attention.exporting import is_exporting
 from regard.layers.dropout import Dropout
 from regard.layers.linear import Linear
 from regard.text import PAD
 
-__all__ = ["Embedding", "FeedForward", "Residual", "WordDropout", "padding_mask"]
+__all__ = ["Embedding", "FeedForward", "Residual", "WordDropout", "all_real", "padding_mask"]
 
 
 def padding_mask(lengths: Tensor, size: int) -> Tensor:
     """`(batch, size)` Boolean, `True` at the first `lengths[i]` positions of row `i`."""
     return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+def all_real(mask: Tensor) -> bool:
+    """Whether every position is real, so that no mask is needed; `False` in a graph, which has no values."""
+    return not is_exporting() and bool(mask.all())
 
 
 class Embedding(nn.Embedding):

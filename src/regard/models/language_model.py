@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from regard.attention import AttentionMap
+from regard.attention.exporting import is_exporting
 from regard.layers import Cache, Dropout, MultiHeadAttention, RotaryPositions
 from regard.layers.linear import Linear
 from regard.models.building_blocks import Embedding, FeedForward, Residual
@@ -68,7 +69,7 @@ class TransformerLanguageModel(LanguageModel):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Output:
         """Run with teacher forcing; maps under `"decoder"`. Only padding can attend to padding on the right."""
-        states, maps, _ = self._advance(ids, self.start(len(ids)))
+        states, maps, _ = self._advance(ids, self.start(ids.shape[0]))
         return Output(self.output(states), {"decoder": maps})
 
     def start(self, batch: int) -> CachedState:
@@ -83,7 +84,8 @@ class TransformerLanguageModel(LanguageModel):
         """Feed several tokens per row, `(batch, new)`, at once; return the step of the last one."""
         assert isinstance(state, CachedState)
         states, maps, state = self._advance(ids, state)
-        weights = maps[-1][..., -1, :].mean(1)
+        last = maps[-1].dense() if is_exporting() else maps[-1]  # indexing counts rows
+        weights = last[..., -1, :].mean(1)
         return Step(self.output(states[:, -1]), state, weights)
 
     def _advance(

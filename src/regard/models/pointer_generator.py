@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.attention import AttentionMap
+from regard.attention.exporting import is_exporting
 from regard.layers import Dropout, PointerAttention, copy_distribution
 from regard.layers.linear import Linear
 from regard.models.building_blocks import Embedding, padding_mask
@@ -183,7 +184,9 @@ class PointerGenerator(EncoderDecoder):
             Probabilities `(batch, queries, size + words outside the vocabulary)`.
         """
         known = self.size
-        size = max(known, int(memory.source.max()) + 1)
+        # In a graph there is room for as many words as a source of this length can add.
+        most = memory.source.shape[1] if is_exporting() else int(memory.source.max()) + 1 - known
+        size = known + (most if is_exporting() else max(0, most))
         inner = self.dropout(
             torch.tanh(self.combine(features[..., : -self.embedding.embedding_dim]))
         )

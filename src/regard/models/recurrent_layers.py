@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regard.attention.exporting import is_exporting
 from regard.layers.deferred_gradients import Matmul
 from regard.layers.dropout import Dropout
 from regard.layers.single_head import PLAIN_MATMUL
@@ -110,15 +111,42 @@ class BidirectionalRnn(nn.Module):
         x = one = two = x.masked_fill(padded, 0.0)
         for layer, (onward, reverse) in enumerate(zip(self.onward, self.reverse, strict=True)):
             x = self.dropout(x) if layer else x
-            one, two = onward(x)[0], _mirrored(reverse(_mirrored(x, mirror))[0], mirror)
+            one, two = _run(onward, x), _mirrored(_run(reverse, _mirrored(x, mirror)), mirror)
             x = torch.cat([one, two], -1).masked_fill(padded, 0.0)
-        ends = one[torch.arange(len(x), device=x.device), lengths - 1]
+        # A graph for every batch has no `len`.
+        ends = one[torch.arange(x.shape[0], device=x.device), lengths - 1]
         return x, torch.cat([ends, two[:, 0]], -1)
 
 
 def _mirrored(x: Tensor, mirror: Tensor) -> Tensor:
     """Reorder `x` `(batch, length, features)`: position `mirror[b, t]` moves to `t`."""
     return x.gather(1, mirror[..., None].expand_as(x))
+
+
+def _run(layer: nn.Module, x: Tensor) -> Tensor:
+    """Outputs of a recurrent layer of one direction, `(batch, length, width)`."""
+    assert isinstance(layer, nn.GRU | nn.LSTM)
+    outputs: Tensor = _scanned(layer, x) if is_exporting() else layer(x)[0]
+    return outputs
+
+
+def _scanned(layer: nn.GRU | nn.LSTM, x: Tensor) -> Tensor:
+    """The outputs by a loop that a graph can hold for every length, where torch unrolls its own for one."""
+    from torch._higher_order_ops.scan import scan
+
+    gru = isinstance(layer, nn.GRU)
+    names = ("weight_ih_l0", "bias_ih_l0", "weight_hh_l0", "bias_hh_l0")
+    weight_in, bias_in, weight, bias = (getattr(layer, name) for name in names)
+    gates = F.linear(x, weight_in, bias_in).transpose(0, 1)
+    zeros = x.new_zeros(x.shape[0], layer.hidden_size)
+
+    def step(before: tuple[Tensor, ...], gates: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        after = (_gru if gru else _lstm)(gates, F.linear(before[0], weight, bias), before)
+        return after, after[0].clone()  # what is carried on may not be an output, too
+
+    _, outputs = scan(step, (zeros,) if gru else (zeros, zeros.clone()), gates)
+    result: Tensor = outputs.transpose(0, 1)
+    return result
 
 
 class DecoderRnn(nn.Module):

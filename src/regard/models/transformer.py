@@ -26,6 +26,7 @@ from regard.models.building_blocks import (
     Embedding,
     FeedForward,
     Residual,
+    all_real,
     padding_mask,
 )
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
@@ -171,7 +172,7 @@ class Transformer(EncoderDecoder):
     def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Output:
         """Run with teacher forcing; maps under `"encoder"`, `"decoder"` and `"cross"`."""
         memory, encoder = self._encode(source, source_lengths)
-        mask = None if bool(memory.mask.all()) else padding(memory.mask)
+        mask = None if all_real(memory.mask) else padding(memory.mask)
         states, own, cross, _ = self._decode(target, self.start(memory), memory, mask)
         logits = self.output(states)
         return Output(logits, {"encoder": encoder, "decoder": own, "cross": cross})
@@ -192,7 +193,7 @@ class Transformer(EncoderDecoder):
         assert isinstance(memory, TransformerMemory)
         mask = memory.mask[:, None, None]
         states, _, cross, state = self._decode(token[:, None], state, memory, mask)
-        weights = self._alignment_weights(cross).reshape(len(token), -1)
+        weights = self._alignment_weights(cross).reshape(token.shape[0], -1)
         return Step(self.output.into(states[:, 0], out), state, weights)
 
     @property
@@ -214,7 +215,7 @@ class Transformer(EncoderDecoder):
         self, source: Tensor, lengths: Tensor
     ) -> tuple[TransformerMemory, list[AttentionMap]]:
         real = padding_mask(lengths, source.shape[1])
-        mask = None if bool(real.all()) else padding(lengths)
+        mask = None if all_real(real) else padding(lengths)
         x = self._embed(self.source, source, first=0)
         maps = []
         for layer in self.encoder:

@@ -9,6 +9,7 @@ import numpy as np
 from regard.api.corpus.texts import CorpusTexts, stream_texts
 from regard.errors import InputError
 from regard.text import SPECIALS, Tokenizer
+from regard.text.marked import MarkedTokenizer
 
 __all__ = ["MOST_TEXTS", "check_texts"]
 
@@ -43,10 +44,12 @@ def check_texts(texts: CorpusTexts | None, tokenizer: Tokenizer, longest: int) -
 
 
 def _generated(tokenizer: Tokenizer, longest: int) -> list[str]:
-    size = len(tokenizer.vocabulary)
+    # Marks around a text are the tokenizer's own.
+    words = tokenizer.words if isinstance(tokenizer, MarkedTokenizer) else tokenizer
+    size = len(words.vocabulary)
     random = np.random.default_rng(0)
     lengths = random.integers(1, max(2, min(_LONGEST, longest)), _GENERATED)
     first = min(len(SPECIALS), size - 1)
-    texts = [tokenizer.decode(random.integers(first, size, length).tolist()) for length in lengths]
+    texts = [words.decode(random.integers(first, size, length).tolist()) for length in lengths]
     encodings = tokenizer.encode_batch(texts)
     return [text for text, found in zip(texts, encodings, strict=True) if 0 < len(found) <= longest]
