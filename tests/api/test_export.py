@@ -10,15 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import regard
-from regard.api import Generator, Translator
+from regard.api import Classifier, Generator, Translator
 from regard.data import dates
 from regard.errors import InputError, RegardError
 from regard.files import file_sha256
 from regard.integrations.export.ctranslate2 import translator_spec
 
 pytest.importorskip("ctranslate2")
+exports = pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13),
+    reason="torch.export before torch 2.13 takes sizes for constants",
+)
 TEXTS = [example.text for example in dates.generate(12, seed=5)]
 
 
@@ -38,8 +43,8 @@ def printed(program: str, folder: Path) -> str:
 
 
 def test_a_translator_for_ctranslate2(translator: Translator, tmp_path: Path) -> None:
-    found = regard.export(translator, tmp_path / "out", to="ctranslate2", texts=TEXTS)
-    assert found.parity.texts == 12
+    found = regard.export(translator, tmp_path / "out", to="ctranslate2", texts=TEXTS[:4])
+    assert found.parity.texts == 4
     assert found.parity.difference < 1e-4
     assert found.parity.equal["greedy"] == 1.0
     manifest = json.loads((found.folder / "export.json").read_text())
@@ -50,7 +55,8 @@ def test_a_translator_for_ctranslate2(translator: Translator, tmp_path: Path) ->
 
 
 def test_its_readme_translates(translator: Translator, tmp_path: Path) -> None:
-    folder = regard.export(translator, tmp_path / "out", to="ctranslate2").folder
+    out = tmp_path / "out"
+    folder = regard.export(translator, out, to="ctranslate2", texts=TEXTS[:2]).folder
     program = program_of(folder, TEXTS[0]).replace("min_decoding_length=0", "max_decoding_length=9")
     settings = translator.decoding_settings({"max_length": 9})
     assert printed(program, folder) == translator.write([TEXTS[0]], settings=settings)[0]
@@ -58,7 +64,8 @@ def test_its_readme_translates(translator: Translator, tmp_path: Path) -> None:
 
 def test_a_generator_for_ctranslate2(generator: Generator, tmp_path: Path) -> None:
     assert generator.folder is not None
-    found = regard.export(generator.folder, tmp_path / "out", to="ctranslate2")
+    out = tmp_path / "out"
+    found = regard.export(generator.folder, out, to="ctranslate2", texts=["red is", "blue"])
     assert found.parity.equal == {"greedy": 1.0}
     settings = generator.decoding_settings({"method": "greedy", "max_length": 20})
     (answer,) = generator.generate("red is", settings=settings)
@@ -75,15 +82,49 @@ def test_a_model_that_differs_is_not_written(
 
     monkeypatch.setattr("regard.api.exporting.ctranslate2.translator_spec", wrong)
     with pytest.raises(RegardError, match="log-probabilities differ from this model's"):
-        regard.export(translator, tmp_path / "out", to="ctranslate2", texts=TEXTS)
+        regard.export(translator, tmp_path / "out", to="ctranslate2", texts=TEXTS[:2])
     assert [*tmp_path.iterdir()] == []
 
 
-def test_what_cannot_be_exported(abstractive, classifier, tmp_path):
+@exports
+@pytest.mark.slow
+def test_a_program_of_torch_translates(translator: Translator, tmp_path: Path) -> None:
+    found = regard.export(translator, tmp_path / "out", to="torch", texts=TEXTS[:2])
+    assert found.parity.equal == {"greedy": 1.0}
+    program = program_of(found.folder, TEXTS[0]).replace("< 2 * len(ids) + 20", "< 9")
+    settings = translator.decoding_settings({"method": "greedy", "n_best": 1, "max_length": 9})
+    assert printed(program, found.folder) == translator.write([TEXTS[0]], settings=settings)[0]
+
+
+@exports
+@pytest.mark.slow
+def test_an_onnx_model_classifies(classifier: Classifier, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    texts = ["red green is good", "pink", "gold grey is bad"]
+    network: Any = classifier.network  # n-grams, which no graph can hold, beside a deep part
+    deep = Classifier(
+        classifier.settings, network.deep, classifier.tokenizer, classifier.labels, multilabel=False
+    )
+    found = regard.export(deep, tmp_path / "out", to="onnx", texts=texts, attention=True)
+    assert found.parity.equal == {"label": 1.0}
+    assert (
+        printed(program_of(found.folder, texts[0]), found.folder)
+        == deep.classify(texts[0])[0].label
+    )
+    graph = json.loads((found.folder / "export.json").read_text())["graphs"]["model"]
+    assert graph["inputs"] == {"ids": ["batch", "length"], "lengths": ["batch"]}
+    assert "attention_pooling_1" in graph["outputs"]
+
+
+def test_what_cannot_be_exported(abstractive, classifier, translator, tmp_path):
     with pytest.raises(InputError, match=r"ctranslate2 cannot run this model \(pointer\).* copies"):
         regard.export(abstractive, tmp_path / "out", to="ctranslate2")
+    with pytest.raises(InputError, match=r"onnx cannot run this model \(wide\): its n-grams"):
+        regard.export(classifier, tmp_path / "out", to="onnx")
     with pytest.raises(InputError, match="it runs models that write a text"):
         regard.export(classifier, tmp_path / "out", to="ctranslate2")
+    with pytest.raises(InputError, match="gives no attention maps"):
+        regard.export(translator, tmp_path / "out", to="ctranslate2", attention=True)
 
 
 def test_a_folder_in_use(translator, tmp_path):

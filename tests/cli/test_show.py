@@ -22,6 +22,7 @@ def test_the_table_and_its_totals(model: Path) -> None:
     total = regard.load(model).num_parameters
     assert f"Total parameters: {total:,}" in output
     assert "cross-attention, 2 heads" in output
+    assert "regard export --to ctranslate2: yes" in output
 
 
 def test_json(model: Path) -> None:

@@ -43,7 +43,7 @@ def export(
 
     [bold]Examples[/bold]
 
-    regard export runs/mood --to onnx --attention
+    regard export runs/de-en --to onnx --attention
 
     regard export runs/de-en --to ctranslate2 --texts valid.de
 
