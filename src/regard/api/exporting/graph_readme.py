@@ -94,16 +94,18 @@ def run(name, **arrays):
 """
 
 _LABEL = """import json
+from pathlib import Path
 
-labels = json.load(open("export.json"))["labels"]
+labels = json.loads(Path("export.json").read_text(encoding="utf-8"))["labels"]
 ids = Tokenizer.from_file("tokenizer.json").encode("...").ids
 logits = run("model", ids=np.array([ids]), lengths=np.array([len(ids)]))["logits"][0]
 print(labels[logits.argmax()])
 """
 
 _LABELS = """import json
+from pathlib import Path
 
-labels = json.load(open("export.json"))["labels"]
+labels = json.loads(Path("export.json").read_text(encoding="utf-8"))["labels"]
 ids = Tokenizer.from_file("tokenizer.json").encode("...").ids
 logits = run("model", ids=np.array([ids]), lengths=np.array([len(ids)]))["logits"][0]
 print([label for label, logit in zip(labels, logits) if logit >= 0])
