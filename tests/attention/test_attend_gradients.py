@@ -38,6 +38,7 @@ PARAMETERS: dict[str, tuple[Callable[..., scores.Score], list[tuple[int, ...]]]]
     "Concat": (lambda v, w: scores.Concat(v, w), [(4,), (6, 4)]),
     "Cosine": (lambda t: scores.Cosine(t), [(4, 1, 1)]),
     "Location": (lambda w: scores.Location(w), [(9, 3)]),
+    "Capped": (lambda v: scores.Capped(scores.Additive(v), 0.5), [(3,)]),
 }
 
 
@@ -81,6 +82,14 @@ def test_biases_and_centres():
         return regard.attend(q, k, v, bias=bias, mask=local(centres, 3))[0]
 
     check(around, Q, K, V, centres)
+
+
+def test_a_sink():
+    def answers(q, k, v, sink):
+        output, w = regard.attend(q, k, v, normalizer=normalizers.Softmax(sink), mask=LENGTHS)
+        return output, w.entropy()
+
+    check(answers, Q, K, V, torch.randn(4, dtype=torch.float64))
 
 
 def test_dropout():

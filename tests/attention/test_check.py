@@ -148,6 +148,7 @@ def test_a_planted_fault_is_named(parts, expected):
     [
         {"score": scores.Dot()},
         {"score": scores.Cosine(3.0)},
+        {"score": scores.Capped(scores.ScaledDot(), 5), "normalizer": normalizers.Softmax(sink=0)},
         {"normalizer": normalizers.Sparsemax()},
         {"normalizer": normalizers.Entmax15()},
         {"normalizer": normalizers.Sigmoid()},

@@ -80,6 +80,7 @@ ANY_SCORE = [
     scores.Concat(rng.normal(size=4), rng.normal(size=(6, 4))),
     scores.Cosine(2.0),
     scores.Location(rng.normal(size=(5, 3))),
+    scores.Capped(scores.ScaledDot(), 0.5),
 ]
 ANY_NORMALIZER = [
     normalizers.Softmax(),
@@ -87,6 +88,7 @@ ANY_NORMALIZER = [
     normalizers.Sparsemax(),
     normalizers.Entmax15(),
     normalizers.Hard(),
+    normalizers.Softmax(sink=0.3),
 ]
 
 
@@ -110,6 +112,25 @@ def test_every_score_and_normalizer_is_that_of_attend(score: Score, normalizer: 
     assert (steps.output[3] == 0).all()
     assert f"4. {name(normalizer)} of each" in str(steps)
     assert steps.titles[2].endswith("; add the bias; mask: -inf where a query may not attend")
+
+
+def test_a_cap_and_a_sink_by_hand() -> None:
+    """Scores of 100 and 0, capped at 50: 50 tanh(2) = 48.2 and 0; the sink, 48.2, takes as much as the first."""
+    capped = scores.Capped(scores.Dot(), 50)
+    sink = normalizers.Softmax(sink=50 * math.tanh(2))
+    steps = regard.worked(
+        [10.0], [[10.0], [0.0]], [[1.0], [2.0]], score=capped, normalizer=sink, show=False
+    )
+    assert steps.scores.tolist() == [[100, 0]]
+    np.testing.assert_allclose(steps.scaled, [[50 * math.tanh(2), 0]])
+    np.testing.assert_allclose(steps.weights, [[0.5, 0]], atol=1e-12)
+    assert steps.sink is not None
+    np.testing.assert_allclose(steps.sink, [0.5], atol=1e-12)
+    text = str(steps)
+    assert "2. Score: Q K^T" in text
+    assert "3. Scale: multiply by 1; cap: 50 tanh(s / 50)" in text or "cap: 50 tanh(s / 50)" in text
+    assert "4. Softmax of each row, with a sink below the line" in text
+    assert "q1 -> sink: 0.5000" in text
 
 
 def test_additive_scores_by_hand() -> None:

@@ -175,6 +175,7 @@ def test_every_score_against_its_slow_twin(mode, numpy, random):
         regard.scores.Location(np.ones((5, 4), np.float32)),
         regard.scores.Additive(np.ones(4, np.float32)),
         regard.scores.Concat(np.ones(3, np.float32), np.ones((8, 3), np.float32)),
+        regard.scores.Capped(regard.scores.Additive(np.ones(4, np.float32)), 0.5),
     ],
     ids=lambda score: type(score).__name__,
 )

@@ -24,6 +24,7 @@ from regard.attention.indexing import index_matrix
 from regard.attention.kernels import Statistic as Named
 from regard.attention.kernels.statistics import limit_entropy
 from regard.attention.layout import AttentionLayout
+from regard.attention.normalizers import is_softmax
 from regard.attention.pooling import pool_blocks
 from regard.attention.problem import DenseMatrix, Problem, RowSource, ScaledColumns
 from regard.attention.scores import Score
@@ -261,7 +262,8 @@ class AttentionMap:
     def entropy(self) -> Float[Array, "*lead queries"]:
         """Entropy of each query's weights, `-sum_j w_j log w_j`, in nats; 0 for a masked row.
 
-        It is at most `log(keys)` for rows that sum to 1.
+        It is at most `log(keys)` for rows that sum to 1. The share of a sink (`Softmax(sink=...)`) is no
+        weight of a key and no term of the sum.
         """
         xp, keys = self._layout.xp, self._layout.keys
 
@@ -272,21 +274,26 @@ class AttentionMap:
             return xp.where(normal, limit_entropy(entropy, keys), entropy)
 
         found = self._statistic(("entropy",), lambda: self._concat_tiles(row_entropy))
-        if ("entropy",) in self._answers.named:  # from a kernel, so of a softmax
+        if ("entropy",) in self._answers.named and self._sums_to_one:  # from a kernel
             found = limit_entropy(found, keys)
         return self._restore(found)
 
     def lse(self) -> Float[Array, "*lead queries"]:
         r"""Log-sum-exp of each query's scores, `\log \sum_j \exp s_{ij}`; -inf for a masked row.
 
-        The scores are those that the normaliser is given: with bias, -inf where masked.
+        The scores are those that the normaliser is given: with bias, -inf where masked. The sink of a softmax
+        is one more term, so that a weight is always `exp(score - lse)`.
 
         Raises:
             InputError: a map of a matrix, which holds no scores.
         """
-        scores = self._scores("lse")
+        scores, source = self._scores("lse"), self._source
+
+        def with_sink(tile: Array) -> Array:
+            return log_sum_exp(source.append_sink(tile) if isinstance(source, Problem) else tile)
+
         return self._restore(
-            self._statistic(("lse",), lambda: self._concat_tiles_of(log_sum_exp, scores))
+            self._statistic(("lse",), lambda: self._concat_tiles_of(with_sink, scores))
         )
 
     def max_score(self) -> Float[Array, "*lead queries"]:
@@ -464,6 +471,12 @@ class AttentionMap:
                 return source.scores(rows)
 
         return scores
+
+    @property
+    def _sums_to_one(self) -> bool:
+        """Whether each row sums to 1, or to 0 where it is masked, whatever the scores."""
+        source = self._source
+        return isinstance(source, Problem) and is_softmax(source.normalizer)
 
     def _restore(self, array: Array) -> Array:
         return self._layout.restore(array)

@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from regard.attention import random
 from regard.attention.arrays import (
     accumulation_dtype,
@@ -35,9 +37,11 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Sparsemax",
+    "align_sink",
     "is_softmax",
     "reinforce",
     "sample",
+    "softmax_of",
 ]
 
 
@@ -59,22 +63,117 @@ class Normalizer(ABC):
 
 @dataclass(frozen=True)
 class Softmax(Normalizer):
-    """Softmax, `exp(s_j) / sum_k exp(s_k)`: every allowed key gets a weight above 0."""
+    """Softmax, `exp(s_j) / sum_k exp(s_k)`: every allowed key gets a weight above 0.
+
+    A *sink* is one more logit below the line, to which no key and no value belongs::
+
+        w_j = exp(s_j) / (exp(sink) + sum_k exp(s_k))
+
+    A query that finds nothing gives its weight to the sink: the weights of its keys sum to `1 - p`, with
+    `p = exp(sink) / (exp(sink) + sum_k exp(s_k))` the share of the sink, and the sink adds nothing to the
+    output. gpt-oss learns one for each head (OpenAI 2025, section 2.1); `sink=0` puts `1` below the line
+    (Miller 2023, "Attention is off by one"). All weight of a query that may attend to nothing goes to the
+    sink, which leaves the zeros that it gets without one.
+
+    Args:
+        sink: `None` for no sink; a number; an array with one number for all heads, with one for each,
+            `(heads,)`, or that broadcasts to `(batch, heads, 1, 1)`. A learned one gets its gradient.
+            It is no score: neither scale nor cap, bias or mask act on it.
+
+    Raises:
+        InputError: a number that is NaN or infinite.
+
+    >>> import numpy as np
+    >>> from regard.attention.normalizers import Softmax
+    >>> Softmax(sink=0)(np.log(np.array([1.0, 2.0]))).tolist()
+    [0.25, 0.5]
+    """
+
+    sink: Any = None
+
+    def __post_init__(self) -> None:
+        if self.sink is None or (is_array(self.sink) and not isinstance(self.sink, np.generic)):
+            return
+        number = isinstance(self.sink, int | float | np.number) and not isinstance(self.sink, bool)
+        if not number or not math.isfinite(self.sink):
+            raise InputError(
+                f"sink is {self.sink!r}; expected a finite number (0 puts 1 below the line), an array such "
+                "as one of shape (heads,), or None for no sink"
+            )
 
     def __call__(self, scores: Float[Array, "... keys"], *, first_row: int = 0) -> Array:
-        """Softmax of each row; scores of any size are safe."""
+        """Softmax of each row; scores of any size are safe.
+
+        Raises:
+            ShapeError: a sink that does not fit the axes of the scores.
+        """
         xp = namespace(scores=scores)
-        exponentials = xp.exp(scores - _row_maximum(scores))
+        sink = self.sink
+        if sink is not None:
+            sink = align_sink(sink, scores, tuple(scores.shape[:-2]), scores.dtype)
+        maximum = _row_maximum(scores, sink)
+        exponentials = xp.exp(scores - maximum)
         total = xp.sum(exponentials, axis=-1, keepdims=True)
+        if sink is not None:
+            total = total + xp.exp(sink - maximum)
         return exponentials / xp.where(total == 0, 1.0, total)
+
+
+def softmax_of(normalizer: Normalizer) -> Softmax | None:
+    """The softmax, with its sink, that a normaliser computes; `None` for others.
+
+    A subclass of `Softmax` with a `__call__` of its own is another.
+    """
+    if not runs(normalizer, "__call__", Softmax.__call__):
+        return None
+    found: Any = normalizer
+    return found  # type: ignore[no-any-return]
 
 
 def is_softmax(normalizer: Normalizer) -> bool:
     """Whether the weights are the softmax of the scores, for fast paths that compute nothing else.
 
-    A subclass of `Softmax` with a `__call__` of its own is not.
+    A softmax with a sink is not, nor a subclass of `Softmax` with a `__call__` of its own.
     """
-    return runs(normalizer, "__call__", Softmax.__call__)
+    softmax = softmax_of(normalizer)
+    return softmax is not None and softmax.sink is None
+
+
+def align_sink(
+    sink: Any, like: Array, leading: tuple[int, ...], dtype: Any
+) -> Float[Array, "... 1 1"]:
+    """The sink of `Softmax` in front of rows of scores, which it broadcasts to.
+
+    Args:
+        sink: a number or an array.
+        like: an array of the library and device of the result.
+        leading: axes of the scores in front of rows and keys, as in `(batch, heads)`.
+        dtype: of the result.
+
+    Returns:
+        The sink, with two axes of 1 behind it. An infinite one is the largest finite number: it takes all
+        the weight as well, and `inf - inf` is never computed.
+
+    Raises:
+        ShapeError: an array that does not fit.
+    """
+    if isinstance(sink, int | float | np.generic):
+        xp = namespace(like=like)
+        return xp.full((1, 1), float(sink), dtype=dtype, device=device_of(like))
+    xp = namespace(scores=like, sink=sink)
+    given, heads = tuple(sink.shape), leading[-1] if leading else 1
+    shape = (heads, 1, 1) if given == (heads,) else given
+    full = (*leading, 1, 1)
+    if math.prod(given) == 1:
+        shape = (1, 1)
+    pairs = zip(shape[::-1], full[::-1], strict=False)
+    if len(shape) < 2 or len(shape) > len(full) or any(n != 1 and n != m for n, m in pairs):
+        raise ShapeError(
+            f"softmax has a sink of shape {given}; expected one number, ({heads},) for the heads, or an "
+            f"array that broadcasts to {full}"
+        )
+    sink = xp.reshape(xp.astype(sink, dtype, copy=False), shape)
+    return xp.where(sink == math.inf, xp.finfo(dtype).max, sink)
 
 
 @dataclass(frozen=True)
@@ -344,12 +443,14 @@ def _gumbel(rows: Array, seed: int, first_row: int) -> Array:
     return xp.reshape(noise, rows.shape)
 
 
-def _row_maximum(scores: Array) -> Array:
-    """The maximum of each row, 0 for a row of -inf; without gradient, as shifts cancel."""
+def _row_maximum(scores: Array, sink: Array | None = None) -> Array:
+    """The maximum of each row and its sink, 0 where all is -inf; without gradient, as shifts cancel."""
     xp = namespace(scores=scores)
     if scores.shape[-1] == 0:
         return xp.zeros((*scores.shape[:-1], 1), dtype=scores.dtype)
     maximum = xp.max(stop_gradient(scores), axis=-1, keepdims=True)
+    if sink is not None:
+        maximum = xp.maximum(maximum, stop_gradient(sink))
     return xp.where(maximum == -math.inf, 0.0, maximum)
 
 

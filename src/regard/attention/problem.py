@@ -23,9 +23,9 @@ from regard.attention.arrays import (
 from regard.attention.exporting import is_exporting
 from regard.attention.layout import AttentionLayout
 from regard.attention.masks import Intervals, Mask, as_mask, key_ranges, mask_tile
-from regard.attention.normalizers import Normalizer
+from regard.attention.normalizers import Normalizer, align_sink, softmax_of
 from regard.attention.positions import Bias, as_bias, bias_tile
-from regard.attention.scores import AdditiveScore, Score
+from regard.attention.scores import AdditiveScore, Score, uncapped
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Bool, Float
 
@@ -158,6 +158,15 @@ class Problem:
         allowed = self.mask_tile(rows, self.every_key)
         return scores if allowed is None else xp.where(allowed, scores, -math.inf)
 
+    def append_sink(self, scores: Array) -> Float[Array, "batch heads rows more"]:
+        """Scores of whole rows, and the sink of a softmax as one more column, if it has one."""
+        softmax, layout = softmax_of(self.normalizer), self.layout
+        if softmax is None or softmax.sink is None:
+            return scores
+        sink = align_sink(softmax.sink, scores, (layout.batch, layout.heads), layout.dtype)
+        column = layout.xp.broadcast_to(sink, (*scores.shape[:-1], 1))
+        return layout.xp.concat((scores, column), axis=-1)
+
     @property
     def every_key(self) -> slice:
         """All columns of the matrix."""
@@ -209,7 +218,8 @@ class Problem:
     def tiles(self) -> list[slice]:
         """Row slices that take a few megabytes."""
         # A backward pass through an additive score holds `tanh(q + k)` of a whole tile.
-        depth = self.query.shape[-1] // 8 if isinstance(self.score, AdditiveScore) else 1
+        additive = isinstance(uncapped(self.score)[0], AdditiveScore)
+        depth = self.query.shape[-1] // 8 if additive else 1
         return split_rows(self.layout.queries, _row_bytes(self.layout) * max(1, depth))
 
     def _normalized(self, scores: Array, rows: slice) -> Float[Array, "batch heads rows keys"]:

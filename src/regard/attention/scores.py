@@ -3,7 +3,7 @@
 A score works in two steps: `project` transforms queries and keys once, and `pairwise` then computes any
 tile of the score matrix. Dot, scaled dot, general, cosine and location are dot products after projection
 (`DotScore`), so each can take a flash kernel; additive and concat are both `v . tanh(q + k)` after
-projection (`AdditiveScore`).
+projection (`AdditiveScore`). `Capped` wraps any score and bounds it.
 
 Learned parameters (matrices, a temperature) are arrays of the caller's library, so that gradients
 reach them.
@@ -28,12 +28,13 @@ from regard.attention.arrays import (
     widest_float,
 )
 from regard.attention.overrides import runs
-from regard.errors import ShapeError
+from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Float
 
 __all__ = [
     "Additive",
     "AdditiveScore",
+    "Capped",
     "Concat",
     "Cosine",
     "Dot",
@@ -45,6 +46,7 @@ __all__ = [
     "additive_vector",
     "dot_factor",
     "keeps_inputs",
+    "uncapped",
 ]
 
 ADDITIVE_CHUNK = 2**18
@@ -275,6 +277,62 @@ class Concat(AdditiveScore):
         return _product(query, self.weight[:width]), _product(key, self.weight[width:])
 
 
+@dataclass(frozen=True)
+class Capped(Score):
+    """`c tanh(s / c)`: another score, bounded to `(-c, c)` (Gemma Team 2024, "Gemma 2", section 2).
+
+    Small scores stay what they are, as `c tanh(s / c) = s - s^3 / (3 c^2) + ...`; no weight of a row of
+    `n` keys is larger than `exp(2 c) / (exp(2 c) + n - 1)`, and the gradient shrinks by
+    `1 - tanh(s / c)^2` where a score is far out. A bias is added after the cap, and a mask acts after it:
+    what is masked stays masked.
+
+    Args:
+        score: any score; of a dot or additive one the fused kernels compute the cap as well.
+        cap: `c`, a number above 0. Gemma 2 has 50.
+
+    Raises:
+        InputError: what is no score, or a cap that is not a finite number above 0.
+
+    >>> import numpy as np
+    >>> from regard.attention.scores import Capped, Dot
+    >>> one, hundred = np.ones((1, 1, 1, 1)), np.full((1, 1, 1, 1), 100.0)
+    >>> float(Capped(Dot(), 50).pairwise(one, hundred)[0, 0, 0, 0])
+    48.201379003790844
+    """
+
+    score: Score
+    cap: float
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.score, Score):
+            raise InputError(
+                f"score is {self.score!r}; expected a score to cap, as in Capped(ScaledDot(), 50)"
+            )
+        number = isinstance(self.cap, int | float | np.number) and not isinstance(self.cap, bool)
+        if not number or not 0 < self.cap < math.inf:
+            raise InputError(f"cap is {self.cap!r}; expected a finite number above 0, such as 50")
+
+    def project(self, query: Array, key: Array) -> tuple[Array, Array]:
+        """Query and key as the other score transforms them."""
+        return self.score.project(query, key)
+
+    def pairwise(self, query: Array, key: Array) -> Float[Array, "batch heads rows columns"]:
+        """`c tanh(s / c)` of the other score."""
+        scores = self.score.pairwise(query, key)
+        cap = float(self.cap)
+        return cap * namespace(scores=scores).tanh(scores / cap)
+
+
+def uncapped(score: Score) -> tuple[Score, float | None]:
+    """The score inside a cap and the cap; the score itself and `None` where there is none.
+
+    A subclass of `Capped` that computes something else is not taken apart.
+    """
+    if runs(score, "pairwise", Capped.pairwise) and runs(score, "project", Capped.project):
+        return score.score, float(score.cap)  # type: ignore[attr-defined]
+    return score, None
+
+
 def dot_factor(score: Score, features: int) -> float | None:
     """The factor of a score whose pairs are `factor * q . k` after projection.
 
@@ -301,6 +359,7 @@ def additive_vector(score: Score) -> Array | None:
 
 def keeps_inputs(score: Score) -> bool:
     """Whether projecting leaves query and key as they are."""
+    score = uncapped(score)[0]
     if runs(score, "project", ScaledDot.project):
         return not _is_learned(score.scale)  # type: ignore[attr-defined]
     return runs(score, "project", Dot.project)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from regard.attention.arrays import to_numpy
-from regard.attention.normalizers import Normalizer, Sigmoid, Softmax
+from regard.attention.normalizers import Normalizer, Sigmoid, Softmax, softmax_of
 from regard.attention.problem import Problem, make_problem
 from regard.attention.scores import (
     ScaledDot,
@@ -18,6 +18,7 @@ from regard.attention.scores import (
     additive_vector,
     dot_factor,
     keeps_inputs,
+    uncapped,
 )
 from regard.errors import ShapeError
 from regard.shapes import Float
@@ -39,7 +40,8 @@ class Worked:
         key: K, `(keys, key_features)`.
         value: V, `(keys, values)`.
         scores: Q K^T, or what another score gives, `(queries, keys)`; step 2.
-        scaled: the scores times the scale, plus the bias, -inf where masked, `(queries, keys)`; step 3.
+        scaled: the scores times the scale, capped where the score is, plus the bias, -inf where masked,
+            `(queries, keys)`; step 3.
         weights: what the normaliser makes of each row, `(queries, keys)`; step 4.
         weighted: each value times its weight, `(queries, keys, values)`; step 5.
         output: their sum, `(queries, values)`; step 6.
@@ -49,6 +51,7 @@ class Worked:
         titles: of the steps: what is computed in each.
         projected: Q and K as a dot or additive score transforms them; `None` for others.
         vector: `v` of an additive score `v . tanh(q + k)`; `None` for others.
+        sink: what each query gives to the sink of a softmax, `(queries,)`; `None` without one.
     """
 
     query: Float[Matrix, "queries features"]
@@ -65,6 +68,7 @@ class Worked:
     titles: tuple[str, ...]
     projected: tuple[Float[Matrix, "queries dim"], Float[Matrix, "keys dim"]] | None
     vector: Float[Matrix, " dim"] | None
+    sink: Float[Matrix, " queries"] | None
 
     def __str__(self) -> str:
         return "\n\n".join(_steps(self))
@@ -136,11 +140,12 @@ def worked(
     problem = make_problem(Q, K, V, score=score, normalizer=normalizer, mask=mask, bias=bias)
     rows = slice(0, len(Q))
     q, k = (np.asarray(x, np.float64) for x in score.project(Q[None, None], K[None, None]))
-    factor = dot_factor(score, q.shape[-1])
-    scores = score.pairwise(q, k) if factor is None else q @ k.swapaxes(-1, -2)
+    inner, _ = uncapped(score)
+    factor = dot_factor(inner, q.shape[-1])
+    scores = inner.pairwise(q, k) if factor is None else q @ k.swapaxes(-1, -2)
     scaled, weights = problem.scores(rows)[0, 0], problem.weights(rows)[0, 0]
     weighted = np.where((scaled == -math.inf)[:, :, None], 0.0, weights[:, :, None] * V)
-    vector = additive_vector(score)
+    vector, softmax = additive_vector(inner), softmax_of(normalizer)
     steps = Worked(
         query=Q,
         key=K,
@@ -156,6 +161,7 @@ def worked(
         titles=_titles(problem, factor),
         projected=None if factor is None and vector is None else (q[0, 0], k[0, 0]),
         vector=None if vector is None else np.asarray(vector, np.float64).reshape(-1),
+        sink=None if softmax is None or softmax.sink is None else 1 - weights.sum(1),
     )
     if show:
         print(steps)
@@ -195,13 +201,14 @@ def _labels(names: Sequence[str] | None, count: int, side: str) -> tuple[str, ..
 
 def _titles(problem: Problem, factor: float | None) -> tuple[str, ...]:
     """What each step computes, in words."""
-    score, normalizer = type(problem.score).__name__, type(problem.normalizer).__name__
+    inner, cap = uncapped(problem.score)
+    score, normalizer = type(inner).__name__, type(problem.normalizer).__name__
     if factor is not None and keeps_inputs(problem.score):
         second = "Score: Q K^T"
     elif factor is not None:
         second = f"Score: {score}, Q K^T after its projections"
     else:
-        vector = additive_vector(problem.score)
+        vector = additive_vector(inner)
         second = f"Score: {score}" + ("" if vector is None else ", v . tanh(q + k)")
     if factor is None:
         third = "Scale: nothing to scale"
@@ -209,11 +216,16 @@ def _titles(problem: Problem, factor: float | None) -> tuple[str, ...]:
         third = f"Scale: divide by sqrt({features})"
     else:
         third = f"Scale: multiply by {factor:g}"
+    if cap is not None:
+        third += f"; cap: {cap:g} tanh(s / {cap:g})"
     if problem.bias is not None:
         third += "; add the bias"
     if problem.mask is not None:
         third += "; mask: -inf where a query may not attend"
     each = "score" if isinstance(problem.normalizer, Sigmoid) else "row"
+    softmax = softmax_of(problem.normalizer)
+    if softmax is not None and softmax.sink is not None:
+        each += ", with a sink below the line"
     return (
         "Make Q, K, V",
         second,
@@ -233,7 +245,7 @@ def _steps(worked: Worked) -> list[str]:
         + number_table(worked.value, keys, title="V"),
         number_table(worked.scores, queries, keys) + _pairs(worked),
         number_table(worked.scaled, queries, keys),
-        number_table(worked.weights, queries, keys),
+        number_table(worked.weights, queries, keys) + _sinks(worked),
         _weighted_values(worked),
         number_table(worked.output, queries),
     )
@@ -271,6 +283,14 @@ def _terms(q: Matrix, k: Matrix, vector: Matrix | None) -> str:
         f"{format_number(v)} x tanh({format_number(a)} + {format_number(b)})"
         for v, a, b in zip(vector, q, k, strict=True)
     )
+
+
+def _sinks(worked: Worked) -> str:
+    """What each query gives to the sink."""
+    if worked.sink is None:
+        return ""
+    shares = zip(worked.query_labels, worked.sink, strict=True)
+    return "".join(f"  {query} -> sink: {share:.4f}\n" for query, share in shares)
 
 
 def _weighted_values(worked: Worked) -> str:

@@ -48,6 +48,8 @@ def pairwise(score: Score, query: Any, key: Any) -> Any:
             weight = _as(score.weight, query)
             halves = _product(query, weight[:width]), _product(key, weight[width:])
             return _additive(*halves, score.vector)
+        case scores.Capped():
+            return score.cap * ops.tanh(pairwise(score.score, query, key) / score.cap)
     return _of_ones_own(score, query, key)
 
 

@@ -36,6 +36,8 @@ def score_to_config(score: Score) -> dict[str, Any]:
         InputError: a score of one's own that is not registered with Keras.
     """
     kind = type(score)
+    if type(score) is scores.Capped:
+        return {"score": kind.__name__, "of": score_to_config(score.score), "cap": score.cap}
     if _CLASSES.get(kind.__name__) is kind and is_dataclass(score):
         values = {field.name: getattr(score, field.name) for field in fields(score)}
         return {"score": kind.__name__, **{name: _plain(value) for name, value in values.items()}}
@@ -60,14 +62,18 @@ def score_from_config(config: dict[str, Any]) -> Score:
         return found
     values = dict(config)
     name = values.pop("score")
+    if name == scores.Capped.__name__:
+        return scores.Capped(score_from_config(values["of"]), values["cap"])
     if name not in _CLASSES:
-        raise InputError(f"score_mode names {name!r}; known: {', '.join(_CLASSES)}")
+        raise InputError(f"score_mode names {name!r}; known: {', '.join((*_CLASSES, 'Capped'))}")
     made: Score = _CLASSES[name](**{key: _array(value) for key, value in values.items()})
     return made
 
 
 def with_tensors(score: Score) -> Score:
     """A score of `regard.scores` with its arrays as tensors of the backend; another as it is."""
+    if type(score) is scores.Capped:
+        return replace(score, score=with_tensors(score.score))
     if _CLASSES.get(type(score).__name__) is not type(score) or not is_dataclass(score):
         return score
     arrays = {

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from regard.attention import AttentionMap
 from regard.attention.normalizers import Softmax
-from regard.attention.scores import ScaledDot
+from regard.attention.scores import ScaledDot, Score, uncapped
 from regard.layers import AttentionPooling, MultiHeadAttention, Positions
 from regard.layers.eval_mode import eval_mode
 from regard.layers.pointer import PointerAttention
@@ -245,7 +245,7 @@ def _attention(layer: nn.Module, seen: AttentionMap, cross: bool) -> AttentionSu
         heads,
         seen.key_heads if seen.score is not None else getattr(layer, "key_heads", heads),
         _score(layer, seen),
-        "" if normalizer is None or isinstance(normalizer, Softmax) else type(normalizer).__name__,
+        _normalizer(normalizer),
         tuple(_masks(weights)) if weights.isfinite().all() else (),
     )
 
@@ -260,6 +260,13 @@ _SCORES = {
 }
 
 
+def _normalizer(normalizer: Any) -> str:
+    """Name of a normaliser; nothing for a plain softmax."""
+    if isinstance(normalizer, Softmax):
+        return "" if normalizer.sink is None else "Softmax with a sink"
+    return "" if normalizer is None else type(normalizer).__name__
+
+
 def _score(layer: nn.Module, seen: AttentionMap) -> str:
     """Name of the score, and of the positions that act inside it."""
     if isinstance(layer, AttentionPooling):
@@ -267,19 +274,28 @@ def _score(layer: nn.Module, seen: AttentionMap) -> str:
     if isinstance(layer, PointerAttention):
         return "additive score" + ("" if layer.covered is None else " with coverage")
     if isinstance(layer, SingleHeadAttention):
-        kind = type(layer.score()).__name__
+        inner, capped = _inside_cap(layer.score())
+        kind = type(inner).__name__
         general = kind == "Dot" and any(True for _ in layer.parameters())
-        return "general score" if general else _SCORES.get(kind, kind)
+        return capped + ("general score" if general else _SCORES.get(kind, kind))
     score = layer.score if isinstance(layer, MultiHeadAttention) else seen.score
     if score is None:
         return ""
+    score, capped = _inside_cap(score)
     name = _SCORES.get(type(score).__name__, type(score).__name__)
     if isinstance(score, ScaledDot) and isinstance(score.scale, float) and score.scale == 1.0:
         name = _SCORES["Dot"]
+    name = capped + name
     positions = getattr(layer, "positions", None)
     if isinstance(positions, Positions) and type(positions) is not Positions:
         name += f", {type(positions).__name__.removesuffix('Positions').lower()} positions"
     return name
+
+
+def _inside_cap(score: Score) -> tuple[Score, str]:
+    """The score inside a cap, and what the name of the whole begins with."""
+    inner, cap = uncapped(score)
+    return inner, "" if cap is None else "capped "
 
 
 def _masks(weights: Tensor) -> list[str]:

@@ -14,7 +14,7 @@ from regard.attention.kernels import limits
 from regard.attention.kernels.fused import adapter, torch_ops
 from regard.attention.normalizers import Softmax
 from regard.attention.problem import make_problem
-from regard.attention.scores import DotScore, ScaledDot
+from regard.attention.scores import DotScore, ScaledDot, uncapped
 
 EVERYTHING = (
     *(("entropy",), ("lse",), ("max_score",)),
@@ -72,7 +72,7 @@ def as_an_operator(*flat):
 
 
 def fits_anywhere(problem):
-    return isinstance(problem.score, DotScore)
+    return isinstance(uncapped(problem.score)[0], DotScore)
 
 
 @pytest.fixture(params=["processor", "gpu"])
@@ -83,9 +83,15 @@ def device(request):
     return request.param
 
 
-def problem(query, key, value, *, score=None, mask=None, bias=None):
+def problem(query, key, value, *, score=None, sink=None, mask=None, bias=None):
     return make_problem(
-        query, key, value, score=score or ScaledDot(), normalizer=Softmax(), mask=mask, bias=bias
+        query,
+        key,
+        value,
+        score=score or ScaledDot(),
+        normalizer=normalizer or Softmax(),
+        mask=mask,
+        bias=bias,
     )
 
 
@@ -107,16 +113,24 @@ def to_cpu(answer):
     return answer.cpu() if isinstance(answer, torch.Tensor) else tuple(map(to_cpu, answer))
 
 
-def dense(query, key, allowed=None, bias=None, scale=None, vector=None):
-    """The weights, as the definition has them, in float64."""
+def dense(query, key, allowed=None, bias=None, scale=None, vector=None, cap=None, sink=None):
+    """The weights, as the definition has them, in float64; `sink` is `(heads,)`."""
     query, key = query.double(), key.double()
     key = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
     if vector is None:
         scores = query @ key.mT * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
     else:
         scores = torch.tanh(query[:, :, :, None] + key[:, :, None]) @ vector.double()
+    if cap is not None:
+        scores = cap * torch.tanh(scores / cap)
     if bias is not None:
         scores = scores + bias.double()
+    if sink is not None:
+        below = sink.double()[:, None, None].expand(*scores.shape[:-1], 1)
+        seen = torch.ones_like(scores, dtype=torch.bool) if allowed is None else allowed
+        seen = torch.nn.functional.pad(seen.expand(scores.shape), (0, 1), value=True)
+        scores = torch.cat((scores, below), -1).masked_fill(~seen, -math.inf)
+        return scores.softmax(-1)[..., :-1]
     if allowed is not None:
         scores = scores.masked_fill(~allowed, -math.inf)
     most = scores.amax(-1, keepdim=True).clamp_min(-1e300)

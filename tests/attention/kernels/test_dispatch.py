@@ -241,6 +241,9 @@ LEARNED: dict[str, Callable[[torch.Tensor], dict[str, Any]]] = {
     "factor": lambda p: {"score": LearnedFactor(p)},
     "scale": lambda p: {"score": scores.ScaledDot(p)},
     "additive": lambda p: {"score": LearnedAdditive(p)},
+    "capped scale": lambda p: {"score": scores.Capped(scores.ScaledDot(p), 0.7)},
+    "capped additive": lambda p: {"score": scores.Capped(LearnedAdditive(p), 0.3)},
+    "sink": lambda p: {"normalizer": normalizers.Softmax(p)},
 }
 
 

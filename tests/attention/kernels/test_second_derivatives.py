@@ -20,6 +20,8 @@ CASES: dict[str, dict[str, Any]] = {
     "causal": {"mask": regard.causal()},
     "additive": {"score": scores.Additive(torch.linspace(-1, 1, 8))},
     "bias": {"bias": -0.1 * torch.arange(LENGTH, dtype=torch.float32)[None]},
+    "capped": {"score": scores.Capped(scores.Additive(torch.linspace(-1, 1, 8)), 0.5)},
+    "sink": {"normalizer": regard.normalizers.Softmax(torch.tensor([0.5, -1.0, 2.0, 0.0]))},
 }
 # torch.func's forward mode compiles its decompositions by what torch has deprecated.
 torch_func = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
@@ -38,7 +40,7 @@ def three():
 def dense(name, query, key, value):
     """Output, entropy and log-sum-exp by the definition."""
     key, value = (x.repeat_interleave(2, 1) for x in (key, value))
-    if name == "additive":
+    if name in ("additive", "capped"):
         pairs = torch.tanh(query[:, :, :, None] + key[:, :, None])
         matrix = pairs @ CASES["additive"]["score"].vector
     else:
@@ -47,9 +49,16 @@ def dense(name, query, key, value):
         matrix = matrix.masked_fill(~BEHIND, -torch.inf)
     if name == "bias":
         matrix = matrix + CASES["bias"]["bias"]
+    if name == "capped":
+        matrix = 0.5 * torch.tanh(matrix / 0.5)
     weights = matrix.softmax(-1)
+    lse = matrix.logsumexp(-1)
+    if name == "sink":
+        below = CASES["sink"]["normalizer"].sink[:, None, None].expand(2, 4, LENGTH, 1)
+        both = torch.cat((matrix, below), -1)
+        weights, lse = both.softmax(-1)[..., :-1], both.logsumexp(-1)
     entropy = -(weights * weights.where(weights > 0, 1).log()).sum(-1)
-    return weights @ value, entropy, matrix.logsumexp(-1)
+    return weights @ value, entropy, lse
 
 
 def penalty(loss, inputs):

@@ -14,9 +14,9 @@ from typing import Any
 
 from regard.attention.arrays import beyond_backward, is_concrete, is_torch, torch_transforms
 from regard.attention.kernels import limits
+from regard.attention.kernels.parameters import Parameters
 from regard.attention.kernels.statistics import Statistic, propagate_nan
 from regard.attention.problem import Problem
-from regard.attention.scores import additive_vector
 from regard.shapes import Array
 
 __all__ = ["gradients", "matmul", "one_pass", "output", "rmatmul", "rows", "statistic"]
@@ -198,5 +198,5 @@ def _needs_gradient(problem: Problem) -> bool:
         return False
     import torch
 
-    parts = problem.query, problem.key, problem.value, additive_vector(problem.score)
-    return torch.is_grad_enabled() and any(getattr(x, "requires_grad", False) for x in parts)
+    parts = problem.query, problem.key, problem.value, *Parameters.of(problem).given()
+    return torch.is_grad_enabled() and any(x.requires_grad for x in parts)

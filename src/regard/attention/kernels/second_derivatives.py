@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from regard.attention.arrays import checkpointed, grouped_matmul, is_concrete, log_sum_exp
+from regard.attention.kernels.parameters import Parameters
 from regard.attention.problem import Problem
-from regard.attention.scores import Additive, additive_vector
 
 __all__ = ["entropy_of", "lse_of", "output_of", "product_of", "with_second_derivatives"]
 
 Compute = Callable[[Problem], Tensor]
-"""Computes by tiles what a kernel computed, from query, key, value and score of another problem."""
+"""Computes by tiles what a kernel computed, from query, key, value and parameters of another problem."""
 
 
 def with_second_derivatives(
@@ -35,8 +35,7 @@ def with_second_derivatives(
         results: of the kernel, with their first derivatives.
         slowly: for each result, a function that computes it from operations of torch.
     """
-    vector = additive_vector(problem.score)
-    inputs = (problem.query, problem.key, problem.value, *(() if vector is None else (vector,)))
+    inputs = (problem.query, problem.key, problem.value, *Parameters.of(problem).given())
     wanted = torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
     if not wanted or not is_concrete(problem.query):  # compiled graphs have no second derivatives
         return results
@@ -73,8 +72,13 @@ def entropy_of(problem: Problem) -> Tensor:
 
 
 def lse_of(problem: Problem) -> Tensor:
-    """The log-sum-exp of each row; -inf, without a gradient, where it is masked."""
-    return _by_tiles(problem, lambda rows: log_sum_exp(problem.scores(rows)))
+    """The log-sum-exp of each row and its sink; -inf, without a gradient, where all is masked."""
+
+    def lse(rows: slice) -> Tensor:
+        found: Tensor = log_sum_exp(problem.append_sink(problem.scores(rows)))
+        return found
+
+    return _by_tiles(problem, lse)
 
 
 def _by_tiles(problem: Problem, function: Callable[[slice], Tensor]) -> Tensor:
@@ -102,10 +106,11 @@ class _ByTwin(torch.autograd.Function):
             return None, None, *grads, *(None for _ in saved)
         # Views, so that one tensor in the role of two gets the gradient of each role once.
         inputs = [x.view_as(x) for x in saved]
-        query, key, value, *vector = inputs
-        score = Additive(vector[0]) if vector else ctx.problem.score
+        query, key, value, *rest = inputs
         # Rows of NaN get theirs after the kernel, and no gradient here.
-        twin = replace(ctx.problem, query=query, key=key, value=value, score=score, nonfinite=None)
+        twin = replace(ctx.problem, query=query, key=key, value=value, nonfinite=None)
+        own = Parameters.of(ctx.problem)
+        twin = Parameters(*(None if x is None else rest.pop(0) for x in own)).into(twin)
         wanted = [x for x in inputs if x.requires_grad]
         given = [
             (slowly(twin), grad)

@@ -157,7 +157,7 @@ def test_the_operator_gets_what_it_promises(helpers, gpu, requested):
     """Shapes and types, empty where nothing was requested, as on a processor."""
     q, k, v = arrays()
     low = torch.zeros(1, 1, 70, dtype=torch.int64)
-    settings = (low, low + 131, None, None, None, 0.2, 0.0, 0, 40)
+    settings = (low, low + 131, None, None, None, None, 0.2, 0.0, 0.0, 0, 40)
     found = torch_ops.attend_on_gpu(q, k, v, *settings, *(NO_STATISTICS | requested).values())
     expected = torch.ops.regard.attend(q, k, v, *settings, *(NO_STATISTICS | requested).values())
     assert [(x.shape, x.dtype) for x in found] == [(x.shape, x.dtype) for x in expected]
@@ -165,7 +165,7 @@ def test_the_operator_gets_what_it_promises(helpers, gpu, requested):
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.25])
-@pytest.mark.parametrize("masked", ["range", "allowed", "bias"])
+@pytest.mark.parametrize("masked", ["range", "allowed", "bias", "cap"])
 def test_gradients_are_those_of_a_processor(helpers, dropout, masked, monkeypatch):
 
     monkeypatch.setattr(limits, "CUDA_BACKWARD_BYTES", 2**16)  # several pieces
@@ -176,7 +176,9 @@ def test_gradients_are_those_of_a_processor(helpers, dropout, masked, monkeypatc
     bias = torch.randn(2, 1, 70, 131) if masked == "bias" else None
     if bias is not None:
         bias[..., 5], bias[..., 50:, 9] = -torch.inf, torch.inf
-    settings = (low, (low + 60).clamp_max(131), None, allowed, bias, 0.2, dropout, 3, 7)
+    sink, cap = (torch.randn(1, 6), 1.5) if masked == "cap" else (None, 0.0)
+    high = (low + 60).clamp_max(131)
+    settings = (low, high, None, allowed, bias, sink, 0.2, cap, dropout, 3, 7)
     lse = torch_ops.attend(q, k, v, *settings, False, 0, 0, 0, False, False)[1]
     of_rows = torch.randn(2, 6, 70), torch.randn(2, 6, 70)
     given = (q, k, v, *settings, torch.randn(2, 6, 70, 20), lse, *of_rows)
@@ -357,11 +359,11 @@ for kind, queries, width, masked in (
     query = torch.zeros(1, 6 if masked else 1, queries, width, dtype=kind)
     key = torch.zeros(1, 3 if masked else 1, 300, width, dtype=kind)
     low = torch.zeros(1, 1, queries, dtype=torch.int64)
-    allowed, bias, dropout = None, None, 0.0
+    allowed, bias, sink, cap, dropout = None, None, None, 0.0, 0.0
     if masked:
         allowed, dropout = torch.ones(1, 1, queries, 300, dtype=torch.bool), 0.7
-        bias = torch.zeros(1, 1, queries, 300)
-    settings = (low, low + 300, None, allowed, bias, 0.1, dropout, 0, 0)
+        bias, sink, cap = torch.zeros(1, 1, queries, 300), torch.zeros(1, 6), 50.0
+    settings = (low, low + 300, None, allowed, bias, sink, 0.1, cap, dropout, 0, 0)
     attend_on_gpu(query, key, key, *settings, True, 8, 5, 79 if masked else 300, True, True)
     attend_on_gpu(query, key, key[..., :0], *settings, False, 0, 0, 0, False, False)
 assert len(COMPILED) == 20, len(COMPILED)

@@ -15,24 +15,27 @@ from regard.attention.kernels.fused.arguments import (
 )
 from regard.attention.kernels.fused.partition import block_edges
 
-ARRAYS = CallArrays("q", "k", "v", "low", "high", vector="w", allowed="a", bias="b")
-SETTINGS = CallSettings(0.5, 0.1, seed=3, first_row=40)
+ARRAYS = CallArrays("q", "k", "v", "low", "high", vector="w", allowed="a", bias="b", sink="n")
+SETTINGS = CallSettings(0.5, cap=2.0, dropout=0.1, seed=3, first_row=40)
 
 
 def test_a_call_is_the_same_after_being_flat() -> None:
     forward = ForwardCall(ARRAYS, SETTINGS, Requested(True, 8, 5, 9, True, True))
-    assert len(forward.flat()) == 18
+    assert len(forward.flat()) == 20
     assert ForwardCall.from_flat(forward.flat()) == forward
     backward = BackwardCall(ARRAYS, SETTINGS, RowGradients("g", "lse", "c", "s"))
     assert BackwardCall.from_flat(backward.flat()) == backward
 
 
 def test_gradients_stand_where_their_arrays_do() -> None:
-    flat = ForwardCall.flat_gradients(CallArrays("dq", "dk", "dv", None, None, vector="dw"))
+    flat = ForwardCall.flat_gradients(
+        CallArrays("dq", "dk", "dv", None, None, vector="dw", sink="ds")
+    )
     call = ForwardCall.from_flat(flat)
     assert call.arrays.query == "dq"
     assert call.arrays.vector == "dw"
-    assert set(flat[8:]) == {None}
+    assert call.arrays.sink == "ds"
+    assert set(flat[9:]) == {None}
 
 
 def test_what_is_not_requested_is_empty() -> None:

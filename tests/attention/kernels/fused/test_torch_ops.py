@@ -30,8 +30,8 @@ def arguments(grad=True, dropout=0.25, **requested):
     statistics = {"entropy": True, "top": 3, "query_block": 5, "key_block": 9, "received": True}
     statistics["max_score"] = True
     return (
-        q, k, v, low, low + 17, None, None, torch.randn(1, 1, 19, 23),
-        0.25, dropout, 3, 0, *(statistics | requested).values(),
+        q, k, v, low, low + 17, None, None, torch.randn(1, 1, 19, 23), None,
+        0.25, 0.0, dropout, 3, 0, *(statistics | requested).values(),
     )  # fmt: skip
 
 
@@ -52,11 +52,17 @@ def test_opcheck_additive():
     torch.library.opcheck(torch.ops.regard.attend, tuple(given))
 
 
+def test_opcheck_of_a_cap_and_a_sink():
+    given = list(arguments())
+    given[8], given[10] = torch.randn(1, 4, requires_grad=True), 2.5
+    torch.library.opcheck(torch.ops.regard.attend, tuple(given))
+
+
 def test_opcheck_backward():
     given = arguments(grad=False)
     output, lse, *_ = torch_ops.attend(*given)
     rows = torch.randn(2, 4, 19), torch.randn(2, 4, 19)
-    arrays = (*given[:12], torch.randn_like(output), lse, *rows)
+    arrays = (*given[:14], torch.randn_like(output), lse, *rows)
     torch.library.opcheck(torch.ops.regard.attend_backward, arrays)
 
 
@@ -127,6 +133,12 @@ CASES = {
     "watched, Boolean": {"mask": REAL, "watch": EVERYTHING},
     "additive": {"score": scores.Additive(torch.ones(16) / 4), "mask": regard.causal()},
     "watched, no mask": {"watch": EVERYTHING},
+    "capped, with a sink": {
+        "score": scores.Capped(scores.ScaledDot(), 2.0),
+        "normalizer": regard.normalizers.Softmax(torch.tensor([0.5, -1.0])),
+        "mask": regard.causal(),
+        "watch": EVERYTHING,
+    },
 }
 
 
@@ -289,12 +301,14 @@ def test_one_exported_program_for_every_length(monkeypatch, least):
 @pytest.mark.parametrize("length", [5, 33])
 @pytest.mark.parametrize("mask", [None, regard.causal()])
 @pytest.mark.parametrize("watch", [(), ("entropy",)])
-def test_mapped_over_examples(always, three, length, mask, watch):
+@pytest.mark.parametrize("parts", [{}, CASES["capped, with a sink"]], ids=["plain", "sink"])
+def test_mapped_over_examples(always, three, length, mask, watch, parts):
     """By `torch.func.vmap`, under which no number can be looked at."""
     given = [x.detach()[:, :, :length] for x in three]
+    parts = parts | {"mask": mask, "watch": watch}
 
     def function(q, k, v):
-        return regard.attend(q, k, v, mask=mask, watch=watch)[0]
+        return regard.attend(q, k, v, **parts)[0]
 
     assert (torch.func.vmap(function)(*given) - function(*given)).abs().max() < 1e-6
 
@@ -352,12 +366,12 @@ def test_opcheck_of_masked_problems(name):
     if name == "window":
         low, high = torch.arange(33)[None, None] - 3, torch.arange(33)[None, None] + 1
     given = (
-        q, k, v, low.clamp_min(0), high, None, REAL if name == "Boolean" else None, None,
-        0.3, 0.1, 3, 0, True, 5, 5, 9, True, True,
+        q, k, v, low.clamp_min(0), high, None, REAL if name == "Boolean" else None, None, None,
+        0.3, 0.0, 0.1, 3, 0, True, 5, 5, 9, True, True,
     )  # fmt: skip
     torch.library.opcheck(torch.ops.regard.attend, given)
     detached = tuple(x.detach() if isinstance(x, torch.Tensor) else x for x in given)
     output, lse, *_ = torch_ops.attend(*detached)
     rows = torch.randn(2, 2, 33), torch.randn(2, 2, 33)
-    arrays = (*detached[:12], torch.randn_like(output), lse, *rows)
+    arrays = (*detached[:14], torch.randn_like(output), lse, *rows)
     torch.library.opcheck(torch.ops.regard.attend_backward, arrays)

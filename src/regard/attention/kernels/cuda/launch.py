@@ -34,7 +34,7 @@ from regard.attention.kernels.fused.partition import block_edges
 from regard.attention.kernels.fused.tile import INFINITE_SCORE, LN2, LOWEST_BIAS
 from regard.attention.kernels.statistics import Statistic
 from regard.attention.problem import Problem
-from regard.attention.scores import dot_factor
+from regard.attention.scores import dot_factor, uncapped
 
 __all__ = ["SlotLayout", "attend", "backward", "fits", "slot_layout"]
 
@@ -50,7 +50,7 @@ def fits(problem: Problem, statistics: tuple[Statistic, ...]) -> bool:
     query, value = problem.query, problem.value
     return (
         query.dtype in DTYPES
-        and dot_factor(problem.score, query.shape[-1]) is not None
+        and dot_factor(uncapped(problem.score)[0], query.shape[-1]) is not None
         and max(query.shape[-1], value.shape[-1]) <= limits.CUDA_MAX_FEATURES
         and all(
             name != "topk" or numbers[0] <= limits.CUDA_MAX_TOPK for name, *numbers in statistics
@@ -119,12 +119,17 @@ class KernelInputs:
     high: Tensor
     allowed: Tensor
     bias: Tensor
+    sink: Tensor
     scale: float
     """Not negative, in bits."""
+    cap: float
+    """In bits; 1 where there is none."""
     has_ranges: bool
     """Whether queries of a head see different ranges of keys."""
     has_mask: bool
     has_bias: bool
+    has_cap: bool
+    has_sink: bool
 
     @property
     def pairs(self) -> int:
@@ -164,8 +169,11 @@ def _kernel_inputs(arrays: CallArrays, settings: CallSettings) -> KernelInputs:
         query, key, value, low, high,
         allowed=nothing if allowed is None else allowed.expand(whole).view(torch.uint8),
         bias=nothing if bias is None else bias.detach().float().expand(whole),
-        scale=abs(settings.scale) / LN2, has_ranges=low.stride(2) != 0 or high.stride(2) != 0,
-        has_mask=allowed is not None, has_bias=bias is not None,
+        sink=nothing if arrays.sink is None else arrays.sink.detach().expand(whole[:2]),
+        scale=abs(settings.scale) / LN2, cap=(settings.cap or LN2) / LN2,
+        has_ranges=low.stride(2) != 0 or high.stride(2) != 0,
+        has_mask=allowed is not None, has_bias=bias is not None, has_cap=settings.cap > 0,
+        has_sink=arrays.sink is not None,
     )  # fmt: skip
 
 
@@ -214,15 +222,15 @@ def _forward(inputs: KernelInputs, settings: CallSettings, requested: Requested)
     feature_width, value_width = _tile_width(features), _tile_width(values) if values else 0
     triton_kernels.forward[(inputs.pairs * row_tiles,)](
         inputs.query, inputs.key, inputs.value, inputs.low, inputs.high, inputs.bias,
-        inputs.allowed, row_keys, column_keys, *found,
+        inputs.allowed, inputs.sink, row_keys, column_keys, *found,
         inputs.query.stride(), inputs.key.stride(), inputs.value.stride(), inputs.low.stride(),
-        inputs.high.stride(), inputs.bias.stride(), inputs.allowed.stride(),
-        inputs.scale, random.drop_threshold(dropout), 1 / (1 - dropout), heads, inputs.group,
+        inputs.high.stride(), inputs.bias.stride(), inputs.allowed.stride(), inputs.sink.stride(),
+        inputs.scale, inputs.cap, random.drop_threshold(dropout), 1 / (1 - dropout), heads, inputs.group,
         queries, keys, features, values, row_tiles,
         ROWS=shape.rows, COLUMNS=shape.columns, FEATURES=feature_width, VALUES=value_width,
         TOP=requested.top, BIAS=inputs.has_bias, ALLOWED=inputs.has_mask, DROPOUT=dropout > 0,
         ENTROPY=requested.entropy, MAX_SCORE=requested.max_score, PADDED=feature_width != features,
-        PADDED_VALUES=value_width != values,
+        PADDED_VALUES=value_width != values, CAP=inputs.has_cap, SINK=inputs.has_sink,
         num_warps=shape.warps, num_stages=shape.stages,
     )  # fmt: skip
     return found
@@ -240,10 +248,10 @@ def _largest(inputs: KernelInputs, rows: Rows, requested: Requested) -> tuple[Te
         inputs.query, inputs.key, inputs.low, inputs.high, inputs.bias, inputs.allowed, rows.lse,
         rows.top_maxima, rows.top_chunks, weights, indices,
         inputs.query.stride(), inputs.key.stride(), inputs.low.stride(), inputs.high.stride(),
-        inputs.bias.stride(), inputs.allowed.stride(), inputs.scale, heads, inputs.group,
+        inputs.bias.stride(), inputs.allowed.stride(), inputs.scale, inputs.cap, heads, inputs.group,
         queries, inputs.key.shape[2], features,
         CHUNK=inputs.tile_shape(requested).columns // 4, SLICE=16, TOP=top, LENGTH=_power_of_two(top),
-        BIAS=inputs.has_bias, ALLOWED=inputs.has_mask, num_warps=1,
+        BIAS=inputs.has_bias, ALLOWED=inputs.has_mask, CAP=inputs.has_cap, num_warps=1,
     )  # fmt: skip
     return weights, indices
 
@@ -269,7 +277,7 @@ def _pooled(
         found.bits, found.correction, down.edges_on(lse.device), across.edges_on(lse.device),
         received, sums, maxima,
         inputs.query.stride(), inputs.key.stride(), inputs.low.stride(), inputs.high.stride(),
-        inputs.bias.stride(), inputs.allowed.stride(), inputs.scale, heads, inputs.group,
+        inputs.bias.stride(), inputs.allowed.stride(), inputs.scale, inputs.cap, heads, inputs.group,
         queries, keys, features, down.bands, across.bands, down.tiles, across.tiles,
         ROWS=down.size, COLUMNS=across.size, FEATURES=_tile_width(features),
         ROW_BAND=down.slots, KEY_BAND=across.slots,
@@ -277,6 +285,7 @@ def _pooled(
         BIAS=inputs.has_bias, ALLOWED=inputs.has_mask, RECEIVED=requested.received, POOL=pool,
         PADDED=_tile_width(features) != features, RANGED=inputs.has_ranges,
         GAPS=(queries, keys) != (down.tiles * down.size, across.tiles * across.size),
+        CAP=inputs.has_cap,
         num_warps=shape.warps, num_stages=shape.stages,
     )  # fmt: skip
     if pool:
@@ -364,11 +373,11 @@ def backward(call: BackwardCall) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
     With `P = exp(s - lse)` and the gradient `g` of the output (see `fused/backward.py`)::
 
-        ds = P * (dropped(g v^T) + constant + slope * log P)
+        ds = P * (dropped(g v^T) + constant + slope * log P) * (1 - tanh(s / c)^2 with a cap c)
         dq = scale ds k        dk = scale ds^T q        dv = dropped(P)^T g
     """
-    query, key, value, low, high, _, allowed, bias = call.arrays
-    scale, dropout, seed, first_row = call.settings
+    query, key, value, low, high, _, allowed, bias, _ = call.arrays
+    scale, cap, dropout, seed, first_row = call.settings
     output_grad, lse, constant, slope = call.rows
     batch, heads, queries, _ = query.shape
     keys, group, dtype = key.shape[2], heads // key.shape[1], query.dtype
@@ -380,6 +389,9 @@ def backward(call: BackwardCall) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         # The weights of these rows, as the forward pass had them.
         q, g = query[:, :, rows], output_grad[:, :, rows]
         scores = scale * grouped_matmul(q, key.mT)
+        capped = torch.tanh(scores / cap) if cap else None
+        if capped is not None:
+            scores = cap * capped
         if bias is not None:
             part = bias if bias.shape[2] == 1 else bias[:, :, rows]
             raised = torch.where(part > -torch.inf, part.clamp_min(float(LOWEST_BIAS)), part)
@@ -401,6 +413,8 @@ def backward(call: BackwardCall) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             dropped, grad = weights * keep, grad * keep
         grad += constant[:, :, rows, None] + slope[:, :, rows, None] * logs
         # Filled, not multiplied by 0: what is masked may hold NaN.
+        if capped is not None:
+            grad *= 1 - capped**2
         grad = (scale * weights * grad).masked_fill(~seen, 0.0)
         query_grad[:, :, rows] = grouped_matmul(grad, key)
         key_grad += _sum_by_group(grad, q, group)

@@ -19,12 +19,16 @@ import triton
 import triton.language as tl
 
 from regard.attention.kernels.fused import tile as fused_tile
+from regard.compiled import math as compiled_math
 
 __all__ = ["forward", "largest", "pooled"]
 
 LN2 = tl.constexpr(fused_tile.LN2)
 INFINITE_SCORE = tl.constexpr(float(fused_tile.INFINITE_SCORE))
 LOWEST_BIAS = tl.constexpr(float(fused_tile.LOWEST_BIAS))
+A1, A2, A3, A4 = (tl.constexpr(x) for x in compiled_math.TANH_NUMERATOR)
+B1, B2, B3, B4 = (tl.constexpr(x) for x in compiled_math.TANH_DENOMINATOR)
+TANH_SATURATION = tl.constexpr(float(compiled_math.TANH_SATURATION))
 LOWEST = tl.constexpr(-(2**63))
 """Below the entry of any key or chunk."""
 
@@ -73,6 +77,35 @@ def _add_mask(
         address = allowed + rows.to(tl.int64) * allowed_steps[2] + columns * allowed_steps[3]
         may = may & (tl.load(address, mask=may, other=0) != 0)
     return tl.where(may, scores, -float("inf"))
+
+
+@triton.jit
+def _cap(scores, scale, cap):
+    """`c tanh(s / c)` of products times `scale`, in bits; by the rational function of `compiled.math.tanh`."""
+    x = scores * (scale / cap)
+    x = tl.minimum(x, TANH_SATURATION, propagate_nan=tl.PropagateNan.ALL)
+    x = tl.maximum(x, -TANH_SATURATION, propagate_nan=tl.PropagateNan.ALL)
+    y = x * x
+    a = 1.0 + y * (A1 + y * (A2 + y * (A3 + y * A4)))
+    b = 1.0 + y * (B1 + y * (B2 + y * (B3 + y * B4)))
+    return cap * (x * a / b)
+
+
+@triton.jit
+def _normalizer(row_sum, row_max, sink, SINK: tl.constexpr):
+    """The factor that makes weights of `2**(score - row_max)`, their log-sum-exp in bits, and what it is of.
+
+    The last is 0 for a query that sees nothing, not even a sink. All in float64.
+    """
+    if SINK:  # as in `forward.normalizer_of`
+        reference = tl.maximum(row_max.to(tl.float64), sink)
+        reference = tl.where(reference == -float("inf"), 0.0, reference)
+        share = tl.exp((row_max - reference) * LN2)
+        total = row_sum * share + tl.exp((sink - reference) * LN2)
+        divisor = tl.where(total == 0, 1.0, total)
+        return share / divisor, reference + tl.log2(divisor), total
+    divisor = tl.where(row_sum == 0, 1.0, row_sum)
+    return 1 / divisor, row_max.to(tl.float64) + tl.log2(divisor), row_sum
 
 
 @triton.jit
@@ -141,10 +174,11 @@ def _insert(maxima, chunks, candidate, chunk, COUNT: tl.constexpr):
 def _forward_tiles(
     state, begin, end, q, rows, row_exists, first, last, row_key,
     key, value, bias, allowed, column_keys, key_step, value_step, bias_steps, allowed_steps,
-    scale, drop_below, keep_scale, keys, features, values,
+    scale, cap, drop_below, keep_scale, keys, features, values,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, FEATURES: tl.constexpr, VALUES: tl.constexpr,
     TOP: tl.constexpr, BIAS: tl.constexpr, ALLOWED: tl.constexpr, DROPOUT: tl.constexpr,
-    ENTROPY: tl.constexpr, PADDED: tl.constexpr, PADDED_VALUES: tl.constexpr, SOME: tl.constexpr,
+    ENTROPY: tl.constexpr, PADDED: tl.constexpr, PADDED_VALUES: tl.constexpr, CAP: tl.constexpr,
+    SOME: tl.constexpr,
 ):  # fmt: skip
     """The state of a tile of queries after some tiles of keys: the online softmax.
 
@@ -158,10 +192,13 @@ def _forward_tiles(
         k = _load_vectors(key, columns, exists, key_step, features, FEATURES, PADDED, SOME)
         s = tl.dot(q, tl.trans(k), input_precision="ieee")
         factor_bits = scale
+        if CAP:
+            s = _cap(s, scale, cap)
+            factor_bits = 1.0
         if SOME or BIAS or ALLOWED:
             may = row_exists[:, None] & (columns >= first[:, None]) & (columns < last[:, None])
             s = _add_mask(
-                s * scale, rows[:, None], columns[None, :], may, bias, bias_steps, allowed, allowed_steps,
+                s * factor_bits, rows[:, None], columns[None, :], may, bias, bias_steps, allowed, allowed_steps,
                 BIAS, ALLOWED,
             )  # fmt: skip
             factor_bits = 1.0
@@ -199,19 +236,21 @@ def _forward_tiles(
 
 @triton.jit
 def forward(
-    query, key, value, low, high, bias, allowed, row_keys, column_keys,
+    query, key, value, low, high, bias, allowed, sink, row_keys, column_keys,
     output, lse, row_bits, row_correction, entropy, max_score, top_maxima, top_chunks,
-    query_steps, key_steps, value_steps, low_steps, high_steps, bias_steps, allowed_steps,
-    scale, drop_below, keep_scale, heads, group, queries, keys, features, values, tiles,
+    query_steps, key_steps, value_steps, low_steps, high_steps, bias_steps, allowed_steps, sink_steps,
+    scale, cap, drop_below, keep_scale, heads, group, queries, keys, features, values, tiles,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, FEATURES: tl.constexpr, VALUES: tl.constexpr,
     TOP: tl.constexpr, BIAS: tl.constexpr, ALLOWED: tl.constexpr, DROPOUT: tl.constexpr,
     ENTROPY: tl.constexpr, MAX_SCORE: tl.constexpr, PADDED: tl.constexpr, PADDED_VALUES: tl.constexpr,
+    CAP: tl.constexpr, SINK: tl.constexpr,
 ):  # fmt: skip
     """Output, log-sum-exp, entropy, largest score and the chunks of the largest of a tile of queries.
 
     `scale` is not negative. The log-sum-exp comes in float64, and in bits as a rounded float32 with the factor
-    that makes good the rounding, for `pooled`. `VALUES` is a power of two, or 0 for none. `top_maxima` and
-    `top_chunks` are `(rows, TOP, 4)`: four lists, of the chunks of each place in a tile.
+    that makes good the rounding, for `pooled`; a sink, which belongs to no key, enters there alone. `cap` is in
+    bits. `VALUES` is a power of two, or 0 for none. `top_maxima` and `top_chunks` are `(rows, TOP, 4)`: four
+    lists, of the chunks of each place in a tile.
     """
     pair, tile = tl.program_id(0) // tiles, tl.program_id(0) % tiles
     b, h = (pair // heads).to(tl.int64), (pair % heads).to(tl.int64)
@@ -255,34 +294,35 @@ def forward(
         state = _forward_tiles(
             state, edges[part], edges[part + 1], q, rows, row_exists, first, last, row_key,
             key, value, bias, allowed, column_keys, key_steps[2], value_steps[2], bias_steps, allowed_steps,
-            scale, drop_below, keep_scale, keys, features, values,
+            scale, cap, drop_below, keep_scale, keys, features, values,
             ROWS, COLUMNS, FEATURES, VALUES, TOP, BIAS, ALLOWED, DROPOUT, ENTROPY, PADDED, PADDED_VALUES,
-            part != 1,
+            CAP, part != 1,
         )  # fmt: skip
     row_max, row_sum, row_moment, out, maxima, chunks = state
 
     # Results of the rows; zeros where a row has seen nothing.
     rows = pair.to(tl.int64) * queries + rows
-    divisor = tl.where(row_sum == 0, 1.0, row_sum)
-    bits = row_max.to(tl.float64) + tl.log2(divisor)
-    tl.store(lse + rows, tl.where(row_sum == 0, -float("inf"), bits * LN2), row_exists)
-    bits = tl.where(row_sum == 0, 0.0, bits)
+    sink_bits = 0.0
+    if SINK:
+        sink_bits = tl.load(sink + b * sink_steps[0] + h * sink_steps[1]).to(tl.float64) / LN2
+    weight_factor, bits, total = _normalizer(row_sum, row_max, sink_bits, SINK)
+    tl.store(lse + rows, tl.where(total == 0, -float("inf"), bits * LN2), row_exists)
+    bits = tl.where(total == 0, 0.0, bits)
     rounded = bits.to(tl.float32)
     tl.store(row_bits + rows, rounded, row_exists)
     correction = tl.exp2((rounded.to(tl.float64) - bits).to(tl.float32))
     tl.store(row_correction + rows, correction, row_exists)
     if ENTROPY:
-        tl.store(
-            entropy + rows,
-            ((tl.log2(divisor) - row_moment / divisor) * LN2).to(tl.float32),
-            row_exists,
-        )
+        # Of the weights of keys. A row that has seen none has a maximum of -inf, and a sum of 0.
+        seen_max = tl.where(row_max == -float("inf"), 0.0, row_max)
+        spread = row_sum * (bits - seen_max) - row_moment
+        tl.store(entropy + rows, (weight_factor * spread * LN2).to(tl.float32), row_exists)
     if MAX_SCORE:
         # A maximum does not show NaN scores, and the sum does.
         tl.store(max_score + rows, tl.where(row_sum != row_sum, row_sum, row_max * LN2), row_exists)
     if VALUES:
         feature = tl.arange(0, VALUES)
-        out = (out / divisor.to(tl.float32)[:, None]).to(output.dtype.element_ty)
+        out = (out * weight_factor.to(tl.float32)[:, None]).to(output.dtype.element_ty)
         tl.store(
             output + rows[:, None] * values + feature[None, :],
             out,
@@ -309,9 +349,9 @@ def _largest(entries, slot, LENGTH: tl.constexpr, COUNT: tl.constexpr):
 def largest(
     query, key, low, high, bias, allowed, lse, top_maxima, top_chunks, weights, indices,
     query_steps, key_steps, low_steps, high_steps, bias_steps, allowed_steps,
-    scale, heads, group, queries, keys, features,
+    scale, cap, heads, group, queries, keys, features,
     CHUNK: tl.constexpr, SLICE: tl.constexpr, TOP: tl.constexpr, LENGTH: tl.constexpr,
-    BIAS: tl.constexpr, ALLOWED: tl.constexpr,
+    BIAS: tl.constexpr, ALLOWED: tl.constexpr, CAP: tl.constexpr,
 ):  # fmt: skip
     """The largest weights of a query and their keys, in order; what it lacks is filled with other keys.
 
@@ -345,8 +385,9 @@ def largest(
         scores += tl.sum(k * q[None, :], 1)
     bias += b * bias_steps[0] + h * bias_steps[1]
     allowed += b * allowed_steps[0] + h * allowed_steps[1]
+    scores = _cap(scores, scale, cap) if CAP else scores * scale
     scores = _add_mask(
-        scores * scale, i, columns, may, bias, bias_steps, allowed, allowed_steps, BIAS, ALLOWED
+        scores, i, columns, may, bias, bias_steps, allowed, allowed_steps, BIAS, ALLOWED
     )
     entries = tl.where(scores > -float("inf"), _entries(scores, columns), LOWEST)
     found = _largest(entries, slot, LENGTH, TOP)
@@ -395,11 +436,11 @@ def _pooled_tiles(
     total, begin_tile, end_tile, k, columns, column_exists, begin, end, pair, tile,
     query, low, high, bias, allowed, row_bits, row_correction, row_edges, block_sum, block_max,
     query_step, low_steps, high_steps, bias_steps, allowed_steps,
-    scale, queries, features, row_bands, row_tiles, tiles,
+    scale, cap, queries, features, row_bands, row_tiles, tiles,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, FEATURES: tl.constexpr,
     ROW_BAND: tl.constexpr, ROW_PART: tl.constexpr, KEY_PART: tl.constexpr, BIAS: tl.constexpr,
     ALLOWED: tl.constexpr, RECEIVED: tl.constexpr, POOL: tl.constexpr, PADDED: tl.constexpr,
-    RANGED: tl.constexpr, GAPS: tl.constexpr, SOME: tl.constexpr,
+    RANGED: tl.constexpr, GAPS: tl.constexpr, CAP: tl.constexpr, SOME: tl.constexpr,
 ):  # fmt: skip
     """What the keys received, `total`, after some tiles of queries, whose parts of blocks are stored.
 
@@ -420,7 +461,8 @@ def _pooled_tiles(
             firsts, lasts = first, last
         if not RANGED or sees:
             q = _load_vectors(query, rows, row_exists, query_step, features, FEATURES, PADDED, SOME)
-            s = tl.dot(k, tl.trans(q), input_precision="ieee") * scale
+            s = tl.dot(k, tl.trans(q), input_precision="ieee")
+            s = _cap(s, scale, cap) if CAP else s * scale
             if SOME or BIAS or ALLOWED:
                 may = column_exists[:, None] & row_exists[None, :]
                 may = may & (columns[:, None] >= firsts) & (columns[:, None] < lasts)
@@ -455,11 +497,11 @@ def pooled(
     query, key, low, high, bias, allowed, row_bits, row_correction, row_edges, key_edges,
     received, block_sum, block_max,
     query_steps, key_steps, low_steps, high_steps, bias_steps, allowed_steps,
-    scale, heads, group, queries, keys, features, row_bands, key_bands, row_tiles, tiles,
+    scale, cap, heads, group, queries, keys, features, row_bands, key_bands, row_tiles, tiles,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, FEATURES: tl.constexpr,
     ROW_BAND: tl.constexpr, KEY_BAND: tl.constexpr, ROW_PART: tl.constexpr, KEY_PART: tl.constexpr,
     BIAS: tl.constexpr, ALLOWED: tl.constexpr, RECEIVED: tl.constexpr, POOL: tl.constexpr,
-    PADDED: tl.constexpr, RANGED: tl.constexpr, GAPS: tl.constexpr,
+    PADDED: tl.constexpr, RANGED: tl.constexpr, GAPS: tl.constexpr, CAP: tl.constexpr,
 ):  # fmt: skip
     """What a tile of keys received, and sums and maxima of its blocks with all queries.
 
@@ -498,9 +540,9 @@ def pooled(
             total, edges[part], edges[part + 1], k, columns, column_exists, begin, end, pair, tile,
             query, low, high, bias, allowed, row_bits, row_correction, row_edges, block_sum, block_max,
             query_steps[2], low_steps, high_steps, bias_steps, allowed_steps,
-            scale, queries, features, row_bands, row_tiles, tiles,
+            scale, cap, queries, features, row_bands, row_tiles, tiles,
             ROWS, COLUMNS, FEATURES, ROW_BAND, ROW_PART, KEY_PART, BIAS, ALLOWED, RECEIVED, POOL, PADDED,
-            RANGED, GAPS, part != 0,
+            RANGED, GAPS, CAP, part != 0,
         )  # fmt: skip
     if RECEIVED:
         address = received + pair.to(tl.int64) * keys + columns

@@ -27,12 +27,13 @@ from regard.attention.kernels.fused.arguments import (
     RowGradients,
 )
 from regard.attention.kernels.fused.partition import BlockEdges, block_edges
+from regard.attention.kernels.parameters import Parameters
 from regard.attention.kernels.statistics import Statistic, propagate_nan
 from regard.attention.layout import AttentionLayout
-from regard.attention.normalizers import is_softmax
+from regard.attention.normalizers import softmax_of
 from regard.attention.pooling import block_lengths, block_size
 from regard.attention.problem import Problem
-from regard.attention.scores import additive_vector, dot_factor
+from regard.attention.scores import additive_vector, dot_factor, uncapped
 from regard.shapes import Array
 
 __all__ = ["fits", "fits_float32", "gradients", "one_pass", "rows", "without_values"]
@@ -64,8 +65,8 @@ def fits(problem: Problem, statistics: tuple[Statistic, ...] = ()) -> bool:
     """Whether the kernels support normaliser, score, type, device and statistics of a problem."""
     layout, arrays = problem.layout, (problem.query, problem.key, problem.value)
     return (
-        is_softmax(problem.normalizer)
-        and (_scale(problem) is not None or additive_vector(problem.score) is not None)
+        softmax_of(problem.normalizer) is not None
+        and (_scale(problem) is not None or _vector(problem) is not None)
         and (problem.nonfinite is None or not is_concrete(problem.query))
         and len({a.dtype for a in arrays}) == 1
         and _is_device_supported(problem, statistics)
@@ -79,11 +80,12 @@ def fits_float32(problem: Problem) -> bool:
     """Whether scores are small enough for statistics in float32; see `limits.FUSED_MAX_SCORE_FLOAT32`.
 
     Scores are bounded by the product of the longest query and the longest key (Cauchy and Schwarz),
-    which takes no look at the matrix. Additive scores are made in the kernel itself and not bounded
-    here.
+    which takes no look at the matrix. A cap bounds them, too: it shrinks the error of a score `s` by
+    `1 - tanh(s / c)^2`, to that of a score of `0.45 c` at most. Additive scores are made in the kernel
+    itself and not bounded here.
     """
-    scale = _scale(problem)
-    if scale is None:
+    scale, (_, cap) = _scale(problem), uncapped(problem.score)
+    if scale is None or (cap is not None and cap <= limits.FUSED_MAX_SCORE_FLOAT32):
         return True
     xp = problem.layout.xp
     query, key = (
@@ -143,26 +145,16 @@ def _results(
 ) -> tuple[Results, list[tuple[int, int]]] | None:
     """The results of all rows, and where each call's rows begin and end."""
     query, key, value = _broadcast_inputs(problem)
-    scale, vector = _scale(problem), None
-    if scale is None:
-        scale, vector = 1.0, additive_vector(problem.score)
-        vector = problem.layout.xp.astype(vector, problem.layout.xp.float32, copy=False)
+    vector, sink = _kernel_parameters(problem)
     run = _run_torch if compat.is_torch_array(query) else _run_numpy
     parts, starts = [], []
     for block in _row_blocks(problem, query):
         if _needs_gradient(block.bias):
             return None
         arrays = CallArrays(
-            block.query,
-            key,
-            value,
-            block.low,
-            block.high,
-            vector,
-            block.allowed,
-            block.bias,
+            block.query, key, value, block.low, block.high, vector, block.allowed, block.bias, sink
         )
-        settings = CallSettings(scale, dropout, seed, block.start)
+        settings = _settings(problem, dropout, seed, block.start)
         parts.append(run(ForwardCall(arrays, settings, requested)))
         starts.append((block.start, block.stop))
     return parts[0] if len(parts) == 1 else _concat(problem.layout.xp, parts), starts
@@ -183,13 +175,11 @@ def gradients(
     from regard.attention.kernels.fused import torch_ops
 
     query, key, value = _broadcast_inputs(problem)
-    scale, vector = _scale(problem), None
-    if scale is None:
-        scale, vector = 1.0, stop_gradient(additive_vector(problem.score)).float()
+    vector, sink = (None if x is None else stop_gradient(x) for x in _kernel_parameters(problem))
     of_query, of_key, of_value = [], 0, 0
     for block in _row_blocks(problem, query):
         arrays = CallArrays(
-            block.query, key, value, block.low, block.high, vector, block.allowed, block.bias
+            block.query, key, value, block.low, block.high, vector, block.allowed, block.bias, sink
         )
         rows = slice(block.start, block.stop)
         given = RowGradients(
@@ -198,7 +188,7 @@ def gradients(
             *(x[:, :, rows].float() for x in (constant, slope)),
         )
         found = torch_ops.attend_backward(
-            *BackwardCall(arrays, CallSettings(scale, first_row=block.start), given).flat()
+            *BackwardCall(arrays, _settings(problem, 0.0, 0, block.start), given).flat()
         )
         of_query.append(found[0])
         of_key, of_value = of_key + found[1], of_value + found[2]
@@ -273,8 +263,43 @@ def _needs_gradient(bias: Array | None) -> bool:
 
 
 def _scale(problem: Problem) -> float | None:
-    """The factor of dot products; `None` where the score is something else."""
-    return dot_factor(problem.score, problem.query.shape[-1])
+    """The factor of dot products, capped or not; `None` where the score is something else."""
+    return dot_factor(uncapped(problem.score)[0], problem.query.shape[-1])
+
+
+def _vector(problem: Problem) -> Array | None:
+    """`v` of additive scores, capped or not; `None` where the score is something else."""
+    return additive_vector(uncapped(problem.score)[0])
+
+
+def _settings(problem: Problem, dropout: float, seed: int, first_row: int) -> CallSettings:
+    """The numbers of a call for the rows from `first_row` on."""
+    scale, cap = _scale(problem), uncapped(problem.score)[1]
+    return CallSettings(
+        1.0 if scale is None else scale,
+        0.0 if cap is None else cap,
+        dropout,
+        seed,
+        first_row,
+    )
+
+
+def _kernel_parameters(problem: Problem) -> Parameters:
+    """Vector and sink in the types and shapes of the kernels."""
+    (vector, sink), xp = Parameters.of(problem), problem.layout.xp
+    return Parameters(
+        None if vector is None else xp.astype(vector, xp.float32, copy=False),
+        None if sink is None else _kernel_sink(xp, sink),
+    )
+
+
+def _kernel_sink(xp: Any, sink: Array) -> Array:
+    """A sink with four axes as the kernels take it; infinity is their largest score, as of a bias."""
+    from regard.attention.kernels.fused.tile import INFINITE_SCORE, LN2
+
+    sink = xp.astype(sink[:, :, 0, 0], xp.float32, copy=False)
+    most = float(INFINITE_SCORE) * LN2
+    return xp.where(sink > most, most, sink)
 
 
 def _broadcast_inputs(problem: Problem) -> tuple[Array, Array, Array]:

@@ -11,44 +11,11 @@ import numpy as np
 
 from regard.compiled.intrinsics import wide_vectors
 from regard.compiled.jit import inlined
+from regard.compiled.math import tanh
 
-__all__ = ["additive_gradients", "additive_scores", "tanh"]
+__all__ = ["additive_gradients", "additive_scores"]
 
 ONE = np.float32(1)
-
-TANH_SATURATION = np.float32(7.90531110763549805)
-"""Smallest argument at which tanh is 1 in float32."""
-
-# tanh x = x A(x^2) / B(x^2): the rational approximation of Eigen and XLA, within a few units in the last place.
-A0, A1, A2 = (
-    np.float32(4.89352455891786e-03),
-    np.float32(6.37261928875436e-04),
-    np.float32(1.48572235717979e-05),
-)
-A3, A4, A5 = (
-    np.float32(5.12229709037114e-08),
-    np.float32(-8.60467152213735e-11),
-    np.float32(2.00018790482477e-13),
-)
-A6 = np.float32(-2.76076847742355e-16)
-B0, B1, B2 = (
-    np.float32(4.89352518554385e-03),
-    np.float32(2.26843463243900e-03),
-    np.float32(1.18534705686654e-04),
-)
-B3 = np.float32(1.19825839466702e-06)
-
-
-@inlined
-def tanh(x):
-    """`tanh(x)`, without a branch, so that loops over it vectorise; a NaN stays."""
-    # Negated comparisons, which are true for a NaN.
-    x = x if not (x > TANH_SATURATION) else TANH_SATURATION
-    x = x if not (x < -TANH_SATURATION) else -TANH_SATURATION
-    y = x * x
-    a = A0 + y * (A1 + y * (A2 + y * (A3 + y * (A4 + y * (A5 + y * A6)))))
-    b = B0 + y * (B1 + y * (B2 + y * B3))
-    return x * a / b
 
 
 @inlined

@@ -47,6 +47,8 @@ class CallArrays(NamedTuple):
     """(batch or 1, heads or 1, queries or 1, keys or 1) bool: `True` = may attend."""
     bias: Array | None = None
     """(batch or 1, heads or 1, queries or 1, keys or 1) float32, added to the scores."""
+    sink: Array | None = None
+    """(batch or 1, heads or 1) float32: one more logit below the line of softmax; `None` for none."""
 
 
 class CallSettings(NamedTuple):
@@ -54,6 +56,8 @@ class CallSettings(NamedTuple):
 
     scale: float
     """What dot products are multiplied by."""
+    cap: float = 0.0
+    """`c` of scores `c tanh(s / c)`; 0 for none."""
     dropout: float = 0.0
     seed: int = 0
     first_row: int = 0
@@ -80,9 +84,10 @@ class Results(NamedTuple):
     output: Array
     """(batch, heads, queries, values), of the value's type."""
     lse: Array
-    """(batch, heads, queries) float64: log-sum-exp, natural; -inf where a query sees nothing."""
+    """(batch, heads, queries) float64: the natural logarithm of what stands below the line, the sink included,
+    so that a weight is `exp(score - lse)`; -inf where a query sees nothing and there is no sink."""
     entropy: Array
-    """(batch, heads, queries) float32, in nats."""
+    """(batch, heads, queries) float32, in nats: of the weights of keys, without the share of a sink."""
     max_score: Array
     """(batch, heads, queries) float32: the largest score; -inf where a query sees nothing."""
     top_weights: Array

@@ -12,6 +12,12 @@ Gradients that reach a row's entropy `H` or `lse` enter as two numbers of the ro
     dS = P (M (dO V^T) + constant + slope log P)
     constant = -D - dH H + dlse,   slope = -dH
 
+A sink of softmax is a logit without a key. It changes `lse`, which is given, and adds `p = exp(sink - lse)`,
+the share of the sink, to what the entropy of the keys has to do with each of them
+(`dH/dS = -P (log P + H + p)`, so `constant = -D - dH (H + p) + dlse`); its own gradient is
+`p (constant - slope)`, summed over the rows. Both are made around the kernel, in `torch_ops`. A cap
+`c tanh(s / c)` multiplies `dS` by `1 - tanh(s / c)^2`.
+
 A task is a range of keys of one key head, whose `dK` and `dV` it owns; `dQ` it adds to its own copy, one
 for each range, so nothing is added by two workers and the bits do not depend on which is faster.
 
@@ -29,6 +35,7 @@ from regard.attention.kernels.fused.rowwise import load_rows, lowbias32, mask_ou
 from regard.attention.kernels.fused.tile import (
     LN2,
     add_mask,
+    cap_row_with_slope,
     head_of,
     key_range,
     rounded_lse,
@@ -82,6 +89,14 @@ def softmax_dropout_backward(
 
 
 @inlined
+def multiply(row, factors, width):
+    """Multiplies the first `width` numbers of a row by factors."""
+    wide_vectors()
+    for j in range(width):
+        row[j] *= factors[j]
+
+
+@inlined
 def softmax_backward_tile(work, inputs, gradients, b, h, i0, rows, j0, width):
     """`work.scores` become weights after dropout and `work.grad` becomes `dS`, row by row."""
     low, high = head_of(inputs.low, b, h), head_of(inputs.high, b, h)
@@ -94,6 +109,7 @@ def softmax_backward_tile(work, inputs, gradients, b, h, i0, rows, j0, width):
             scores[:] = 0
             grad[:] = 0
             continue
+        cap_row_with_slope(scores, width, inputs.cap, work.cap_slope)
         add_mask(scores, bias, allowed, i, j0, width)
         mask_outside(scores, low[i] - j0, high[i] - j0, width)
         rounded, correction = rounded_lse(lse)
@@ -107,6 +123,8 @@ def softmax_backward_tile(work, inputs, gradients, b, h, i0, rows, j0, width):
             )  # fmt: skip
         else:
             softmax_backward(scores, grad, width, rounded, correction, constant, slope)
+        if inputs.cap:
+            multiply(grad, work.cap_slope, width)
 
 
 @inlined

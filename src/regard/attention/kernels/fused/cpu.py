@@ -40,6 +40,8 @@ __all__ = ["attend", "backward", "make_inputs"]
 Words = npt.NDArray[np.uint16]
 Singles = npt.NDArray[np.float32]
 
+_NO_SINK = np.empty((1, 0), np.float32)
+
 
 def attend(call: ForwardCall, *, words: int) -> Results:
     """Output, log-sum-exp and the requested statistics.
@@ -129,6 +131,8 @@ def make_inputs(arrays: CallArrays, settings: CallSettings) -> Inputs:
         value=arrays.value,
         scale=float(settings.scale),
         vector=np.empty(0, np.float32) if arrays.vector is None else arrays.vector,
+        cap=float(settings.cap),
+        sink=np.ascontiguousarray(_NO_SINK if arrays.sink is None else arrays.sink),
         low=arrays.low,
         high=arrays.high,
         allowed=nothing.astype(np.bool_) if arrays.allowed is None else arrays.allowed,

@@ -14,6 +14,10 @@ while they lie in the cache everything is taken from them (Milakov and Gimelshei
 and at the end `output = o / l`, `lse = ln 2 (m + log2 l)`, `entropy = ln 2 (log2 l - a / l)`. In the
 code m is `row_max`, l `row_sum`, a `row_moment`, o `out`.
 
+A sink belongs to no key, so that it enters at the end alone: with `L = log2(2**sink + l 2**m)` and the factor
+`f = 2**(m - L)`, which is `1 / l` without one, `output = f o`, `lse = ln 2 L` and
+`entropy = ln 2 f (l (L - m) - a)`.
+
 The attention a key received is a sum over queries, which needs the final `lse` of each: `received` is a
 second pass that makes the scores again, without the product with values.
 
@@ -42,6 +46,7 @@ from regard.attention.kernels.fused.rowwise import (
 from regard.attention.kernels.fused.tile import (
     LN2,
     add_mask,
+    cap_row,
     find_segment,
     head_of,
     key_range,
@@ -132,15 +137,38 @@ def online_softmax_update(work, r, scores, edges, c0, count, t):
 
 
 @inlined
-def write_row(work, r, outputs, b, h, i):
-    """Writes the results of one row. A score that was NaN has made its sum, and with it all of them, NaN."""
+def normalizer_of(row_sum, row_max, sink):
+    """The factor that makes weights of `2**(score - row_max)`, and the log-sum-exp in bits.
+
+    Args:
+        row_sum: of `2**(score - row_max)` over all keys; 0 for a query that sees nothing.
+        row_max: the largest score, in bits.
+        sink: in bits; -inf for none.
+    """
+    if row_sum == 0 and sink == sink:
+        return 0.0, sink
+    if sink == -np.inf:
+        return 1 / row_sum, row_max + np.log2(row_sum)
+    reference = max(np.float64(row_max), sink)
+    share = 2.0 ** (row_max - reference)
+    total = row_sum * share + 2.0 ** (sink - reference)
+    return share / total, reference + np.log2(total)
+
+
+@inlined
+def write_row(work, r, outputs, b, h, i, sink):
+    """Writes the results of one row; returns the factor of its weights.
+
+    A score that was NaN has made its sum, and with it all of them, NaN.
+    """
     row_sum, row_max = work.row_sum[r], work.row_max[r]
-    some = row_sum != 0  # else the query sees nothing: zeros, and a log-sum-exp of -inf
-    log_sum = np.log2(row_sum) if some else 0.0
-    store_row(work.out, r, np.float32(1 / row_sum if some else 0.0), outputs.output[b, h, i])
-    outputs.lse[b, h, i] = LN2 * (row_max + log_sum) if some else -np.inf
+    factor, lse = normalizer_of(row_sum, row_max, sink)
+    store_row(work.out, r, np.float32(factor), outputs.output[b, h, i])
+    outputs.lse[b, h, i] = LN2 * lse
     if outputs.entropy.size:
-        entropy = log_sum - work.row_moment[r] / row_sum if some else 0.0
+        # Zero where the query sees nothing, whose maximum is -inf; NaN where the factor is.
+        bits = row_sum * (lse - row_max) - work.row_moment[r] if row_sum != 0 else 0.0
+        entropy = factor * bits
         outputs.entropy[b, h, i] = LN2 * entropy if not (entropy < 0) else 0.0  # keeps a NaN
     if outputs.max_score.size:
         # A maximum does not show NaN scores, and the sum does.
@@ -155,7 +183,8 @@ def write_row(work, r, outputs, b, h, i):
             indices[k] = spare
         outputs.top_indices[b, h, i, k] = indices[k]
         share = 2.0 ** (score - row_max) if score != NEGATIVE_INFINITY else 0.0
-        outputs.top_weights[b, h, i, k] = share / row_sum if some else 0.0
+        outputs.top_weights[b, h, i, k] = share * factor
+    return factor
 
 
 @inlined
@@ -168,9 +197,9 @@ def contains(indices, count, index):
 
 
 @inlined
-def pool_row(work, r, sums, maxima, tiles):
-    """Adds the chunks of one row to its part of a block of queries."""
-    row_max, share = work.row_max[r], np.float32(1 / work.row_sum[r])
+def pool_row(work, r, share, sums, maxima, tiles):
+    """Adds the chunks of one row to its part of a block of queries; `share` is the factor of its weights."""
+    row_max = work.row_max[r]
     # Sums were taken relative to the maximum of their time: each tile has a factor of its own.
     for t in range(tiles):
         factor = share * weight(work.reference[r, t], row_max)
@@ -214,6 +243,7 @@ def forward(counter, sgemm, work, tasks, inputs, plan, outputs):
         low, high = head_of(inputs.low, b, h), head_of(inputs.high, b, h)
         bias, allowed = head_of(inputs.bias, b, h), head_of(inputs.allowed, b, h)
         key, value = inputs.key[b, h // group], inputs.value[b, h // group]
+        sink = head_of(inputs.sink, b, h) / LN2 if inputs.sink.size else -np.inf
         load_rows(inputs.query[b, h], i0, rows, work.query)
         reset(work)
         # Only tiles of keys that some query of this tile sees: a window costs length times window.
@@ -236,6 +266,7 @@ def forward(counter, sgemm, work, tasks, inputs, plan, outputs):
                 last = min(first + STRIP_ROWS, rows)
                 for r in range(first, last):
                     i = i0 + r
+                    cap_row(work.scores[r], width, inputs.cap)
                     add_mask(work.scores[r], bias, allowed, i, j0, width)
                     mask_outside(work.scores[r], low[i] - j0, high[i] - j0, width)
                     row_maxima(work, r, work.scores[r], chunks, c0, count, top)
@@ -256,11 +287,13 @@ def forward(counter, sgemm, work, tasks, inputs, plan, outputs):
         work.first_chunks[t] = c0
         for r in range(rows):
             i = i0 + r
-            write_row(work, r, outputs, b, h, i)
+            share = np.float32(write_row(work, r, outputs, b, h, i, sink))
             # Not for a row that sees nothing, nor for one of NaN, which `propagate_nan` puts in later.
             if outputs.block_sum.size and work.row_sum[r] > 0:
                 part = find_segment(plan.query_edges, i)
-                pool_row(work, r, outputs.block_sum[b, h, part], outputs.block_max[b, h, part], t)
+                pool_row(
+                    work, r, share, outputs.block_sum[b, h, part], outputs.block_max[b, h, part], t
+                )
 
 
 @compiled
@@ -299,6 +332,7 @@ def received(counter, sgemm, work, tasks, inputs, plan, lse, out):
                 i = i0 + r
                 if lse[b, h, i] != -np.inf:
                     scores = work.scores[r]
+                    cap_row(scores, width, inputs.cap)
                     add_mask(scores, bias, allowed, i, j0, width)
                     mask_outside(scores, low[i] - j0, high[i] - j0, width)
                     rounded, correction = rounded_lse(lse[b, h, i])

@@ -7,14 +7,18 @@ import numpy as np
 
 from regard.attention.kernels.fused.additive import additive_scores
 from regard.compiled.blas import gemm_nt
+from regard.compiled.intrinsics import wide_vectors
 from regard.compiled.jit import inlined, inlined_ir
-from regard.compiled.math import NEGATIVE_INFINITY, clamp_exponent, exp2
+from regard.compiled.math import NEGATIVE_INFINITY, clamp_exponent, exp2, tanh
+from regard.compiled.simd import MASK_LANES
 
 __all__ = [
     "INFINITE_SCORE",
     "LN2",
     "LOWEST_BIAS",
     "add_mask",
+    "cap_row",
+    "cap_row_with_slope",
     "find_segment",
     "head_of",
     "key_range",
@@ -63,6 +67,32 @@ def find_segment(edges, position):
         else:
             above = middle
     return below
+
+
+@inlined
+def cap_row(scores, width, cap):
+    """Bounds a row of scores in bits by `cap`, a natural one, if it is not 0; before bias and mask.
+
+    The padding beyond `width` is capped as well, up to a multiple of `MASK_LANES`: the loop needs no
+    remainder.
+    """
+    if cap:
+        wide_vectors()
+        inward, outward = np.float32(LN2 / cap), np.float32(cap / LN2)
+        for j in range((width + MASK_LANES - 1) // MASK_LANES * MASK_LANES):
+            scores[j] = outward * tanh(scores[j] * inward)
+
+
+@inlined
+def cap_row_with_slope(scores, width, cap, slope):
+    """`cap_row`, which writes the derivative at each score, `1 - tanh(s / cap)**2`, to `slope`."""
+    if cap:
+        wide_vectors()
+        inward, outward = np.float32(LN2 / cap), np.float32(cap / LN2)
+        for j in range((width + MASK_LANES - 1) // MASK_LANES * MASK_LANES):
+            t = tanh(scores[j] * inward)
+            scores[j] = outward * t
+            slope[j] = np.float32(1) - t * t
 
 
 @inlined

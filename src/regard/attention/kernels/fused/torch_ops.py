@@ -59,7 +59,7 @@ def from_words(array: Words, dtype: torch.dtype) -> Tensor:
 
 def _to_numpy(arrays: CallArrays) -> CallArrays:
     """Tensors as the processor's kernels take them."""
-    query, key, value, low, high, vector, allowed, bias = arrays
+    query, key, value, low, high, vector, allowed, bias, sink = arrays
     return CallArrays(
         query=as_words(query),
         key=as_words(key),
@@ -69,6 +69,7 @@ def _to_numpy(arrays: CallArrays) -> CallArrays:
         vector=None if vector is None else vector.detach().contiguous().numpy(),
         allowed=None if allowed is None else allowed.numpy(),
         bias=None if bias is None else bias.detach().numpy(),
+        sink=None if sink is None else sink.detach().numpy(),
     )
 
 
@@ -83,16 +84,16 @@ def _words_each(tensor: Tensor) -> int:
 @torch.library.custom_op("regard::attend", mutates_args=(), device_types="cpu")
 def attend(
     query: Tensor, key: Tensor, value: Tensor, low: Tensor, high: Tensor,
-    vector: Tensor | None, allowed: Tensor | None, bias: Tensor | None,
-    scale: float, dropout: float, seed: int, first_row: int,
+    vector: Tensor | None, allowed: Tensor | None, bias: Tensor | None, sink: Tensor | None,
+    scale: float, cap: float, dropout: float, seed: int, first_row: int,
     entropy: bool, top: int, query_block: int, key_block: int, received: bool, max_score: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Output and statistics on a processor, in the order of `arguments.Results`.
 
-    The output, the log-sum-exp and the entropy have gradients, towards query, key, value and vector.
+    The output, the log-sum-exp and the entropy have gradients, towards query, key, value, vector and sink.
     """
     call = ForwardCall.from_flat((
-        query, key, value, low, high, vector, allowed, bias, scale, dropout, seed, first_row,
+        query, key, value, low, high, vector, allowed, bias, sink, scale, cap, dropout, seed, first_row,
         entropy, top, query_block, key_block, received, max_score,
     ))  # fmt: skip
     numpy_call = call._replace(arrays=_to_numpy(call.arrays))
@@ -129,13 +130,13 @@ def _(*flat: Any) -> tuple[Tensor, ...]:
 @torch.library.custom_op("regard::attend_backward", mutates_args=(), device_types="cpu")
 def attend_backward(
     query: Tensor, key: Tensor, value: Tensor, low: Tensor, high: Tensor,
-    vector: Tensor | None, allowed: Tensor | None, bias: Tensor | None,
-    scale: float, dropout: float, seed: int, first_row: int,
+    vector: Tensor | None, allowed: Tensor | None, bias: Tensor | None, sink: Tensor | None,
+    scale: float, cap: float, dropout: float, seed: int, first_row: int,
     output_grad: Tensor, lse: Tensor, constant: Tensor, slope: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """The gradients of query, key, value and vector on a processor."""
     call = BackwardCall.from_flat((
-        query, key, value, low, high, vector, allowed, bias, scale, dropout, seed, first_row,
+        query, key, value, low, high, vector, allowed, bias, sink, scale, cap, dropout, seed, first_row,
         output_grad, lse, constant, slope,
     ))  # fmt: skip
     by_row = (x.contiguous().numpy() for x in (lse, constant, slope))
@@ -193,8 +194,13 @@ def _backward(
         constant = constant - (output_grad.float() * output.float()).sum(-1)
     if lse_grad is not None:
         constant = constant + lse_grad.float()
+    share = None if arrays.sink is None else (arrays.sink[..., None] - lse).exp().float()
     if entropy_grad is not None and entropy_grad.numel():
-        constant, slope = constant - entropy_grad * entropy, -entropy_grad
+        spread = entropy if share is None else entropy + share
+        constant, slope = constant - entropy_grad * spread, -entropy_grad
+    of_sink = None
+    if share is not None:
+        of_sink = (share * (constant - slope)).sum(-1).sum_to_size(arrays.sink.shape)
     rows = RowGradients(output_grad.to(output.dtype), lse, constant, slope)
     of_query, of_key, of_value, of_vector = attend_backward(
         *BackwardCall(arrays, ctx.settings, rows).flat()
@@ -207,6 +213,7 @@ def _backward(
             low=None,
             high=None,
             vector=None if arrays.vector is None else of_vector,
+            sink=of_sink,
         )
     )
 

@@ -40,6 +40,10 @@ class Inputs(NamedTuple):
     """float64: what dot products are multiplied by."""
     vector: Any
     """(features,) float32: the `v` of additive attention; empty for dot products."""
+    cap: Any
+    """float64: `c` of scores `c tanh(s / c)`; 0 for none."""
+    sink: Any
+    """(batch or 1, heads or 1) float32: one more logit below the line, or empty."""
     low: Any
     """(batch or 1, heads or 1, queries) int64: the first key of each query."""
     high: Any
@@ -64,7 +68,7 @@ class Outputs(NamedTuple):
     output: Any
     """(batch, heads, queries, words) uint16."""
     lse: Any
-    """(batch, heads, queries) float64, natural; -inf where a query sees nothing."""
+    """(batch, heads, queries) float64; see `arguments.Results`."""
     entropy: Any
     """(batch, heads, queries) float32, in nats."""
     max_score: Any
@@ -162,6 +166,8 @@ class BackwardWorkspace(NamedTuple):
     """(rows, columns) float32; become weights."""
     grad: Any
     """(rows, columns) float32: the gradient of the weights, then of the scores."""
+    cap_slope: Any
+    """(columns,) float32: the derivative of the cap at each score of a row."""
     key_grad: Any
     """(columns, features) float32."""
     value_grad: Any
@@ -228,6 +234,7 @@ def make_backward_workspace(plan: BackwardPlan, features: int, values: int) -> B
         out_grad=aligned((rows, values), single),
         scores=aligned((rows, stride), single),
         grad=aligned((rows, stride), single),
+        cap_slope=aligned((stride,), single),
         key_grad=np.empty((columns, features), single),
         value_grad=np.empty((columns, values), single),
         vector_part=np.empty(features, single),
