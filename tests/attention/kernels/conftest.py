@@ -83,7 +83,7 @@ def device(request):
     return request.param
 
 
-def problem(query, key, value, *, score=None, sink=None, mask=None, bias=None):
+def problem(query, key, value, *, score=None, normalizer=None, mask=None, bias=None):
     return make_problem(
         query,
         key,
@@ -125,17 +125,15 @@ def dense(query, key, allowed=None, bias=None, scale=None, vector=None, cap=None
         scores = cap * torch.tanh(scores / cap)
     if bias is not None:
         scores = scores + bias.double()
-    if sink is not None:
-        below = sink.double()[:, None, None].expand(*scores.shape[:-1], 1)
-        seen = torch.ones_like(scores, dtype=torch.bool) if allowed is None else allowed
-        seen = torch.nn.functional.pad(seen.expand(scores.shape), (0, 1), value=True)
-        scores = torch.cat((scores, below), -1).masked_fill(~seen, -math.inf)
-        return scores.softmax(-1)[..., :-1]
     if allowed is not None:
         scores = scores.masked_fill(~allowed, -math.inf)
+    if sink is not None:
+        below = sink.double()[:, None, None].expand(*scores.shape[:-1], 1)
+        scores = torch.cat((scores, below), -1)
     most = scores.amax(-1, keepdim=True).clamp_min(-1e300)
     raised = torch.exp(scores - most)
-    return raised / raised.sum(-1, keepdim=True).clamp_min(1e-300)
+    weights = raised / raised.sum(-1, keepdim=True).clamp_min(1e-300)
+    return weights if sink is None else weights[..., :-1]
 
 
 def blocks(weights, query_blocks, key_blocks):

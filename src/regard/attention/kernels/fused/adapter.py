@@ -294,12 +294,16 @@ def _kernel_parameters(problem: Problem) -> Parameters:
 
 
 def _kernel_sink(xp: Any, sink: Array) -> Array:
-    """A sink with four axes as the kernels take it; infinity is their largest score, as of a bias."""
+    """A sink with four axes as the kernels take it: no larger than their largest score, as a bias is.
+
+    Nor smaller than the least, unless it is -inf: a log-sum-exp must survive the rounding to float32.
+    """
     from regard.attention.kernels.fused.tile import INFINITE_SCORE, LN2
 
     sink = xp.astype(sink[:, :, 0, 0], xp.float32, copy=False)
     most = float(INFINITE_SCORE) * LN2
-    return xp.where(sink > most, most, sink)
+    sink = xp.where(sink > most, most, sink)
+    return xp.where((sink < -most) & (sink != -math.inf), -most, sink)
 
 
 def _broadcast_inputs(problem: Problem) -> tuple[Array, Array, Array]:
