@@ -25,7 +25,7 @@ from regard.errors import InputError, ShapeError
 
 INF = math.inf
 EVERY = [Softmax(), Sparsemax(), Entmax15(), Entmax(1.3), Sigmoid(), Hard(), GumbelHard()]
-SMOOTH = [Softmax(), Sparsemax(), Entmax15(), Entmax(1.3), Sigmoid()]
+SMOOTH = [Softmax(), Softmax(sink=-1), Sparsemax(), Entmax15(), Entmax(1.3), Sigmoid()]
 
 
 def name(x):
@@ -36,6 +36,55 @@ def test_softmax_by_hand():
     np.testing.assert_allclose(
         Softmax()(np.log([[1.0, 2.0, 5.0]])), [[0.125, 0.25, 0.625]], rtol=1e-12
     )
+
+
+def test_sinks_by_hand():
+    """exp(0) = 1 below the line, and a sink for each head, log 8 and log 2."""
+    row = np.log([[1.0, 2.0, 5.0]])
+    np.testing.assert_allclose(Softmax(sink=0)(row), [[1 / 9, 2 / 9, 5 / 9]], rtol=1e-12)
+    sinks = Softmax(sink=np.log([8.0, 2.0]))(np.stack([row, row])[None])
+    expected = [[[1 / 16, 2 / 16, 5 / 16]], [[0.1, 0.2, 0.5]]]
+    np.testing.assert_allclose(sinks[0], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (4,), (4, 1, 1), (2, 1, 1, 1), (2, 4, 1, 1)])
+def test_a_sink_is_a_column_that_is_left_out(shape, library, rng):
+    """gpt-oss's own code: the sink appended to the scores, softmax, and its column dropped."""
+    scores = rng.normal(size=(2, 4, 5, 7)) * 5
+    scores[rng.random(scores.shape) < 0.3] = -INF
+    scores[0, 0, 0] = -INF
+    sink = rng.normal(size=shape) * 3
+    column = sink[:, None, None] if shape == (4,) else sink
+    joined = np.concatenate((scores, np.broadcast_to(column, (2, 4, 5, 1))), -1)
+    raised = np.exp(joined - joined.max(-1, keepdims=True))
+    expected = (raised / raised.sum(-1, keepdims=True))[..., :-1]
+    found = Softmax(sink=library(np.asarray(sink)))(library(scores))
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-5, atol=1e-7)
+    assert not np.asarray(found)[0, 0, 0].any()
+
+
+def test_sinks_that_are_no_finite_numbers(library):
+    """-inf is no sink, +inf takes all; scores far below 0 keep their weights beside both."""
+    rows = np.array([[[[-5000.0, -5000.0], [-INF, -INF], [0.0, 0.0]]] * 3])[0]
+    sinks = library(np.array([-INF, INF, 0.0]))
+    found = np.asarray(Softmax(sink=sinks)(library(np.asarray(rows))))
+    np.testing.assert_allclose(found[0], [[0.5, 0.5], [0.0, 0.0], [0.5, 0.5]])
+    assert not found[1].any()
+    np.testing.assert_allclose(found[2], [[0.0, 0.0], [0.0, 0.0], [1 / 3, 1 / 3]], rtol=1e-6)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("sink", [math.nan, INF, True, "0", [1.0]])
+def test_a_sink_is_a_number_or_an_array(sink):
+    with pytest.raises(InputError, match=r"sink is .*; expected a finite number"):
+        Softmax(sink)
+
+
+@pytest.mark.parametrize("shape", [(3,), (5,), (2, 4), (1, 4, 5, 1), (4, 1, 7)])
+def test_a_sink_that_fits_no_heads_is_refused(shape, library):
+    sink = library(np.zeros(shape, np.float32))
+    with pytest.raises(ShapeError, match=r"softmax has a sink of shape .*; expected one number"):
+        Softmax(sink)(library(np.zeros((2, 4, 5, 7), np.float32)))
 
 
 def test_sparsemax_by_hand():

@@ -10,7 +10,7 @@ import torch
 import regard
 from regard.attention import scores
 from regard.attention.kernels import limits
-from regard.errors import ShapeError
+from regard.errors import InputError, ShapeError
 
 
 def weights_of(score, query, key, f=np.asarray):
@@ -91,6 +91,43 @@ def test_cosine_of_vectors_whose_squares_float16_does_not_hold(library, rng, siz
     score = scores.Cosine(8.0)
     found = score.pairwise(*score.project(library(q), library(k)))
     np.testing.assert_allclose(np.asarray(found), 8 * unit[0] @ unit[1].swapaxes(2, 3), atol=2e-2)
+
+
+def test_gemma_2_caps_scores_at_50_by_hand():
+    """`50 tanh(s / 50)`: 1 loses a part in 7,500, and 1000 becomes 50 (Gemma 2, section 2)."""
+    score = scores.Capped(scores.Dot(), 50)
+    found = weights_of(score, [[1.0]], [[1.0], [25.0], [-100.0], [1000.0]])
+    expected = [1 - 1 / 7500, 50 * math.tanh(0.5), -50 * math.tanh(2), 50]
+    np.testing.assert_allclose(found, [expected], rtol=1e-7)
+
+
+def test_every_score_may_be_capped(library, rng):
+    q, k = rng.normal(size=(1, 2, 3, 4)), rng.normal(size=(1, 1, 5, 4))
+    weight, vector = rng.normal(size=(4, 4)), rng.normal(size=4)
+    table, both = rng.normal(size=(5, 4)), rng.normal(size=(8, 4))
+    weight, vector, table, both = (library(x) for x in (weight, vector, table, both))
+    for score in (
+        scores.Dot(), scores.ScaledDot(), scores.ScaledDot(-2.0), scores.Cosine(3.0), scores.General(weight),
+        scores.Location(table), scores.Additive(vector), scores.Concat(vector, both),
+    ):  # fmt: skip
+        projected = score.project(library(q), library(k))
+        plain = np.asarray(score.pairwise(*projected))
+        capped = scores.Capped(score, 0.7)
+        found = np.asarray(capped.pairwise(*capped.project(library(q), library(k))))
+        np.testing.assert_allclose(found, 0.7 * np.tanh(plain / 0.7), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("cap", [0, -50.0, math.inf, math.nan, None, True, "50"])
+def test_a_cap_is_a_number_above_0(cap):
+    with pytest.raises(InputError, match=r"cap is .*; expected a finite number above 0"):
+        scores.Capped(scores.Dot(), cap)
+
+
+@pytest.mark.unchecked
+def test_only_scores_are_capped():
+    with pytest.raises(InputError, match=r"score is 50; .* as in Capped\(ScaledDot\(\), 50\)"):
+        scores.Capped(50, scores.ScaledDot())  # type: ignore[arg-type]
 
 
 def test_location_scores_depend_on_positions_not_on_keys():

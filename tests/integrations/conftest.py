@@ -128,9 +128,31 @@ def clip() -> Any:
 def gemma2() -> Any:
     return transformers.Gemma2Model(
         transformers.Gemma2Config(
-            **SIZES, num_hidden_layers=1, num_key_value_heads=2, head_dim=8, sliding_window=4
+            **SIZES,
+            num_hidden_layers=1,
+            num_key_value_heads=2,
+            head_dim=8,
+            sliding_window=4,
+            attn_logit_softcapping=0.05,  # scores of random weights are small
         )
     )
+
+
+def gpt_oss() -> Any:
+    model = transformers.GptOssModel(
+        transformers.GptOssConfig(
+            **SIZES,
+            num_hidden_layers=2,
+            num_key_value_heads=2,
+            head_dim=8,
+            sliding_window=4,
+            num_local_experts=2,
+            num_experts_per_tok=1,
+        )
+    )
+    for layer in model.layers:  # all are nearly 0 at first
+        layer.self_attn.sinks.data.normal_(1.0)
+    return model
 
 
 BUILDERS: dict[str, Callable[..., Any]] = {
@@ -143,6 +165,7 @@ BUILDERS: dict[str, Callable[..., Any]] = {
     "bart": bart,
     "t5": t5,
     "gemma2": gemma2,
+    "gpt_oss": gpt_oss,
     "clip": clip,
 }
 
@@ -191,9 +214,10 @@ def eager(run: Callable[..., Any]) -> Callable[..., dict[str | None, Any]]:
     """Function that returns the attentions of eager mode by site, `None` where there is one."""
 
     def eager(model: Any, **inputs: Any) -> dict[str | None, Any]:
+        before = model.config._attn_implementation
         model.set_attn_implementation("eager")
         output = run(model, **inputs, output_attentions=True)
-        model.set_attn_implementation("sdpa")
+        model.set_attn_implementation(before)
         if model.config.is_encoder_decoder:
             return {
                 "encoder": output.encoder_attentions,

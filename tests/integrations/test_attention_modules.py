@@ -9,6 +9,7 @@ from torch import nn
 
 from regard.integrations.attention_modules import (
     attention_modules,
+    goes_beyond_sdpa,
     in_a_stack,
     is_routed,
     unknown_options,
@@ -43,5 +44,18 @@ def test_a_pooling_head_is_no_stack():
 
 def test_options_are_unknown_unless_they_are_known():
     known = {"scaling": 0.5, "dropout": 0.0, "sliding_window": 4, "use_cache": True}
-    assert unknown_options(known | {"softcap": None}) == []
-    assert unknown_options(known | {"indices": 1, "anything": 2}) == ["indices", "anything"]
+    assert unknown_options(nn.Module, known | {"softcap": None}) == []
+    assert unknown_options(nn.Module, known | {"indices": 1, "any": 2}) == ["indices", "any"]
+
+
+def test_caps_and_sinks_are_known_where_they_were_measured():
+    """DeepSeek V4 does more than its sinks say: it is left to the dispatcher."""
+    given = {"softcap": 50.0, "s_aux": torch.zeros(4)}
+    gemma2 = transformers.models.gemma2.modeling_gemma2.Gemma2Attention
+    gpt_oss = transformers.models.gpt_oss.modeling_gpt_oss.GptOssAttention
+    for kind in (gemma2, gpt_oss):
+        assert unknown_options(kind, given) == []
+        assert goes_beyond_sdpa(kind)
+    assert unknown_options(nn.Module, given) == ["softcap", "s_aux"]
+    other = pytest.importorskip("transformers.models.deepseek_v4.modeling_deepseek_v4")
+    assert not goes_beyond_sdpa(other.DeepseekV4Attention)

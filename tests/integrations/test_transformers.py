@@ -31,8 +31,11 @@ def check_against_eager(eager, run, watched):
 
     def check(model, keep=None, **inputs):
         seen, output = watched(model, keep, **inputs)
-        torch.testing.assert_close(output[0], run(model, **inputs)[0], atol=1e-5, rtol=0)
-        mask = inputs.get("attention_mask")
+        mask, plain = inputs.get("attention_mask"), run(model, **inputs)[0]
+        both = (output[0], plain)
+        if model.config._attn_implementation == "eager" and mask is not None:
+            both = tuple(x[mask.bool()] for x in both)  # where a row of padding is even, not zero
+        torch.testing.assert_close(*both, atol=1e-5, rtol=0)
         for site, matrices in eager(model, **inputs).items():
             layers = seen[site or seen.sites[0]]
             assert len(layers) == len(matrices)
@@ -80,6 +83,48 @@ def test_encoder_decoders_keep_self_and_cross_apart(make, kind, ids, check_again
     assert [len(seen[site]) for site in seen.sites] == [3, 2, 2]
     assert seen["cross"][1].shape[2:] == (5, 11)
     assert [seen[site][0].causal for site in seen.sites] == [False, True, False]
+
+
+BEYOND_SDPA = ["gemma2", "gpt_oss"]
+"""Models whose scores are capped or whose softmax has sinks, which sdpa does not compute."""
+
+
+@pytest.mark.parametrize("kind", BEYOND_SDPA)
+@pytest.mark.parametrize("side", [None, "left"])
+def test_caps_and_sinks_against_eager(make, kind, ids, side, check_against_eager):
+    """With a cap the scores differ from those without, and with sinks rows sum to less than 1."""
+    mask = {} if side is None else {"attention_mask": padding(side)}
+    seen = check_against_eager(make(kind), input_ids=ids, **mask)
+    sums = seen["decoder"][0].dense.sum(-1)
+    assert (sums < 0.999).all() == (kind == "gpt_oss")
+
+
+@pytest.mark.parametrize("kind", BEYOND_SDPA)
+def test_chosen_heads_keep_their_sinks(make, kind, ids, eager, watched):
+    model = make(kind)
+    seen, _ = watched(model, Keep(heads=(3, 1)), input_ids=ids)
+    (matrices,) = eager(model, input_ids=ids).values()
+    np.testing.assert_allclose(seen["decoder"][0].dense, matrices[0][:, [3, 1]], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", BEYOND_SDPA)
+def test_training_beyond_sdpa(make, kind, ids):
+    """Gradients of every parameter, sinks included, are those of eager mode."""
+    model = make(kind)
+    model.set_attn_implementation("eager")
+
+    def gradient():
+        model.zero_grad()
+        model(ids)[0][..., 3].sum().backward()
+        return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+    expected = gradient()
+    with regard.watch(model, way="interface"):
+        found = gradient()
+    assert found.keys() == expected.keys()
+    assert kind != "gpt_oss" or any("sinks" in name for name in found)
+    for name, slope in expected.items():
+        assert (found[name] - slope).abs().max() <= 1e-4 * slope.abs().max() + 1e-8, name
 
 
 def test_masks_built_in_blocks_are_complete(make, ids, monkeypatch, check_against_eager):
@@ -363,7 +408,10 @@ def test_a_model_without_the_fast_path_is_refused(make, monkeypatch):
         pass
 
 
-def test_a_model_that_caps_its_scores_is_refused(make, ids, monkeypatch, run):
+def test_caps_of_a_family_that_was_not_measured_are_refused(make, ids, monkeypatch, run):
+    modules = "regard.integrations.attention_modules"
+    monkeypatch.setattr(f"{modules}._MEASURED", frozenset())
+    monkeypatch.setattr(f"{modules}._known", {})
     monkeypatch.setattr(transformers.Gemma2Model, "_supports_sdpa", True)
     model = make("gemma2")
     with (

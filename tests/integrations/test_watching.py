@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,9 @@ from regard.errors import SettingsError
 from regard.integrations.watching import _takes_interface
 
 
-@pytest.mark.parametrize("kind", ["bert", "gpt2", "llama", "mistral", "bart", "t5"])
+@pytest.mark.parametrize(
+    "kind", ["bert", "gpt2", "llama", "mistral", "bart", "t5", "gemma2", "gpt_oss"]
+)
 def test_the_interface_is_chosen_where_a_model_fits_it(make, kind):
     assert _takes_interface(make(kind), None)
     assert not _takes_interface(make(kind), "dispatcher")
@@ -22,12 +26,17 @@ def test_the_interface_is_chosen_where_a_model_fits_it(make, kind):
 def test_the_dispatcher_is_chosen_for_all_others(make):
     config = transformers.XLNetConfig(vocab_size=50, d_model=32, n_layer=1, n_head=4, d_inner=64)
     xlnet = transformers.XLNetModel(config)
-    for model in (xlnet, make("gemma2"), nn.MultiheadAttention(8, 2)):
+    for model in (xlnet, nn.MultiheadAttention(8, 2)):
         assert not _takes_interface(model, None)
 
 
-@pytest.mark.parametrize("kind", ["bert", "albert", "gpt2", "llama", "mistral"])
-@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+@pytest.mark.parametrize(
+    ("kind", "implementation"),
+    [
+        *itertools.product(["bert", "albert", "gpt2", "llama", "mistral"], ["sdpa", "eager"]),
+        *(("gemma2", "eager"), ("gpt_oss", "eager")),
+    ],
+)
 def test_both_ways_show_the_same(make, ids, kind, implementation):
     model = make(kind)
     model.set_attn_implementation(implementation)

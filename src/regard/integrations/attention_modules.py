@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 from torch import nn
 
 __all__ = [
+    "BEYOND_SDPA",
     "REASONS",
     "attention_modules",
+    "goes_beyond_sdpa",
     "has_unsupported_options",
     "in_a_stack",
     "is_called_attention",
@@ -28,6 +30,26 @@ _OWN_ATTENTION = re.compile(
     r"softmax|scaled_dot_product_attention|multi_head_attention_forward", re.IGNORECASE
 )
 _ATTENTION_CLASS = re.compile(r"att(?:ention|n)", re.IGNORECASE)
+
+BEYOND_SDPA = frozenset(("softcap", "s_aux"))
+"""Options that sdpa does not have and `regard.attend` does: a cap on the scores, and sinks of softmax."""
+
+_MEASURED = frozenset(
+    (
+        "flint",
+        "gemma2",
+        "gpt_oss",
+        "mimo_v2_flash",
+        "openai_privacy_filter",
+        "t5gemma",
+        "vaultgemma",
+    )
+)
+"""Families of which caps and sinks are known to be those of `attend` (`docs/coverage.md`).
+
+Others may do more: Granite SWA scales its outputs beside weights without a sink, and DeepSeek V4 adds keys under
+a mask that must be one of floats. They are watched at the dispatcher.
+"""
 
 HONOURED = frozenset(("scaling", "dropout", "is_causal", "position_bias"))
 """Options of an attention function that the output and the map are computed with."""
@@ -65,13 +87,17 @@ REASONS = {
 """What known options that are not supported do."""
 
 
-def unknown_options(options: Mapping[str, object]) -> list[str]:
-    """Names of the options whose effect is neither computed nor known to be none."""
-    return [
-        name
-        for name, value in options.items()
-        if value is not None and name not in HONOURED and name not in WITHOUT_EFFECT
-    ]
+def unknown_options(kind: type[nn.Module], options: Mapping[str, object]) -> list[str]:
+    """Names of the options whose effect is neither computed nor known to be none.
+
+    Args:
+        kind: class of the attention module that passes them.
+        options: of its attention function.
+    """
+    known = HONOURED | WITHOUT_EFFECT
+    if goes_beyond_sdpa(kind):
+        known |= BEYOND_SDPA
+    return [name for name, value in options.items() if value is not None and name not in known]
 
 
 def has_unsupported_options(part: nn.Module) -> bool:
@@ -83,6 +109,11 @@ def has_unsupported_options(part: nn.Module) -> bool:
     if getattr(part, "attn_logit_softcapping", True) is None:
         given -= {"softcap"}
     return bool(given)
+
+
+def goes_beyond_sdpa(kind: type[nn.Module]) -> bool:
+    """Return whether a class passes its attention function a cap or sinks that `regard.attend` computes."""
+    return _facts(kind).beyond_sdpa
 
 
 def attention_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -105,6 +136,7 @@ class _Facts(NamedTuple):
     is_routed: bool
     attends: bool
     options: frozenset[str]  # of its attention function that are not supported
+    beyond_sdpa: bool
 
 
 _known: dict[Any, _Facts] = {}
@@ -125,8 +157,17 @@ def _facts(kind: type[nn.Module]) -> _Facts:
         names = set(_names(kind))
         routed = "ALL_ATTENTION_FUNCTIONS" in names
         own = is_called_attention(kind) and any(map(_OWN_ATTENTION.search, names))
-        _known[kind] = _Facts(routed, routed or own, frozenset(names & REASONS.keys()))
+        options = names & REASONS.keys()
+        beyond = bool(names & BEYOND_SDPA) and _is_measured(kind)
+        if beyond:
+            options -= {*BEYOND_SDPA, "sinks"}  # the last is their parameter, passed on as `s_aux`
+        _known[kind] = _Facts(routed, routed or own, frozenset(options), beyond)
     return _known[kind]
+
+
+def _is_measured(kind: type[nn.Module]) -> bool:
+    package, models, family, *_ = (*kind.__module__.split("."), "", "", "")
+    return (package, models) == ("transformers", "models") and family in _MEASURED
 
 
 def _names(kind: type[nn.Module]) -> Iterator[str]:

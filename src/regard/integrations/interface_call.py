@@ -1,4 +1,7 @@
-"""One call of an attention function of `transformers`: the map of what `sdpa` computes in it."""
+"""One call of an attention function of `transformers`: the map of what it computes.
+
+That is what `sdpa` computes, or the same with capped scores (Gemma 2) or sinks (gpt-oss), which `sdpa` lacks.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from regard.attention import AttentionMap, attend, causal
-from regard.attention.scores import ScaledDot
+from regard.attention.normalizers import Softmax
+from regard.attention.scores import Capped, ScaledDot, Score
 from regard.errors import InputError
 from regard.integrations.lazy_mask import LazyMask
 from regard.integrations.watched import Watched
@@ -17,7 +21,7 @@ __all__ = ["InterfaceCall"]
 
 
 class InterfaceCall:
-    """One call of an attention function: the map of what `sdpa` computes.
+    """One call of an attention function: the map of what it computes.
 
     Args:
         module: the attention module.
@@ -50,6 +54,8 @@ class InterfaceCall:
         self.mask: Tensor | None = mask
         self._keys = key.shape[2]
         self.scale: float | None = options.get("scaling")
+        self.cap: float | None = options.get("softcap")
+        self.sink: Tensor | None = options.get("s_aux")
         self.bias: Tensor | None = options.get("position_bias")
         self.seen: Watched = seen
         option = options.get("is_causal")
@@ -104,12 +110,14 @@ class InterfaceCall:
             array.detach() for array in (self.query, self.key, self.value)
         )
         self.bias = None if self.bias is None else self.bias.detach()
+        self.sink = None if self.sink is None else self.sink.detach()
         with torch.no_grad():
             output, weights = attend(
                 self.query,
                 self.key,
                 self.value,
-                score=ScaledDot(self.scale),
+                score=self.score,
+                normalizer=Softmax(self.sink),
                 mask=self.visible,
                 bias=self.bias,
                 watch=self.seen.keep.statistics_of(self.query.shape[2] * self.key.shape[2]),
@@ -118,12 +126,38 @@ class InterfaceCall:
             self.output = output.transpose(1, 2).contiguous()
         return weights, first_query, first_key
 
+    @property
+    def score(self) -> Score:
+        """The scaled dot product, capped where the model caps it."""
+        dot = ScaledDot(self.scale)
+        return dot if self.cap is None else Capped(dot, self.cap)
+
+    def attended(self, dropout: float) -> Tensor:
+        """The model's output `(batch, queries, heads, values)`, with gradients; before `captured`.
+
+        Args:
+            dropout: the probability that a weight is left out.
+        """
+        output, _ = attend(
+            self.query,
+            self.key,
+            self.value,
+            score=self.score,
+            normalizer=Softmax(self.sink),
+            mask=self.visible,
+            bias=self.bias,
+            dropout=dropout,
+            seed=int(torch.randint(2**31, ())) if dropout else 0,
+        )
+        return output.transpose(1, 2).contiguous()
+
     def _is_plain(self, options: dict[str, Any]) -> bool:
         """Return whether `attend` gives the model's output too, so that nothing is computed twice."""
         arrays = (self.query, self.key, self.value)
+        learned = (*arrays, *(() if self.sink is None else (self.sink,)))
         return (
             all(array.dtype == torch.float32 and array.device.type == "cpu" for array in arrays)
-            and not (torch.is_grad_enabled() and any(array.requires_grad for array in arrays))
+            and not (torch.is_grad_enabled() and any(array.requires_grad for array in learned))
             and not options.get("dropout")
             and self.bias is None
             # A row of an additive mask may exclude every key, and is then even and not zero.
@@ -142,6 +176,8 @@ class InterfaceCall:
         of_keys = [head // group for head in chosen]
         self.query = self.query[:, list(chosen)]
         self.key, self.value = self.key[:, of_keys], self.value[:, of_keys]
+        if self.sink is not None:
+            self.sink = self.sink[list(chosen)]
         if self.bias is not None and self.bias.shape[1] > 1:
             self.bias = self.bias[:, list(chosen)]
         if (
@@ -168,6 +204,8 @@ class InterfaceCall:
         query = self.query.to(wide) * scale
         query = query.reshape(batch, heads // group, group * queries, features)
         scores = (query @ self.key.to(wide).mT).view(-1, self.query.shape[1], queries, keys)
+        if self.cap is not None:
+            scores = self.cap * torch.tanh(scores / self.cap)
         if self.bias is not None:
             scores = scores + self.bias
         visible = self.visible
@@ -175,10 +213,10 @@ class InterfaceCall:
             visible = self.mask.row_mask.build_rows(slice(0, queries))[..., :keys]
         elif visible is not None and not isinstance(visible, Tensor):
             visible = torch.ones(queries, keys, dtype=torch.bool, device=query.device).tril()
-        if visible is None:
-            return torch.softmax(scores, -1)
-        weights = torch.softmax(scores.masked_fill(~visible, -torch.inf), -1)
-        return torch.where(visible.any(-1, keepdim=True), weights, 0)
+        if visible is not None:
+            scores = scores.masked_fill(~visible, -torch.inf)
+        weights: Tensor = Softmax(self.sink)(scores)
+        return weights
 
     def _positions(self) -> tuple[int, int]:
         """Positions of the first query and the first key in the text."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from regard.attention.normalizers import Softmax
 from regard.errors import InputError
 
 __all__ = ["SteeredLayer", "steered_attention", "steered_layers", "steered_mask", "steering_of"]
@@ -112,9 +113,10 @@ def steered_attention(
         key, value = (part.repeat_interleave(group, 1) for part in (key, value))
     scaling = options.get("scaling")
     scores = query @ key.mT * (query.shape[-1] ** -0.5 if scaling is None else scaling)
-    scores = scores.float() + mask
-    blind = (mask == -torch.inf).all(-1, keepdim=True)
-    weights = scores.masked_fill(blind, 0.0).softmax(-1).masked_fill(blind, 0.0).to(query.dtype)
+    cap = options.get("softcap")
+    if cap is not None:
+        scores = cap * torch.tanh(scores / cap)
+    weights = Softmax(options.get("s_aux"))(scores.float() + mask).to(query.dtype)
     dropped = nn.functional.dropout(
         weights, options.get("dropout") or 0.0, training=module.training
     )

@@ -272,7 +272,7 @@ def _attention(
             f"{type(module).__name__} runs on {_NAME!r} attention outside regard.steer; models are "
             "steered by `with regard.steer(model):`, not by attn_implementation"
         )
-    if unknown := unknown_options(options):
+    if unknown := unknown_options(type(module), options):
         name = unknown[0]
         raise InputError(
             f"{type(module).__name__} attends with {name!r}, which steering does not support"

@@ -23,8 +23,10 @@ from torch import Tensor, nn
 
 from regard.errors import InputError, MissingExtraError
 from regard.integrations.attention_modules import (
+    BEYOND_SDPA,
     REASONS,
     attention_modules,
+    goes_beyond_sdpa,
     has_unsupported_options,
     is_called_attention,
     is_routed,
@@ -197,7 +199,9 @@ def _why_not(root: PreTrainedModel) -> str | None:
                 f"({type(part).__name__}), which is neither self- nor cross-attention"
             )
         is_slow = isinstance(part, PreTrainedModel) and not part._supports_sdpa
-        if is_slow and any(is_routed(type(inner)) for inner in part.modules()):
+        routed = [type(inner) for inner in part.modules() if is_routed(type(inner))]
+        # Where each passes a cap or sinks, these are why: `attend` computes both.
+        if is_slow and not all(map(goes_beyond_sdpa, routed)):
             return (
                 f"{type(part).__name__} does not run on scaled_dot_product_attention (it changes its "
                 "weights in a way that has no fast path); try "
@@ -263,7 +267,7 @@ def _attention(
             module, query, key, value, attention_mask, **options
         )[0]
         return plain, None
-    if unknown := unknown_options(options):
+    if unknown := unknown_options(type(module), options):
         name = unknown[0]
         raise InputError(
             f"{type(module).__name__} attends with {name!r}, which the fast path does not support"
@@ -282,6 +286,9 @@ def _attention(
         weights = call.weights() if seen.run is not None and seen.run.wants_weights else None
         seen.add_call(module, call.captured, causal=call.is_causal, dense=call.dense)
         output = call.output if output is None else output
+    if output is None and any(options.get(name) is not None for name in BEYOND_SDPA):
+        call = InterfaceCall(module, query, key, value, attention_mask, options, seen)
+        output = call.attended(float(options.get("dropout") or 0.0))
     if output is None:
         output = _sdpa(module, query, key, value, attention_mask, **options)
     return output, weights

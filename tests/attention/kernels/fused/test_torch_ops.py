@@ -297,11 +297,17 @@ def test_one_exported_program_for_every_length(monkeypatch, least):
         assert (program.module()(*given) - Block()(*given)).abs().max() < 1e-6
 
 
+CAPPED = {
+    "score": scores.Capped(scores.ScaledDot(), 2.0),
+    "normalizer": regard.normalizers.Softmax(torch.tensor(0.5)),
+}
+
+
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
 @pytest.mark.parametrize("length", [5, 33])
 @pytest.mark.parametrize("mask", [None, regard.causal()])
 @pytest.mark.parametrize("watch", [(), ("entropy",)])
-@pytest.mark.parametrize("parts", [{}, CASES["capped, with a sink"]], ids=["plain", "sink"])
+@pytest.mark.parametrize("parts", [{}, CAPPED], ids=["plain", "capped"])
 def test_mapped_over_examples(always, three, length, mask, watch, parts):
     """By `torch.func.vmap`, under which no number can be looked at."""
     given = [x.detach()[:, :, :length] for x in three]

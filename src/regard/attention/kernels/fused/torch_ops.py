@@ -199,7 +199,7 @@ def _backward(
         spread = entropy if share is None else entropy + share
         constant, slope = constant - entropy_grad * spread, -entropy_grad
     of_sink = None
-    if share is not None:
+    if share is not None and arrays.sink is not None:
         of_sink = (share * (constant - slope)).sum(-1).sum_to_size(arrays.sink.shape)
     rows = RowGradients(output_grad.to(output.dtype), lse, constant, slope)
     of_query, of_key, of_value, of_vector = attend_backward(
