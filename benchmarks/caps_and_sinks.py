@@ -13,6 +13,7 @@ import argparse
 import json
 from collections.abc import Callable
 from datetime import date
+from typing import Any
 
 import torch
 
@@ -24,6 +25,17 @@ from regard.attention.scores import Capped, ScaledDot, Score
 
 CAP = 50.0
 WATCH = ("entropy", "topk", "pool")
+
+
+MEASUREMENTS: dict[str, dict[str, Any]] = {
+    "output": {},
+    "output, entropy, top-8, pooled map": {"watch": WATCH},
+    "these and received mass": {"watch": (*WATCH, "received")},
+    "causal": {"watch": WATCH, "mask": regard.causal()},
+    "forward and backward": {"watch": ("entropy",)},
+    "forward and backward, dropout": {"dropout": 0.1},
+}
+"""What is measured, and the arguments of `attend` for it."""
 
 
 class OwnCap(ScaledDot):
@@ -58,14 +70,7 @@ def parts(sink: torch.Tensor) -> dict[str, tuple[Score, Normalizer]]:
 
 def ways(name: str, given: list[torch.Tensor], sink: torch.Tensor) -> dict[str, Callable]:
     """One measurement, for each row of the table."""
-    settings = {
-        "output": {},
-        "output, entropy, top-8, pooled map": {"watch": WATCH},
-        "these and received mass": {"watch": (*WATCH, "received")},
-        "causal": {"watch": WATCH, "mask": regard.causal()},
-        "forward and backward": {"watch": ("entropy",)},
-        "forward and backward, dropout": {"dropout": 0.1},
-    }[name]
+    settings = MEASUREMENTS[name]
 
     def side(score, normalizer):
         def attend(*arrays):
@@ -80,14 +85,7 @@ def ways(name: str, given: list[torch.Tensor], sink: torch.Tensor) -> dict[str, 
 def table(length: int, rounds: int) -> list[dict[str, object]]:
     """The ratio of each row to the plain pass, for each measurement."""
     found: list[dict[str, object]] = []
-    for name in (
-        "output",
-        "output, entropy, top-8, pooled map",
-        "these and received mass",
-        "causal",
-        "forward and backward",
-        "forward and backward, dropout",
-    ):
+    for name in MEASUREMENTS:
         grad = name.startswith("forward")
         sink = torch.zeros(8, requires_grad=grad)
         given = arrays(length, grad=grad)

@@ -150,8 +150,9 @@ def gpt_oss() -> Any:
             num_experts_per_tok=1,
         )
     )
-    for layer in model.layers:  # all are nearly 0 at first
-        layer.self_attn.sinks.data.normal_(1.0)
+    for name, parameter in model.named_parameters():
+        if name.endswith("sinks"):  # all are nearly 0 at first
+            parameter.data.normal_(1.0)
     return model
 
 

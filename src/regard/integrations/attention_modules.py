@@ -47,8 +47,8 @@ _MEASURED = frozenset(
 )
 """Families of which caps and sinks are known to be those of `attend` (`docs/coverage.md`).
 
-Others may do more: Granite SWA scales its outputs beside weights without a sink, and DeepSeek V4 adds keys under
-a mask that must be one of floats. They are watched at the dispatcher.
+Others may do more: Granite SWA scales its outputs beside weights without a sink, and DeepSeek V4 adds keys
+under a mask that must hold floats. They are watched at the dispatcher.
 """
 
 HONOURED = frozenset(("scaling", "dropout", "is_causal", "position_bias"))

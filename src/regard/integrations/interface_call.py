@@ -149,7 +149,8 @@ class InterfaceCall:
             dropout=dropout,
             seed=int(torch.randint(2**31, ())) if dropout else 0,
         )
-        return output.transpose(1, 2).contiguous()
+        by_query: Tensor = output.transpose(1, 2).contiguous()
+        return by_query
 
     def _is_plain(self, options: dict[str, Any]) -> bool:
         """Return whether `attend` gives the model's output too, so that nothing is computed twice."""

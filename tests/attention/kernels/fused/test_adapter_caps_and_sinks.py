@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,18 +120,20 @@ def test_gradients(helpers, small_tiles, dropout, inner):
     vector = torch.linspace(-2, 3, 16)
 
     def slopes(kernel, *given):
-        q, k, v, vector, sink = given = [x.clone().requires_grad_() for x in given]
+        inputs = [x.clone().requires_grad_() for x in given]
+        q, k, v, vector, sink = inputs
         score = Capped(Additive(vector) if inner == "additive" else ScaledDot(), 1.5)
         problem = helpers.problem(q, k, v, score=score, normalizer=Softmax(sink), mask=HALF)
         if kernel:
-            output, found = adapter.one_pass(problem, (("entropy",),), dropout=dropout, seed=7)
-            entropy = found["entropy",]
+            together = adapter.one_pass(problem, (("entropy",),), dropout=dropout, seed=7)
+            assert together is not None
+            output, entropy = together[0], together[1]["entropy",]
         else:
             weights = problem.weights(slice(0, 43))
             output = problem.output(slice(0, 43), dropout, 7)
             entropy = -(weights * weights.where(weights > 0, 1).log()).sum(-1)
         loss = (output * of_output).sum() + (entropy * of_entropy).sum()
-        return torch.autograd.grad(loss, given, allow_unused=True)
+        return torch.autograd.grad(loss, inputs, allow_unused=True)
 
     given = [*arrays(2.0), vector, SINK.clamp_min(-3)]
     ours, exact = slopes(True, *given), slopes(False, *(x.double() for x in given))
@@ -144,7 +147,7 @@ def test_gradients(helpers, small_tiles, dropout, inner):
 @pytest.mark.parametrize("shape", [(), (1,), (6,), (6, 1, 1), (2, 1, 1, 1), (2, 6, 1, 1)])
 def test_every_shape_of_a_sink_gets_its_gradient(monkeypatch, shape):
     given = arrays()
-    slopes = []
+    slopes: list[torch.Tensor] = []
     for least in (0, 2**60):
         monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", least)
         sink = torch.linspace(-1, 2, math.prod(shape)).reshape(shape).requires_grad_()
@@ -160,7 +163,9 @@ def test_every_shape_of_a_sink_gets_its_gradient(monkeypatch, shape):
 def test_later_answers_and_products_take_the_sink(monkeypatch):
     """`weights @ x`, `weights.T @ g`, and statistics that were not asked for along with the output."""
     q, k, v = arrays()
-    parts = {"score": Capped(ScaledDot(), 2), "normalizer": Softmax(SINK), "mask": HALF}
+    parts: dict[str, Any] = {
+        "score": Capped(ScaledDot(), 2), "normalizer": Softmax(SINK), "mask": HALF,
+    }  # fmt: skip
     exact, matrix = regard.attend(*(x.double() for x in (q, k, v)), **parts)
     for least in (0, 2**60):
         monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", least)
