@@ -17,7 +17,7 @@ from regard.attention.normalizers import Softmax
 from regard.attention.overrides import runs
 from regard.attention.positions import Bias, as_bias
 from regard.attention.problem import Problem, make_problem, split_nonfinite
-from regard.attention.scores import Location, Score
+from regard.attention.scores import Location, Score, uncapped
 from regard.distributed.ring import Ring, check_processes
 from regard.distributed.shards import Shards
 from regard.distributed.within import BiasWithin, MaskWithin, RangesWithin
@@ -212,7 +212,7 @@ def _local_problem(query: Any, key: Any, value: Any, score: Score) -> Problem:
     for name, x in (("query", query), ("key", key), ("value", value)):
         if not is_torch(x):
             raise InputError(f"{name} is a {type(x).__name__}; expected a torch tensor")
-    if runs(score, "project", Location.project):
+    if runs(uncapped(score)[0], "project", Location.project):
         raise InputError(
             "a location score has one row of its weight for each key of the whole sequence; shard the rows as "
             "the keys, and pass them as key with score=Dot()"

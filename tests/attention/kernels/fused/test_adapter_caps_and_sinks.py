@@ -144,6 +144,23 @@ def test_gradients(helpers, small_tiles, dropout, inner):
         assert helpers.difference(mine, other) < 5e-6 * max(1.0, float(other.abs().max())), name
 
 
+def test_gradients_of_a_block_know_cap_and_sink(helpers, small_tiles):
+    """As `regard.distributed` asks for them, from the log-sum-exp of whole rows."""
+    given = [x.requires_grad_() for x in arrays(2.0)]
+    problem = helpers.problem(
+        *given, score=Capped(ScaledDot(), 1.5), normalizer=Softmax(SINK), mask=HALF
+    )
+    output = problem.output(slice(0, 43), 0.0, 0)
+    exact = torch.autograd.grad(output.sum(), given)
+    rows = adapter.rows(problem, 0)
+    assert rows is not None
+    with torch.no_grad():
+        ones, constant = torch.ones_like(output), -output.sum(-1)
+        found = adapter.gradients(problem, ones, rows.lse, constant, torch.zeros_like(constant))
+    for mine, other in zip(found, exact, strict=True):
+        assert helpers.difference(mine, other) < 1e-5 * max(1.0, float(other.abs().max()))
+
+
 @pytest.mark.parametrize("shape", [(), (1,), (6,), (6, 1, 1), (2, 1, 1, 1), (2, 6, 1, 1)])
 def test_every_shape_of_a_sink_gets_its_gradient(monkeypatch, shape):
     given = arrays()
