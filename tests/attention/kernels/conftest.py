@@ -153,14 +153,17 @@ def difference(found, expected):
     return float((found - expected).abs().max()) if found.numel() else 0.0
 
 
-def check(output, found, weights, value, tolerance=2e-6):
-    """Output and every statistic against dense weights."""
+def check(output, found, weights, value, tolerance=2e-6, sink=None):
+    """Output and every statistic against dense weights; `sink` is `(heads,)`."""
     value = value.double().repeat_interleave(weights.shape[1] // value.shape[1], 1)
     assert difference(output, weights @ value) < tolerance
     assert difference(found["entropy",], torch.special.entr(weights).sum(-1)) < tolerance
     lse, largest = (torch.as_tensor(found[name,]).double() for name in ("lse", "max_score"))
     sees = weights.sum(-1) > 0
-    assert torch.equal(lse == -math.inf, ~sees)
+    blind = torch.tensor(-math.inf) if sink is None else sink[:, None]
+    blind = blind.double().expand(lse.shape)[~sees]
+    assert torch.allclose(lse[~sees], blind, rtol=1e-12)
+    assert (lse[sees] > -math.inf).all()
     assert torch.equal(largest == -math.inf, ~sees)
     # Beside a bias of +inf or -1e10 a float32 has no room for the logarithm of the row's sum.
     has_room = sees & (largest.abs() < 2.0**20)
