@@ -153,6 +153,14 @@ def test_bfloat16_is_rounded_once(threads: Threads) -> None:
     assert_equal(found[2:], right[2:], 2**-7)
 
 
+def test_float16_comes_back_as_float16(threads: Threads) -> None:
+    arrays = inputs(dtype=torch.float16)
+    right = alone(arrays, mask=regard.causal())
+    found = together(threads, 2, arrays, Shards.zigzag(LENGTH, 2), mask=regard.causal())
+    assert found[0].dtype == torch.float16
+    assert_equal(found[:1], right[:1], 2**-10)
+
+
 def test_the_fused_kernel(threads: Threads) -> None:
     generator = torch.Generator().manual_seed(0)
     arrays = [torch.randn(1, 2, 1100, 8, generator=generator) for _ in range(3)]

@@ -112,6 +112,8 @@ def attend_over(
             found.pool(*map(int, numbers))
     for statistic in own:
         found.statistic(statistic)
+    if problem.local.output_dtype is not None:
+        output = output.to(problem.local.output_dtype)
     return problem.local.restore(output), found
 
 
