@@ -33,5 +33,8 @@ else:
         globals()[name] = value = getattr(import_module(_NAMES[name]), name)
         return value
 
+    def __dir__() -> list[str]:  # the site lists what it documents
+        return [*globals(), *_NAMES]
+
 
 __all__ = ["Limits", "ModelRegistry", "WorkerPool", "create_app", "serve"]
