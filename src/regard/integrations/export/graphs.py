@@ -86,7 +86,9 @@ def graphs_of(network: nn.Module, *, longest: int, attention: bool) -> list[Grap
     """
     network = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
     positions = _extend_positions(network, longest)
-    limits = {} if positions is None else dict.fromkeys(("length", "source", "past"), positions - 1)
+    limits: dict[str, int] = {}
+    if positions is not None:
+        limits |= dict.fromkeys(("length", "source", "past"), positions - 1)
     if isinstance(network, TransformerLanguageModel):
         return [_language_model(network, attention)]
     if isinstance(network, EncoderDecoder):

@@ -77,7 +77,7 @@ def load_onnx(path: Path, graph: Graph) -> Run:
         raise MissingExtraError("export to ONNX", "export") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session: Any = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     taken = [value.name for value in session.get_inputs()]
 
     def run(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
