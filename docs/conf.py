@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-import regard.serving  # noqa: F401  (autodoc would import FastAPI as type checkers do, which fails)
+import regard.serving.app  # noqa: F401  (autodoc would import FastAPI as type checkers do, which fails)
 from regard import __version__
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
