@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -26,6 +27,8 @@ class CachedState(State):
 
 class DecoderLayer(nn.Module):
     """Causal self-attention and feed-forward, pre-normalised."""
+
+    sharded_methods: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, settings: LmSettings) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +72,9 @@ def _feedforward(settings: TransformerSettings) -> FeedForward:
 class EncoderLayer(nn.Module):
     """Self-attention and feed-forward, each in a residual connection."""
 
+    sharded_methods: ClassVar[tuple[str, ...]] = ()
+    """Methods beside `forward` that use its weights: they may be divided over processes (`ShardedModel`)."""
+
     def __init__(self, settings: TransformerSettings, positions: Positions) -> None:
         super().__init__()
         self.attention: MultiHeadAttention = MultiHeadAttention(
@@ -93,6 +97,8 @@ class EncoderLayer(nn.Module):
 
 class DecoderLayer(nn.Module):
     """Causal self-attention, cross-attention and feed-forward, each in a residual connection."""
+
+    sharded_methods: ClassVar[tuple[str, ...]] = ("project_memory",)
 
     def __init__(self, settings: TransformerSettings, positions: Positions) -> None:
         super().__init__()

@@ -122,6 +122,7 @@ def fit(
         run.validate(
             signals
         )  # the last weights, unless that was just done; those of no update, too
+    updater.close()
     return run.history
 
 
@@ -207,7 +208,8 @@ class _Run:
         every = self.settings.log_every if self.process_group.device.type != "cpu" else 1
         if len(self._unread) >= every or self.at_interval(self.settings.log_every):
             self._read_numbers()
-        if self.out is not None and now - self._saved >= self.settings.save_seconds:
+        due = self.out is not None and now - self._saved >= self.settings.save_seconds
+        if self.process_group.any_rank(due) if self.settings.sharded else due:
             self.save()
         self._report_progress()
 
@@ -306,7 +308,9 @@ class _Run:
         alone = self.process_group.world_size == 1
         try:
             with signals.raising() if alone else nullcontext():
-                waits = self._validate() if self.process_group.is_main else False
+                # Entered by all: the main process has the weights whole in it, wherever they are kept.
+                with self.updater.averaged() as model:
+                    waits = self._validate(model) if self.process_group.is_main else False
         except KeyboardInterrupt:
             raise Interrupted(self.out, signals.signal or signal.SIGINT) from None
         self.state.validation_pending, self.state.validated_step = False, self.state.step
@@ -317,7 +321,7 @@ class _Run:
         self.hand_over()
         self._clock = time.monotonic()  # validation does not count as training time
 
-    def _validate(self) -> bool:
+    def _validate(self, model: nn.Module) -> bool:
         """Measure the model; if it is the best so far, write its weights.
 
         Returns:
@@ -326,13 +330,12 @@ class _Run:
         """
         self.callback.on_validation_start()
         best = self.history.best(self.ranking)
-        with self.updater.averaged() as model:
-            metrics = self._metrics(model)
-            if not math.isfinite(metrics.get("loss", 0.0)):
-                self._fail(self.state.step, "the loss on the validation part")
-            outcome = self.ranking.compare(metrics, metrics_of(best) if best else None)
-            if outcome.better and self.out is not None:
-                save_weights(model, self.out / WEIGHTS_FILE, belongs_to=self._belongs_to)
+        metrics = self._metrics(model)
+        if not math.isfinite(metrics.get("loss", 0.0)):
+            self._fail(self.state.step, "the loss on the validation part")
+        outcome = self.ranking.compare(metrics, metrics_of(best) if best else None)
+        if outcome.better and self.out is not None:
+            save_weights(model, self.out / WEIGHTS_FILE, belongs_to=self._belongs_to)
         position = {"step": self.state.step, "epoch": self._epoch_number()}
         named = {f"valid_{name}": number for name, number in metrics.items()}
         decision = {"best": outcome.better, "decided_by": outcome.decided_by}
@@ -347,8 +350,10 @@ class _Run:
         if not self.updater.finite:
             self._fail(self.state.step, "a weight")
         self._saved = time.monotonic()
-        if self.out is not None and self.process_group.is_main:
+        if self.out is None or not (self.process_group.is_main or self.settings.sharded):
+            return
+        tensors = self.updater.tensors()
+        if self.process_group.is_main:
             # The history first: a run that is killed in between has no line less than its state.
             self.history.save(self.out / HISTORY_FILE)
-            tensors = self.updater.tensors()
             save_run(self.out, self.state, self.history, tensors, belongs_to=self._belongs_to)

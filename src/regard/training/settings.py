@@ -53,6 +53,8 @@ class TrainingSettings(Settings):
     """Seconds between saves, which is the work an abrupt end may cost; also saved at each validation."""
     log_every: Annotated[int, Field(ge=1)] = 20
     """Updates in one training record."""
+    sharded: bool = False
+    """Whether each of several processes holds only its part of weights, gradients and moments (FSDP)."""
     tensorboard: bool = False
     """Whether to write the history to `out/tensorboard` as well."""
     seed: Annotated[int, Field(ge=0)] = 1

@@ -17,6 +17,7 @@ from regard.training.distributed import ProcessGroup
 from regard.training.loss import Loss
 from regard.training.schedule import learning_rate
 from regard.training.settings import TrainingSettings
+from regard.training.sharding import ShardedModel, local, part_of, whole
 
 __all__ = ["Updater", "uses_bfloat16"]
 
@@ -49,12 +50,16 @@ class Updater:
         self.settings: TrainingSettings = settings
         self.total: int = total
         self.process_group = process_group
+        self._sharded: ShardedModel | None = None
+        if settings.sharded and process_group.world_size > 1:
+            self._sharded = ShardedModel(model, process_group.device, process_group.world_size)
+        trained = model if self._sharded is None else self._sharded.divided
         self.named: dict[str, nn.Parameter] = {
-            name: p for name, p in model.named_parameters() if p.requires_grad
+            name: p for name, p in trained.named_parameters() if p.requires_grad
         }
         self.parameters: list[Tensor] = list(self.named.values())
         self.optimizer: torch.optim.AdamW = torch.optim.AdamW(
-            _parameter_groups(model, settings.weight_decay),
+            _parameter_groups(trained, settings.weight_decay),
             betas=(0.9, settings.beta2),
             fused=True,
         )
@@ -84,7 +89,9 @@ class Updater:
         # Sums first, over batches and processes; divided once by the number of targets of all. A mean
         # of means would weight targets in small batches higher.
         gradients = self._gradients()
-        numbers = self.process_group.all_reduce(gradients, numbers)
+        # Gradients that are divided were added up on the way back.
+        reduced = [] if self._sharded is not None else gradients
+        numbers = self.process_group.all_reduce(reduced, numbers)
         norm = self._scale_and_clip(gradients, numbers[1])
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, self.total, self.settings)
@@ -97,7 +104,8 @@ class Updater:
     def finite(self) -> bool:
         """`True` if every weight is finite; an update with a finite loss can still make one infinite."""
         with torch.no_grad():
-            return all(bool(p.isfinite().all()) for p in self.parameters)
+            finite = all(bool(local(p).isfinite().all()) for p in self.parameters)
+        return finite if self._sharded is None else not self.process_group.any_rank(not finite)
 
     def _seed(self, step: int) -> None:
         # Each update draws its dropout from a random stream of its own, so a resumed run needs no saved
@@ -109,11 +117,21 @@ class Updater:
         """Add the gradient of this process's part of a batch; return its losses and targets."""
         device = self.process_group.device
         part = batch.part(self.process_group.rank, self.process_group.world_size)
-        if part is None:  # fewer rows than processes
+        if part is None and self._sharded is None:  # fewer rows than processes
             return torch.zeros(3, device=device)
+        # With divided weights every process takes part in putting them together: with a row that counts nothing.
+        counts = part is not None
+        part = part if part is not None else batch.part(0, self.process_group.world_size)
+        assert part is not None
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self._autocast):
-            result = loss(self.model, part.to(device))
-        result.value.backward()  # type: ignore[no-untyped-call]
+            if self._sharded is None:
+                result = loss(self.model, part.to(device))
+                summed = result.value
+            else:
+                summed, result = self._sharded(loss, part.to(device))
+        (summed if counts else summed * 0).backward()  # type: ignore[no-untyped-call]
+        if not counts:
+            return torch.zeros(3, device=device)
         value = result.value.detach()
         plain = value if result.plain is None else result.plain
         return torch.stack([value, value.new_tensor(float(result.count)), plain])
@@ -127,47 +145,81 @@ class Updater:
 
     def _scale_and_clip(self, gradients: list[Tensor], count: Tensor) -> Tensor:
         """Turn the gradient of the sum into that of the mean and clip it; return the norm before clipping."""
-        norm = torch.nn.utils.get_total_norm(gradients) / count
+        norm = whole(torch.nn.utils.get_total_norm(gradients)) / count
         # Dividing and clipping are one factor, so that the gradients are read and written once.
         factor = 1 / count
         if self.settings.clip:
             factor = factor * (self.settings.clip / norm).clamp(max=1)
-        torch._foreach_mul_(gradients, factor)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_mul_(  # pyright: ignore[reportPrivateImportUsage]
+            [local(gradient) for gradient in gradients], factor
+        )
         return norm
 
     @torch.no_grad()
     def _update_average(self, step: int) -> None:
         if self.average is not None:
             decay = min(self.settings.ema, (1 + step) / (10 + step))
-            averages = list(self.average.values())
+            averages = [local(tensor) for tensor in self.average.values()]
+            parameters = [local(parameter) for parameter in self.parameters]
             torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
-                averages, self.parameters, 1 - decay
+                averages, parameters, 1 - decay
             )
 
     @contextmanager
     def averaged(self) -> Iterator[nn.Module]:
-        """Context in which the model has its averaged weights and is in evaluation mode."""
-        current = {name: p.data for name, p in self.named.items()}
-        for name, tensor in (self.average or {}).items():
-            self.named[name].data = tensor
+        """Context in which the model has its averaged weights and is in evaluation mode.
+
+        If the weights are divided, all processes must enter it, and the main one has them whole.
+        """
+        if self._sharded is None:
+            current = {name: p.data for name, p in self.named.items()}
+            for name, tensor in (self.average or {}).items():
+                self.named[name].data = tensor
+        else:
+            self._gather_averages(self._sharded)
         self.model.eval()
         try:
             with torch.no_grad():
                 yield self.model
         finally:
-            for name, tensor in current.items():
-                self.named[name].data = tensor
+            if self._sharded is None:
+                for name, tensor in current.items():
+                    self.named[name].data = tensor
+            else:
+                self._sharded.release()
             self.model.train()
 
+    @torch.no_grad()
+    def _gather_averages(self, sharded: ShardedModel) -> None:
+        # FSDP sends the memory it knows, so that the averages are copied there for a while.
+        current = {name: local(self.named[name]).clone() for name in self.average or {}}
+        for name, tensor in (self.average or {}).items():
+            local(self.named[name]).copy_(local(tensor))
+        sharded.gather()
+        for name, tensor in current.items():
+            local(self.named[name]).copy_(tensor)
+
+    def close(self) -> None:
+        """Give divided weights back to the model, whole; all processes must call it."""
+        if self._sharded is not None:
+            self._sharded.give_back()
+
     def tensors(self) -> dict[str, Tensor]:
-        """Return weights, optimizer state and averages by name, as `restore` needs them."""
-        found = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        """Return weights, optimizer state and averages by name, as `restore` needs them.
+
+        If they are divided, all processes must call it, and the main one gets them, whole.
+        """
+        trained = self.model if self._sharded is None else self._sharded.divided
+        found = {f"model/{name}": tensor for name, tensor in trained.state_dict().items()}
         for name, parameter in self.named.items():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 found[f"optimizer/{key}/{name}"] = value
         for name, tensor in (self.average or {}).items():
             found[f"average/{name}"] = tensor
-        return found
+        if self._sharded is None:
+            return found
+        gathered = ((name, whole(tensor)) for name, tensor in found.items())
+        return {name: tensor.cpu() for name, tensor in gathered if self.process_group.is_main}
 
     def restore(self, tensors: dict[str, Tensor], path: Path) -> None:
         """Set weights, optimizer state and averages.
@@ -180,14 +232,18 @@ class Updater:
             ModelFolderError: they belong to another model.
         """
         model = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
-        assign_weights(self.model, model, path)
+        if self._sharded is None:
+            assign_weights(self.model, model, path)
+        else:
+            self._sharded.load(model, path)
         for name, tensor in tensors.items():
             kind, _, rest = name.partition("/")
             if kind == "optimizer":
                 key, _, owner = rest.partition("/")
-                self.optimizer.state[self.named[owner]][key] = tensor.clone()
+                self.optimizer.state[self.named[owner]][key] = part_of(tensor, self.named[owner])
             elif kind == "average" and self.average is not None:
-                self.average[rest].copy_(tensor)
+                average = self.average[rest]
+                local(average).copy_(local(part_of(tensor, average)))
 
 
 def uses_bfloat16(settings: TrainingSettings, device: torch.device) -> bool:

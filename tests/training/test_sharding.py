@@ -1,0 +1,61 @@
+"""Weights that are divided over processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from torch import nn
+
+from regard.errors import SettingsError
+from regard.training.sharding import _blocks, local, part_of, whole
+
+PROGRAM = Path(__file__).parent / "sharded.py"
+
+
+@pytest.mark.slow
+def test_divided_weights_learn_as_whole_ones_do(toy: ModuleType, tmp_path: Path) -> None:
+    """Gradients in float64, losses of one process, and an interrupted run that goes on to the same losses."""
+    pytest.importorskip("accelerate")
+    alone = toy.run(None, dropout=0.0)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    found = subprocess.run(
+        [*command, str(PROGRAM), str(tmp_path)],
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert found.returncode == 0, found.stderr[-3000:]
+    losses = json.loads((tmp_path / "losses.json").read_text())
+    assert losses["plain"] == pytest.approx(alone.losses, rel=1e-5)
+    sys.path.insert(0, str(PROGRAM.parent))
+    assert losses["few"] == pytest.approx(toy.run(None, dropout=0.0, batches=lonely).losses, rel=1e-5)
+    assert losses["resumed"] == losses["whole"]
+
+
+def test_layers_that_share_weights_are_refused() -> None:
+    class Layer(nn.Linear):
+        sharded_methods = ()
+
+    first, second = Layer(2, 2), Layer(2, 2)
+    second.weight = first.weight
+    with pytest.raises(SettingsError, match="weight of a Layer is shared"):
+        list(_blocks(nn.ModuleList([first, second])))
+
+
+def test_what_is_not_divided_stays_as_it_is() -> None:
+    tensor = torch.arange(3.0)
+    assert local(tensor) is tensor
+    assert whole(tensor) is not None
+    copied = part_of(tensor, tensor)
+    copied += 1
+    assert tensor.tolist() == [0, 1, 2]
