@@ -233,6 +233,18 @@ def test_a_run_that_had_not_begun_is_begun(tmp_path: Path) -> None:
         train(tmp_path / "typo", resume=True)
 
 
+def test_a_launcher_repeats_the_command_that_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "some run")
+    train(tmp_path / "alone", resume=True)
+    wanted = content(tmp_path / "alone")
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID")
+    train(tmp_path / "plain")
+    found = content(tmp_path / "plain")
+    assert found["model.safetensors"] == wanted["model.safetensors"]
+
+
 def test_what_a_loaded_model_says_of_itself_is_about_its_own_weights(
     out: Path, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ import signal
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,8 +17,7 @@ from torch.nn import functional as F
 
 from regard.models.settings import TransformerSettings
 from regard.models.transformer import Transformer
-from regard.training import Callback, Epoch, Interrupted, Loss, ProcessGroup, Progress, fit
-from regard.training.batch import labelled_batch
+from regard.training import Callback, History, Interrupted, Loss, ProcessGroup, Progress
 from regard.training.sharding import ShardedModel, local, whole
 
 _spec = importlib.util.spec_from_file_location("toy", Path(__file__).parent / "toy.py")
@@ -30,8 +30,16 @@ _spec.loader.exec_module(toy)
 def gradients(group: ProcessGroup) -> None:
     """Gradients of a Transformer in float64 are those of one process; a process holds about half of it."""
     torch.manual_seed(0)
-    sizes = {"source_size": 31, "target_size": 31, "width": 16, "heads": 2, "feedforward": 33}
-    settings = TransformerSettings(**sizes, joint=True, dropout=0.0, attention_dropout=0.0)
+    settings = TransformerSettings(
+        source_size=31,
+        target_size=31,
+        width=16,
+        heads=2,
+        feedforward=33,
+        joint=True,
+        dropout=0.0,
+        attention_dropout=0.0,
+    )
     model = Transformer(settings).double()
     alone, size = copy.deepcopy(model), sum(p.numel() for p in model.parameters())
     source, target = torch.randint(4, 31, (2, 6, 7))
@@ -70,48 +78,30 @@ class Stop(Callback):
             signal.raise_signal(signal.SIGTERM)
 
 
-def run(out: Path, group: ProcessGroup, **more: object) -> list[float]:
-    dropout = more.pop("dropout", 0.3)
+def losses(out: Path, group: ProcessGroup, *, dropout: float = 0.3, **more: Any) -> list[float]:
+    """Losses of a run of the toy, which has its weights whole again at the end, in every process."""
     model = toy.Toy(dropout)
-    options = {"callback": more.pop("callback", None), "resume": more.pop("resume", False)}
-    batches = more.pop("batches", toy.batches)
-    settings = toy.SETTINGS.model_copy(update={"sharded": True, **more})
-    found = fit(
-        model,
-        toy.loss,
-        batches,
-        settings=settings,
-        validate=toy.validate,
-        out=out,
-        process_group=group,
-        **options,
-    )
-    assert model.out.weight.shape == (2, 11)  # whole again in every process
-    assert isinstance(found.losses, list)
+    found: History = toy.run(out, model=model, process_group=group, sharded=True, **more)
+    assert model.out.weight.shape == (2, 11)
+    assert not hasattr(model.out.weight, "placements")
     return found.losses
-
-
-def lonely(epoch: int) -> Epoch:
-    """Batches of which one has a row for one process only."""
-    groups = [[epoch], [3, 4, 5], [6, 7]]
-    return Epoch(groups, lambda indices: labelled_batch(toy.TEXTS, toy.LABELS, indices))
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     folder, processes = Path(sys.argv[1]), ProcessGroup()
     gradients(processes)
-    plain = run(folder / "plain", processes, dropout=0.0)
-    few = run(folder / "few", processes, dropout=0.0, batches=lonely)
-    whole_run = run(folder / "whole", processes)
+    plain = losses(folder / "plain", processes, dropout=0.0)
+    few = losses(folder / "few", processes, dropout=0.0, of=toy.lonely)
+    whole_run = losses(folder / "whole", processes)
     try:
-        run(folder / "cut", processes, callback=Stop())
+        losses(folder / "cut", processes, callback=Stop())
     except Interrupted:
         pass
     else:
         raise AssertionError("nobody was interrupted")
     processes.barrier()
-    resumed = run(folder / "cut", processes, resume=True)
+    resumed = losses(folder / "cut", processes, resume=True)
     if processes.is_main:
         result = {"plain": plain, "few": few, "whole": whole_run, "resumed": resumed}
         (folder / "losses.json").write_text(json.dumps(result))

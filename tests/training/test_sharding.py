@@ -37,8 +37,8 @@ def test_divided_weights_learn_as_whole_ones_do(toy: ModuleType, tmp_path: Path)
     assert found.returncode == 0, found.stderr[-3000:]
     losses = json.loads((tmp_path / "losses.json").read_text())
     assert losses["plain"] == pytest.approx(alone.losses, rel=1e-5)
-    sys.path.insert(0, str(PROGRAM.parent))
-    assert losses["few"] == pytest.approx(toy.run(None, dropout=0.0, batches=lonely).losses, rel=1e-5)
+    few = toy.run(None, dropout=0.0, of=toy.lonely)
+    assert losses["few"] == pytest.approx(few.losses, rel=1e-5)
     assert losses["resumed"] == losses["whole"]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from regard.training import (
     Epoch,
     History,
     Loss,
+    ProcessGroup,
     Progress,
     TrainingSettings,
     fit,
@@ -74,6 +76,12 @@ def batches(epoch: int) -> Epoch:
     return Epoch(groups, lambda indices: labelled_batch(TEXTS, LABELS, indices))
 
 
+def lonely(epoch: int) -> Epoch:
+    """Batches of which one has a single row: too few for two processes."""
+    groups = [[epoch], [3, 4, 5], [6, 7]]
+    return Epoch(groups, lambda indices: labelled_batch(TEXTS, LABELS, indices))
+
+
 def validate(model: nn.Module) -> dict[str, float]:
     torch.rand(3)  # whatever validation draws must not change the training
     everything = labelled_batch(TEXTS, LABELS, range(COUNT))
@@ -90,17 +98,26 @@ class Slow(Callback):
 
 
 def run(
-    out: Path | None, *, resume: bool = False, dropout: float = 0.3, **changes: object
+    out: Path | None,
+    *,
+    resume: bool = False,
+    dropout: float = 0.3,
+    model: nn.Module | None = None,
+    of: Callable[[int], Epoch] = batches,
+    callback: Callback | None = None,
+    process_group: ProcessGroup | None = None,
+    **changes: object,
 ) -> History:
     return fit(
-        Toy(dropout),
+        model or Toy(dropout),
         loss,
-        batches,
+        of,
         settings=SETTINGS.model_copy(update=changes),
         validate=validate,
         out=out,
         resume=resume,
-        callback=Slow() if "slow" in sys.argv else None,
+        callback=Slow() if "slow" in sys.argv else callback,
+        process_group=process_group,
     )
 
 

@@ -307,10 +307,9 @@ class _Run:
         # processes waiting for this one it has to: they would wait for ever.
         alone = self.process_group.world_size == 1
         try:
-            with signals.raising() if alone else nullcontext():
-                # Entered by all: the main process has the weights whole in it, wherever they are kept.
-                with self.updater.averaged() as model:
-                    waits = self._validate(model) if self.process_group.is_main else False
+            # The weights are asked for by all: where they are divided, the main process has them whole.
+            with signals.raising() if alone else nullcontext(), self.updater.averaged() as model:
+                waits = self._validate(model) if self.process_group.is_main else False
         except KeyboardInterrupt:
             raise Interrupted(self.out, signals.signal or signal.SIGINT) from None
         self.state.validation_pending, self.state.validated_step = False, self.state.step

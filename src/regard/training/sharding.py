@@ -1,8 +1,8 @@
 """Weights divided over processes: fully sharded data parallelism (FSDP) by torch's own `fully_shard`.
 
-Each process keeps one part in n of every weight, of its gradient and of its two moments in the optimizer (Rajbhandari
-et al. 2020, ZeRO stage 3; Zhao et al. 2023). A layer is put together while it is used, forwards and backwards,
-and its gradients are added up over the processes as they are divided again::
+Each process keeps one part in n of every weight, of its gradient and of its two moments in the optimizer
+(Rajbhandari et al. 2020, ZeRO stage 3; Zhao et al. 2023). A layer is put together while it is used, forwards
+and backwards, and its gradients are added up over the processes as they are divided again::
 
     memory of a process        weights   gradients   moments     in bytes per weight, float32
     divided, n processes        4 / n      4 / n      8 / n      and the layer in use, whole
@@ -140,7 +140,7 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def part_of(value: Tensor, like: Tensor) -> Tensor:
-    """Divide a whole value as another tensor of its shape is; a copy, if that is not divided or the shapes differ."""
+    """Divide a whole value as another tensor is divided; a copy, if that is not or has another shape."""
     from torch.distributed.tensor import DTensor, distribute_tensor
 
     if not isinstance(like, DTensor) or value.shape != like.shape:  # a count of steps

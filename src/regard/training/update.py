@@ -119,7 +119,7 @@ class Updater:
         part = batch.part(self.process_group.rank, self.process_group.world_size)
         if part is None and self._sharded is None:  # fewer rows than processes
             return torch.zeros(3, device=device)
-        # With divided weights every process takes part in putting them together: with a row that counts nothing.
+        # With divided weights every process takes part in each pass: with a row that counts 0.
         counts = part is not None
         part = part if part is not None else batch.part(0, self.process_group.world_size)
         assert part is not None
@@ -171,21 +171,21 @@ class Updater:
 
         If the weights are divided, all processes must enter it, and the main one has them whole.
         """
-        if self._sharded is None:
-            current = {name: p.data for name, p in self.named.items()}
-            for name, tensor in (self.average or {}).items():
-                self.named[name].data = tensor
-        else:
+        current: dict[str, Tensor] = {}
+        if self._sharded is not None:
             self._gather_averages(self._sharded)
+        else:
+            for name, tensor in (self.average or {}).items():
+                current[name] = self.named[name].data
+                self.named[name].data = tensor
         self.model.eval()
         try:
             with torch.no_grad():
                 yield self.model
         finally:
-            if self._sharded is None:
-                for name, tensor in current.items():
-                    self.named[name].data = tensor
-            else:
+            for name, tensor in current.items():
+                self.named[name].data = tensor
+            if self._sharded is not None:
                 self._sharded.release()
             self.model.train()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -133,7 +134,14 @@ def acquire_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
         raise InputError(f"{folder} is a file; give the name of a folder")
     has_run = (folder / CONFIG).is_file()
     begun = (NEXT, LOCK, RECORD, *_FIRST)  # of which a killed run leaves at least one
-    if resume and not has_run and not any((folder / name).exists() for name in begun):
+    # A launcher that restarts processes repeats one command, with which the run begins too.
+    repeated = "TORCHELASTIC_RUN_ID" in os.environ
+    if (
+        resume
+        and not has_run
+        and not repeated
+        and not any((folder / name).exists() for name in begun)
+    ):
         raise ModelFolderError(f"{folder} holds no run to go on with; train without resume")
     if not has_run and _foreign(folder):
         raise InputError(
