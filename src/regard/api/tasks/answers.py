@@ -39,6 +39,7 @@ __all__ = [
     "empty_text_error",
     "noted",
     "shortfall",
+    "weights_version",
     "while_unchanged",
     "without_reading",
 ]
@@ -191,16 +192,23 @@ class _KeptRecords:
 V = ParamSpec("V")
 
 
-def while_unchanged(network: nn.Module, view: Callable[V, T]) -> Callable[V, T]:
+def while_unchanged(
+    network: nn.Module, view: Callable[V, T], *, since: int | None = None
+) -> Callable[V, T]:
     """View of an answer that raises once the weights which gave the answer have changed.
+
+    Args:
+        network: which gave the answer.
+        view: of the answer.
+        since: `weights_version` of the network at the answer; `None` asks for it now.
 
     Raises:
         InputError: when called after further training, or other weights were loaded.
     """
-    before = _version(network)
+    before = weights_version(network) if since is None else since
 
     def checked(*args: V.args, **kwargs: V.kwargs) -> T:
-        if _version(network) != before:
+        if weights_version(network) != before:
             raise InputError(
                 "the model's weights have changed since this answer (it was trained on, or others were "
                 "loaded), so its attention cannot be computed any more; answer again, or look() before"
@@ -210,9 +218,17 @@ def while_unchanged(network: nn.Module, view: Callable[V, T]) -> Callable[V, T]:
     return checked
 
 
-def _version(network: nn.Module) -> int:
-    """Number of changes in place of a network's parameters so far, as torch counts them."""
-    return sum(p._version for p in network.parameters() if not p.is_inference())
+def weights_version(network: nn.Module) -> int:
+    """Number of changes in place of a network's parameters so far, as torch counts them.
+
+    A shared parameter counts more than once. Every answer asks, and `network.parameters()`, which finds such,
+    takes longer than to classify a sentence.
+    """
+    own = network._parameters.values()
+    found = sum(p._version for p in own if p is not None and not p.is_inference())
+    return found + sum(
+        weights_version(part) for part in network._modules.values() if part is not None
+    )
 
 
 def without_reading(view: Callable[[], T]) -> Callable[[Reading | None], T]:

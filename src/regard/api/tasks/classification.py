@@ -22,6 +22,7 @@ from regard.api.tasks.answers import (
     check_no_reading,
     cut_note,
     empty_text_error,
+    weights_version,
     while_unchanged,
     without_reading,
 )
@@ -403,6 +404,7 @@ class Classifier(Model):
         weights: NDArray[np.float64] | None = None,
     ) -> Classification:
         order = np.argsort(-row, kind="stable")
+        since = weights_version(self.network)
         return Classification(
             text=encoding.text,
             label=self.labels[int(order[0])],
@@ -410,9 +412,13 @@ class Classifier(Model):
             probabilities={self.labels[i]: float(row[i]) for i in order},
             tokens=tuple(encoding.surfaces),
             note=cut_note(min(self.settings.text.max_tokens, len(encoding)), len(encoding)),
-            view=without_reading(while_unchanged(self.network, lambda: self._view(encoding))),
+            view=without_reading(
+                while_unchanged(self.network, lambda: self._view(encoding), since=since)
+            ),
             alignment_view=without_reading(
-                while_unchanged(self.network, lambda: self._alignment_view(encoding, weights))
+                while_unchanged(
+                    self.network, lambda: self._alignment_view(encoding, weights), since=since
+                )
             ),
         )
 
