@@ -7,6 +7,7 @@ graph has not. Layers and models ask `is_exporting`, too, before they look at va
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -28,4 +29,8 @@ def exporting() -> Iterator[None]:
 
 def is_exporting() -> bool:
     """Whether attention is computed in plain operations now."""
+    # torch.compile traces no context variable, and compiles nothing that is exported.
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.compiler.is_dynamo_compiling():
+        return False
     return _EXPORTING.get()
