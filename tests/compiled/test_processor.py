@@ -12,13 +12,13 @@ from regard.compiled import processor
 
 
 @pytest.fixture
-def asked_anew() -> Iterator[None]:
+def without_cache() -> Iterator[None]:
     processor.prefers_onednn.cache_clear()
     yield
     processor.prefers_onednn.cache_clear()
 
 
-@pytest.mark.usefixtures("asked_anew")
+@pytest.mark.usefixtures("without_cache")
 @pytest.mark.parametrize(
     ("vendor", "vectors", "expected"),
     [
@@ -39,9 +39,7 @@ def test_onednn_where_mkl_leaves_vectors_unused(
     assert processor.prefers_onednn() is expected
 
 
-@pytest.mark.usefixtures("asked_anew")
-def test_a_system_without_cpuinfo_is_asked_otherwise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("without_cache")
+def test_a_system_without_cpuinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "none")
     assert processor.prefers_onednn() in (True, False)
