@@ -7,7 +7,7 @@ import pickle
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from regard.errors import RegardError
 from regard.version import __version__
@@ -27,7 +27,7 @@ class Failure:
     error: Exception
     trace: str
 
-    def reraise(self) -> None:
+    def reraise(self) -> NoReturn:
         """Raise the error as if it had come about in this process."""
         if not isinstance(self.error, RegardError):
             self.error.add_note(f"in a worker:\n{self.trace}")
@@ -56,9 +56,11 @@ class Worker:
     def do(self, shard: Any) -> Any:
         """Result of a shard, or a `Failure`."""
         try:
-            if self._function is None:
-                self._function = pickle.loads(self._work).begin()  # noqa: S301 - of our own driver
-            return self._function(shard)
+            function = self._function
+            if function is None:
+                function = pickle.loads(self._work).begin()  # noqa: S301 - of our own driver
+                self._function = function
+            return function(shard)
         except Exception as error:
             return Failure(_portable(error), traceback.format_exc())
 

@@ -31,9 +31,11 @@ class StoredWeight(Protocol):
 
     def some(self, outputs: slice) -> Self:
         """The part for some of the outputs; shares memory."""
+        ...
 
     def product(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """`x @ weight.T + bias` of `(rows, inputs)` in float32, in the memory of `out` if it is given."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ class Int8Weight:
         count = max(1, SUMS_AT_A_TIME // len(self.values))
         for first in range(0, len(x), count):
             rows = slice(first, first + count)
-            torch._int_mm(quantized[rows], weight, out=sums[rows])
+            torch._int_mm(  # pyright: ignore[reportPrivateImportUsage]
+                quantized[rows], weight, out=sums[rows]
+            )
             rescale_rows(sums[rows], scale[rows], self.scale, self.bias)
         return out
 

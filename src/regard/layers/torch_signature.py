@@ -15,6 +15,7 @@ from regard.attention import masks
 from regard.attention.masks import Mask
 from regard.attention.positions import Bias, as_bias
 from regard.errors import MaskError, ShapeError
+from regard.layers.linear import Linear
 
 __all__ = ["StandsInForTorch", "add_torch_masks", "state_of"]
 
@@ -38,7 +39,7 @@ class StandsInForTorch(nn.Module):
     """
 
     heads: int
-    output: nn.Linear
+    output: Linear
     batch_first: bool = True
 
     @property

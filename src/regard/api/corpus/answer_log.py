@@ -117,7 +117,7 @@ class AnswerLog:
                 number, line = self._batches + 2, file.readline()
                 try:
                     entry: dict[str, Any] = json.loads(line)
-                    entry["texts"], entry["answers"]
+                    _ = entry["texts"], entry["answers"]
                 except (ValueError, KeyError, TypeError) as error:
                     raise InputError(
                         f"{self._path}:{number}: damaged ({error}); delete it to begin anew"
