@@ -121,7 +121,8 @@ def main() -> None:
         settings = {"save_seconds": 1200, **named_values(options.set), "seed": seed}
         found.append(run(split, folder, options.tune, settings))
         print(f"{folder.name}: {found[-1]}", flush=True)
-    save_results(f"{options.task}-{options.tune}", [result(task, name, found, options.seed)])
+    file = "-".join([options.task, *name.replace("=", "-").split()])
+    save_results(file, [result(task, name, found, options.seed)])
 
 
 if __name__ == "__main__":
