@@ -349,7 +349,6 @@ def test_attend_and_its_map_use_the_kernel(monkeypatch):
     [
         {"normalizer": regard.normalizers.Sparsemax()},
         {"dtype": torch.float64},
-        {"dtype": torch.float16},
         {"bias": torch.zeros(43, 61, requires_grad=True)},
         {"statistics": (("topk", 65),)},
         {"statistics": (("pool", 8, 1000),), "keys": 4000},

@@ -93,19 +93,23 @@ def _cap(scores, scale, cap):
 
 @triton.jit
 def _normalizer(row_sum, row_max, sink, SINK: tl.constexpr):
-    """The factor that makes weights of `2**(score - row_max)`, their log-sum-exp in bits, and what it is of.
+    """The factor that makes weights of `2**(score - row_max)`, their log-sum-exp in bits, its excess over
+    `row_max`, and what it is of.
 
     The last is 0 for a query that sees nothing, not even a sink. All in float64.
     """
+    seen_max = tl.where(row_max == -float("inf"), 0.0, row_max)
     if SINK:  # as in `forward.normalizer_of`
         reference = tl.maximum(row_max.to(tl.float64), sink)
         reference = tl.where(reference == -float("inf"), 0.0, reference)
         share = tl.exp((row_max - reference) * LN2)
         total = row_sum * share + tl.exp((sink - reference) * LN2)
         divisor = tl.where(total == 0, 1.0, total)
-        return share / divisor, reference + tl.log2(divisor), total
+        excess = reference - seen_max + tl.log2(divisor)
+        return share / divisor, reference + tl.log2(divisor), excess, total
     divisor = tl.where(row_sum == 0, 1.0, row_sum)
-    return 1 / divisor, row_max.to(tl.float64) + tl.log2(divisor), row_sum
+    excess = tl.log2(divisor)
+    return 1 / divisor, row_max.to(tl.float64) + excess, excess, row_sum
 
 
 @triton.jit
@@ -305,7 +309,7 @@ def forward(
     sink_bits = 0.0
     if SINK:
         sink_bits = tl.load(sink + b * sink_steps[0] + h * sink_steps[1]).to(tl.float64) / LN2
-    weight_factor, bits, total = _normalizer(row_sum, row_max, sink_bits, SINK)
+    weight_factor, bits, excess, total = _normalizer(row_sum, row_max, sink_bits, SINK)
     tl.store(lse + rows, tl.where(total == 0, -float("inf"), bits * LN2), row_exists)
     bits = tl.where(total == 0, 0.0, bits)
     rounded = bits.to(tl.float32)
@@ -313,9 +317,7 @@ def forward(
     correction = tl.exp2((rounded.to(tl.float64) - bits).to(tl.float32))
     tl.store(row_correction + rows, correction, row_exists)
     if ENTROPY:
-        # Of the weights of keys. A row that has seen none has a maximum of -inf, and a sum of 0.
-        seen_max = tl.where(row_max == -float("inf"), 0.0, row_max)
-        spread = row_sum * (bits - seen_max) - row_moment
+        spread = row_sum * excess - row_moment  # of the weights of keys; 0 for a row that has seen none
         tl.store(entropy + rows, (weight_factor * spread * LN2).to(tl.float32), row_exists)
     if MAX_SCORE:
         # A maximum does not show NaN scores, and the sum does.

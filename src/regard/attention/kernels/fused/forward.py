@@ -16,7 +16,7 @@ code m is `row_max`, l `row_sum`, a `row_moment`, o `out`.
 
 A sink belongs to no key, so that it enters at the end alone: with `L = log2(2**sink + l 2**m)` and the factor
 `f = 2**(m - L)`, which is `1 / l` without one, `output = f o`, `lse = ln 2 L` and
-`entropy = ln 2 f (l (L - m) - a)`.
+`entropy = ln 2 f (l (L - m) - a)`, where `L - m` is made without L.
 
 The attention a key received is a sum over queries, which needs the final `lse` of each: `received` is a
 second pass that makes the scores again, without the product with values.
@@ -138,7 +138,10 @@ def online_softmax_update(work, r, scores, edges, c0, count, t):
 
 @inlined
 def normalizer_of(row_sum, row_max, sink):
-    """The factor that makes weights of `2**(score - row_max)`, and the log-sum-exp in bits.
+    """The factor that makes weights of `2**(score - row_max)`, the log-sum-exp in bits, and its excess.
+
+    The excess over the largest score is no difference of the two: where all scores are huge, float64 has no
+    room for both in one number.
 
     Args:
         row_sum: of `2**(score - row_max)` over all keys; 0 for a query that sees nothing.
@@ -146,13 +149,15 @@ def normalizer_of(row_sum, row_max, sink):
         sink: in bits; -inf for none.
     """
     if row_sum == 0 and sink == sink:
-        return 0.0, sink
+        return 0.0, sink, 0.0
     if sink == -np.inf:
-        return 1 / row_sum, row_max + np.log2(row_sum)
+        excess = np.log2(row_sum)
+        return 1 / row_sum, row_max + excess, excess
     reference = max(np.float64(row_max), sink)
     share = 2.0 ** (row_max - reference)
     total = row_sum * share + 2.0 ** (sink - reference)
-    return share / total, reference + np.log2(total)
+    bits = np.log2(total)
+    return share / total, reference + bits, reference - row_max + bits
 
 
 @inlined
@@ -162,12 +167,12 @@ def write_row(work, r, outputs, b, h, i, sink):
     A score that was NaN has made its sum, and with it all of them, NaN.
     """
     row_sum, row_max = work.row_sum[r], work.row_max[r]
-    factor, lse = normalizer_of(row_sum, row_max, sink)
+    factor, lse, excess = normalizer_of(row_sum, row_max, sink)
     store_row(work.out, r, np.float32(factor), outputs.output[b, h, i])
     outputs.lse[b, h, i] = LN2 * lse
     if outputs.entropy.size:
         # Zero where the query sees nothing, whose maximum is -inf; NaN where the factor is.
-        bits = row_sum * (lse - row_max) - work.row_moment[r] if row_sum != 0 else 0.0
+        bits = row_sum * excess - work.row_moment[r] if row_sum != 0 else 0.0
         entropy = factor * bits
         outputs.entropy[b, h, i] = LN2 * entropy if not (entropy < 0) else 0.0  # keeps a NaN
     if outputs.max_score.size:
