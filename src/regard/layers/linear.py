@@ -36,7 +36,8 @@ def inference_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
 
 def _by_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
-        torch.is_inference_mode_enabled()
+        not torch.compiler.is_compiling()  # which cannot trace the questions below, and has its own products
+        and torch.is_inference_mode_enabled()
         and x.dtype == weight.dtype == torch.float32
         and x.device.type == "cpu"
         and x.numel() * len(weight) >= MIN_ONEDNN_PRODUCTS

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from regard.attention import layout
 from regard.attention.kernels import limits
 from regard.attention.kernels.fused import adapter, torch_ops
 from regard.attention.normalizers import Softmax
@@ -56,6 +57,8 @@ def gpu(monkeypatch, helpers):
 
     monkeypatch.setattr(interpreter.InterpreterBuilder, "create_dot", create_dot)
     monkeypatch.setattr(torch_ops, "attend", as_an_operator)
+    # Ordinary memory stands in for a device, where float16 is multiplied as it is.
+    monkeypatch.setattr(layout, "computes_as_float32", lambda query: False)
     monkeypatch.setattr(
         adapter, "_is_device_supported", lambda problem, requested: fits_anywhere(problem)
     )

@@ -93,10 +93,10 @@ def _cap(scores, scale, cap):
 
 @triton.jit
 def _normalizer(row_sum, row_max, sink, SINK: tl.constexpr):
-    """The factor that makes weights of `2**(score - row_max)`, their log-sum-exp in bits, its excess over
-    `row_max`, and what it is of.
+    """The factor that makes weights of `2**(score - row_max)`, and their log-sum-exp in bits.
 
-    The last is 0 for a query that sees nothing, not even a sink. All in float64.
+    Also the excess of that over `row_max`, and what it is the logarithm of: 0 for a query that sees nothing, not
+    even a sink. All in float64.
     """
     seen_max = tl.where(row_max == -float("inf"), 0.0, row_max)
     if SINK:  # as in `forward.normalizer_of`
@@ -317,7 +317,9 @@ def forward(
     correction = tl.exp2((rounded.to(tl.float64) - bits).to(tl.float32))
     tl.store(row_correction + rows, correction, row_exists)
     if ENTROPY:
-        spread = row_sum * excess - row_moment  # of the weights of keys; 0 for a row that has seen none
+        spread = (
+            row_sum * excess - row_moment
+        )  # of the weights of keys; 0 for a row that has seen none
         tl.store(entropy + rows, (weight_factor * spread * LN2).to(tl.float32), row_exists)
     if MAX_SCORE:
         # A maximum does not show NaN scores, and the sum does.
