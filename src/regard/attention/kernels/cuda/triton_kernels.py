@@ -95,8 +95,8 @@ def _cap(scores, scale, cap):
 def _normalizer(row_sum, row_max, sink, SINK: tl.constexpr):
     """The factor that makes weights of `2**(score - row_max)`, and their log-sum-exp in bits.
 
-    Also the excess of that over `row_max`, and what it is the logarithm of: 0 for a query that sees nothing, not
-    even a sink. All in float64.
+    Also the excess of that over `row_max`, and what it is the logarithm of: 0 for a query that sees nothing,
+    not even a sink. All in float64.
     """
     seen_max = tl.where(row_max == -float("inf"), 0.0, row_max)
     if SINK:  # as in `forward.normalizer_of`
