@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 
 from regard.api.corpus.texts import CorpusTexts
 from regard.api.exporting import ctranslate2, graphs
-from regard.api.exporting.folder import README, new_folder, write_manifest
+from regard.api.exporting.folder import README, write_manifest
 from regard.api.exporting.graph_readme import graph_notes, graph_program
 from regard.api.exporting.parity import Parity
 from regard.api.exporting.readme import ctranslate2_notes, ctranslate2_program, readme
 from regard.api.exporting.texts import check_texts
 from regard.api.exporting.tokenizers import save_tokenizers
 from regard.api.load import load
+from regard.api.storage.saving import new_folder
 from regard.api.tasks.model import Model
 from regard.choices import ExportFormat
 from regard.errors import InputError
@@ -89,7 +90,7 @@ def export(
             "ctranslate2 gives no attention maps; leave attention out, or try onnx or torch"
         )
     out = Path(out)
-    with new_folder(out) as place:
+    with new_folder(out, "a new folder (--out) for the export") as place:
         tokenizer = save_tokenizers(model, place)
         chosen = check_texts(texts, tokenizer, model.settings.text.max_tokens - 1)
         write = _for_ctranslate2 if to == "ctranslate2" else _as_graphs

@@ -3,42 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from regard.api.exporting.parity import Parity
 from regard.api.tasks.model import Model
 from regard.choices import ExportFormat
-from regard.errors import InputError
 from regard.files import file_sha256
 from regard.version import __version__
 
-__all__ = ["MANIFEST", "README", "new_folder", "write_manifest"]
+__all__ = ["MANIFEST", "README", "write_manifest"]
 
 MANIFEST, README = "export.json", "README.md"
-
-
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder that becomes `folder` when the block ends, and disappears if it ends early.
-
-    Args:
-        folder: new or empty.
-
-    Raises:
-        InputError: the folder holds something.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is not empty; choose a new folder (--out) for the export")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as place:
-        unfinished = Path(place) / "export"
-        unfinished.mkdir()
-        yield unfinished
-        unfinished.replace(folder)  # an empty folder may be replaced
 
 
 def write_manifest(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,7 +25,7 @@ from regard.errors import InputError
 from regard.files import atomic_write
 from regard.training.checkpoint import WEIGHTS_FILE, save_weights
 
-__all__ = ["save_foreign", "save_model"]
+__all__ = ["new_folder", "save_foreign", "save_model"]
 
 
 def save_model(
@@ -68,13 +69,28 @@ def save_foreign(save: Callable[[Path], None], folder: Path) -> None:
     Raises:
         InputError: the folder holds something.
     """
+    with new_folder(folder, "a new folder for a pretrained model") as place:
+        save(place)
+
+
+@contextmanager
+def new_folder(folder: Path, wanted: str) -> Iterator[Path]:
+    """A folder that becomes `folder` when the block ends, and disappears if it ends early.
+
+    Args:
+        folder: new or empty.
+        wanted: what to choose if it is neither, for the error.
+
+    Raises:
+        InputError: the folder holds something.
+    """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is not empty; choose a new folder for a pretrained model")
+        raise InputError(f"{folder} is not empty; choose {wanted}")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as place:
-        unfinished = Path(place) / "model"
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as parent:
+        unfinished = Path(parent) / "unfinished"
         unfinished.mkdir()
-        save(unfinished)
+        yield unfinished
         unfinished.replace(folder)  # an empty folder may be replaced
 
 
