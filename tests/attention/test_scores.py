@@ -150,6 +150,7 @@ def test_additive_in_chunks_is_additive_at_once(monkeypatch, library, rng):
 @pytest.mark.parametrize("kind", ["float16", "bfloat16"])
 @pytest.mark.parametrize("kernel", [True, False])
 def test_additive_in_half_precision(kernel, kind, monkeypatch):
+    """float16 is widened before the score projects, bfloat16 after."""
     if kernel:
         monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", 0)
     torch.manual_seed(1)
@@ -158,8 +159,9 @@ def test_additive_in_half_precision(kernel, kind, monkeypatch):
     learned[0].requires_grad_()
     score = scores.Additive(*learned)
     output, weights = regard.attend(q, k, k, score=score, watch=("entropy",))
-    projected = ((x @ w).double() for x, w in zip((q, k), learned[1:], strict=True))
-    a, b = projected
+    wide = torch.float32 if kind == "float16" else torch.bfloat16
+    pairs = zip((q, k), learned[1:], strict=True)
+    a, b = ((x.to(wide) @ w.to(wide)).double() for x, w in pairs)
     both = torch.tanh(a[:, :, :, None] + b[:, :, None])
     expected = torch.softmax(both @ learned[0].double(), -1)
     assert weights.dtype == torch.float32

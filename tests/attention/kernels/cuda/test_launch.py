@@ -278,7 +278,7 @@ def test_nothing_stays_behind_on_the_host(settings, monkeypatch):
     monkeypatch.setattr(torch_ops, "attend", torch_ops.attend_on_gpu)
     monkeypatch.setattr(adapter, "_is_device_supported", lambda problem, requested: True)
     # This one looks at values, of which there are none.
-    monkeypatch.setattr(problem, "_split_nonfinite", lambda *arrays: (*arrays, None))
+    monkeypatch.setattr(problem, "split_nonfinite", lambda *arrays: (*arrays, None))
     q, k, v = (x.to("meta") for x in arrays(torch.float16, queries=700, keys=700))
     output, weights = regard.attend(
         q, k, v, watch=("entropy", "topk", "pool", "received"), **settings
@@ -287,7 +287,8 @@ def test_nothing_stays_behind_on_the_host(settings, monkeypatch):
     assert output.device.type == weights.entropy().device.type == "meta"
     low = torch.zeros(1, 1, 700, dtype=torch.int64, device="meta")
     of_rows = q.new_zeros(2, 6, 700, dtype=torch.float32)
-    given = (q, k, v, low, low, None, None, None, 1.0, settings.get("dropout", 0.0), 0, 0)
+    arrays_alone = (q, k, v, low, low, None, None, None, None)
+    given = (*arrays_alone, 1.0, 0.0, settings.get("dropout", 0.0), 0, 0)
     slopes = torch_ops.attend_backward_on_gpu(*given, output, of_rows, of_rows, of_rows)
     assert {x.device.type for x in slopes} == {"meta"}
 
