@@ -111,6 +111,7 @@ class Softmax(Normalizer):
         sink = self.sink
         if sink is not None:
             sink = align_sink(sink, scores, tuple(scores.shape[:-2]), scores.dtype)
+            sink = sink if scores.ndim > 1 else sink[0]  # one row alone stays one row
         maximum = _row_maximum(scores, sink)
         exponentials = xp.exp(scores - maximum)
         total = xp.sum(exponentials, axis=-1, keepdims=True)
