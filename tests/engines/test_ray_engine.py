@@ -32,6 +32,7 @@ def cluster() -> Iterator[Any]:
         for name, value in ray_engine._QUIET.items():
             patch.setenv(name, value)
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *sys.path]))
+        on_sigterm = signal.getsignal(signal.SIGTERM)
         head = {"num_cpus": 1, "object_store_memory": 2**27, "include_dashboard": False}
         nodes = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
         nodes.add_node(num_cpus=1, object_store_memory=2**27)
@@ -39,6 +40,7 @@ def cluster() -> Iterator[Any]:
         yield nodes
         ray.shutdown()
         nodes.shutdown()
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray leaves its own behind
 
 
 @pytest.fixture(scope="module")

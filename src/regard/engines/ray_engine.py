@@ -11,8 +11,10 @@ import logging
 import os
 import pickle
 import secrets
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from types import TracebackType
@@ -65,6 +67,7 @@ class RayEngine:
         self._ray: Any = None
         self._pool: Pool[Any] | None = None
         self._owns = False
+        self._on_sigterm: Any = None
 
     def __enter__(self) -> Self:
         return self
@@ -82,6 +85,10 @@ class RayEngine:
         self._end_pool()
         if self._owns:
             self._ray.shutdown()
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(
+                    signal.SIGTERM, self._on_sigterm or signal.SIG_DFL
+                )  # Ray leaves its own behind
         self._owns, self._ray = False, None
 
     def run(
@@ -122,6 +129,7 @@ class RayEngine:
         if self._ray is None:
             self._ray = sys.modules.get("ray")
             if self._ray is None or not self._ray.is_initialized():
+                self._on_sigterm = signal.getsignal(signal.SIGTERM)
                 self._ray = _start(os.environ.get(ADDRESS))
                 self._owns = True
         return self._ray
