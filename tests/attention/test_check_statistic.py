@@ -56,7 +56,7 @@ class Squares(statistics.Statistic):
             case "merge forgets":
                 return second
             case "whole":
-                return np.concat([first, second], axis=-1)
+                return np.concatenate([first, second], axis=-1)
         return first + second
 
     def finish(self, partial):

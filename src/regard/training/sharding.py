@@ -30,6 +30,8 @@ __all__ = ["ShardedModel", "local", "part_of", "whole"]
 
 B = TypeVar("B", bound=Divisible)
 
+OLDEST_TORCH = (2, 13)
+
 
 class ShardedModel(nn.Module):
     """A model whose weights are divided over all processes, and its loss.
@@ -41,6 +43,9 @@ class ShardedModel(nn.Module):
         model: has equal weights in every process.
         device: of this process.
         world_size: number of processes.
+
+    Raises:
+        SettingsError: torch is too old, or layers share weights.
 
     Attributes:
         divided: copy of the model that holds this process's part of the weights.
@@ -54,6 +59,11 @@ class ShardedModel(nn.Module):
             register_fsdp_forward_method,
         )
 
+        if tuple(map(int, torch.__version__.split(".")[:2])) < OLDEST_TORCH:
+            raise SettingsError(
+                f"sharded=true needs torch {'.'.join(map(str, OLDEST_TORCH))} or newer; this is "
+                f"{torch.__version__}, whose fully_shard loses weights of layers that are used twice"
+            )
         super().__init__()
         self.divided: nn.Module = copy.deepcopy(model)
         mesh = init_device_mesh(device.type, (world_size,))
