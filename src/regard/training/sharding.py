@@ -62,7 +62,7 @@ class ShardedModel(nn.Module):
         if tuple(map(int, torch.__version__.split(".")[:2])) < OLDEST_TORCH:
             raise SettingsError(
                 f"sharded=true needs torch {'.'.join(map(str, OLDEST_TORCH))} or newer; this is "
-                f"{torch.__version__}, whose fully_shard loses weights of layers that are used twice"
+                f"{torch.__version__}, and with 2.11 the backward pass fails"
             )
         super().__init__()
         self.divided: nn.Module = copy.deepcopy(model)
