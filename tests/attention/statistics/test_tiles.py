@@ -141,6 +141,7 @@ def test_no_tile_is_the_whole_of_a_large_matrix(rng):
     assert sum(sizes) == 4 * 2 * 3000**2
 
 
+@pytest.mark.unchecked
 def test_some_queries_are_computed_without_the_others(rng):
     (query, key, value), mask = arrays(rng)
     _, weights = expected(query, key, mask)
@@ -215,6 +216,7 @@ class Wrong(Statistic):
         return self.found
 
 
+@pytest.mark.unchecked
 def test_what_does_not_fit_is_refused(rng):
     (query, key, value), mask = arrays(rng)
     _, found = regard.attend(query, key, value, mask=mask)
