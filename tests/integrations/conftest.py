@@ -126,7 +126,7 @@ def clip() -> Any:
 
 
 def gemma2() -> Any:
-    return transformers.Gemma2Model(
+    model = transformers.Gemma2Model(
         transformers.Gemma2Config(
             **SIZES,
             num_hidden_layers=1,
@@ -134,9 +134,10 @@ def gemma2() -> Any:
             head_dim=8,
             sliding_window=4,
             attn_logit_softcapping=0.05,  # scores of random weights are small
-            attn_implementation="eager",  # transformers before 5.23 takes sdpa, which leaves the cap out
         )
     )
+    model.set_attn_implementation("eager")  # transformers 5.20 takes sdpa, which leaves the cap out
+    return model
 
 
 def gpt_oss() -> Any:
