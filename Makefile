@@ -45,8 +45,9 @@ oldest:  ## the tests with the oldest version allowed of every dependency
 	@.ci/tests-with python3.11 constraints-oldest.txt \
 		-W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
-python313:  ## the tests on Python 3.13, those of arrays with the shapes in every signature checked
-	@.ci/tests-with python3.13 constraints.txt --ignore tests/decoding --ignore-glob '*/tests/attention/test_*.py'
+python313:  ## the tests on Python 3.13, but for slow ones; those of arrays with the shapes in every signature checked
+	@.ci/tests-with python3.13 constraints.txt -m "not browser and not slow" \
+		--ignore tests/decoding --ignore-glob '*/tests/attention/test_*.py'
 	@PYTHONPATH=tests/plugins .ci/tests-with python3.13 constraints.txt -p checked_shapes $(ARRAYS)
 
 keras:  ## the tests of the Keras layers on JAX and TensorFlow, in an environment of their own
