@@ -163,9 +163,9 @@ def part_of(value: Tensor, like: Tensor) -> Tensor:
 
 def _blocks(model: nn.Module) -> Iterator[tuple[nn.Module, tuple[str, ...]]]:
     """Layers that are put together one at a time, with the methods beside `forward` that use their weights."""
-    names: set[str] = set(getattr(model, "_no_split_modules", None) or ())  # of transformers
+    names: set[str] = set()
     for part in model.modules():
-        names |= set(getattr(part, "_no_split_modules", None) or ())
+        names.update(getattr(part, "_no_split_modules", None) or ())  # of transformers
     found: list[nn.Module] = []
     for part in model.modules():
         methods: Any = getattr(part, "sharded_methods", None)
