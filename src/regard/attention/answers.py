@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from regard.attention.arrays import copied, stop_gradient
-from regard.attention.kernels import Statistic as Named
+from regard.attention.kernels import NamedStatistic
 from regard.attention.statistics import Statistic
 from regard.errors import SettingsError, nearest
 
 __all__ = ["WATCHABLE", "Answers", "Watch", "is_same", "watched_statistics"]
 
-WATCHABLE: dict[str, Named] = {
+WATCHABLE: dict[str, NamedStatistic] = {
     "entropy": ("entropy",),
     "lse": ("lse",),
     "max_score": ("max_score",),
@@ -26,7 +26,7 @@ Watch = Sequence[str | Statistic]
 """Names of `WATCHABLE`, and statistics of one's own."""
 
 
-def watched_statistics(watch: Watch) -> tuple[tuple[Named, ...], tuple[Statistic, ...]]:
+def watched_statistics(watch: Watch) -> tuple[tuple[NamedStatistic, ...], tuple[Statistic, ...]]:
     """The statistics named by `watch`, with the default arguments of their methods, and users' own.
 
     Raises:
@@ -56,12 +56,12 @@ class Answers:
     """
 
     def __init__(
-        self, named: Mapping[Named, Any] | None = None, own: Sequence[tuple[Any, Any]] = ()
+        self, named: Mapping[NamedStatistic, Any] | None = None, own: Sequence[tuple[Any, Any]] = ()
     ) -> None:
-        self.named: dict[Named, Any] = dict(named or {})
+        self.named: dict[NamedStatistic, Any] = dict(named or {})
         self._own: list[tuple[Any, Any]] = list(own)
 
-    def of(self, statistic: Named, compute: Callable[[], Any]) -> Any:
+    def of(self, statistic: NamedStatistic, compute: Callable[[], Any]) -> Any:
         """A copy of an answer, computed and kept unless it is there; `None` where it cannot be computed."""
         if statistic not in self.named:
             found = compute()

@@ -11,7 +11,7 @@ from regard.attention.arrays import checkpointed
 from regard.attention.exporting import is_exporting
 from regard.attention.inputs import shape_of
 from regard.attention.jagged import is_nested, pad_all
-from regard.attention.kernels import Statistic
+from regard.attention.kernels import NamedStatistic
 from regard.attention.map import AttentionMap
 from regard.attention.normalizers import Normalizer, Softmax
 from regard.attention.problem import Problem, make_problem
@@ -115,8 +115,8 @@ def attend(
 
 
 def _compute(
-    problem: Problem, watched: tuple[Statistic, ...], dropout: float, seed: int
-) -> tuple[Float[Array, "batch heads queries values"], Mapping[Statistic, Any]]:
+    problem: Problem, watched: tuple[NamedStatistic, ...], dropout: float, seed: int
+) -> tuple[Float[Array, "batch heads queries values"], Mapping[NamedStatistic, Any]]:
     """The output by the first method that fits, and the statistics computed along with it."""
     if is_exporting():
         return problem.output(slice(0, problem.layout.queries), dropout, seed), {}

@@ -28,6 +28,10 @@ Parts = dict[str, Any]
 FAR = 1e-4
 """Difference that is no rounding: the reference is computed in float32, too, in another order."""
 
+LARGEST_SCORE = 2.0**26
+"""Size beyond which scores are not compared: each path has a finite number of its own for a bias of +inf, and
+for one that is there to mask."""
+
 _ADVICE = (
     "please report this at the project's issues, with the part that was checked: a fast path and the part "
     "disagree"
@@ -41,10 +45,15 @@ def attend_contract(problem: Problem, inputs: Sequence[Array], parts: Parts) -> 
     """
     broken = []
     with _no_gradients(inputs[0]):
-        weights, output = dense(problem, inputs[2])
+        scores, weights, output = dense(problem, inputs[2])
+        expected = _row_sizes(to_numpy(scores), to_numpy(problem.append_sink(scores)))
         for watch in ((), tuple(WATCHABLE)):
             found, attention = attend(*inputs, watch=watch, **parts)
-            answers = _statistics(attention, to_numpy(weights), inputs[2])
+            answers = (
+                *_statistics(attention, to_numpy(weights), inputs[2]),
+                ("lse()", _bounded(attention.lse()), expected[0]),
+                ("max_score()", _bounded(attention.max_score()), expected[1]),
+            )
             for name, one, other in (("the output", found, output), *answers):
                 broken += _off(name, one, other, watch)
     return broken
@@ -90,6 +99,22 @@ def _statistics(
     yield "pool().max", _largest(attention), wide.max((-2, -1))
 
 
+def _row_sizes(scores: np.ndarray, with_sink: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log-sum-exp, of which a sink is one more term, and largest score of each row, in float64."""
+    wide = with_sink.astype(np.float64)
+    most = wide.max(-1, keepdims=True)
+    most = np.where(most == -math.inf, 0.0, most)
+    with np.errstate(divide="ignore"):
+        lse = most[..., 0] + np.log(np.exp(wide - most).sum(-1))
+    return _bounded(lse), _bounded(scores.max(-1))
+
+
+def _bounded(sizes: Array) -> np.ndarray:
+    """Log-sum-exps or scores, at most `LARGEST_SCORE` in size; -inf stays."""
+    found = np.asarray(to_numpy(sizes), np.float64)
+    return np.where(found == -math.inf, found, found.clip(-LARGEST_SCORE, LARGEST_SCORE))
+
+
 def _largest(attention: AttentionMap) -> np.ndarray:
     largest: np.ndarray = np.max(to_numpy(attention.pool().max), axis=(-2, -1))
     return largest
@@ -107,7 +132,7 @@ def gradient_contract(
     with torch.enable_grad():
         inputs = [x.clone().requires_grad_() for x in inputs]
         wanted = [*inputs, *parameters]
-        expected = dense(make_problem(*inputs, **complete), inputs[2])[1]
+        expected = dense(make_problem(*inputs, **complete), inputs[2])[2]
         slopes = _gradients(expected, wanted)
         for watch in ((), ("entropy",)):
             output, _ = attend(*inputs, watch=watch, **parts)
@@ -130,8 +155,8 @@ def _gradients(output: Any, wanted: Sequence[Any]) -> Sequence[Any]:
     return torch.autograd.grad((output * factors).sum(), wanted, allow_unused=True)
 
 
-def dense(problem: Problem, value: Array) -> tuple[Array, Array]:
-    """Weights and output by the definition: every method of the parts called once, for all rows."""
+def dense(problem: Problem, value: Array) -> tuple[Array, Array, Array]:
+    """Scores, weights and output by the definition: every method of the parts called once, for all rows."""
     layout, xp = problem.layout, problem.layout.xp
     rows = slice(0, layout.queries)
     scores = problem.score.pairwise(
@@ -147,7 +172,7 @@ def dense(problem: Problem, value: Array) -> tuple[Array, Array]:
         scores = xp.where(allowed, scores, -math.inf)
     weights = problem.normalizer(scores, first_row=0)
     repeated = xp.repeat(value, layout.heads // value.shape[1], axis=1)
-    return weights, weights @ xp.astype(repeated, layout.dtype)
+    return scores, weights, weights @ xp.astype(repeated, layout.dtype)
 
 
 def arrays_in(part: object) -> list[Any]:

@@ -21,7 +21,7 @@ from regard.attention.arrays import (
     transpose,
 )
 from regard.attention.indexing import index_matrix
-from regard.attention.kernels import Statistic as Named
+from regard.attention.kernels import NamedStatistic
 from regard.attention.kernels.statistics import limit_entropy
 from regard.attention.layout import AttentionLayout
 from regard.attention.normalizers import is_softmax
@@ -439,7 +439,7 @@ class AttentionMap:
 
     # Evaluation by kernel or by tile
 
-    def _statistic(self, statistic: Named, by_tiles: Callable[[], Any]) -> Any:
+    def _statistic(self, statistic: NamedStatistic, by_tiles: Callable[[], Any]) -> Any:
         """A statistic computed before, or by a kernel, or else `by_tiles()`.
 
         Answers by tiles are not kept: each call makes new ones, which may carry gradients. Of those that

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from regard.attention.answers import Watch, watched_statistics
-from regard.attention.kernels import Statistic as Named
+from regard.attention.kernels import NamedStatistic
 from regard.attention.scores import ScaledDot, Score
 from regard.attention.statistics import Statistic
 from regard.distributed.block import RowGradients
@@ -90,7 +90,7 @@ def attend(
 
 
 def attend_over(
-    problem: ShardedProblem, named: Sequence[Named] = (), own: Sequence[Statistic] = ()
+    problem: ShardedProblem, named: Sequence[NamedStatistic] = (), own: Sequence[Statistic] = ()
 ) -> tuple[Tensor, ShardedAttentionMap]:
     """Output and map of a problem of which every process has its part.
 

@@ -13,10 +13,10 @@ from regard.attention.kernels.dispatch import (
     rows,
     statistic,
 )
-from regard.attention.kernels.statistics import Statistic
+from regard.attention.kernels.statistics import NamedStatistic
 
 __all__ = [
-    "Statistic",
+    "NamedStatistic",
     "gradients",
     "matmul",
     "one_pass",

@@ -15,7 +15,7 @@ from typing import Any
 from regard.attention.arrays import beyond_backward, is_concrete, is_torch, torch_transforms
 from regard.attention.kernels import limits
 from regard.attention.kernels.parameters import Parameters
-from regard.attention.kernels.statistics import Statistic, propagate_nan
+from regard.attention.kernels.statistics import NamedStatistic, propagate_nan
 from regard.attention.problem import Problem
 from regard.shapes import Array
 
@@ -23,8 +23,8 @@ __all__ = ["gradients", "matmul", "one_pass", "output", "rmatmul", "rows", "stat
 
 
 def one_pass(
-    problem: Problem, statistics: tuple[Statistic, ...], *, dropout: float, seed: int
-) -> tuple[Array, Mapping[Statistic, Any]] | None:
+    problem: Problem, statistics: tuple[NamedStatistic, ...], *, dropout: float, seed: int
+) -> tuple[Array, Mapping[NamedStatistic, Any]] | None:
     """Output and statistics together, by the fused kernel.
 
     Args:
@@ -160,7 +160,7 @@ def gradients(
     return found
 
 
-def statistic(problem: Problem, which: Statistic) -> Any | None:
+def statistic(problem: Problem, which: NamedStatistic) -> Any | None:
     """One statistic, without gradients; `None` where no kernel fits or a gradient is wanted."""
     # Of a traced problem the size of scores, which decides the precision, is unknown.
     if not is_concrete(problem.query) or beyond_backward(problem.query):

@@ -11,9 +11,9 @@ import numpy as np
 from regard.attention.arrays import stop_gradient
 from regard.shapes import Array
 
-__all__ = ["Statistic", "limit_entropy", "propagate_nan"]
+__all__ = ["NamedStatistic", "limit_entropy", "propagate_nan"]
 
-Statistic = tuple[str, *tuple[int, ...]]
+NamedStatistic = tuple[str, *tuple[int, ...]]
 """A statistic and its numbers: `("entropy",)`, `("received",)`, `("topk", k)` or
 `("pool", query_blocks, key_blocks)`. `("output",)` names the output where it is treated as one."""
 
@@ -29,7 +29,7 @@ def limit_entropy(entropy: Array, keys: int) -> Array:
     return xp.where(entropy > limit, entropy - stop_gradient(entropy - limit), entropy)
 
 
-def propagate_nan(statistic: Statistic, found: Any, nan_rows: Array) -> Any:
+def propagate_nan(statistic: NamedStatistic, found: Any, nan_rows: Array) -> Any:
     """Sets a statistic to NaN wherever it depends on a row of the matrix whose weights are NaN.
 
     Kernels are given inputs without NaN (`Problem.nonfinite` remembers where it was), so that a masked

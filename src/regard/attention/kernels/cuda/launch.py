@@ -32,7 +32,7 @@ from regard.attention.kernels.fused.arguments import (
 )
 from regard.attention.kernels.fused.partition import block_edges
 from regard.attention.kernels.fused.tile import INFINITE_SCORE, LN2, LOWEST_BIAS
-from regard.attention.kernels.statistics import Statistic
+from regard.attention.kernels.statistics import NamedStatistic
 from regard.attention.problem import Problem
 from regard.attention.scores import dot_factor, uncapped
 
@@ -41,7 +41,7 @@ __all__ = ["SlotLayout", "attend", "backward", "fits", "slot_layout"]
 DTYPES = torch.float32, torch.bfloat16, torch.float16
 
 
-def fits(problem: Problem, statistics: tuple[Statistic, ...]) -> bool:
+def fits(problem: Problem, statistics: tuple[NamedStatistic, ...]) -> bool:
     """Whether the Triton kernels support a problem that the fused kernels support in general.
 
     They have no additive scores, no heads or lists beyond `limits`, but float16; and they need Triton, CUDA and

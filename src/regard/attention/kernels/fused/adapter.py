@@ -28,7 +28,7 @@ from regard.attention.kernels.fused.arguments import (
 )
 from regard.attention.kernels.fused.partition import BlockEdges, block_edges
 from regard.attention.kernels.parameters import Parameters
-from regard.attention.kernels.statistics import Statistic, propagate_nan
+from regard.attention.kernels.statistics import NamedStatistic, propagate_nan
 from regard.attention.layout import AttentionLayout
 from regard.attention.normalizers import softmax_of
 from regard.attention.pooling import block_lengths, block_size
@@ -61,7 +61,7 @@ class RowBlock(NamedTuple):
     bias: Array | None
 
 
-def fits(problem: Problem, statistics: tuple[Statistic, ...] = ()) -> bool:
+def fits(problem: Problem, statistics: tuple[NamedStatistic, ...] = ()) -> bool:
     """Whether the kernels support normaliser, score, type, device and statistics of a problem."""
     layout, arrays = problem.layout, (problem.query, problem.key, problem.value)
     return (
@@ -101,8 +101,8 @@ def without_values(problem: Problem) -> Problem:
 
 
 def one_pass(
-    problem: Problem, statistics: tuple[Statistic, ...], *, dropout: float = 0.0, seed: int = 0
-) -> tuple[Array, Mapping[Statistic, Any]] | None:
+    problem: Problem, statistics: tuple[NamedStatistic, ...], *, dropout: float = 0.0, seed: int = 0
+) -> tuple[Array, Mapping[NamedStatistic, Any]] | None:
     """Output and statistics of a problem that `fits`; `None` if its bias needs a gradient.
 
     Args:
@@ -229,7 +229,7 @@ def _run_numpy(call: ForwardCall) -> Results:
     return results._replace(output=results.output.view(np.float32))
 
 
-def _is_device_supported(problem: Problem, statistics: tuple[Statistic, ...]) -> bool:
+def _is_device_supported(problem: Problem, statistics: tuple[NamedStatistic, ...]) -> bool:
     """Whether the device has a kernel for the type: float32, and in torch bfloat16, on a processor."""
     query = problem.query
     if not compat.is_torch_array(query):
@@ -241,7 +241,7 @@ def _is_device_supported(problem: Problem, statistics: tuple[Statistic, ...]) ->
     return query.device.type == "cpu" and str(query.dtype) in ("torch.float32", "torch.bfloat16")
 
 
-def _is_supported(which: Statistic, keys: int) -> bool:
+def _is_supported(which: NamedStatistic, keys: int) -> bool:
     """Whether the kernel computes this statistic for these numbers."""
     name, *numbers = which
     if name == "topk":
@@ -316,7 +316,7 @@ def _broadcast_inputs(problem: Problem) -> tuple[Array, Array, Array]:
     return query, key, value
 
 
-def _requested(statistics: tuple[Statistic, ...], layout: AttentionLayout) -> Requested:
+def _requested(statistics: tuple[NamedStatistic, ...], layout: AttentionLayout) -> Requested:
     """The statistics of one call: one list, long enough for every top-k, and one pooled map."""
     pool = next((numbers for name, *numbers in statistics if name == "pool"), None)
     tops = [min(numbers[0], layout.keys) for name, *numbers in statistics if name == "topk"]
@@ -378,7 +378,7 @@ def _concat(xp: Any, parts: list[Results]) -> Results:
 
 
 def _statistic(
-    which: Statistic, results: Results, layout: AttentionLayout, edges: BlockEdges | None
+    which: NamedStatistic, results: Results, layout: AttentionLayout, edges: BlockEdges | None
 ) -> Any:
     """What the map computes for a statistic, from the results of the kernel.
 
