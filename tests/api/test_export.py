@@ -98,18 +98,16 @@ def test_a_program_of_torch_translates(translator: Translator, tmp_path: Path) -
 
 @exports
 @pytest.mark.slow
-def test_an_onnx_model_classifies(classifier: Classifier, tmp_path: Path) -> None:
+def test_an_onnx_model_classifies_by_ngrams_and_attention(
+    classifier: Classifier, tmp_path: Path
+) -> None:
     pytest.importorskip("onnxruntime")
     texts = ["red green is good", "pink", "gold grey is bad"]
-    network: Any = classifier.network  # n-grams, which no graph can hold, beside a deep part
-    deep = Classifier(
-        classifier.settings, network.deep, classifier.tokenizer, classifier.labels, multilabel=False
-    )
-    found = regard.export(deep, tmp_path / "out", to="onnx", texts=texts, attention=True)
+    found = regard.export(classifier, tmp_path / "out", to="onnx", texts=texts, attention=True)
     assert found.parity.equal == {"label": 1.0}
     assert (
         printed(program_of(found.folder, texts[0]), found.folder)
-        == deep.classify(texts[0])[0].label
+        == classifier.classify(texts[0])[0].label
     )
     graph = json.loads((found.folder / "export.json").read_text())["graphs"]["model"]
     assert graph["inputs"] == {"ids": ["batch", "length"], "lengths": ["batch"]}
@@ -119,8 +117,6 @@ def test_an_onnx_model_classifies(classifier: Classifier, tmp_path: Path) -> Non
 def test_what_cannot_be_exported(abstractive, classifier, translator, tmp_path):
     with pytest.raises(InputError, match=r"ctranslate2 cannot run this model \(pointer\).* copies"):
         regard.export(abstractive, tmp_path / "out", to="ctranslate2")
-    with pytest.raises(InputError, match=r"onnx cannot run this model \(wide\): its n-grams"):
-        regard.export(classifier, tmp_path / "out", to="onnx")
     with pytest.raises(InputError, match="it runs models that write a text"):
         regard.export(classifier, tmp_path / "out", to="ctranslate2")
     with pytest.raises(InputError, match="gives no attention maps"):

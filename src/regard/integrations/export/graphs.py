@@ -61,11 +61,6 @@ class Graph:
 
 def obstacle(network: nn.Module) -> str:
     """Why a network cannot become a graph, as the end of a sentence; empty if it can."""
-    if isinstance(network, WideAndDeep):
-        return (
-            "its n-grams are found by compiled code, not by operations that a graph can hold; train a "
-            "classifier of another kind (--model feedforward, bigru, cnn, transformer-classifier)"
-        )
     if isinstance(network, Hierarchical):
         return "the number of sentences follows from the text, and no size of a graph may"
     known = (
@@ -99,7 +94,8 @@ def graphs_of(network: nn.Module, *, longest: int, attention: bool) -> list[Grap
         ids = torch.tensor([[[5, 4, 6], [4, 0, 0]], [[4, 4, 0], [0, 0, 0]]])
         lengths = torch.tensor([[3, 1], [2, 0]])
         axes = {"ids": ("batch", "sentences", "words"), "lengths": ("batch", "sentences")}
-    module = _Reader(network, attention)
+    reader = _WideAndDeep(network) if isinstance(network, WideAndDeep) else network
+    module = _Reader(reader, attention)
     names = tuple(module(ids, lengths))
     given = {"ids": ids, "lengths": lengths}
     limits = {name: size for name, size in limits.items() if name in axes["ids"]}
@@ -130,6 +126,20 @@ class _Reader(nn.Module):
         output: Output = self.network(ids, lengths)
         maps = _named_maps(output) if self.attention else {}
         return {"logits": output.logits, **maps}
+
+
+class _WideAndDeep(nn.Module):
+    """`WideAndDeep` in use, its n-grams found by operations that a graph can hold."""
+
+    def __init__(self, network: WideAndDeep) -> None:
+        super().__init__()
+        self.wide = network.wide.graph()
+        self.deep = network.deep
+        self.deep_weight = network.deep_weight
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Output:
+        output: Output = self.deep(ids, lengths)
+        return Output(self.wide(ids, lengths) + self.deep_weight * output.logits, output.maps)
 
 
 def _named_maps(output: Output) -> Named:

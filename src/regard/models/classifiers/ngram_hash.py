@@ -32,9 +32,11 @@ from regard.compiled.jit import inlined
 __all__ = [
     "BASE",
     "CHARACTER_BIT",
+    "FACTORS",
     "LEAD_SALT",
     "LETTER",
     "POSITION_STEP",
+    "SHIFTS",
     "SKIP_SALT",
     "SPACE",
     "START",
@@ -62,8 +64,11 @@ BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by it loses not
 POSITION_STEP = np.uint64(1 << 21)  # above every code point
 CHARACTER_BIT = np.uint64(1)
 
-_SHIFT_1, _SHIFT_2, _SHIFT_3 = np.uint64(30), np.uint64(27), np.uint64(31)
-_FACTOR_1, _FACTOR_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+# Of `mix`; the numbers are those of splitmix64.
+SHIFTS = np.uint64(30), np.uint64(27), np.uint64(31)
+FACTORS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_SHIFT_1, _SHIFT_2, _SHIFT_3 = SHIFTS
+_FACTOR_1, _FACTOR_2 = FACTORS
 
 
 class Alphabet(NamedTuple):

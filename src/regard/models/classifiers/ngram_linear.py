@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from regard.models.classifiers.ngram_graph import NgramGraph
 from regard.models.classifiers.ngram_hash import Ints, NgramLimits, NgramTable
 from regard.models.classifiers.ngram_scoring import score
 from regard.models.classifiers.ngrams import NgramExtractor, Occurrences, spelling
@@ -116,6 +117,12 @@ class NgramLinear(nn.Module):
             lengths.numpy(force=True),
         )
         return torch.from_numpy(scores).to(self.bias).add_(self.bias)
+
+    def graph(self) -> NgramGraph:
+        """Make a module of the same scores that holds no compiled code, to be exported."""
+        return NgramGraph(
+            self._extractor.alphabet, self.limits, self.key, self.idf, self.weight, self.bias
+        )
 
     def contributions(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Split the scores among the tokens.
