@@ -106,7 +106,7 @@ def attend(request):
 
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "tiles":
-            for name in ("matmul", "rmatmul", "statistic"):
+            for name in ("matmul", "rmatmul", "statistics"):
                 patch.setattr(kernels, name, lambda *_: None)
             patch.setattr(
                 "regard.attention.problem.split_rows",

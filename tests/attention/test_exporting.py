@@ -15,7 +15,7 @@ def test_the_same_output_without_a_kernel(monkeypatch):
     query, key, value = torch.randn(3, 2, 4, 6, 8)
     key, value = key[:, ::2], value[:, ::2]
     expected, weights = regard.attend(query, key, value, mask=regard.causal())
-    for name in ("output", "one_pass", "statistic", "matmul"):
+    for name in ("output", "one_pass", "statistics", "matmul"):
         monkeypatch.setattr(kernels, name, None)  # whoever calls it fails
     with exporting():
         output, plain = regard.attend(query, key, value, mask=regard.causal())

@@ -28,7 +28,7 @@ def problem(rng, queries=13, keys=17):
 def make_map(request, libraries, monkeypatch):
     """Makes a map of one matrix: by each library, by torch without its kernels, and dense."""
     if request.param == "tiles":
-        for name in ("matmul", "rmatmul", "statistic"):
+        for name in ("matmul", "rmatmul", "statistics"):
             monkeypatch.setattr(kernels, name, lambda *_: None)
         # And with several tiles.
         monkeypatch.setattr(

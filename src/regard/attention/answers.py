@@ -7,6 +7,7 @@ from typing import Any
 
 from regard.attention.arrays import copied, stop_gradient
 from regard.attention.kernels import NamedStatistic
+from regard.attention.kernels.statistics import DEFAULT_POOL, DEFAULT_TOPK
 from regard.attention.statistics import Statistic
 from regard.errors import SettingsError, nearest
 
@@ -16,9 +17,9 @@ WATCHABLE: dict[str, NamedStatistic] = {
     "entropy": ("entropy",),
     "lse": ("lse",),
     "max_score": ("max_score",),
-    "pool": ("pool", 64, 64),
+    "pool": DEFAULT_POOL,
     "received": ("received",),
-    "topk": ("topk", 8),
+    "topk": DEFAULT_TOPK,
 }
 """Statistics that `attend(watch=...)` computes along with the output, with their default arguments."""
 
@@ -61,13 +62,28 @@ class Answers:
         self.named: dict[NamedStatistic, Any] = dict(named or {})
         self._own: list[tuple[Any, Any]] = list(own)
 
-    def of(self, statistic: NamedStatistic, compute: Callable[[], Any]) -> Any:
-        """A copy of an answer, computed and kept unless it is there; `None` where it cannot be computed."""
+    def of(
+        self,
+        statistic: NamedStatistic,
+        compute: Callable[[], Mapping[NamedStatistic, Any] | None],
+        *,
+        keep: bool = True,
+    ) -> Any:
+        """A copy of an answer, computed unless it is there; `None` where it cannot be computed.
+
+        Args:
+            statistic: what to answer.
+            compute: gives its answer, and those of other questions.
+            keep: whether to keep these answers, beside those that are there: what was computed first stays.
+        """
         if statistic not in self.named:
             found = compute()
             if found is None:
                 return None
-            self.named[statistic] = found
+            if not keep:
+                return found[statistic]
+            for name, answer in found.items():
+                self.named.setdefault(name, answer)
         return _each(copied, self.named[statistic])
 
     def keep(self, statistic: Statistic, answer: Any) -> None:

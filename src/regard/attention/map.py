@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
 from typing import Any, NamedTuple, NoReturn
 
@@ -292,9 +292,8 @@ class AttentionMap:
         def with_sink(tile: Array) -> Array:
             return log_sum_exp(source.append_sink(tile) if isinstance(source, Problem) else tile)
 
-        return self._restore(
-            self._statistic(("lse",), lambda: self._concat_tiles_of(with_sink, scores))
-        )
+        found = self._statistic(("lse",), lambda: self._concat_tiles_of(with_sink, scores))
+        return self._restore(self._layout.xp.astype(found, self.dtype, copy=False))
 
     def max_score(self) -> Float[Array, "*lead queries"]:
         """The largest score of each query, with bias; -inf for a masked row.
@@ -442,15 +441,20 @@ class AttentionMap:
     def _statistic(self, statistic: NamedStatistic, by_tiles: Callable[[], Any]) -> Any:
         """A statistic computed before, or by a kernel, or else `by_tiles()`.
 
-        Answers by tiles are not kept: each call makes new ones, which may carry gradients. Of those that
-        are kept the caller gets copies, so that writing into them changes no later answer.
+        A kernel's pass answers other questions with the first, and all of these answers are kept. Answers by
+        tiles are not, as they may carry gradients, nor those that lack one only because gradients are switched
+        off. Of those that are kept the caller gets copies, so that writing into them changes no later answer.
         """
 
-        def by_kernel() -> Any:
+        def by_kernel() -> Mapping[NamedStatistic, Any] | None:
             source = self._source
-            return kernels.statistic(source, statistic) if isinstance(source, Problem) else None
+            if not isinstance(source, Problem):
+                return None
+            return kernels.statistics(source, statistic, self._answers.named)
 
-        found = self._answers.of(statistic, by_kernel)
+        held = self._snapshot.held
+        keep = not (isinstance(held, Problem) and kernels.has_gradients(held))
+        found = self._answers.of(statistic, by_kernel, keep=keep)
         return by_tiles() if found is None else found
 
     def _scores(self, name: str) -> Callable[[slice], Array]:

@@ -6,22 +6,24 @@ matrix a tile of rows at a time.
 
 from regard.attention.kernels.dispatch import (
     gradients,
+    has_gradients,
     matmul,
     one_pass,
     output,
     rmatmul,
     rows,
-    statistic,
+    statistics,
 )
 from regard.attention.kernels.statistics import NamedStatistic
 
 __all__ = [
     "NamedStatistic",
     "gradients",
+    "has_gradients",
     "matmul",
     "one_pass",
     "output",
     "rmatmul",
     "rows",
-    "statistic",
+    "statistics",
 ]

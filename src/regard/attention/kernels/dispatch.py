@@ -19,7 +19,16 @@ from regard.attention.kernels.statistics import NamedStatistic, propagate_nan
 from regard.attention.problem import Problem
 from regard.shapes import Array
 
-__all__ = ["gradients", "matmul", "one_pass", "output", "rmatmul", "rows", "statistic"]
+__all__ = [
+    "gradients",
+    "has_gradients",
+    "matmul",
+    "one_pass",
+    "output",
+    "rmatmul",
+    "rows",
+    "statistics",
+]
 
 
 def one_pass(
@@ -36,11 +45,15 @@ def one_pass(
     Returns:
         The output, `(batch, heads, queries, values)`, in the value's type, and for each statistic
         what `AttentionMap` computes for it, with the axes `(batch, heads)` in front: an array, or
-        for topk and pool a pair of arrays. `None` where the kernel does not fit.
+        for topk and pool a pair of arrays; and `lse`, in float64, unless gradients are wanted. `None` where
+        the kernel does not fit.
     """
     kernel = _fused_kernel(problem)
     if kernel is None or not kernel.fits(problem, statistics) or beyond_backward(problem.query):
         return None
+    if is_concrete(problem.query) and not has_gradients(problem):
+        # Every pass makes it, and the attention received that is asked later begins with it.
+        statistics = tuple(dict.fromkeys((*statistics, ("lse",))))
     together = kernel.one_pass(problem, statistics, dropout=dropout, seed=seed)
     if together is None:
         return None
@@ -160,8 +173,19 @@ def gradients(
     return found
 
 
-def statistic(problem: Problem, which: NamedStatistic) -> Any | None:
-    """One statistic, without gradients; `None` where no kernel fits or a gradient is wanted."""
+def statistics(
+    problem: Problem, which: NamedStatistic, known: Mapping[NamedStatistic, Any]
+) -> Mapping[NamedStatistic, Any] | None:
+    """A statistic of a map that is asked later, and what the same pass tells beside it; without gradients.
+
+    Args:
+        problem: what the map is made from.
+        which: the statistic.
+        known: statistics that the map keeps.
+
+    Returns:
+        Answers by statistic, that of `which` among them; `None` where no kernel fits or a gradient is wanted.
+    """
     # Of a traced problem the size of scores, which decides the precision, is unknown.
     if not is_concrete(problem.query) or beyond_backward(problem.query):
         return None
@@ -169,14 +193,15 @@ def statistic(problem: Problem, which: NamedStatistic) -> Any | None:
     if kernel and kernel.fits(problem, (which,)) and kernel.fits_float32(problem):
         if _needs_gradient(problem):
             return None
-        together = kernel.one_pass(kernel.without_values(problem), (which,))
-        return None if together is None else together[1][which]
+        from regard.attention.kernels.fused import later
+
+        return later.statistics(problem, which, known)
     if is_torch(problem.query) and which in (("entropy",), ("received",)):
         from regard.attention.kernels import torch_flash
 
-        return (
-            torch_flash.entropy(problem) if which == ("entropy",) else torch_flash.received(problem)
-        )
+        by_flash = torch_flash.entropy if which == ("entropy",) else torch_flash.received
+        answer = by_flash(problem)
+        return None if answer is None else {which: answer}
     return None
 
 
@@ -193,10 +218,17 @@ def _fused_kernel(problem: Problem) -> Any | None:
     return adapter
 
 
-def _needs_gradient(problem: Problem) -> bool:
+def has_gradients(problem: Problem) -> bool:
+    """Whether an input requires a gradient, so that answers have one unless it is switched off."""
     if not is_torch(problem.query):
+        return False
+    parts = problem.query, problem.key, problem.value, *Parameters.of(problem).given()
+    return any(x.requires_grad for x in parts)
+
+
+def _needs_gradient(problem: Problem) -> bool:
+    if not has_gradients(problem):
         return False
     import torch
 
-    parts = problem.query, problem.key, problem.value, *Parameters.of(problem).given()
-    return torch.is_grad_enabled() and any(x.requires_grad for x in parts)
+    return torch.is_grad_enabled()

@@ -76,7 +76,7 @@ def lse_of(problem: Problem) -> Tensor:
 
     def lse(rows: slice) -> Tensor:
         found: Tensor = log_sum_exp(problem.append_sink(problem.scores(rows)))
-        return found
+        return found.double()  # as the kernels give it
 
     return _by_tiles(problem, lse)
 

@@ -11,11 +11,17 @@ import numpy as np
 from regard.attention.arrays import stop_gradient
 from regard.shapes import Array
 
-__all__ = ["NamedStatistic", "limit_entropy", "propagate_nan"]
+__all__ = ["DEFAULT_POOL", "DEFAULT_TOPK", "NamedStatistic", "limit_entropy", "propagate_nan"]
 
 NamedStatistic = tuple[str, *tuple[int, ...]]
 """A statistic and its numbers: `("entropy",)`, `("received",)`, `("topk", k)` or
 `("pool", query_blocks, key_blocks)`. `("output",)` names the output where it is treated as one."""
+
+DEFAULT_TOPK: NamedStatistic = ("topk", 8)
+"""The list that is made where no length is named."""
+
+DEFAULT_POOL: NamedStatistic = ("pool", 64, 64)
+"""The blocks that are made where no number is named."""
 
 
 def limit_entropy(entropy: Array, keys: int) -> Array:

@@ -5,10 +5,8 @@ Decides what fits, cuts the rows so that a mask or bias stays small, and joins w
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -27,16 +25,17 @@ from regard.attention.kernels.fused.arguments import (
     RowGradients,
 )
 from regard.attention.kernels.fused.partition import BlockEdges, block_edges
+from regard.attention.kernels.fused.pooled import join_parts
 from regard.attention.kernels.parameters import Parameters
 from regard.attention.kernels.statistics import NamedStatistic, propagate_nan
 from regard.attention.layout import AttentionLayout
 from regard.attention.normalizers import softmax_of
-from regard.attention.pooling import block_lengths, block_size
+from regard.attention.pooling import block_size
 from regard.attention.problem import Problem
 from regard.attention.scores import additive_vector, dot_factor, uncapped
 from regard.shapes import Array
 
-__all__ = ["fits", "fits_float32", "gradients", "one_pass", "rows", "without_values"]
+__all__ = ["fits", "fits_float32", "gradients", "is_on_gpu", "one_pass", "received", "rows"]
 
 
 class RowBlock(NamedTuple):
@@ -95,11 +94,6 @@ def fits_float32(problem: Problem) -> bool:
     return abs(scale) * math.sqrt(query * key) <= limits.FUSED_MAX_SCORE_FLOAT32
 
 
-def without_values(problem: Problem) -> Problem:
-    """The problem with values of width 0, for statistics alone."""
-    return replace(problem, value=problem.value[..., :0])
-
-
 def one_pass(
     problem: Problem, statistics: tuple[NamedStatistic, ...], *, dropout: float = 0.0, seed: int = 0
 ) -> tuple[Array, Mapping[NamedStatistic, Any]] | None:
@@ -138,6 +132,27 @@ def rows(problem: Problem, top: int) -> Results | None:
     """
     found = _results(problem, Requested(entropy=True, top=top, max_score=True), 0.0, 0)
     return None if found is None else found[0]
+
+
+def received(problem: Problem, lse: Array) -> Array | None:
+    """Attention that each key received, of a problem on a processor that `fits`; `None` as of `one_pass`.
+
+    Args:
+        problem: of arrays with values, without gradients.
+        lse: `(batch, heads, queries)` float64, as the kernel gave it.
+    """
+    query, key, value = _broadcast_inputs(problem)
+    vector, sink = _kernel_parameters(problem)
+    run, total = _received_torch if compat.is_torch_array(query) else _received_numpy, 0
+    for block in _row_blocks(problem, query):
+        if _needs_gradient(block.bias):
+            return None
+        arrays = CallArrays(
+            block.query, key, value, block.low, block.high, vector, block.allowed, block.bias, sink
+        )
+        call = ForwardCall(arrays, _settings(problem, 0.0, 0, block.start), Requested())
+        total = total + run(call, lse[:, :, block.start : block.stop])
+    return propagate_nan(("received",), total, problem.layout.xp.isnan(lse))
 
 
 def _results(
@@ -217,6 +232,24 @@ def _run_torch(call: ForwardCall) -> Results:
 def _run_numpy(call: ForwardCall) -> Results:
     from regard.attention.kernels.fused import cpu
 
+    results = cpu.attend(_as_words(call), words=2)
+    return results._replace(output=results.output.view(np.float32))
+
+
+def _received_torch(call: ForwardCall, lse: Array) -> Array:
+    from regard.attention.kernels.fused import torch_ops
+
+    return torch_ops.received(call, lse)
+
+
+def _received_numpy(call: ForwardCall, lse: Array) -> Array:
+    from regard.attention.kernels.fused import cpu
+
+    return cpu.received(_as_words(call), lse, words=2)
+
+
+def _as_words(call: ForwardCall) -> ForwardCall:
+    """A call of NumPy arrays as the kernels take them."""
     arrays = call.arrays
     three = (
         x if x.strides[-1] == x.itemsize else np.ascontiguousarray(x)
@@ -224,9 +257,12 @@ def _run_numpy(call: ForwardCall) -> Results:
     )
     query, key, value = (x.view(np.uint16) for x in three)
     vector = None if arrays.vector is None else np.ascontiguousarray(arrays.vector)
-    arrays = arrays._replace(query=query, key=key, value=value, vector=vector)
-    results = cpu.attend(call._replace(arrays=arrays), words=2)
-    return results._replace(output=results.output.view(np.float32))
+    return call._replace(arrays=arrays._replace(query=query, key=key, value=value, vector=vector))
+
+
+def is_on_gpu(problem: Problem) -> bool:
+    """Whether the kernels for GPUs answer."""
+    return compat.is_torch_array(problem.query) and problem.query.device.type == "cuda"
 
 
 def _is_device_supported(problem: Problem, statistics: tuple[NamedStatistic, ...]) -> bool:
@@ -391,50 +427,12 @@ def _statistic(
     if name == "entropy":
         return results.entropy
     if name == "lse":
-        return layout.xp.astype(results.lse, layout.dtype)
+        return results.lse
     if name == "max_score":
         return stop_gradient(results.max_score)
     nan_rows = layout.xp.isnan(results.lse)  # rows whose every weight is NaN
     if name == "received":
         return stop_gradient(propagate_nan(which, results.received, nan_rows))
     assert edges is not None
-    mean, most = propagate_nan(which, _pool_parts(numbers, results, layout, edges), nan_rows)
+    mean, most = propagate_nan(which, join_parts(numbers, results, layout, edges), nan_rows)
     return stop_gradient(mean), stop_gradient(most)
-
-
-def _pool_parts(
-    numbers: Sequence[int], results: Results, layout: AttentionLayout, edges: BlockEdges
-) -> tuple[Array, Array]:
-    """Mean and maximum of the blocks, from sums and maxima of their parts."""
-    xp, lengths = layout.xp, (layout.queries, layout.keys)
-    sums, maxima, sizes = results.block_sum, results.block_max, []
-    for axis, length, blocks, axis_edges in zip((2, 3), lengths, numbers, edges, strict=True):
-        block = block_size(length, blocks)
-        sizes.append(block_lengths(length, block))
-        firsts = [*np.searchsorted(axis_edges, np.arange(0, length, block)), len(axis_edges) - 1]
-        if len(firsts) != len(axis_edges):  # some block is in several parts
-            sums = _join_runs(xp, xp.sum, sums, firsts, axis)
-            maxima = _join_runs(xp, xp.max, maxima, firsts, axis)
-    return sums / layout.asarray(np.outer(*sizes).astype(np.float32)), maxima
-
-
-def _join_runs(
-    xp: Any, reduce: Callable[..., Array], parts: Array, firsts: Sequence[int], axis: int
-) -> Array:
-    """One number for each run of parts along an axis; runs of one length are reduced together.
-
-    Args:
-        xp: the library of the parts.
-        reduce: `xp.sum` or `xp.max`.
-        parts: `(batch, heads, query parts, key parts)`.
-        firsts: where each run begins, and the end.
-        axis: of the runs.
-    """
-    joined = []
-    for length, runs in itertools.groupby(itertools.pairwise(firsts), lambda run: run[1] - run[0]):
-        bounds = list(runs)
-        span = slice(int(bounds[0][0]), int(bounds[-1][1]))
-        some = parts[(*(slice(None),) * axis, span)]
-        shape = (*some.shape[:axis], len(bounds), int(length), *some.shape[axis + 1 :])
-        joined.append(reduce(xp.reshape(some, shape), axis=axis + 1))
-    return xp.concat(joined, axis=axis) if len(joined) > 1 else joined[0]

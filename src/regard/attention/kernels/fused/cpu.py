@@ -35,7 +35,7 @@ from regard.attention.kernels.fused.workspace import (
 from regard.compiled.blas import find_gemm
 from regard.compiled.threads import run_parallel
 
-__all__ = ["attend", "backward", "make_inputs"]
+__all__ = ["attend", "backward", "make_inputs", "received"]
 
 Words = npt.NDArray[np.uint16]
 Singles = npt.NDArray[np.float32]
@@ -56,7 +56,7 @@ def attend(call: ForwardCall, *, words: int) -> Results:
     edges = block_edges(
         settings.first_row, queries, keys, requested.query_block, requested.key_block
     )
-    plan = make_forward_plan(edges, masked=bool((arrays.high - arrays.low < keys).any()))
+    plan = make_forward_plan(edges, masked=_is_masked(arrays))
     inputs, results = make_inputs(arrays, settings), _make_results(arrays, requested, edges)
     features, values = arrays.query.shape[3] // words, arrays.value.shape[3] // words
     work = float(batch * heads * queries) * keys * (features + values)
@@ -70,13 +70,39 @@ def attend(call: ForwardCall, *, words: int) -> Results:
         tasks=batch * heads * (plan.row_tiles.size - 1), work=work,
     )  # fmt: skip
     if requested.received:
-        # A sum over queries needs the final lse of each, so it is a second pass; a task is a tile of keys.
-        run_parallel(
-            compiled_forward.received, make_workspace,
-            (inputs, plan, results.lse, results.received), find_gemm(),
-            tasks=batch * heads * -(-keys // plan.columns), work=work,
-        )  # fmt: skip
+        return results._replace(received=received(call, results.lse, words=words))
     return results
+
+
+def received(call: ForwardCall, lse: npt.NDArray[np.float64], *, words: int) -> Singles:
+    """Attention that each key received: a sum over queries, which needs the final log-sum-exp of each.
+
+    So it is a second pass, one task for each tile of keys. Its tiles do not follow blocks that the first pass
+    pools: the sum is the same bits whatever else was asked.
+
+    Args:
+        call: as of `attend`.
+        lse: `(batch, heads, queries)`, of the forward pass.
+        words: that make a number.
+    """
+    arrays, settings, _ = call
+    batch, heads, queries, _ = arrays.query.shape
+    keys, features = arrays.key.shape[2], arrays.query.shape[3] // words
+    edges = block_edges(settings.first_row, queries, keys, 0, 0)
+    plan = make_forward_plan(edges, masked=_is_masked(arrays))
+    found = np.empty((batch, heads, keys), np.float32)
+    run_parallel(
+        compiled_forward.received, lambda: make_forward_workspace(plan, keys, features, 0, 0),
+        (make_inputs(arrays, settings), plan, lse, found), find_gemm(),
+        tasks=batch * heads * -(-keys // plan.columns),
+        work=float(batch * heads * queries) * keys * features,
+    )  # fmt: skip
+    return found
+
+
+def _is_masked(arrays: CallArrays) -> bool:
+    """Whether some query does not see all keys."""
+    return bool((arrays.high - arrays.low < arrays.key.shape[2]).any())
 
 
 def backward(call: BackwardCall, *, words: int) -> tuple[Singles, Singles, Singles, Singles]:

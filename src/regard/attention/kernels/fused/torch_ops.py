@@ -25,7 +25,7 @@ from regard.attention.kernels.fused.arguments import (
 )
 from regard.attention.kernels.fused.partition import block_edges
 
-__all__ = ["attend", "attend_backward", "attend_backward_on_gpu", "attend_on_gpu"]
+__all__ = ["attend", "attend_backward", "attend_backward_on_gpu", "attend_on_gpu", "received"]
 
 Words = npt.NDArray[np.uint16]
 
@@ -73,6 +73,21 @@ def _to_numpy(arrays: CallArrays) -> CallArrays:
     )
 
 
+def _numpy_call(call: ForwardCall) -> ForwardCall:
+    return call._replace(arrays=_to_numpy(call.arrays))
+
+
+def received(call: ForwardCall, lse: Tensor) -> Tensor:
+    """Attention that each key received, on a processor: no operator, as it is asked of tensors with values.
+
+    Args:
+        call: of tensors.
+        lse: `(batch, heads, queries)`, of the forward pass.
+    """
+    words = _words_each(call.arrays.query)
+    return torch.from_numpy(cpu.received(_numpy_call(call), lse.contiguous().numpy(), words=words))
+
+
 def _words_each(tensor: Tensor) -> int:
     return 2 if tensor.dtype == torch.float32 else 1
 
@@ -96,8 +111,7 @@ def attend(
         query, key, value, low, high, vector, allowed, bias, sink, scale, cap, dropout, seed, first_row,
         entropy, top, query_block, key_block, received, max_score,
     ))  # fmt: skip
-    numpy_call = call._replace(arrays=_to_numpy(call.arrays))
-    results = cpu.attend(numpy_call, words=_words_each(query))
+    results = cpu.attend(_numpy_call(call), words=_words_each(query))
     found = (torch.from_numpy(x) for x in results[1:])
     return from_words(results.output, value.dtype), *found  # type: ignore[return-value]
 
