@@ -87,6 +87,14 @@ def test_nothing() -> None:
     assert (ids.shape, sizes.shape) == ((0, 0), (0,))
 
 
+@pytest.mark.parametrize("sequence", [[5, 6], [], np.array([7], np.int32)], ids=len)
+def test_one_sequence_is_padded_as_in_a_batch(sequence: list[int]) -> None:
+    found, both = pad([sequence]), pad([sequence, sequence])
+    for alone, first in zip(found, both, strict=True):
+        assert alone.dtype == first.dtype == np.int64
+        np.testing.assert_array_equal(alone, first[:1])
+
+
 def test_impossible_settings() -> None:
     with pytest.raises(SettingsError, match="max_tokens is 0"):
         token_batches([1], max_tokens=0)

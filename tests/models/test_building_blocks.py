@@ -6,16 +6,30 @@ import pytest
 import torch
 from torch import nn
 
+from regard.attention.exporting import exporting
 from regard.models.building_blocks import (
     Embedding,
     Residual,
     WordDropout,
+    mask_of_padding,
     padding_mask,
 )
 
 
 def test_padding_mask_by_hand() -> None:
     assert padding_mask(torch.tensor([0, 2]), 3).tolist() == [[False] * 3, [True, True, False]]
+
+
+def test_no_padding_needs_no_mask() -> None:
+    assert mask_of_padding(torch.tensor([3, 3]), 3) is None
+    for lengths in (torch.tensor([3, 2]), torch.tensor([2])):
+        mask = mask_of_padding(lengths, 3)
+        assert mask is not None
+        assert torch.equal(mask, padding_mask(lengths, 3))
+    with exporting():  # a graph is made for other lengths, too
+        mask = mask_of_padding(torch.tensor([3]), 3)
+    assert mask is not None
+    assert mask.all()
 
 
 def test_padding_has_no_vector_and_no_gradient() -> None:

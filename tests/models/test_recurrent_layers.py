@@ -42,6 +42,22 @@ def test_input_feeding_adds_to_the_gates(cell: Cell) -> None:
     assert not torch.allclose(output, rnn.step(rnn.project_inputs(x)[:, 0], fed, hidden)[0])
 
 
+def test_sequences_of_one_length_as_beside_a_longer_one() -> None:
+    """Without padding nothing is masked and the mirrored sequence is flipped, with equal gradients."""
+    encoder = BidirectionalRnn("gru", 3, 4, layers=2)
+    x = torch.randn(3, 5, 3)
+    gradients, answers = [], []
+    for rows, lengths in ((2, [4, 4]), (3, [4, 4, 5])):
+        given = x[:rows, : max(lengths)].clone().requires_grad_()
+        states, last = encoder(given, torch.tensor(lengths))
+        (states[:2] * torch.arange(8)).sum().backward()
+        answers.append((states[:2, :4], last[:2]))
+        assert given.grad is not None
+        gradients.append(given.grad[:2, :4])
+    torch.testing.assert_close(answers[0], answers[1])
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_the_encoder_against_torch_without_padding(cell: Cell) -> None:
     encoder = BidirectionalRnn(cell, 3, 4, layers=2)

@@ -80,6 +80,8 @@ def pad(sequences: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[
     (array([[5, 6],
            [7, 0]]), array([2, 1]))
     """
+    if len(sequences) == 1:  # nothing to pad
+        return np.array([sequences[0]], np.int64), np.array([len(sequences[0])], np.int64)
     lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
     ids = np.full((len(sequences), int(lengths.max(initial=0))), PAD, dtype=np.int64)
     ids[np.arange(ids.shape[1]) < lengths[:, None]] = [

@@ -11,6 +11,7 @@ from regard.attention import AttentionMap
 from regard.attention.layout import AttentionLayout
 from regard.attention.masks import Mask, as_mask
 from regard.attention.positions import as_bias
+from regard.attention.problem import DenseMatrix
 from regard.errors import InputError, MaskError, ShapeError
 from regard.layers.checks import as_tensor, check_sequence, layout_of
 
@@ -131,9 +132,12 @@ class AttentionPooling(nn.Module):
             bias = as_bias(bias)
             bias.check(layout)
             scores = scores + bias.tile(layout, slice(0, parts), slice(0, length))
-        weights = _softmax(scores, allowed)
+        if allowed is None and bias is None and self.position is None:
+            weights = scores.softmax(-1)  # bounded scores, of which no row can be -inf throughout
+        else:
+            weights = _softmax(scores, allowed)
         pooled = weighted_mean(weights.to(sequence.dtype), sequence)
-        return (pooled if in_parts else pooled[:, 0]), AttentionMap.from_dense(weights)
+        return (pooled if in_parts else pooled[:, 0]), AttentionMap(DenseMatrix(layout, weights))
 
 
 def _allowed(mask: Mask | Tensor, layout: AttentionLayout) -> Tensor:

@@ -13,12 +13,31 @@ from regard.layers.dropout import Dropout
 from regard.layers.linear import Linear
 from regard.text import PAD
 
-__all__ = ["Embedding", "FeedForward", "Residual", "WordDropout", "all_real", "padding_mask"]
+__all__ = [
+    "Embedding",
+    "FeedForward",
+    "Residual",
+    "WordDropout",
+    "all_real",
+    "mask_of_padding",
+    "padding_mask",
+]
 
 
 def padding_mask(lengths: Tensor, size: int) -> Tensor:
     """`(batch, size)` Boolean, `True` at the first `lengths[i]` positions of row `i`."""
     return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+def mask_of_padding(lengths: Tensor, size: int) -> Tensor | None:
+    """`padding_mask`, or `None` where every position is real, so that no mask is needed.
+
+    A text alone has no padding, and to find that out in a mask takes as long as to embed the text. A graph,
+    which has no values, always gets the mask.
+    """
+    if not is_exporting() and min(lengths.tolist(), default=0) >= size:
+        return None
+    return padding_mask(lengths, size)
 
 
 def all_real(mask: Tensor) -> bool:

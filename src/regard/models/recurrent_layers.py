@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -104,23 +104,47 @@ class BidirectionalRnn(nn.Module):
             States `(batch, length, 2 * width)`, zero in the padding, and the last states of both
             directions of the top layer, `(batch, 2 * width)`.
         """
-        position = torch.arange(x.shape[1], device=x.device)
-        padded = (position >= lengths[:, None])[..., None]
-        # Padding keeps its position, so that the mirrored sequence also begins at 0.
-        mirror = torch.where(padded[..., 0], position, lengths[:, None] - 1 - position)
-        x = one = two = x.masked_fill(padded, 0.0)
+        padding = _Padding.of(x, lengths)
+        x = one = two = x if padding is None else x.masked_fill(padding.padded, 0.0)
         for layer, (onward, reverse) in enumerate(zip(self.onward, self.reverse, strict=True)):
             x = self.dropout(x) if layer else x
-            one, two = _run(onward, x), _mirrored(_run(reverse, _mirrored(x, mirror)), mirror)
-            x = torch.cat([one, two], -1).masked_fill(padded, 0.0)
+            one, two = _run(onward, x), _mirrored(_run(reverse, _mirrored(x, padding)), padding)
+            x = torch.cat([one, two], -1)
+            x = x if padding is None else x.masked_fill(padding.padded, 0.0)
+        if padding is None:
+            return x, torch.cat([one[:, -1], two[:, 0]], -1)
         # A graph for every batch has no `len`.
         ends = one[torch.arange(x.shape[0], device=x.device), lengths - 1]
         return x, torch.cat([ends, two[:, 0]], -1)
 
 
-def _mirrored(x: Tensor, mirror: Tensor) -> Tensor:
-    """Reorder `x` `(batch, length, features)`: position `mirror[b, t]` moves to `t`."""
-    return x.gather(1, mirror[..., None].expand_as(x))
+class _Padding(NamedTuple):
+    """Padding of a batch.
+
+    Attributes:
+        padded: `(batch, length, 1)` Boolean, `True` in the padding.
+        mirror: `(batch, length)`, position that each position of the mirrored sequences is from. Padding keeps
+            its own, so that they also begin at 0.
+    """
+
+    padded: Tensor
+    mirror: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, lengths: Tensor) -> _Padding | None:
+        """The padding of `x` `(batch, length, inputs)`; `None` where there is none, except in a graph."""
+        if not is_exporting() and min(lengths.tolist(), default=0) >= x.shape[1]:
+            return None
+        position = torch.arange(x.shape[1], device=x.device)
+        padded = position >= lengths[:, None]
+        return cls(
+            padded[..., None], torch.where(padded, position, lengths[:, None] - 1 - position)
+        )
+
+
+def _mirrored(x: Tensor, padding: _Padding | None) -> Tensor:
+    """`x` `(batch, length, features)` with each sequence from its end to its beginning."""
+    return x.flip(1) if padding is None else x.gather(1, padding.mirror[..., None].expand_as(x))
 
 
 def _run(layer: nn.Module, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 import regard
 from regard.api import (
@@ -100,3 +101,9 @@ def test_ids_are_the_same_however_many_are_made_at_once(
     assert len(indices) >= 10
     torch.testing.assert_close(whole.batch(indices).source, parts.batch(indices).source)
     torch.testing.assert_close(whole.batch(indices).target, parts.batch(indices).target)
+
+
+def test_the_device_is_that_of_the_first_parameter() -> None:
+    inner = nn.Sequential(nn.Dropout(), nn.Linear(2, 2, device="meta"))
+    inner.register_parameter("none", None)
+    assert task_model.device_of(nn.Sequential(nn.ReLU(), inner, nn.Linear(2, 2))).type == "meta"

@@ -84,5 +84,22 @@ def test_long_texts(linear: NgramLinear) -> None:
 
 
 def test_nothing_known(linear: NgramLinear) -> None:
-    none = NgramTable(np.empty(0, np.int64), np.empty(0), np.empty((0, 3), np.float32))
+    none = NgramTable.of(np.empty(0, np.int64), np.empty(0), np.empty((0, 3), np.float32))
     assert not compiled(linear, np.array([[5, 6]]), np.array([2]), none).any()
+
+
+@given(
+    st.lists(st.integers(-(2**63), 2**63 - 1), max_size=40),
+    st.integers(0, 62),
+    st.sampled_from([-(2**63), -1, 0, 2**63 - 1]),
+)
+def test_the_index_leads_to_every_key(drawn: list[int], crowded: int, extreme: int) -> None:
+    """Also where many keys share their first bits."""
+    key = np.unique(np.array([*drawn, *(k >> crowded for k in drawn), extreme], np.int64))
+    first = NgramTable.of(key, np.ones(len(key)), np.ones((len(key), 1), np.float32)).first
+    bits = (len(first) - 1).bit_length() - 1
+    assert len(first) == 2**bits + 1
+    prefix = (key >> (64 - bits)) + 2 ** (bits - 1)
+    row = np.arange(len(key))
+    assert (first[prefix] <= row).all()
+    assert (row < first[prefix + 1]).all()

@@ -224,11 +224,15 @@ def weights_version(network: nn.Module) -> int:
     A shared parameter counts more than once. Every answer asks, and `network.parameters()`, which finds such,
     takes longer than to classify a sentence.
     """
-    own = network._parameters.values()
-    found = sum(p._version for p in own if p is not None and not p.is_inference())
-    return found + sum(
-        weights_version(part) for part in network._modules.values() if part is not None
-    )
+    found, parts = 0, [network]
+    for part in parts:  # which grows
+        for parameter in part._parameters.values():
+            if parameter is not None and not parameter.is_inference():
+                found += parameter._version
+        for inner in part._modules.values():
+            if inner is not None:
+                parts.append(inner)
+    return found
 
 
 def without_reading(view: Callable[[], T]) -> Callable[[Reading | None], T]:

@@ -286,8 +286,9 @@ class Classifier(Model):
         def classified(nonempty: list[str]) -> list[Classification]:
             encodings = self.tokenizer.encode_batch(nonempty)
             probabilities, weights = self._predict(encodings, attention=attention)
+            since = weights_version(self.network)
             triples = zip(encodings, probabilities, weights, strict=True)
-            return [self._to_answer(*triple) for triple in triples]
+            return [self._to_answer(*triple, since=since) for triple in triples]
 
         return answer_nonempty(read, classified, lambda text: Classification(text=text))
 
@@ -402,14 +403,17 @@ class Classifier(Model):
         encoding: Encoding,
         row: NDArray[np.float64],
         weights: NDArray[np.float64] | None = None,
+        *,
+        since: int | None = None,
     ) -> Classification:
-        order = np.argsort(-row, kind="stable")
-        since = weights_version(self.network)
+        """Answer from probabilities and attention; `since`: `weights_version` of the network that gave them."""
+        order, likely = np.argsort(-row, kind="stable").tolist(), row.tolist()
+        since = weights_version(self.network) if since is None else since
         return Classification(
             text=encoding.text,
-            label=self.labels[int(order[0])],
+            label=self.labels[order[0]],
             labels=tuple(self._applying(row)),
-            probabilities={self.labels[i]: float(row[i]) for i in order},
+            probabilities={self.labels[i]: likely[i] for i in order},
             tokens=tuple(encoding.surfaces),
             note=cut_note(min(self.settings.text.max_tokens, len(encoding)), len(encoding)),
             view=without_reading(
@@ -507,5 +511,8 @@ def _alike_batches(encodings: Sequence[Encoding], lengths: Sequence[int]) -> Ite
     """Batches of texts, and of pairs: some networks count the marks of a batch, which must be equal."""
     for pairs in (False, True):
         group = [i for i, encoding in enumerate(encodings) if bool(encoding.segments) == pairs]
+        if len(group) == 1:  # as one text alone always is
+            yield group
+            continue
         for batch in token_batches([lengths[i] for i in group], max_tokens=16384):
             yield [group[i] for i in batch]

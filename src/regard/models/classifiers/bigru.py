@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from regard.layers.pooling import AttentionPooling
-from regard.models.building_blocks import padding_mask
+from regard.models.building_blocks import mask_of_padding
 from regard.models.classifiers.ensemble import (
     Encoded,
     EnsembleClassifier,
@@ -38,7 +38,7 @@ class BigruTextEncoder(TextEncoder):
     def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
         """Encode and pool."""
         states, _ = self.encoder(self.embedding(ids), lengths)
-        pooled, weights = self.pooling(states, padding_mask(lengths, ids.shape[1]))
+        pooled, weights = self.pooling(states, mask_of_padding(lengths, ids.shape[1]))
         return pooled, {"pooling": [weights]}
 
 

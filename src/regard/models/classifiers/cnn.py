@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from regard.layers.dropout import Dropout
 from regard.layers.multihead import MultiHeadAttention
 from regard.layers.pooling import AttentionPooling
-from regard.models.building_blocks import padding_mask
+from regard.models.building_blocks import mask_of_padding
 from regard.models.classifiers.ensemble import (
     Encoded,
     EnsembleClassifier,
@@ -44,13 +44,15 @@ class CnnTextEncoder(TextEncoder):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
         """Convolve, attend and pool."""
-        mask = padding_mask(lengths, ids.shape[1])
+        mask = mask_of_padding(lengths, ids.shape[1])
+        keys = None if mask is None else mask[:, None, None]
         embedded = self.embedding(ids).mT
         found = torch.cat([_convolve(filters, embedded) for filters in self.filters], 1).relu().mT
-        attended, self_attention = self.attention(self.dropout(found), mask=mask[:, None, None])
+        attended, self_attention = self.attention(self.dropout(found), mask=keys)
         pooled, weights = self.pooling(found + attended, mask)
         if self.max_pooling:
-            pooled = torch.cat([pooled, found.where(mask[..., None], 0.0).amax(1)], -1)
+            real = found if mask is None else found.where(mask[..., None], 0.0)
+            pooled = torch.cat([pooled, real.amax(1)], -1)
         return pooled, {"encoder": [self_attention], "pooling": [weights]}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from regard.layers.pooling import AttentionPooling
-from regard.models.building_blocks import all_real, padding_mask
+from regard.models.building_blocks import mask_of_padding
 from regard.models.classifiers.ensemble import (
     Encoded,
     EnsembleClassifier,
@@ -28,9 +28,8 @@ class FeedForwardTextEncoder(TextEncoder):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
         """Embed and pool."""
-        # A single text has no padding, and attention without a mask is faster.
-        real = padding_mask(lengths, ids.shape[1])
-        pooled, weights = self.pooling(self.embedding(ids), None if all_real(real) else real)
+        mask = mask_of_padding(lengths, ids.shape[1])
+        pooled, weights = self.pooling(self.embedding(ids), mask)
         return pooled, {"pooling": [weights]}
 
 

@@ -106,15 +106,30 @@ class NgramLimits(NamedTuple):
 class NgramTable(NamedTuple):
     """The learned n-grams, sorted by key.
 
+    Keys are as good as random, so their first bits say where in the table they are: `first` has an entry for
+    each value of these bits, one for two to four n-grams. A search begins beside the right row, where halving
+    the whole table would wait for memory at each of its steps.
+
     Attributes:
         key: `(ngrams,)`, ascending.
         idf: `(ngrams,)`, inverse document frequency.
         weight: `(ngrams, labels)`.
+        first: `(2**bits + 1,)`, for each value of the first bits, ascending as a signed number, the first row
+            whose key has at least that value.
     """
 
     key: Ints
     idf: NDArray[np.float64]
     weight: NDArray[np.float32]
+    first: Ints
+
+    @classmethod
+    def of(cls, key: Ints, idf: NDArray[np.float64], weight: NDArray[np.float32]) -> NgramTable:
+        """The table of these n-grams, with its index."""
+        bits = max(1, (len(key) // 4).bit_length())
+        starts = np.arange(-(1 << bits - 1), 1 << bits - 1) << (64 - bits)
+        first = np.append(np.searchsorted(key, starts), len(key))
+        return cls(key, idf, weight, first)
 
 
 def mix(x: Hashes) -> Hashes:

@@ -180,7 +180,7 @@ class NgramLinear(nn.Module):
         code, end = self.code.numpy(force=True), self.end.numpy(force=True)
         self._extractor = NgramExtractor(code, end, self.limits)
         key, idf, weight = (x.numpy(force=True) for x in (self.key, self.idf, self.weight))
-        self._table = NgramTable(key, idf.astype(float), weight)
+        self._table = NgramTable.of(key, idf.astype(float), weight)
 
     def _features(self, occurrences: Occurrences, texts: int) -> Features:
         keys, idf = self._table.key, self._table.idf

@@ -56,7 +56,7 @@ def score(
     # open-addressing hash table of at least twice as many slots as a text can have n-grams.
     most = characters * sum(limits)
     slots = 1 << (2 * most).bit_length()
-    counts = np.full(slots, -1), np.empty(slots, np.int64), np.empty(most, np.int64)
+    counts = np.empty(slots, np.int64), np.empty(slots, np.int64), np.empty(most, np.int64)
     text = np.empty((3, characters), np.int64), np.empty((3, characters), np.uint64)
     call_serial(
         _score, ids, lengths, alphabet.code, alphabet.kind, alphabet.offset, np.array(limits),
@@ -67,7 +67,7 @@ def score(
 
 @compiled
 def _score(
-    ids, lengths, code, kinds, offset, limits, key, idf, weight,
+    ids, lengths, code, kinds, offset, limits, key, idf, weight, first,
     text, hashes, slot, count, used, result,
 ):  # fmt: skip
     """Score every text: write its characters, count its n-grams that are in the table, weight them.
@@ -78,14 +78,19 @@ def _score(
         slot, count: hash table of the n-grams found: row of `key` (-1 = free), number of occurrences.
         used: slots in use, so that they can be counted and freed without a pass over the table.
     """
+    shift = np.int64(64)  # that leaves the first bits of a key
+    while 1 << (64 - shift) < first.size - 1:
+        shift -= 1
+    index = key, first, shift
+    slot[:] = -1
     for row in range(ids.shape[0]):
         characters = _write_characters(
             ids[row], lengths[row], code, kinds, offset, text[0], text[1]
         )
         words = _find_words(characters, text, hashes)
         found = np.int64(0)
-        found = _count_words(words, text, hashes, limits, key, slot, count, used, found)
-        found = _count_characters(characters, text, hashes, limits, key, slot, count, used, found)
+        found = _count_words(words, text, hashes, limits, index, slot, count, used, found)
+        found = _count_characters(characters, text, hashes, limits, index, slot, count, used, found)
         _add_weights(found, key, idf, weight, slot, count, used, result[row])
 
 
@@ -121,7 +126,7 @@ def _find_words(characters, spelled, hashes):
 
 
 @inlined
-def _count_words(words, text, hashes, limits, key, slot, count, used, found):
+def _count_words(words, text, hashes, limits, index, slot, count, used, found):
     """Count n-grams of words, skip-bigrams and lead pairs."""
     word, run = hashes[0], hashes[1]
     # Unigrams. The start of the text is in every text, so alone it says nothing.
@@ -129,29 +134,29 @@ def _count_words(words, text, hashes, limits, key, slot, count, used, found):
         run[i] = word[i]
         if text[1, text[2, i]] != START:
             salted = mix_compiled(word[i] + UNIGRAM_SALT) & ~CHARACTER_BIT
-            found = _add(salted, key, slot, count, used, found)
+            found = _add(salted, index, slot, count, used, found)
     # Longer ones: `run[i]` is the hash of the n words from i on, and grows by a word for each n.
     for n in range(2, limits[0] + 1):
         for i in range(words - n + 1):
             run[i] = run[i] * BASE + word[i + n - 1]
             salted = mix_compiled(run[i] + np.uint64(n)) & ~CHARACTER_BIT
-            found = _add(salted, key, slot, count, used, found)
+            found = _add(salted, index, slot, count, used, found)
     for distance in range(2, limits[1] + 2):
         for i in range(words - distance):
             pair = word[i] * BASE + word[i + distance] + SKIP_SALT + np.uint64(distance)
-            found = _add(mix_compiled(pair) & ~CHARACTER_BIT, key, slot, count, used, found)
+            found = _add(mix_compiled(pair) & ~CHARACTER_BIT, index, slot, count, used, found)
     # The start of the text is word 0, so the first n words are 1 to n.
     lead = np.uint64(0)
     for n in range(1, min(limits[2] + 1, words)):
         lead = lead * BASE + word[n]
         for i in range(n + 1, words):
             pair = lead * BASE + word[i] + LEAD_SALT + np.uint64(n)
-            found = _add(mix_compiled(pair) & ~CHARACTER_BIT, key, slot, count, used, found)
+            found = _add(mix_compiled(pair) & ~CHARACTER_BIT, index, slot, count, used, found)
     return found
 
 
 @inlined
-def _count_characters(characters, text, hashes, limits, key, slot, count, used, found):
+def _count_characters(characters, text, hashes, limits, index, slot, count, used, found):
     """Count n-grams of characters that cross no space, though they may begin or end with one."""
     code, kind, single = text[0], text[1], hashes[2]
     for i in range(characters):
@@ -165,17 +170,20 @@ def _count_characters(characters, text, hashes, limits, key, slot, count, used, 
             if n == 2 and ends and (kind[i] == SPACE or kind[i] == START):
                 break  # two spaces and nothing between them
             salted = mix_compiled(run + np.uint64(n)) | CHARACTER_BIT
-            found = _add(salted, key, slot, count, used, found)
+            found = _add(salted, index, slot, count, used, found)
             if ends:
                 break
     return found
 
 
 @inlined
-def _add(salted, key, slot, count, used, found):
+def _add(salted, index, slot, count, used, found):
     """Count an n-gram if it is in the table; return how many different ones have been found."""
-    # Binary search: the row of the table that has this key.
-    wanted, low, high = np.int64(salted), np.int64(0), np.int64(key.size)
+    # Binary search for the row of the table that has this key, among the few whose keys have its first bits.
+    key, first, shift = index
+    wanted = np.int64(salted)
+    bits = (wanted >> shift) + ((first.size - 1) >> 1)  # the lowest value is negative
+    low, high = first[bits], first[bits + 1]
     while low < high:
         middle = (low + high) >> 1
         if key[middle] < wanted:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from regard.attention import AttentionMap, padding
 from regard.layers import Positions, RotaryPositions, SinusoidalPositions
 from regard.layers.pooling import AttentionPooling
-from regard.models.building_blocks import padding_mask
+from regard.models.building_blocks import mask_of_padding
 from regard.models.classifiers.ensemble import (
     Encoded,
     EnsembleClassifier,
@@ -62,7 +62,7 @@ class TransformerTextEncoder(TextEncoder):
         x, maps = self.states(ids, lengths)
         if self.pooling is None:
             return x[:, 0], {"encoder": maps}
-        pooled, weights = self.pooling(x, padding_mask(lengths, ids.shape[1]))
+        pooled, weights = self.pooling(x, mask_of_padding(lengths, ids.shape[1]))
         return pooled, {"encoder": maps, "pooling": [weights]}
 
     def states(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, list[AttentionMap]]:
@@ -70,7 +70,7 @@ class TransformerTextEncoder(TextEncoder):
         x = self.embedding(ids)
         if self.places is not None:
             x = x + self.places(ids.shape[1])
-        mask = padding(lengths)
+        mask = None if mask_of_padding(lengths, ids.shape[1]) is None else padding(lengths)
         maps: list[AttentionMap] = []
         for layer in self.layers:
             x, weights = layer(x, mask)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from regard.models import build
@@ -63,5 +64,5 @@ class WideAndDeep(Classifier):
         output: Output = self.deep(ids, lengths)
         if self.training:
             return output
-        logits = self.wide(ids, lengths) + self.deep_weight * output.logits
+        logits = torch.add(self.wide(ids, lengths), output.logits, alpha=self.deep_weight)
         return Output(logits, output.maps)
