@@ -55,6 +55,21 @@ def gpu(monkeypatch, helpers):
         numbers = (handle.data.astype(np.uint32) << 16).view(np.float32)
         return interpreter.TensorHandle(numbers, interpreter.tl.float32)
 
+    ready = set()
+
+    def launch(self, *given, plain=interpreter.GridExecutor.__call__, **constants):
+        ready.clear()
+        return plain(self, *given, **constants)
+
+    def patch_lang(function, plain=interpreter._patch_lang):
+        """The interpreter replaces the whole language again for each call in a kernel: half of its time."""
+        if function.__module__ not in ready:
+            ready.add(function.__module__)
+            return plain(function)
+        return None
+
+    monkeypatch.setattr(interpreter.GridExecutor, "__call__", launch)
+    monkeypatch.setattr(interpreter, "_patch_lang", patch_lang)
     monkeypatch.setattr(interpreter.InterpreterBuilder, "create_dot", create_dot)
     monkeypatch.setattr(torch_ops, "attend", as_an_operator)
     # Ordinary memory stands in for a device, where float16 is multiplied as it is.

@@ -88,7 +88,7 @@ def test_lists_of_every_length(helpers, gpu, k, kind):
     assert indices.max() < 111
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_shape(helpers, gpu, data):
     whole = st.integers
@@ -126,7 +126,7 @@ def test_any_shape(helpers, gpu, data):
 )
 def test_one_statistic_without_values(helpers, gpu, requested):
     """What the map asks later: the matrix, multiplied with nothing."""
-    q, k, v = arrays()
+    q, k, v = (x[:, :heads] for x, heads in zip(arrays(), (2, 1, 1), strict=True))
     _, together = helpers.run(q, k, v, statistics=(requested,))
     _, alone = helpers.run(q, k, v[..., :0], statistics=(requested,))
     pairs = zip(
