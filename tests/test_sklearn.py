@@ -39,8 +39,8 @@ MOODS = ["good" if n % 2 else "bad" for n in range(40)]
 @pytest.fixture(autouse=True)
 def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """To draw the history of such a run takes longer than the run."""
-    monkeypatch.setattr("regard.api.training_run.plot_history", lambda *args, **named: None)
-    monkeypatch.setattr("regard.api.training_run.write", lambda *args, **named: None)
+    monkeypatch.setattr("regard.viewing.figure.plot_history", lambda *args, **named: None)
+    monkeypatch.setattr("regard.viewing.figure.write", lambda *args, **named: None)
 
 
 def quick(model: str | None = "feedforward", **more: Any) -> TextClassifier:
@@ -205,6 +205,8 @@ def test_cross_validation_search_and_pipeline() -> None:
     assert pipeline.fit(TEXTS, MOODS).score(shouted, MOODS) == 1.0
 
 
+@pytest.mark.dependency
+@pytest.mark.slow
 def test_in_other_processes() -> None:
     folds = StratifiedKFold(2)
     here = cross_val_score(quick(), TEXTS, MOODS, cv=folds, scoring="neg_log_loss")

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import regard
-from regard.api import Model, training_run
+from regard.api import Model
 from regard.api.storage.folder import LOCK, NEXT, weights_sha256
 from regard.api.storage.verdict import save_verdict
 from regard.data import Example
@@ -26,6 +26,7 @@ from regard.errors import ModelFolderError, SettingsError
 from regard.files import atomic_write
 from regard.training import History
 from regard.training.checkpoint import RUN_FILE, read_run
+from regard.viewing import figure
 
 ROWS = [Example(f"film {n} was {m}", labels=(m,)) for n in range(8) for m in ("good", "poor")]
 SETTINGS = {"steps": 3, "batch_tokens": 40, "save_seconds": 0, "width": 4}
@@ -118,8 +119,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
             unfinished.write_text("a picture")
 
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr(training_run, "plot_history", lambda *_, **__: None)
-    monkeypatch.setattr(training_run, "write", write)
+    monkeypatch.setattr(figure, "plot_history", lambda *_, **__: None)
+    monkeypatch.setattr(figure, "write", write)
 
 
 def content(folder: Path) -> dict[str, bytes]:

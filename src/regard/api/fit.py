@@ -28,7 +28,6 @@ from regard.training import fit as run_loop
 from regard.training.checkpoint import RUN_FILE, WEIGHTS_FILE, load_weights
 from regard.training.interrupt import ended_by_signals
 from regard.training.own_batches import OwnBatches, epochs_of
-from regard.viewing.figure import plot_history, write
 
 __all__ = ["fit"]
 
@@ -180,6 +179,8 @@ def fit(
         load_weights(module, folder / WEIGHTS_FILE)
         module.eval()
         if out is not None and processes.is_main:
+            from regard.viewing.figure import plot_history, write  # matplotlib is slow to import
+
             write(plot_history(history.records, title=folder.name), folder / "history.png")
     return history
 

@@ -57,7 +57,6 @@ from regard.training.checkpoint import (
     load_weights,
     save_weights,
 )
-from regard.viewing.figure import plot_history, write
 
 __all__ = ["Run", "train_run"]
 
@@ -357,8 +356,7 @@ def _finish(
     run.callback.on_message(choice)
     if alignment is not None:
         update_config(run.out, alignment=alignment.to_json())
-    plot = plot_history(history.records, title=run.out.name)
-    write(plot, run.out / "history.png")
+    _draw(history, run.out)
     for finding in _findings_after(run, scores, history, ranking):
         history.add(finding.record(history.validations[-1]["step"]))
         run.callback.on_message(str(finding))
@@ -389,3 +387,10 @@ def _findings_after(
         doctor.below_baseline(scores.scores, scores.baselines, ranking),
     ]
     return [finding for finding in examined if finding is not None]
+
+
+def _draw(history: History, out: Path) -> None:
+    """Leave a plot of the losses and metrics in the model's folder."""
+    from regard.viewing.figure import plot_history, write  # matplotlib is slow to import
+
+    write(plot_history(history.records, title=out.name), out / "history.png")
