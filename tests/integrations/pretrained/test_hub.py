@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,47 +19,65 @@ import sys, warnings
 warnings.simplefilter("ignore")
 import regard
 from regard.errors import RegardError
-try:
-    print(regard.load(sys.argv[1]).look("The bank").title)
-except RegardError as error:
-    print(type(error).__name__, error)
+for name in sys.stdin:
+    try:
+        print(regard.load(name.strip()).look("The bank").title, flush=True)
+    except RegardError as error:
+        print(type(error).__name__, " ".join(str(error).split()), flush=True)
 """
 
 
+@contextmanager
+def loading(environment: dict[str, str]) -> Iterator[Callable[[str], str]]:
+    """A process that loads models by their names; function that gives what came of one, in a line."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def load(name: str) -> str:
+            print(name, file=process.stdin, flush=True)
+            return process.stdout.readline().strip()  # type: ignore[union-attr]
+
+        yield load
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+
+
+@pytest.mark.dependency
+@pytest.mark.slow
 def test_a_model_is_fetched_once_and_read_from_the_cache(
     hub: Any, pretrained: Callable[[str], Path], tmp_path: Path
 ) -> None:
     hub.add("me/tiny", pretrained("bert"))
-    requested = hub.requested
-
-    def run(name: str, *, offline: bool = False) -> str:
-        found = subprocess.run(
-            [sys.executable, "-c", PROGRAM, name],
-            env=hub.environment(tmp_path / "home", offline=offline),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert found.returncode == 0, found.stderr
-        return found.stdout.strip()
-
-    assert "not in the cache" in run("hf:me/tiny@v1", offline=True)
+    requested, home = hub.requested, tmp_path / "home"
+    with loading(hub.environment(home, offline=True)) as load:
+        assert "not in the cache" in load("hf:me/tiny@v1")
     assert not requested
-    hub.damaged = {"model.safetensors", "tokenizer.json"}  # named by SHA-256, and by Git's hash
-    found = run("hf:me/tiny@v1")
-    assert all(f"{name} arrived damaged" in found for name in hub.damaged)
-    hub.damaged = {"tokenizer.json"}  # fetched again
-    assert "tokenizer.json arrived damaged" in run("hf:me/tiny@v1")
-    hub.damaged = set()
-    assert run("hf:me/tiny@v1") == "The bank"
-    assert any(path.endswith("model.safetensors") for path in requested)
+    with loading(hub.environment(home)) as load:
+        hub.damaged = {"model.safetensors", "tokenizer.json"}  # named by SHA-256, by Git's hash
+        found = load("hf:me/tiny@v1")
+        assert all(f"{name} arrived damaged" in found for name in hub.damaged)
+        hub.damaged = {"tokenizer.json"}  # fetched again
+        assert "tokenizer.json arrived damaged" in load("hf:me/tiny@v1")
+        hub.damaged = set()
+        assert load("hf:me/tiny@v1") == "The bank"
+        assert any(path.endswith("model.safetensors") for path in requested)
+        requested.clear()
+        assert load("hf:me/tiny@v1") == "The bank"
+        assert not any(path.endswith("model.safetensors") for path in requested)
+        assert "no revision 'v2'" in load("hf:me/tiny@v2")
+        assert "no such model" in load("hf:me/other")
     requested.clear()
-    assert run("hf:me/tiny@v1", offline=True) == "The bank"
+    with loading(hub.environment(home, offline=True)) as load:
+        assert load("hf:me/tiny@v1") == "The bank"
     assert not requested
-    assert run("hf:me/tiny@v1") == "The bank"
-    assert not any(path.endswith("model.safetensors") for path in requested)
-    assert "no revision 'v2'" in run("hf:me/tiny@v2")
-    assert "no such model" in run("hf:me/other")
 
 
 @pytest.mark.parametrize("name", ["hf:", "hf:a/b/c", "hf:a b", "hf:a/b@"])
