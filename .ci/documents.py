@@ -29,7 +29,7 @@ BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = "# not run here"
 MODELS = "REGARD_DOCUMENTS_MODELS"  # the variable that names the folder of models which pages share
 QUICK = ("--preset", "tiny", "--set", "epochs=1")
-MINUTES = 0.25
+MINUTES = 0.1
 SHORTENED = """#!/bin/sh
 if [ "$1" = train ]; then exec {regard} "$@" --set minutes={minutes}; fi
 exec {regard} "$@"
@@ -214,6 +214,13 @@ def blocks_of(page: Path) -> list[tuple[str, str]]:
     return [(kind, text) for kind, text in blocks if not text.startswith(NOT_RUN)]
 
 
+def effort(page: Path) -> tuple[int, int]:
+    """How long a page will take, to compare: trainings, then processes that import torch."""
+    text = "".join(text for _, text in blocks_of(page))
+    trainings = text.count("regard train") + text.count("python examples/")
+    return trainings, text.count("regard ") + len(blocks_of(page))
+
+
 def run_page(page: Path) -> None:
     """Run a page's blocks."""
     folder = Path(tempfile.mkdtemp(prefix=f"{page.stem}-"))
@@ -262,6 +269,7 @@ def main(pages: list[str]) -> int:
         os.environ["OMP_NUM_THREADS"] = "1"  # a page takes one processor
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(trained, TRAINED))
+            chosen.sort(key=effort, reverse=True)  # no processor waits long for the last page
             for page, (printed, status) in zip(chosen, pool.map(run_apart, chosen), strict=True):
                 print(printed, end="", flush=True)
                 if status:
