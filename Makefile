@@ -29,6 +29,7 @@ demo: $(STAMP)  ## train, score and look at a small attention model (about three
 test: $(STAMP)  ## the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
+QUICK := not browser and not slow
 ARRAYS := tests/attention tests/decoding --ignore tests/attention/kernels
 
 shapes: $(STAMP)  ## the tests of arrays, with the shapes in every signature checked (part of python313)
@@ -40,15 +41,15 @@ fuzz: $(STAMP)  ## the tests of properties on new random examples, many more of 
 coverage: $(STAMP)  ## the tests, and the share of lines that they reach
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --cov --cov-report=term-missing:skip-covered
 
-oldest:  ## the tests with the oldest version allowed of every dependency
+oldest:  ## the tests with the oldest version allowed of every dependency, but for slow ones of our own code
 	@# Old parts beside new ones are full of deprecations; `make test` makes them errors where all is new.
-	@.ci/tests-with python3.11 constraints-oldest.txt \
+	@.ci/tests-with python3.11 constraints-oldest.txt -m "$(QUICK) or dependency" \
 		-W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
 python313:  ## the tests on Python 3.13, but for slow ones; those of arrays with the shapes in every signature checked
-	@.ci/tests-with python3.13 constraints.txt -m "not browser and not slow" \
+	@.ci/tests-with python3.13 constraints.txt -m "$(QUICK)" \
 		--ignore tests/decoding --ignore-glob '*/tests/attention/test_*.py'
-	@PYTHONPATH=tests/plugins .ci/tests-with python3.13 constraints.txt -p checked_shapes $(ARRAYS)
+	@PYTHONPATH=tests/plugins .ci/tests-with python3.13 constraints.txt -m "$(QUICK)" -p checked_shapes $(ARRAYS)
 
 keras:  ## the tests of the Keras layers on JAX and TensorFlow, in an environment of their own
 	@PYTHON=$(PYTHON) .ci/keras

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 
 def test_the_module_is_the_command() -> None:
     found = subprocess.run(
@@ -32,6 +34,7 @@ print(model.summary().parameters)
 """
 
 
+@pytest.mark.slow
 def test_models_of_ours_need_no_extra() -> None:
     program = [sys.executable, "-c", WITHOUT_EXTRAS]
     done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=120)

@@ -87,6 +87,7 @@ def test_a_model_that_differs_is_not_written(
 
 
 @exports
+@pytest.mark.dependency
 @pytest.mark.slow
 def test_a_program_of_torch_translates(translator: Translator, tmp_path: Path) -> None:
     found = regard.export(translator, tmp_path / "out", to="torch", texts=TEXTS[:2])
@@ -97,6 +98,7 @@ def test_a_program_of_torch_translates(translator: Translator, tmp_path: Path) -
 
 
 @exports
+@pytest.mark.dependency
 @pytest.mark.slow
 def test_an_onnx_model_classifies_by_ngrams_and_attention(
     classifier: Classifier, tmp_path: Path

@@ -213,6 +213,8 @@ def test_nan_at_a_masked_position_has_no_effect(problem, argument):
         assert torch.isfinite(found).all()
 
 
+@pytest.mark.dependency
+@pytest.mark.slow
 @settings(PROFILE, max_examples=10)  # JAX compiles for each shape
 @given(problem=problems(least=1))
 def test_the_libraries_agree(problem):

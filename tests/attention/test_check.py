@@ -167,6 +167,7 @@ def test_the_librarys_own_parts_keep_their_contracts(parts):
     assert len(report.runs) == 16
 
 
+@pytest.mark.slow
 def test_parts_that_hold_arrays_run_in_their_library_and_sizes():
     table = torch.nn.Parameter(torch.linspace(-1, 1, 12).reshape(3, 4))
     report = regard.check(bias=positions.Relative(table), heads=3)

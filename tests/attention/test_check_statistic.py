@@ -122,6 +122,7 @@ def test_code_that_fits_no_library():
     assert "returned ndarray" in str(report) or "raised" in str(report)
 
 
+@pytest.mark.slow
 def test_statistics_of_the_library():
     values = np.random.default_rng(0).normal(size=(11, 3))
     for statistic in (

@@ -52,6 +52,7 @@ def test_a_full_disk_is_one_message(model: Path, command: str) -> None:
     assert found.stderr.startswith(b"regard: [Errno 28]")
 
 
+@pytest.mark.slow
 @FULL
 def test_a_message_that_cannot_be_written_leaves_the_exit_status() -> None:
     assert shell("regard look /nowhere x 2> /dev/full").returncode == 2
@@ -69,6 +70,7 @@ def test_help_in_ascii() -> None:
     assert b"Usage" in found.stdout
 
 
+@pytest.mark.slow
 def test_a_text_is_utf8_in_every_locale(model: Path) -> None:
     wide = shell("regard look MODEL '3. März' | cat", model, PYTHONIOENCODING="utf-8")
     plain = shell(

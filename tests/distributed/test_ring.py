@@ -13,6 +13,7 @@ import pytest
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.dependency,
     pytest.mark.skipif(sys.platform != "linux", reason="forks, and gloo over the loopback device"),
 ]
 

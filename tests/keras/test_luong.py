@@ -74,6 +74,7 @@ def test_errors(random):
         LuongAttention(score_mode="dot")([random(1, 2, 4), random(1, 2, 5)])
 
 
+@pytest.mark.dependency
 @pytest.mark.slow
 def test_an_encoder_decoder_learns_is_saved_and_answers_as_before(tmp_path):
     keras.utils.set_random_seed(0)

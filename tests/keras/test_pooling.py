@@ -68,6 +68,7 @@ def test_errors(random):
         AttentionPooling()(keras.Input((3, 4)), return_attention_map=True)
 
 
+@pytest.mark.dependency
 @pytest.mark.slow
 def test_a_bigru_classifier_learns_is_saved_and_answers_as_before(tmp_path, numpy):
     keras.utils.set_random_seed(0)

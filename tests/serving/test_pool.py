@@ -96,6 +96,7 @@ def served(folders, tmp_path):
     server.end()
 
 
+@pytest.mark.dependency
 @pytest.mark.slow
 def test_two_workers(folders, served, tmp_path):
     translator = ModelRegistry.of(folders[:1]).models["de-en"]

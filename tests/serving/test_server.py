@@ -15,6 +15,7 @@ from regard.errors import InputError
 from regard.serving import Limits, serve, server
 
 
+@pytest.mark.dependency
 @pytest.mark.slow
 def test_the_command_serves_until_it_is_told_to_stop(folders):
     command = [sys.executable, "-m", "regard", "serve", str(folders[2]), "--port", "0"]
@@ -54,6 +55,7 @@ main()
 """
 
 
+@pytest.mark.dependency
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status"),

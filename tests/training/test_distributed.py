@@ -15,6 +15,7 @@ from regard.training.checkpoint import read_run
 TOY = Path(__file__).parent / "toy.py"
 
 
+@pytest.mark.dependency
 @pytest.mark.slow
 def test_two_processes_have_the_losses_of_one(toy: ModuleType, tmp_path: Path) -> None:
     pytest.importorskip("accelerate")

@@ -19,6 +19,7 @@ from regard.training.sharding import OLDEST_TORCH, _blocks, local, part_of, whol
 PROGRAM = Path(__file__).parent / "sharded.py"
 
 
+@pytest.mark.dependency
 @pytest.mark.slow
 @pytest.mark.skipif(
     tuple(map(int, torch.__version__.split(".")[:2])) < OLDEST_TORCH,

@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 
+@pytest.mark.dependency
 @pytest.mark.slow
 def test_tensorboard_gets_every_number(toy: ModuleType, tmp_path: Path) -> None:
     loading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")

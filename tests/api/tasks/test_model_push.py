@@ -50,6 +50,7 @@ print(json.dumps(found))
     int(huggingface_hub.__version__.partition(".")[0]) < 2,
     reason="older clients have cards validated by huggingface.co, whatever HF_ENDPOINT says",
 )
+@pytest.mark.dependency
 @pytest.mark.slow
 def test_a_model_is_pushed_and_loaded(
     hub: Any, translator: Model, classifier: Model, tmp_path: Path

@@ -48,6 +48,7 @@ def check(network: Any, run: Any) -> None:
 
 
 @exports
+@pytest.mark.dependency
 @pytest.mark.slow
 def test_a_program_for_every_length(tmp_path: Path) -> None:
     """Of recurrent layers, too, which torch unrolls for one length."""
@@ -57,6 +58,7 @@ def test_a_program_for_every_length(tmp_path: Path) -> None:
 
 
 @exports
+@pytest.mark.dependency
 @pytest.mark.slow
 def test_an_onnx_model_for_every_length(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
