@@ -55,7 +55,7 @@ def gpu(monkeypatch, helpers):
         numbers = (handle.data.astype(np.uint32) << 16).view(np.float32)
         return interpreter.TensorHandle(numbers, interpreter.tl.float32)
 
-    ready = set()
+    ready: set[str] = set()
 
     def launch(self, *given, plain=interpreter.GridExecutor.__call__, **constants):
         ready.clear()

@@ -133,11 +133,11 @@ def test_biases(helpers, device, small, monkeypatch, request):
 
 
 def test_infinite_bias_takes_all(helpers, device):
-    q, k, v = arrays()
+    q, k, v = arrays(batch=1, heads=2, key_heads=1)
     bias = torch.zeros(43, 61)
     bias[:, 3] = bias[:20, 7] = math.inf
     output, found = helpers.run(q, k, v, bias=bias)
-    weights = torch.zeros(2, 6, 43, 61, dtype=torch.float64)
+    weights = torch.zeros(1, 2, 43, 61, dtype=torch.float64)
     weights[..., :20, 3] = weights[..., :20, 7] = 0.5
     weights[..., 20:, 3] = 1
     helpers.check(output, found, weights, v)
@@ -146,7 +146,7 @@ def test_infinite_bias_takes_all(helpers, device):
 def test_rows_whose_every_bias_is_a_huge_negative_number(helpers, device, small_tiles):
     """Only -inf masks: such a row is the softmax of what float32 leaves of its scores, here of equal ones."""
     torch.manual_seed(5)
-    q, k, v = arrays()
+    q, k, v = arrays(batch=1, heads=2, key_heads=1)
     lowest = torch.tensor([-1e10, -1e30, torch.finfo(torch.float32).min])[:, None]
     bias = torch.zeros(43, 61)
     bias[:, 20:40] = lowest[1]
@@ -182,7 +182,7 @@ def test_scores_whose_logarithm_has_no_room_for_a_sum(monkeypatch):
 
 @pytest.mark.parametrize("size", [30.0, 1e4])
 def test_extreme_scores(helpers, device, size, small_tiles):
-    q, k, v = arrays(4)
+    q, k, v = arrays(4, batch=1, heads=2, key_heads=1)
     output, found = helpers.run(q * size, k, v)
     weights = helpers.dense(q * size, k)
     # What float32 can hold of scores this large, times what a sum of 43 weights adds to that.
