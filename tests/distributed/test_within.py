@@ -12,7 +12,13 @@ import regard
 from regard.attention.layout import AttentionLayout
 from regard.attention.masks import as_mask, mask_tile
 from regard.attention.positions import bias_tile
-from regard.distributed.within import BiasWithin, MaskWithin, RangesWithin, slices_within
+from regard.distributed.within import (
+    BiasWithin,
+    MaskWithin,
+    Placement,
+    RangesWithin,
+    slices_within,
+)
 
 QUERIES = (range(2, 5), range(9, 12))
 ROWS = torch.tensor([2, 3, 4, 9, 10, 11])
@@ -49,7 +55,7 @@ def test_tiles_of_a_mask(mask: object, whole: AttentionLayout, block: AttentionL
     mask = as_mask(mask)
     everything = slice(0, 12)
     dense = mask_tile(mask, whole, everything, everything).expand(2, 3, 12, 12)
-    within = MaskWithin(mask, whole, QUERIES, KEYS.start)
+    within = MaskWithin(mask, Placement(whole, QUERIES, KEYS.start))
     right = dense[:, :, ROWS, KEYS]
     for rows in (slice(0, 6), slice(1, 4), slice(3, 6)):
         found = mask_tile(within, block, rows, slice(1, 7)).expand(2, 3, rows.stop - rows.start, 6)
@@ -60,7 +66,7 @@ def test_tiles_of_a_bias(whole: AttentionLayout, block: AttentionLayout) -> None
     bias = regard.positions.ALiBi()
     everything = slice(0, 12)
     dense = bias_tile(bias, whole, everything, everything).expand(2, 3, 12, 12)
-    within = BiasWithin(bias, whole, QUERIES, KEYS.start)
+    within = BiasWithin(bias, Placement(whole, QUERIES, KEYS.start))
     found = bias_tile(within, block, slice(1, 5), slice(2, 6)).expand(2, 3, 4, 4)
     assert found.equal(dense[:, :, ROWS[1:5], 6:10])
 

@@ -20,7 +20,7 @@ from regard.attention.problem import Problem, make_problem, split_nonfinite
 from regard.attention.scores import Location, Score, uncapped
 from regard.distributed.ring import Ring, check_processes
 from regard.distributed.shards import Shards
-from regard.distributed.within import BiasWithin, MaskWithin, RangesWithin
+from regard.distributed.within import BiasWithin, MaskWithin, Placement, RangesWithin
 from regard.errors import InputError, ProcessGroupError
 
 __all__ = ["Block", "ShardedProblem", "make_sharded_problem"]
@@ -125,14 +125,13 @@ class ShardedProblem:
         return bool(((low < keys.stop) & (high > keys.start) & (low < high)).any())
 
     def _problem(self, key: Tensor, value: Tensor, start: int) -> Problem:
+        placement = Placement(self.whole, self.queries, start)
         mask: Mask | None = None
         if self.ranges is not None:
             mask = RangesWithin(*self.ranges, start)
         elif self.mask is not None:
-            mask = MaskWithin(self.mask, self.whole, self.queries, start)
-        bias = None
-        if self.bias is not None:
-            bias = BiasWithin(self.bias, self.whole, self.queries, start)
+            mask = MaskWithin(self.mask, placement)
+        bias = None if self.bias is None else BiasWithin(self.bias, placement)
         query, nonfinite = self.query, None
         if mask is not None or bias is not None:
             query, key, value, nonfinite = split_nonfinite(query, key, value)

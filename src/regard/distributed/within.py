@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,7 +20,9 @@ from regard.attention.masks.base import Intervals
 from regard.attention.positions import Bias, bias_tile
 from regard.shapes import Array
 
-__all__ = ["BiasWithin", "MaskWithin", "RangesWithin", "slices_within"]
+__all__ = ["BiasWithin", "MaskWithin", "Placement", "RangesWithin", "slices_within"]
+
+TileOf: TypeAlias = Callable[[AttentionLayout, slice, slice], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,51 +46,61 @@ class RangesWithin(IntervalMask):
         )
 
 
-@dataclass(frozen=True, eq=False)
-class MaskWithin(Mask):
-    """Tiles of a mask of the whole matrix.
+@dataclass(frozen=True)
+class Placement:
+    """Where a block lies in its matrix.
 
     Attributes:
-        mask: of the whole matrix.
-        layout: of the whole matrix.
+        whole: the layout of the whole matrix.
         queries: positions of the block's queries.
         start: the first key of the block.
     """
 
-    mask: Mask
-    layout: AttentionLayout
+    whole: AttentionLayout
     queries: Sequence[range]
     start: int
 
-    def tile(self, layout: AttentionLayout, rows: slice, columns: slice) -> Array:
-        """A tile of the whole matrix's mask."""
-        return _tile(
-            self.queries,
-            rows,
-            columns,
-            self.start,
-            lambda own, keys: mask_tile(self.mask, self.layout, own, keys),
+    def tile(self, tile_of: TileOf, rows: slice, columns: slice) -> Tensor:
+        """A tile of the block; `tile_of` makes those of the whole matrix, here of a range of queries each."""
+        keys = slice(self.start + columns.start, self.start + columns.stop)
+        spans = slices_within(self.queries, rows)
+        tiles = [tile_of(self.whole, span, keys) for span in spans]
+        if len(tiles) == 1:
+            return tiles[0]
+        # An axis of 1 stands for all rows of its tile, and tiles of several ranges may differ.
+        heights = [span.stop - span.start for span in spans]
+        width = max((tile.shape[3] for tile in tiles), default=0)
+        return torch.cat(
+            [
+                tile.expand(*tile.shape[:2], height, width)
+                for tile, height in zip(tiles, heights, strict=True)
+            ],
+            2,
         )
 
 
 @dataclass(frozen=True, eq=False)
-class BiasWithin(Bias):
-    """Tiles of a bias of the whole matrix; attributes as those of `MaskWithin`."""
+class MaskWithin(Mask):
+    """A mask of the whole matrix, as a block has it."""
 
-    bias: Bias
-    layout: AttentionLayout
-    queries: Sequence[range]
-    start: int
+    mask: Mask
+    placement: Placement
 
     def tile(self, layout: AttentionLayout, rows: slice, columns: slice) -> Array:
-        """A tile of the whole matrix's bias."""
-        return _tile(
-            self.queries,
-            rows,
-            columns,
-            self.start,
-            lambda own, keys: bias_tile(self.bias, self.layout, own, keys),
-        )
+        """A tile of the block's mask."""
+        return self.placement.tile(partial(mask_tile, self.mask), rows, columns)
+
+
+@dataclass(frozen=True, eq=False)
+class BiasWithin(Bias):
+    """A bias of the whole matrix, as a block has it."""
+
+    bias: Bias
+    placement: Placement
+
+    def tile(self, layout: AttentionLayout, rows: slice, columns: slice) -> Array:
+        """A tile of the block's bias."""
+        return self.placement.tile(partial(bias_tile, self.bias), rows, columns)
 
 
 def slices_within(queries: Sequence[range], rows: slice) -> list[slice]:
@@ -102,28 +116,3 @@ def slices_within(queries: Sequence[range], rows: slice) -> list[slice]:
             found.append(slice(piece.start + begin, piece.start + end))
         first += len(piece)
     return found
-
-
-def _tile(
-    queries: Sequence[range],
-    rows: slice,
-    columns: slice,
-    start: int,
-    of_whole: Callable[[slice, slice], Tensor],
-) -> Tensor:
-    """A tile of a block from the tiles of its ranges of queries."""
-    keys = slice(start + columns.start, start + columns.stop)
-    spans = slices_within(queries, rows)
-    tiles = [of_whole(span, keys) for span in spans]
-    if len(tiles) == 1:
-        return tiles[0]
-    # An axis of 1 stands for all rows of its tile, and tiles of several ranges may differ.
-    heights = [span.stop - span.start for span in spans]
-    width = max((tile.shape[3] for tile in tiles), default=0)
-    return torch.cat(
-        [
-            tile.expand(*tile.shape[:2], height, width)
-            for tile, height in zip(tiles, heights, strict=True)
-        ],
-        2,
-    )
