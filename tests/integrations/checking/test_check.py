@@ -288,6 +288,22 @@ def test_what_was_not_checked_is_told():
     assert any(text.startswith("padding: no argument") for text in report.unchecked)
 
 
+class Refuses(Heads):
+    """Works in float32 alone, and not in training."""
+
+    def forward(self, query, key, value, mask=None):
+        if query.dtype != torch.float32 or self.training:
+            raise NotImplementedError("only for float32, and when it is trained")
+        return super().forward(query, key, value, mask)
+
+
+def test_a_probe_that_the_module_refuses_is_not_told_as_tried():
+    report = regard.check(Refuses())
+    assert not any("weights in training" in run for run in report.runs)
+    refused = "refused by NotImplementedError: only for float32, and when it is trained"
+    assert {f"float16: {refused}", f"weights in training: {refused}"} <= set(report.unchecked)
+
+
 def test_what_is_meant_so_can_be_left_out():
     module = planted(Heads, 16, "sigmoid", 0)
     assert regard.check(module, ignore=["rows-not-1"]).ok

@@ -227,6 +227,7 @@ def _probe_half(lab: Lab, name: str) -> None:
         return
     subject = lab.subject.copy() if lab.subject.modules else lab.subject
     if subject is None:
+        lab.unchecked.append("float16: the module cannot be copied")
         return
     for module in subject.modules:
         module.half()
@@ -234,13 +235,12 @@ def _probe_half(lab: Lab, name: str) -> None:
         with subject.evaluating():
             returned, _ = subject.run(lab.base, lab.mask(lab.keep), dtype=torch.float16)
             output = read_answer(returned).output
-    except RuntimeError as error:
-        if "overflow" in str(error):
-            lab.add(
-                "mask-overflow", name, f"in float16 the call raises: {str(error).splitlines()[0]}"
-            )
-        return
-    except Exception:
+    except Exception as error:  # of somebody else's code
+        said = (str(error).splitlines() or [""])[0]
+        if isinstance(error, RuntimeError) and "overflow" in str(error):
+            lab.add("mask-overflow", name, f"in float16 the call raises: {said}")
+        else:
+            lab.unchecked.append(f"float16: refused by {type(error).__name__}: {said}")
         return
     plain = lab.run(keep=lab.keep).output
     if np.isnan(output).any() and np.isfinite(plain).all():

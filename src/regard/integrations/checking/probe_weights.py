@@ -290,12 +290,14 @@ def probe_dropout(lab: Lab) -> None:
     weights = lab.answer.weights
     if weights is None or lab.subject.library != "torch":
         return
+    if lab.fitted.sizes.keys not in weights.shape:
+        return
+    if not any(_drops(part) for m in lab.subject.modules for part in m.modules()):
+        return
     subject = lab.subject.copy()
-    if subject is None or lab.fitted.sizes.keys not in weights.shape:
+    if subject is None:
+        lab.unchecked.append("weights in training: the module cannot be copied")
         return
-    if not any(_drops(part) for m in subject.modules for part in m.modules()):
-        return
-    lab.tried.append("weights in training")
     for module in subject.modules:
         module.train()
     try:
@@ -303,8 +305,10 @@ def probe_dropout(lab: Lab) -> None:
             read_answer(subject.run(lab.base, lab.mask(), seed=n, training=True)[0]).weights
             for n in range(4)
         ]
-    except Exception:
+    except Exception as error:  # of somebody else's code
+        lab.unchecked.append(f"weights in training: refused by {type(error).__name__}: {error}")
         return
+    lab.tried.append("weights in training")
     axis = [i for i, n in enumerate(weights.shape) if n == lab.fitted.sizes.keys][-1]
     off = max(float(np.abs(w.sum(axis) - 1).max()) for w in trained if w is not None)
     if off > _CLOSE and float(np.abs(weights.sum(axis) - 1).max()) < _CLOSE:

@@ -142,7 +142,7 @@ class Subject:
         try:
             other = copy.copy(self)
             other.thing = copy.deepcopy(self.thing)
-        except Exception:
+        except Exception:  # a class of the user's decides what can be copied, and how it refuses
             return None
         other.modules, other.call = [other.thing], _as_function(other.thing)
         return other
