@@ -26,6 +26,8 @@ for name in ("transformers", "peft", "keras", "accelerate", "fastapi", "datasets
     sys.modules[name] = None  # an import of it raises ImportError
 import regard
 from regard.cli.app import app
+import regard.api
+assert "matplotlib" not in sys.modules  # only who draws waits for its import
 model = regard.train(
     "classification", train=[("warm film", "good"), ("dull film", "bad")] * 10, preset="tiny",
     settings={"epochs": 1},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from datetime import timedelta
-from types import TracebackType
 from typing import Any, Self
 
 from rich import progress as bars
@@ -44,12 +43,7 @@ class TrainingBar(Callback):
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
     def on_message(self, message: str) -> None:

@@ -156,7 +156,7 @@ def _run(
     except RegardError as error:
         log.refused.append(f"{where}: {error}")
         return
-    except Exception as error:
+    except Exception as error:  # a part of the user's may raise anything, and that is a finding
         log.add_error("project or check", error, library, where)
         return
     contracts: dict[str, Callable[[Any, Problem], Iterable[Broken]]] = {
@@ -178,7 +178,7 @@ def _run(
         try:
             for broken in step():
                 log.add(name, broken, where)
-        except Exception as error:
+        except Exception as error:  # as above
             log.add_error(name, error, library, where)
     log.runs.append(where)
 

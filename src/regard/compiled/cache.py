@@ -62,7 +62,9 @@ class SourceCache(FunctionCache):
         """The compiled function for these types; `None` if the disk has none that is whole."""
         try:
             return super().load_overload(sig, target_context)
-        except Exception:  # LLVM refuses the code, or the disk cannot be read
+        except (
+            Exception
+        ):  # the disk; pickle, or LLVM, of what lies there, whose errors have no family
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:

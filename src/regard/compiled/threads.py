@@ -66,7 +66,7 @@ def run_parallel(
         try:
             with gemm.on_one_thread():
                 function(*call)
-        except BaseException as failure:
+        except BaseException as failure:  # raised by the calling thread, when all have ended
             failures.append(failure)
 
     # The calling thread is the first worker.

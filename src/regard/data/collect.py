@@ -63,7 +63,7 @@ def collect(
         while chunk := list(islice(kept, ROWS_AT_A_TIME)):
             store.add(chunk)
         table = store.finish()
-    except BaseException:
+    except BaseException:  # Ctrl-C, too, leaves no file behind
         store.discard()
         raise
     report = Report(

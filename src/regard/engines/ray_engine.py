@@ -17,7 +17,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from regard.engines.contracts import AnyWork, Done, Work
@@ -72,12 +71,7 @@ class RayEngine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

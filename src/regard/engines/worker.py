@@ -70,6 +70,6 @@ def _portable(error: Exception) -> Exception:
     error.__cause__ = error.__context__ = None  # may hold anything; the trace tells of them
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301
-    except Exception:
+    except Exception:  # whatever the error holds decides what pickle raises
         return RegardError(f"{type(error).__name__}: {error}")
     return error

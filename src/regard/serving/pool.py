@@ -12,7 +12,6 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from os import PathLike
-from types import TracebackType
 from typing import Any, Self
 
 from regard.cancel import check_cancelled
@@ -95,12 +94,7 @@ class WorkerPool(ModelList):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property

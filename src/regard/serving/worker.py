@@ -121,7 +121,7 @@ def _failed(error: Exception) -> Failed:
     trace = "" if isinstance(error, RegardError) else traceback.format_exc()
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - made here; some errors cannot be made again
-    except Exception:
+    except Exception:  # whatever the error holds decides what pickle raises
         error = RuntimeError(f"{type(error).__name__}: {error}")
     return Failed(error, trace)
 

@@ -135,7 +135,7 @@ def _acquire(folder: Path, doing: str) -> int:
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, content, 0)
                 return descriptor
-        except BaseException:
+        except BaseException:  # a signal, too: an open descriptor holds the lock
             os.close(descriptor)
             raise
         os.close(descriptor)  # its holder has ended and deleted it meanwhile
