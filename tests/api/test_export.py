@@ -57,17 +57,15 @@ def test_a_translator_for_ctranslate2(translator: Translator, tmp_path: Path) ->
 def test_its_readme_translates(translator: Translator, tmp_path: Path) -> None:
     out = tmp_path / "out"
     folder = regard.export(translator, out, to="ctranslate2", texts=TEXTS[:2]).folder
-    program = program_of(folder, TEXTS[0]).replace("min_decoding_length=0", "max_decoding_length=9")
-    settings = translator.decoding_settings({"max_length": 9})
-    assert printed(program, folder) == translator.write([TEXTS[0]], settings=settings)[0]
+    assert printed(program_of(folder, TEXTS[0]), folder) == translator.write([TEXTS[0]])[0]
 
 
 def test_a_generator_for_ctranslate2(generator: Generator, tmp_path: Path) -> None:
     assert generator.folder is not None
     out = tmp_path / "out"
     found = regard.export(generator.folder, out, to="ctranslate2", texts=["red is", "blue"])
-    assert found.parity.equal == {"greedy": 1.0}
-    settings = generator.decoding_settings({"method": "greedy", "max_length": 20})
+    assert found.parity.equal == {"greedy": 1.0, "tokens": 1.0}
+    settings = generator.decoding_settings({"method": "greedy"})
     (answer,) = generator.generate("red is", settings=settings)
     assert printed(program_of(found.folder, "red is"), found.folder) == answer.text.strip()
 
@@ -91,9 +89,9 @@ def test_a_model_that_differs_is_not_written(
 @pytest.mark.slow
 def test_a_program_of_torch_translates(translator: Translator, tmp_path: Path) -> None:
     found = regard.export(translator, tmp_path / "out", to="torch", texts=TEXTS[:2])
-    assert found.parity.equal == {"greedy": 1.0}
-    program = program_of(found.folder, TEXTS[0]).replace("< 2 * len(ids) + 20", "< 9")
-    settings = translator.decoding_settings({"method": "greedy", "n_best": 1, "max_length": 9})
+    assert found.parity.equal == {"greedy": 1.0, "tokens": 1.0}
+    program = program_of(found.folder, TEXTS[0])
+    settings = translator.decoding_settings({"method": "greedy", "n_best": 1})
     assert printed(program, found.folder) == translator.write([TEXTS[0]], settings=settings)[0]
 
 
@@ -106,7 +104,7 @@ def test_an_onnx_model_classifies_by_ngrams_and_attention(
     pytest.importorskip("onnxruntime")
     texts = ["red green is good", "pink", "gold grey is bad"]
     found = regard.export(classifier, tmp_path / "out", to="onnx", texts=texts, attention=True)
-    assert found.parity.equal == {"label": 1.0}
+    assert found.parity.equal == {"label": 1.0, "tokens": 1.0}
     assert (
         printed(program_of(found.folder, texts[0]), found.folder)
         == classifier.classify(texts[0])[0].label

@@ -12,10 +12,11 @@ from regard.api.corpus.texts import CorpusTexts
 from regard.api.exporting import ctranslate2, graphs
 from regard.api.exporting.folder import README, write_manifest
 from regard.api.exporting.graph_readme import graph_notes, graph_program
+from regard.api.exporting.joining import joins_words, save_join_words
 from regard.api.exporting.parity import Parity
 from regard.api.exporting.readme import ctranslate2_notes, ctranslate2_program, readme
 from regard.api.exporting.texts import check_texts
-from regard.api.exporting.tokenizers import save_tokenizers
+from regard.api.exporting.tokenizers import save_tokenizers, tokens_equal
 from regard.api.load import load
 from regard.api.storage.saving import new_folder
 from regard.api.tasks.model import Model
@@ -91,10 +92,14 @@ def export(
         )
     out = Path(out)
     with new_folder(out, "a new folder (--out) for the export") as place:
-        tokenizer = save_tokenizers(model, place)
-        chosen = check_texts(texts, tokenizer, model.settings.text.max_tokens - 1)
+        reading = save_tokenizers(model, place)
+        chosen = check_texts(texts, reading.tokenizer, reading.longest)
+        if joins_words(model):
+            save_join_words(place)
         write = _for_ctranslate2 if to == "ctranslate2" else _as_graphs
         written = write(model, place, to, chosen, attention)
+        tokens = {"tokens": tokens_equal(reading, place, chosen)}
+        written = written._replace(parity=written.parity.with_equal(tokens))
         written.parity.check(to)
         text = readme(model, to, written.parity, out.name, written.program, written.notes)
         (place / README).write_text(text, encoding="utf-8")

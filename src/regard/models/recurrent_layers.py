@@ -156,7 +156,9 @@ def _run(layer: nn.Module, x: Tensor) -> Tensor:
 
 def _scanned(layer: nn.GRU | nn.LSTM, x: Tensor) -> Tensor:
     """The outputs by a loop that a graph can hold for every length, where torch unrolls its own for one."""
-    from torch._higher_order_ops.scan import scan
+    # `scan` itself compiles its step, and what it compiled for one loop asks for the sizes of the next, which a
+    # graph may not know; this is the operation that it ends in.
+    from torch._higher_order_ops.scan import scan_op
 
     gru = isinstance(layer, nn.GRU)
     names = ("weight_ih_l0", "bias_ih_l0", "weight_hh_l0", "bias_hh_l0")
@@ -164,11 +166,13 @@ def _scanned(layer: nn.GRU | nn.LSTM, x: Tensor) -> Tensor:
     gates = F.linear(x, weight_in, bias_in).transpose(0, 1)
     zeros = x.new_zeros(x.shape[0], layer.hidden_size)
 
-    def step(before: tuple[Tensor, ...], gates: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-        after = (_gru if gru else _lstm)(gates, F.linear(before[0], weight, bias), before)
-        return after, after[0].clone()  # what is carried on may not be an output, too
+    def step(*tensors: Tensor) -> tuple[Tensor, ...]:
+        *before, gates, weight, bias = tensors
+        after = (_gru if gru else _lstm)(gates, F.linear(before[0], weight, bias), tuple(before))
+        return (*after, after[0].clone())  # what is carried on may not be an output, too
 
-    _, outputs = scan(step, (zeros,) if gru else (zeros, zeros.clone()), gates)
+    start = (zeros,) if gru else (zeros, zeros.clone())
+    *_, outputs = scan_op(step, start, (gates,), (weight, bias))
     result: Tensor = outputs.transpose(0, 1)
     return result
 

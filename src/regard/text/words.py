@@ -63,9 +63,9 @@ def word_ids(offsets: Sequence[Span], words: Sequence[Span]) -> list[int]:
     return ids
 
 
-_CLOSING = frozenset(".,!?;:%)]}…’、。，！？；：）」』")
-_OPENING = frozenset("([{‘¿¡（「『")
-_QUOTES = {"„": "“”", "“": "”", "«": "»", "»": "«", '"': '"', "'": "'"}
+CLOSING = frozenset(".,!?;:%)]}…’、。，！？；：）」』")
+OPENING = frozenset("([{‘¿¡（「『")
+QUOTES = {"„": "“”", "“": "”", "«": "»", "»": "«", '"': '"', "'": "'"}
 """Opening quotation mark -> marks that may close it; languages differ, so the open one decides."""
 
 
@@ -85,8 +85,8 @@ def detokenize(words: Sequence[str]) -> str:
             closers.pop()
             text, glue = text + word, False
             continue
-        text += word if glue or word in _CLOSING else " " + word
-        glue = word in _OPENING or word in _QUOTES
-        if word in _QUOTES:
-            closers.append(_QUOTES[word])
+        text += word if glue or word in CLOSING else " " + word
+        glue = word in OPENING or word in QUOTES
+        if word in QUOTES:
+            closers.append(QUOTES[word])
     return text

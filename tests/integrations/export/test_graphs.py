@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from regard.attention.exporting import exporting
 from regard.integrations.export.graphs import Graph, graphs_of, obstacle
-from regard.models import build, configure
+from regard.models import KINDS, build, configure
 
 SIZES = {"source_size": 30, "target_size": 30}
 SMALL = {"width": 16, "heads": 2, "feedforward": 24}
@@ -90,13 +91,32 @@ def test_maps_of_a_reader_have_names():
     assert graph.longest == {"length": 511}
 
 
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    [("wide", ""), ("hierarchical", "number of sentences"), ("bigru", "")],
-)
-def test_what_no_graph_can_hold_is_named(kind, reason):
-    found = obstacle(build(configure(kind, "tiny", size=30, labels=2)))
-    assert (reason in found) if reason else not found
+@torch.no_grad()
+def test_sentences_of_a_graph_are_as_many_as_its_texts_have():
+    network = random_network("hierarchical", size=30, labels=2, width=8, max_sentence_length=3)
+    for encoder in network.readers:
+        encoder.stops[5] = True
+    (graph,) = named(network, attention=True).values()
+    for ids, lengths in (
+        (torch.tensor([[4, 5, 7, 8, 9, 6, 5, 4], [6, 6, 5, 0, 0, 0, 0, 0]]), torch.tensor([8, 3])),
+        (torch.tensor([[4]]), torch.tensor([1])),
+    ):
+        expected = network(ids, lengths)
+        with exporting():
+            found = graph.module(ids, lengths)
+        torch.testing.assert_close(found["logits"], expected.logits, atol=1e-6, rtol=0)
+        words, count = expected.maps["words"][0].dense(), max(2, expected.maps["words"][0].shape[2])
+        assert found["attention_words_1"].shape == (*words.shape[:2], count, words.shape[3])
+        np.testing.assert_allclose(
+            found["attention_words_1"][:, :, : words.shape[2]], words, atol=1e-6
+        )
+
+
+def test_every_kind_can_become_a_graph():
+    sizes = {"size": 30, "source_size": 30, "target_size": 30, "labels": 2}
+    for kind, (settings, _) in KINDS.items():
+        given = {name: size for name, size in sizes.items() if name in settings.model_fields}
+        assert not obstacle(build(configure(kind, "tiny", **given))), kind
 
 
 def test_a_network_of_others_has_tools_of_its_own():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from regard.errors import RegardError
 
@@ -34,6 +34,10 @@ class Parity:
     difference: float
     equal: Mapping[str, float]
     searched: tuple[str, ...] = ()
+
+    def with_equal(self, shares: Mapping[str, float]) -> Parity:
+        """Make a comparison with further shares of equal answers."""
+        return replace(self, equal={**self.equal, **shares})
 
     def check(self, to: str) -> None:
         """Refuse an export that differs.

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from regard.layers import Cache, LearnedPositions, SinusoidalPositions
-from regard.models.classifiers.hierarchical import Hierarchical
 from regard.models.classifiers.wide_and_deep import WideAndDeep
 from regard.models.contracts import Classifier, EncoderDecoder, Memory, Output, State, Step
 from regard.models.extractive import SentenceExtractor
@@ -61,8 +60,6 @@ class Graph:
 
 def obstacle(network: nn.Module) -> str:
     """Why a network cannot become a graph, as the end of a sentence; empty if it can."""
-    if isinstance(network, Hierarchical):
-        return "the number of sentences follows from the text, and no size of a graph may"
     known = (
         Classifier, MaskedLanguageModel, SentenceExtractor, TransformerLanguageModel, Transformer,
         RecurrentEncoderDecoder, PointerGenerator,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from regard.attention.exporting import is_exporting
 from regard.layers.dropout import Dropout
 from regard.layers.pooling import AttentionPooling
 from regard.models.building_blocks import padding_mask
@@ -50,20 +51,28 @@ def split_sentences(stops: Tensor, mask: Tensor, max_length: int) -> Sentences:
         mask: `(batch, length)` Boolean, `False` in the padding.
         max_length: tokens of a sentence at most.
     """
-    batch, length = mask.shape
-    position = torch.arange(length, device=mask.device)
-    before = torch.nn.functional.pad(stops, (1, 0))[:, :length]
-    begins = before & ~stops  # "?!" and "..." end one sentence
-    begins[:, :1] = True
-    # First token of each token's sentence; long sentences then get more beginnings.
-    start = torch.where(begins, position, 0).cummax(1).values
-    begins |= (position - start) % max_length == 0
-    start = torch.where(begins, position, 0).cummax(1).values
+    position = torch.arange(mask.shape[1], device=mask.device)
+    before = stops.roll(1, 1)
+    begins = (before & ~stops) | (position == 0)  # "?!" and "..." end one sentence
+    # Long sentences get more beginnings.
+    begins = begins | ((position - _first_tokens(begins)) % max_length == 0)
     sentence = torch.where(mask, begins.cumsum(1) - 1, -1)
     count = sentence.amax(1) + 1
-    lengths = mask.new_zeros((batch, max(int(count.max()), 1)), dtype=torch.int64)
-    lengths.scatter_add_(1, sentence.clamp(min=0), mask.long())
-    return Sentences(sentence, position - start, count, lengths)
+    # A graph cannot tell whether a size is 1, and has an empty sentence more than a text of one sentence.
+    least = 2 if is_exporting() else 1
+    most: Any = count.max().clamp(min=least).item()  # `int` would fix the size
+    torch._check(most >= least)  # type: ignore[no-untyped-call]
+    lengths = torch.zeros_like(count)[:, None].repeat(1, most)
+    lengths = lengths.scatter_add(1, sentence.clamp(min=0), mask.long())
+    return Sentences(sentence, position - _first_tokens(begins), count, lengths)
+
+
+def _first_tokens(begins: Tensor) -> Tensor:
+    """Position of the first token of each token's sentence; every row begins one."""
+    position = torch.arange(begins.shape[1], device=begins.device)
+    number = begins.cumsum(1) - 1
+    first = torch.zeros_like(number).scatter_add(1, number, torch.where(begins, position, 0))
+    return first.gather(1, number)
 
 
 class HierarchicalTextEncoder(TextEncoder):
@@ -101,11 +110,13 @@ class HierarchicalTextEncoder(TextEncoder):
         own_words = found.sentence[:, None] == numbers[:, None]  # (batch, sentences, length)
         vectors, words = self.word_pooling(states, own_words)
         states, _ = self.sentence_encoder(self.dropout(vectors), found.total.clamp(min=1))
-        pooled, weights = self.sentence_pooling(states, padding_mask(found.total, len(numbers)))
+        pooled, weights = self.sentence_pooling(states, padding_mask(found.total, numbers.shape[0]))
         return pooled, {"words": [words], "sentences": [weights]}
 
     def _encode_words(self, ids: Tensor, found: Sentences) -> Tensor:
         """Encode each sentence on its own; states `(batch, length, width)` in the layout of `ids`."""
+        if is_exporting():
+            return self._encode_padded(ids, found)
         real = found.lengths > 0
         # Move the sentences of all documents to rows of one batch ...
         row = torch.full_like(found.lengths, -1)
@@ -121,6 +132,20 @@ class HierarchicalTextEncoder(TextEncoder):
         states: Tensor = encoded.new_zeros(*ids.shape, encoded.shape[-1])
         states[document, position] = encoded[sentence, column]
         return states
+
+    def _encode_padded(self, ids: Tensor, found: Sentences) -> Tensor:
+        """`_encode_words` for a graph: a row for each sentence that the longest document could have."""
+        longest = self.max_sentence_length
+        batch, sentences = found.lengths.shape
+        real = found.sentence >= 0
+        room = sentences * longest
+        place = torch.where(real, found.sentence * longest + found.position, room)
+        apart = torch.zeros_like(ids[:, :1]).repeat(1, room + 1).scatter(1, place, ids)
+        apart = apart[:, :-1].reshape(batch * sentences, longest)
+        encoded, _ = self.word_encoder(self.embedding(apart), found.lengths.flatten().clamp(min=1))
+        states = encoded.reshape(batch, room, encoded.shape[-1])
+        place = torch.where(real, place, 0)[..., None].expand(-1, -1, encoded.shape[-1])
+        return torch.where(real[..., None], states.gather(1, place), 0.0)
 
 
 class Hierarchical(EnsembleClassifier):
