@@ -266,9 +266,9 @@ softmax, or before the sigmoid where a text may have several labels. The tokeniz
 _MEANING_WRITE = """\
 Ids are padded on the right with 0. The lines above decode greedily, as regard does with `{greedily}`: what a
 step gives as `next_...` is what the next one takes. Keys and values of the past grow by a position at a step.
-The tokenizer cuts a longer text as regard does, to the `max_tokens` of `export.json`, end mark included (of a text
-that is continued, it keeps the end). For a blank text to be translated or summarised regard writes nothing;
-leave it out."""
+The tokenizer cuts a longer text as regard does, to the `max_tokens` of `export.json`, end mark included (of a
+text that is continued, it keeps the end). For a blank text to be translated or summarised regard writes
+nothing; leave it out."""
 
 _MEANING_PAIR = """\
 This model was trained on pairs of texts: give both as one, `"FIRST | SECOND"`."""
