@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from regard.errors import SettingsError
-from regard.training.sharding import OLDEST_TORCH, _blocks, local, part_of, whole
+from regard.training.sharding import OLDEST_TORCH, _blocks, local, part_of, twin, whole
 
 PROGRAM = Path(__file__).parent / "sharded.py"
 
@@ -55,6 +55,21 @@ def test_layers_that_share_weights_are_refused() -> None:
     second.weight = first.weight
     with pytest.raises(SettingsError, match="weight of a Layer is shared"):
         list(_blocks(nn.ModuleList([first, second])))
+
+
+def test_a_twin_shares_the_memory_of_the_weights_alone() -> None:
+    first, norm = nn.Linear(2, 3), nn.BatchNorm1d(3)
+    first.bias.requires_grad_(False)
+    model = nn.ModuleList([nn.Sequential(first, norm), first])
+    copied = twin(model)
+    assert copied[1] is next(copied[0].children())
+    assert copied[1] is not first
+    for ours, theirs in zip(copied.parameters(), model.parameters(), strict=True):
+        assert ours is not theirs
+        assert ours.data_ptr() == theirs.data_ptr()
+        assert ours.requires_grad == theirs.requires_grad
+    for mine, given in zip(copied.buffers(), model.buffers(), strict=True):
+        assert mine.data_ptr() != given.data_ptr()
 
 
 def test_what_is_not_divided_stays_as_it_is() -> None:

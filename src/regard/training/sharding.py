@@ -26,9 +26,10 @@ from regard.training.batch import Divisible
 from regard.training.checkpoint import check_layout
 from regard.training.loss import Loss
 
-__all__ = ["ShardedModel", "local", "part_of", "whole"]
+__all__ = ["ShardedModel", "local", "part_of", "twin", "whole"]
 
 B = TypeVar("B", bound=Divisible)
+M = TypeVar("M", bound=nn.Module)
 
 OLDEST_TORCH = (2, 13)
 
@@ -65,7 +66,7 @@ class ShardedModel(nn.Module):
                 f"{torch.__version__}, and with 2.11 the backward pass fails"
             )
         super().__init__()
-        self.divided: nn.Module = copy.deepcopy(model)
+        self.divided: nn.Module = twin(model)
         mesh = init_device_mesh(device.type, (world_size,))
         for block, methods in list(_blocks(self.divided)):
             fully_shard(block, mesh=mesh)
@@ -132,6 +133,15 @@ class ShardedModel(nn.Module):
         stored = model.state_dict(keep_vars=True).keys()
         yield from model.named_parameters()
         yield from ((name, buffer) for name, buffer in model.named_buffers() if name in stored)
+
+
+def twin(model: M) -> M:
+    """Copy a model, but for its weights: the copy has the same memory, until that is divided."""
+    shared = {
+        id(weight): nn.Parameter(weight.detach(), requires_grad=weight.requires_grad)
+        for weight in model.parameters()
+    }
+    return copy.deepcopy(model, memo=dict[int, object](shared))
 
 
 def local(tensor: Tensor) -> Tensor:
