@@ -21,7 +21,8 @@ from regard.attention.masks import Mask
 from regard.errors import RegardError
 from regard.evaluation.faithfulness.verdict import Verdict
 from regard.evaluation.metrics.scores import Score
-from regard.integrations.captured import Keep, LayerAttention
+from regard.integrations.captured import Keep
+from regard.integrations.layer_attention import LayerAttention
 from regard.integrations.watched import Watched
 from regard.shapes import Array
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from regard.integrations.captured import AttentionCall, Keep, LayerAttention
+    from regard.integrations.captured import AttentionCall, Keep
     from regard.integrations.checking.check import check
     from regard.integrations.jax import watch_jax
+    from regard.integrations.layer_attention import LayerAttention
     from regard.integrations.seen_pass import SeenPass
     from regard.integrations.steering import Steered, steer
     from regard.integrations.tokenizing import tokens
@@ -26,7 +27,7 @@ else:
         "AttentionCallback": "regard.integrations.trainer",
         "AttentionCall": "regard.integrations.captured",
         "Keep": "regard.integrations.captured",
-        "LayerAttention": "regard.integrations.captured",
+        "LayerAttention": "regard.integrations.layer_attention",
         "SeenPass": "regard.integrations.seen_pass",
         "Steered": "regard.integrations.steering",
         "Watched": "regard.integrations.watched",

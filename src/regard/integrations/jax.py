@@ -15,6 +15,7 @@ from typing import Any
 from regard.attention import AttentionMap
 from regard.errors import InputError, MissingExtraError
 from regard.integrations.arranging import Sizes, roles
+from regard.integrations.jax_axes import Dims, identity, moved
 
 try:
     import jax
@@ -100,7 +101,7 @@ class _Fact:
     """
 
     stage: str
-    dims: tuple[tuple[int, ...], ...]
+    dims: Dims
     subject: Any = None
     axis: int = -1
     features: frozenset[int] = frozenset()
@@ -117,37 +118,6 @@ class _Softmax:
     is_shown: bool = False
 
 
-_ELEMENTWISE = frozenset(
-    [
-        "add",
-        "sub",
-        "mul",
-        "div",
-        "neg",
-        "convert_element_type",
-        "select_n",
-        "copy",
-        "copy_p",
-        "max",
-        "min",
-        "tanh",
-        "clamp",
-        "integer_pow",
-        "pow",
-        "sqrt",
-        "rsqrt",
-        "stop_gradient",
-        "exp",
-        "log",
-        "logistic",
-        "sign",
-        "abs",
-        "reduce_precision",
-        "optimization_barrier",
-        "erf",
-        "square",
-    ]
-)
 _CALLS = frozenset(
     [
         "pjit",
@@ -292,35 +262,35 @@ class _Evaluation:
             return self._begin(made, first.axis, first.features)
         if name == "exp":
             features = first.features if first is not None else frozenset()
-            return _Fact("exp", _identity(rank), object(), features=features)
+            return _Fact("exp", identity(rank), object(), features=features)
         if first is None:
             return None
         if name == "sub" and before[1] is not None and before[1].stage == "logsumexp":
             features = before[0].features if before[0] else frozenset()
-            return _Fact("log", _identity(rank), None, before[1].axis, features)
+            return _Fact("log", identity(rank), None, before[1].axis, features)
         if name == "log" and first.stage == "sum":
             return replace(first, stage="logsumexp")
         if name == "reduce_sum":
             return self._sum(tuple(params["axes"]), inputs[0], first)
         if name == "mul" and first.stage == "weights" and (weighted := _weighted(inputs, before)):
             return weighted
-        dims = _moved(name, params, first.dims, inputs, made)
+        dims = moved(name, params, first.dims, inputs, made)
         if dims is None:
             return None
         features = frozenset(
             n for n, dim in enumerate(dims) if any(-1 - f in dim for f in first.features)
         )
         if first.stage in ("scores", "exp"):
-            source = _moved(name, params, _identity(inputs[before.index(first)].ndim), inputs, made)
+            source = moved(name, params, identity(inputs[before.index(first)].ndim), inputs, made)
             features = frozenset(
                 n for n, dim in enumerate(source or ()) if set(dim) & set(first.features)
             )
-            return replace(first, dims=_identity(rank), features=features)
+            return replace(first, dims=identity(rank), features=features)
         return replace(first, dims=dims)
 
     def _begin(self, made: Any, axis: int, features: frozenset[int]) -> _Fact:
         softmax = _Softmax(made, axis % made.ndim, axis % made.ndim in features)
-        return _Fact("weights", _identity(made.ndim), softmax, softmax.axis)
+        return _Fact("weights", identity(made.ndim), softmax, softmax.axis)
 
     def _sum(self, axes: tuple[int, ...], array: Any, fact: _Fact) -> _Fact | None:
         rest = tuple(dim for n, dim in enumerate(fact.dims) if n not in axes)
@@ -362,7 +332,7 @@ class _Evaluation:
         if not batched[0]:  # a linear layer: the features are those of the matrix
             start = rank - kept[1] if ranks[1] <= ranks[0] else 0
             features = frozenset(range(start, start + kept[1 if ranks[1] <= ranks[0] else 0]))
-        return _Fact("scores", _identity(rank), None, features=features)
+        return _Fact("scores", identity(rank), None, features=features)
 
     def _show(
         self, softmax: _Softmax, free: frozenset[int], at: Mapping[int, int], length: int
@@ -387,53 +357,6 @@ class _Evaluation:
         arranged = jnp.transpose(weights, [*batch, *heads, *queries, softmax.axis])
         shape = [prod(sizes[axis] for axis in group) for group in (batch, heads, queries)]
         self.maps.append(AttentionMap.from_dense(arranged.reshape(*shape, sizes[softmax.axis])))
-
-
-def _identity(rank: int) -> tuple[tuple[int, ...], ...]:
-    return tuple((n,) for n in range(rank))
-
-
-def _moved(
-    name: str, params: Any, dims: tuple[tuple[int, ...], ...], inputs: list[Any], made: Any
-) -> tuple[tuple[int, ...], ...] | None:
-    """Where the axes of an array are in the result of an equation; `None` where they are lost."""
-    source = next((x for x in inputs if getattr(x, "ndim", -1) == len(dims)), None)
-    if source is None:
-        return None
-    if name == "transpose":
-        return tuple(dims[n] for n in params["permutation"])
-    if name == "squeeze":
-        return tuple(dim for n, dim in enumerate(dims) if n not in params["dimensions"])
-    if name == "expand_dims":
-        return None
-    if name == "broadcast_in_dim":
-        places = dict(zip(params["broadcast_dimensions"], dims, strict=True))
-        return tuple(places.get(n, ()) for n in range(made.ndim))
-    if name == "reshape":
-        return _reshaped(source.shape, dims, made.shape)
-    if name in _ELEMENTWISE and len(dims) == made.ndim:
-        return dims
-    return None
-
-
-def _reshaped(
-    old: tuple[int, ...], dims: tuple[tuple[int, ...], ...], new: tuple[int, ...]
-) -> tuple[tuple[int, ...], ...] | None:
-    """Axes after a reshape that joins whole dimensions or adds and removes those of size 1."""
-    found: list[tuple[int, ...]] = []
-    rest = [(size, dim) for size, dim in zip(old, dims, strict=True) if size > 1]
-    for size in new:
-        joined: tuple[int, ...] = ()
-        reached = 1
-        while reached < size:
-            if not rest:
-                return None
-            width, dim = rest.pop(0)
-            joined, reached = (*joined, *dim), reached * width
-        if reached != size:
-            return None
-        found.append(joined)
-    return tuple(found)
 
 
 def _weighted(inputs: list[Any], before: list[_Fact | None]) -> _Fact | None:

@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from regard.attention import rollout
 from regard.errors import InputError, ShapeError, nearest
-from regard.integrations.captured import Keep, LayerAttention
+from regard.integrations.captured import Keep
+from regard.integrations.layer_attention import LayerAttention
 from regard.integrations.passes import CalledLayer, Pass
 from regard.integrations.sites import Site, order_of_sites, site_names
 from regard.models import DECODER_INPUT, Reading, check_reading, describe_reading

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from regard.errors import InputError, MissingExtraError
-from regard.integrations.captured import Keep, LayerAttention
+from regard.integrations.captured import Keep
+from regard.integrations.layer_attention import LayerAttention
 from regard.integrations.watching import watch
 from regard.layers.eval_mode import eval_mode
 

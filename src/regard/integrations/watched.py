@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from regard.attention import AttentionMap
 from regard.errors import InputError
 from regard.integrations.attention_modules import attention_modules, in_a_stack, is_routed
-from regard.integrations.captured import AttentionCall, Keep, LayerAttention, capture
+from regard.integrations.captured import AttentionCall, Keep, capture
+from regard.integrations.layer_attention import LayerAttention
 from regard.integrations.passes import Pass, Run, Search, pass_of
 from regard.integrations.seen_pass import SeenPass
 from regard.integrations.sites import Site, stack_of

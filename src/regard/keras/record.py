@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from regard.errors import InputError, ShapeError
-from regard.integrations.captured import Keep, LayerAttention
+from regard.integrations.captured import Keep
 from regard.integrations.keras_models import attention_layers, watch_keras
+from regard.integrations.layer_attention import LayerAttention
 from regard.viewing import AttentionRecord, Tokens, Track
 from regard.viewing.data.record import Kind
 
