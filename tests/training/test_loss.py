@@ -68,6 +68,16 @@ def test_gradcheck_with_a_factor_behind_it() -> None:
     )
 
 
+def test_two_backward_passes_add_up() -> None:
+    logits = torch.randn(4, 5, requires_grad=True)
+    loss = smoothed_cross_entropy(logits, torch.tensor([1, 2, 3, 4]))
+    loss.backward(retain_graph=True)
+    assert logits.grad is not None
+    once = logits.grad.clone()
+    loss.backward()
+    torch.testing.assert_close(logits.grad, 2 * once)
+
+
 def test_many_rows_in_chunks_in_lower_precision() -> None:
     torch.manual_seed(0)
     logits = torch.randn(613, 4001).bfloat16().requires_grad_()

@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from regard.attention.arrays import is_on_host
+from regard.compiled.memory import empty_in_large_pages
+
 __all__ = ["IGNORE_INDEX", "Loss", "cross_entropy_loss", "smoothed_cross_entropy"]
 
 IGNORE_INDEX = 0
@@ -84,6 +87,12 @@ def _cross_entropies(
     return found
 
 
+def _empty_like(logits: Tensor) -> Tensor:
+    if logits.device.type == "cpu" and logits.dtype == torch.float32:
+        return empty_in_large_pages(logits.shape)
+    return torch.empty_like(logits)
+
+
 def _never(logits: Tensor) -> Tensor | None:
     """Entries that a model never writes, -inf in every row; `None` if there are none.
 
@@ -102,7 +111,7 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         wide = torch.promote_types(logits.dtype, torch.float32)
         total, plain = torch.zeros(2, dtype=torch.float64, device=logits.device)
-        gradient = torch.empty_like(logits) if logits.requires_grad else None
+        gradient = _empty_like(logits) if logits.requires_grad else None
         rows = max(1, _CHUNK_BYTES // (4 * logits.shape[-1]))
         never = _never(logits)
         size = logits.shape[-1] - (0 if never is None else int(never.sum()))
@@ -136,4 +145,7 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None, None, None]:
         upstream, _ = grad_outputs
         (gradient,) = ctx.saved_tensors
-        return gradient * upstream.to(gradient.dtype), None, None, None
+        # Multiplying is a pass over all logits, and as much memory again. A training run's factor is 1.
+        if not (is_on_host(upstream) and float(upstream) == 1):
+            gradient = gradient * upstream.to(gradient.dtype)
+        return gradient, None, None, None
