@@ -18,6 +18,6 @@ def test_the_number_of_threads_is_that_of_torch() -> None:
 
 
 def test_a_failure_in_a_worker_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "specialize", lambda *_: lambda *call: 1 / 0)
+    monkeypatch.setattr(threads, "machine_code", lambda *_: lambda *call: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         threads.run_parallel(None, lambda: None, (), blas.find_gemm(), tasks=1, work=1)

@@ -21,7 +21,15 @@ import numpy as np
 
 from regard.compiled.cache import SourceCache, warn_not_kept
 
-__all__ = ["compiled", "inlined", "inlined_ir", "intrinsic", "numba_type", "specialize"]
+__all__ = [
+    "compiled",
+    "inlined",
+    "inlined_ir",
+    "intrinsic",
+    "machine_code",
+    "numba_type",
+    "specialize",
+]
 
 NOTICE_SECONDS = 2.0
 """Seconds of compilation after which a waiting user is told why."""
@@ -59,6 +67,29 @@ def compiled(function: Callable[..., Any]) -> Any:
     with suppress(RuntimeError):  # nowhere to write: `specialize` says so when it compiles
         dispatcher._cache = SourceCache(dispatcher)
     return dispatcher
+
+
+_MACHINE_CODE: dict[Any, Callable[..., None]] = {}
+"""Machine code by kernel and kinds of arguments: making Numba's types takes longer than a short call."""
+
+
+def machine_code(dispatcher: Any, arguments: tuple[Any, ...]) -> Callable[..., None]:
+    """The machine code of a kernel for arguments of such types."""
+    kinds = (dispatcher, _kind(arguments))
+    found = _MACHINE_CODE.get(kinds)
+    if found is None:
+        found = specialize(dispatcher, tuple(numba_type(argument) for argument in arguments))
+        _MACHINE_CODE[kinds] = found
+    return found
+
+
+def _kind(argument: Any) -> Any:
+    """What `numba_type` depends on, cheaply hashed."""
+    if isinstance(argument, np.ndarray):
+        return argument.dtype.char, argument.ndim
+    if isinstance(argument, tuple):
+        return type(argument), *map(_kind, argument)
+    return type(argument)
 
 
 def specialize(dispatcher: Any, types: tuple[Any, ...]) -> Callable[..., None]:

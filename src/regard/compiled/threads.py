@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from regard.compiled.blas import Gemm
-from regard.compiled.jit import numba_type, specialize
+from regard.compiled.jit import machine_code
 
 __all__ = ["run_parallel", "thread_count"]
 
@@ -59,7 +59,7 @@ def run_parallel(
     counter = np.zeros(1, np.int64)
     count = 1 if work < MIN_PARALLEL_WORK else min(thread_count(), tasks)
     calls = [(counter, gemm.address, make_workspace(), tasks, *arguments) for _ in range(count)]
-    function = specialize(kernel, tuple(numba_type(argument) for argument in calls[0]))
+    function = machine_code(kernel, calls[0])
     failures: list[BaseException] = []
 
     def work_off(call: tuple[Any, ...]) -> None:

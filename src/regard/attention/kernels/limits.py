@@ -44,10 +44,12 @@ __all__ = [
 
 # Which path answers
 
-FUSED_MIN_WEIGHTS = 2**18
+FUSED_MIN_WEIGHTS = 2**17
 """Weights of the whole matrix, over batch and heads, from which the fused kernel is used.
 
-Below, a few tiles are as fast, and the first call need not wait seconds for a compilation.
+At 120,000 to 200,000 weights (rows of 24 to 128 keys) an entropy takes as long as by tiles, and brings all else
+along; training with dropout takes 0.5 to 0.9 of the time by tiles. Below, the first call need not wait seconds
+for a compilation.
 """
 
 FUSED_MAX_TOPK = 64
@@ -56,7 +58,8 @@ that sorting whole rows is faster for longer ones."""
 
 FUSED_MIN_KEY_BLOCK = 8
 """Fewest keys of a pooled block in the fused kernel, which keeps a sum and a maximum for every block
-of every row: narrower blocks would take as much memory as a part of the matrix itself."""
+of every row: narrower blocks would take as much memory as a part of the matrix itself. Where a tile holds all
+keys (`partition.has_whole_rows`), columns are summed instead, and blocks may have any width."""
 
 FUSED_MASK_BYTES = 2**24
 """Memory of a mask or bias that cannot be written as ranges and is made for some rows at a time."""
@@ -92,7 +95,7 @@ took each of 400 weights for 1.
 
 FLASH_MIN_WEIGHTS_FLOAT32 = 2**18
 """Weights of the whole matrix below which `P^T g` is read from the flash kernel in float64, which costs
-nothing noticeable at that size. Equal to `FUSED_MIN_WEIGHTS`, but for another reason."""
+nothing noticeable at that size."""
 
 FLASH_BIAS_BYTES = 2**24
 """Memory of the bias or mask that one call of the flash kernel is given."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import regard
 from regard.attention.kernels import limits
 from regard.attention.kernels.fused import cpu
+from regard.compiled import threads
 
 QUESTIONS = {
     "entropy": lambda weights: weights.entropy(),
@@ -34,6 +35,15 @@ MASKS = {
 @pytest.fixture(autouse=True)
 def fused_at_any_size(monkeypatch):
     monkeypatch.setattr(limits, "FUSED_MIN_WEIGHTS", 0)
+
+
+@pytest.fixture(params=["whole rows", "tiles of keys"])
+def way(request, monkeypatch):
+    """Whether a tile holds all keys: the two ways of the kernel."""
+    if request.param == "tiles of keys":
+        request.getfixturevalue("small_tiles")
+        monkeypatch.setattr(limits, "FUSED_MIN_KEY_BLOCK", 1)
+    return request.param
 
 
 @pytest.fixture
@@ -63,14 +73,14 @@ def numbers(answer):
     return [np.asarray(x) for x in (answer if isinstance(answer, tuple) else (answer,))]
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     order=st.permutations(sorted(QUESTIONS)),
     watch=st.sets(st.sampled_from(["entropy", "topk", "pool"])),
     mask=st.sampled_from(sorted(MASKS)),
     length=st.sampled_from([126, 61]),
 )
-def test_the_order_of_questions_is_in_no_bit(small_tiles, order, watch, mask, length):
+def test_the_order_of_questions_is_in_no_bit(way, order, watch, mask, length):
     allowed = MASKS[mask]
     if isinstance(allowed, torch.Tensor):
         allowed = allowed[:length, :length]
@@ -85,7 +95,7 @@ def test_the_order_of_questions_is_in_no_bit(small_tiles, order, watch, mask, le
 
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("library", [torch.as_tensor, np.asarray], ids=["torch", "numpy"])
-def test_answers_against_float64(mask, library):
+def test_answers_against_float64(way, mask, library):
     q, k, v = inputs()
     allowed = MASKS[mask]
     exact = regard.attend(q.double(), k.double(), v.double(), mask=allowed)[1]
@@ -102,8 +112,9 @@ def test_answers_against_float64(mask, library):
             np.testing.assert_array_equal(*(x[1] * (expected[0] > 0) for x in (found, expected)))
 
 
-def test_one_pass_answers_all(passes):
+def test_one_pass_answers_all(passes, way):
     _, weights = regard.attend(*inputs(), watch=())
+    both = ["attend"] if way == "whole rows" else ["attend", "received"]
     assert not passes
     weights.max_score()
     assert passes == ["attend"]
@@ -111,13 +122,14 @@ def test_one_pass_answers_all(passes):
         QUESTIONS[name](weights)
     assert passes == ["attend"]
     weights.received()
-    assert passes == ["attend", "received"]
+    assert passes == both
     weights.received()
     weights.pool()
-    assert passes == ["attend", "received"]
+    assert passes == both
 
 
-def test_a_watched_pass_begins_the_second_one(passes):
+@pytest.mark.parametrize("way", ["tiles of keys"], indirect=True)
+def test_a_watched_pass_begins_the_second_one(passes, way):
     _, weights = regard.attend(*inputs(), watch=("entropy",))
     weights.received()
     assert passes == ["attend", "received"]
@@ -162,7 +174,7 @@ def test_a_bias_that_learns_is_asked_by_tiles():
     assert bias.grad.abs().max() > 0
 
 
-def test_nan_is_where_it_is_seen():
+def test_nan_is_where_it_is_seen(way):
     q, k, v = inputs()
     q[0, 1, 7] = math.nan
     _, weights = regard.attend(q, k, v)
@@ -171,3 +183,22 @@ def test_nan_is_where_it_is_seen():
     assert not received[1].isnan().any()
     assert pool.mean[0, 1, 0].isnan().all()
     assert not pool.mean[0, 1, 1:].isnan().any()
+
+
+def test_columns_of_several_tiles_of_queries(monkeypatch):
+    """Few keys and many queries: each tile has sums of its own, whichever worker took it."""
+    generator = torch.Generator().manual_seed(4)
+    q = torch.randn(1, 2, 1101, 16, generator=generator)
+    k = torch.randn(1, 2, 205, 16, generator=generator)
+    seen = torch.rand(1101, 205, generator=generator) > 0.2
+    seen[530] = False
+    found = regard.attend(q, k, k, mask=seen, watch=("pool", "received"))[1]
+    exact = regard.attend(q.double(), k.double(), k.double(), mask=seen)[1]
+    torch.testing.assert_close(found.received().double(), exact.received(), atol=1e-5, rtol=3e-7)
+    for one, other in zip(found.pool(), exact.pool(), strict=True):
+        torch.testing.assert_close(one.double(), other, atol=1e-6, rtol=1e-6)
+    for workers in (1, 3):
+        monkeypatch.setattr(threads, "thread_count", lambda count=workers: count)
+        again = regard.attend(q, k, k, mask=seen, watch=("pool", "received"))[1]
+        assert torch.equal(again.received(), found.received())
+        assert torch.equal(again.pool().mean, found.pool().mean)

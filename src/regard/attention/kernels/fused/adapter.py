@@ -24,7 +24,7 @@ from regard.attention.kernels.fused.arguments import (
     Results,
     RowGradients,
 )
-from regard.attention.kernels.fused.partition import BlockEdges, block_edges
+from regard.attention.kernels.fused.partition import BlockEdges, block_edges, has_whole_rows
 from regard.attention.kernels.fused.pooled import join_parts
 from regard.attention.kernels.parameters import Parameters
 from regard.attention.kernels.statistics import NamedStatistic, propagate_nan
@@ -71,7 +71,7 @@ def fits(problem: Problem, statistics: tuple[NamedStatistic, ...] = ()) -> bool:
         and _is_device_supported(problem, statistics)
         and min(layout.batch, layout.heads, layout.queries, layout.keys, problem.query.shape[-1])
         > 0
-        and all(_is_supported(which, layout.keys) for which in statistics)
+        and all(_is_supported(which, problem) for which in statistics)
     )
 
 
@@ -115,8 +115,9 @@ def one_pass(
         return None
     results, starts = found
     edges = _joined_edges(starts, layout, requested) if requested.key_block else None
+    nan_rows = _nan_rows(results.lse)
     return results.output, {
-        which: _statistic(which, results, layout, edges) for which in statistics
+        which: _statistic(which, results, nan_rows, layout, edges) for which in statistics
     }
 
 
@@ -152,7 +153,7 @@ def received(problem: Problem, lse: Array) -> Array | None:
         )
         call = ForwardCall(arrays, _settings(problem, 0.0, 0, block.start), Requested())
         total = total + run(call, lse[:, :, block.start : block.stop])
-    return propagate_nan(("received",), total, problem.layout.xp.isnan(lse))
+    return _with_nan(("received",), total, _nan_rows(lse))
 
 
 def _results(
@@ -277,16 +278,15 @@ def _is_device_supported(problem: Problem, statistics: tuple[NamedStatistic, ...
     return query.device.type == "cpu" and str(query.dtype) in ("torch.float32", "torch.bfloat16")
 
 
-def _is_supported(which: NamedStatistic, keys: int) -> bool:
+def _is_supported(which: NamedStatistic, problem: Problem) -> bool:
     """Whether the kernel computes this statistic for these numbers."""
     name, *numbers = which
     if name == "topk":
         return numbers[0] <= limits.FUSED_MAX_TOPK
     if name == "pool":
-        return (
-            block_size(keys, numbers[1]) >= limits.FUSED_MIN_KEY_BLOCK
-            or keys < limits.MAX_CHUNK_KEYS
-        )
+        keys = problem.layout.keys
+        few = keys < limits.MAX_CHUNK_KEYS if is_on_gpu(problem) else has_whole_rows(keys)
+        return few or block_size(keys, numbers[1]) >= limits.FUSED_MIN_KEY_BLOCK
     return name in ("entropy", "lse", "max_score", "received")
 
 
@@ -414,7 +414,11 @@ def _concat(xp: Any, parts: list[Results]) -> Results:
 
 
 def _statistic(
-    which: NamedStatistic, results: Results, layout: AttentionLayout, edges: BlockEdges | None
+    which: NamedStatistic,
+    results: Results,
+    nan_rows: Array | None,
+    layout: AttentionLayout,
+    edges: BlockEdges | None,
 ) -> Any:
     """What the map computes for a statistic, from the results of the kernel.
 
@@ -430,9 +434,20 @@ def _statistic(
         return results.lse
     if name == "max_score":
         return stop_gradient(results.max_score)
-    nan_rows = layout.xp.isnan(results.lse)  # rows whose every weight is NaN
     if name == "received":
-        return stop_gradient(propagate_nan(which, results.received, nan_rows))
+        return stop_gradient(_with_nan(which, results.received, nan_rows))
     assert edges is not None
-    mean, most = propagate_nan(which, join_parts(numbers, results, layout, edges), nan_rows)
+    mean, most = _with_nan(which, join_parts(numbers, results, layout, edges), nan_rows)
     return stop_gradient(mean), stop_gradient(most)
+
+
+def _nan_rows(lse: Array) -> Array | None:
+    """Rows whose every weight is NaN; `None` where a look on the processor shows that there are none."""
+    rows = compat.array_namespace(lse).isnan(lse)
+    if is_concrete(lse) and str(compat.device(lse)) == "cpu" and not bool(rows.any()):
+        return None
+    return rows
+
+
+def _with_nan(which: NamedStatistic, found: Any, nan_rows: Array | None) -> Any:
+    return found if nan_rows is None else propagate_nan(which, found, nan_rows)

@@ -64,11 +64,16 @@ def attend(call: ForwardCall, *, words: int) -> Results:
     def make_workspace() -> Any:
         return make_forward_workspace(plan, keys, features, values, requested.top)
 
-    outputs = Outputs(*results[: len(Outputs._fields)])
+    tiles = plan.row_tiles.size - 1
+    in_one = requested.received and plan.whole
+    of_tiles = np.empty((batch, heads, tiles, keys if in_one else 0))
+    outputs = Outputs(*results[:-1], of_tiles)
     run_parallel(
         compiled_forward.forward, make_workspace, (inputs, plan, outputs), find_gemm(),
-        tasks=batch * heads * (plan.row_tiles.size - 1), work=work,
+        tasks=batch * heads * tiles, work=work,
     )  # fmt: skip
+    if in_one:  # whichever worker took a tile, the sum is in the order of tiles
+        return results._replace(received=of_tiles.sum(2).astype(np.float32))
     if requested.received:
         return results._replace(received=received(call, results.lse, words=words))
     return results

@@ -219,6 +219,35 @@ def pool_row(work, r, share, sums, maxima, tiles):
         of_block[c] = larger(of_block[c], share * weight(of_row[c], row_max))
 
 
+@inlined
+def add_to_columns(work, r, share, j0, width):
+    """Adds one row's final weights to the columns of its tile; `share` is the factor of its weights."""
+    weights = work.scores[r]
+    sums, most = work.received_part[j0 : j0 + width], work.largest_part[j0 : j0 + width]
+    for j in range(width):
+        weight_of_key = share * weights[j]
+        sums[j] += weight_of_key
+        most[j] = larger(weight_of_key, most[j])
+
+
+@inlined
+def flush_columns(work, keys, edges, sums, maxima):
+    """Adds the columns of the last few rows to the tile's sums, and to a row of blocks if there are any."""
+    part, most, total = work.received_part, work.largest_part, work.received_total
+    for j in range(keys):
+        total[j] += part[j]
+    of_block, largest = assume_contiguous(sums), assume_contiguous(maxima)
+    for c in range(of_block.size):
+        added, highest = np.float32(0), largest[c]
+        for j in range(edges[c], edges[c + 1]):
+            added += part[j]
+            highest = larger(most[j], highest)
+        of_block[c] += added
+        largest[c] = highest
+    part[:] = 0
+    most[:] = 0
+
+
 @compiled
 def forward(counter, sgemm, work, tasks, inputs, plan, outputs):
     """Takes tiles of queries from `counter` and fills their part of `outputs`.
@@ -236,7 +265,12 @@ def forward(counter, sgemm, work, tasks, inputs, plan, outputs):
     group = heads // inputs.key.shape[1]
     tiles = plan.row_tiles.size - 1
     edges = plan.key_edges
+    keys = inputs.key.shape[2]
     top = outputs.top_indices.shape[3]
+    # Where a tile holds whole rows, their weights are final at once, and columns are summed as they go by.
+    by_column = plan.whole and (outputs.block_sum.size or outputs.received.size)
+    work.received_part[:] = 0
+    work.largest_part[:] = 0
     while True:
         task = next_index(counter)
         if task >= tasks:
@@ -251,6 +285,8 @@ def forward(counter, sgemm, work, tasks, inputs, plan, outputs):
         sink = head_of(inputs.sink, b, h) / LN2 if inputs.sink.size else -np.inf
         load_rows(inputs.query[b, h], i0, rows, work.query)
         reset(work)
+        work.received_total[:] = 0
+        part = find_segment(plan.query_edges, i0)
         # Only tiles of keys that some query of this tile sees: a window costs length times window.
         begin, end = key_range(low, high, i0, rows)
         t, c0 = 0, find_segment(edges, begin)
@@ -281,6 +317,23 @@ def forward(counter, sgemm, work, tasks, inputs, plan, outputs):
                     update_topk(work, first, last, chunks, c0, count)
                 for r in range(first, last):
                     online_softmax_update(work, r, work.scores[r], chunks, c0, count, t)
+                    if by_column:
+                        # Not for a row that sees nothing, nor for one of NaN: `propagate_nan` puts it in later.
+                        if work.row_sum[r] > 0:
+                            share = normalizer_of(work.row_sum[r], work.row_max[r], sink)[0]
+                            add_to_columns(work, r, np.float32(share), j0, width)
+                        # A few rows in float32, and no more than those of one part of a block.
+                        ends = i0 + r + 1 == plan.query_edges[part + 1]
+                        if ends or r + 1 == last:
+                            p = part if outputs.block_sum.size else 0
+                            flush_columns(
+                                work,
+                                keys,
+                                plan.pool_edges,
+                                outputs.block_sum[b, h, p],
+                                outputs.block_max[b, h, p],
+                            )
+                        part += ends
                     # After the sums, which are those of all weights: statistics show them before dropout.
                     if inputs.drop_below:
                         apply_dropout(work.scores[r], width, inputs.row_keys[b * heads + h, i0 + r],
@@ -290,11 +343,13 @@ def forward(counter, sgemm, work, tasks, inputs, plan, outputs):
                         work.value, 1.0, work.out)  # fmt: skip
             t, c0 = t + 1, c0 + count
         work.first_chunks[t] = c0
+        if outputs.received.size:
+            for j in range(keys):
+                outputs.received[b, h, n, j] = work.received_total[j]
         for r in range(rows):
             i = i0 + r
             share = np.float32(write_row(work, r, outputs, b, h, i, sink))
-            # Not for a row that sees nothing, nor for one of NaN, which `propagate_nan` puts in later.
-            if outputs.block_sum.size and work.row_sum[r] > 0:
+            if outputs.block_sum.size and not plan.whole and work.row_sum[r] > 0:
                 part = find_segment(plan.query_edges, i)
                 pool_row(
                     work, r, share, outputs.block_sum[b, h, part], outputs.block_max[b, h, part], t

@@ -4,7 +4,8 @@ Which statistics a pass computes depends neither on the question nor on the orde
 of an answer do not either:
 
 * On a processor entropy, log-sum-exp, largest score, the list of largest and the usual blocks come from one
-  pass. The attention received needs the log-sum-exp of all queries and is a second pass.
+  pass. The attention received needs the log-sum-exp of all queries and is a second pass, unless a tile holds
+  whole rows.
 * On a GPU blocks belong to the second pass, so that there are two kinds: rows, and columns.
 * A shorter list is the beginning of a longer one, and blocks made of whole smaller ones are their sums. Blocks
   of other sizes cut the keys in another way, and take a pass of their own.
@@ -20,6 +21,7 @@ from dataclasses import replace
 from typing import Any
 
 from regard.attention.kernels.fused import adapter
+from regard.attention.kernels.fused.partition import has_whole_rows
 from regard.attention.kernels.fused.pooled import are_made_of, join_blocks
 from regard.attention.kernels.statistics import DEFAULT_POOL, DEFAULT_TOPK, NamedStatistic
 from regard.attention.problem import Problem
@@ -67,9 +69,10 @@ def _of_one_pass(problem: Problem, which: NamedStatistic) -> tuple[NamedStatisti
         return (which,)
     top = max(*numbers, LISTED) if name == "topk" else LISTED
     rows, blocks = (*OF_ROWS, ("topk", top)), (DEFAULT_POOL,) if usual else ()
-    if not adapter.is_on_gpu(problem):
-        return (*rows, *blocks)
-    return (*blocks, ("received",)) if name in ("pool", "received") else rows
+    columns = (*blocks, ("received",))
+    if adapter.is_on_gpu(problem):
+        return columns if name in ("pool", "received") else rows
+    return (*rows, *(columns if has_whole_rows(problem.layout.keys) else blocks))
 
 
 def _derived(

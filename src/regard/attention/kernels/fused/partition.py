@@ -24,6 +24,7 @@ __all__ = [
     "BlockEdges",
     "ForwardPlan",
     "block_edges",
+    "has_whole_rows",
     "make_backward_plan",
     "make_forward_plan",
     "split_edges",
@@ -45,10 +46,13 @@ class ForwardPlan(NamedTuple):
     query_edges: Any
     """int64: where each part of a block of queries begins, and the end; tiles hold whole parts."""
     key_edges: Any
-    """int64: where each chunk of keys (part of a block of keys) begins, and the end; tiles hold whole
-    chunks."""
+    """int64: where each chunk of keys begins, and the end; tiles hold whole chunks."""
+    pool_edges: Any
+    """int64: where each part of a block of keys begins, and the end: the chunks, unless rows are whole."""
     columns: Any
     """int64: keys of a tile, at most."""
+    whole: Any
+    """bool: whether a tile holds all keys, see `has_whole_rows`."""
 
 
 class BackwardPlan(NamedTuple):
@@ -104,6 +108,14 @@ def block_edges(
     )
 
 
+def has_whole_rows(keys: int) -> bool:
+    """Whether one tile holds all keys, so that the weights of a row are final as soon as they are made.
+
+    Blocks and received mass are then sums of columns of a tile, whatever the blocks' width, in the one pass.
+    """
+    return keys <= limits.TILE_KEYS
+
+
 def make_forward_plan(edges: BlockEdges, *, masked: bool) -> ForwardPlan:
     """Tiles of queries that are made of whole parts.
 
@@ -117,7 +129,10 @@ def make_forward_plan(edges: BlockEdges, *, masked: bool) -> ForwardPlan:
         if stop - starts[-1] > rows:
             starts.append(int(start))
     row_tiles = np.array([*starts, edges.query[-1]], np.int64)
-    return ForwardPlan(row_tiles, edges.query, edges.key, limits.TILE_KEYS)
+    keys = int(edges.key[-1])
+    whole = has_whole_rows(keys)
+    chunks = split_edges(0, keys, 0, limits.MAX_CHUNK_KEYS) if whole else edges.key
+    return ForwardPlan(row_tiles, edges.query, chunks, edges.key, limits.TILE_KEYS, whole)
 
 
 def make_backward_plan(queries: int, keys: int, pairs: int) -> BackwardPlan:

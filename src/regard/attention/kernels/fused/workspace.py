@@ -81,6 +81,8 @@ class Outputs(NamedTuple):
     """(batch, heads, query parts, chunks) float32: sums of weights."""
     block_max: Any
     """(batch, heads, query parts, chunks) float32: largest weights."""
+    received: Any
+    """(batch, heads, tiles of queries, keys) float64: sums of columns where rows are whole, else empty."""
 
 
 class Gradients(NamedTuple):
@@ -147,6 +149,8 @@ class ForwardWorkspace(NamedTuple):
     """(SEGMENTS * LANES,) float32: see `simd.segment_sums`."""
     received_part: Any
     """(columns,) float32: what the keys received from the last few queries."""
+    largest_part: Any
+    """(columns,) float32: the largest weights of these queries."""
     received_total: Any
     """(columns,) float64: what they received from all queries before."""
 
@@ -218,7 +222,8 @@ def make_forward_workspace(
         candidates=np.empty(limits.STRIP_ROWS * columns, np.int64),
         lanes=aligned((MASK_LANES,), single),
         parts=aligned((SEGMENTS * LANES,), single),
-        received_part=np.empty(columns, single),
+        received_part=aligned((columns,), single),
+        largest_part=aligned((columns,), single),
         received_total=np.empty(columns),
     )
 
