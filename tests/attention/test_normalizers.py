@@ -87,6 +87,12 @@ def test_a_sink_that_fits_no_heads_is_refused(shape, library):
         Softmax(sink)(library(np.zeros((2, 4, 5, 7), np.float32)))
 
 
+def test_a_sink_goes_where_the_scores_are():
+    """torch's meta device stands in for a GPU."""
+    weights = Softmax(torch.zeros(4))(torch.zeros(2, 4, 5, 7, device="meta"))
+    assert weights.device.type == "meta"
+
+
 def test_sparsemax_by_hand():
     # tau = (1.0 + 0.8 - 1) / 2 = 0.4; 0.1 is below it.
     np.testing.assert_allclose(Sparsemax()(np.array([[1.0, 0.8, 0.1]])), [[0.6, 0.4, 0.0]])

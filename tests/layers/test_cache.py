@@ -109,6 +109,21 @@ def test_a_decode_step_against_attend_with_a_row_index() -> None:
     torch.testing.assert_close(found[1].dense(), weights.dense())
 
 
+@torch.no_grad()
+def test_a_decode_step_on_another_device_than_the_default() -> None:
+    """torch's meta device, the default here, mixes with no other."""
+    cache, query = (
+        Cache(torch.randn(40, 2, 11, 8), torch.randn(40, 2, 11, 8)),
+        torch.randn(40, 6, 5, 8),
+    )
+    expected = attend_decode_step(query, cache, None, scale=0.4)
+    with torch.device("meta"):
+        found = attend_decode_step(query, cache, None, scale=0.4)
+    assert expected is not None
+    assert found is not None
+    assert torch.equal(found[0], expected[0])
+
+
 def test_a_decode_step_keeps_a_nan() -> None:
     query, key, value = (torch.randn(40, 2, length, 8) for length in (1, 3, 3))
     query[7, 0] = key[11, 1] = torch.nan

@@ -54,6 +54,14 @@ def test_totals_are_those_of_the_module(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
+def test_a_summary_is_made_where_the_module_lies(kind: str) -> None:
+    """torch's meta device, the default here, mixes with no other, as a GPU does not."""
+    network, summary = summary_of(kind)
+    with torch.device("meta"):
+        assert summarize(network, probe_network(network), title=kind) == summary
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_a_summary_leaves_the_module_and_the_random_numbers_as_they_were(kind: str) -> None:
     network = network_of(kind).train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import array_api_compat as compat
 import numpy as np
 
 from regard.attention import random
@@ -174,6 +175,8 @@ def align_sink(
             f"array that broadcasts to {full}"
         )
     sink = xp.reshape(xp.astype(sink, dtype, copy=False), shape)
+    if (device := device_of(like)) is not None:
+        sink = compat.to_device(sink, device)
     return xp.where(sink == math.inf, xp.finfo(dtype).max, sink)
 
 

@@ -307,7 +307,7 @@ def _run_method(
         greedy = settings.method == "greedy"
         choose = argmax if greedy else sampler(settings, sequences.example.device)
         # Here each sequence has a memory of its own, because rows of one example finish apart.
-        rows = torch.arange(len(sequences.example))
+        rows = torch.arange(len(sequences.example), device=sequences.example.device)
         stepper = stepper.select(rows, sequences.example)
         done = decode_rows(stepper, constraints, sequences, choose, on_draft=on_draft)
     answers = _by_example(done.complete, lengths, settings, reading)

@@ -174,7 +174,7 @@ def attend_decode_step(
     # The kernel takes one query per row: the queries of a row become rows that share its keys.
     row_index = cache.row_index
     if row_index is None:
-        row = torch.arange(batch).repeat_interleave(queries)
+        row = torch.arange(batch, device=query.device).repeat_interleave(queries)
         row_index = row[:, None].expand(-1, cache.length).contiguous()
     allowed = None
     if mask is not None:

@@ -234,7 +234,7 @@ def _shape_of_map(seen: AttentionMap, sizes: Mapping[str, int]) -> NamedShape:
 
 
 def _attention(layer: nn.Module, seen: AttentionMap, cross: bool) -> AttentionSummary:
-    weights = torch.as_tensor(seen.dense()).detach().float()
+    weights = seen.dense().detach().float()
     weights = weights if weights.ndim == 4 else weights[:, None]
     heads, queries, keys = weights.shape[1:]
     pools = isinstance(layer, AttentionPooling)
@@ -304,7 +304,7 @@ def _masks(weights: Tensor) -> list[str]:
     hidden = (weights == 0).all(1)
     never = hidden.all(1).int()  # (batch, keys)
     padding = never.flip(1).cumprod(1).flip(1).bool()[:, None].expand_as(hidden)
-    later = torch.ones(queries, keys, dtype=torch.bool).triu(1).expand_as(hidden)
+    later = torch.ones_like(hidden[0]).triu(1).expand_as(hidden)
     causal = queries == keys > 1 and bool(hidden[later].all())
     attends = ~hidden.all(2, keepdim=True)  # queries of padding may attend to nothing
     rest = hidden & attends & ~padding & ~(later & causal)
@@ -317,7 +317,8 @@ def _masks(weights: Tensor) -> list[str]:
 
 def probe_network(network: nn.Module) -> tuple[Probe, Probe]:
     """Two passes of one of our networks over ids of padded texts."""
-    return _probe(network, 0), _probe(network, 1)
+    with next(network.parameters()).device:
+        return _probe(network, 0), _probe(network, 1)
 
 
 _BATCH, _LENGTH, _TARGET, _SENTENCES = (3, 4), (7, 11), (5, 6), (4, 7)

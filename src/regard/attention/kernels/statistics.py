@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import array_api_compat as compat
-import numpy as np
 
 from regard.attention.arrays import stop_gradient
 from regard.shapes import Array
@@ -66,11 +65,11 @@ def propagate_nan(statistic: NamedStatistic, found: Any, nan_rows: Array) -> Any
 def _any_by_block(rows: Array, blocks: int, count: int) -> Array:
     """Whether any row of each block of queries is set: `(batch, heads, count)`.
 
-    By running sums rather than a reshape: the last block may be shorter, and `torch.compile` takes
-    no loop over blocks.
+    The last block may be shorter: it is filled up with rows that are not set.
     """
-    xp, length = compat.array_namespace(rows), rows.shape[2]
-    edges = np.minimum(np.arange(count + 1) * -(-length // blocks), length)
-    before = xp.cumulative_sum(xp.astype(rows, xp.int64), axis=2, include_initial=True)
-    before = xp.take(before, xp.asarray(edges, device=compat.device(rows)), axis=2)
-    return before[:, :, 1:] > before[:, :, :-1]
+    xp, (batch, heads, length) = compat.array_namespace(rows), rows.shape
+    size = -(-length // blocks)
+    lacking = (batch, heads, count * size - length)
+    none = xp.zeros(lacking, dtype=rows.dtype, device=compat.device(rows))
+    rows = xp.reshape(xp.concat([rows, none], axis=2), (batch, heads, count, size))
+    return xp.any(rows, axis=3)

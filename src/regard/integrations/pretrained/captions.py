@@ -87,7 +87,9 @@ def write_caption(model: Any, tokenizer: Any, pixels: Tensor) -> Caption:
     if "cross" not in seen.sites:
         raise InputError(f"the decoder of the {name} does not attend to the image")
     # Row `n` of the pass read token `n` and wrote the next.
-    layers = [torch.as_tensor(layer.map[:, :, :])[0].double().numpy() for layer in seen["cross"]]
+    layers = [
+        torch.as_tensor(layer.map[:, :, :])[0].double().numpy(force=True) for layer in seen["cross"]
+    ]
     by_token = np.stack(layers).transpose(2, 0, 1, 3)
     spans = _spans(tokens(tokenizer, ids[1:].tolist()))
     if not spans:

@@ -113,7 +113,10 @@ def _cross_attention(model: Any, features: Tensor, ids: list[int]) -> NDArray[np
     with torch.no_grad(), eval_mode(model), watch(model, keep=MAPS) as seen:
         model(input_features=features, decoder_input_ids=torch.tensor([ids]), use_cache=False)
     return np.stack(
-        [torch.as_tensor(layer.map[:, :, :])[0].double().numpy() for layer in seen["cross"]]
+        [
+            torch.as_tensor(layer.map[:, :, :])[0].double().numpy(force=True)
+            for layer in seen["cross"]
+        ]
     )
 
 
@@ -140,7 +143,7 @@ def _heard(model: Any, extractor: Any, samples: Floats, path: Path) -> SoundReco
     with torch.no_grad(), eval_mode(model), watch(model, keep=MAPS) as seen:
         model(input_values=values)
     weights = [
-        torch.as_tensor(layer.map[:, :, :])[0].double().mean(1, keepdim=True).numpy()
+        torch.as_tensor(layer.map[:, :, :])[0].double().mean(1, keepdim=True).numpy(force=True)
         for layer in seen[seen.sites[0]]
     ]
     stride = prod(getattr(model.config, "conv_stride", (320,)))

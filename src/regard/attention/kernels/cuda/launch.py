@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ from regard.attention.kernels.fused.arguments import (
     ForwardCall,
     Requested,
 )
-from regard.attention.kernels.fused.partition import block_edges
+from regard.attention.kernels.fused.partition import split_edges
 from regard.attention.kernels.fused.tile import INFINITE_SCORE, LN2, LOWEST_BIAS
 from regard.attention.kernels.statistics import NamedStatistic
 from regard.attention.problem import Problem
@@ -164,7 +165,7 @@ def _kernel_inputs(arrays: CallArrays, settings: CallSettings) -> KernelInputs:
         query = -query
     low, high = (end.expand(whole[:3]) for end in (arrays.low, arrays.high))
     allowed, bias = arrays.allowed, arrays.bias
-    nothing = query.new_zeros((1, 1, 1, 1), dtype=torch.float32).expand(whole)
+    nothing = query.new_empty((1, 1, 1, 1), dtype=torch.float32).expand(whole)  # not read
     return KernelInputs(
         query, key, value, low, high,
         allowed=nothing if allowed is None else allowed.expand(whole).view(torch.uint8),
@@ -196,7 +197,7 @@ def _forward(inputs: KernelInputs, settings: CallSettings, requested: Requested)
     batch, heads, queries, features = inputs.query.shape
     keys, values = inputs.key.shape[2], inputs.value.shape[3]
     by_row, shape = (batch, heads, queries), inputs.tile_shape(requested)
-    no_keys = torch.zeros(1, 1, dtype=torch.int32, device=inputs.query.device)
+    no_keys = inputs.query.new_empty((1, 1), dtype=torch.int32)  # of no dropout: not read
     row_keys, column_keys = no_keys, no_keys
     if dropout:
         rows = np.arange(settings.first_row, settings.first_row + queries)
@@ -259,7 +260,7 @@ def _largest(inputs: KernelInputs, rows: Rows, requested: Requested) -> tuple[Te
 def _pooled(
     inputs: KernelInputs, found: Rows, first_row: int, requested: Requested
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums and maxima of the parts of blocks (see `partition.block_edges`), and received mass."""
+    """Sums and maxima of the parts of blocks (see `partition.split_edges`), and received mass."""
     batch, heads, queries, features = inputs.query.shape
     keys, pool, lse = inputs.key.shape[2], requested.key_block > 0, found.lse
     received = lse.new_empty((batch, heads, keys if requested.received else 0), dtype=torch.float32)
@@ -268,13 +269,15 @@ def _pooled(
         sums, maxima = (lse.new_empty((batch, heads, 0, 0), dtype=torch.float32) for _ in range(2))
         return sums, maxima, received
     shape = inputs.pooled_tile_shape
-    edges = block_edges(first_row, queries, keys, requested.query_block, requested.key_block)
-    down, across = slot_layout(edges.query, shape.rows), slot_layout(edges.key, shape.columns)
+    row_most, key_most, on = limits.MAX_PART_QUERIES, limits.MAX_CHUNK_KEYS, lse.device
+    end, (row_block, key_block) = first_row + queries, (requested.query_block, requested.key_block)
+    down, row_edges = _slots(first_row, end, row_block, row_most, shape.rows, on)
+    across, key_edges = _slots(0, keys, key_block, key_most, shape.columns, on)
     sizes = (batch, heads, down.parts if pool else 0, across.parts if pool else 0)
     sums, maxima = (lse.new_zeros(sizes, dtype=torch.float32) for _ in range(2))
     triton_kernels.pooled[(inputs.pairs * across.tiles,)](
         inputs.query, inputs.key, inputs.low, inputs.high, inputs.bias, inputs.allowed,
-        found.bits, found.correction, down.edges_on(lse.device), across.edges_on(lse.device),
+        found.bits, found.correction, row_edges, key_edges,
         received, sums, maxima,
         inputs.query.stride(), inputs.key.stride(), inputs.low.stride(), inputs.high.stride(),
         inputs.bias.stride(), inputs.allowed.stride(), inputs.scale, inputs.cap, heads, inputs.group,
@@ -332,10 +335,6 @@ class SlotLayout:
         """Pieces of bands in all tiles, empty ones included: the kernel computes one number for each."""
         return self.tiles * self.size // min(self.slots, self.size)
 
-    def edges_on(self, device: torch.device) -> Tensor:
-        """The edges as the kernel takes them."""
-        return torch.from_numpy(self.edges.astype(np.int32)).to(device)
-
     def gather(self, parts: Tensor, axis: int, reduce: Callable[..., Tensor]) -> Tensor:
         """One number for each band, from those of its parts."""
         if self.slots > self.size:
@@ -351,6 +350,19 @@ def slot_layout(edges: npt.NDArray[np.int64], size: int) -> SlotLayout:
     if 4 * -(-longest // size) * size > 5 * longest:
         size = min(size, 32)
     return SlotLayout(edges, size, -(-longest // size) * size)
+
+
+@lru_cache(maxsize=64)
+def _slots(
+    start: int, stop: int, block: int, most: int, size: int, device: torch.device
+) -> tuple[SlotLayout, Tensor]:
+    """The slots of an axis in tiles of `size`, and its edges as the kernel takes them.
+
+    Kept, as a copy to a device waits for all that is queued there. The other arguments are of
+    `partition.split_edges`.
+    """
+    layout = slot_layout(split_edges(start, stop, block, most), size)
+    return layout, torch.from_numpy(layout.edges.astype(np.int32)).to(device)
 
 
 def _tile_width(features: int) -> int:

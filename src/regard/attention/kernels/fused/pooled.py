@@ -81,10 +81,15 @@ def _sizes(layout: AttentionLayout, blocks: Sequence[int]) -> list[int]:
     return [block_size(length, count) for length, count in zip(lengths, blocks, strict=True)]
 
 
-def _areas(layout: AttentionLayout, sizes: Sequence[int]) -> Array:
-    """Number of weights in each block of so many queries and keys; the last may be smaller."""
+def _areas(layout: AttentionLayout, sizes: Sequence[int]) -> Array | float:
+    """Number of weights in each block of so many queries and keys; the last may be smaller.
+
+    A number where all are equal: an array would have to travel to the device.
+    """
     lengths = (layout.queries, layout.keys)
     axes = [block_lengths(length, size) for length, size in zip(lengths, sizes, strict=True)]
+    if all(np.ptp(axis) == 0 for axis in axes):
+        return float(axes[0][0] * axes[1][0])
     return layout.asarray(np.outer(*axes).astype(np.float32))
 
 
