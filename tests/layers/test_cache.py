@@ -8,7 +8,7 @@ from torch import Tensor
 
 from regard.attention import attend
 from regard.layers import Cache, MultiHeadAttention
-from regard.layers.cache import attend_decode_step
+from regard.layers.cache import DeferredCaches, attend_decode_step
 
 
 def keys(rows: int, new: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -151,3 +151,16 @@ def test_other_problems_are_left_to_attend() -> None:
             attend_decode_step(query, cache, torch.ones(40, 2, 1, 3, dtype=torch.bool), scale=1.0)
             is None
         )
+
+
+def test_deferred_caches_select_when_they_are_read() -> None:
+    stored = [Cache(torch.randn(5, 2, 3, 4), torch.randn(5, 2, 3, 4)) for _ in range(2)]
+    deferred = DeferredCaches(stored)
+    assert [cache is own for cache, own in zip(deferred, stored, strict=True)] == [True, True]
+    left = deferred.select(torch.tensor([4, 1, 3])).select(torch.tensor([2, 0]))
+    assert left.rows is not None
+    assert left.rows.tolist() == [3, 4]
+    for cache, own in zip(left, stored, strict=True):
+        assert torch.equal(cache.key, own.key[[3, 4]])
+        assert torch.equal(cache.value, own.value[[3, 4]])
+    assert next(iter(left)) is next(iter(left))  # copied once

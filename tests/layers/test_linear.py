@@ -37,3 +37,15 @@ def test_into_writes_to_the_buffer_if_it_fits(
         doubles = out.double()
         assert layer.into(x, doubles).data_ptr() != doubles.data_ptr()
         torch.testing.assert_close(layer.into(x, None), expected)
+
+
+@pytest.mark.parametrize("by_onednn", [pytest.param(True, marks=BY_ONEDNN), False])
+@pytest.mark.parametrize("rows", [3, 300])
+def test_a_product_of_rows_is_that_of_the_layer(
+    monkeypatch: pytest.MonkeyPatch, by_onednn: bool, rows: int
+) -> None:
+    monkeypatch.setattr(onednn, "prefers_onednn", lambda: by_onednn)
+    layer, x = Linear(64, 96), torch.randn(rows, 64)
+    with torch.inference_mode():
+        assert torch.equal(layer.row_product()(x), layer(x))
+        assert torch.equal(layer.row_product(slice(16, 80))(x), layer.some(x, slice(16, 80)))

@@ -123,3 +123,13 @@ def test_errors_and_float32() -> None:
         reduce_precision(_Tied(), "int4")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="this model is on meta"):
         reduce_precision(_Tied().to("meta"), "int8")
+
+
+@pytest.mark.parametrize("precision", REDUCED)
+@torch.inference_mode()
+def test_a_product_of_rows_is_that_of_the_layer(precision: Precision) -> None:
+    with torch.inference_mode(False):
+        layer = ReducedLinear(_layer(), precision)
+    x = torch.randn(7, 64)
+    assert torch.equal(layer.row_product()(x), layer(x))
+    assert torch.equal(layer.row_product(slice(8, 40))(x), layer.some(x, slice(8, 40)))

@@ -14,6 +14,7 @@ Both rows read `a0 a1`; each then writes its own key at position 2.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -25,7 +26,7 @@ from regard.attention.exporting import is_exporting
 from regard.attention.kernels import limits
 from regard.attention.masks import Mask
 
-__all__ = ["Cache", "KeyValueBuffer", "attend_decode_step"]
+__all__ = ["Cache", "DeferredCaches", "KeyValueBuffer", "attend_decode_step"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,36 @@ class Cache:
         position = torch.arange(self.length, device=self.key.device)
         index = self.row_index[:, None], head, position
         return self.key[index], self.value[index]
+
+
+class DeferredCaches:
+    """Caches of several layers whose rows are selected when they are read.
+
+    The source of an example is attended to until the example is done. Others are done before it, and each time
+    all keys that are left would be copied. A kernel that finds its rows by a table needs no copy.
+
+    Attributes:
+        stored: the caches as they were made, one for each layer.
+        rows: `(batch,)`, the rows of `stored` that are left, in order; `None` for all.
+    """
+
+    def __init__(self, stored: Sequence[Cache], rows: Tensor | None = None) -> None:
+        self.stored: tuple[Cache, ...] = tuple(stored)
+        self.rows: Tensor | None = rows
+        self._selected: tuple[Cache, ...] | None = self.stored if rows is None else None
+
+    def select(self, indices: Tensor) -> Self:
+        """The caches of the rows at `indices`."""
+        rows = indices if self.rows is None else self.rows.index_select(0, indices)
+        return type(self)(self.stored, rows)
+
+    def __iter__(self) -> Iterator[Cache]:
+        """The selected cache of each layer."""
+        if self._selected is None:
+            assert self.rows is not None
+            rows = self.rows
+            self._selected = tuple(cache.select(rows) for cache in self.stored)
+        return iter(self._selected)
 
 
 @dataclass

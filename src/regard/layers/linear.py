@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-from regard.layers.onednn import linear, pays
+from regard.layers.onednn import linear, pays, row_product
 
 __all__ = ["Linear"]
 
@@ -24,6 +26,15 @@ class Linear(nn.Linear):
         """The outputs in a range: `(..., inputs)` to `(..., len(range))`."""
         bias = None if self.bias is None else self.bias[outputs]
         return linear(input, self.weight[outputs], bias)
+
+    def row_product(self, outputs: slice = slice(None)) -> Callable[[Tensor], Tensor]:
+        """The product of rows and some of the outputs, for many calls in `torch.inference_mode`.
+
+        Returns:
+            A function of `(rows, inputs)` on the processor, without the questions of `forward`.
+        """
+        bias = None if self.bias is None else self.bias.detach()[outputs]
+        return row_product(self.weight.detach()[outputs], bias)
 
     def into(self, input: Tensor, out: Tensor | None) -> Tensor:
         """`forward` of `(rows, inputs)`, in the memory of `out` if that saves time; not for training.

@@ -6,6 +6,7 @@ softmax) stays in float32, and so do the attention maps.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, Self, get_args
 
@@ -146,6 +147,10 @@ class ReducedLinear(Linear):
         if torch.is_grad_enabled():
             return super().some(input, outputs)
         return _of_rows(self._weight().some(outputs), input)
+
+    def row_product(self, outputs: slice = slice(None)) -> Callable[[Tensor], Tensor]:
+        """The product of rows in float32 and some of the outputs, for many calls without gradients."""
+        return self._weight().some(outputs).product
 
     def into(self, input: Tensor, out: Tensor | None) -> Tensor:
         """`forward` of `(rows, inputs)`, in the memory of `out` if it is given; not for training."""

@@ -4,34 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from regard.attention import AttentionMap, padding
+from regard.attention.kernels import limits
 from regard.attention.masks import Mask
 from regard.layers import (
     ALiBiPositions,
     Cache,
     LearnedPositions,
-    MultiHeadAttention,
     Positions,
     RelativePositions,
     RotaryPositions,
     SinusoidalPositions,
 )
+from regard.layers.cache import DeferredCaches
 from regard.layers.dropout import Dropout
 from regard.layers.linear import Linear
-from regard.models.building_blocks import (
-    Embedding,
-    FeedForward,
-    Residual,
-    all_real,
-    padding_mask,
-)
+from regard.models.building_blocks import Embedding, all_real, padding_mask
 from regard.models.contracts import EncoderDecoder, Memory, Output, State, Step
 from regard.models.settings import ModelSettings, TransformerSettings
+from regard.models.transformer_layers import DecoderLayer, EncoderLayer
+from regard.models.transformer_steps import CompiledDecoder, CompiledState
 
 __all__ = ["Transformer"]
 
@@ -40,7 +36,7 @@ __all__ = ["Transformer"]
 class TransformerMemory(Memory):
     """Encoded source: keys and values of each decoder layer's cross-attention, projected once."""
 
-    caches: tuple[Cache, ...]
+    caches: DeferredCaches
 
 
 @dataclass(frozen=True)
@@ -54,86 +50,6 @@ class TransformerState(State):
 
     caches: tuple[Cache | None, ...]
     position: int
-
-
-def _residual(settings: TransformerSettings) -> Residual:
-    return Residual(settings.width, norm=settings.norm, dropout=settings.dropout)
-
-
-def _feedforward(settings: TransformerSettings) -> FeedForward:
-    return FeedForward(
-        settings.width,
-        settings.feedforward,
-        activation=settings.activation,
-        dropout=settings.dropout,
-    )
-
-
-class EncoderLayer(nn.Module):
-    """Self-attention and feed-forward, each in a residual connection."""
-
-    sharded_methods: ClassVar[tuple[str, ...]] = ()
-    """Methods beside `forward` that use its weights: they may be divided over processes (`ShardedModel`)."""
-
-    def __init__(self, settings: TransformerSettings, positions: Positions) -> None:
-        super().__init__()
-        self.attention: MultiHeadAttention = MultiHeadAttention(
-            settings.width,
-            settings.heads,
-            positions=positions,
-            dropout=settings.attention_dropout,
-        )
-        self.feedforward: FeedForward = _feedforward(settings)
-        self.around_attention: Residual = _residual(settings)
-        self.around_feedforward: Residual = _residual(settings)
-
-    def forward(self, x: Tensor, mask: Mask | None) -> tuple[Tensor, AttentionMap]:
-        """Process `x` `(batch, length, width)`; also return the attention map."""
-        y, weights = self.attention(self.around_attention.pre(x), mask=mask)
-        x = self.around_attention.post(x, y)
-        y = self.feedforward(self.around_feedforward.pre(x))
-        return self.around_feedforward.post(x, y), weights
-
-
-class DecoderLayer(nn.Module):
-    """Causal self-attention, cross-attention and feed-forward, each in a residual connection."""
-
-    sharded_methods: ClassVar[tuple[str, ...]] = ("project_memory",)
-
-    def __init__(self, settings: TransformerSettings, positions: Positions) -> None:
-        super().__init__()
-        width, heads, dropout = settings.width, settings.heads, settings.attention_dropout
-        self.attention: MultiHeadAttention = MultiHeadAttention(
-            width, heads, positions=positions, dropout=dropout
-        )
-        self.cross: MultiHeadAttention = MultiHeadAttention(width, heads, dropout=dropout)
-        self.feedforward: FeedForward = _feedforward(settings)
-        self.around_attention: Residual = _residual(settings)
-        self.around_cross: Residual = _residual(settings)
-        self.around_feedforward: Residual = _residual(settings)
-
-    def project_memory(self, states: Tensor) -> Cache:
-        """Project the encoder states to keys and values, once for all steps."""
-        return self.cross.project_memory(states)
-
-    def forward(
-        self, x: Tensor, memory: Cache, mask: Mask | Tensor | None, *, cache: Cache | None
-    ) -> tuple[Tensor, AttentionMap, AttentionMap, Cache]:
-        """Process new target positions `x` that follow those in `cache`.
-
-        `x` may have `n` times the rows of `memory`: each row of the memory then serves `n` rows of `x`.
-
-        Returns:
-            `(batch, length, width)`, the maps of both attentions, and the cache with the new positions.
-        """
-        y, own, cache = self.attention.step(self.around_attention.pre(x), cache)
-        x = self.around_attention.post(x, y)
-        query = self.around_cross.pre(x)
-        query = query.reshape(memory.key.shape[0], -1, query.shape[-1])
-        y, cross = self.cross.attend_cached(query, memory, mask=mask)
-        x = self.around_cross.post(x, y.view_as(x))
-        y = self.feedforward(self.around_feedforward.pre(x))
-        return self.around_feedforward.post(x, y), own, cross, cache
 
 
 class Transformer(EncoderDecoder):
@@ -179,7 +95,7 @@ class Transformer(EncoderDecoder):
         """Run with teacher forcing; maps under `"encoder"`, `"decoder"` and `"cross"`."""
         memory, encoder = self._encode(source, source_lengths)
         mask = None if all_real(memory.mask) else padding(memory.mask)
-        states, own, cross, _ = self._decode(target, self.start(memory), memory, mask)
+        states, own, cross, _ = self._decode(target, self._empty_state(), memory, mask)
         logits = self.output(states)
         return Output(logits, {"encoder": encoder, "decoder": own, "cross": cross})
 
@@ -187,16 +103,22 @@ class Transformer(EncoderDecoder):
         """Encode the source and project it for every decoder layer."""
         return self._encode(source, source_lengths)[0]
 
-    def start(self, memory: Memory) -> TransformerState:
-        """Start with empty caches."""
-        return TransformerState((None,) * len(self.decoder), 0)
+    def start(self, memory: Memory) -> TransformerState | CompiledState:
+        """Start with empty caches; for many examples on a processor, those of compiled steps."""
+        if memory.batch >= limits.DECODE_MIN_EXAMPLES:
+            compiled = CompiledDecoder.of(self)
+            if compiled is not None:
+                return compiled.start(memory.batch)
+        return self._empty_state()
 
     def step(
         self, token: Tensor, state: State, memory: Memory, *, out: Tensor | None = None
     ) -> Step:
         """Feed one token per row; everything before it is in the cache."""
-        assert isinstance(state, TransformerState)
         assert isinstance(memory, TransformerMemory)
+        if isinstance(state, CompiledState):
+            return state.step(token, memory.mask, memory.caches, out)
+        assert isinstance(state, TransformerState)
         mask = memory.mask[:, None, None]
         states, _, cross, state = self._decode(token[:, None], state, memory, mask)
         weights = self._alignment_weights(cross).reshape(token.shape[0], -1)
@@ -228,8 +150,11 @@ class Transformer(EncoderDecoder):
             x, weights = layer(x, mask)
             maps.append(weights)
         x = self.encoder_norm(x)
-        caches = tuple(layer.project_memory(x) for layer in self._decoder_layers())
-        return TransformerMemory(real, caches), maps
+        caches = [layer.project_memory(x) for layer in self._decoder_layers()]
+        return TransformerMemory(real, DeferredCaches(caches)), maps
+
+    def _empty_state(self) -> TransformerState:
+        return TransformerState((None,) * len(self.decoder), 0)
 
     def _decode(
         self,

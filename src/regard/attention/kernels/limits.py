@@ -16,6 +16,7 @@ __all__ = [
     "CUDA_MIN_LOG_WEIGHT",
     "CUDA_MIN_TRITON",
     "DECODE_MAX_QUERIES",
+    "DECODE_MIN_EXAMPLES",
     "DECODE_MIN_ROWS",
     "ENOUGH_TASKS",
     "FEW_TASKS",
@@ -114,6 +115,9 @@ sequences to blocks and takes five times as long at 16 to 64 keys, as long at 25
 
 DECODE_MAX_QUERIES = 16
 """Queries of one row, at most, for the kernel of a decoding step, which reads a row's keys for each."""
+
+DECODE_MIN_EXAMPLES = 4
+"""Examples of a batch from which on a whole decoding step is compiled: with fewer, loading Numba costs more."""
 
 DECODE_MIN_ROWS = 32
 """Queries of all rows, at least, for the kernel of a decoding step; below, `attend` is as fast."""

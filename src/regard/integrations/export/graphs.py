@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.layers import Cache, LearnedPositions, SinusoidalPositions
+from regard.layers.cache import DeferredCaches
 from regard.models.classifiers.wide_and_deep import WideAndDeep
 from regard.models.contracts import Classifier, EncoderDecoder, Memory, Output, State, Step
 from regard.models.extractive import SentenceExtractor
@@ -164,7 +165,7 @@ class _LanguageStep(nn.Module):
         return {"logits": step.logits, **_next(_stacked(step.state.caches)), **weights}
 
 
-def _stacked(caches: Sequence[Cache | None]) -> Named:
+def _stacked(caches: Iterable[Cache | None]) -> Named:
     """Keys and values of all layers, `(layers, batch, heads, length, features)` each."""
     present = [cache for cache in caches if cache is not None]
     return {
@@ -229,7 +230,8 @@ class _TransformerCodec(_Codec):
 
     def unpack_memory(self, tensors: Named) -> Memory:
         pairs = zip(tensors["memory_keys"], tensors["memory_values"], strict=True)
-        return TransformerMemory(tensors["mask"], tuple(Cache(key, value) for key, value in pairs))
+        caches = DeferredCaches([Cache(key, value) for key, value in pairs])
+        return TransformerMemory(tensors["mask"], caches)
 
     def pack_state(self, state: State) -> Named:
         assert isinstance(state, TransformerState)

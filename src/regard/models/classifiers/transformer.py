@@ -19,7 +19,7 @@ from regard.models.classifiers.ensemble import (
 )
 from regard.models.classifiers.settings import TransformerClassifierSettings
 from regard.models.settings import TransformerSettings
-from regard.models.transformer import EncoderLayer
+from regard.models.transformer_layers import EncoderLayer
 
 __all__ = ["TransformerClassifier"]
 
