@@ -114,6 +114,26 @@ def test_an_onnx_model_classifies_by_ngrams_and_attention(
     assert "attention_pooling_1" in graph["outputs"]
 
 
+@exports
+@pytest.mark.slow
+def test_a_pretrained_classifier_reads_pairs(pretrained, tmp_path):
+    pytest.importorskip("onnxruntime")
+    texts = ["a warm film", "part 3 , is dull and very long"]
+    model = regard.load(pretrained("sentiment"))
+    assert isinstance(model, Classifier)
+    found = regard.export(model, tmp_path / "out", to="onnx", texts=texts)
+    assert found.parity.equal == {"label": 1.0, "tokens": 1.0}
+    program = program_of(found.folder, texts[1])
+    assert printed(program, found.folder) == model.classify(texts[1])[0].label
+    pair = program.replace(repr(texts[1]), f"{texts[1]!r}, {texts[0]!r}")
+    pair = pair.replace("print(labels[logits.argmax()])", "print(logits.tolist())")
+    expected = model.classify([(texts[1], texts[0])])[0]
+    logits = torch.tensor(json.loads(printed(pair, found.folder)))
+    assert float(logits.softmax(-1).max()) == pytest.approx(
+        max(expected.probabilities.values()), abs=1e-5
+    )
+
+
 def test_what_cannot_be_exported(abstractive, classifier, translator, tmp_path):
     with pytest.raises(InputError, match=r"ctranslate2 cannot run this model \(pointer\).* copies"):
         regard.export(abstractive, tmp_path / "out", to="ctranslate2")

@@ -22,7 +22,6 @@ from regard.api.storage.saving import new_folder
 from regard.api.tasks.model import Model
 from regard.choices import ExportFormat
 from regard.errors import InputError
-from regard.integrations.export.graphs import obstacle
 
 __all__ = ["Exported", "export", "export_obstacles"]
 
@@ -109,7 +108,7 @@ def export(
 
 def export_obstacles(model: Model) -> Mapping[ExportFormat, str]:
     """For each format why a model cannot be exported to it, as the end of a sentence; empty if it can."""
-    as_graph = obstacle(model.network)
+    as_graph = graphs.obstacle_of(model)
     return {"onnx": as_graph, "ctranslate2": ctranslate2.obstacle_of(model), "torch": as_graph}
 
 

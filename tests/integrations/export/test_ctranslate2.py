@@ -15,7 +15,7 @@ from regard.integrations.export.ctranslate2 import (
     obstacle,
     translator_spec,
 )
-from regard.models import build, configure
+from regard.models import KINDS, build, configure
 from regard.text import SPECIALS
 
 ctranslate2: Any = pytest.importorskip("ctranslate2")
@@ -104,6 +104,16 @@ def test_against_its_generator(tmp_path, key_heads):
 def test_what_has_no_place_is_named(kind, values, reason):
     network = build(configure(kind, "tiny", source_size=9, target_size=9, **values))
     assert (reason in obstacle(network)) if reason else not obstacle(network)
+
+
+def test_every_kind_has_a_place_or_a_reason():
+    sizes = {"size": 30, "source_size": 30, "target_size": 30, "labels": 2}
+    runs = set()
+    for kind, (settings, _) in KINDS.items():
+        given = {name: size for name, size in sizes.items() if name in settings.model_fields}
+        if not obstacle(build(configure(kind, "tiny", **given))):
+            runs.add(kind)
+    assert runs == {"transformer", "lm"}
 
 
 def test_a_token_of_two_ids_is_an_error():

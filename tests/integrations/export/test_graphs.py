@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from regard.models import KINDS, build, configure
 
 SIZES = {"source_size": 30, "target_size": 30}
 SMALL = {"width": 16, "heads": 2, "feedforward": 24}
+PAGE = (Path(__file__).parents[3] / "docs" / "export.md").read_text(encoding="utf-8")
 TARGET = torch.tensor([[2, 9, 20, 4, 7], [2, 5, 5, 29, 3]])
 
 
@@ -117,6 +119,7 @@ def test_every_kind_can_become_a_graph():
     for kind, (settings, _) in KINDS.items():
         given = {name: size for name, size in sizes.items() if name in settings.model_fields}
         assert not obstacle(build(configure(kind, "tiny", **given))), kind
+        assert f"`{kind}`" in PAGE, kind
 
 
 def test_a_network_of_others_has_tools_of_its_own():

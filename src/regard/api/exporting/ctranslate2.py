@@ -21,6 +21,7 @@ from regard.integrations.export.ctranslate2 import (
     obstacle,
     translator_spec,
 )
+from regard.integrations.pretrained.networks import PretrainedBase
 from regard.layers.eval_mode import eval_mode
 from regard.models.language_model import TransformerLanguageModel
 from regard.models.transformer import Transformer
@@ -38,7 +39,10 @@ _RAW = 1e-6
 
 def obstacle_of(model: Model) -> str:
     """Why a model cannot be written for CTranslate2, as the end of a sentence; empty if it can."""
-    if not isinstance(model, TextToText | Generator):
+    writes = isinstance(model, TextToText | Generator)
+    if writes and isinstance(model.network, PretrainedBase):
+        return "its own ct2-transformers-converter reads folders of transformers, so that this one need not"
+    if not writes:
         return "it runs models that write a text, Transformers of its own layers"
     return obstacle(model.network)
 

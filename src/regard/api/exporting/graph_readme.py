@@ -16,6 +16,7 @@ from regard.api.tasks.text_to_text import TextToText
 from regard.choices import ExportFormat
 from regard.decoding import DecodingSettings
 from regard.integrations.export.graphs import Graph
+from regard.integrations.pretrained.networks import PretrainedClassifier
 
 __all__ = ["graph_notes", "graph_program"]
 
@@ -33,7 +34,12 @@ def graph_program(model: Model, to: ExportFormat, graphs: Sequence[Graph]) -> st
     if isinstance(model, MaskedLanguage):
         return head + _FILL.format(longest=model.settings.text.max_tokens - 1)
     assert isinstance(model, Classifier)
-    return head + (_LABELS if model.multilabel else _LABEL)
+    read = _READ_LABELS
+    if isinstance(model.network, PretrainedClassifier):
+        given = [_THEIRS[name] for name in graphs[0].inputs]
+        pair = '  # of a pair: encode("...", "...")' if model.reads_pairs else ""
+        read = _READ_PRETRAINED.format(given=", ".join(given), pair=pair)
+    return head + _LABELS + read + (_ALL_LABELS if model.multilabel else _BEST_LABEL)
 
 
 def graph_notes(model: Model, graphs: Sequence[Graph]) -> str:
@@ -51,6 +57,12 @@ def graph_notes(model: Model, graphs: Sequence[Graph]) -> str:
             "\n".join(["| input | type | sizes |", "|---|---|---|", *rows]),
             f"and gives {outputs}." + (f" Sizes vary; {limits}." if limits else ""),
         ]
+    if isinstance(model.network, PretrainedClassifier):
+        pad = model.network.model.config.get_text_config().pad_token_id
+        parts.append(_MEANING_PRETRAINED.format(pad=pad))
+        if len(graphs[0].outputs) > 1:
+            parts.append(_MEANING_LAYERS)
+        return "\n\n".join(parts)
     writes = isinstance(model, TextToText | Generator)
     greedily = "--set method=greedy" if isinstance(model, Generator) else "--beam 1"
     parts.append(_MEANING_WRITE.format(greedily=greedily) if writes else _MEANING_READ)
@@ -166,22 +178,30 @@ def run(name, **arrays):
 
 """
 
-_LABEL = """import json
-from pathlib import Path
-
-labels = json.loads(Path("export.json").read_text(encoding="utf-8"))["labels"]
-ids = Tokenizer.from_file("tokenizer.json").encode("...").ids or [0]
-logits = run("model", ids=np.array([ids]), lengths=np.array([len(ids)]))["logits"][0]
-print(labels[logits.argmax()])
-"""
-
 _LABELS = """import json
 from pathlib import Path
 
 labels = json.loads(Path("export.json").read_text(encoding="utf-8"))["labels"]
-ids = Tokenizer.from_file("tokenizer.json").encode("...").ids or [0]
+"""
+
+_READ_LABELS = """ids = Tokenizer.from_file("tokenizer.json").encode("...").ids or [0]
 logits = run("model", ids=np.array([ids]), lengths=np.array([len(ids)]))["logits"][0]
-print([label for label, logit in zip(labels, logits) if logit >= 0])
+"""
+
+_READ_PRETRAINED = """read = Tokenizer.from_file("tokenizer.json").encode("..."){pair}
+logits = run("model", {given})["logits"][0]
+"""
+
+_THEIRS = {
+    "input_ids": "input_ids=np.array([read.ids])",
+    "attention_mask": "attention_mask=np.array([read.attention_mask])",
+    "token_type_ids": "token_type_ids=np.array([read.type_ids])",
+}
+
+_BEST_LABEL = """print(labels[logits.argmax()])
+"""
+
+_ALL_LABELS = """print([label for label, logit in zip(labels, logits) if logit >= 0])
 """
 
 _FILL = """tokenizer = Tokenizer.from_file("tokenizer.json")
@@ -269,6 +289,14 @@ step gives as `next_...` is what the next one takes. Keys and values of the past
 The tokenizer cuts a longer text as regard does, to the `max_tokens` of `export.json`, end mark included (of a
 text that is continued, it keeps the end). For a blank text to be translated or summarised regard writes
 nothing; leave it out."""
+
+_MEANING_PRETRAINED = """\
+`input_ids` are padded on the right with {pad}; `attention_mask` is 1 for those that are real. `logits` are
+before the softmax, or the sigmoid where a text may have several labels. The tokenizer cuts a longer text to the
+`max_tokens` of `export.json`, as regard does. A blank text has no answer in regard; leave it out."""
+
+_MEANING_LAYERS = """\
+`attention_LAYER` is a map, `(batch, heads, queries, keys)`; rows of padding mean nothing."""
 
 _MEANING_PAIR = """\
 This model was trained on pairs of texts: give both as one, `"FIRST | SECOND"`."""

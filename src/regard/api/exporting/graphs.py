@@ -21,7 +21,8 @@ from regard.api.tasks.text_to_text import TextToText
 from regard.choices import ExportFormat
 from regard.data.batches import pad_documents
 from regard.decoding import DecodingSettings, decode, generate
-from regard.integrations.export.graphs import Graph, graphs_of
+from regard.integrations.export.graphs import Graph, graphs_of, obstacle
+from regard.integrations.export.pretrained import classifier_graph, pretrained_obstacle
 from regard.integrations.export.programs import (
     Run,
     load_onnx,
@@ -29,10 +30,11 @@ from regard.integrations.export.programs import (
     save_onnx,
     save_program,
 )
+from regard.integrations.pretrained.networks import PretrainedBase, PretrainedClassifier
 from regard.text import BOS, EOS, PAD
 from regard.text.sentences import split_sentences
 
-__all__ = ["compare", "write"]
+__all__ = ["compare", "obstacle_of", "write"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -41,6 +43,13 @@ _NEW_TOKENS = 20
 """Tokens that a language model continues a prompt with in the comparison."""
 
 _ENDINGS = {"onnx": ".onnx", "torch": ".pt2"}
+
+
+def obstacle_of(model: Model) -> str:
+    """Why a model cannot become a graph, as the end of a sentence; empty if it can."""
+    if isinstance(model.network, PretrainedBase):
+        return pretrained_obstacle(model.network)
+    return obstacle(model.network)
 
 
 def write(model: Model, place: Path, to: ExportFormat, *, attention: bool) -> list[Graph]:
@@ -52,7 +61,10 @@ def write(model: Model, place: Path, to: ExportFormat, *, attention: bool) -> li
     longest = model.settings.text.max_tokens
     if isinstance(model, TextToText):
         longest = 2 * longest + 21  # the longest answer, BOS included
-    graphs = graphs_of(model.network, longest=longest, attention=attention)
+    if isinstance(model.network, PretrainedClassifier):
+        graphs = [classifier_graph(model.network, longest=longest, attention=attention)]
+    else:
+        graphs = graphs_of(model.network, longest=longest, attention=attention)
     for graph in graphs:
         (save_onnx if to == "onnx" else save_program)(graph, _path(place, graph, to))
     return graphs
@@ -84,7 +96,7 @@ def _compare_reader(model: Model, run: Run, texts: Sequence[str]) -> Parity:
     difference, equal, count = 0.0, 0, 0
     for ids, lengths in _inputs(model, texts):
         ours = model.network(ids, lengths).logits.float()
-        found = run({"ids": ids.numpy(), "lengths": lengths.numpy()})["logits"]
+        found = run(_arrays(model, ids, lengths))["logits"]
         theirs = torch.from_numpy(found)
         difference = max(difference, _difference(ours, theirs))
         for row, (one, other) in enumerate(zip(ours, theirs, strict=True)):
@@ -93,6 +105,16 @@ def _compare_reader(model: Model, run: Run, texts: Sequence[str]) -> Parity:
         count += len(ids)
     name = {"classification": "label", "summarization": "sentences"}.get(model.task, "words")
     return Parity(count, "logits", difference, {name: equal / count})
+
+
+def _arrays(model: Model, ids: Tensor, lengths: Tensor) -> Arrays:
+    """A batch as the graph takes it."""
+    if not isinstance(model.network, PretrainedClassifier):
+        return {"ids": ids.numpy(), "lengths": lengths.numpy()}
+    inputs = model.network.inputs(ids, lengths)
+    if model.network.takes_types:
+        inputs.setdefault("token_type_ids", torch.zeros_like(ids))
+    return {name: tensor.numpy() for name, tensor in inputs.items()}
 
 
 def _inputs(model: Model, texts: Sequence[str]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -15,6 +15,7 @@ from regard.api.tasks.masked import MaskedLanguage
 from regard.api.tasks.model import Model
 from regard.api.tasks.text_to_text import TextToText
 from regard.errors import InputError
+from regard.integrations.pretrained.tokenizer import PretrainedTokenizer
 from regard.text import Tokenizer
 from regard.text.standalone import standalone
 
@@ -37,8 +38,11 @@ class Reading(NamedTuple):
     kept: Literal["first", "last"] = "first"
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of some texts, cut as the model cuts them."""
+        """Ids of some texts, cut as the model cuts them, as the exported tokenizer numbers them."""
         found = self.tokenizer.encode_batch(texts)
+        if isinstance(self.tokenizer, PretrainedTokenizer):
+            cut = [encoding.first(self.longest).ids for encoding in found]
+            return [self.tokenizer.their_ids(ids) for ids in cut]
         if self.kept == "last":
             return [encoding.ids[-self.longest :] for encoding in found]
         return [encoding.first(self.longest).ids for encoding in found]
@@ -68,13 +72,22 @@ def save_tokenizers(model: Model, place: Path) -> Reading:
     What it reads is cut by the tokenizer, as regard cuts it: a longer text has the same answer there.
     """
     reading = reading_of(model)
-    backend = standalone(reading.tokenizer)
+    backend = _backend(reading.tokenizer)
     side = "left" if reading.kept == "last" else "right"
     backend.enable_truncation(reading.longest, direction=side)
     _save(backend, place / reading.file)
     if isinstance(model, TextToText):
         _save(standalone(model.target_tokenizer), place / "target_tokenizer.json")
     return reading
+
+
+def _backend(tokenizer: Tokenizer) -> Backend:
+    """A tokenizer of the `tokenizers` library that works alone."""
+    if not isinstance(tokenizer, PretrainedTokenizer):
+        return standalone(tokenizer)
+    backend = Backend.from_str(tokenizer.backend.backend_tokenizer.to_str())
+    backend.no_padding()
+    return backend
 
 
 def _save(backend: Backend, path: Path) -> None:

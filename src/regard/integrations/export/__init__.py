@@ -1,1 +1,1 @@
-"""Our networks in formats of other runtimes."""
+"""Networks in formats of other runtimes."""

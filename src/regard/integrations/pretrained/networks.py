@@ -29,7 +29,13 @@ from regard.models.contracts import Maps
 from regard.models.explaining import recorded_lookups
 from regard.models.settings import ModelSettings
 
-__all__ = ["LazyMaps", "PretrainedClassifier", "PretrainedEncoder", "PretrainedSettings"]
+__all__ = [
+    "LazyMaps",
+    "PretrainedBase",
+    "PretrainedClassifier",
+    "PretrainedEncoder",
+    "PretrainedSettings",
+]
 
 _MAPS = Keep(pool=0, topk=0, entropy=False, received=False, dense_limit=0, maps=True)
 
@@ -93,6 +99,11 @@ class PretrainedBase(nn.Module):
         return {site: [layer.map for layer in seen[site]] for site in seen.sites}
 
     @property
+    def tokenizer_backend(self) -> Any:
+        """The tokenizer of transformers, fast or slow."""
+        return self._tokenizer
+
+    @property
     def caches(self) -> bool:
         """Whether the model keeps keys and values of past tokens unless told not to."""
         return bool(getattr(self.model.config.get_text_config(), "use_cache", False))
@@ -135,7 +146,7 @@ class PretrainedEncoder(PretrainedBase):
         """Arguments of the model of transformers for our ids `(batch, length)`."""
         real = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
         inputs = {"input_ids": self.vocabulary.theirs(ids), "attention_mask": real.long()}
-        types = self._pair_layout.types(ids, lengths) if self._takes_types else None
+        types = self._pair_layout.types(ids, lengths) if self.takes_types else None
         return inputs if types is None else {**inputs, "token_type_ids": types}
 
     @cached_property
@@ -143,8 +154,13 @@ class PretrainedEncoder(PretrainedBase):
         return PairLayout.of(self._tokenizer)
 
     @cached_property
-    def _takes_types(self) -> bool:
-        return "token_type_ids" in inspect.signature(self.model.forward).parameters
+    def takes_types(self) -> bool:
+        """Whether it is told which text of a pair each token belongs to, and its tokenizer says so.
+
+        A GPT-2 adds the vector of a type as that of a token, and its tokenizer has no types.
+        """
+        taken = "token_type_ids" in inspect.signature(self.model.forward).parameters
+        return taken and self._pair_layout.single is not None
 
     def maps_alone(self, ids: Tensor, lengths: Tensor) -> Maps:
         """Maps of one pass that gives no logits."""

@@ -7,6 +7,8 @@ from functools import cached_property
 from os import PathLike
 from typing import Any, Literal, TypeAlias
 
+import torch
+
 from regard.errors import InputError
 from regard.integrations.pretrained.segments import PairLayout, segments_of
 from regard.integrations.pretrained.vocabulary import Vocabulary
@@ -97,6 +99,11 @@ class PretrainedTokenizer(Tokenizer):
         """Ids of `special_tokens`, as ours."""
         found = self.backend.convert_tokens_to_ids(sorted(self.special_tokens))
         return frozenset({PAD, BOS, EOS, *self._words.ours(found)}) - {UNK}
+
+    def their_ids(self, ids: Sequence[int]) -> list[int]:
+        """Ids of the model for ours."""
+        found: list[int] = self._words.theirs(torch.tensor(list(ids), dtype=torch.int64)).tolist()
+        return found
 
     @property
     def mask_id(self) -> int:
