@@ -202,6 +202,8 @@ def _held(owner: Any) -> Iterator[Any]:
         yield from (owner.__func__, owner.__self__)
     elif isinstance(owner, FunctionType):
         yield from (cell.cell_contents for cell in owner.__closure__ or () if _is_filled(cell))
+    elif hasattr(owner, "py_func"):  # compiled by Numba
+        yield owner.py_func
     elif not isinstance(owner, type):
         yield from vars(owner).values() if hasattr(owner, "__dict__") else ()
         for kind in type(owner).__mro__:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from regard.attention.arrays import is_torch, to_numpy
+from regard.attention.arrays import is_numpy, is_torch, to_numpy
 from regard.attention.check_parts import Broken, difference
 from regard.attention.masks import as_mask
 from regard.attention.problem import Problem
 from regard.attention.statistics import Partial, Statistic, Tile, evaluate
 from regard.attention.statistics.base import arrays_of
+from regard.attention.statistics.by_kernel import current_row_function, in_type_of
 from regard.attention.statistics.tiles import cut_tile, tile_of
 
 __all__ = ["statistic_contract"]
@@ -47,8 +50,38 @@ def statistic_contract(statistic: Statistic, problem: Problem) -> Iterator[Broke
             "asked again, the answer is another one",
             "keep nothing on the object: what goes from tile to tile belongs in the partial result",
         )
+    yield from _row_contract(statistic, problem, whole)
     if is_torch(problem.query):
         yield from _gradient_contract(statistic, problem, layout.queries)
+
+
+def _row_contract(statistic: Statistic, problem: Problem, whole: Partial) -> Iterator[Broken]:
+    """The function of rows is compiled, and its answer is that of the tiles."""
+    layout = problem.layout
+    form = current_row_function(statistic, layout)
+    fits = is_torch(problem.query) or is_numpy(layout.xp)
+    if form is None or not fits or not find_spec("numba"):
+        return
+    from regard.attention.kernels.fused import row_pass
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is a finding
+        partial = row_pass.accumulate(problem, statistic.per, form, checked=True)
+    name = getattr(form.function, "__qualname__", str(form.function))
+    if partial is None:
+        why = row_pass.why_not_compiled(form)
+        if why is not None:
+            yield (
+                f"Numba cannot compile {name}, and of_tile answers in its place, which takes longer: {why}",
+                "keep to what Numba supports: loops, numbers, NumPy arrays given as data; decorate functions "
+                "that it calls by numba.njit",
+            )
+    elif _off(in_type_of(layout, statistic.finish(layout.asarray(partial))), whole):
+        yield (
+            f"{name} and of_tile give two answers",
+            "partial must become what merge makes of the partial results of all tiles, from start on; masked "
+            "weights are 0 and masked scores -inf; row.key is the position of the first weight",
+        )
 
 
 def _cut_contract(statistic: Statistic, problem: Problem, whole: Partial) -> Iterator[Broken]:

@@ -5,6 +5,7 @@ matrix a tile of rows at a time.
 """
 
 from regard.attention.kernels.dispatch import (
+    by_rows,
     gradients,
     has_gradients,
     matmul,
@@ -18,6 +19,7 @@ from regard.attention.kernels.statistics import NamedStatistic
 
 __all__ = [
     "NamedStatistic",
+    "by_rows",
     "gradients",
     "has_gradients",
     "matmul",

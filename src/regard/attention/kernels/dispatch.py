@@ -17,9 +17,11 @@ from regard.attention.kernels import limits
 from regard.attention.kernels.parameters import Parameters
 from regard.attention.kernels.statistics import NamedStatistic, propagate_nan
 from regard.attention.problem import Problem
+from regard.attention.row_function import RowFunction
 from regard.shapes import Array
 
 __all__ = [
+    "by_rows",
     "gradients",
     "has_gradients",
     "matmul",
@@ -203,6 +205,32 @@ def statistics(
         answer = by_flash(problem)
         return None if answer is None else {which: answer}
     return None
+
+
+def by_rows(problem: Problem, per: str, form: RowFunction) -> Any | None:
+    """The partial result of a statistic by its compiled function of rows, a NumPy array; without gradients.
+
+    Args:
+        problem: what `attend` was given.
+        per: what the statistic has one answer for.
+        form: the function.
+
+    Returns:
+        `None` where no kernel fits, a gradient is wanted or the function cannot be compiled.
+    """
+    layout, query = problem.layout, problem.query
+    weights = layout.batch * layout.heads * layout.queries * layout.keys
+    if weights < limits.ROW_PASS_MIN_WEIGHTS or not is_concrete(query) or beyond_backward(query):
+        return None
+    kernel = _fused_kernel(problem)
+    on_processor = str(getattr(query, "device", "cpu")).startswith("cpu")
+    if kernel is None or not on_processor or problem.nonfinite or not kernel.fits(problem):
+        return None
+    if _needs_gradient(problem):
+        return None
+    from regard.attention.kernels.fused import row_pass
+
+    return row_pass.accumulate(problem, per, form)
 
 
 def _fused_kernel(problem: Problem) -> Any | None:

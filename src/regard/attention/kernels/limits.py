@@ -38,6 +38,8 @@ __all__ = [
     "MAX_CHUNK_KEYS",
     "MAX_KEY_RANGES",
     "MAX_PART_QUERIES",
+    "ROW_PASS_MIN_WEIGHTS",
+    "ROW_PASS_WEIGHTS",
     "STRIP_ROWS",
     "TILE_KEYS",
     "TILE_QUERIES",
@@ -143,6 +145,15 @@ multiplied by that 0."""
 
 CUDA_BACKWARD_BYTES = 2**26
 """Memory of the rows of the matrix that the backward pass holds at a time."""
+
+# Statistics of one's own by rows
+
+ROW_PASS_MIN_WEIGHTS = 2**22
+"""Weights of the whole matrix from which a statistic's function of rows is compiled: a second, in which array
+operations see some hundred times as many weights."""
+
+ROW_PASS_WEIGHTS = 2**18
+"""Weights of a worker at a time, between 8 and 64 rows: a megabyte of scores and one of weights."""
 
 # Tiles of the fused kernel on a processor
 

@@ -8,6 +8,7 @@
 (5,)
 """
 
+from regard.attention.row_function import Row, RowFunction
 from regard.attention.statistics.base import Partial, Statistic, Tile
 from regard.attention.statistics.library import (
     MassWithinWindow,
@@ -22,6 +23,8 @@ __all__ = [
     "MassWithinWindow",
     "Partial",
     "RenyiEntropy",
+    "Row",
+    "RowFunction",
     "ShareOnKeys",
     "Statistic",
     "Tile",

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from regard.attention.layout import AttentionLayout
+from regard.attention.row_function import RowFunction
 from regard.errors import InputError
 from regard.shapes import Array, Bool, Float, Int
 
@@ -144,6 +145,19 @@ class Statistic(ABC):
             Arrays `(batch, heads, rows, ...)` for `per = "query"`, `(batch, heads, columns, ...)` for `"key"`,
             `(batch, heads, ...)` for `"head"`.
         """
+
+    def row_function(self, layout: AttentionLayout) -> RowFunction | None:
+        """The statistic as a function of one row, compiled by Numba; `None`, the default, for none.
+
+        `of_tile` says what is right and serves every library, gradients and short inputs; this method is for
+        large matrices (`limits.ROW_PASS_MIN_WEIGHTS`) in float32 or bfloat16, under softmax, on a processor.
+        A subclass that changes `of_tile` or `merge` and not this method is computed by what it changed. Where
+        Numba cannot compile the function, a warning says so and `of_tile` answers.
+
+        Args:
+            layout: of the matrix.
+        """
+        return None
 
     def merge(self, first: Partial, second: Partial) -> Partial:
         """One partial result of two; their sum unless overridden, array by array."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from regard.attention.arrays import grouped_matmul, is_array, namespace, stop_gradient, to_numpy
 from regard.attention.layout import AttentionLayout
+from regard.attention.row_function import RowFunction
 from regard.attention.statistics.base import Per, Statistic, Tile
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array, Float, Int
@@ -26,6 +27,9 @@ __all__ = [
 
 LOG_OF_NOTHING = -1e30
 """In place of the logarithm of 0, which has no finite gradient."""
+
+SMALLEST_COMPILED_ORDER = 0.5
+"""Order of a Renyi entropy from which the powers of weights below 1e-38 add nothing to a sum in float32."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,18 @@ class RenyiEntropy(Statistic):
             return largest
         largest = stop_gradient(largest)
         return largest + xp.log(xp.sum(xp.exp(powers - largest[..., None]), axis=-1))
+
+    def row_function(self, layout: AttentionLayout) -> RowFunction | None:
+        """The entropy of a row; not for orders so small that weights which are 0 in float32 would count."""
+        from regard.attention.statistics import row_functions
+
+        if self.order < SMALLEST_COMPILED_ORDER:
+            return None
+        if self.order == 1:
+            return RowFunction(row_functions.add_entropy)
+        if self.order == math.inf:
+            return RowFunction(row_functions.take_largest, start=LOG_OF_NOTHING)
+        return RowFunction(row_functions.add_powers, None, LOG_OF_NOTHING, (float(self.order),))
 
     def merge(self, first: Array, second: Array) -> Array:
         """The sum, taken between logarithms."""
@@ -131,13 +147,25 @@ class ShareOnKeys(Statistic):
 
     def of_tile(self, tile: Tile) -> Float[Array, "batch heads rows"]:
         """The sum over those of the keys that are in the tile."""
-        marks, layout = self._given(), tile.layout
+        marks, layout = self._marks(tile.layout), tile.layout
+        marks = layout.asarray(marks if marks.shape[-1] == 1 else marks[..., tile.columns])
+        return tile.xp.sum(tile.xp.where(marks, tile.weights, 0.0), axis=-1)
+
+    def row_function(self, layout: AttentionLayout) -> RowFunction:
+        """The sum over the marked keys of a row."""
+        from regard.attention.statistics import row_functions
+
+        marks = self._marks(layout)[:, :, 0]
+        marks = np.broadcast_to(marks, (*marks.shape[:2], layout.keys))
+        return RowFunction(row_functions.add_marked, data=(marks.astype(np.float32),))
+
+    def _marks(self, layout: AttentionLayout) -> np.ndarray:
+        """Whether each key counts, with four axes."""
+        marks = self._given()
         if marks.dtype.kind == "i":
             positions, marks = marks, np.zeros(layout.keys, bool)
             marks[positions] = True
-        marks = self._with_four_axes(marks, layout)
-        marks = layout.asarray(marks if marks.shape[-1] == 1 else marks[..., tile.columns])
-        return tile.xp.sum(tile.xp.where(marks, tile.weights, 0.0), axis=-1)
+        return self._with_four_axes(marks, layout)
 
     def _given(self) -> np.ndarray:
         given = to_numpy(self.keys) if is_array(self.keys) else np.asarray(self.keys)
@@ -172,9 +200,21 @@ class MassWithinWindow(Statistic):
 
     def of_tile(self, tile: Tile) -> Float[Array, "batch heads rows"]:
         """The sum over the keys of the window that are in the tile."""
-        after = self.before if self.after is None else self.after
-        inside = (tile.distance >= -self.before) & (tile.distance <= after)
+        before, after = self._widths(tile.layout)
+        inside = (tile.distance >= -before) & (tile.distance <= after)
         return tile.xp.sum(tile.xp.where(inside, tile.weights, 0.0), axis=-1)
+
+    def row_function(self, layout: AttentionLayout) -> RowFunction:
+        """The sum over the keys of a row that are in its window."""
+        from regard.attention.statistics import row_functions
+
+        return RowFunction(row_functions.add_window, data=self._widths(layout))
+
+    def _widths(self, layout: AttentionLayout) -> tuple[int, int]:
+        """Keys before and after, of a matrix in which no two positions are further apart."""
+        most = layout.queries + layout.keys
+        after = self.before if self.after is None else self.after
+        return min(self.before, most), min(after, most)
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,6 +292,20 @@ class WeightHistogram(Statistic):
         counts = [xp.sum(xp.astype(marks, integers), axis=(2, 3)) for marks in reached]
         bins = [some - rest for some, rest in pairwise(counts)] + counts[-1:]
         return xp.stack(bins, axis=-1)
+
+    def row_function(self, layout: AttentionLayout) -> RowFunction:
+        """Numbers of weights of a row."""
+        from regard.attention.statistics import row_functions
+
+        edges = np.asarray(self.edges, np.float32)
+        return RowFunction(row_functions.add_counts, size=len(edges) + 1, data=(edges,))
+
+    def finish(self, partial: Array) -> Int[Array, "batch heads bins"]:
+        """The numbers, integers also where compiled code counted them."""
+        xp = namespace(partial=partial)
+        return (
+            xp.astype(partial, xp.int64) if xp.isdtype(partial.dtype, "real floating") else partial
+        )
 
     def _integers(self, layout: AttentionLayout) -> Any:
         """The type of an index: 64 bits, in JAX unless set otherwise 32."""

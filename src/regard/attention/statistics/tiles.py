@@ -9,6 +9,7 @@ from typing import Any, cast
 from regard.attention.arrays import checkpointed, is_array
 from regard.attention.problem import DenseMatrix, Problem, RowSource
 from regard.attention.statistics.base import Partial, Statistic, Tile, arrays_of
+from regard.attention.statistics.by_kernel import in_type_of, partial_by_kernel
 from regard.errors import InputError, ShapeError
 from regard.shapes import Array
 
@@ -54,8 +55,14 @@ def evaluate(
             "such as regard.statistics.RenyiEntropy(2)"
         )
     statistic.check(source.layout)
-    partial = partial_of(source, statistic, rows=rows, tiles=tiles, columns=columns)
-    answer = statistic.finish(partial)
+    partial = None
+    if rows is None and tiles is None and columns is None:
+        partial = partial_by_kernel(source, statistic)
+    if partial is None:
+        partial = partial_of(source, statistic, rows=rows, tiles=tiles, columns=columns)
+        answer = statistic.finish(partial)
+    else:
+        answer = in_type_of(source.layout, statistic.finish(partial))
     _check_arrays(statistic, "finish", answer, (source.layout.batch, source.layout.heads))
     return answer
 

@@ -26,6 +26,7 @@ from regard.attention.kernels.fused.arguments import (
 )
 from regard.attention.kernels.fused.partition import BlockEdges, block_edges, has_whole_rows
 from regard.attention.kernels.fused.pooled import join_parts
+from regard.attention.kernels.fused.workspace import Inputs
 from regard.attention.kernels.parameters import Parameters
 from regard.attention.kernels.statistics import NamedStatistic, propagate_nan
 from regard.attention.layout import AttentionLayout
@@ -35,7 +36,16 @@ from regard.attention.problem import Problem
 from regard.attention.scores import additive_vector, dot_factor, uncapped
 from regard.shapes import Array
 
-__all__ = ["fits", "fits_float32", "gradients", "is_on_gpu", "one_pass", "received", "rows"]
+__all__ = [
+    "fits",
+    "fits_float32",
+    "gradients",
+    "is_on_gpu",
+    "one_pass",
+    "received",
+    "row_inputs",
+    "rows",
+]
 
 
 class RowBlock(NamedTuple):
@@ -228,6 +238,32 @@ def _run_torch(call: ForwardCall) -> Results:
     from regard.attention.kernels.fused import torch_ops
 
     return Results(*torch_ops.attend(*call.flat()))
+
+
+def row_inputs(problem: Problem) -> Iterator[tuple[int, Inputs | None]]:
+    """The first row of each call and what the processor's kernels take, of a problem that `fits`.
+
+    `None` in place of a call whose bias needs a gradient.
+    """
+    from regard.attention.kernels.fused import cpu
+
+    query, key, value = _broadcast_inputs(problem)
+    vector, sink = _kernel_parameters(problem)
+    for block in _row_blocks(problem, query):
+        arrays = CallArrays(
+            block.query, key, value, block.low, block.high, vector, block.allowed, block.bias, sink
+        )
+        if _needs_gradient(block.bias):
+            yield block.start, None
+            continue
+        call = ForwardCall(arrays, _settings(problem, 0.0, 0, block.start), Requested())
+        if compat.is_torch_array(query):
+            from regard.attention.kernels.fused import torch_ops
+
+            call = torch_ops.numpy_call(call)
+        else:
+            call = _as_words(call)
+        yield block.start, cpu.make_inputs(call.arrays, call.settings)
 
 
 def _run_numpy(call: ForwardCall) -> Results:

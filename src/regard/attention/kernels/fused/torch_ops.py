@@ -25,7 +25,14 @@ from regard.attention.kernels.fused.arguments import (
 )
 from regard.attention.kernels.fused.partition import block_edges
 
-__all__ = ["attend", "attend_backward", "attend_backward_on_gpu", "attend_on_gpu", "received"]
+__all__ = [
+    "attend",
+    "attend_backward",
+    "attend_backward_on_gpu",
+    "attend_on_gpu",
+    "numpy_call",
+    "received",
+]
 
 Words = npt.NDArray[np.uint16]
 
@@ -73,7 +80,8 @@ def _to_numpy(arrays: CallArrays) -> CallArrays:
     )
 
 
-def _numpy_call(call: ForwardCall) -> ForwardCall:
+def numpy_call(call: ForwardCall) -> ForwardCall:
+    """A call of tensors as the processor's kernels take it."""
     return call._replace(arrays=_to_numpy(call.arrays))
 
 
@@ -85,7 +93,7 @@ def received(call: ForwardCall, lse: Tensor) -> Tensor:
         lse: `(batch, heads, queries)`, of the forward pass.
     """
     words = _words_each(call.arrays.query)
-    return torch.from_numpy(cpu.received(_numpy_call(call), lse.contiguous().numpy(), words=words))
+    return torch.from_numpy(cpu.received(numpy_call(call), lse.contiguous().numpy(), words=words))
 
 
 def _words_each(tensor: Tensor) -> int:
@@ -111,7 +119,7 @@ def attend(
         query, key, value, low, high, vector, allowed, bias, sink, scale, cap, dropout, seed, first_row,
         entropy, top, query_block, key_block, received, max_score,
     ))  # fmt: skip
-    results = cpu.attend(_numpy_call(call), words=_words_each(query))
+    results = cpu.attend(numpy_call(call), words=_words_each(query))
     found = (torch.from_numpy(x) for x in results[1:])
     return from_words(results.output, value.dtype), *found  # type: ignore[return-value]
 
