@@ -96,10 +96,11 @@ def classify(name: str, model: Model, items: Sequence[m.ClassifyRequest]) -> lis
     texts = [read_text(model, item) for item in items]
     plain = [t for t, item in zip(texts, items, strict=True) if not (_edited(item) and t.strip())]
     answers = iter(model.classify(plain, attention=True))
+    editable = _editable(model)
     return [
         _classify_edited(name, model, text, item)
         if _edited(item) and text.strip()
-        else _classified(name, model, text, next(answers), explain=item.explain)
+        else _classified(name, model, text, next(answers), editable=editable, explain=item.explain)
         for text, item in zip(texts, items, strict=True)
     ]
 
@@ -115,7 +116,7 @@ def _classify_edited(
     if model.pools_by_attention:
         with steered(model, silence=item.silence):  # which only pretrained models allow
             strengths = _strengths(model.input_tokens(text), item.strength)
-            return _classified(name, model, text, model.reweigh(text, strengths))
+            return _classified(name, model, text, model.reweigh(text, strengths), editable=True)
     factors: dict[int, float] = {}
     if item.strength:
         if not steerable_heads(model):
@@ -127,11 +128,22 @@ def _classify_edited(
         factors = {position: factor for position, factor in factors.items() if factor != 1}
     with steered(model, silence=item.silence, factors=factors):
         (answer,) = model.classify([text], attention=True)
-        return _classified(name, model, text, answer)
+        return _classified(name, model, text, answer, editable=_editable(model))
+
+
+def _editable(model: Classifier) -> bool:
+    """Whether the attention of its answers can be changed. To find out takes longer than to show an answer."""
+    return model.pools_by_attention or bool(steerable_heads(model))
 
 
 def _classified(
-    name: str, model: Classifier, text: str, answer: Classification, *, explain: bool = False
+    name: str,
+    model: Classifier,
+    text: str,
+    answer: Classification,
+    *,
+    editable: bool,
+    explain: bool = False,
 ) -> m.ClassifyAnswer:
     record = answer.aligned().words() if text.strip() else None
     return m.ClassifyAnswer(
@@ -146,7 +158,7 @@ def _classified(
         heads=_by_head(record.tracks[0]) if record else [],
         explanation=_explanation(model.explain(text)) if explain and record else None,
         note=answer.note,
-        editable=model.pools_by_attention or bool(steerable_heads(model)),
+        editable=editable,
     )
 
 

@@ -327,7 +327,7 @@ class Record:
         """
         starts = {axis: side.word_starts() for axis, side in self.tokens.items()}
         return self._reshaped(
-            {axis: side.words() for axis, side in self.tokens.items()},
+            {axis: side.merged(starts[axis]) for axis, side in self.tokens.items()},
             lambda track, w: merge_pieces(w, starts[track.queries], starts[track.keys]),
             "Pieces are merged to words: summed over keys, averaged over queries.",
         )

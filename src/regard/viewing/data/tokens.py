@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from regard.errors import InputError
 
@@ -176,6 +177,7 @@ def word_units(text: str) -> list[int]:
     return units
 
 
+@lru_cache(maxsize=4096)  # of few characters; to look one up takes most of the time of `word_units`
 def _character_class(character: str) -> str:
     """Class of a character: `"word"`, `"sign"`, `"space"`, `"mark"`, `"joiner"` or `"unspaced"`."""
     if character.isspace():
