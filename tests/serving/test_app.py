@@ -45,6 +45,16 @@ def test_translating(client, models):
         assert found["answer"]["text"][word["start"] : word["end"]] == word["text"]
 
 
+def test_no_request_waits_for_a_thread_of_the_pool(client, monkeypatch):
+    """Models run in the queue's own thread, and everything else is too short to go anywhere."""
+
+    async def refused(*arguments, **options):
+        raise AssertionError("a thread was asked for")
+
+    monkeypatch.setattr("anyio.to_thread.run_sync", refused)
+    answer(client, "/classify", text=TEXT)
+
+
 def test_greedy_has_no_alternatives(client):
     assert answer(client, "/translate", text=TEXT, model="de-en", beam=1)["alternatives"] == []
 

@@ -23,7 +23,6 @@ Span = tuple[int, int]
 META = "\u2581"
 """The sign for a space inside BPE pieces; in a text it counts as a space."""
 
-_SPACES = re.compile(rf"[\s{META}]+")
 # Half a surrogate pair is not a character; undecodable bytes on a command line produce them.
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _TOKENS = re.compile(r"\s+|\S")
@@ -55,7 +54,7 @@ class Normalizer:
 
     def __call__(self, text: str) -> str:
         """The normal form of `text`."""
-        return _SPACES.sub(" ", self._characters(text)).strip(" ")
+        return " ".join(self._characters(text).replace(META, " ").split())
 
     def align(self, text: str) -> list[Span]:
         """The span of `text` for each character of its normal form.
@@ -86,6 +85,8 @@ class Normalizer:
         if not text.isascii():
             text = unicodedata.normalize(self.form, _SURROGATES.sub("\ufffd", text))
         if self.lowercase and not text.islower():
+            if text.isascii():
+                return text.lower()
             lower = "".join(map(str.lower, text))
             text = unicodedata.normalize(self.form, lower)
         return text

@@ -35,6 +35,7 @@ __all__ = [
     "View",
     "best_with_alternatives",
     "check_no_reading",
+    "check_unchanged",
     "cut_note",
     "empty_text_error",
     "noted",
@@ -192,30 +193,40 @@ class _KeptRecords:
 V = ParamSpec("V")
 
 
-def while_unchanged(
-    network: nn.Module, view: Callable[V, T], *, since: int | None = None
-) -> Callable[V, T]:
+def while_unchanged(network: nn.Module, view: Callable[V, T]) -> Callable[V, T]:
     """View of an answer that raises once the weights which gave the answer have changed.
 
     Args:
         network: which gave the answer.
         view: of the answer.
-        since: `weights_version` of the network at the answer; `None` asks for it now.
 
     Raises:
         InputError: when called after further training, or other weights were loaded.
     """
-    before = weights_version(network) if since is None else since
+    before = weights_version(network)
 
     def checked(*args: V.args, **kwargs: V.kwargs) -> T:
-        if weights_version(network) != before:
-            raise InputError(
-                "the model's weights have changed since this answer (it was trained on, or others were "
-                "loaded), so its attention cannot be computed any more; answer again, or look() before"
-            )
+        check_unchanged(network, before)
         return view(*args, **kwargs)
 
     return checked
+
+
+def check_unchanged(network: nn.Module, since: int) -> None:
+    """Refuse to look at an answer of other weights.
+
+    Args:
+        network: which gave the answer.
+        since: its `weights_version` at the answer.
+
+    Raises:
+        InputError: there was further training, or other weights were loaded.
+    """
+    if weights_version(network) != since:
+        raise InputError(
+            "the model's weights have changed since this answer (it was trained on, or others were "
+            "loaded), so its attention cannot be computed any more; answer again, or look() before"
+        )
 
 
 def weights_version(network: nn.Module) -> int:

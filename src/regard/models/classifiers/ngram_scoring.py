@@ -9,6 +9,7 @@ as much as the work they do.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,10 +60,15 @@ def score(
     counts = np.empty(slots, np.int64), np.empty(slots, np.int64), np.empty(most, np.int64)
     text = np.empty((3, characters), np.int64), np.empty((3, characters), np.uint64)
     call_serial(
-        _score, ids, lengths, alphabet.code, alphabet.kind, alphabet.offset, np.array(limits),
+        _score, ids, lengths, alphabet.code, alphabet.kind, alphabet.offset, _array(limits),
         *table, *text, *counts, result,
     )  # fmt: skip
     return result
+
+
+@cache
+def _array(limits: NgramLimits) -> Ints:
+    return np.array(limits)
 
 
 @compiled
