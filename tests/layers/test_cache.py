@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from regard.attention import attend
+from regard.attention.normalizers import Softmax
+from regard.attention.scores import Capped, ScaledDot, Score
 from regard.layers import Cache, MultiHeadAttention
 from regard.layers.cache import DeferredCaches, attend_decode_step
 
@@ -92,6 +97,33 @@ def test_a_decode_step_against_attend(key_heads: int, queries: int) -> None:
     torch.testing.assert_close(found[0], expected.transpose(1, 2).flatten(2))
     torch.testing.assert_close(found[1].dense(), weights.dense())
     assert not found[0][3].any()
+
+
+@pytest.mark.parametrize("cap", [None, 2.0])
+@pytest.mark.parametrize("sink", [None, 0.5, "infinite", "heads", "examples"])
+@torch.no_grad()
+def test_a_decode_step_with_a_cap_and_a_sink_against_attend(cap: Any, sink: Any) -> None:
+    generator = torch.Generator().manual_seed(3)
+    query, key, value = (
+        3 * torch.randn(20, heads, length, 7, generator=generator)
+        for heads, length in ((6, 2), (2, 11), (2, 11))
+    )
+    if sink == "heads":
+        sink = torch.nn.Parameter(torch.linspace(-3, 9, 6))
+    elif sink == "infinite":
+        sink = torch.tensor([math.inf, -math.inf]).repeat(3)
+    elif sink == "examples":
+        sink = torch.linspace(-3, 9, 120).reshape(20, 6, 1, 1)
+    mask = torch.rand(20, 1, 1, 11, generator=generator) > 0.4
+    mask[3] = False
+    key[7, 0, 2] *= 1e30  # beyond the cap, whatever it is
+    score: Score = ScaledDot()
+    score = score if cap is None else Capped(score, cap)
+    expected, weights = attend(query, key, value, mask=mask, score=score, normalizer=Softmax(sink))
+    found = attend_decode_step(query, Cache(key, value), mask, scale=7**-0.5, cap=cap, sink=sink)
+    assert found is not None
+    torch.testing.assert_close(found[0], expected.transpose(1, 2).flatten(2), atol=2e-6, rtol=1e-5)
+    torch.testing.assert_close(found[1].dense(), weights.dense(), atol=1e-6, rtol=1e-5)
 
 
 @torch.no_grad()

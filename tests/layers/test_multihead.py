@@ -267,3 +267,22 @@ def test_a_mask_of_rows_applies_to_keys_that_a_beam_shares() -> None:
         found, _ = attention.attend_cached(query, cache, mask=mask)
     expected, _ = attention.attend_cached(query, cache, mask=mask)
     torch.testing.assert_close(found, expected.detach())
+
+
+@torch.no_grad()
+def test_steps_with_a_cap_and_a_sink_are_the_full_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the kernel of a decoding step, as without them: `attend` is not called."""
+    layer = MultiHeadAttention(
+        8,
+        2,
+        score=scores.Capped(scores.ScaledDot(), 0.5),
+        normalizer=normalizers.Softmax(nn.Parameter(torch.tensor([0.3, -1.0]))),
+    ).eval()
+    x = torch.randn(40, 4, 8)
+    expected, weights = layer(x, mask=causal())
+    monkeypatch.setattr("regard.layers.multihead.attend", None)
+    cache = None
+    for i in range(4):
+        output, row, cache = layer.step(x[:, i : i + 1], cache)
+        torch.testing.assert_close(output, expected[:, i : i + 1])
+        torch.testing.assert_close(row.dense(), weights.dense()[:, :, i : i + 1, : i + 1])

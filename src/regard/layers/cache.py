@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from regard.attention import AttentionMap
 from regard.attention.exporting import is_exporting
 from regard.attention.kernels import limits
 from regard.attention.masks import Mask
+from regard.attention.normalizers import align_sink
 
 __all__ = ["Cache", "DeferredCaches", "KeyValueBuffer", "attend_decode_step"]
 
@@ -171,7 +172,13 @@ class KeyValueBuffer:
 
 
 def attend_decode_step(
-    query: Tensor, cache: Cache, mask: Mask | Tensor | None, *, scale: float
+    query: Tensor,
+    cache: Cache,
+    mask: Mask | Tensor | None,
+    *,
+    scale: float,
+    cap: float | None = None,
+    sink: Any = None,
 ) -> tuple[Tensor, AttentionMap] | None:
     """Scaled dot product attention of one decoding step, without the fixed cost of `attend`.
 
@@ -180,6 +187,8 @@ def attend_decode_step(
         cache: keys and values of `batch` rows.
         mask: `None`; or, for a cache without `row_index`, Boolean `(batch, 1, 1, keys)`.
         scale: factor of the dot products.
+        cap: of the scores, as in `regard.scores.Capped`; `None` for none.
+        sink: of the softmax, as in `regard.normalizers.Softmax`; `None` for none.
 
     Returns:
         Output `(batch, queries, heads * features)`, and the map. `None` where the kernel does not
@@ -218,9 +227,20 @@ def attend_decode_step(
         row_index.numpy(),
         allowed,
         scale=scale,
+        cap=cap,
+        sink=None if sink is None else _sink_of_rows(sink, query),
     )
     output, weights = (torch.from_numpy(x).view(batch, queries, heads, -1) for x in found)
     return output.flatten(2), AttentionMap.from_dense(weights.transpose(1, 2))
+
+
+def _sink_of_rows(sink: Any, query: Tensor) -> Any:
+    """The sink of each query, `(batch * queries, heads)`, in NumPy; finite once it is in bits."""
+    batch, heads, queries, _ = query.shape
+    aligned = align_sink(sink, query, (batch, heads), query.dtype).detach()
+    largest = torch.finfo(query.dtype).max * 0.6  # log 2 is 0.69
+    aligned = aligned.clamp(max=largest).expand(batch, heads, queries, 1)
+    return aligned[..., 0].transpose(1, 2).reshape(-1, heads).contiguous().numpy()
 
 
 def _masks_keys(mask: Mask | Tensor, batch: int, keys: int) -> bool:

@@ -13,9 +13,9 @@ from regard.attention import AttentionMap, attend
 from regard.attention.exporting import is_exporting
 from regard.attention.jagged import is_nested, pad_all
 from regard.attention.masks import Mask, causal
-from regard.attention.normalizers import Normalizer, Softmax, is_softmax
+from regard.attention.normalizers import Normalizer, Softmax, softmax_of
 from regard.attention.positions import Bias
-from regard.attention.scores import ScaledDot, Score, dot_factor, keeps_inputs
+from regard.attention.scores import ScaledDot, Score, dot_factor, keeps_inputs, uncapped
 from regard.errors import InputError, ShapeError
 from regard.layers.cache import Cache, attend_decode_step
 from regard.layers.checks import check_sequence
@@ -342,11 +342,12 @@ class MultiHeadAttention(StandsInForTorch):
     ) -> tuple[Tensor, AttentionMap]:
         """Attention of projected queries `(batch, heads, queries, features)`, and `W^O`."""
         dropout = self.dropout if self.training else 0.0
-        scale = dot_factor(self.score, query.shape[-1]) if keeps_inputs(self.score) else None
-        plain = is_softmax(self.normalizer) and bias is None and not dropout
-        extra = self.extra_keys
-        if scale is not None and plain and extra is None and not is_exporting():
-            found = attend_decode_step(query, cache, mask, scale=scale)
+        inner, cap = uncapped(self.score)
+        scale = dot_factor(inner, query.shape[-1]) if keeps_inputs(self.score) else None
+        softmax, extra = softmax_of(self.normalizer), self.extra_keys
+        plain = bias is None and not dropout and extra is None and not is_exporting()
+        if scale is not None and softmax is not None and plain:
+            found = attend_decode_step(query, cache, mask, scale=scale, cap=cap, sink=softmax.sink)
             if found is not None:
                 return self.output(found[0]), found[1]
         key, value = cache.gathered()

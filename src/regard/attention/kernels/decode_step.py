@@ -16,9 +16,11 @@ import numpy.typing as npt
 from regard.compiled.call import call_serial
 from regard.compiled.intrinsics import assume_contiguous, larger, wide_vectors
 from regard.compiled.jit import compiled
-from regard.compiled.math import NEGATIVE_INFINITY, clamp_exponent, exp2
+from regard.compiled.math import NEGATIVE_INFINITY, clamp_exponent, exp2, tanh
 
 __all__ = ["attend_decode"]
+
+LN2 = math.log(2)
 
 Singles = npt.NDArray[np.float32]
 
@@ -31,8 +33,12 @@ def attend_decode(
     allowed: npt.NDArray[np.bool_] | None,
     *,
     scale: float,
+    cap: float | None = None,
+    sink: Singles | None = None,
 ) -> tuple[Singles, Singles]:
     """Output and weights of `softmax(scale * q . k) @ v` for each row and head.
+
+    With a cap the scores are `cap * tanh(scale * q . k / cap)`.
 
     Args:
         query: `(rows, heads, features)`.
@@ -41,6 +47,8 @@ def attend_decode(
         row_index: `(rows, keys)`, the index among `stored` of the key of each row and position.
         allowed: `(stored, keys)`, `False` where no row may attend; `None` for no mask.
         scale: of the dot products.
+        cap: of the scores.
+        sink: `(rows, heads)`, one more logit below the line of the softmax.
 
     Returns:
         Output `(rows, heads, values)` and weights `(rows, heads, keys)`; zeros for a row that may attend to
@@ -49,22 +57,23 @@ def attend_decode(
     (rows, heads, _), keys = query.shape, key.shape[2]
     output = np.empty((rows, heads, value.shape[3]), np.float32)
     weights = np.empty((rows, heads, keys), np.float32)
-    no_mask = np.empty((0, 0), np.bool_)
+    no_mask, no_sink = np.empty((0, 0), np.bool_), np.empty((0, 0), np.float32)
     call_serial(
         _attend, query, key, value, row_index, no_mask if allowed is None else allowed,
-        scale / math.log(2), output, weights,
+        scale / LN2, 0.0 if cap is None else float(cap), no_sink if sink is None else sink, output, weights,
     )  # fmt: skip
     return output, weights
 
 
 @compiled
-def _attend(query, key, value, row_index, allowed, scale, output, weights):
+def _attend(query, key, value, row_index, allowed, scale, cap, sink, output, weights):
     """The loop over rows and heads. `scale` holds log2 e: scores are in bits, as in the fused kernel."""
     wide_vectors()
     heads, keys = query.shape[1], key.shape[2]
     group = heads // key.shape[1]
     masked = allowed.size > 0
     factor = np.float32(scale)
+    inward, outward = np.float32(LN2 / cap), np.float32(cap / LN2)
     for r in range(query.shape[0]):
         for h in range(heads):
             q, p = assume_contiguous(query[r, h]), assume_contiguous(weights[r, h])
@@ -81,7 +90,19 @@ def _attend(query, key, value, row_index, allowed, scale, output, weights):
                     score = dot * factor
                 p[j] = score
                 row_max = larger(row_max, score)
+            if cap:
+                row_max = NEGATIVE_INFINITY
+                for j in range(keys):
+                    seen = not masked or allowed[row_index[r, j], j]
+                    p[j] = outward * tanh(p[j] * inward) if seen else NEGATIVE_INFINITY
+                    row_max = larger(row_max, p[j])
             total = np.float32(0)
+            if sink.size:
+                logit = np.float32(sink[r, h] / LN2)
+                row_max = larger(row_max, logit)
+                total = (
+                    exp2(clamp_exponent(logit - row_max)) if logit != NEGATIVE_INFINITY else total
+                )
             for j in range(keys):
                 # Not by exp2 alone: where all is masked the maximum is -inf, and -inf - -inf is NaN.
                 seen = p[j] != NEGATIVE_INFINITY
