@@ -12,6 +12,7 @@ from torch import Tensor
 
 import regard
 from regard import scores
+from regard.attention.normalizers import Softmax, Sparsemax
 from regard.distributed import Shards
 from regard.distributed.attend import attend_over
 from regard.distributed.problem import make_sharded_problem
@@ -49,7 +50,13 @@ def problem_of(ring: Ring, arrays: list[Tensor], shards: Shards, **given: Any) -
         each.take(x, ring.rank).detach().requires_grad_()
         for each, x in zip((shards, key_shards, key_shards), arrays, strict=True)
     ]
-    settings = {"score": scores.ScaledDot(), "mask": None, "bias": None, **given}
+    settings = {
+        "score": scores.ScaledDot(),
+        "normalizer": Softmax(),
+        "mask": None,
+        "bias": None,
+        **given,
+    }
     made = make_sharded_problem(ring, *own, shards=shards, key_shards=key_shards, **settings)
     return own, made
 
@@ -247,6 +254,57 @@ def test_a_learned_projection_gets_its_gradient_and_a_learned_vector_is_refused(
         threads(2, refused_bias)
 
 
+@pytest.mark.parametrize("mask", ["causal", "no range", "padding"])
+def test_a_sink(threads: Threads, mask: str) -> None:
+    """Output, all answers and all gradients, the sink's included, which each process has for its queries."""
+    own, sink = [x.double().requires_grad_() for x in inputs()], torch.linspace(-2, 3, 4)
+    wide = sink.double().requires_grad_()
+    given: dict[str, Any] = {"mask": RANGES[mask], "normalizer": Softmax(wide)}
+    output, weights = regard.attend(*own, **given)
+    loss_of(output, weights.entropy(), weights.lse(), torch.arange(LENGTH)).backward()
+    top, pool, received = weights.topk(40), weights.pool(5, 7), weights.received()
+    shards = Shards.zigzag(LENGTH, 3)
+
+    def work(ring: Ring) -> tuple[list[Tensor], Any, Any]:
+        learned = sink.clone().requires_grad_()
+        mine, problem = problem_of(
+            ring, inputs(), shards, mask=RANGES[mask], normalizer=Softmax(learned)
+        )
+        output, found = attend_over(problem, [])
+        lse, entropy = found.lse(), found.entropy()
+        loss_of(output, entropy, lse, shards.positions(ring.rank)).backward()
+        answers = [entropy, lse, found.max_score(), found.received()]
+        by_row = [
+            output,
+            *(x[..., None] for x in answers),
+            found.topk(40).values,
+            *(x.grad for x in mine),
+        ]
+        return [x.detach() for x in by_row], learned.grad, found.pool(5, 7)
+
+    parts, of_sink, pools = zip(*threads(3, work), strict=True)
+    whole = [shards.join(part) for part in zip(*parts, strict=True)]
+    answers = [weights.entropy(), weights.lse(), weights.max_score(), received]
+    grads = [x.grad for x in own]
+    right = [output, *(x[..., None] for x in answers), top.values, *grads]
+    for ours, theirs in zip(whole, right, strict=True):
+        torch.testing.assert_close(ours.double(), theirs.detach(), rtol=5e-6, atol=5e-6)
+    torch.testing.assert_close(sum(of_sink).double(), wide.grad, rtol=5e-6, atol=5e-6)
+    torch.testing.assert_close(pools[1].mean.double(), pool.mean.detach(), rtol=5e-6, atol=5e-6)
+
+
+def test_a_normalizer_of_whole_rows_and_another_sink_are_refused(threads: Threads) -> None:
+    shards = Shards.even(LENGTH, 2)
+    with pytest.raises(
+        (InputError, ProcessGroupError), match=r"Sparsemax, which needs whole rows|refused"
+    ):
+        threads(2, lambda ring: problem_of(ring, inputs(), shards, normalizer=Sparsemax()))
+    with pytest.raises(ProcessGroupError, match="the sink"):
+        threads(2, lambda ring: problem_of(
+            ring, inputs(), shards, normalizer=Softmax(sink=float(ring.rank))
+        ))  # fmt: skip
+
+
 def test_second_derivatives_are_refused(threads: Threads) -> None:
     def work(ring: Ring) -> None:
         own, problem = problem_of(ring, inputs(), Shards.even(LENGTH, 2))
@@ -272,7 +330,7 @@ def test_what_one_process_refuses_all_hear_of(threads: Threads) -> None:
         try:
             make_sharded_problem(
                 ring, *(change(own) if ring.rank else own), shards=shards, key_shards=None,
-                score=scores.ScaledDot(), mask=None, bias=None,
+                score=scores.ScaledDot(), normalizer=Softmax(), mask=None, bias=None,
             )  # fmt: skip
         except Exception as error:
             heard.append(error)
@@ -310,5 +368,6 @@ def test_an_impossible_problem_is_a_shape_error(threads: Threads) -> None:
     key = torch.zeros(2, 3, 3, 8)
     with pytest.raises((ShapeError, ProcessGroupError)):
         threads(2, lambda ring: make_sharded_problem(
-            ring, x, key, key, shards=None, key_shards=None, score=scores.ScaledDot(), mask=None, bias=None
+            ring, x, key, key, shards=None, key_shards=None, score=scores.ScaledDot(),
+            normalizer=Softmax(), mask=None, bias=None,
         ))  # fmt: skip

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import regard
+from regard.attention.normalizers import Softmax
 from regard.attention.scores import ScaledDot
 from regard.distributed import ShardedAttentionMap, Shards
 from regard.distributed.attend import attend_over
@@ -33,7 +34,8 @@ def answers_of(
     def work(ring: Ring) -> Any:
         own = [SHARDS.take(x, ring.rank) for x in arrays()]
         problem = make_sharded_problem(
-            ring, *own, shards=SHARDS, key_shards=None, score=ScaledDot(), mask=regard.causal(), bias=None
+            ring, *own, shards=SHARDS, key_shards=None, score=ScaledDot(), normalizer=Softmax(),
+            mask=regard.causal(), bias=None,
         )  # fmt: skip
         return question(attend_over(problem, given.get("watched", []))[1])
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import regard
 from regard import statistics
+from regard.attention.normalizers import Softmax
 from regard.attention.scores import ScaledDot
 from regard.distributed import Shards
 from regard.distributed.attend import attend_over
@@ -59,8 +60,9 @@ def test_against_one_process(threads: Threads, mask: Any) -> None:
     def work(ring: Ring) -> list[Any]:
         own = [shards.take(x, ring.rank) for x in arrays]
         problem = make_sharded_problem(
-            ring, *own, shards=shards, key_shards=None, score=ScaledDot(), mask=mask, bias=None
-        )
+            ring, *own, shards=shards, key_shards=None, score=ScaledDot(), normalizer=Softmax(),
+            mask=mask, bias=None,
+        )  # fmt: skip
         found = attend_over(problem, [])[1]
         return [found.statistic(statistic) for statistic in OWN]
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from regard.attention.answers import Watch, watched_statistics
 from regard.attention.kernels import NamedStatistic
+from regard.attention.normalizers import Normalizer, Softmax
 from regard.attention.scores import ScaledDot, Score
 from regard.attention.statistics import Statistic
 from regard.distributed.block import RowGradients
@@ -26,6 +27,7 @@ from regard.shapes import Float
 __all__ = ["attend", "attend_over"]
 
 _SCORE = ScaledDot()
+_NORMALIZER = Softmax()
 
 
 def attend(
@@ -36,13 +38,14 @@ def attend(
     shards: Shards | None = None,
     key_shards: Shards | None = None,
     score: Score = _SCORE,
+    normalizer: Normalizer = _NORMALIZER,
     mask: Any = None,
     bias: Any = None,
     watch: Watch = (),
     group: Any = None,
     timeout: float | None = None,
 ) -> tuple[Float[Tensor, "*lead queries values"], ShardedAttentionMap]:
-    """`regard.attend` with softmax, over a sequence that lies in the processes of a group.
+    """`regard.attend` with softmax over a sequence that lies in the processes of a group.
 
     Each process holds some positions of queries, keys and values, and gets the output of its queries. Keys
     and values go round the ring of processes, in `n - 1` messages that travel while the process computes
@@ -59,6 +62,9 @@ def attend(
         key_shards: where the keys and values are; where the queries are unless given.
         score: how well each key matches each query; see `regard.scores`. What it makes of a query or a
             key may not depend on its position; an array with one number for each query is sharded as these.
+        normalizer: `regard.normalizers.Softmax()`, or one with a sink, equal in every process: it is added
+            once, after all keys. The gradient of a learned sink is that of this process's queries; add it up
+            over the processes. Others need whole rows.
         mask: of the whole sequence, in every process: `regard.causal()`, `regard.padding(lengths)` and all
             others. One that gives each query a range of keys takes two integers for each query, others
             are made by tiles.
@@ -78,13 +84,14 @@ def attend(
         MaskError: a mask of the wrong type or shape.
         SettingsError: `watch` names a statistic that does not exist.
         InputError: arrays other than torch tensors; shards that do not fit; a score or bias with learned
-            parameters that would need a gradient from pairs of a query and a key of another process.
+            parameters that would need a gradient from pairs of a query and a key of another process; another
+            normaliser than softmax.
         ProcessGroupError: a process has ended, does not answer in time or holds other arguments.
     """
     named, own = watched_statistics(watch)
     problem = make_sharded_problem(
         Ring.of(group, timeout), query, key, value, shards=shards, key_shards=key_shards, score=score,
-        mask=mask, bias=bias,
+        normalizer=normalizer, mask=mask, bias=bias,
     )  # fmt: skip
     return attend_over(problem, named, own)
 
@@ -101,7 +108,9 @@ def attend_over(
     """
     _refuse_learned_parts(problem)
     top = max((int(numbers[0]) for name, *numbers in named if name == "topk"), default=0)
-    results = _RingAttention.apply(problem, top, problem.query, problem.key, problem.value)
+    results = _RingAttention.apply(
+        problem, top, problem.query, problem.key, problem.value, problem.sink
+    )
     output, lse, entropy, max_score, weights, keys = results
     rows = Rows(lse, entropy, max_score, (weights, keys) if top else None)
     found = ShardedAttentionMap(problem, rows)
@@ -122,14 +131,20 @@ class _RingAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, problem: ShardedProblem, top: int, query: Tensor, key: Tensor, value: Tensor
+        ctx: Any,
+        problem: ShardedProblem,
+        top: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        sink: Tensor | None,
     ) -> tuple[Tensor, ...]:
         totals = rows_pass(problem, top=top)
         output = totals.output.to(value.dtype)
         entropy = totals.entropy.to(problem.local.dtype)
         weights, keys = totals.topk()
         ctx.problem = problem
-        ctx.save_for_backward(query, key, value, output, totals.lse, totals.entropy)
+        ctx.save_for_backward(query, key, value, sink, output, totals.lse, totals.entropy)
         ctx.mark_non_differentiable(totals.max_score, weights, keys)
         ctx.set_materialize_grads(False)
         return output, totals.lse, entropy, totals.max_score, weights, keys
@@ -140,13 +155,23 @@ class _RingAttention(torch.autograd.Function):
             raise InputError(
                 "distributed attention has first derivatives only; call backward without create_graph"
             )
-        query, key, value, output, lse, entropy = ctx.saved_tensors  # complains of changes in place
-        rows = _row_gradients(output, lse, entropy, *grads[:3])
+        query, key, value, sink, output, lse, entropy = (
+            ctx.saved_tensors
+        )  # complains of changes in place
+        share = None if sink is None else _share_of_sink(sink, lse)
+        rows = _row_gradients(output, lse, entropy, share, *grads[:3])
+        of_sink = None
+        if share is not None:
+            live = share.masked_fill(rows.lse == -math.inf, 0.0)
+            of_sink = (
+                (live * (rows.constant - rows.slope)).sum(-1, keepdim=True).sum_to_size(sink.shape)
+            )
         found = backward_pass(ctx.problem, rows)
         return (
             None,
             None,
             *(grad.to(x.dtype) for grad, x in zip(found, (query, key, value), strict=True)),
+            of_sink,
         )
 
 
@@ -154,6 +179,7 @@ def _row_gradients(
     output: Tensor,
     lse: Tensor,
     entropy: Tensor,
+    share: Tensor | None,
     output_grad: Tensor | None,
     lse_grad: Tensor | None,
     entropy_grad: Tensor | None,
@@ -173,8 +199,14 @@ def _row_gradients(
         constant = constant + lse_grad.to(wide).masked_fill(dead, 0.0)
     if entropy_grad is not None:
         slope = -entropy_grad.to(wide).masked_fill(dead, 0.0)
-        constant = constant + slope * entropy.to(wide).masked_fill(dead, 0.0)
+        spread = entropy if share is None else entropy + share
+        constant = constant + slope * spread.to(wide).masked_fill(dead, 0.0)
     return RowGradients(given, lse.masked_fill(dead, -math.inf), constant, slope)
+
+
+def _share_of_sink(sink: Tensor, lse: Tensor) -> Tensor:
+    """The share that the sink has of each row, `(batch, heads, queries)` float64; 0 without a sink or a key."""
+    return (sink - lse).exp().masked_fill(lse == -math.inf, 0.0)
 
 
 def _refuse_learned_parts(problem: ShardedProblem) -> None:

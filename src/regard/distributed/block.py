@@ -19,7 +19,14 @@ from regard.attention.arrays import grouped_matmul, no_autocast, split_rows
 from regard.attention.problem import Problem
 from regard.distributed.rows import PartialRows
 
-__all__ = ["RowGradients", "gradients", "row_tiles", "rows_of_block", "weights_and_scores"]
+__all__ = [
+    "INFINITE_SCORE",
+    "RowGradients",
+    "gradients",
+    "row_tiles",
+    "rows_of_block",
+    "weights_and_scores",
+]
 
 INFINITE_SCORE = 2**27 * math.log(2)
 """The score of a bias of +inf, as in the fused kernel: more than any other, yet in float64 the logarithm of

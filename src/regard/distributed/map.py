@@ -86,7 +86,10 @@ class ShardedAttentionMap:
 
     def entropy(self) -> Float[Tensor, "*lead queries"]:
         """Entropy of the weights of each query of this process, in nats; 0 for a masked row."""
-        return self._restore(limit_entropy(self._rows.entropy, self._problem.whole.keys))
+        entropy = self._rows.entropy
+        if self._problem.sink is None:  # else rows do not sum to 1
+            entropy = limit_entropy(entropy, self._problem.whole.keys)
+        return self._restore(entropy)
 
     def lse(self) -> Float[Tensor, "*lead queries"]:
         """Log-sum-exp of the scores of each query of this process; -inf for a masked row."""

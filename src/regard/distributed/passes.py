@@ -73,6 +73,8 @@ def rows_pass(problem: ShardedProblem, *, top: int, output: bool = True) -> RowT
     for owner, (key, values) in problem.ring.visit(tensors, problem.key_shards.lengths):
         for part in problem.blocks(owner, key, values):
             totals.add(block.rows_of_block(part.problem, part.keys.start, top))
+    if problem.sink is not None:
+        totals.add_sink(problem.sink.detach())
     return totals
 
 

@@ -13,11 +13,12 @@ from torch import Tensor
 from regard.attention.arrays import is_torch
 from regard.attention.layout import AttentionLayout
 from regard.attention.masks import Mask, as_mask, key_ranges
-from regard.attention.normalizers import Softmax
+from regard.attention.normalizers import Normalizer, Softmax, align_sink, softmax_of
 from regard.attention.overrides import runs
 from regard.attention.positions import Bias, as_bias
 from regard.attention.problem import Problem, make_problem, split_nonfinite
 from regard.attention.scores import Location, Score, uncapped
+from regard.distributed.block import INFINITE_SCORE
 from regard.distributed.ring import Ring, check_processes
 from regard.distributed.shards import Shards
 from regard.distributed.within import BiasWithin, MaskWithin, Placement, RangesWithin
@@ -66,6 +67,7 @@ class ShardedProblem:
         key: projected, `(batch or 1, key_heads, local keys, dim)`.
         value: `(batch or 1, key_heads, local keys, values)`.
         score: computes scores from query and key.
+        sink: of the softmax, `(batch or 1, heads or 1, 1)` float64; `None` for none.
         mask: of the whole matrix; `None` for none.
         bias: of the whole matrix; `None` for none.
         ranges: first key and end for each query of this process, if the mask gives ranges.
@@ -80,6 +82,7 @@ class ShardedProblem:
     key: Tensor
     value: Tensor
     score: Score
+    sink: Tensor | None
     mask: Mask | None
     bias: Bias | None
     ranges: tuple[Tensor, Tensor] | None
@@ -152,6 +155,7 @@ def make_sharded_problem(
     shards: Shards | None,
     key_shards: Shards | None,
     score: Score,
+    normalizer: Normalizer,
     mask: Any,
     bias: Any,
 ) -> ShardedProblem:
@@ -161,7 +165,7 @@ def make_sharded_problem(
         InputError: an argument of this process that does not fit.
         ProcessGroupError: another process refused its arguments, or holds others.
     """
-    made: list[Problem] = []
+    made: list[tuple[Problem, Tensor | None]] = []
 
     def described() -> list[int]:
         problem = _local_problem(query, key, value, score)
@@ -176,10 +180,11 @@ def make_sharded_problem(
                         f"process {ring.rank} holds {length} positions; its {name} say "
                         f"{given.lengths[ring.rank]}"
                     )
-        made.append(problem)
+        sink = _sink_of(normalizer, problem)
+        made.append((problem, sink))
         arguments = (
             problem.query.dtype, problem.value.dtype, type(score), _numbers(score), shards, key_shards,
-            type(mask), type(bias),
+            type(mask), type(bias), None if sink is None else sink.tolist(),
             torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value)),
         )  # fmt: skip
         lengths = (problem.layout.queries, problem.layout.keys)
@@ -187,7 +192,7 @@ def make_sharded_problem(
 
     found = ring.agree(described, 3 + len(FACTS))
     _check_equal(found, ring)
-    problem = made[0]
+    problem, sink = made[0]
     shards = shards or Shards.contiguous([numbers[0] for numbers in found])
     key_shards = key_shards or (
         shards
@@ -202,7 +207,7 @@ def make_sharded_problem(
             part.check(whole)
     return ShardedProblem(
         ring, shards, key_shards, whole, problem.layout, problem.query, problem.key, problem.value, score,
-        mask, bias, _own_ranges(mask, whole, shards, ring.rank),
+        sink, mask, bias, _own_ranges(mask, whole, shards, ring.rank),
     )  # fmt: skip
 
 
@@ -217,6 +222,28 @@ def _local_problem(query: Any, key: Any, value: Any, score: Score) -> Problem:
             "the keys, and pass them as key with score=Dot()"
         )
     return make_problem(query, key, value, score=score, normalizer=Softmax(), mask=None, bias=None)
+
+
+def _sink_of(normalizer: Normalizer, problem: Problem) -> Tensor | None:
+    """The sink of a softmax, `(batch or 1, heads or 1, 1)` float64, as the kernels bound it.
+
+    Raises:
+        InputError: another normaliser.
+        ShapeError: a sink that does not fit the heads.
+    """
+    softmax, layout = softmax_of(normalizer), problem.layout
+    if softmax is None:
+        raise InputError(
+            f"normalizer is {type(normalizer).__name__}, which needs whole rows of scores, and here a row lies "
+            "in several processes; use Softmax(), with or without a sink, or regard.attend in one process"
+        )
+    if softmax.sink is None:
+        return None
+    sink: Tensor = align_sink(
+        softmax.sink, problem.query, (layout.batch, layout.heads), torch.float64
+    )
+    sink = sink.reshape((1,) * (4 - sink.ndim) + tuple(sink.shape))
+    return sink[..., 0].clamp(max=INFINITE_SCORE)
 
 
 def _numbers(score: Score) -> list[tuple[str, Any]]:
@@ -246,8 +273,8 @@ def _check_equal(found: list[list[int]], ring: Ring) -> None:
                 )
         if own[2] != other[2]:
             raise ProcessGroupError(
-                f"processes {ring.rank} and {rank} differ in the type of their arrays, the score, the shards, "
-                "the kind of mask or bias, or whether gradients are wanted; all must attend alike"
+                f"processes {ring.rank} and {rank} differ in the type of their arrays, the score, the sink, "
+                "the shards, the kind of mask or bias, or whether gradients are wanted; all must attend alike"
             )
 
 

@@ -8,6 +8,9 @@ Softmax over all keys is softmax over each block, times the share that the block
     output  = sum_b share_b output_b
     entropy = sum_b share_b (entropy_b - log share_b)             (the grouping property of entropy)
     topk    = the largest of share_b topk_b
+
+A sink is one more logit of a row and no key, so that it enters once, after all blocks, as a block of no output
+whose share is no term of the entropy.
 """
 
 from __future__ import annotations
@@ -84,6 +87,19 @@ class RowTotals:
         self.max_score = torch.maximum(self.max_score, part.max_score.to(self.max_score.dtype))
         if self._weights.shape[-1]:
             self._merge_top(part, before, new)
+
+    def add_sink(self, sink: Tensor) -> None:
+        """Take in the sink of a softmax, after all blocks.
+
+        Args:
+            sink: `(batch or 1, heads or 1, 1)` float64.
+        """
+        lse = torch.logaddexp(self.lse, sink)
+        keys = _share(self.lse, lse)
+        self.output.mul_(keys[..., None])
+        self.entropy = keys * self.entropy + _surprise(keys)
+        self._weights = _scaled(self._weights, keys)
+        self.lse = lse
 
     def _merge_top(self, part: PartialRows, before: Tensor, new: Tensor) -> None:
         count = self._weights.shape[-1]
