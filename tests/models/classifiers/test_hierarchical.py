@@ -50,6 +50,17 @@ def test_each_sentence_attends_to_its_own_words(
     assert not over[1, 0, 0, 2:].any()
 
 
+def test_documents_of_one_sentence_as_beside_longer_ones(
+    new_classifier: NewClassifier, new_batch: NewBatch
+) -> None:
+    network = new_classifier("hierarchical").eval()
+    ids, lengths = new_batch((4, 3, 13))  # sentences: 1, 1, 3
+    expected, found = network(ids, lengths), network(ids[:2, :4], lengths[:2])
+    torch.testing.assert_close(found.logits, expected.logits[:2])
+    words = (output.maps["words"][0].dense() for output in (found, expected))
+    torch.testing.assert_close(next(words), next(words)[:2, :, :1, :4])
+
+
 def test_sentence_ends_are_found_by_their_spelling(
     new_classifier: NewClassifier, surfaces: list[str]
 ) -> None:

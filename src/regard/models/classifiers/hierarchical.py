@@ -11,7 +11,7 @@ from torch import Tensor
 from regard.attention.exporting import is_exporting
 from regard.layers.dropout import Dropout
 from regard.layers.pooling import AttentionPooling
-from regard.models.building_blocks import padding_mask
+from regard.models.building_blocks import mask_of_padding, padding_mask
 from regard.models.classifiers.ensemble import (
     Encoded,
     EnsembleClassifier,
@@ -110,7 +110,8 @@ class HierarchicalTextEncoder(TextEncoder):
         own_words = found.sentence[:, None] == numbers[:, None]  # (batch, sentences, length)
         vectors, words = self.word_pooling(states, own_words)
         states, _ = self.sentence_encoder(self.dropout(vectors), found.total.clamp(min=1))
-        pooled, weights = self.sentence_pooling(states, padding_mask(found.total, numbers.shape[0]))
+        every = mask_of_padding(found.total, numbers.shape[0])
+        pooled, weights = self.sentence_pooling(states, every)
         return pooled, {"words": [words], "sentences": [weights]}
 
     def _encode_words(self, ids: Tensor, found: Sentences) -> Tensor:
@@ -118,6 +119,9 @@ class HierarchicalTextEncoder(TextEncoder):
         if is_exporting():
             return self._encode_padded(ids, found)
         real = found.lengths > 0
+        if real.shape[1] == 1 and real.all():  # documents of one sentence each are apart already
+            whole: Tensor = self.word_encoder(self.embedding(ids), found.lengths[:, 0])[0]
+            return whole
         # Move the sentences of all documents to rows of one batch ...
         row = torch.full_like(found.lengths, -1)
         row[real] = torch.arange(int(real.sum()), device=ids.device)
