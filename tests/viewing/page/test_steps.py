@@ -17,12 +17,15 @@ from regard.viewing.page.steps import save_steps, steps_html
 HERE = Path(__file__).parent
 SCORES = {
     "scaled dot": lambda width: regard.scores.ScaledDot(),
+    "scaled dot, capped at 2": lambda width: regard.scores.Capped(regard.scores.ScaledDot(), 2),
     "dot": lambda width: regard.scores.Dot(),
     "cosine": lambda width: regard.scores.Cosine(),
     "additive": lambda width: regard.scores.Additive(np.ones(width)),
 }
 NORMALIZERS = {
     "softmax": regard.normalizers.Softmax(),
+    "softmax with a sink": regard.normalizers.Softmax(sink=0),
+    "entmax 1.25": regard.normalizers.Entmax(1.25),
     "sparsemax": regard.normalizers.Sparsemax(),
     "entmax 1.5": regard.normalizers.Entmax15(),
     "sigmoid": regard.normalizers.Sigmoid(),

@@ -4,14 +4,24 @@
 
 /** Scores by name: of a query and a key. */
 export const SCORES = {
-  "scaled dot": (/** @type {number[]} */ q, /** @type {number[]} */ k) => dot(q, k) / Math.sqrt(q.length),
+  "scaled dot": scaledDot,
+  "scaled dot, capped at 2": (/** @type {number[]} */ q, /** @type {number[]} */ k) =>
+    2 * Math.tanh(scaledDot(q, k) / 2),
   dot,
   cosine: (/** @type {number[]} */ q, /** @type {number[]} */ k) => dot(q, k) / (norm(q) * norm(k) || 1),
   additive: (/** @type {number[]} */ q, /** @type {number[]} */ k) => sum(q.map((x, i) => Math.tanh(x + k[i]))),
 };
 
 /** Normalisers by name: a row of scores, -Infinity where masked, to weights. */
-export const NORMALIZERS = { softmax, sparsemax, "entmax 1.5": entmax15, sigmoid, hard };
+export const NORMALIZERS = {
+  softmax,
+  "softmax with a sink": softmaxWithSink,
+  sparsemax,
+  "entmax 1.25": entmax125,
+  "entmax 1.5": entmax15,
+  sigmoid,
+  hard,
+};
 
 /**
  * All steps from queries, keys and values to the output.
@@ -40,6 +50,14 @@ function dot(a, b) {
   return sum(a.map((x, i) => x * b[i]));
 }
 
+/**
+ * @param {number[]} q
+ * @param {number[]} k
+ */
+function scaledDot(q, k) {
+  return dot(q, k) / Math.sqrt(q.length);
+}
+
 /** @param {number[]} a */
 function norm(a) {
   return Math.sqrt(dot(a, a));
@@ -52,6 +70,32 @@ function softmax(row) {
   const raised = row.map((s) => Math.exp(s - highest));
   const total = sum(raised);
   return raised.map((x) => x / total);
+}
+
+/**
+ * Softmax of the row and one more score of 0, whose weight belongs to no key.
+ * @param {number[]} row
+ */
+function softmaxWithSink(row) {
+  return softmax([...row, 0]).slice(0, -1);
+}
+
+/**
+ * Entmax of 1.25 (Correia, Niculae and Martins 2019), its threshold found by bisection.
+ * @param {number[]} row
+ */
+function entmax125(row) {
+  const highest = Math.max(...row);
+  if (highest === -Infinity) return row.map(() => 0);
+  const powers = (/** @type {number} */ threshold) =>
+    row.map((s) => Math.max(0, (s - highest) / 4 - threshold) ** 4);
+  let [low, high] = [-1, 0];
+  for (let step = 0; step < 60; step++) {
+    const middle = (low + high) / 2;
+    if (sum(powers(middle)) >= 1) low = middle;
+    else high = middle;
+  }
+  return powers(low);
 }
 
 /**

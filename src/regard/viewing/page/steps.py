@@ -17,10 +17,12 @@ from regard.viewing.printable import printable
 
 __all__ = ["Inputs", "NormalizerName", "ScoreName", "save_steps", "steps_html"]
 
-ScoreName: TypeAlias = Literal["scaled dot", "dot", "cosine", "additive"]
+ScoreName: TypeAlias = Literal["scaled dot", "scaled dot, capped at 2", "dot", "cosine", "additive"]
 """Scores that the page computes; `additive` is the sum of `tanh(q + k)`, with ones for its vector."""
-NormalizerName: TypeAlias = Literal["softmax", "sparsemax", "entmax 1.5", "sigmoid", "hard"]
-"""Normalisers that the page computes."""
+NormalizerName: TypeAlias = Literal[
+    "softmax", "softmax with a sink", "sparsemax", "entmax 1.25", "entmax 1.5", "sigmoid", "hard"
+]
+"""Normalisers that the page computes; the sink is one more score of 0."""
 
 _BASE = "html, body { margin: 0; }\n"
 

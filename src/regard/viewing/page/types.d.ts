@@ -310,8 +310,15 @@ export interface StepsProblem {
   mask: boolean[][];
   queries: string[];
   keys: string[];
-  score: "scaled dot" | "dot" | "cosine" | "additive";
-  normalizer: "softmax" | "sparsemax" | "entmax 1.5" | "sigmoid" | "hard";
+  score: "scaled dot" | "scaled dot, capped at 2" | "dot" | "cosine" | "additive";
+  normalizer:
+    | "softmax"
+    | "softmax with a sink"
+    | "sparsemax"
+    | "entmax 1.25"
+    | "entmax 1.5"
+    | "sigmoid"
+    | "hard";
 }
 
 export interface Steps {
