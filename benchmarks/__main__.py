@@ -6,7 +6,7 @@ Each script states its claims in its docstring and writes its measurements as JS
 import subprocess
 import sys
 
-SCRIPTS = ("attention_map", "kernel", "watch")
+SCRIPTS = ("attention_map", "kernel", "questions", "watch")
 
 for script in SCRIPTS:
     print(f"\n== {script} ==", flush=True)

@@ -202,3 +202,16 @@ def test_columns_of_several_tiles_of_queries(monkeypatch):
         again = regard.attend(q, k, k, mask=seen, watch=("pool", "received"))[1]
         assert torch.equal(again.received(), found.received())
         assert torch.equal(again.pool().mean, found.pool().mean)
+
+
+@pytest.mark.parametrize("keys", [41, 130, 190, 250, 317, 503])
+def test_narrow_blocks(keys):
+    """Of 1 to 8 keys, by a loop for the width or by the edges; the last block is what is left."""
+    generator = torch.Generator().manual_seed(6)
+    q, k = (torch.randn(1, 1, n, 4, generator=generator) for n in (97, keys))
+    found, exact = (
+        regard.attend(x, y, y, mask=regard.causal(), watch=("pool",))[1].pool()
+        for x, y in ((q, k), (q.double(), k.double()))
+    )
+    for one, other in zip(found, exact, strict=True):
+        torch.testing.assert_close(one.double(), other, atol=1e-6, rtol=1e-6)

@@ -19,7 +19,8 @@ A sink belongs to no key, so that it enters at the end alone: with `L = log2(2**
 `entropy = ln 2 f (l (L - m) - a)`, where `L - m` is made without L.
 
 The attention a key received is a sum over queries, which needs the final `lse` of each: `received` is a
-second pass that makes the scores again, without the product with values.
+second pass that makes the scores again, without the product with values. Where a tile holds all keys, weights
+are final at once, and blocks and received mass are taken from its columns (`columns`).
 
 Names of sizes and indices: `b` example, `h` query head, `i` query, `j` key, `r` row of the tile, `c`
 chunk of keys, `t` tile of keys; `i0` and `j0` are the first query and key of a tile.
@@ -30,6 +31,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from regard.attention.kernels.fused.columns import add_to_columns, flush_columns
 from regard.attention.kernels.fused.rowwise import (
     apply_dropout,
     chunk_maxima,
@@ -219,35 +221,6 @@ def pool_row(work, r, share, sums, maxima, tiles):
         of_block[c] = larger(of_block[c], share * weight(of_row[c], row_max))
 
 
-@inlined
-def add_to_columns(work, r, share, j0, width):
-    """Adds one row's final weights to the columns of its tile; `share` is the factor of its weights."""
-    weights = work.scores[r]
-    sums, most = work.received_part[j0 : j0 + width], work.largest_part[j0 : j0 + width]
-    for j in range(width):
-        weight_of_key = share * weights[j]
-        sums[j] += weight_of_key
-        most[j] = larger(weight_of_key, most[j])
-
-
-@inlined
-def flush_columns(work, keys, edges, sums, maxima):
-    """Adds the columns of the last few rows to the tile's sums, and to a row of blocks if there are any."""
-    part, most, total = work.received_part, work.largest_part, work.received_total
-    for j in range(keys):
-        total[j] += part[j]
-    of_block, largest = assume_contiguous(sums), assume_contiguous(maxima)
-    for c in range(of_block.size):
-        added, highest = np.float32(0), largest[c]
-        for j in range(edges[c], edges[c + 1]):
-            added += part[j]
-            highest = larger(most[j], highest)
-        of_block[c] += added
-        largest[c] = highest
-    part[:] = 0
-    most[:] = 0
-
-
 @compiled
 def forward(counter, sgemm, work, tasks, inputs, plan, outputs):
     """Takes tiles of queries from `counter` and fills their part of `outputs`.
@@ -320,7 +293,9 @@ def forward(counter, sgemm, work, tasks, inputs, plan, outputs):
                     if by_column:
                         # Not for a row that sees nothing, nor for one of NaN: `propagate_nan` puts it in later.
                         if work.row_sum[r] > 0:
-                            share = normalizer_of(work.row_sum[r], work.row_max[r], sink)[0]
+                            share = 1 / work.row_sum[r]
+                            if sink != -np.inf:
+                                share = normalizer_of(work.row_sum[r], work.row_max[r], sink)[0]
                             add_to_columns(work, r, np.float32(share), j0, width)
                         # A few rows in float32, and no more than those of one part of a block.
                         ends = i0 + r + 1 == plan.query_edges[part + 1]
