@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
+from regard.attention.exporting import exporting
 from regard.layers import onednn
 from regard.layers.linear import Linear
 
@@ -224,3 +225,12 @@ def test_small_products_are_torchs(
     assert not products
     layer(torch.randn(5, 8)).sum().backward()
     assert products
+
+
+def test_a_graph_asks_for_no_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onednn, "prefers_onednn", lambda: True)
+    x, weight = torch.ones(2048, 1024), torch.ones(1024, 1024)
+    with torch.inference_mode():
+        assert onednn.pays(x, weight)
+        with exporting():
+            assert not onednn.pays(x, weight)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torch.overrides import _get_current_function_mode
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from regard.attention.exporting import is_exporting
 from regard.compiled.memory import empty_in_large_pages
 from regard.compiled.processor import prefers_onednn
 
@@ -85,7 +86,8 @@ def row_product(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tenso
 
 def pays(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
     """Whether `linear` multiplies by oneDNN."""
-    if torch.compiler.is_compiling():  # which cannot trace the questions below
+    # Neither a compiled function nor a graph can hold the questions below, which would fix their sizes.
+    if torch.compiler.is_compiling() or is_exporting():
         return False
     if type(x) not in _KINDS or type(weight) not in _KINDS:  # such as a proxy, which has no size
         return False

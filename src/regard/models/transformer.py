@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.attention import AttentionMap, padding
+from regard.attention.exporting import is_exporting
 from regard.attention.kernels import limits
 from regard.attention.masks import Mask
 from regard.layers import (
@@ -105,7 +106,7 @@ class Transformer(EncoderDecoder):
 
     def start(self, memory: Memory) -> TransformerState | CompiledState:
         """Start with empty caches; for many examples on a processor, those of compiled steps."""
-        if memory.batch >= limits.DECODE_MIN_EXAMPLES:
+        if not is_exporting() and memory.batch >= limits.DECODE_MIN_EXAMPLES:
             compiled = CompiledDecoder.of(self)
             if compiled is not None:
                 return compiled.start(memory.batch)

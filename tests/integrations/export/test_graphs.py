@@ -12,6 +12,7 @@ import torch
 from regard.attention.exporting import exporting
 from regard.integrations.export.graphs import Graph, graphs_of, obstacle
 from regard.models import KINDS, build, configure
+from regard.models.transformer import TransformerState
 
 SIZES = {"source_size": 30, "target_size": 30}
 SMALL = {"width": 16, "heads": 2, "feedforward": 24}
@@ -90,7 +91,7 @@ def test_maps_of_a_reader_have_names():
     found = graph.module(TARGET, torch.tensor([5, 3]))
     assert found["attention_encoder_1"].shape == (2, 4, 5, 5)
     np.testing.assert_allclose(found["attention_encoder_2"][1, :, :, 3:], 0)
-    assert graph.longest == {"length": 511}
+    assert graph.longest == {"length": 512}
 
 
 @torch.no_grad()
@@ -124,3 +125,12 @@ def test_every_kind_can_become_a_graph():
 
 def test_a_network_of_others_has_tools_of_its_own():
     assert "another library" in obstacle(torch.nn.Linear(2, 2))
+
+
+@torch.no_grad()
+def test_steps_of_a_graph_are_those_of_modules_for_every_batch():
+    """Compiled steps begin at a number of examples, which would be the largest batch of the graph."""
+    network = random_network("transformer", **SIZES, **SMALL)
+    memory = network.encode(torch.full((8, 3), 5), torch.full((8,), 3))
+    with exporting():
+        assert isinstance(network.start(memory), TransformerState)

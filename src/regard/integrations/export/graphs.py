@@ -81,7 +81,7 @@ def graphs_of(network: nn.Module, *, longest: int, attention: bool) -> list[Grap
     positions = _extend_positions(network, longest)
     limits: dict[str, int] = {}
     if positions is not None:
-        limits |= dict.fromkeys(("length", "source", "past"), positions - 1)
+        limits |= {"length": positions, "source": positions - 1, "past": positions - 1}
     if isinstance(network, TransformerLanguageModel):
         return [_language_model(network, attention)]
     if isinstance(network, EncoderDecoder):
