@@ -26,6 +26,7 @@ def shell(
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -40,6 +41,7 @@ def test_a_reader_that_has_seen_enough_is_no_fault(model: Path, command: str) ->
     assert (found.returncode, found.stderr) == (0, b"")
 
 
+@pytest.mark.slow
 @FULL
 @pytest.mark.parametrize(
     "command",
@@ -84,6 +86,7 @@ def test_a_text_is_utf8_in_every_locale(model: Path) -> None:
     assert b"byte 0xe4 at offset 1 is not" in found.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variables",
     [
@@ -98,6 +101,7 @@ def test_odd_surroundings(model: Path, variables: dict[str, str]) -> None:
     assert found.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
