@@ -143,6 +143,12 @@ def test_what_cannot_be_exported(abstractive, classifier, translator, tmp_path):
         regard.export(translator, tmp_path / "out", to="ctranslate2", attention=True)
 
 
+def test_a_model_of_reduced_precision(translator, tmp_path, monkeypatch):
+    monkeypatch.setattr(translator, "precision", "int8")
+    with pytest.raises(InputError, match=r"answers in int8.*load it without precision"):
+        regard.export(translator, tmp_path / "out", to="ctranslate2")
+
+
 def test_a_folder_in_use(translator, tmp_path):
     (tmp_path / "mine").write_text("")
     with pytest.raises(InputError, match="is not empty"):

@@ -72,12 +72,17 @@ def export(
         attention: whether the graphs give attention maps, too; of `"onnx"` and `"torch"`.
 
     Raises:
-        InputError: a model that the runtime cannot run, and why; a folder that is in use; texts that cannot
-            be read.
+        InputError: a model that the runtime cannot run, and why, or that answers in another precision; a
+            folder that is in use; texts that cannot be read.
         MissingExtraError: the runtime is not installed.
         RegardError: the exported model's answers differ; nothing is written.
     """
     model = model if isinstance(model, Model) else load(model)
+    if model.precision != "float32":
+        raise InputError(
+            f"this model answers in {model.precision}, and an export holds its float32 weights; load it "
+            "without precision (CTranslate2 quantises by itself: compute_type)"
+        )
     obstacles = export_obstacles(model)
     if obstacles[to]:
         others = [name for name, reason in obstacles.items() if not reason]
