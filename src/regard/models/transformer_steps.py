@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 from regard.attention.exporting import is_exporting
 from regard.attention.normalizers import Softmax
 from regard.attention.scores import ScaledDot
+from regard.compiled.memory import empty_in_large_pages
 from regard.layers import MultiHeadAttention, Positions
 from regard.layers.cache import DeferredCaches
 from regard.layers.dropout import Dropout
@@ -253,7 +254,7 @@ class CompiledState(State):
         used, own = row_index.shape[1], torch.arange(rows)[:, None]
         layers, size, stored, features = positions.both.shape
         if used == size or positions.filled != used or rows > stored:
-            both = positions.both.new_empty(layers, max(16, 2 * (used + 1)), rows, features)
+            both = empty_in_large_pages((layers, max(16, 2 * (used + 1)), rows, features))
             for position in range(used):
                 both[:, position] = positions.both[:, position].index_select(
                     1, row_index[:, position]
