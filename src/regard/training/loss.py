@@ -133,9 +133,15 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
             total += losses[:, 0] @ counted
             plain += (log_sum - chosen)[:, 0] @ counted
             if gradient is not None:
-                probabilities.div_(norm).sub_(smoothing / size)
-                probabilities.scatter_add_(1, index, torch.full_like(chosen, smoothing - 1))
-                gradient[start : start + rows] = probabilities.mul_(counted[:, None])
+                factor = counted[:, None]
+                part = gradient[start : start + rows]
+                found = part if part.dtype == wide else probabilities  # rounded once, at the end
+                torch.mul(probabilities, factor / norm, out=found)
+                if smoothing:
+                    found.sub_(factor * (smoothing / size))
+                found.scatter_add_(1, index, factor * (smoothing - 1))
+                if found is not part:
+                    part.copy_(found)
         ctx.save_for_backward(gradient)
         plain = plain.to(wide)
         ctx.mark_non_differentiable(plain)
