@@ -234,3 +234,9 @@ def test_a_graph_asks_for_no_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
         assert onednn.pays(x, weight)
         with exporting():
             assert not onednn.pays(x, weight)
+
+
+def test_many_outputs_of_long_sums_are_torchs() -> None:
+    assert onednn.pays(torch.randn(5, 192), torch.randn(2049, 192))
+    assert onednn.pays(torch.randn(5, 193), torch.randn(2048, 193))
+    assert not onednn.pays(torch.randn(5, 193), torch.randn(2049, 193))

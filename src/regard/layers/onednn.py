@@ -37,6 +37,9 @@ MAX_TERMS = 192
 """Products added up in one run, as MKL does. OneDNN adds up all, 4,096 with 2.2 times MKL's rounding error."""
 
 
+MAX_SUMMED_OUTPUTS = 2048
+"""Outputs beyond which parts of a sum leave the cache: a vocabulary behind 256 features is MKL's."""
+
 LARGE = 2**22
 """Outputs from which on a matrix is written to large pages, by parts that the cache holds."""
 
@@ -96,9 +99,10 @@ def pays(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
     size = x.numel() * len(weight)
     if size < MIN_PRODUCTS or not prefers_onednn():
         return False
-    trained = not torch.is_inference_mode_enabled()
-    if trained and size < MIN_TRAINED_PRODUCTS:
-        return False
+    if not torch.is_inference_mode_enabled():
+        summed = weight.shape[1] > MAX_TERMS and len(weight) > MAX_SUMMED_OUTPUTS
+        if summed or size < MIN_TRAINED_PRODUCTS:
+            return False
     return (
         _are_plain(x, weight, *(() if bias is None else (bias,)))
         and not torch.is_autocast_enabled("cpu")
