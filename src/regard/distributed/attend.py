@@ -161,7 +161,7 @@ class _RingAttention(torch.autograd.Function):
         share = None if sink is None else _share_of_sink(sink, lse)
         rows = _row_gradients(output, lse, entropy, share, *grads[:3])
         of_sink = None
-        if share is not None:
+        if sink is not None and share is not None:
             live = share.masked_fill(rows.lse == -math.inf, 0.0)
             of_sink = (
                 (live * (rows.constant - rows.slope)).sum(-1, keepdim=True).sum_to_size(sink.shape)
