@@ -148,9 +148,10 @@ class _Watching(TorchDispatchMode):
 def test_what_is_observed_or_changed_is_left_to_the_modules() -> None:
     model = transformer()
     assert CompiledDecoder.of(model) is not None
-    hook = model.decoder[1].register_forward_hook(lambda *_: None)
-    assert CompiledDecoder.of(model) is None
-    hook.remove()
+    for part in (model.decoder[1], model.decoder_norm, model.output, model.target):
+        hook = part.register_forward_hook(lambda *_: None)
+        assert CompiledDecoder.of(model) is None
+        hook.remove()
     hook = nn.modules.module.register_module_forward_hook(lambda *_: None)
     assert CompiledDecoder.of(model) is None
     hook.remove()
@@ -173,6 +174,9 @@ def test_a_part_of_another_class_is_left_to_the_modules() -> None:
     model = transformer()
     layer = model.decoder[0]
     setattr(layer.around_cross, "norm", _Doubled(36))  # noqa: B010
+    assert CompiledDecoder.of(model) is None
+    model = transformer()
+    model.decoder_norm = nn.LayerNorm(36, bias=False)
     assert CompiledDecoder.of(model) is None
     assert CompiledDecoder.of(transformer().double()) is None
     for changed in ({"norm": "post"}, {"positions": "rotary"}, {"positions": "alibi"}):

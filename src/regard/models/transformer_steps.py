@@ -145,10 +145,11 @@ class CompiledDecoder:
         if not (
             torch.is_inference_mode_enabled()
             and not model.training
-            and isinstance(norm, nn.LayerNorm)
+            and type(norm) is nn.LayerNorm
             and len(layers) == len(model.decoder)
             and _is_unobserved(model)
             and all(_is_plain(layer) for layer in layers)
+            and all(_is_affine(part) for part in (norm, *model.decoder.modules()))
         ):
             return None
         heads = layers[0].attention.heads
@@ -276,7 +277,7 @@ def _shares(model: WithDecoder, layers: int, heads: int) -> list[Tensor]:
 
 def _is_unobserved(model: WithDecoder) -> bool:
     """Whether nobody follows modules or operators, and products are those of float32 on a processor."""
-    parts = model.output, model.target, *model.decoder.modules()
+    parts = model.output, model.target, model.decoder_norm, *model.decoder.modules()
     return (
         not is_exporting()
         and not torch.compiler.is_compiling()
@@ -291,6 +292,11 @@ def _is_unobserved(model: WithDecoder) -> bool:
 
 def _hooked(names: dict[str, object], prefix: str) -> bool:
     return any(names.get(f"{prefix}{kind}") for kind in ("forward_hooks", "forward_pre_hooks"))
+
+
+def _is_affine(module: nn.Module) -> bool:
+    """Whether a module is a norm with factors and offsets, or no norm."""
+    return not isinstance(module, nn.LayerNorm) or not (module.weight is None or module.bias is None)
 
 
 def _is_plain(layer: DecoderLayer) -> bool:
