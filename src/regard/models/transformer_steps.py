@@ -296,7 +296,9 @@ def _hooked(names: dict[str, object], prefix: str) -> bool:
 
 def _is_affine(module: nn.Module) -> bool:
     """Whether a module is a norm with factors and offsets, or no norm."""
-    return not isinstance(module, nn.LayerNorm) or not (module.weight is None or module.bias is None)
+    return not isinstance(module, nn.LayerNorm) or not (
+        module.weight is None or module.bias is None
+    )
 
 
 def _is_plain(layer: DecoderLayer) -> bool:

@@ -191,6 +191,36 @@ def made_of(function, **options):
     return Made()
 
 
+ABOVE = """
+LIMIT = {limit}
+
+def count(row, partial):
+    for weight in row.weights:
+        if weight >= LIMIT:
+            partial[0] += 1
+"""
+
+
+@pytest.mark.parametrize("limit", [0.05, 0, False])
+def test_equal_code_with_other_globals_is_another_function(limit):
+    """As of a cell of a notebook that is run again: what Numba takes for a constant has changed."""
+    q, k, _ = inputs()
+    weights = regard.attend(q, k, k)[1].dense()
+    for value in (0.2, limit):
+        places = {}
+        exec(ABOVE.format(limit=value), places)
+
+        class Count(statistics.Statistic):
+            def of_tile(self, tile):
+                raise AssertionError("not by the kernel")
+
+            def row_function(self, layout, function=places["count"]):
+                return statistics.RowFunction(function)
+
+        found = regard.attend(q, k, k)[1].statistic(Count())
+        assert torch.equal(found, (weights >= value).sum(-1).to(found))
+
+
 def test_what_numba_cannot_compile_is_computed_by_tiles_and_told():
     _, weights = regard.attend(*inputs())
     with pytest.warns(RuntimeWarning, match="cannot compile not_compiled .*helper"):

@@ -7,6 +7,7 @@ import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from types import CodeType
 from typing import Any
 
 import numba
@@ -177,15 +178,29 @@ def _reason_of(error: NumbaError) -> str:
 
 
 def _identity(function: Callable[..., Any]) -> Any:
-    """What makes two functions one: their code and what it closes over; the object where that has no hash."""
+    """What makes two functions one: their code, and every value that Numba takes for a constant.
+
+    Those are what a function closes over, its defaults and the globals that it names; the object itself
+    where one of them has no hash, as an array has none.
+    """
     function = getattr(function, "py_func", function)
     try:
-        cells = tuple(cell.cell_contents for cell in function.__closure__ or ())
-        key = function.__code__, cells, function.__defaults__
+        values = [
+            *(cell.cell_contents for cell in function.__closure__ or ()),
+            *(function.__defaults__ or ()),
+            *(function.__globals__.get(name) for name in _names(function.__code__)),
+        ]
+        key = function.__code__, *((type(value), value) for value in values)
         hash(key)
     except (AttributeError, TypeError, ValueError):
         return function
     return key
+
+
+def _names(code: CodeType) -> list[str]:
+    """Names of globals and attributes in a code, and in those of the functions inside it."""
+    inner = [one for one in code.co_consts if isinstance(one, CodeType)]
+    return [*code.co_names, *(name for one in inner for name in _names(one))]
 
 
 def _row_loop(function: Callable[..., Any], *, by_key: bool, checked: bool) -> Any:
