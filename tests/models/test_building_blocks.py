@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from regard.attention.exporting import exporting
 from regard.models.building_blocks import (
     Embedding,
     Residual,
     WordDropout,
+    all_real,
     mask_of_padding,
     padding_mask,
 )
@@ -30,6 +31,20 @@ def test_no_padding_needs_no_mask() -> None:
         mask = mask_of_padding(torch.tensor([3]), 3)
     assert mask is not None
     assert mask.all()
+
+
+def test_a_graph_of_torch_compile_gets_the_mask() -> None:
+    """It cannot branch on the values of the lengths."""
+
+    def masks(lengths: Tensor) -> Tensor:
+        mask = mask_of_padding(lengths, 3)
+        assert mask is not None
+        assert not all_real(mask)
+        return mask
+
+    lengths = torch.tensor([3, 3])
+    compiled = torch.compile(masks, fullgraph=True, backend="eager")
+    assert torch.equal(compiled(lengths), padding_mask(lengths, 3))
 
 
 def test_padding_has_no_vector_and_no_gradient() -> None:

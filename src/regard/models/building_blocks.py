@@ -35,14 +35,18 @@ def mask_of_padding(lengths: Tensor, size: int) -> Tensor | None:
     A text alone has no padding, and to find that out in a mask takes as long as to embed the text. A graph,
     which has no values, always gets the mask.
     """
-    if not is_exporting() and min(lengths.tolist(), default=0) >= size:
+    if not _is_graph() and min(lengths.tolist(), default=0) >= size:
         return None
     return padding_mask(lengths, size)
 
 
 def all_real(mask: Tensor) -> bool:
     """Whether every position is real, so that no mask is needed; `False` in a graph, which has no values."""
-    return not is_exporting() and bool(mask.all())
+    return not _is_graph() and bool(mask.all())
+
+
+def _is_graph() -> bool:
+    return is_exporting() or torch.compiler.is_compiling()
 
 
 class Embedding(nn.Embedding):
