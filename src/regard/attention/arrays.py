@@ -110,7 +110,8 @@ def is_concrete(array: Array) -> bool:
         if torch.compiler.is_compiling() or array.device.type == "meta":
             return False
         # Not by an import, which takes twice as long as the rest; every layer asks.
-        return not torch._C._functorch.is_functorch_wrapped_tensor(array)
+        functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
+        return not functorch.is_functorch_wrapped_tensor(array)
     return True
 
 
