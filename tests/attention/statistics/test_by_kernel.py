@@ -207,7 +207,7 @@ def test_equal_code_with_other_globals_is_another_function(limit):
     q, k, _ = inputs()
     weights = regard.attend(q, k, k)[1].dense()
     for value in (0.2, limit):
-        places = {}
+        places: dict[str, Any] = {}
         exec(ABOVE.format(limit=value), places)
 
         class Count(statistics.Statistic):
