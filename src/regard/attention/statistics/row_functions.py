@@ -1,7 +1,8 @@
 """The shipped statistics as functions of one row; see `regard.attention.row_function`."""
-# mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ __all__ = [
 BITS = np.float32(1 / np.log(2))
 
 
-def add_entropy(row, partial):
+def add_entropy(row: Any, partial: Any) -> None:
     """Shannon's entropy."""
     total, weights, scores, lse = np.float32(0), row.weights, row.scores, np.float32(row.lse)
     for j in range(weights.size):
@@ -31,7 +32,7 @@ def add_entropy(row, partial):
     partial[0] += total
 
 
-def add_powers(row, partial, order):
+def add_powers(row: Any, partial: Any, order: Any) -> None:
     """The logarithm of the sum of powers of the weights, none of which may be 0 in float32 and count."""
     most, scores = largest_score(row), row.scores
     if most == NEGATIVE_INFINITY:
@@ -42,7 +43,7 @@ def add_powers(row, partial, order):
     partial[0] = order * (most - row.lse) + np.log(total)
 
 
-def take_largest(row, partial):
+def take_largest(row: Any, partial: Any) -> None:
     """The largest logarithm of a weight."""
     most = largest_score(row)
     if most != NEGATIVE_INFINITY:
@@ -50,7 +51,7 @@ def take_largest(row, partial):
 
 
 @inlined
-def largest_score(row):
+def largest_score(row: Any) -> Any:
     """The largest score; NaN where the weights are."""
     most = NEGATIVE_INFINITY
     for score in row.scores:
@@ -58,7 +59,7 @@ def largest_score(row):
     return most if row.lse == row.lse else np.float32(np.nan)
 
 
-def add_marked(row, partial, marks):
+def add_marked(row: Any, partial: Any, marks: Any) -> None:
     """The sum over keys whose mark is 1; 0 leaves a key out."""
     b, h = row.batch if marks.shape[0] > 1 else 0, row.head if marks.shape[1] > 1 else 0
     weights, own = row.weights, marks[b, h, row.key : row.key + row.weights.size]
@@ -68,7 +69,7 @@ def add_marked(row, partial, marks):
     partial[0] += total
 
 
-def add_window(row, partial, before, after):
+def add_window(row: Any, partial: Any, before: Any, after: Any) -> None:
     """The sum over keys at distances from `-before` to `after`."""
     first = max(0, -before - row.distance)
     last = min(row.weights.size, after + 1 - row.distance)
@@ -78,7 +79,7 @@ def add_window(row, partial, before, after):
     partial[0] += total
 
 
-def add_counts(row, partial, edges):
+def add_counts(row: Any, partial: Any, edges: Any) -> None:
     """How many weights are in each bin: those that reach its edge less those that reach the next."""
     weights, scores, before = row.weights, row.scores, np.int32(0)
     for j in range(weights.size):
