@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -87,9 +88,9 @@ def _areas(layout: AttentionLayout, sizes: Sequence[int]) -> Array | float:
     A number where all are equal: an array would have to travel to the device.
     """
     lengths = (layout.queries, layout.keys)
+    if not any(length % size for length, size in zip(lengths, sizes, strict=True)):
+        return float(math.prod(sizes))
     axes = [block_lengths(length, size) for length, size in zip(lengths, sizes, strict=True)]
-    if all(np.ptp(axis) == 0 for axis in axes):
-        return float(axes[0][0] * axes[1][0])
     return layout.asarray(np.outer(*axes).astype(np.float32))
 
 
