@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 
 import pytest
 
@@ -77,6 +78,21 @@ def test_a_record_as_json():
     text = JsonFormatter().format(record)
     assert "\n" not in text
     assert "ValueError: two\nlines" in json.loads(text)["exception"]
+
+
+def test_warnings_are_records_too(capsys):
+    show = warnings.showwarning
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        with log_to_stderr("json", worker=2):
+            warnings.warn("odd", UserWarning, stacklevel=1)
+            warnings.warn("odder", UserWarning, stacklevel=1)
+    assert warnings.showwarning is show
+    found = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(each["logger"], each["level"], each["worker"]) for each in found] == [
+        ("py.warnings", "warning", 2)
+    ] * 2
+    assert ["UserWarning: odd\n" in each["message"] for each in found] == [True, False]
 
 
 def test_logging_is_as_before_afterwards(capsys):

@@ -40,7 +40,8 @@ class Served:
     def _read(self):
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.lines.append(json.loads(line))
+            # A line that is no record is told by whatever waits for one.
+            self.lines.append(json.loads(line) if line.startswith("{") else {"plain": line})
 
     def line(self, field, value=None):
         """The first record with a field, as soon as it is written."""
@@ -157,6 +158,8 @@ def test_two_workers(folders, served, tmp_path):
     answered = [line for line in served.lines if "route" in line and line["status"] == 200]
     assert {line["worker"] for line in answered if line["route"] == "/translate"} <= {1, 2}
     assert not any("worker" in line for line in answered if line["route"] == "/health")
+
+    assert [line for line in served.lines if "plain" in line] == []
 
     # SIGTERM leaves nothing.
     last = children(served.process.pid)

@@ -17,7 +17,7 @@ __all__ = ["JsonFormatter", "LogFormat", "RepeatFilter", "log_to_stderr"]
 LogFormat = Literal["text", "json"]
 
 _INTERVAL = 60.0  # seconds in which one record of a kind is written
-_LOGGERS = ("uvicorn", "asyncio", "opentelemetry", "regard")
+_LOGGERS = ("uvicorn", "asyncio", "opentelemetry", "regard", "py.warnings")
 
 
 class RepeatFilter(logging.Filter):
@@ -59,7 +59,8 @@ def _kind(record: logging.LogRecord) -> object:
     kind, _, trace = record.exc_info or (None, None, None)
     raised = extract_tb(trace)[-1] if trace is not None else None
     at = (kind, raised.filename, raised.lineno) if raised is not None else None
-    named = getattr(record, "kind", None)
+    # Of warnings, all of which Python logs at one line, each is a kind.
+    named = record.getMessage() if record.name == "py.warnings" else getattr(record, "kind", None)
     return record.name, record.levelno, record.pathname, record.lineno, at, named
 
 
@@ -94,7 +95,8 @@ def log_to_stderr(style: LogFormat, *, worker: int = 0) -> Iterator[None]:
     """Write the records of the server and its libraries to standard error.
 
     Args:
-        style: `"text"`, warnings and errors; or `"json"`, in which each answered request is a record, too.
+        style: `"text"`, warnings and errors; or `"json"`, in which each answered request is a record, too, and
+            so is what Python's `warnings` write.
         worker: number of the process, which its records name; 0 is the server itself.
     """
     handler = logging.StreamHandler(sys.stderr)
@@ -109,9 +111,13 @@ def log_to_stderr(style: LogFormat, *, worker: int = 0) -> Iterator[None]:
         logger.propagate = False
         requests = style == "json" and logger.name == "regard"
         logger.setLevel(logging.INFO if requests else logging.WARNING)
+    if style == "json":
+        logging.captureWarnings(True)
     try:
         yield
     finally:
+        if style == "json":
+            logging.captureWarnings(False)
         for logger, (level, propagate) in zip(loggers, before, strict=True):
             logger.removeHandler(handler)
             logger.setLevel(level)
