@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from regard.compiled.blas import Gemm
 from regard.compiled.jit import machine_code
 
-__all__ = ["run_parallel", "thread_count"]
+__all__ = ["run_parallel", "run_workers", "thread_count"]
 
 MIN_PARALLEL_WORK = 2_000_000
 """Multiplications below which a second thread costs more than it saves."""
@@ -60,20 +61,32 @@ def run_parallel(
     count = 1 if work < MIN_PARALLEL_WORK else min(thread_count(), tasks)
     calls = [(counter, gemm.address, make_workspace(), tasks, *arguments) for _ in range(count)]
     function = machine_code(kernel, calls[0])
-    failures: list[BaseException] = []
 
     def work_off(call: tuple[Any, ...]) -> None:
+        with gemm.on_one_thread():
+            function(*call)
+
+    run_workers([partial(work_off, call) for call in calls])
+
+
+def run_workers(workers: Sequence[Callable[[], None]]) -> None:
+    """Runs functions side by side, each on a thread, and the first on the thread that calls.
+
+    Raises:
+        BaseException: the first that a worker raised, when all have ended.
+    """
+    failures: list[BaseException] = []
+
+    def run(worker: Callable[[], None]) -> None:
         try:
-            with gemm.on_one_thread():
-                function(*call)
+            worker()
         except BaseException as failure:  # raised by the calling thread, when all have ended
             failures.append(failure)
 
-    # The calling thread is the first worker.
-    helpers = [threading.Thread(target=work_off, args=(call,)) for call in calls[1:]]
+    helpers = [threading.Thread(target=run, args=(worker,)) for worker in workers[1:]]
     for helper in helpers:
         helper.start()
-    work_off(calls[0])
+    run(workers[0])
     for helper in helpers:
         helper.join()
     if failures:

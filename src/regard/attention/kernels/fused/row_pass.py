@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from types import CodeType
@@ -26,7 +25,7 @@ from regard.compiled.blas import find_gemm
 from regard.compiled.call import call_serial
 from regard.compiled.intrinsics import wide_vectors
 from regard.compiled.jit import FAST_MATH
-from regard.compiled.threads import thread_count
+from regard.compiled.threads import run_workers, thread_count
 
 __all__ = ["accumulate", "why_not_compiled"]
 
@@ -120,30 +119,20 @@ class _Work:
         Raises:
             BaseException: the first that the function raised.
         """
-        tasks, failures = self._tasks(), list[BaseException]()
+        tasks = self._tasks()
 
         def work_off() -> None:
-            try:
-                workspace = self._workspace()
-                with self.gemm.on_one_thread():
-                    for b, h, start, stop in tasks:
-                        for first in range(start, stop, self.rows):
-                            count = min(self.rows, stop - first)
-                            call_serial(
-                                weight_rows, self.gemm.address, workspace, self.inputs, b, h, first, count
-                            )  # fmt: skip
-                            self._of_rows(workspace, b, h, first, count)
-            except BaseException as failure:
-                failures.append(failure)
+            workspace = self._workspace()
+            with self.gemm.on_one_thread():
+                for b, h, start, stop in tasks:
+                    for first in range(start, stop, self.rows):
+                        count = min(self.rows, stop - first)
+                        call_serial(
+                            weight_rows, self.gemm.address, workspace, self.inputs, b, h, first, count
+                        )  # fmt: skip
+                        self._of_rows(workspace, b, h, first, count)
 
-        helpers = [threading.Thread(target=work_off) for _ in range(thread_count() - 1)]
-        for helper in helpers:
-            helper.start()
-        work_off()
-        for helper in helpers:
-            helper.join()
-        if failures:
-            raise failures[0]
+        run_workers([work_off] * thread_count())
 
     def _tasks(self) -> Iterator[tuple[int, int, int, int]]:
         """Examples, heads and ranges of rows, no two of which add to one place. Threads share the iterator."""
